@@ -1,0 +1,131 @@
+# `make` lists the targets. Everything is installed into .venv, by the locks under requirements/, when a target needs it.
+# Paths are relative and tools run as `python -m …`, so the checkout may lie in a folder with a space in its name.
+
+PY := .venv/bin/python
+GAMESALES := .venv/bin/gamesales
+PIP_INSTALL := $(PY) -m pip --disable-pip-version-check --no-input install -qq
+UV := uv==0.13.9
+
+# One lock for every platform, with one version of each library for every Python: types and figures are then the same on all.
+COMPILE = "$$tool/bin/python" -m uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+
+# Leaves in $python a Python that will do: $(PYTHON) if that is given, or else the first of the usual names in range.
+define FIND_PYTHON
+python=; seen=; \
+for name in $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11); do \
+	is=$$("$$name" -c 'import platform; print(platform.python_version())' 2>/dev/null) || is="does not run"; \
+	case "$$is" in 3.11.*|3.12.*|3.13.*) python=$$name; break;; esac; \
+	seen="$$seen  found: $$name ($$is)\n"; \
+done; \
+if [ -z "$$python" ]; then \
+	printf '%b' "gamesales needs Python 3.11, 3.12 or 3.13.\n$$seen" >&2; \
+	echo "Install one of them, or name it: make install PYTHON=/path/to/python3.12" >&2; \
+	exit 2; \
+fi
+endef
+
+.PHONY: help
+help:
+	@awk -F ':.*## ' '/^##@ / {print substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+##@ Use
+
+.PHONY: install
+install: .venv/package.stamp  ## Make .venv with gamesales and all that training needs (PYTHON=… picks the Python)
+
+.PHONY: demo
+demo: install  ## Train, promote, score the new titles, and show what they will earn
+	@echo "1/3  training on data/sales_data_training.csv"; \
+	json=$$($(GAMESALES) train --json) || { printf '%s\n' "$$json" >&2; exit 1; }; \
+	version=$$(printf '%s' "$$json" | $(PY) -c 'import json, sys; print(json.load(sys.stdin)["version"])') && \
+	echo "2/3  promoting version $$version"; \
+	$(GAMESALES) promote "$$version" --reason "make demo" && \
+	echo "3/3  scoring data/new_titles.csv" && \
+	$(GAMESALES) score data/new_titles.csv --output predictions/new_titles.csv && \
+	$(PY) -c "$$SHOW_PREDICTIONS" predictions/new_titles.csv && \
+	registry=$${GAMESALES_REGISTRY:-registry} && \
+	for report in "$$registry"/game-earnings/bundles/*/report.html; do :; done && \
+	echo && \
+	echo "predictions   predictions/new_titles.csv" && \
+	echo "the report    $$report" && \
+	echo "all versions  $$registry/game-earnings, listed by: $(GAMESALES) versions"
+
+define SHOW_PREDICTIONS
+import csv, sys
+print()
+for row in csv.DictReader(open(sys.argv[1], encoding="utf-8", newline="")):
+    print(f"  {row['title_id']:<8} {row['title']:<40.40} {float(row['predicted_earnings']):>12,.2f} dollars")
+endef
+export SHOW_PREDICTIONS
+
+.PHONY: train
+train: install  ## Train a version as jobs/train.toml says, and register it
+	@$(GAMESALES) train
+
+.PHONY: promote
+promote: version-is-given install  ## Let a version score from now on: make promote VERSION=3
+	@$(GAMESALES) promote "$(VERSION)" --reason "$(if $(REASON),$(REASON),make promote)"
+
+.PHONY: version-is-given
+version-is-given:
+	@[ -n "$(VERSION)" ] || { echo "Which version? Type for example: make promote VERSION=3" >&2; exit 2; }
+
+.PHONY: score
+score: install  ## Score data/new_titles.csv with the promoted version, into predictions/
+	@$(GAMESALES) score data/new_titles.csv --output predictions/new_titles.csv
+
+##@ Work on it
+
+.PHONY: check
+check: .venv/dev.stamp  ## Check style, types and the import ladder
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	$(PY) -c 'from importlinter.cli import lint_imports_command as check; check()'
+
+# A file's tests share a worker, so that a version they train together is trained once.
+.PHONY: test
+test: .venv/dev.stamp  ## Run the tests and check their coverage
+	$(PY) -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile --cov
+
+.PHONY: test-full
+test-full: .venv/dev.stamp  ## Run the long sweeps and fuzzing that `make test` leaves out
+	$(PY) -m pytest -m slow
+
+.PHONY: lock
+lock:  ## Resolve pyproject.toml into requirements/*.lock again (UPGRADE=1: to the newest versions)
+	@$(FIND_PYTHON); \
+	tool=$$(mktemp -d) && trap 'rm -rf "$$tool"' EXIT && \
+	"$$python" -m venv "$$tool" && \
+	"$$tool/bin/python" -m pip --disable-pip-version-check --no-input install --quiet $(UV) && \
+	$(COMPILE) --extra train --group dev --output-file requirements/dev.lock >/dev/null && \
+	$(COMPILE) --extra train --group build --constraints requirements/dev.lock --output-file requirements/train.lock >/dev/null && \
+	$(COMPILE) --group build --constraints requirements/dev.lock --output-file requirements/score.lock >/dev/null && \
+	echo "requirements/score.lock, train.lock and dev.lock are up to date with pyproject.toml"
+
+.PHONY: clean
+clean:  ## Remove .venv, caches and build products; trained versions and predictions stay
+	rm -rf .venv build dist *.egg-info .coverage .coverage.* coverage.xml htmlcov
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "registry/ and predictions/ are kept: delete them yourself if you mean it"
+
+# A stamp is touched last, so that an interrupted install is done again. A changed lock makes a fresh .venv.
+.venv/train.stamp: requirements/train.lock
+	@$(FIND_PYTHON); \
+	echo "Installing into .venv with $$python ($$is): about 500 MB to fetch, usually one to three minutes"; \
+	"$$python" -m venv --clear .venv
+	@$(PIP_INSTALL) --require-hashes -r $<
+	@touch $@
+
+# pip takes no "-e ." among hashed requirements, so the package follows by itself, built by the locked back end.
+.venv/package.stamp: .venv/train.stamp pyproject.toml
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+	@echo "gamesales is installed. Next: make demo, or $(GAMESALES) --help"
+
+.venv/dev.stamp: .venv/package.stamp requirements/dev.lock
+	@echo "Installing the tools for tests and checks: usually half a minute"
+	@$(PIP_INSTALL) --require-hashes -r requirements/dev.lock
+	@touch $@

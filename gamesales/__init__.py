@@ -1,0 +1,33 @@
+"""gamesales: what will each new title earn?
+
+data/       what a table of titles is: contract, files, a simulated store
+model/      past titles become a network, its figures and one scoring graph
+registry/   every version ever trained, and a log that says which one is live
+scoring/    titles become dollars, with every row accounted for
+report/     the pages that people look at
+jobs/       these four introduced to one another: train, promote, score
+cli/        the command line; api.py, the Python API
+
+from gamesales import Registry
+
+Registry("registry").load("game-earnings@champion").predict(titles)  # US dollars
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gamesales.api import Predictor, Registry
+
+__version__ = "0.1.0"
+__all__ = ["Predictor", "Registry", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the API when it is first asked for, so that importing gamesales costs nothing."""
+    if name in ("Predictor", "Registry"):
+        from gamesales import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'gamesales' has no attribute {name!r}")
