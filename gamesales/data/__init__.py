@@ -1,0 +1,1 @@
+"""What a table of titles is: the contract, reading and writing tables, and a simulated store."""
