@@ -1,0 +1,11 @@
+"""The registry: every version ever trained, and an append-only log that says which one is live.
+
+    store.py      four verbs over keys: read, create if absent, list, delete
+    log.py        sealed events, one a file, each naming the digest of the one before it
+    bundle.py     the files of one version and the manifest that lists them
+    state.py      what the events add up to: versions, aliases, evaluations
+    registry.py   publish, resolve, set an alias, roll back, verify
+    gate.py       may this version be promoted?
+
+It knows files, digests and events; it knows neither games nor networks.
+"""

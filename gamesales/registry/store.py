@@ -1,0 +1,161 @@
+"""Where a registry's files live, behind four verbs.
+
+The one primitive that everything rests on is *create if absent*: of any number of writers of one key exactly
+one succeeds, and nothing is ever overwritten. On a POSIX disk that is ``link()``, which fails if the name
+exists, on a file that was written and fsynced under another name first (the way of Maildir and of Delta Lake's
+local log store).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from gamesales.errors import IntegrityError, RegistryError, TryAgainError
+
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]*")
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
+
+
+class Store(Protocol):
+    """Keys are relative POSIX paths such as ``game-earnings/log/00000000000000000001.json``."""
+
+    @property
+    def location(self) -> str:
+        """The store as people name it, for messages."""
+
+    def read(self, key: str) -> bytes:
+        """Return the bytes of a key. Raises: KeyError: there is no such key."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write a key that does not exist; return False, with nothing changed, if it does."""
+
+    def list(self, prefix: str) -> list[str]:
+        """Return all keys below the folder ``prefix``, sorted."""
+
+    def delete(self, key: str) -> None:
+        """Remove a key; a missing one is no error."""
+
+
+class LocalStore:
+    """A folder on a local disk with hard links."""
+
+    def __init__(self, root: str | Path) -> None:
+        self._root = Path(root)
+
+    @property
+    def location(self) -> str:
+        return f"{self._root}/"
+
+    def read(self, key: str) -> bytes:
+        path = self._path(key)
+        try:
+            # A link planted among the files must not lead a reader out of the registry.
+            with _explained(path), open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            raise KeyError(key) from None
+
+    def create(self, key: str, data: bytes) -> bool:
+        path = self._path(key)
+        with _explained(path):
+            _make_folder(path.parent)
+            temporary = path.parent / f".tmp-{secrets.token_hex(8)}"
+            try:
+                _write_durably(temporary, data)
+                os.link(temporary, path)
+            except FileExistsError:
+                return False
+            finally:
+                temporary.unlink(missing_ok=True)
+            _fsync(path.parent)
+        return True
+
+    def list(self, prefix: str) -> list[str]:
+        folder = self._path(prefix) if prefix else self._root
+        with _explained(folder):
+            return sorted(_keys(folder, f"{prefix}/" if prefix else ""))
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        with _explained(path):
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                return
+            _fsync(path.parent)
+
+    def _path(self, key: str) -> Path:
+        if not is_safe_key(key):
+            raise IntegrityError(f"{key!r} is not a key: expected names of letters, digits and ._=- joined by /")
+        return self._root / key
+
+
+def is_safe_key(key: str) -> bool:
+    """Tell whether a key stays inside the store: no ``..``, no absolute path, no hidden name."""
+    return all(_PART.fullmatch(part) for part in key.split("/"))
+
+
+def _keys(folder: Path, prefix: str) -> Iterator[str]:
+    """Yield the keys below a folder; hidden names are a writer's temporary files."""
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _keys(Path(entry.path), f"{prefix}{entry.name}/")
+        else:
+            yield prefix + entry.name
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder and its parents, each fsynced into the one above it."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _fsync(folder.parent)
+
+
+def _fsync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Tell an operating system's error by what a person can do about it."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, TryAgainError):
+        raise
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise IntegrityError(f"{path} is a symbolic link; a registry holds plain files only") from None
+        if error.errno in _NO_HARD_LINKS:
+            raise RegistryError(
+                f"{path.parent} can't hold a registry: its file system has no hard links ({error.strerror})",
+                hint="Put the registry on a local disk: --registry PATH",
+            ) from None
+        raise TryAgainError(
+            f"{path}: {error.strerror}", hint="Check the disk's space and your permissions, then run it again"
+        ) from None
