@@ -1,0 +1,142 @@
+"""The plan of a run: which files it reads, which columns it keeps, and the identity of the run.
+
+All that can be known before the first row is known here, and everything wrong with it is said at once.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+
+import pyarrow as pa
+
+from gamesales.data.contract import OUTPUT_COLUMNS, Contract
+from gamesales.data.tables import SUFFIXES, TableFile, open_table
+from gamesales.errors import ColumnsError, InputNotFoundError
+from gamesales.scoring.screen import check_columns
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file of titles; ``name`` is its path relative to what the command line named."""
+
+    name: str
+    table: TableFile
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do. ``kept`` are the columns that pass through, with their Arrow types."""
+
+    inputs: Sequence[Input]
+    kept: pa.Schema
+    run_id: str
+
+
+def make_plan(sources: Sequence[str], contract: Contract, digest: str, settings: dict[str, str]) -> Plan:
+    """List the inputs and check their columns.
+
+    Args:
+        sources: files, folders or globs.
+        contract: what the version expects of a row.
+        digest: of the version's bundle.
+        settings: what else changes the bytes of the result.
+
+    Raises: InputNotFoundError: nothing to read. ColumnsError: it names every file and column that is wrong.
+    """
+    tables = [(name, open_table(path)) for name, path in find_files(sources)]
+    _check_all(tables, contract)
+    inputs = [_input(name, table) for name, table in tables]
+    return Plan(inputs, _kept(tables[0][1].schema, contract), run_id(inputs, digest, settings))
+
+
+def find_files(sources: Sequence[str]) -> list[tuple[str, Path]]:
+    """Return the CSV and Parquet files that files, folders and globs name, each once, in a stable order."""
+    found: dict[Path, str] = {}
+    for source in sources:
+        matches = _matches(source)
+        if not matches:
+            raise InputNotFoundError(
+                f"nothing to score at {source}: expected a .csv or .parquet file, or a folder of them",
+                hint="Check the path; see: gamesales score --help",
+            )
+        for name, path in matches:
+            found.setdefault(path.resolve(), name)
+    return [(name, path) for path, name in found.items()]
+
+
+def _matches(source: str) -> list[tuple[str, Path]]:
+    path = Path(source)
+    if path.is_dir():
+        files = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        named = ((file.relative_to(path).as_posix(), file) for file in files)
+        return sorted((name, file) for name, file in named if not _is_hidden(name))
+    if path.exists():
+        return [(path.name, path)]
+    globbed = sorted(glob.glob(source, recursive=True)) if glob.has_magic(source) else []  # noqa: PTH207, Path.glob takes no absolute pattern
+    return [match for one in globbed for match in _matches(glob.escape(one) if glob.has_magic(one) else one)]
+
+
+def _is_hidden(name: str) -> bool:
+    """Files that start with . or _ are somebody's bookkeeping, as in Hadoop and Hive."""
+    return any(part.startswith((".", "_")) for part in name.split("/"))
+
+
+def run_id(inputs: Sequence[Input], digest: str, settings: dict[str, str]) -> str:
+    """Hash all that decides the bytes of a result, and nothing else: 64 hex digits."""
+    identity = {
+        "inputs": [[one.name, one.size, one.sha256] for one in inputs],
+        "bundle": digest,
+        "settings": settings,
+        "software": [f"{name} {installed(name)}" for name in ("gamesales", "onnxruntime")],
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _input(name: str, table: TableFile) -> Input:
+    with table.path.open("rb") as file:
+        return Input(name, table, table.path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _kept(schema: pa.Schema, contract: Contract) -> pa.Schema:
+    return pa.schema([field for field in schema if field.name not in contract.feature_names])
+
+
+def _check_all(tables: Sequence[tuple[str, TableFile]], contract: Contract) -> None:
+    faults: list[str] = []
+    kept = _kept(tables[0][1].schema, contract)
+    for _, table in tables:
+        faults += check_columns(table.path, table.schema, contract.features)
+        faults += _reserved(table)
+        faults += _different(table, _kept(table.schema, contract), kept, tables[0][1].path)
+    if faults:
+        raise ColumnsError(
+            "; ".join(faults[:20]) + ("; …" if len(faults) > 20 else ""),
+            hint="See docs/contract.md for the columns that a table of titles has",
+        )
+
+
+def _reserved(table: TableFile) -> list[str]:
+    names = [name for name in table.schema.names if name in OUTPUT_COLUMNS]
+    return [f"{table.path}: {name} is a column that scoring writes; rename or drop it" for name in names]
+
+
+def _different(table: TableFile, mine: pa.Schema, first: pa.Schema, first_path: Path) -> list[str]:
+    """Say how the columns that pass through differ from the first file's."""
+    faults = [
+        f"{table.path} lacks {field.name}, which {first_path} has" for field in first if field.name not in mine.names
+    ]
+    for field in mine:
+        if field.name not in first.names:
+            faults.append(f"{table.path} has {field.name}, which {first_path} lacks")
+        elif field.type != first.field(field.name).type:
+            expected = first.field(field.name).type
+            faults.append(f"{table.path}: {field.name} has type {field.type}, in {first_path} it has {expected}")
+    return faults

@@ -1,0 +1,125 @@
+"""One verified version, ready to score: raw feature columns in, dollars out.
+
+The scoring graph holds scaling, network and unscaling; see ``gamesales/model/compile.py`` for how it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from gamesales.data.contract import Contract
+from gamesales.errors import IntegrityError, SelfTestError
+
+GRAPH_FILE = "scorer.onnx"
+# Rows given to the graph at a time: their activations stay in the first-level caches. Every chunk has this many,
+# the last one padded, so that no row's result depends on how many others came with it.
+CHUNK_ROWS = 1_024
+
+
+class Scorer:
+    """A scoring graph in ONNX Runtime, on one thread; safe to share between threads."""
+
+    def __init__(self, graph: bytes, features: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's own classes share no narrower root
+            reason = " ".join(str(error).split())[:300]
+            raise SelfTestError(f"the scoring graph can't be loaded here: {reason}", hint="Train again") from None
+        self._features = features
+        self._input = self._session.get_inputs()[0].name
+
+    def score(self, values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+        """Predict earnings.
+
+        Args: values: (n, k), the raw features in the contract's order.  Returns: float64 (n,), US dollars.
+        """
+        rows = len(values)
+        earnings = np.empty(rows, np.float64)
+        for start in range(0, rows, CHUNK_ROWS):
+            chunk = np.zeros((CHUNK_ROWS, self._features), np.float32)
+            taken = min(CHUNK_ROWS, rows - start)
+            chunk[:taken] = values[start : start + taken]
+            earnings[start : start + taken] = self._session.run(None, {self._input: chunk})[0][:taken]
+        return earnings
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Rows with the earnings that a version must give for them, on whatever machine it runs.
+
+    ``values`` is (g, k); ``earnings_usd`` and ``tolerance_usd`` are (g,).
+    """
+
+    values: npt.NDArray[np.float64]
+    earnings_usd: npt.NDArray[np.float64]
+    tolerance_usd: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LoadedVersion:
+    """A version as scoring needs it: its name, its contract, its graph, and what it was trained on."""
+
+    model: str
+    number: int
+    digest: str
+    contract: Contract
+    scorer: Scorer
+    golden: Golden
+    # The smallest and the largest value of each feature in training: float64 (k,).
+    lowest: npt.NDArray[np.float64]
+    highest: npt.NDArray[np.float64]
+
+    def outside_training_range(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Tell which rows have a feature below or above all that training saw: (n, k) to bool (n,)."""
+        outside: npt.NDArray[np.bool_] = np.any((values < self.lowest) | (values > self.highest), axis=1)
+        return outside
+
+    def self_test(self) -> None:
+        """Score the golden rows.
+
+        Raises: SelfTestError: this machine's answers are not those that the version was published with.
+        """
+        found = self.scorer.score(self.golden.values)
+        off = np.abs(found - self.golden.earnings_usd)
+        if not (off <= self.golden.tolerance_usd).all():
+            worst = int(np.nanargmax(np.where(np.isnan(off), np.inf, off)))
+            raise SelfTestError(
+                f"version {self.number} of {self.model} fails its self-test: golden row {worst + 1} should earn "
+                f"{self.golden.earnings_usd[worst]:,.2f} dollars, here it gives {found[worst]:,.2f}",
+                hint="Compare this machine's onnxruntime with the one in the bundle's manifest",
+            )
+
+
+def load_version(model: str, number: int, digest: str, manifest: Mapping[str, Any], graph: bytes) -> LoadedVersion:
+    """Make a version ready from its checked manifest and its checked graph.
+
+    Raises: IntegrityError: the manifest lacks what scoring needs. SelfTestError: the graph can't be loaded.
+    """
+    try:
+        contract = Contract.model_validate(manifest["contract"])
+        profile = {column["name"]: column for column in manifest["training_profile"]}
+        golden = Golden(*(np.array(manifest["golden"][key], np.float64) for key in _GOLDEN_KEYS))
+        lowest = np.array([profile[name]["minimum"] for name in contract.feature_names])
+        highest = np.array([profile[name]["maximum"] for name in contract.feature_names])
+    except (ValidationError, LookupError, TypeError, ValueError) as error:
+        raise IntegrityError(
+            f"the manifest of version {number} of {model} lacks what scoring needs: {error}",
+            hint="Train again",
+        ) from None
+    scorer = Scorer(graph, len(contract.features))
+    return LoadedVersion(model, number, digest, contract, scorer, golden, lowest, highest)
+
+
+_GOLDEN_KEYS = ("values", "earnings_usd", "tolerance_usd")

@@ -1,0 +1,195 @@
+"""Screening: each cell of a batch against the contract, a column at a time.
+
+A cell passes if it is present, is a finite number (text is parsed; true and false are 1 and 0), and lies in the
+range that the contract allows. What fails rejects its row, never the rows beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gamesales.data.columns import null_mask, to_numpy
+from gamesales.data.contract import Column
+from gamesales.data.tables import BadRow, Batch
+from gamesales.errors import ColumnsError
+
+# The network computes in float32: a larger number would reach it as infinity.
+_LARGEST = float(np.finfo(np.float32).max)
+_WORDS = {"true": 1.0, "false": 0.0}
+
+
+@dataclass(frozen=True)
+class Screened:
+    """A batch after screening.
+
+    ``values`` holds the features of the accepted rows, float64 (m, k) in the contract's order; ``accepted`` is
+    bool (n,) over the batch's well-formed rows; ``rejected`` is in row order and includes malformed rows.
+    """
+
+    values: npt.NDArray[np.float64]
+    accepted: npt.NDArray[np.bool_]
+    rejected: Sequence[BadRow]
+
+
+def check_columns(path: Path, schema: pa.Schema, columns: Sequence[Column]) -> list[str]:
+    """Return what is wrong with a file's columns: the missing ones, and those of a type that holds no numbers."""
+    missing = [column.name for column in columns if column.name not in schema.names]
+    faults = []
+    if missing:
+        found = ", ".join(schema.names[:30]) + (", …" if len(schema.names) > 30 else "")
+        faults.append(f"{path} lacks {', '.join(missing)} (it has {found})")
+    present = [schema.field(column.name) for column in columns if column.name not in missing]
+    faults += [
+        f"{path}: {field.name} has type {field.type}, expected numbers"
+        for field in present
+        if not _holds_numbers(field.type)
+    ]
+    return faults
+
+
+def require_columns(path: Path, schema: pa.Schema, columns: Sequence[Column]) -> None:
+    """Raises: ColumnsError: something is wrong with a file's columns; it names every one of them."""
+    faults = check_columns(path, schema, columns)
+    if faults:
+        raise ColumnsError("; ".join(faults), hint="See docs/contract.md for the columns that a table of titles has")
+
+
+def screen(batch: Batch, columns: Sequence[Column]) -> Screened:
+    """Screen a batch: numbers for the rows that pass, a reason for each that does not."""
+    values = np.empty((len(batch.rows), len(columns)), np.float64)
+    faults: dict[int, list[tuple[str, str]]] = {}
+    for place, column in enumerate(columns):
+        numbers, missing = as_numbers(batch.table.column(column.name))
+        values[:, place] = numbers
+        passes = _in_range(numbers, column)
+        if not passes.all():
+            for index in np.flatnonzero(~passes):
+                reason = _reason(float(numbers[index]), bool(missing[index]), column)
+                faults.setdefault(int(index), []).append((column.name, reason))
+    if not faults:
+        return Screened(values, np.ones(len(values), bool), list(batch.malformed))
+    accepted = np.ones(len(values), bool)
+    accepted[list(faults)] = False
+    rejected = [_bad_row(batch, index, faults[index]) for index in sorted(faults)]
+    return Screened(values[accepted], accepted, sorted([*rejected, *batch.malformed], key=lambda bad: bad.row))
+
+
+def reject(batch: Batch, screened: Screened, failing: npt.NDArray[np.bool_], reason: str) -> Screened:
+    """Reject accepted rows that turn out to be unusable later on; ``failing`` is bool (m,) over those accepted."""
+    places = np.flatnonzero(screened.accepted)[failing]
+    late = [_bad_row(batch, int(index), [("", reason)]) for index in places]
+    accepted = screened.accepted.copy()
+    accepted[places] = False
+    return Screened(screened.values[~failing], accepted, sorted([*screened.rejected, *late], key=lambda bad: bad.row))
+
+
+def as_numbers(array: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Read a column as float64 (n,), not a number where there is none, and tell which cells are missing.
+
+    Args: array: Arrow (n,) of booleans, numbers, decimals, text, nulls, or a dictionary of these.
+    """
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    if _is_text(array.type):
+        return _parsed(array)
+    missing = null_mask(array)
+    if missing.all():
+        return np.full(len(array), np.nan), missing
+    if pa.types.is_boolean(array.type):
+        array = array.cast(pa.uint8())
+    # safe=False: a 64-bit integer beyond 2^53 is rounded, and no feature is that exact.
+    numbers = to_numpy(array.cast(pa.float64(), safe=False)).astype(np.float64)
+    numbers[missing] = np.nan
+    return numbers, missing
+
+
+def _parsed(array: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Parse text: all at once where every cell is a plain number, else each distinct text once."""
+    if array.null_count == 0:
+        try:
+            return to_numpy(array.cast(pa.float64())).astype(np.float64), np.zeros(len(array), bool)
+        except pa.ArrowInvalid:
+            pass
+    nulls = null_mask(array)
+    encoded = array.dictionary_encode()
+    texts = ["" if text is None else text.strip() for text in encoded.dictionary.to_pylist()]
+    indices = np.where(nulls, len(texts), to_numpy(encoded.indices))
+    numbers = np.array([*(_parse(text) for text in texts), np.nan])
+    blank = np.array([*(not text for text in texts), True])
+    return numbers[indices], blank[indices]
+
+
+def _parse(text: str) -> float:
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    try:
+        # Python also reads 1_000, which no file of numbers means.
+        return float(text) if "_" not in text else np.nan
+    except ValueError:
+        return np.nan
+
+
+def _in_range(numbers: npt.NDArray[np.float64], column: Column) -> npt.NDArray[np.bool_]:
+    """Tell which numbers the contract allows; comparisons with NaN are false, so what is no number fails."""
+    passes: npt.NDArray[np.bool_] = np.abs(numbers) <= _LARGEST
+    if column.kind == "flag":
+        passes &= (numbers == 0) | (numbers == 1)
+    if column.minimum is not None:
+        passes &= numbers >= column.minimum
+    if column.maximum is not None:
+        passes &= numbers <= column.maximum
+    if column.above is not None:
+        passes &= numbers > column.above
+    return passes
+
+
+def _reason(number: float, missing: bool, column: Column) -> str:
+    if missing:
+        return "missing"
+    if math.isnan(number):
+        return "not a number"
+    if abs(number) > _LARGEST:
+        return "not a finite number"
+    return f"out of range, allowed: {column.allowed}"
+
+
+def _bad_row(batch: Batch, index: int, faults: Sequence[tuple[str, str]]) -> BadRow:
+    record = {
+        name: column[index].as_py() for name, column in zip(batch.table.schema.names, batch.table.columns, strict=True)
+    }
+    first = faults[0][0]
+    value = record.get(first)
+    return BadRow(
+        row=int(batch.rows[index]),
+        column=first,
+        value="" if value is None else str(value),
+        reason="; ".join(f"{name}: {reason}" if name else reason for name, reason in faults),
+        record=json.dumps(record, ensure_ascii=False, default=str),
+    )
+
+
+def _holds_numbers(arrow_type: pa.DataType) -> bool:
+    if pa.types.is_dictionary(arrow_type):
+        return _holds_numbers(arrow_type.value_type)
+    return _is_text(arrow_type) or any(test(arrow_type) for test in _NUMERIC)
+
+
+def _is_text(arrow_type: pa.DataType) -> bool:
+    return any(test(arrow_type) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
+
+
+_NUMERIC: tuple[Callable[[pa.DataType], bool], ...] = (
+    pa.types.is_boolean,
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_decimal,
+    pa.types.is_null,
+)
