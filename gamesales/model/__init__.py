@@ -1,0 +1,12 @@
+"""The model: from a table of past titles to a network, its figures, and one portable scoring graph.
+
+    spec.py         the network and its training as data, validated
+    scaling.py      MinMaxScaler(0, 1), fitted on the training titles only
+    network.py      the data becomes a Keras Sequential
+    training.py     fit, reproducibly
+    evaluation.py   metrics in scaled units and in dollars, and the baselines
+    compile.py      Keras to ONNX: scaling, network and unscaling in one graph
+    parity.py       does the graph give what Keras gives?
+
+Everything that is heavy (TensorFlow, scikit-learn, pandas) is imported inside the functions that need it.
+"""

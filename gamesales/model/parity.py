@@ -1,0 +1,77 @@
+"""Does the scoring graph give what Keras gives? Asked on rows drawn from the whole contract, not from the data.
+
+The bound is 1e-5 of the larger of the prediction and the target's range in training. A purely relative bound
+would fail by luck: some rows of the contract predict nearly nothing, and float32 is only so fine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gamesales.data.contract import Column, Contract
+from gamesales.errors import ParityError
+from gamesales.model.scaling import Scaling
+
+FloatArray = npt.NDArray[np.float64]
+
+ROWS = 10_000
+TOLERANCE = 1e-5
+# A column without an upper bound is drawn up to this many times the most that training saw.
+BEYOND_TRAINING = 1.5
+
+
+def sample_contract(contract: Contract, training: FloatArray, rows: int, seed: int) -> FloatArray:
+    """Draw rows from all that the contract allows.
+
+    Args: training: (n, k), which bounds the columns that the contract leaves open.
+    Returns: float64 (rows, k); each value is exact in float32, as the graph receives it.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [
+        _draw(column, float(seen.min()), float(seen.max()), rows, rng)
+        for column, seen in zip(contract.features, training.T, strict=True)
+    ]
+    return np.column_stack(drawn).astype(np.float32).astype(np.float64)
+
+
+def _draw(column: Column, lowest: float, highest: float, rows: int, rng: np.random.Generator) -> FloatArray:
+    if column.kind == "flag":
+        return rng.integers(0, 2, rows).astype(np.float64)
+    low = column.minimum if column.minimum is not None else column.above
+    span = max(highest - lowest, abs(highest), 1.0)
+    low = lowest - (BEYOND_TRAINING - 1) * span if low is None else low
+    high = column.maximum if column.maximum is not None else max(BEYOND_TRAINING * highest, low + span)
+    # From the top down: the lower end may be excluded, and 1 is never drawn.
+    return high - rng.random(rows) * (high - low)
+
+
+def keras_earnings(network: Any, scaling: Scaling, values: FloatArray) -> FloatArray:
+    """Predict by Keras itself: (n, k) raw features to float64 (n,), US dollars."""
+    scaled = network.predict(scaling.scale_features(values).astype(np.float32), batch_size=4096, verbose=0)
+    return scaling.unscale_target(scaled[:, 0])
+
+
+def tolerance_usd(earnings_usd: FloatArray, scaling: Scaling) -> FloatArray:
+    """Return how far two computations of the same prediction may differ: (n,) to (n,), US dollars."""
+    return TOLERANCE * np.maximum(np.abs(earnings_usd), scaling.target_range_usd)
+
+
+def check_parity(keras_usd: FloatArray, graph_usd: FloatArray, scaling: Scaling) -> float:
+    """Hold the graph to Keras.
+
+    Args: keras_usd, graph_usd: (n,), predictions of the same rows.
+    Returns: the largest difference, US dollars.
+    Raises: ParityError: a difference is beyond the bound.
+    """
+    off = np.abs(keras_usd - graph_usd)
+    if not (off <= tolerance_usd(keras_usd, scaling)).all():
+        worst = int(np.argmax(np.where(np.isnan(off), np.inf, off)))
+        raise ParityError(
+            f"the scoring graph differs from Keras: {graph_usd[worst]:,.4f} against {keras_usd[worst]:,.4f} dollars "
+            f"for the worst of {len(off):,} rows",
+            hint="A layer is exported wrongly; remove layers one by one to find it",
+        )
+    return float(off.max())

@@ -1,0 +1,83 @@
+"""The network and its training as data: what a job file says, what the manifest keeps, what presets give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Args = dict[str, Any]
+
+
+class Named(BaseModel):
+    """Something of Keras's, by its name and its arguments: ``{ name = "Adam", learning_rate = 0.001 }``."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str = Field(min_length=1)
+
+    @property
+    def arguments(self) -> Args:
+        return dict(self.model_extra or {})
+
+
+class LayerSpec(BaseModel):
+    """One Keras layer by its class and its arguments: ``{ layer = "Dense", units = 50, activation = "relu" }``."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    layer: str = Field(min_length=1)
+
+    @property
+    def arguments(self) -> Args:
+        return dict(self.model_extra or {})
+
+    def __str__(self) -> str:
+        shown = (
+            str(value) if key in ("units", "activation") else f"{key}={value}" for key, value in self.arguments.items()
+        )
+        return f"{self.layer}({', '.join(shown)})"
+
+
+class NetworkSpec(BaseModel):
+    """A Keras Sequential, from the scaled features, (batch, k), to the scaled target, (batch, 1)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layers: tuple[LayerSpec, ...] = Field(min_length=1)
+
+
+class TrainingSpec(BaseModel):
+    """How a network learns. ``batch_size`` is in rows; ``validation_share`` is a share of the training rows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    loss: str = "mean_squared_error"
+    optimizer: Named = Named(name="Adam")
+    schedule: Named | None = None
+    epochs: int = Field(ge=1, le=1_000_000)
+    batch_size: int = Field(default=32, ge=1)
+    validation_share: float = Field(default=0.0, ge=0, lt=1)
+    seed: int = Field(default=1, ge=0, lt=2**32)
+
+    @field_validator("optimizer", "schedule", mode="before")
+    @classmethod
+    def _by_name(cls, value: object) -> object:
+        """A bare name means the default arguments."""
+        return {"name": value} if isinstance(value, str) else value
+
+
+# The network and the training of the Keras course that this project starts from.
+COURSE: Mapping[str, Mapping[str, Any]] = {
+    "network": {
+        "layers": [
+            {"layer": "Dense", "units": 50, "activation": "relu"},
+            {"layer": "Dense", "units": 100, "activation": "relu"},
+            {"layer": "Dense", "units": 50, "activation": "relu"},
+            {"layer": "Dense", "units": 1, "activation": "linear"},
+        ]
+    },
+    "training": {"loss": "mean_squared_error", "optimizer": "Adam", "epochs": 50, "batch_size": 32},
+}
+PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"course": COURSE}
