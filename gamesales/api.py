@@ -1,0 +1,122 @@
+"""The Python API: find a version in a registry and predict with it.
+
+    >>> from gamesales import Registry
+    >>> Registry("registry").load("game-earnings@champion").predict(titles)
+    array([ 88736.42, 67396.57, …])
+
+It loads what scoring loads and nothing more: no TensorFlow, no pandas, no unpickling.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gamesales.data.columns import text_column, to_arrow
+from gamesales.data.contract import Contract
+from gamesales.data.tables import Batch
+from gamesales.errors import InputError
+from gamesales.jobs.loading import load_registered, open_registry
+from gamesales.registry.registry import DEFAULT_MODEL, parse_ref
+from gamesales.scoring.scorer import LoadedVersion
+from gamesales.scoring.screen import require_columns, screen
+
+_SHOWN = 5
+
+
+class Predictor:
+    """One loaded version. It keeps predicting with that version, whatever is promoted meanwhile."""
+
+    def __init__(self, version: LoadedVersion) -> None:
+        self._version = version
+
+    @property
+    def model(self) -> str:
+        return self._version.model
+
+    @property
+    def version(self) -> int:
+        return self._version.number
+
+    @property
+    def contract(self) -> Contract:
+        return self._version.contract
+
+    def predict(self, titles: Any) -> npt.NDArray[np.float64]:
+        """Predict what titles will earn.
+
+        Args:
+            titles: an Arrow table or record batch, a pandas frame, or a mapping of column names to arrays, (n,)
+                each. Columns beyond the contract's are ignored; their order does not matter.
+
+        Returns: float64 (n,), US dollars, in the order of the rows.
+        Raises: ColumnsError: columns are missing or hold no numbers. InputError: rows break the contract; the
+            first few are named, counted from 1.
+        """
+        table = _as_batch(titles, self.contract.feature_names)
+        require_columns(Path("the table"), table.schema, self.contract.features)
+        rows = np.arange(1, len(table) + 1, dtype=np.int64)
+        screened = screen(Batch(table, rows), self.contract.features)
+        if screened.rejected:
+            shown = "; ".join(f"row {bad.row}: {bad.reason}" for bad in screened.rejected[:_SHOWN])
+            raise InputError(
+                f"{len(screened.rejected):,} of {len(table):,} rows break the contract: {shown}",
+                hint="Mend or drop these rows; see docs/contract.md",
+            )
+        return self._version.scorer.score(screened.values)
+
+
+class Registry:
+    """A registry of versions on disk.
+
+    Args: path: its folder; ``make train`` and the command line use ``registry``.
+    """
+
+    def __init__(self, path: str | Path = "registry") -> None:
+        self._path = path
+
+    def load(self, ref: str) -> Predictor:
+        """Load a version, every byte of it checked and its golden rows reproduced.
+
+        Args: ref: ``4``, ``game-earnings/4``, ``@champion`` or ``game-earnings@champion``.
+        Raises: UnknownVersionError, NothingPromotedError: there is none. IntegrityError: its bytes were changed.
+            SelfTestError: it does not work on this machine.
+        """
+        parsed = parse_ref(ref, DEFAULT_MODEL)
+        registry = open_registry(self._path, parsed.model)
+        version, _ = registry.resolve(parsed)
+        loaded = load_registered(registry, version)
+        loaded.self_test()
+        return Predictor(loaded)
+
+
+def _as_batch(titles: Any, names: tuple[str, ...]) -> pa.RecordBatch:
+    """Bring the features of any kind of table into one record batch; a missing column stays missing."""
+    if isinstance(titles, (pa.Table, pa.RecordBatch)):
+        present = [name for name in names if name in titles.schema.names]
+        columns = [_whole(titles.column(name)) for name in present]
+    else:
+        present = [name for name in names if name in titles]
+        columns = [_from_array(np.asarray(titles[name])) for name in present]
+    if len({len(column) for column in columns}) > 1:
+        lengths = ", ".join(f"{name}: {len(column)}" for name, column in zip(present, columns, strict=True))
+        raise InputError(f"the columns have different lengths ({lengths})")
+    return pa.RecordBatch.from_arrays(columns, names=present)
+
+
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    if isinstance(column, pa.ChunkedArray):
+        combined = column.combine_chunks()
+        return combined.combine_chunks() if isinstance(combined, pa.ChunkedArray) else combined
+    return column
+
+
+def _from_array(values: npt.NDArray[Any]) -> pa.Array:
+    """Numbers and booleans become float64; anything else is read as text, None as an empty one."""
+    if values.dtype.kind in "biuf":
+        return to_arrow(values.astype(np.float64))
+    return text_column(["" if value is None else str(value) for value in values.tolist()])

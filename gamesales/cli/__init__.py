@@ -1,0 +1,19 @@
+"""The command line: parse, call one function of a job, show its result. The only code that prints or exits.
+
+main.py        the entry point: failures become one line, a hint and an exit code
+options.py     options that several commands share
+output.py      results as text or as one JSON document
+progress.py    what a person sees while something takes long
+training.py    train, preprocess, simulate
+registry.py    versions, show, history, promote, rollback, verify
+scoring.py     score, predict
+"""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its code."""
+    from gamesales.cli.main import run_and_exit
+
+    run_and_exit()

@@ -1,0 +1,109 @@
+"""The entry point: run a command, and turn every failure into one line, a hint and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+
+import typer
+from typer.exceptions import TyperException
+
+from gamesales.cli import registry, scoring, training
+from gamesales.cli.output import show_error
+from gamesales.errors import GamesalesError, TryAgainError, UsageError
+
+app = typer.Typer(
+    name="gamesales",
+    help="What will each new title earn? Train, register, promote and score, in dollars.",
+    epilog="Every command also takes --traceback, which shows where in the code a failure arose.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for commands in (training, registry, scoring):
+    commands.add_to(app)
+
+# What the disk, the rights or the machine refuse now and may grant later.
+_TRANSIENT = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+}
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM arrived; unwinding removes what is half done."""
+
+
+def run_and_exit() -> None:
+    """Run the command line of this process and exit."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code.
+
+    Args: arguments: what follows the program's name.
+    """
+    as_json = "--json" in arguments
+    wants_traceback = "--traceback" in arguments
+    try:
+        # Without standalone mode a command's exit code comes back as a number, and failures come through.
+        code = app([one for one in arguments if one != "--traceback"], prog_name="gamesales", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has had enough; what Python still holds for it must not be told at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (KeyboardInterrupt, _TerminatedError, typer.Abort) as stop:
+        code = 143 if isinstance(stop, _TerminatedError) else 130
+        show_error("interrupted", "interrupted; nothing was published", "Run it again", as_json=as_json)
+        return code
+    except Exception as error:
+        if wants_traceback:
+            traceback.print_exc()
+        known = _known(error)
+        show_error(known.code, known.message, known.hint, as_json=as_json)
+        return known.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _known(error: Exception) -> GamesalesError:
+    """Bring any failure under the exception tree."""
+    if isinstance(error, GamesalesError):
+        return error
+    if isinstance(error, TyperException):
+        return UsageError(error.format_message(), hint="See: gamesales --help, or gamesales COMMAND --help")
+    if isinstance(error, MemoryError):
+        return TryAgainError("the machine has no memory left for this", hint="Free some, then run it again")
+    if isinstance(error, OSError) and error.errno in _TRANSIENT:
+        where = f"{error.filename}: " if error.filename else ""
+        return TryAgainError(
+            f"{where}{os.strerror(error.errno or 0)}; nothing was published",
+            hint="Check the disk's space and your permissions, then run it again",
+        )
+    if isinstance(error, ModuleNotFoundError):
+        return UsageError(
+            f"{error.name} is not installed; this command needs the train extra",
+            hint="pip install 'gamesales[train]'",
+        )
+    return GamesalesError(
+        f"a fault of gamesales: {type(error).__name__}: {' '.join(str(error).split())[:500]}",
+        hint="Run it again with --traceback and report what it shows",
+    )
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise _TerminatedError

@@ -1,0 +1,181 @@
+"""versions, show, history, promote, rollback, verify."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from gamesales.cli.options import (
+    ALIAS,
+    NAME,
+    REGISTRY,
+    AliasOption,
+    JsonOption,
+    NameOption,
+    ReasonOption,
+    RegistryOption,
+)
+from gamesales.cli.output import metric_cells, metrics_table, moment, show_json, table
+from gamesales.jobs import listing
+from gamesales.jobs import promote as promoting
+from gamesales.jobs.loading import open_registry
+from gamesales.registry.registry import parse_ref
+
+RefArgument = Annotated[
+    str, typer.Argument(metavar="REF", help="4, game-earnings/4, @champion or game-earnings@champion")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    for command in (versions, show, history, promote, rollback, verify):
+        app.command()(command)
+
+
+def versions(registry: RegistryOption = REGISTRY, name: NameOption = NAME, as_json: JsonOption = False) -> None:
+    """List all versions, newest first, with their latest evaluation."""
+    listed = listing.list_versions(open_registry(registry, name))
+    if as_json:
+        show_json(listed)
+    elif not listed.versions:
+        print(f"no version of {name} in {listed.registry} yet. Train one: gamesales train")
+    else:
+        header = [
+            "version",
+            "aliases",
+            "registered",
+            "by",
+            "scaled MSE",
+            "MAE",
+            "RMSE",
+            "R2",
+            "MAPE",
+            "reason",
+        ]
+        print(table(header, [_version_cells(row) for row in listed.versions]))
+
+
+def _version_cells(row: listing.VersionRow) -> list[str]:
+    aliases = ", ".join(row.aliases) or "-"
+    return [
+        str(row.version),
+        aliases,
+        moment(row.registered),
+        row.actor,
+        *metric_cells(row.metrics or {}),
+        row.reason,
+    ]
+
+
+def show(
+    ref: RefArgument,
+    registry: RegistryOption = REGISTRY,
+    name: NameOption = NAME,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell all about one version."""
+    parsed = parse_ref(ref, name)
+    shown = listing.show(open_registry(registry, parsed.model), parsed)
+    if as_json:
+        show_json(shown)
+        return
+    manifest = shown.manifest
+    print(f"version {shown.version} of {shown.model}" + (f", {', '.join(shown.aliases)}" if shown.aliases else ""))
+    print(
+        f"registered  {moment(shown.registered)} UTC by {shown.actor}" + (f": {shown.reason}" if shown.reason else "")
+    )
+    print(f"bundle      {shown.bundle}")
+    print(f"digest      {shown.digest}")
+    for role, data in manifest.get("data", {}).items():
+        print(f"{role:<11} {data['path']}, {data['rows']:,} rows, sha256 {data['sha256'][:12]}")
+    print(f"git commit  {manifest.get('git_commit') or '-'}")
+    print(f"software    {', '.join(f'{key} {value}' for key, value in manifest.get('software', {}).items())}\n")
+    print(metrics_table({f"version {shown.version}": manifest.get("metrics", {}), **manifest.get("baselines", {})}))
+
+
+def history(registry: RegistryOption = REGISTRY, name: NameOption = NAME, as_json: JsonOption = False) -> None:
+    """Tell who did what, when and why, newest first."""
+    told = listing.history(open_registry(registry, name))
+    if as_json:
+        show_json(told)
+    elif not told.events:
+        print(f"nothing has happened to {name} in {told.registry} yet. Train a version: gamesales train")
+    else:
+        rows = [[str(e.sequence), moment(e.time), e.actor, _told(e.kind, e.body), e.reason] for e in told.events]
+        print(table(["event", "when", "by", "what", "why"], rows))
+
+
+def _told(kind: str, body: dict[str, Any]) -> str:
+    """Tell an event in words."""
+    if kind == "version.registered":
+        return f"registered version {body['version']}"
+    if kind == "evaluation.recorded":
+        return f"evaluated version {body['version']} on {body['data']}"
+    if kind == "alias.set":
+        before = body["previous_version"]
+        verb = "rolled back to" if body["rollback"] else "set to"
+        forced = ", forced past the gate" if body["evidence"].get("forced") else ""
+        return f"{body['alias']} {verb} version {body['version']} (was {before or 'unset'}){forced}"
+    return kind
+
+
+def promote(
+    ref: RefArgument,
+    alias: AliasOption = ALIAS,
+    reason: ReasonOption = "",
+    force: Annotated[bool, typer.Option("--force", help="Override the gate; needs --reason.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask the gate and change nothing.")] = False,
+    registry: RegistryOption = REGISTRY,
+    name: NameOption = NAME,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a version score from now on, if the gate agrees."""
+    parsed = parse_ref(ref, name)
+    opened = open_registry(registry, parsed.model)
+    done = promoting.promote(opened, parsed, alias=alias, reason=reason, force=force, dry_run=dry_run)
+    if as_json:
+        show_json(done)
+    elif not done.changed:
+        print(f"{done.model}@{done.alias} is version {done.version} already; nothing was changed")
+    elif done.dry_run:
+        print(f"{done.model}@{done.alias} would become version {done.version}{_was(done)}; nothing was changed")
+    else:
+        print(
+            f"{done.model}@{done.alias} is now version {done.version}{_was(done)}{' (forced)' if done.forced else ''}"
+        )
+
+
+def rollback(
+    alias: AliasOption = ALIAS,
+    reason: ReasonOption = "",
+    registry: RegistryOption = REGISTRY,
+    name: NameOption = NAME,
+    as_json: JsonOption = False,
+) -> None:
+    """Let the version before score again; a second time goes one further back."""
+    done = promoting.roll_back(open_registry(registry, name), alias=alias, reason=reason)
+    if as_json:
+        show_json(done)
+    else:
+        print(f"{done.model}@{done.alias} is version {done.version} again{_was(done)}")
+
+
+def _was(done: promoting.Promotion) -> str:
+    return f" (was {done.previous_version or 'unset'})"
+
+
+def verify(
+    ref: Annotated[str | None, typer.Argument(metavar="[REF]", help="One version; without it, all of them.")] = None,
+    registry: RegistryOption = REGISTRY,
+    name: NameOption = NAME,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every event of the log and every file of the bundles against the digests that name them."""
+    parsed = parse_ref(ref, name) if ref else None
+    checked = listing.verify(open_registry(registry, parsed.model if parsed else name), parsed)
+    if as_json:
+        show_json(checked)
+    else:
+        counted = f"{checked.events:,} events, {checked.files:,} files checked"
+        print(f"{checked.model} in {checked.registry} is sound: {counted}")

@@ -1,0 +1,73 @@
+"""One title, answered in dollars."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from gamesales.data.columns import text_column
+from gamesales.data.contract import Contract
+from gamesales.data.tables import Batch
+from gamesales.errors import ColumnsError, InputError, UsageError
+from gamesales.jobs.loading import load
+from gamesales.registry.registry import ModelRegistry, Ref
+from gamesales.scoring.screen import screen
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one title will earn, US dollars."""
+
+    model: str
+    model_version: int
+    predicted_earnings: float
+    outside_training_range: bool
+
+
+def parse_title(assignments: Sequence[str]) -> dict[str, str]:
+    """Read ``critic_rating=4.5 is_action=1 …``."""
+    title: dict[str, str] = {}
+    for assignment in assignments:
+        name, separator, value = assignment.partition("=")
+        if not separator or name in title:
+            problem = "given twice" if separator else "no name=value"
+            raise UsageError(f"{assignment!r} is {problem}; expected, for example, critic_rating=4.5")
+        title[name] = value
+    return title
+
+
+def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str]) -> Prediction:
+    """Predict the earnings of one title.
+
+    Raises: ColumnsError: characteristics are missing or misspelt; each is named. InputError: a value breaks the
+        contract.
+    """
+    version = load(registry, ref)
+    version.self_test()
+    _check_names(title, version.contract)
+    names = list(version.contract.feature_names)
+    table = pa.RecordBatch.from_arrays([text_column([title[name]]) for name in names], names=names)
+    screened = screen(Batch(table, np.ones(1, np.int64)), version.contract.features)
+    if screened.rejected:
+        raise InputError(f"this title breaks the contract: {screened.rejected[0].reason}", hint="See docs/contract.md")
+    earnings = float(version.scorer.score(screened.values)[0])
+    outside = bool(version.outside_training_range(screened.values)[0])
+    return Prediction(version.model, version.number, earnings, outside)
+
+
+def _check_names(title: Mapping[str, str], contract: Contract) -> None:
+    missing = [name for name in contract.feature_names if name not in title]
+    faults = [f"missing: {', '.join(missing)}"] if missing else []
+    for name in title:
+        if name not in contract.feature_names:
+            near = difflib.get_close_matches(name, contract.feature_names, n=1)
+            faults.append(f"unknown: {name}" + (f" (did you mean {near[0]}?)" if near else ""))
+    if faults:
+        raise ColumnsError(
+            f"a title has {len(contract.features)} characteristics; {'; '.join(faults)}",
+            hint=f"Give each once: {' '.join(f'{name}=…' for name in contract.feature_names)}",
+        )

@@ -1,0 +1,46 @@
+"""The nightly job: files of new titles in, dollars out, by the promoted version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from gamesales.jobs.loading import load
+from gamesales.registry.registry import ModelRegistry, Ref
+from gamesales.scoring.counts import RejectLimit
+from gamesales.scoring.plan import make_plan
+from gamesales.scoring.run import RunReport, Target, score_files
+
+
+def score(
+    registry: ModelRegistry,
+    ref: Ref,
+    sources: Sequence[str],
+    output: Path,
+    *,
+    day: date | None = None,
+    limit: RejectLimit | None = None,
+    workers: int | None = None,
+    on_rows: Callable[[int], None] = lambda rows: None,
+) -> RunReport:
+    """Score files of titles with one version, resolved once for the whole run.
+
+    Args:
+        registry: where the version is.
+        ref: which version; an alias is looked up once.
+        sources: files, folders or globs.
+        output: a .csv or .parquet file, or a folder of dated partitions.
+        day: the date of the run, by default today in UTC.
+        limit: how many rows may be rejected.
+        workers: threads that score.
+        on_rows: called with the number of rows done since the last call.
+    """
+    version = load(registry, ref)
+    target = Target(output, day or datetime.now(UTC).date())
+    settings = {
+        "run_date": target.day.isoformat(),
+        "format": output.suffix.lower() if target.is_file else ".parquet",
+    }
+    plan = make_plan(sources, version.contract, version.digest, settings)
+    return score_files(plan, version, target, limit=limit or RejectLimit(), workers=workers, on_rows=on_rows)

@@ -1,0 +1,63 @@
+"""Past titles, read strictly: a network learns from every row, so one bad row stops the work."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gamesales.data.contract import Contract
+from gamesales.data.tables import BadRow, open_table
+from gamesales.errors import InputError
+from gamesales.scoring.screen import require_columns, screen
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Titles:
+    """Titles whose earnings are known: ``features`` float64 (n, k), ``earnings_usd`` float64 (n,)."""
+
+    path: Path
+    sha256: str
+    features: npt.NDArray[np.float64]
+    earnings_usd: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.earnings_usd)
+
+    def as_dict(self) -> dict[str, str | int]:
+        """Return what the manifest says of the file."""
+        return {"path": str(self.path), "sha256": self.sha256, "rows": len(self)}
+
+
+def read_titles(path: Path, contract: Contract) -> Titles:
+    """Read a CSV or Parquet file of titles and their earnings.
+
+    Raises: InputError: no rows, or rows that break the contract; the first few are named. ColumnsError: columns
+        are missing or hold no numbers.
+    """
+    table = open_table(path)
+    columns = [*contract.features, contract.target]
+    require_columns(path, table.schema, columns)
+    parts, rejected = [], list[BadRow]()
+    for batch in table.batches([column.name for column in columns]):
+        screened = screen(batch, columns)
+        parts.append(screened.values)
+        rejected += screened.rejected
+    if rejected:
+        shown = "; ".join(f"row {bad.row}: {bad.reason}" for bad in rejected[:_SHOWN])
+        more = f"; and {len(rejected) - _SHOWN:,} more" if len(rejected) > _SHOWN else ""
+        raise InputError(
+            f"{path} has {len(rejected):,} rows that break the contract: {shown}{more}",
+            hint="Mend or remove these rows; see docs/contract.md",
+        )
+    values = np.concatenate(parts) if parts else np.empty((0, len(columns)))
+    if not len(values):
+        raise InputError(f"{path} has no rows; expected titles and their earnings")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Titles(path, digest, values[:, :-1], values[:, -1])

@@ -1,0 +1,282 @@
+"""Past titles become a registered version: read, scale, check the export, fit, evaluate, publish."""
+
+from __future__ import annotations
+
+import io
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gamesales.data.contract import Contract, describe, read_toml
+from gamesales.errors import JobFileError
+from gamesales.jobs.titles import Titles, read_titles
+from gamesales.model import parity
+from gamesales.model.compile import compile_graph
+from gamesales.model.evaluation import Metrics, baseline_predictions, metrics, training_profile
+from gamesales.model.network import build_network, seed_everything
+from gamesales.model.scaling import Scaling, fit_scaler
+from gamesales.model.spec import PRESETS, NetworkSpec, TrainingSpec
+from gamesales.model.training import Epoch, History, fit
+from gamesales.registry.log import utc_now
+from gamesales.registry.registry import DEFAULT_MODEL, ModelRegistry
+from gamesales.report.version_page import VersionPage, render_version_page
+from gamesales.scoring.scorer import GRAPH_FILE, Scorer
+
+GOLDEN_ROWS = 16
+REPORT_FILE = "report.html"
+_SOFTWARE = (
+    "gamesales",
+    "tensorflow",
+    "tensorflow-cpu",
+    "keras",
+    "tf2onnx",
+    "onnxruntime",
+    "scikit-learn",
+    "numpy",
+)
+
+
+class DataFiles(BaseModel):
+    """Where the titles are; relative paths start at the current folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: Path
+    test: Path
+    contract: Path = Path("data/contract.toml")
+
+
+class TrainJob(BaseModel):
+    """What ``jobs/train.toml`` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(default=DEFAULT_MODEL, min_length=1)
+    data: DataFiles
+    network: NetworkSpec
+    training: TrainingSpec
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A version that was just registered, with its figures on the test file and those of the baselines."""
+
+    model: str
+    version: int
+    bundle: str
+    report: str
+    metrics: Metrics
+    baselines: dict[str, Metrics]
+    parity_usd: float
+    epochs: int
+    seconds: float
+
+
+def load_job(path: Path, preset: str | None = None) -> TrainJob:
+    """Read a job file, with the network and the training of a preset in place of its own if one is named.
+
+    Raises: JobFileError: a key is missing, unknown or wrong; it is named.
+    """
+    fields = read_toml(path)
+    if preset is not None:
+        if preset not in PRESETS:
+            raise JobFileError(f"no preset {preset!r}; there is {', '.join(PRESETS)}")
+        training = fields.get("training")
+        seed = {"seed": training["seed"]} if isinstance(training, dict) and "seed" in training else {}
+        given = PRESETS[preset]
+        fields = {**fields, "network": given["network"], "training": {**given["training"], **seed}}
+    try:
+        return TrainJob.model_validate(fields)
+    except ValidationError as error:
+        raise JobFileError(f"{path} is not a training job: {describe(error)}", hint="See docs/train.md") from None
+
+
+def train(
+    job: TrainJob,
+    registry: ModelRegistry,
+    *,
+    reason: str = "",
+    on_stage: Callable[[str], None] = lambda stage: None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> Trained:
+    """Train a version and register it.
+
+    Args:
+        job: what to train on and how.
+        registry: where to register; nothing is written to it before the last step.
+        reason: why, for the log.
+        on_stage: called with a line as each stage begins.
+        on_epoch: called as each epoch ends.
+    """
+    started = time.monotonic()
+    on_stage("reading titles")
+    contract = Contract.from_toml(job.data.contract)
+    past, held_back = read_titles(job.data.train, contract), read_titles(job.data.test, contract)
+    scaler, scaling = fit_scaler(contract.feature_names, contract.target.name, past.features, past.earnings_usd)
+
+    on_stage("starting TensorFlow and checking that the network can be exported")
+    seed_everything(job.training.seed)
+    network = build_network(job.network, len(contract.features))
+    probe = parity.sample_contract(contract, past.features, parity.ROWS, job.training.seed)
+    _compiled(network, scaling, probe)
+
+    on_stage("training")
+    scaled = scaling.scale_features(past.features), scaling.scale_target(past.earnings_usd)
+    history = fit(network, *scaled, job.training, on_epoch)
+
+    on_stage("evaluating")
+    graph, scorer, parity_usd = _compiled(network, scaling, probe)
+    predicted = scorer.score(held_back.features)
+    figures = metrics(held_back.earnings_usd, predicted, scaling)
+    baselines = {
+        name: metrics(held_back.earnings_usd, guess, scaling)
+        for name, guess in baseline_predictions(
+            past.features, past.earnings_usd, held_back.features, job.training.seed
+        ).items()
+    }
+
+    on_stage("registering")
+    trained_at = f"{utc_now()[:19]}Z"
+    details = {
+        "trained_at": trained_at,
+        "contract": contract.model_dump(mode="json", exclude_none=True),
+        "network": job.network.model_dump(mode="json"),
+        "training": job.training.model_dump(mode="json"),
+        "scaling": scaling.as_dict(),
+        "metrics": figures,
+        "baselines": baselines,
+        "data": {"train": past.as_dict(), "test": held_back.as_dict()},
+        "training_profile": training_profile(contract.feature_names, past.features),
+        "parity": {"rows": parity.ROWS, "largest_difference_usd": parity_usd, "tolerance": parity.TOLERANCE},
+        "golden": _golden(probe[:GOLDEN_ROWS], scorer, scaling),
+        "software": software(),
+        "git_commit": git_commit(),
+    }
+    page = _page(job, details, past, held_back, history, predicted)
+    files = {
+        "model.keras": _keras_file(network),
+        "scaler.joblib": _joblib_file(scaler),
+        GRAPH_FILE: graph,
+        REPORT_FILE: render_version_page(page).encode("utf-8"),
+    }
+    version = registry.publish(files, details, reason)
+    registry.record_evaluation(
+        version,
+        {
+            "data": str(held_back.path),
+            "data_sha256": held_back.sha256,
+            "rows": len(held_back),
+            "metrics": figures,
+        },
+        "recorded by training",
+    )
+    folder = f"{registry.location}{registry.find_version(version).folder}"
+    return Trained(
+        model=registry.model,
+        version=version,
+        bundle=folder,
+        report=f"{folder}/{REPORT_FILE}",
+        metrics=figures,
+        baselines=baselines,
+        parity_usd=parity_usd,
+        epochs=len(history.loss),
+        seconds=round(time.monotonic() - started, 1),
+    )
+
+
+def _compiled(network: Any, scaling: Scaling, probe: parity.FloatArray) -> tuple[bytes, Scorer, float]:
+    """Compile the network as it is now, and hold the graph to Keras on the probe rows."""
+    graph = compile_graph(network, scaling)
+    scorer = Scorer(graph, len(scaling.features))
+    largest = parity.check_parity(parity.keras_earnings(network, scaling, probe), scorer.score(probe), scaling)
+    return graph, scorer, largest
+
+
+def _golden(values: parity.FloatArray, scorer: Scorer, scaling: Scaling) -> dict[str, Any]:
+    """Rows of the contract with the earnings that this version gives for them, for every self-test to come."""
+    earnings = scorer.score(values)
+    return {
+        "values": values.tolist(),
+        "earnings_usd": earnings.tolist(),
+        "tolerance_usd": parity.tolerance_usd(earnings, scaling).tolist(),
+    }
+
+
+def _page(
+    job: TrainJob,
+    details: Mapping[str, Any],
+    past: Titles,
+    held_back: Titles,
+    history: History,
+    predicted: parity.FloatArray,
+) -> VersionPage:
+    training = job.training
+    facts = {
+        "Training titles": f"{past.path}, {len(past):,} rows, sha256 {past.sha256[:12]}",
+        "Test titles": f"{held_back.path}, {len(held_back):,} rows, sha256 {held_back.sha256[:12]}",
+        "Optimizer": f"{training.optimizer.name}, batches of {training.batch_size}, {training.epochs} epochs",
+        "Seed": str(training.seed),
+        "Scoring graph": f"within ${details['parity']['largest_difference_usd']:.4f} of Keras on {parity.ROWS:,} rows",
+        "Software": ", ".join(f"{name} {release}" for name, release in details["software"].items()),
+        "Git commit": details["git_commit"] or "not in a git checkout",
+    }
+    return VersionPage(
+        model=job.name,
+        trained_at=details["trained_at"],
+        facts=facts,
+        layers=[str(layer) for layer in job.network.layers],
+        metrics={"this version": details["metrics"], **details["baselines"]},
+        loss=history.loss,
+        validation_loss=history.validation_loss,
+        actual_usd=held_back.earnings_usd,
+        predicted_usd=predicted,
+    )
+
+
+def _keras_file(network: Any) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        network.save(path)
+        return path.read_bytes()
+
+
+def _joblib_file(scaler: Any) -> bytes:
+    import joblib
+
+    buffer = io.BytesIO()
+    joblib.dump(scaler, buffer)
+    return buffer.getvalue()
+
+
+def software() -> dict[str, str]:
+    """Return the releases of what a version was made with."""
+    found = {"python": platform.python_version()}
+    for name in _SOFTWARE:
+        try:
+            found[name] = installed(name)
+        except ModuleNotFoundError:  # tensorflow goes by one of two names
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """Return the commit of the current folder's checkout, ``-dirty`` if it has changes; None outside one."""
+    try:
+        told = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told.stdout.strip()
