@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gamesales.data.batches import Batch
 from gamesales.data.columns import text_column, to_arrow
 from gamesales.data.contract import Contract
-from gamesales.data.tables import Batch
 from gamesales.errors import InputError
 from gamesales.jobs.loading import load_registered, open_registry
 from gamesales.registry.registry import DEFAULT_MODEL, parse_ref

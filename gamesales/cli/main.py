@@ -9,10 +9,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import FrameType
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
+from gamesales import __version__
 from gamesales.cli import registry, scoring, training
 from gamesales.cli.output import show_error
 from gamesales.errors import GamesalesError, TryAgainError, UsageError
@@ -25,6 +27,23 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"gamesales {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the release and exit.")
+    ] = False,
+) -> None:
+    """What will each new title earn? Train, register, promote and score, in dollars."""
+
+
 for commands in (training, registry, scoring):
     commands.add_to(app)
 
@@ -75,6 +94,8 @@ def run(arguments: Sequence[str]) -> int:
         if wants_traceback:
             traceback.print_exc()
         known = _known(error)
+        if isinstance(error, TyperException) and not known.message:
+            return known.exit_code  # no arguments at all: the help was shown instead
         show_error(known.code, known.message, known.hint, as_json=as_json)
         return known.exit_code
     return code if isinstance(code, int) else 0

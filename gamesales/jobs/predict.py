@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from gamesales.data.batches import Batch
 from gamesales.data.columns import text_column
 from gamesales.data.contract import Contract
-from gamesales.data.tables import Batch
 from gamesales.errors import ColumnsError, InputError, UsageError
 from gamesales.jobs.loading import load
 from gamesales.registry.registry import ModelRegistry, Ref

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from gamesales.data.batches import BadRow
 from gamesales.data.contract import Contract
-from gamesales.data.tables import BadRow, open_table
+from gamesales.data.tables import open_table
 from gamesales.errors import InputError
 from gamesales.scoring.screen import require_columns, screen
 
@@ -48,6 +49,9 @@ def read_titles(path: Path, contract: Contract) -> Titles:
         screened = screen(batch, columns)
         parts.append(screened.values)
         rejected += screened.rejected
+    rows = table.count_rows()
+    if rows != sum(map(len, parts)) + len(rejected):
+        raise InputError(f"{path} has {rows:,} rows, but {sum(map(len, parts)) + len(rejected):,} could be read")
     if rejected:
         shown = "; ".join(f"row {bad.row}: {bad.reason}" for bad in rejected[:_SHOWN])
         more = f"; and {len(rejected) - _SHOWN:,} more" if len(rejected) > _SHOWN else ""

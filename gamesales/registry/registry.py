@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from gamesales.errors import (
-    GateRefusedError,
     NothingPromotedError,
     UnknownVersionError,
     UsageError,
@@ -196,7 +195,7 @@ class ModelRegistry:
         current = self._aliased(state, alias)
         stack = state.aliases[alias]
         if len(stack) < 2:
-            raise GateRefusedError(
+            raise NothingPromotedError(
                 f"{self.model}@{alias} has named version {current} only; there is nothing to roll back to",
                 hint=f"Promote another version: gamesales promote N --alias {alias}",
             )
@@ -210,7 +209,9 @@ class ModelRegistry:
         """
         events = self.events()
         state = replay(events)
-        versions = [self.find(state, ref)] if ref else list(state.versions.values())
+        versions = [self.find(state, ref or Ref(self.model, version=state.newest or 1))]
+        if ref is None:
+            versions = list(state.versions.values())
         return len(events), sum(self.bundle(version).verify() for version in versions)
 
 

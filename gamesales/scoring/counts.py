@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gamesales.data.tables import BadRow
+from gamesales.data.batches import BadRow
 from gamesales.errors import GamesalesError, TooManyRejectsError, UsageError
 
 _SHOWN = 3

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from gamesales.data.batches import TableFile
 from gamesales.data.contract import OUTPUT_COLUMNS, Contract
-from gamesales.data.tables import SUFFIXES, TableFile, open_table
+from gamesales.data.tables import SUFFIXES, open_table
 from gamesales.errors import ColumnsError, InputNotFoundError
 from gamesales.scoring.screen import check_columns
 
@@ -29,6 +30,7 @@ class Input:
     table: TableFile
     size: int
     sha256: str
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ def run_id(inputs: Sequence[Input], digest: str, settings: dict[str, str]) -> st
 
 def _input(name: str, table: TableFile) -> Input:
     with table.path.open("rb") as file:
-        return Input(name, table, table.path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Input(name, table, table.path.stat().st_size, digest, table.count_rows())
 
 
 def _kept(schema: pa.Schema, contract: Contract) -> pa.Schema:

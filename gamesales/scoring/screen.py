@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gamesales.data.batches import BadRow, Batch
 from gamesales.data.columns import null_mask, to_numpy
 from gamesales.data.contract import Column
-from gamesales.data.tables import BadRow, Batch
 from gamesales.errors import ColumnsError
 
 # The network computes in float32: a larger number would reach it as infinity.

@@ -13,8 +13,8 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
+from gamesales.data.batches import BadRow, Batch
 from gamesales.data.columns import to_arrow
-from gamesales.data.tables import BadRow, Batch
 from gamesales.scoring.counts import Counts, told
 from gamesales.scoring.parts import PartWriter, RejectsWriter, part_schema
 from gamesales.scoring.plan import Input
@@ -44,8 +44,8 @@ def score_input(
         rejects.write(one.name, rejected)
         total += Counts(0, len(scored), len(rejected), outside, told(one.name, rejected))
         on_rows(len(scored) + len(rejected))
-    # Counted by the file, not by what came out of the threads.
-    return total + Counts(rows_in=one.table.rows)
+    # Counted when the run was planned, by other means than what read the rows here.
+    return total + Counts(rows_in=one.rows)
 
 
 def score_batch(batch: Batch, kept: pa.Schema, version: LoadedVersion) -> tuple[pa.RecordBatch, Sequence[BadRow], int]:
