@@ -37,11 +37,11 @@ install: .venv/package.stamp  ## Make .venv with gamesales and all that training
 .PHONY: demo
 demo: install  ## Train, promote, score the new titles, and show what they will earn
 	@echo "1/3  training on data/sales_data_training.csv"; \
-	json=$$($(GAMESALES) train --json) || { printf '%s\n' "$$json" >&2; exit 1; }; \
-	version=$$(printf '%s' "$$json" | $(PY) -c 'import json, sys; print(json.load(sys.stdin)["version"])') && \
-	echo "2/3  promoting version $$version"; \
+	$(GAMESALES) train --reason "make demo" && \
+	version=$$($(GAMESALES) versions --json | $(PY) -c 'import json, sys; print(json.load(sys.stdin)["versions"][0]["version"])') && \
+	echo && echo "2/3  promoting version $$version" && \
 	$(GAMESALES) promote "$$version" --reason "make demo" && \
-	echo "3/3  scoring data/new_titles.csv" && \
+	echo && echo "3/3  scoring data/new_titles.csv" && \
 	$(GAMESALES) score data/new_titles.csv --output predictions/new_titles.csv && \
 	$(PY) -c "$$SHOW_PREDICTIONS" predictions/new_titles.csv && \
 	registry=$${GAMESALES_REGISTRY:-registry} && \
@@ -92,6 +92,10 @@ test: .venv/dev.stamp  ## Run the tests and check their coverage
 .PHONY: test-full
 test-full: .venv/dev.stamp  ## Run the long sweeps and fuzzing that `make test` leaves out
 	$(PY) -m pytest -m slow
+
+.PHONY: docs
+docs: .venv/package.stamp  ## Write docs/reference/ again from the code
+	$(PY) docs/make_reference.py
 
 .PHONY: lock
 lock:  ## Resolve pyproject.toml into requirements/*.lock again (UPGRADE=1: to the newest versions)

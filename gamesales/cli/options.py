@@ -15,7 +15,7 @@ RegistryOption = Annotated[
 ]
 NameOption = Annotated[str, typer.Option("--name", metavar="MODEL", help="Which model's versions.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")]
-AliasOption = Annotated[str, typer.Option("--alias", help="Which alias to move.")]
+AliasOption = Annotated[str, typer.Option("--alias", metavar="NAME", help="Which alias to move.")]
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the log.")]
 
 REGISTRY = Path("registry")

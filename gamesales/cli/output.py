@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -64,4 +65,4 @@ def moment(time: str) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return cell == "-" or cell.strip("$% ").replace(",", "").replace(".", "").replace("e-", "").isdigit()
+    return cell == "-" or re.fullmatch(r"-?\$?[\d,.]+(e-?\d+)?( %)?", cell) is not None

@@ -37,7 +37,9 @@ def score(
         typer.Option("--date", metavar="YYYY-MM-DD", help="The date of the run; today in UTC by default."),
     ] = None,
     model: ModelOption = f"@{CHAMPION}",
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads that score; one per core by default.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Threads that score; one per core by default.")
+    ] = None,
     max_rejects: Annotated[
         str | None,
         typer.Option(metavar="N|N%", help="How many rows may be rejected: 10 or 1 %, whichever is more."),

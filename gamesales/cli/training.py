@@ -21,7 +21,9 @@ def add_to(app: typer.Typer) -> None:
 
 def train(
     job: Annotated[Path, typer.Argument(help="The job file.")] = Path("jobs/train.toml"),
-    preset: Annotated[str | None, typer.Option(help="Take network and training from here: course.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Take network and training from here: course.")
+    ] = None,
     reason: ReasonOption = "",
     registry: RegistryOption = REGISTRY,
     as_json: JsonOption = False,
@@ -54,7 +56,7 @@ def train(
 def preprocess(
     training: Annotated[Path, typer.Argument(help="The training file; the scaler is fitted on it alone.")],
     test: Annotated[Path, typer.Argument(help="The test file.")],
-    contract: Annotated[Path, typer.Option(help="The contract.")] = Path("data/contract.toml"),
+    contract: Annotated[Path, typer.Option(metavar="FILE", help="The contract.")] = Path("data/contract.toml"),
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell the scaling of every column.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -72,9 +74,9 @@ def preprocess(
 
 
 def simulate(
-    rows: Annotated[int, typer.Option(help="How many titles.")],
+    rows: Annotated[int, typer.Option(metavar="N", help="How many titles.")],
     output: Annotated[Path, typer.Option(metavar="FILE", help="A .csv or .parquet file.")],
-    seed: Annotated[int, typer.Option(help="Another seed gives other titles.")] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", help="Another seed gives other titles.")] = 1,
     ids: Annotated[bool, typer.Option("--ids", help="Add title_id and a made-up title.")] = False,
     no_earnings: Annotated[bool, typer.Option("--no-earnings", help="Leave out total_earnings.")] = False,
     continuous: Annotated[

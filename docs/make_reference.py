@@ -1,0 +1,110 @@
+"""Write docs/reference/ from the code: every command with its options, and a JSON schema of what --json prints.
+
+    make docs
+
+A test compares the files with what this script would write, so they can't fall behind.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+from pydantic import TypeAdapter
+
+from gamesales.cli.main import app
+from gamesales.jobs.listing import History, Shown, Verified, Versions
+from gamesales.jobs.predict import Prediction
+from gamesales.jobs.preprocess import Preprocessed
+from gamesales.jobs.promote import Promotion
+from gamesales.jobs.simulate import Simulated
+from gamesales.jobs.train import Trained
+from gamesales.scoring.run import RunReport
+
+FOLDER = Path(__file__).parent / "reference"
+RESULTS = {
+    "train": Trained,
+    "preprocess": Preprocessed,
+    "simulate": Simulated,
+    "versions": Versions,
+    "show": Shown,
+    "history": History,
+    "promote": Promotion,
+    "rollback": Promotion,
+    "verify": Verified,
+    "score": RunReport,
+    "predict": Prediction,
+}
+ERROR_SCHEMA = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Any command that fails",
+    "type": "object",
+    "required": ["error"],
+    "additionalProperties": False,
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "hint"],
+            "additionalProperties": False,
+            "properties": {name: {"type": "string"} for name in ("code", "message", "hint")},
+        }
+    },
+}
+
+
+def reference():
+    """Return the content of every file: name to text."""
+    files = {f"{name}.schema.json": _text(_schema(name)) for name in RESULTS}
+    return {"commands.md": _commands(), "error.schema.json": _text(ERROR_SCHEMA), **files}
+
+
+def _schema(name):
+    schema = TypeAdapter(RESULTS[name]).json_schema(mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": f"gamesales {name} --json",
+        "additionalProperties": False,
+    }
+
+
+def _text(document):
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _commands():
+    lines = [
+        "# Commands",
+        "",
+        "Written by `make docs` from the code. Every command also takes `--help` and `--traceback`.",
+        "What `--json` prints has a schema beside this page: `<command>.schema.json`; a failure, `error.schema.json`.",
+    ]
+    for name, command in typer.main.get_command(app).commands.items():
+        lines += ["", f"## gamesales {name}", "", command.help, "", "| | | default |", "|---|---|---|"]
+        lines += [_row(parameter) for parameter in command.params if parameter.name != "help"]
+    return "\n".join(lines) + "\n"
+
+
+def _row(parameter):
+    is_argument = parameter.param_type_name == "argument"
+    name = (
+        parameter.metavar or parameter.name.upper()
+        if is_argument
+        else ", ".join(sorted(parameter.opts, key=len, reverse=True))
+    )
+    metavar = "" if is_argument or parameter.is_flag else f" {parameter.metavar}"
+    default = parameter.default
+    shown = "" if default in (None, "", False) or callable(default) else f"`{default}`"
+    if parameter.required:
+        shown = "required"
+    text = (parameter.help or "").replace("|", "\\|")
+    label = f"{name}{metavar}".replace("|", "\\|")
+    return f"| `{label}` | {text} | {shown} |"
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in reference().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+    print(f"wrote {len(reference())} files to {FOLDER}")
