@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,9 @@ from gamesales.jobs import listing
 from gamesales.jobs import promote as promoting
 from gamesales.jobs.loading import open_registry
 from gamesales.registry.registry import parse_ref
+
+# Control characters, line and paragraph separators, halves of characters.
+_NOT_IN_A_LINE = {"Cc", "Zl", "Zp", "Cs"}
 
 RefArgument = Annotated[
     str, typer.Argument(metavar="REF", help="4, game-earnings/4, @champion or game-earnings@champion")
@@ -62,9 +66,9 @@ def _version_cells(row: listing.VersionRow) -> list[str]:
         str(row.version),
         aliases,
         moment(row.registered),
-        row.actor,
+        _line(row.actor),
         *metric_cells(row.metrics or {}),
-        row.reason,
+        _line(row.reason),
     ]
 
 
@@ -82,9 +86,8 @@ def show(
         return
     manifest = shown.manifest
     print(f"version {shown.version} of {shown.model}" + (f", {', '.join(shown.aliases)}" if shown.aliases else ""))
-    print(
-        f"registered  {moment(shown.registered)} UTC by {shown.actor}" + (f": {shown.reason}" if shown.reason else "")
-    )
+    because = f": {shown.reason}" if shown.reason else ""
+    print(_line(f"registered  {moment(shown.registered)} UTC by {shown.actor}{because}"))
     print(f"bundle      {shown.bundle}")
     print(f"digest      {shown.digest}")
     for role, data in manifest.get("data", {}).items():
@@ -103,7 +106,12 @@ def history(registry: RegistryOption = REGISTRY, name: NameOption = NAME, as_jso
         print(f"nothing has happened to {name} in {told.registry} yet. Train a version: gamesales train")
     else:
         rows = [[str(e.sequence), moment(e.time), e.actor, _told(e.kind, e.body), e.reason] for e in told.events]
-        print(table(["event", "when", "by", "what", "why"], rows))
+        print(table(["event", "when", "by", "what", "why"], [[_line(cell) for cell in row] for row in rows]))
+
+
+def _line(text: str) -> str:
+    """Bring a text of the log into one line: a line break or an escape in a reason must not forge another event."""
+    return "".join(" " if unicodedata.category(one) in _NOT_IN_A_LINE else one for one in text)
 
 
 def _told(kind: str, body: dict[str, Any]) -> str:

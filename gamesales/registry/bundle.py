@@ -82,6 +82,7 @@ def write_bundle(store: Store, model: str, files: Mapping[str, bytes], details: 
     content = (json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
     digest = sha256(content)
     folder = f"{model}/bundles/{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{digest[:12]}"
+    _check_manifest(manifest, f"{store.location}{folder}/{MANIFEST}")
     for name, data in {**files, MANIFEST: content}.items():
         if not store.create(f"{folder}/{name}", data) and store.read(f"{folder}/{name}") != data:
             raise IntegrityError(f"{store.location}{folder}/{name} exists with other content")

@@ -30,8 +30,17 @@ _HEAD = b'{"event":'
 _MIDDLE = b',"sha256":"'
 _TAIL = b'"}\n'
 _SEAL_SIZE = len(_MIDDLE) + 64 + len(_TAIL)
-_EVENT_KEY = re.compile(r"[0-9]{20}\.json")
-_FIELDS = {"sequence", "id", "time", "actor", "kind", "reason", "previous", "body"}
+_EVENT_NAME = re.compile(r"(?!0{20})[0-9]{20}\.json")
+_FIELDS = {
+    "sequence": int,
+    "id": str,
+    "time": str,
+    "actor": str,
+    "kind": str,
+    "reason": str,
+    "previous": str,
+    "body": dict,
+}
 
 VERSION_REGISTERED = "version.registered"
 ALIAS_SET = "alias.set"
@@ -81,8 +90,11 @@ def unseal(data: bytes, where: str) -> Event:
             f"{where} was changed: its content has sha256 {digest}, its seal reads {seal_bytes[-67:-3]!r}",
             hint="Restore this file from a backup of the registry",
         )
-    fields = json.loads(content)
-    if not isinstance(fields, dict) or set(fields) != _FIELDS:
+    try:
+        fields = json.loads(content)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict) or {name: type(value) for name, value in fields.items()} != _FIELDS:
         raise IntegrityError(f"{where} is not an event that this version of gamesales knows", hint="Upgrade gamesales")
     return Event(**fields, digest=digest)
 
@@ -94,20 +106,21 @@ class EventLog:
         self._store = store
         self._folder = f"{model}/log"
 
-    def read(self) -> list[Event]:
+    def read(self, known: Sequence[Event] = ()) -> list[Event]:
         """Return all events in order, each checked and linked to the one before it.
 
+        Args: known: the first events, if they were read and checked already.
         Raises: IntegrityError: an event was changed, is missing, or does not follow the one before it.
         """
-        events: list[Event] = []
-        for sequence in range(1, self._last() + 1):
+        events = list(known)
+        for sequence in range(len(events) + 1, self._last() + 1):
             events.append(self._checked(sequence, events[-1] if events else None))
         return events
 
     def _last(self) -> int:
         """Return the last event's sequence, from the names alone: a listing made while others write has gaps."""
         keys = self._store.list(self._folder)
-        strangers = [key for key in keys if not _EVENT_KEY.fullmatch(key.rpartition("/")[2])]
+        strangers = [key for key in keys if not _EVENT_NAME.fullmatch(key.removeprefix(f"{self._folder}/"))]
         if strangers:
             raise IntegrityError(
                 f"{self._store.location}{strangers[0]} is not an event of this log",
@@ -121,12 +134,15 @@ class EventLog:
         Whoever loses the race for a sequence number reads again and decides again, so that ``decide`` always
         saw exactly the events that come before its own. It may raise, and then nothing is appended.
         """
+        events = self.read()
         while True:
-            events = self.read()
             fields = _fields(kind, reason, decide(events), events[-1] if events else None)
             data, digest = seal(fields)
             if self._create(self._key(fields["sequence"]), data):
                 return Event(**fields, digest=digest)
+            # Whatever won is there now, and is read even if a listing does not show it: a folder in its place, say.
+            events.append(self._checked(fields["sequence"], events[-1] if events else None))
+            events = self.read(events)
 
     def _create(self, key: str, data: bytes) -> bool:
         try:
@@ -166,7 +182,8 @@ def _fields(kind: str, reason: str, body: Mapping[str, Any], before: Event | Non
         "time": utc_now(),
         "actor": actor(),
         "kind": kind,
-        "reason": reason,
+        # An argument in another encoding arrives with surrogates, which no JSON file can hold.
+        "reason": reason.encode("utf-8", "backslashreplace").decode("utf-8"),
         "previous": before.digest if before else FIRST_PREVIOUS,
         "body": body,
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gamesales.errors import (
+    IntegrityError,
     NothingPromotedError,
     UnknownVersionError,
     UsageError,
@@ -49,7 +50,7 @@ def parse_ref(text: str, model: str = DEFAULT_MODEL) -> Ref:
             hint="List what there is: gamesales versions",
         )
     if match["alias"]:
-        return Ref(check_model(match["amodel"] or model), alias=match["alias"])
+        return Ref(check_model(match["amodel"] or model), alias=check_alias(match["alias"]))
     return Ref(check_model(match["model"] or model), version=int(match["version"]))
 
 
@@ -153,8 +154,15 @@ class ModelRegistry:
         return version, self.bundle(version)
 
     def bundle(self, version: Version) -> Bundle:
-        """Open a version's bundle."""
-        return open_bundle(self._store, version.folder, version.digest)
+        """Open a version's bundle.
+
+        Raises: IntegrityError: it was changed, or another model's log lies in this one's place.
+        """
+        bundle = open_bundle(self._store, version.folder, version.digest)
+        found = bundle.manifest.get("model")
+        if found != self.model:
+            raise IntegrityError(f"{bundle.where} holds a version of {found}; expected one of {self.model}")
+        return bundle
 
     def set_alias(
         self, alias: str, number: int, reason: str, judge: Callable[[State, Version], Mapping[str, Any]]
@@ -186,17 +194,18 @@ class ModelRegistry:
 
     def roll_back(self, alias: str, reason: str, judge: Callable[[State, Version], Mapping[str, Any]]) -> Event:
         """Make an alias name the version that it named before; a second call goes one further back."""
+        check_alias(alias)
         return self._log.append(log.ALIAS_SET, reason, lambda events: self._rollback(alias, events, judge))
 
     def _rollback(
         self, alias: str, events: Sequence[Event], judge: Callable[[State, Version], Mapping[str, Any]]
     ) -> Mapping[str, Any]:
         state = replay(events)
-        current = self._aliased(state, alias)
+        current = self.find(state, Ref(self.model, alias=alias)).number
         stack = state.aliases[alias]
         if len(stack) < 2:
             raise NothingPromotedError(
-                f"{self.model}@{alias} has named version {current} only; there is nothing to roll back to",
+                f"no version of {self.model} was {alias} before version {current}; there is nothing to roll back to",
                 hint=f"Promote another version: gamesales promote N --alias {alias}",
             )
         version = state.versions[stack[-2]]

@@ -12,6 +12,7 @@ import errno
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Protocol
 from gamesales.errors import IntegrityError, RegistryError, TryAgainError
 
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]*")
+_LINK = "{} is a symbolic link; a registry holds plain files only"
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
 
@@ -55,12 +57,12 @@ class LocalStore:
 
     def read(self, key: str) -> bytes:
         path = self._path(key)
-        try:
-            # A link planted among the files must not lead a reader out of the registry.
-            with _explained(path), open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-                return file.read()
-        except (FileNotFoundError, NotADirectoryError):
-            raise KeyError(key) from None
+        with _explained(path):
+            try:
+                with open(_open_plain(path), "rb") as file:
+                    return file.read()
+            except FileNotFoundError:
+                raise KeyError(key) from None
 
     def create(self, key: str, data: bytes) -> bool:
         path = self._path(key)
@@ -94,7 +96,13 @@ class LocalStore:
     def _path(self, key: str) -> Path:
         if not is_safe_key(key):
             raise IntegrityError(f"{key!r} is not a key: expected names of letters, digits and ._=- joined by /")
-        return self._root / key
+        path = str(self._root)
+        for part in key.split("/"):
+            # A link planted in a registry must lead neither readers nor writers out of it.
+            path = os.path.join(path, part)  # noqa: PTH118 - a log's readers ask this thousands of times
+            if os.path.islink(path):  # noqa: PTH114
+                raise IntegrityError(_LINK.format(path))
+        return Path(path)
 
 
 def is_safe_key(key: str) -> bool:
@@ -115,6 +123,15 @@ def _keys(folder: Path, prefix: str) -> Iterator[str]:
             yield from _keys(Path(entry.path), f"{prefix}{entry.name}/")
         else:
             yield prefix + entry.name
+
+
+def _open_plain(path: Path) -> int:
+    """Open a plain file to read. A folder is refused, and a pipe, which would keep a reader waiting for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise IntegrityError(f"{path} is not a plain file; a registry holds plain files only")
+    return descriptor
 
 
 def _write_durably(path: Path, data: bytes) -> None:
@@ -146,11 +163,15 @@ def _explained(path: Path) -> Iterator[None]:
     """Tell an operating system's error by what a person can do about it."""
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError, TryAgainError):
-        raise
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise IntegrityError(f"{path} is a symbolic link; a registry holds plain files only") from None
+            raise IntegrityError(_LINK.format(path)) from None
+        if error.errno in {errno.ENOTDIR, errno.EEXIST}:
+            parts = [*reversed(path.parents), path]
+            found = next((part for part in parts if part.is_symlink() or part.is_file()), path)
+            raise RegistryError(
+                f"{found} is a file; expected a folder of the registry", hint="Name the registry: --registry PATH"
+            ) from None
         if error.errno in _NO_HARD_LINKS:
             raise RegistryError(
                 f"{path.parent} can't hold a registry: its file system has no hard links ({error.strerror})",
