@@ -9,6 +9,7 @@ It loads what scoring loads and nothing more: no TensorFlow, no pandas, no unpic
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pyarrow as pa
 from gamesales.data.batches import Batch
 from gamesales.data.columns import text_column, to_arrow
 from gamesales.data.contract import Contract
-from gamesales.errors import InputError
+from gamesales.errors import ColumnsError, InputError
 from gamesales.jobs.loading import load_registered, open_registry
 from gamesales.registry.registry import DEFAULT_MODEL, parse_ref
 from gamesales.scoring.scorer import LoadedVersion
@@ -54,11 +55,11 @@ class Predictor:
                 each. Columns beyond the contract's are ignored; their order does not matter.
 
         Returns: float64 (n,), US dollars, in the order of the rows.
-        Raises: ColumnsError: columns are missing or hold no numbers. InputError: rows break the contract; the
-            first few are named, counted from 1.
+        Raises: ColumnsError: columns are missing, doubled or hold no numbers. InputError: rows break the contract;
+            the first few are named, counted from 1. TypeError: it is no table.
         """
+        _check_columns(titles, self.contract)
         table = _as_batch(titles, self.contract.feature_names)
-        require_columns(Path("the table"), table.schema, self.contract.features)
         rows = np.arange(1, len(table) + 1, dtype=np.int64)
         screened = screen(Batch(table, rows), self.contract.features)
         if screened.rejected:
@@ -94,18 +95,32 @@ class Registry:
         return Predictor(loaded)
 
 
-def _as_batch(titles: Any, names: tuple[str, ...]) -> pa.RecordBatch:
-    """Bring the features of any kind of table into one record batch; a missing column stays missing."""
+def _check_columns(titles: Any, contract: Contract) -> None:
+    """Raises: ColumnsError: columns are missing or doubled, or of an Arrow type that holds no numbers."""
     if isinstance(titles, (pa.Table, pa.RecordBatch)):
-        present = [name for name in names if name in titles.schema.names]
-        columns = [_whole(titles.column(name)) for name in present]
+        schema = titles.schema
+    elif isinstance(titles, Mapping) or hasattr(titles, "columns"):
+        schema = pa.schema([(str(name), pa.null()) for name in getattr(titles, "columns", titles)])
     else:
-        present = [name for name in names if name in titles]
-        columns = [_from_array(np.asarray(titles[name])) for name in present]
+        raise TypeError(
+            f"expected an Arrow table, a pandas frame or a mapping of arrays, received {type(titles).__name__}"
+        )
+    doubled = [name for name in contract.feature_names if schema.names.count(name) > 1]
+    if doubled:
+        raise ColumnsError(f"the table has columns twice: {', '.join(doubled)}", hint="Rename or drop one of each")
+    require_columns(Path("the table"), schema, contract.features)
+
+
+def _as_batch(titles: Any, names: tuple[str, ...]) -> pa.RecordBatch:
+    """Bring the features of any kind of table into one record batch."""
+    if isinstance(titles, (pa.Table, pa.RecordBatch)):
+        columns = [_whole(titles.column(name)) for name in names]
+    else:
+        columns = [_from_array(name, titles[name]) for name in names]
     if len({len(column) for column in columns}) > 1:
-        lengths = ", ".join(f"{name}: {len(column)}" for name, column in zip(present, columns, strict=True))
+        lengths = ", ".join(f"{name}: {len(column)}" for name, column in zip(names, columns, strict=True))
         raise InputError(f"the columns have different lengths ({lengths})")
-    return pa.RecordBatch.from_arrays(columns, names=present)
+    return pa.RecordBatch.from_arrays(columns, names=list(names))
 
 
 def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -115,8 +130,16 @@ def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return column
 
 
-def _from_array(values: npt.NDArray[Any]) -> pa.Array:
+def _from_array(name: str, column: Any) -> pa.Array:
     """Numbers and booleans become float64; anything else is read as text, None as an empty one."""
+    if isinstance(column, np.ma.MaskedArray):
+        column = np.ma.filled(column.astype(np.float64), np.nan)
+    values = np.asarray(column)
+    if values.ndim != 1:
+        raise InputError(
+            f"{name} has shape {values.shape}, expected (n,): a number for each title",
+            hint=f'For one title, give lists of one: {{"{name}": [4.5], …}}',
+        )
     if values.dtype.kind in "biuf":
         return to_arrow(values.astype(np.float64))
     return text_column(["" if value is None else str(value) for value in values.tolist()])

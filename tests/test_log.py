@@ -7,6 +7,7 @@ import os
 import random
 import re
 import shutil
+import time
 from itertools import pairwise
 
 import pytest
@@ -379,6 +380,7 @@ def append_from_processes(root, writers, appends):
             events = log.read()
             assert seen == events[: len(seen)]
             seen = events
+            time.sleep(0.01)  # a processor for the writers
     events = log.read()
     assert seen == events[: len(seen)]
     assert list(range(1, writers * appends + 1)) == [event.sequence for event in events]

@@ -743,4 +743,4 @@ def test_in_any_long_order_the_registry_says_what_a_dictionary_says(tmp_path_fac
     from hypothesis.stateful import run_state_machine_as_test
 
     Registrar.folders = tmp_path_factory
-    run_state_machine_as_test(Registrar, settings=settings(deadline=None, max_examples=100, stateful_step_count=60))
+    run_state_machine_as_test(Registrar, settings=settings(deadline=None, max_examples=60, stateful_step_count=50))

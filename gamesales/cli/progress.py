@@ -35,8 +35,10 @@ def epochs() -> Iterator[Callable[[Epoch], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda epoch: progress.update(task, completed=epoch.number, total=epoch.of, description=_told(epoch))
+        task = progress.add_task("", total=None, visible=False)
+        yield lambda epoch: progress.update(
+            task, completed=epoch.number, total=epoch.of, description=_told(epoch), visible=True
+        )
 
 
 def _say_epoch(epoch: Epoch) -> None:

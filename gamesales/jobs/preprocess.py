@@ -6,6 +6,7 @@ scaled data elsewhere.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from gamesales.data.atomic import replacing
 from gamesales.data.contract import Contract
+from gamesales.errors import UsageError
 from gamesales.jobs.titles import Titles, read_titles
 from gamesales.model.scaling import Scaling, fit_scaler, scaling_note
 
@@ -35,19 +37,25 @@ def preprocess(training: Path, test: Path, contract: Contract) -> Preprocessed:
 
     The scaler learns from the training file alone, so values of the test file may fall outside 0..1. Columns keep
     the order of their file; those that the contract does not know are left out.
+
+    Raises: UsageError: the scaled files would overwrite each other or what was given.
     """
+    places = _scaled_place(training), _scaled_place(test)
+    if (places[0] == places[1] and training != test) or not {training, test}.isdisjoint(places):
+        raise UsageError(
+            f"{training} and {test} would become {places[0]} and {places[1]}; expected files of their own",
+            hint="Rename one of the files",
+        )
     past, held_back = read_titles(training, contract), read_titles(test, contract)
     _, scaling = fit_scaler(contract.feature_names, contract.target.name, past.features, past.earnings_usd)
-    written = [_write_scaled(titles, scaling) for titles in (past, held_back)]
-    return Preprocessed(str(written[0]), str(written[1]), _notes(scaling))
+    with ExitStack() as both:  # neither appears before both are written
+        for titles, place in zip((past, held_back), places, strict=True):
+            _scaled_frame(titles, scaling).to_csv(both.enter_context(replacing(place)), index=False)
+    return Preprocessed(str(places[0]), str(places[1]), _notes(scaling))
 
 
-def _write_scaled(titles: Titles, scaling: Scaling) -> Path:
-    place = titles.path.with_name(f"{titles.path.stem}_scaled.csv")
-    frame = _scaled_frame(titles, scaling)
-    with replacing(place) as temporary:
-        frame.to_csv(temporary, index=False)
-    return place
+def _scaled_place(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_scaled.csv")
 
 
 def _scaled_frame(titles: Titles, scaling: Scaling) -> pd.DataFrame:

@@ -13,10 +13,10 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from gamesales.data.contract import Contract, describe, read_toml
-from gamesales.errors import JobFileError
+from gamesales.errors import JobFileError, ParityError, SelfTestError
 from gamesales.jobs.titles import Titles, read_titles
 from gamesales.model import parity
 from gamesales.model.compile import compile_graph
@@ -26,7 +26,7 @@ from gamesales.model.scaling import Scaling, fit_scaler
 from gamesales.model.spec import PRESETS, NetworkSpec, TrainingSpec
 from gamesales.model.training import Epoch, History, fit
 from gamesales.registry.log import utc_now
-from gamesales.registry.registry import DEFAULT_MODEL, ModelRegistry
+from gamesales.registry.registry import DEFAULT_MODEL, ModelRegistry, check_model
 from gamesales.report.version_page import VersionPage, render_version_page
 from gamesales.scoring.scorer import GRAPH_FILE, Scorer
 
@@ -59,10 +59,15 @@ class TrainJob(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(default=DEFAULT_MODEL, min_length=1)
+    name: str = DEFAULT_MODEL
     data: DataFiles
     network: NetworkSpec
     training: TrainingSpec
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        return check_model(name)
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,12 @@ def train(
     seed_everything(job.training.seed)
     network = build_network(job.network, len(contract.features))
     probe = parity.sample_contract(contract, past.features, parity.ROWS, job.training.seed)
-    _compiled(network, scaling, probe)
+    try:
+        _compiled(network, scaling, probe)
+    except (ParityError, SelfTestError) as error:
+        raise JobFileError(
+            f"network.layers can't be exported: {error}", hint="Replace layers one by one to find which"
+        ) from None
 
     on_stage("training")
     scaled = scaling.scale_features(past.features), scaling.scale_target(past.earnings_usd)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from gamesales.errors import JobFileError
 from gamesales.model.spec import NetworkSpec, TrainingSpec
@@ -43,16 +47,21 @@ def build_network(spec: NetworkSpec, features: int) -> Any:
     """
     keras = load_keras()
     network = keras.Sequential([keras.Input((features,), name="scaled_features")], name="gamesales")
+    values: Any = np.zeros((1, features), np.float32)
     for place, layer in enumerate(spec.layers):
         key = f"network.layers[{place}]"
         made = _make(keras.layers, layer.layer, layer.arguments, key, keras.layers.Layer)
         try:
             network.add(made)
+            values = made(values, training=False)  # some faults, such as an activation's, show with numbers only
         except Exception as error:  # each layer raises what it likes about shapes
-            raise JobFileError(f"{key} ({layer}) does not fit the layer before it: {_first_line(error)}") from None
-    if network.output_shape != (None, 1):
+            raise JobFileError(
+                f"{key} ({layer}) can't be applied to what comes before it: {_first_line(error)}"
+            ) from None
+    shape = getattr(network, "output_shape", None)
+    if shape != (None, 1):
         raise JobFileError(
-            f"network.layers gives {network.output_shape}, expected (None, 1): one number a title",
+            f"network.layers gives {shape}, expected (None, 1): one number a title",
             hint='End with { layer = "Dense", units = 1 }',
         )
     return network
@@ -62,10 +71,16 @@ def compile_network(network: Any, spec: TrainingSpec, rows: int) -> None:
     """Give a network its loss and its optimizer.
 
     Args: rows: the training rows, which turn a schedule's ``…_epochs`` into Keras's ``…_steps``.
+    Raises: JobFileError: Keras has no such thing, or it refuses its arguments.
     """
     keras = load_keras()
     arguments = spec.optimizer.arguments
     if spec.schedule is not None:
+        if "learning_rate" in arguments:
+            raise JobFileError(
+                "training.optimizer gives a learning_rate and training.schedule another",
+                hint="Remove one of them; a schedule takes its first as initial_learning_rate",
+            )
         steps = -(-rows // spec.batch_size)
         in_steps = {
             _to_steps(key): value * steps if key.endswith("_epochs") else value
@@ -73,14 +88,20 @@ def compile_network(network: Any, spec: TrainingSpec, rows: int) -> None:
         }
         schedules = keras.optimizers.schedules
         arguments["learning_rate"] = _make(
-            schedules, spec.schedule.name, in_steps, "training.schedule", schedules.LearningRateSchedule
+            schedules,
+            spec.schedule.name,
+            in_steps,
+            "training.schedule",
+            schedules.LearningRateSchedule,
+            # Keras looks at most of a schedule's arguments when it first computes with them.
+            check=lambda schedule: float(schedule(0)),
         )
     optimizer = _make(
         keras.optimizers, spec.optimizer.name, arguments, "training.optimizer", keras.optimizers.Optimizer
     )
     try:
         loss = keras.losses.get(spec.loss)
-    except ValueError:
+    except Exception:  # ValueError for an unknown name, TypeError for a class that takes more than its name
         raise JobFileError(
             f"training.loss: Keras has no loss {spec.loss!r}", hint="mean_squared_error, for one"
         ) from None
@@ -91,18 +112,37 @@ def _to_steps(key: str) -> str:
     return re.sub("_epochs$", "_steps", key)
 
 
-def _make(module: ModuleType, name: str, arguments: dict[str, Any], key: str, base: type) -> Any:
-    """Call a class of Keras's by its name, and tell its refusal by the key of the job file."""
-    made = getattr(module, name, None)
-    if not (isinstance(made, type) and issubclass(made, base)):
-        near = [known for known in dir(module) if known.lower() == name.lower()]
-        hint = f"Did you mean {near[0]}?" if near else "See the names on the Keras site under API docs"
+def _make(
+    module: ModuleType,
+    name: str,
+    arguments: dict[str, Any],
+    key: str,
+    base: type,
+    *,
+    check: Callable[[Any], object] = lambda made: None,
+) -> Any:
+    """Call a class of Keras's by its name, and tell its refusal, or that of ``check``, by the key of the job file."""
+    classes = {known: value for known, value in vars(module).items() if _is_class(value, base)}
+    if name not in classes:
+        by_small_letters = {known.lower(): known for known in classes}
+        near = difflib.get_close_matches(name.lower(), by_small_letters, n=1)
+        hint = (
+            f"Did you mean {by_small_letters[near[0]]}?" if near else "See the names on the Keras site under API docs"
+        )
         raise JobFileError(f"{key}: Keras has no {module.__name__.rpartition('.')[2]} class {name!r}", hint=hint)
     try:
-        return made(**arguments)
+        made = classes[name](**arguments)
+        check(made)
     except Exception as error:  # constructors raise TypeError, ValueError and more
         raise JobFileError(f"{key}: {name} refuses its arguments: {_first_line(error)}") from None
+    return made
+
+
+def _is_class(value: object, base: type) -> bool:
+    return isinstance(value, type) and issubclass(value, base)
 
 
 def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """Return the first line that says something; Keras wraps what a layer raises in lines of its own, and in bold."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines()]
+    return next((line for line in lines if line and not line.startswith("Exception encountered")), type(error).__name__)

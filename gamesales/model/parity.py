@@ -40,10 +40,10 @@ def sample_contract(contract: Contract, training: FloatArray, rows: int, seed: i
 def _draw(column: Column, lowest: float, highest: float, rows: int, rng: np.random.Generator) -> FloatArray:
     if column.kind == "flag":
         return rng.integers(0, 2, rows).astype(np.float64)
-    low = column.minimum if column.minimum is not None else column.above
+    bounds = [bound for bound in (column.minimum, column.above) if bound is not None]
     span = max(highest - lowest, abs(highest), 1.0)
-    low = lowest - (BEYOND_TRAINING - 1) * span if low is None else low
-    high = column.maximum if column.maximum is not None else max(BEYOND_TRAINING * highest, low + span)
+    low = max(bounds, default=lowest - (BEYOND_TRAINING - 1) * span)
+    high = max(BEYOND_TRAINING * highest, highest, low + span) if column.maximum is None else column.maximum
     # From the top down: the lower end may be excluded, and 1 is never drawn.
     return high - rng.random(rows) * (high - low)
 

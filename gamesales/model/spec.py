@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Args = dict[str, Any]
 
 
-class Named(BaseModel):
-    """Something of Keras's, by its name and its arguments: ``{ name = "Adam", learning_rate = 0.001 }``."""
+class _WithArguments(BaseModel):
+    """A name, and beside it the arguments that Keras gets."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
+
+    @property
+    def arguments(self) -> Args:
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _fits_a_manifest(self) -> Self:
+        """TOML has inf and nan, JSON has not: refused here, and not when training is over."""
+        try:
+            json.dumps(self.arguments, allow_nan=False, default=str)
+        except ValueError:
+            raise ValueError("expected finite numbers") from None
+        return self
+
+
+class Named(_WithArguments):
+    """Something of Keras's, by its name and its arguments: ``{ name = "Adam", learning_rate = 0.001 }``."""
 
     name: str = Field(min_length=1)
 
-    @property
-    def arguments(self) -> Args:
-        return dict(self.model_extra or {})
 
-
-class LayerSpec(BaseModel):
+class LayerSpec(_WithArguments):
     """One Keras layer by its class and its arguments: ``{ layer = "Dense", units = 50, activation = "relu" }``."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
-
     layer: str = Field(min_length=1)
-
-    @property
-    def arguments(self) -> Args:
-        return dict(self.model_extra or {})
 
     def __str__(self) -> str:
         shown = (

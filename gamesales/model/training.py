@@ -42,7 +42,7 @@ def fit(
     """Train a network in place on scaled rows, shuffled before every epoch.
 
     Args: features: (n, k) scaled; target: (n,) scaled.
-    Raises: InputError: too few rows to hold any back, or the loss became infinite.
+    Raises: InputError: too few rows to hold any back, or the loss became infinite; no epoch follows that.
     """
     training, validation = split(len(target), spec.validation_share, spec.seed)
     x, y = features.astype(np.float32), target.astype(np.float32)[:, None]
@@ -60,8 +60,8 @@ def fit(
     history = History(tuple(result.history["loss"]), tuple(result.history.get("val_loss", ())))
     if not np.isfinite(history.loss[-1]):
         raise InputError(
-            f"training diverged: the loss is {history.loss[-1]} after {len(history.loss)} epochs",
-            hint="Lower training.optimizer.learning_rate in the job file",
+            f"training diverged: the loss is {history.loss[-1]} after epoch {len(history.loss)} of {spec.epochs}",
+            hint="Lower the learning rate in training.optimizer or training.schedule of the job file",
         )
     return history
 
@@ -85,5 +85,7 @@ def _teller(epochs: int, on_epoch: Callable[[Epoch], None]) -> Any:
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
             logs = logs or {}
             on_epoch(Epoch(epoch + 1, epochs, logs["loss"], logs.get("val_loss")))
+            if not np.isfinite(logs["loss"]):
+                self.model.stop_training = True
 
     return Teller()

@@ -1,0 +1,286 @@
+"""The Python API: any kind of table in, dollars out, or what is wrong with it by name."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from conftest import FEATURES, publish_simple, simple_earnings, title_values, titles_table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gamesales import Predictor, Registry
+from gamesales.errors import (
+    ColumnsError,
+    GamesalesError,
+    InputError,
+    IntegrityError,
+    NothingPromotedError,
+    UnknownVersionError,
+    UsageError,
+)
+
+VALUES = title_values(7)
+EARNINGS = simple_earnings(VALUES)
+
+
+@pytest.fixture
+def registry(simple_registry, tmp_path):
+    return Registry(tmp_path / "registry")
+
+
+@pytest.fixture
+def predictor(registry):
+    return registry.load("@champion")
+
+
+def arrays(values=VALUES):
+    return {name: values[:, place] for place, name in enumerate(FEATURES)}
+
+
+def frame(**dtypes):
+    return pd.DataFrame(arrays()).astype(dtypes)
+
+
+def chunked(table, rows):
+    return pa.Table.from_batches(table.to_batches(max_chunksize=rows))
+
+
+# --- Kinds of tables.
+
+
+@pytest.mark.parametrize(
+    "titles",
+    [
+        titles_table(7),
+        titles_table(7).to_batches()[0],
+        chunked(titles_table(7), 3),
+        titles_table(7).cast(pa.schema([(name, pa.float32()) for name in FEATURES])),
+        titles_table(7).select(FEATURES[::-1]),
+        titles_table(7, title_id=["x"] * 7, total_earnings=[1.5] * 7),
+        pa.table({name: pa.array(column).dictionary_encode() for name, column in arrays().items()}),
+        pa.table({name: pa.array(map(str, column)) for name, column in arrays().items()}),
+        frame(),
+        frame(is_action=bool, is_sports="boolean"),
+        frame(is_action="Int64", is_sports="int8", critic_rating="Float32", unit_price=object),
+        frame(**dict.fromkeys(FEATURES, object)),
+        frame(is_action="category", is_sequel=str),
+        frame(is_action="int64[pyarrow]", critic_rating="double[pyarrow]"),
+        frame().assign(title="a").set_index("title"),
+        frame()[list(FEATURES[::-1])],
+        arrays(),
+        {name: column.tolist() for name, column in arrays().items()},
+        {name: tuple(column) for name, column in arrays().items()},
+        {name: pa.array(column) for name, column in arrays().items()},
+        {name: np.repeat(column, 2)[::2] for name, column in arrays().items()},
+        {**arrays(), "is_action": [bool(flag) for flag in VALUES[:, 1]], "note": "of another length"},
+        {**arrays(), "is_action": ["true" if flag else "False" for flag in VALUES[:, 1]]},
+        {**arrays(), "is_action": np.ma.array(VALUES[:, 1], mask=False)},
+    ],
+    ids=lambda titles: type(titles).__name__,
+)
+def test_every_kind_of_table_predicts_the_same(predictor, titles):
+    earnings = predictor.predict(titles)
+    assert np.float64 == earnings.dtype
+    # A price as float32 differs from its decimals by less than a hundredth of a cent.
+    np.testing.assert_allclose(earnings, EARNINGS, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32(), pa.int64(), pa.int8(), pa.bool_(), pa.string()])
+def test_a_slice_of_a_table_predicts_its_own_rows(predictor, kind):
+    """Arrow's slices share the memory of the whole: reading from its start would score other titles."""
+    column = pa.array(VALUES[:, 1]).cast(pa.int8()).cast(kind)
+    table = titles_table(7).set_column(1, "is_action", column)
+    np.testing.assert_allclose(predictor.predict(table.slice(3, 3)), EARNINGS[3:6], atol=1e-3)
+    np.testing.assert_allclose(predictor.predict(table.to_batches()[0].slice(5)), EARNINGS[5:], atol=1e-3)
+    np.testing.assert_allclose(predictor.predict(chunked(table, 2).slice(1, 5)), EARNINGS[1:6], atol=1e-3)
+
+
+@settings(deadline=None, max_examples=25)
+@given(rows=st.integers(0, 3000), order=st.randoms(use_true_random=False))
+def test_a_row_earns_the_same_wherever_it_stands(rows, order, loaded):
+    values = title_values(rows, seed=rows)
+    places = list(range(rows))
+    order.shuffle(places)
+    in_order = loaded.predict(arrays(values))
+    assert rows == len(in_order)
+    np.testing.assert_array_equal(loaded.predict(arrays(values[places])), in_order[places])
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    """A predictor that many examples of Hypothesis may share."""
+    from gamesales.jobs.loading import open_registry
+
+    folder = tmp_path_factory.mktemp("loaded")
+    publish_simple(open_registry(folder, "game-earnings"))
+    return Registry(str(folder)).load("game-earnings/1")
+
+
+@pytest.mark.parametrize(
+    "titles",
+    [
+        titles_table(0),
+        titles_table(3).slice(0, 0),
+        pa.schema([(name, pa.float64()) for name in FEATURES]).empty_table(),
+        frame().head(0),
+        {name: [] for name in FEATURES},
+    ],
+    ids=["arrow", "slice", "no-chunks", "frame", "mapping"],
+)
+def test_no_titles_earn_nothing(predictor, titles):
+    earnings = predictor.predict(titles)
+    assert (np.float64, (0,)) == (earnings.dtype, earnings.shape)
+
+
+# --- Tables that can't be scored.
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda kept: titles_table(7).select(kept).append_column("unit price", pa.array([1] * 7)),
+        lambda kept: frame()[kept].assign(**{"unit price": 1}),
+        lambda kept: {**{name: arrays()[name] for name in kept}, "unit price": [1] * 7},
+    ],
+    ids=["arrow", "frame", "mapping"],
+)
+def test_all_missing_columns_are_named_beside_what_the_table_has(predictor, make):
+    with pytest.raises(ColumnsError, match=r"lacks critic_rating, unit_price \(it has is_action, .*, unit price\)"):
+        predictor.predict(make(list(FEATURES[1:-1])))
+
+
+@pytest.mark.parametrize(
+    "titles",
+    [
+        titles_table(7).append_column("unit_price", pa.array([1] * 7)),
+        pd.concat([frame(), frame()[["unit_price"]]], axis=1),
+    ],
+    ids=["arrow", "frame"],
+)
+def test_a_column_that_stands_twice_is_named(predictor, titles):
+    """Which of the two is meant, nobody can know."""
+    with pytest.raises(ColumnsError, match="columns twice: unit_price"):
+        predictor.predict(titles)
+
+
+def test_a_column_of_another_type_is_named(predictor):
+    table = titles_table(7).set_column(0, "critic_rating", pa.array([{"stars": 1}] * 7))
+    with pytest.raises(ColumnsError, match=r"critic_rating has type struct<stars: int64>, expected numbers"):
+        predictor.predict(table)
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        ([4.5, 9, 3], r"1 of 3 rows break the contract: row 2: critic_rating: out of range, allowed: 0 to 5"),
+        ([4.5, None, 3], r"row 2: critic_rating: missing"),
+        ([4.5, float("nan"), 3], r"row 2: critic_rating: not a number"),
+        ([4.5, 3, float("inf")], r"row 3: critic_rating: not a finite number"),
+        (["4.5", "good", ""], r"2 of 3 .*row 2: critic_rating: not a number; row 3: critic_rating: missing"),
+        (pd.Series([4, None, 3], dtype="Int64"), r"1 of 3 rows .*row 2: critic_rating: "),
+        (pa.chunked_array([[4.5], [None, 3]]), r"1 of 3 rows .*row 2: critic_rating: "),
+        (np.ma.array([4.5, 3, 3], mask=[False, True, False]), r"1 of 3 rows .*row 2: critic_rating: "),
+        (pd.to_datetime(["2026-01-01"] * 3), r"3 of 3 rows .*row 1: critic_rating: not a number"),
+    ],
+)
+def test_bad_rows_are_named_by_their_number(predictor, column, reason):
+    with pytest.raises(InputError, match=reason):
+        predictor.predict({**arrays(VALUES[:3]), "critic_rating": column})
+
+
+def test_of_many_bad_rows_the_first_few_are_named(predictor):
+    with pytest.raises(InputError, match=r"^2,000 of 2,000 rows break the contract: row 1: .*; row 5: ") as refused:
+        predictor.predict({**arrays(title_values(2000)), "is_action": np.full(2000, 2)})
+    assert "row 6" not in refused.value.message
+
+
+def test_columns_of_different_lengths_are_refused(predictor):
+    with pytest.raises(InputError, match=r"different lengths \(critic_rating: 7, is_action: 6, "):
+        predictor.predict({**arrays(), "is_action": VALUES[:6, 1]})
+
+
+@pytest.mark.parametrize(
+    ("column", "shape"), [(60.0, r"\(\)"), (np.ones((7, 2)), r"\(7, 2\)"), (np.ones((7, 1)), r"\(7, 1\)")]
+)
+def test_a_column_is_one_number_a_title(predictor, column, shape):
+    """A table of two columns read as one would score the wrong numbers, and a bare number is no column."""
+    with pytest.raises(InputError, match=f"unit_price has shape {shape}, expected") as refused:
+        predictor.predict({**arrays(), "unit_price": column})
+    assert '{"unit_price": [4.5]' in refused.value.hint
+
+
+@pytest.mark.parametrize("titles", [None, 7, "titles.csv", [{"critic_rating": 4}], titles_table(3).to_reader()])
+def test_what_is_no_table_is_a_type_error(predictor, titles):
+    with pytest.raises(TypeError, match="expected an Arrow table, a pandas frame or a mapping of arrays, received"):
+        predictor.predict(titles)
+
+
+# --- The registry.
+
+
+def test_a_predictor_knows_what_it_is(predictor, contract):
+    assert isinstance(predictor, Predictor)
+    assert ("game-earnings", 1, contract) == (predictor.model, predictor.version, predictor.contract)
+
+
+@pytest.mark.parametrize("ref", ["1", "game-earnings/1", "@champion", "game-earnings@champion"])
+def test_every_way_to_write_a_reference_loads_the_version(registry, ref):
+    assert 1 == registry.load(ref).version
+
+
+def test_a_predictor_stays_on_its_version_when_another_is_promoted(cli, registry, simple_registry):
+    before = registry.load("@champion")
+    publish_simple(simple_registry, bias=500.0)
+    assert 0 == cli("promote", "2").code
+    after = registry.load("@champion")
+    assert (1, 2) == (before.version, after.version)
+    np.testing.assert_allclose(before.predict(arrays()), EARNINGS)
+    np.testing.assert_allclose(after.predict(arrays()), EARNINGS + 500)
+
+
+def test_nothing_promoted_is_an_error_and_never_the_newest(tmp_path):
+    from gamesales.jobs.loading import open_registry
+
+    publish_simple(open_registry(tmp_path / "registry", "game-earnings"))
+    with pytest.raises(NothingPromotedError, match="no version of game-earnings is champion") as refused:
+        Registry(tmp_path / "registry").load("game-earnings@champion")
+    assert isinstance(refused.value, LookupError)
+    assert "gamesales promote 1" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("ref", "error"), [("2", UnknownVersionError), ("other-earnings/1", UnknownVersionError), ("newest", UsageError)]
+)
+def test_a_version_that_does_not_exist_is_told(registry, ref, error):
+    with pytest.raises(error) as refused:
+        registry.load(ref)
+    assert isinstance(refused.value, GamesalesError)
+
+
+def test_a_changed_byte_is_told_before_anything_is_loaded(registry, tmp_path):
+    graph = next((tmp_path / "registry").rglob("scorer.onnx"))
+    graph.chmod(0o644)
+    graph.write_bytes(graph.read_bytes()[:-1] + b"\x00")
+    with pytest.raises(IntegrityError, match=r"scorer\.onnx was changed"):
+        registry.load("@champion")
+
+
+def test_the_default_registry_is_the_folder_registry(simple_registry, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert 1 == Registry().load("@champion").version
+
+
+def test_predicting_loads_no_training_library_and_no_pandas(registry, tmp_path):
+    titles = {name: column.tolist() for name, column in arrays(VALUES[:3]).items()}
+    script = (
+        "import sys\n"
+        "from gamesales import Registry\n"
+        f"predictor = Registry({str(tmp_path / 'registry')!r}).load('@champion')\n"
+        f"assert 3 == len(predictor.predict({titles!r}))\n"
+        "print(*sorted({'tensorflow', 'keras', 'pandas', 'sklearn', 'joblib', 'onnx'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (0, "") == (done.returncode, done.stdout.strip()), done.stderr
