@@ -77,7 +77,7 @@ def test_every_activation_of_keras_is_exported(contract, activation):
         [{"layer": "UnitNormalization"}, {"layer": "Dense", "units": 16}, {"layer": "PReLU"}],
         [{"layer": "GaussianNoise", "stddev": 0.1}, {"layer": "Dense", "units": 16}, {"layer": "LeakyReLU"}],
         [IN_A_ROW, {"layer": "Conv1D", "filters": 4, "kernel_size": 3, "activation": "relu"}, {"layer": "Flatten"}],
-        [IN_A_ROW, {"layer": "LSTM", "units": 4}],
+        pytest.param([IN_A_ROW, {"layer": "LSTM", "units": 4}], marks=pytest.mark.slow),
     ],
     ids=["course", "dropout", "batch-norm", "layer-norm", "prelu", "noise", "conv", "lstm"],
 )

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from conftest import DATA, ROOT, publish_simple
 
-from gamesales.jobs.train import load_job
+from gamesales.jobs.train_job import load_job
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

@@ -30,8 +30,8 @@ def train(
 ) -> None:
     """Train a version on past titles and register it."""
     from gamesales.jobs.loading import open_registry
-    from gamesales.jobs.train import load_job
     from gamesales.jobs.train import train as run
+    from gamesales.jobs.train_job import load_job
 
     settings = load_job(job, preset)
     with progress.epochs() as on_epoch:

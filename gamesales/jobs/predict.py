@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -55,6 +56,8 @@ def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str]) -> Pred
     if screened.rejected:
         raise InputError(f"this title breaks the contract: {screened.rejected[0].reason}", hint="See docs/contract.md")
     earnings = float(version.scorer.score(screened.values)[0])
+    if not math.isfinite(earnings):
+        raise InputError("the prediction for this title is not a finite number", hint="Try another --model REF")
     outside = bool(version.outside_training_range(screened.values)[0])
     return Prediction(version.model, version.number, earnings, outside)
 

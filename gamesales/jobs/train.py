@@ -3,71 +3,31 @@
 from __future__ import annotations
 
 import io
-import platform
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
-
-from gamesales.data.contract import Contract, describe, read_toml
+from gamesales.data.contract import Contract
 from gamesales.errors import JobFileError, ParityError, SelfTestError
+from gamesales.jobs.provenance import git_commit, software
 from gamesales.jobs.titles import Titles, read_titles
+from gamesales.jobs.train_job import TrainJob
 from gamesales.model import parity
 from gamesales.model.compile import compile_graph
 from gamesales.model.evaluation import Metrics, baseline_predictions, metrics, training_profile
 from gamesales.model.network import build_network, seed_everything
 from gamesales.model.scaling import Scaling, fit_scaler
-from gamesales.model.spec import PRESETS, NetworkSpec, TrainingSpec
 from gamesales.model.training import Epoch, History, fit
 from gamesales.registry.log import utc_now
-from gamesales.registry.registry import DEFAULT_MODEL, ModelRegistry, check_model
+from gamesales.registry.registry import ModelRegistry
 from gamesales.report.version_page import VersionPage, render_version_page
 from gamesales.scoring.scorer import GRAPH_FILE, Scorer
 
 GOLDEN_ROWS = 16
 REPORT_FILE = "report.html"
-_SOFTWARE = (
-    "gamesales",
-    "tensorflow",
-    "tensorflow-cpu",
-    "keras",
-    "tf2onnx",
-    "onnxruntime",
-    "scikit-learn",
-    "numpy",
-)
-
-
-class DataFiles(BaseModel):
-    """Where the titles are; relative paths start at the current folder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    train: Path
-    test: Path
-    contract: Path = Path("data/contract.toml")
-
-
-class TrainJob(BaseModel):
-    """What ``jobs/train.toml`` says."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = DEFAULT_MODEL
-    data: DataFiles
-    network: NetworkSpec
-    training: TrainingSpec
-
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, name: str) -> str:
-        return check_model(name)
 
 
 @dataclass(frozen=True)
@@ -83,25 +43,6 @@ class Trained:
     parity_usd: float
     epochs: int
     seconds: float
-
-
-def load_job(path: Path, preset: str | None = None) -> TrainJob:
-    """Read a job file, with the network and the training of a preset in place of its own if one is named.
-
-    Raises: JobFileError: a key is missing, unknown or wrong; it is named.
-    """
-    fields = read_toml(path)
-    if preset is not None:
-        if preset not in PRESETS:
-            raise JobFileError(f"no preset {preset!r}; there is {', '.join(PRESETS)}")
-        training = fields.get("training")
-        seed = {"seed": training["seed"]} if isinstance(training, dict) and "seed" in training else {}
-        given = PRESETS[preset]
-        fields = {**fields, "network": given["network"], "training": {**given["training"], **seed}}
-    try:
-        return TrainJob.model_validate(fields)
-    except ValidationError as error:
-        raise JobFileError(f"{path} is not a training job: {describe(error)}", hint="See docs/train.md") from None
 
 
 def train(
@@ -131,12 +72,7 @@ def train(
     seed_everything(job.training.seed)
     network = build_network(job.network, len(contract.features))
     probe = parity.sample_contract(contract, past.features, parity.ROWS, job.training.seed)
-    try:
-        _compiled(network, scaling, probe)
-    except (ParityError, SelfTestError) as error:
-        raise JobFileError(
-            f"network.layers can't be exported: {error}", hint="Replace layers one by one to find which"
-        ) from None
+    _check_export(network, scaling, probe)
 
     on_stage("training")
     scaled = scaling.scale_features(past.features), scaling.scale_target(past.earnings_usd)
@@ -146,17 +82,11 @@ def train(
     graph, scorer, parity_usd = _compiled(network, scaling, probe)
     predicted = scorer.score(held_back.features)
     figures = metrics(held_back.earnings_usd, predicted, scaling)
-    baselines = {
-        name: metrics(held_back.earnings_usd, guess, scaling)
-        for name, guess in baseline_predictions(
-            past.features, past.earnings_usd, held_back.features, job.training.seed
-        ).items()
-    }
+    baselines = _baselines(past, held_back, scaling, job.training.seed)
 
     on_stage("registering")
-    trained_at = f"{utc_now()[:19]}Z"
     details = {
-        "trained_at": trained_at,
+        "trained_at": f"{utc_now()[:19]}Z",
         "contract": contract.model_dump(mode="json", exclude_none=True),
         "network": job.network.model_dump(mode="json"),
         "training": job.training.model_dump(mode="json"),
@@ -170,24 +100,20 @@ def train(
         "software": software(),
         "git_commit": git_commit(),
     }
-    page = _page(job, details, past, held_back, history, predicted)
     files = {
         "model.keras": _keras_file(network),
         "scaler.joblib": _joblib_file(scaler),
         GRAPH_FILE: graph,
-        REPORT_FILE: render_version_page(page).encode("utf-8"),
+        REPORT_FILE: _report(job, details, past, held_back, history, predicted),
     }
     version = registry.publish(files, details, reason)
-    registry.record_evaluation(
-        version,
-        {
-            "data": str(held_back.path),
-            "data_sha256": held_back.sha256,
-            "rows": len(held_back),
-            "metrics": figures,
-        },
-        "recorded by training",
-    )
+    evaluation = {
+        "data": str(held_back.path),
+        "data_sha256": held_back.sha256,
+        "rows": len(held_back),
+        "metrics": figures,
+    }
+    registry.record_evaluation(version, evaluation, "recorded by training")
     folder = f"{registry.location}{registry.find_version(version).folder}"
     return Trained(
         model=registry.model,
@@ -200,6 +126,21 @@ def train(
         epochs=len(history.loss),
         seconds=round(time.monotonic() - started, 1),
     )
+
+
+def _check_export(network: Any, scaling: Scaling, probe: parity.FloatArray) -> None:
+    """Fail in seconds, before training, where the network can't be turned into a graph that works."""
+    try:
+        _compiled(network, scaling, probe)
+    except (ParityError, SelfTestError) as error:
+        raise JobFileError(
+            f"network.layers can't be exported: {error}", hint="Replace layers one by one to find which"
+        ) from None
+
+
+def _baselines(past: Titles, held_back: Titles, scaling: Scaling, seed: int) -> dict[str, Metrics]:
+    guesses = baseline_predictions(past.features, past.earnings_usd, held_back.features, seed)
+    return {name: metrics(held_back.earnings_usd, guess, scaling) for name, guess in guesses.items()}
 
 
 def _compiled(network: Any, scaling: Scaling, probe: parity.FloatArray) -> tuple[bytes, Scorer, float]:
@@ -220,14 +161,15 @@ def _golden(values: parity.FloatArray, scorer: Scorer, scaling: Scaling) -> dict
     }
 
 
-def _page(
+def _report(
     job: TrainJob,
     details: Mapping[str, Any],
     past: Titles,
     held_back: Titles,
     history: History,
     predicted: parity.FloatArray,
-) -> VersionPage:
+) -> bytes:
+    """The page to look at before promoting."""
     training = job.training
     facts = {
         "Training titles": f"{past.path}, {len(past):,} rows, sha256 {past.sha256[:12]}",
@@ -238,7 +180,7 @@ def _page(
         "Software": ", ".join(f"{name} {release}" for name, release in details["software"].items()),
         "Git commit": details["git_commit"] or "not in a git checkout",
     }
-    return VersionPage(
+    page = VersionPage(
         model=job.name,
         trained_at=details["trained_at"],
         facts=facts,
@@ -249,6 +191,7 @@ def _page(
         actual_usd=held_back.earnings_usd,
         predicted_usd=predicted,
     )
+    return render_version_page(page).encode("utf-8")
 
 
 def _keras_file(network: Any) -> bytes:
@@ -264,29 +207,3 @@ def _joblib_file(scaler: Any) -> bytes:
     buffer = io.BytesIO()
     joblib.dump(scaler, buffer)
     return buffer.getvalue()
-
-
-def software() -> dict[str, str]:
-    """Return the releases of what a version was made with."""
-    found = {"python": platform.python_version()}
-    for name in _SOFTWARE:
-        try:
-            found[name] = installed(name)
-        except ModuleNotFoundError:  # tensorflow goes by one of two names
-            continue
-    return found
-
-
-def git_commit() -> str | None:
-    """Return the commit of the current folder's checkout, ``-dirty`` if it has changes; None outside one."""
-    try:
-        told = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return told.stdout.strip()

@@ -1,0 +1,57 @@
+"""The job file of a training: what to train on and how, validated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from gamesales.data.contract import describe, read_toml
+from gamesales.errors import JobFileError
+from gamesales.model.spec import PRESETS, NetworkSpec, TrainingSpec
+from gamesales.registry.registry import DEFAULT_MODEL, check_model
+
+
+class DataFiles(BaseModel):
+    """Where the titles are; relative paths start at the current folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: Path
+    test: Path
+    contract: Path = Path("data/contract.toml")
+
+
+class TrainJob(BaseModel):
+    """What ``jobs/train.toml`` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = DEFAULT_MODEL
+    data: DataFiles
+    network: NetworkSpec
+    training: TrainingSpec
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        return check_model(name)
+
+
+def load_job(path: Path, preset: str | None = None) -> TrainJob:
+    """Read a job file, with the network and the training of a preset in place of its own if one is named.
+
+    Raises: JobFileError: a key is missing, unknown or wrong; it is named.
+    """
+    fields = read_toml(path)
+    if preset is not None:
+        if preset not in PRESETS:
+            raise JobFileError(f"no preset {preset!r}; there is {', '.join(PRESETS)}")
+        training = fields.get("training")
+        seed = {"seed": training["seed"]} if isinstance(training, dict) and "seed" in training else {}
+        given = PRESETS[preset]
+        fields = {**fields, "network": given["network"], "training": {**given["training"], **seed}}
+    try:
+        return TrainJob.model_validate(fields)
+    except ValidationError as error:
+        raise JobFileError(f"{path} is not a training job: {describe(error)}", hint="See docs/train.md") from None
