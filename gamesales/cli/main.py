@@ -79,8 +79,7 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     wants_traceback = "--traceback" in arguments
     try:
-        # Without standalone mode a command's exit code comes back as a number, and failures come through.
-        code = app([one for one in arguments if one != "--traceback"], prog_name="gamesales", standalone_mode=False)
+        code = _call([one for one in arguments if one != "--traceback"])
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has had enough; what Python still holds for it must not be told at exit.
@@ -98,6 +97,15 @@ def run(arguments: Sequence[str]) -> int:
             return known.exit_code  # no arguments at all: the help was shown instead
         show_error(known.code, known.message, known.hint, as_json=as_json)
         return known.exit_code
+    return code
+
+
+def _call(arguments: Sequence[str]) -> int:
+    # Without standalone mode a command's exit code comes back as a number, and failures come through;
+    # but Typer makes a number of Ctrl-C too.
+    code = app(arguments, prog_name="gamesales", standalone_mode=False)
+    if code == 130:
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
 

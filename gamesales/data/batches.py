@@ -30,7 +30,7 @@ class BadRow:
 class Batch:
     """Some consecutive rows of a file.
 
-    ``table`` holds the well-formed rows and ``rows`` their numbers, int64 (n,); ``malformed`` the others.
+    ``table`` holds the well-formed rows and ``rows`` their numbers, int64 (n,); ``malformed`` the others, in order.
     """
 
     table: pa.RecordBatch

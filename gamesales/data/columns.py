@@ -28,7 +28,9 @@ def to_numpy(array: pa.Array) -> npt.NDArray[np.generic]:
     dtype = np.dtype(_NUMPY[array.type])
     if len(array) == 0:
         return np.empty(0, dtype)
-    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)
+    values = np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)
+    values.flags.writeable = False
+    return values
 
 
 def null_mask(array: pa.Array) -> npt.NDArray[np.bool_]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,27 +17,33 @@ import pyarrow as pa
 
 from gamesales.data import columns
 from gamesales.data.batches import BadRow, Batch, one_line
-from gamesales.data.csv_scan import scan_csv
+from gamesales.data.csv_scan import CsvScan, scan_csv
 from gamesales.errors import InputError
 
 # Text of about as many rows as a Parquet batch has.
 _BLOCK_BYTES = 4 << 20
 _HEADER_BYTES = 1 << 20
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass
 class CsvFile:
-    """A CSV file in UTF-8, comma-separated, with a header; every column is text."""
+    """A CSV file in UTF-8, comma-separated, with a header; every column is text.
+
+    Rows with other bytes are malformed. Arrow hands malformed rows over as text only, so a file with such bytes
+    anywhere is read as Latin-1, where each byte is a character and none is lost, and turned back into bytes here.
+    """
 
     path: Path
     schema: pa.Schema = field(init=False)
     _header_only: bool = field(init=False)
+    _scanned: CsvScan | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.schema = pa.schema([(name, pa.string()) for name in self._header()])
 
     def count_rows(self) -> int:
-        scan = scan_csv(self.path)
+        scan = self._scan()
         if scan.ends_in_quotes:
             raise InputError(
                 f"{self.path} ends inside a quoted field: a quote that opens in row {scan.records - 1} is never closed",
@@ -46,15 +54,17 @@ class CsvFile:
     def batches(self, names: Sequence[str]) -> Iterator[Batch]:
         if self._header_only:
             return  # Arrow refuses a header without a line break
-        malformed: list[BadRow] = []
+        # Arrow parses ahead and adds to this in a thread of its own, while the first are taken out here.
+        malformed: deque[BadRow] = deque()
         for raw, rows in self._numbered(malformed):
-            ahead = [bad for bad in malformed if len(rows) and bad.row > rows[-1]]
-            yield from self._decoded(raw.select(list(names)), rows, malformed[: len(malformed) - len(ahead)])
-            malformed[:] = ahead
+            before = []
+            while malformed and (not len(rows) or malformed[0].row < rows[-1]):
+                before.append(malformed.popleft())
+            yield from self._decoded(raw.select(list(names)), rows, before)
         if malformed:
             yield Batch(_empty(self.schema, names), np.empty(0, np.int64), tuple(malformed))
 
-    def _numbered(self, malformed: list[BadRow]) -> Iterator[tuple[pa.RecordBatch, npt.NDArray[np.int64]]]:
+    def _numbered(self, malformed: deque[BadRow]) -> Iterator[tuple[pa.RecordBatch, npt.NDArray[np.int64]]]:
         """Read the well-formed rows with their numbers, adding the others to ``malformed`` as they come."""
         numbers: list[int] = []
         reader = self._reader(malformed, numbers)
@@ -66,27 +76,35 @@ class CsvFile:
                 return
             except pa.ArrowInvalid as error:
                 raise InputError(f"{self.path} can't be read as CSV: {one_line(error)}") from None
+            if not self._scan().is_utf8:
+                raw = pa.RecordBatch.from_arrays(list(map(_from_latin_1, raw.columns)), names=self.schema.names)
             yield raw, _row_numbers(well_formed, len(raw), numbers)
             well_formed += len(raw)
+
+    def _scan(self) -> CsvScan:
+        if self._scanned is None:
+            self._scanned = scan_csv(self.path)
+        return self._scanned
 
     def _header(self) -> list[str]:
         with self.path.open("rb") as file:
             head = file.read(_HEADER_BYTES)
         if not head:
             raise InputError(f"{self.path} is empty; expected a header line with column names")
-        try:
-            # A chunk may end inside a character; only what the header holds matters here.
-            text = head.decode("utf-8-sig", "strict" if len(head) < _HEADER_BYTES else "ignore")
-        except UnicodeDecodeError as error:
-            text = head[: error.start].decode("utf-8-sig", "ignore")
-            if "\n" not in text:
-                raise self._not_text() from None
-        if "\0" in text:
+        if b"\0" in head:
             raise self._not_text()
-        self._header_only = len(head) < _HEADER_BYTES and not text.strip("\r\n").count("\n")
-        header = next(csv.reader(io.StringIO(text, newline="")), [])
-        if not any(header):
+        # As Latin-1, which all bytes are, the header can be cut off whatever the rows hold.
+        text = io.StringIO(head.removeprefix(_BOM).decode("latin-1"), newline="")
+        try:
+            header = [cell.encode("latin-1").decode() for cell in next(csv.reader(text), [])]
+        except csv.Error:  # a name of more than 128 KiB
+            header = []
+        except UnicodeDecodeError:
+            raise self._not_text() from None
+        rest = text.read()
+        if not any(header) or (not rest and len(head) == _HEADER_BYTES):
             raise InputError(f"{self.path} has no header; expected a first line with column names")
+        self._header_only = len(head) < _HEADER_BYTES and not rest.strip("\r\n")
         return header
 
     def _not_text(self) -> InputError:
@@ -95,23 +113,27 @@ class CsvFile:
             hint="Save it as CSV in UTF-8",
         )
 
-    def _reader(self, malformed: list[BadRow], numbers: list[int]) -> Any:
+    def _reader(self, malformed: deque[BadRow], numbers: list[int]) -> Any:
         from pyarrow import csv as arrow_csv
+
+        encoding = "utf-8" if self._scan().is_utf8 else "latin-1"
 
         def keep(row: arrow_csv.InvalidRow) -> str:
             reason = f"expected {row.expected_columns} fields, found {row.actual_columns}"
             numbers.append(row.number - 1)
-            malformed.append(BadRow(row.number - 1, "", "", reason, row.text))
+            record = row.text.encode(encoding).decode(errors="backslashreplace")
+            malformed.append(BadRow(row.number - 1, "", "", reason, record))
             return "skip"
 
         try:
             return arrow_csv.open_csv(
-                self.path,
+                self.path if encoding == "utf-8" else _after_bom(self.path),
                 # One thread: with more, Arrow does not number malformed rows.
-                read_options=arrow_csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+                read_options=arrow_csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES, encoding=encoding),
                 parse_options=arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=keep),
                 convert_options=arrow_csv.ConvertOptions(
-                    column_types={name: pa.binary() for name in self.schema.names}, strings_can_be_null=False
+                    column_types={name.encode().decode(encoding): pa.binary() for name in self.schema.names},
+                    strings_can_be_null=False,
                 ),
             )
         except pa.ArrowInvalid as error:
@@ -136,7 +158,8 @@ class CsvFile:
         table = pa.RecordBatch.from_arrays(
             [columns.text_column([value.decode() for value in values]) for values in kept], schema=schema
         )
-        yield Batch(table, rows[good], [*malformed, *(fault for fault in bad if fault)])
+        bad_rows = sorted([*malformed, *(fault for fault in bad if fault)], key=lambda fault: fault.row)
+        yield Batch(table, rows[good], bad_rows)
 
 
 def _row_numbers(before: int, count: int, malformed: Sequence[int]) -> npt.NDArray[np.int64]:
@@ -145,8 +168,27 @@ def _row_numbers(before: int, count: int, malformed: Sequence[int]) -> npt.NDArr
     The k-th malformed row (from 0), numbered m, has m - 1 - k well-formed rows before it.
     """
     places = np.arange(before, before + count, dtype=np.int64)
-    ahead = np.asarray(malformed, np.int64) - 1 - np.arange(len(malformed))
+    numbers = np.array(malformed, np.int64)  # a copy: there may be more of them any moment
+    ahead = numbers - 1 - np.arange(len(numbers))
     return places + 1 + np.searchsorted(ahead, places, side="right")
+
+
+def _after_bom(path: Path) -> Any:
+    file = pa.OSFile(str(path))
+    if file.read(len(_BOM)) != _BOM:
+        file.seek(0)
+    return file
+
+
+def _from_latin_1(column: pa.Array) -> pa.Array:
+    """Return the bytes that were read as Latin-1: each character of the column, binary without nulls, becomes one."""
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[: column.offset + len(column) + 1]
+    data = bytes(column.buffers()[2] or b"")[: offsets[-1]]
+    # A character beyond ASCII takes two bytes in UTF-8; the second begins with the bits 10.
+    second = np.frombuffer(data, np.uint8) & 0xC0 == 0x80
+    shift = np.concatenate([np.zeros(1, np.int32), np.cumsum(second, dtype=np.int32)])
+    buffers = [None, pa.py_buffer(offsets - shift[offsets]), pa.py_buffer(data.decode().encode("latin-1"))]
+    return pa.Array.from_buffers(pa.binary(), len(column), buffers, offset=column.offset)
 
 
 def _undecodable(record: Sequence[bytes], names: Sequence[str], row: int) -> BadRow | None:
@@ -154,9 +196,8 @@ def _undecodable(record: Sequence[bytes], names: Sequence[str], row: int) -> Bad
         try:
             value.decode()
         except UnicodeDecodeError:
-            shown = value.decode(errors="backslashreplace")
-            line = ",".join(cell.decode(errors="backslashreplace") for cell in record)
-            return BadRow(row, name, shown, f"{name}: not UTF-8 text", line)
+            cells = {name: cell.decode(errors="backslashreplace") for name, cell in zip(names, record, strict=True)}
+            return BadRow(row, name, cells[name], f"{name}: not UTF-8 text", json.dumps(cells, ensure_ascii=False))
     return None
 
 

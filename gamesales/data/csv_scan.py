@@ -6,6 +6,7 @@ first character, ends at the next quote that is not doubled, and means nothing e
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,27 +23,50 @@ Places = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class CsvScan:
-    """What a scan found: records with the header among them, and whether a quote is still open at the end."""
+    """What a scan found.
+
+    ``records`` counts the header too; ``ends_in_quotes`` tells whether a quote is still open at the end.
+    """
 
     records: int
     ends_in_quotes: bool
+    is_utf8: bool
 
 
 def scan_csv(path: Path) -> CsvScan:
     """Scan a CSV file once; memory does not grow with it."""
     scanner = _Scanner()
+    text = _Utf8Check()
     with path.open("rb") as file:
+        if file.read(len(_BOM)) != _BOM:
+            file.seek(0)
         chunk = file.read(_CHUNK_BYTES)
-        chunk = chunk.removeprefix(_BOM)
+        text.feed(chunk)
         while chunk:
             more = file.read(_CHUNK_BYTES)
+            text.feed(more)
             # Whether a quote closes depends on the byte behind it, so a chunk never ends with one.
             held_back = len(chunk) - len(chunk.rstrip(b'"')) if more else 0
             scanner.feed(chunk[: len(chunk) - held_back])
             chunk = chunk[len(chunk) - held_back :] + more
             if not more:
                 break
-    return scanner.result()
+    records, ends_in_quotes = scanner.result()
+    return CsvScan(records, ends_in_quotes, text.passes)
+
+
+class _Utf8Check:
+    def __init__(self) -> None:
+        self.passes = True
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def feed(self, chunk: bytes) -> None:
+        """Check the next bytes; none are the end, where no character may be left unfinished."""
+        if self.passes:
+            try:
+                self._decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError:
+                self.passes = False
 
 
 class _Scanner:
@@ -64,9 +88,9 @@ class _Scanner:
         self._in_quotes = bool((len(toggles) + self._in_quotes) % 2)
         self._before = int(data[-1])
 
-    def result(self) -> CsvScan:
+    def result(self) -> tuple[int, bool]:
         unfinished = self._in_quotes or self._before not in (_LF, _CR)
-        return CsvScan(self._records + unfinished, self._in_quotes)
+        return self._records + unfinished, self._in_quotes
 
     def _toggles(self, chunk: bytes, data: Bytes, before: Bytes) -> Places:
         """Return where quoting starts and stops: int64, sorted.

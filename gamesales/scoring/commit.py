@@ -27,13 +27,8 @@ def workspace(folder: Path) -> Iterator[Path]:
 
     It is removed at the end; only what was rejected too often stays, for people to look into.
 
-    Raises: TryAgainError: another run holds it. UsageError: there is no folder to make it in.
+    Raises: TryAgainError: another run holds it. UsageError: it can't be made there.
     """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise UsageError(f"{folder.parent} is not a folder", hint="Give another --output") from None
     descriptor = _locked(folder)
     try:
         _empty(folder)
@@ -50,16 +45,47 @@ def workspace(folder: Path) -> Iterator[Path]:
 
 
 def _locked(folder: Path) -> int:
-    """Lock a folder for this process; the lock ends with the descriptor, so a crash leaves none behind."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    """Make a folder and lock it for this process; the lock ends with the descriptor, so a crash leaves none behind."""
+    while True:
+        _make(folder)
+        try:
+            # Not through a link, which would have another folder emptied.
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue  # a run that ends has just removed it
+        except NotADirectoryError:
+            raise UsageError(f"{folder} is in the way: not a folder of a run", hint="Give another --output") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise TryAgainError(
+                f"another run is writing this result (it holds {folder})", hint="Wait for it to end"
+            ) from None
+        if _is_at(folder, descriptor):
+            return descriptor
+        os.close(descriptor)  # removed before it was locked
+
+
+def _make(folder: Path) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise TryAgainError(
-            f"another run is writing this result (it holds {folder})", hint="Wait for it to end"
-        ) from None
-    return descriptor
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"{folder.parent} is not a folder", hint="Give another --output") from None
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        raise UsageError(f"no folder can be made in {folder.parent}", hint="Give another --output") from None
+
+
+def _is_at(folder: Path, descriptor: int) -> bool:
+    """Tell whether an open folder is the one that stands at a path now."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(folder))
+    except FileNotFoundError:
+        return False
 
 
 def _empty(folder: Path) -> None:
@@ -97,7 +123,11 @@ def publish_folder(made: Path, place: Path) -> None:
         # The next best: a reader finds no folder for a moment, never a mixture.
         retired = made.with_name(f"{made.name}.old")
         os.rename(place, retired)
-        os.rename(made, place)
+        try:
+            os.rename(made, place)
+        except BaseException:
+            os.rename(retired, place)
+            raise
     _fsync(place.parent)
 
 

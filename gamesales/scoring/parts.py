@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -78,13 +78,24 @@ class RejectsWriter:
 def _csv_writer(path: Path, schema: pa.Schema) -> Any:
     from pyarrow import csv as arrow_csv
 
-    nested = [field.name for field in schema if pa.types.is_nested(field.type) or pa.types.is_binary(field.type)]
-    if nested:
+    other = [f"{field.name} ({field.type})" for field in schema if any(test(field.type) for test in _NOT_IN_CSV)]
+    if other:
         raise ColumnsError(
-            f"{', '.join(nested)} can't be written as CSV (nested or binary)",
+            f"columns of these types can't be written as CSV: {', '.join(other)}",
             hint="Give --output a .parquet path",
         )
     return arrow_csv.CSVWriter(path, schema)
+
+
+_NOT_IN_CSV: tuple[Callable[[pa.DataType], bool], ...] = (
+    pa.types.is_nested,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_fixed_size_binary,
+    pa.types.is_binary_view,
+    pa.types.is_string_view,
+    lambda arrow_type: isinstance(arrow_type, pa.BaseExtensionType),
+)
 
 
 def _parquet_writer(path: Path, schema: pa.Schema) -> Any:

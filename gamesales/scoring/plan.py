@@ -8,7 +8,8 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -18,7 +19,7 @@ import pyarrow as pa
 from gamesales.data.batches import TableFile
 from gamesales.data.contract import OUTPUT_COLUMNS, Contract
 from gamesales.data.tables import SUFFIXES, open_table
-from gamesales.errors import ColumnsError, InputNotFoundError
+from gamesales.errors import ColumnsError, InputNotFoundError, TryAgainError
 from gamesales.scoring.screen import check_columns
 
 
@@ -29,8 +30,30 @@ class Input:
     name: str
     table: TableFile
     size: int
+    modified: int
     sha256: str
     rows: int
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Hold the file to what was planned, before and after the body reads it.
+
+        Raises: TryAgainError: it was changed or removed, be it that the body stumbled over that.
+        """
+        self._check()
+        try:
+            yield
+        except Exception:
+            self._check()
+            raise
+        self._check()
+
+    def _check(self) -> None:
+        if _size_and_time(self.table.path) != (self.size, self.modified):
+            raise TryAgainError(
+                f"{self.table.path} was changed while this run read it; nothing was published",
+                hint="Run it again when the file is complete",
+            )
 
 
 @dataclass(frozen=True)
@@ -56,12 +79,12 @@ def make_plan(sources: Sequence[str], contract: Contract, digest: str, settings:
     tables = [(name, open_table(path)) for name, path in find_files(sources)]
     _check_all(tables, contract)
     inputs = [_input(name, table) for name, table in tables]
-    return Plan(inputs, _kept(tables[0][1].schema, contract), run_id(inputs, digest, settings))
+    return Plan(inputs, _kept_of_all(tables, contract), run_id(inputs, digest, settings))
 
 
 def find_files(sources: Sequence[str]) -> list[tuple[str, Path]]:
     """Return the CSV and Parquet files that files, folders and globs name, each once, in a stable order."""
-    found: dict[Path, str] = {}
+    found: dict[Path, tuple[str, Path]] = {}
     for source in sources:
         matches = _matches(source)
         if not matches:
@@ -70,8 +93,8 @@ def find_files(sources: Sequence[str]) -> list[tuple[str, Path]]:
                 hint="Check the path; see: gamesales score --help",
             )
         for name, path in matches:
-            found.setdefault(path.resolve(), name)
-    return [(name, path) for path, name in found.items()]
+            found.setdefault(path.resolve(), (name, path))
+    return list(found.values())
 
 
 def _matches(source: str) -> list[tuple[str, Path]]:
@@ -83,7 +106,7 @@ def _matches(source: str) -> list[tuple[str, Path]]:
     if path.exists():
         return [(path.name, path)]
     globbed = sorted(glob.glob(source, recursive=True)) if glob.has_magic(source) else []  # noqa: PTH207, Path.glob takes no absolute pattern
-    return [match for one in globbed for match in _matches(glob.escape(one) if glob.has_magic(one) else one)]
+    return [match for one in globbed if Path(one).exists() for match in _matches(one)]
 
 
 def _is_hidden(name: str) -> bool:
@@ -103,13 +126,32 @@ def run_id(inputs: Sequence[Input], digest: str, settings: dict[str, str]) -> st
 
 
 def _input(name: str, table: TableFile) -> Input:
+    size, modified = _size_and_time(table.path)
     with table.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Input(name, table, table.path.stat().st_size, digest, table.count_rows())
+    return Input(name, table, size, modified, digest, table.count_rows())
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise TryAgainError(
+            f"{path} was removed while this run needed it; nothing was published", hint="Run it again"
+        ) from None
+    return status.st_size, status.st_mtime_ns
 
 
 def _kept(schema: pa.Schema, contract: Contract) -> pa.Schema:
     return pa.schema([field for field in schema if field.name not in contract.feature_names])
+
+
+def _kept_of_all(tables: Sequence[tuple[str, TableFile]], contract: Contract) -> pa.Schema:
+    """Return the columns that pass through; one may be null as soon as one file says so."""
+    first, *others = [_kept(table.schema, contract) for _, table in tables]
+    return pa.schema(
+        [kept.with_nullable(kept.nullable or any(o.field(kept.name).nullable for o in others)) for kept in first]
+    )
 
 
 def _check_all(tables: Sequence[tuple[str, TableFile]], contract: Contract) -> None:

@@ -52,6 +52,10 @@ class Target:
         """The place of a file that comes with a single-file result."""
         return self.path.with_name(f"{self.path.name}.{name}")
 
+    @property
+    def sidecars(self) -> Sequence[Path]:
+        return [self.beside(_REJECTS), self.beside(_REPORT)] if self.is_file else []
+
 
 @dataclass(frozen=True)
 class RunReport:
@@ -114,10 +118,9 @@ def score_files(
 
 
 def _check_target(plan: Plan, target: Target) -> None:
-    place = target.place.resolve()
+    replaced = [path.resolve() for path in (target.place, target.work, *target.sidecars)]
     for one in plan.inputs:
-        path = one.table.path.resolve()
-        if path == place or (not target.is_file and path.is_relative_to(place)):
+        if any(one.table.path.resolve().is_relative_to(path) for path in replaced):
             raise UsageError(f"{one.table.path} is both input and output", hint="Give another --output")
     if target.is_file == target.path.is_dir() and target.path.exists():
         found = "a folder" if target.is_file else "a file"
@@ -125,6 +128,9 @@ def _check_target(plan: Plan, target: Target) -> None:
             f"--output {target.path} is {found}; .csv and .parquet mean one file, all else a folder",
             hint="Give another --output",
         )
+    for path in target.sidecars:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder, where a file of this run belongs", hint="Give another --output")
 
 
 def _score_to_file(

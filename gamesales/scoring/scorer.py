@@ -66,6 +66,13 @@ class Golden:
     earnings_usd: npt.NDArray[np.float64]
     tolerance_usd: npt.NDArray[np.float64]
 
+    def check(self, features: int) -> None:
+        """Raises: ValueError: there is none, or the parts do not fit together."""
+        shapes = [self.values.shape, self.earnings_usd.shape, self.tolerance_usd.shape]
+        rows = len(self.earnings_usd) if self.earnings_usd.ndim else 0
+        if not rows or shapes != [(rows, features), (rows,), (rows,)]:
+            raise ValueError(f"expected golden rows of {features} values with earnings and tolerance, found {shapes}")
+
 
 @dataclass(frozen=True)
 class LoadedVersion:
@@ -111,6 +118,7 @@ def load_version(model: str, number: int, digest: str, manifest: Mapping[str, An
         contract = Contract.model_validate(manifest["contract"])
         profile = {column["name"]: column for column in manifest["training_profile"]}
         golden = Golden(*(np.array(manifest["golden"][key], np.float64) for key in _GOLDEN_KEYS))
+        golden.check(len(contract.features))
         lowest = np.array([profile[name]["minimum"] for name in contract.feature_names])
         highest = np.array([profile[name]["maximum"] for name in contract.feature_names])
     except (ValidationError, LookupError, TypeError, ValueError) as error:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -98,6 +99,9 @@ def as_numbers(array: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
     """
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
+    if pa.types.is_decimal(array.type):
+        # As text: Arrow's own way to a float makes 0.9999999999999999 of a 1 with eleven decimals, which is no flag.
+        array = array.cast(pa.string())
     if _is_text(array.type):
         return _parsed(array)
     missing = null_mask(array)
@@ -120,7 +124,8 @@ def _parsed(array: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bo
             pass
     nulls = null_mask(array)
     encoded = array.dictionary_encode()
-    texts = ["" if text is None else text.strip() for text in encoded.dictionary.to_pylist()]
+    cells = encoded.dictionary.cast(pa.large_binary()).to_pylist()  # Parquet's text may be none
+    texts = ["" if cell is None else cell.decode(errors="replace").strip() for cell in cells]
     indices = np.where(nulls, len(texts), to_numpy(encoded.indices))
     numbers = np.array([*(_parse(text) for text in texts), np.nan])
     blank = np.array([*(not text for text in texts), True])
@@ -163,7 +168,7 @@ def _reason(number: float, missing: bool, column: Column) -> str:
 
 def _bad_row(batch: Batch, index: int, faults: Sequence[tuple[str, str]]) -> BadRow:
     record = {
-        name: column[index].as_py() for name, column in zip(batch.table.schema.names, batch.table.columns, strict=True)
+        name: _cell(column, index) for name, column in zip(batch.table.schema.names, batch.table.columns, strict=True)
     }
     first = faults[0][0]
     value = record.get(first)
@@ -174,6 +179,18 @@ def _bad_row(batch: Batch, index: int, faults: Sequence[tuple[str, str]]) -> Bad
         reason="; ".join(f"{name}: {reason}" if name else reason for name, reason in faults),
         record=json.dumps(record, ensure_ascii=False, default=str),
     )
+
+
+def _cell(column: pa.Array, index: int) -> Any:
+    """Return a cell as JSON can hold it, exactly where it can, else as text."""
+    cell = column.slice(index, 1)
+    try:
+        # Not as_py, which fails beyond year 9999 and loads pandas for nanoseconds.
+        value = cell.cast(pa.string())[0].as_py() if pa.types.is_temporal(cell.type) else cell[0].as_py()
+    except (pa.ArrowException, OverflowError, ValueError):
+        return " ".join(str(cell).split())
+    # JSON has no word for NaN and infinity.
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _holds_numbers(arrow_type: pa.DataType) -> bool:

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from gamesales.data.batches import BadRow, Batch
@@ -37,13 +38,14 @@ def score_input(
     """Read, screen, score and write all rows of one input; return how many there were."""
     names = [*version.contract.feature_names, *(name for name in kept.names)]
     total = Counts()
-    for scored, rejected, outside in in_order(
-        workers, one.table.batches(names), lambda batch: score_batch(batch, kept, version)
-    ):
-        part.write(scored)
-        rejects.write(one.name, rejected)
-        total += Counts(0, len(scored), len(rejected), outside, told(one.name, rejected))
-        on_rows(len(scored) + len(rejected))
+    with one.unchanged():
+        for scored, rejected, outside in in_order(
+            workers, one.table.batches(names), lambda batch: score_batch(batch, kept, version)
+        ):
+            part.write(scored)
+            rejects.write(one.name, rejected)
+            total += Counts(0, len(scored), len(rejected), outside, told(one.name, rejected))
+            on_rows(len(scored) + len(rejected))
     # Counted when the run was planned, by other means than what read the rows here.
     return total + Counts(rows_in=one.rows)
 
@@ -60,13 +62,24 @@ def score_batch(batch: Batch, kept: pa.Schema, version: LoadedVersion) -> tuple[
     if not finite.all():
         screened = reject(batch, screened, ~finite, "the prediction is not a finite number")
         earnings = earnings[finite]
-    passing = batch.table.select(kept.names)
-    if not screened.accepted.all():
-        passing = passing.filter(to_arrow(screened.accepted))
+    passing = [_accepted(batch.table.column(name), screened.accepted) for name in kept.names]
     outside = version.outside_training_range(screened.values)
     added = [to_arrow(values) for values in (earnings, outside, np.full(len(earnings), version.number, np.int32))]
-    table = pa.RecordBatch.from_arrays([*passing.columns, *added], schema=part_schema(kept))
+    table = pa.RecordBatch.from_arrays([*passing, *added], schema=part_schema(kept))
     return table, screened.rejected, int(outside.sum())
+
+
+def _accepted(column: pa.Array, accepted: npt.NDArray[np.bool_]) -> pa.Array:
+    if accepted.all():
+        return column
+    try:
+        return column.filter(to_arrow(accepted))
+    except pa.ArrowNotImplementedError:  # views: Arrow can cut and join them only
+        edges = np.flatnonzero(np.diff(accepted, prepend=False, append=False))
+        runs = [
+            column.slice(int(start), int(stop - start)) for start, stop in zip(edges[::2], edges[1::2], strict=True)
+        ]
+        return pa.concat_arrays([column.slice(0, 0), *runs])
 
 
 def in_order(workers: int, batches: Iterator[Batch], work: Callable[[Batch], T]) -> Iterator[T]:
