@@ -1,5 +1,5 @@
 """Pages that a person reads: what a trained version is worth, before it is promoted.
 
 ``version_page.py`` holds what the page says, ``words.py`` how figures become words, ``plots.py`` draws, and
-``templates/`` lays out. matplotlib and jinja2 load with ``version_page``, not with this package.
+``templates/`` lays out. matplotlib and jinja2 load when a page is rendered, not before.
 """

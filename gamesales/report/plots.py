@@ -5,22 +5,24 @@ name, so that one drawing is legible in light, in dark and on paper. The same da
 come from a fixed salt, and what matplotlib writes about itself and the date is removed.
 """
 
+from __future__ import annotations
+
 import io
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from gamesales.report.words import compact_money, count, money, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Array = npt.NDArray[np.float64]
 
@@ -60,6 +62,8 @@ def plot_predictions(actual_usd: Array, predicted_usd: Array) -> Plot:
         actual_usd: float64 (n,), finite, n > 0.
         predicted_usd: float64 (n,), finite.
     """
+    from matplotlib import ticker
+
     low, high = _with_margin(np.concatenate([actual_usd, predicted_usd]))
     with _axes("predictions", "Predicted", "Actual earnings") as (figure, axes):
         axes.set_xlim(low, high)
@@ -71,8 +75,8 @@ def plot_predictions(actual_usd: Array, predicted_usd: Array) -> Plot:
         axes.plot([low, high], [low, high], color=_PALETTE["ink"], lw=0.8, ls=(0, (4, 3)))
         axes.grid(axis="x")
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-            axis.set_major_formatter(FuncFormatter(lambda usd, _: compact_money(usd)))
+            axis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+            axis.set_major_formatter(ticker.FuncFormatter(lambda usd, _: compact_money(usd)))
         svg = _finish(figure)
     key = "One dot is one title." if actual_usd.size <= _MAX_DOTS else "Stronger colour, more titles."
     return Plot("Predicted against actual", f"{key} On the dashed line a prediction is exactly right.", svg)
@@ -103,6 +107,8 @@ def plot_errors_percent(errors_percent: Array, left_out: int) -> Plot:
 
 def plot_loss(loss: Sequence[float], validation_loss: Sequence[float]) -> Plot | None:
     """Draw the loss of each epoch on a log scale, or nothing if no epoch has a loss above zero."""
+    from matplotlib import ticker
+
     curves = [("training", "accent", _loggable(loss)), ("validation", "second", _loggable(validation_loss))]
     curves = [curve for curve in curves if np.isfinite(curve[2]).any()]
     if not curves:
@@ -114,9 +120,9 @@ def plot_loss(loss: Sequence[float], validation_loss: Sequence[float]) -> Plot |
             marker = "o" if values.size == 1 else ""
             axes.plot(epochs, values, lw=1.5, marker=marker, ms=4, color=_PALETTE[colour], label=name)
         _show_a_decade(axes, np.concatenate([values for _, _, values in curves]))
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}"))
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True, min_n_ticks=1))
+        axes.yaxis.set_minor_locator(ticker.NullLocator())
+        axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.0e}"))
         axes.legend(loc="upper right", labelcolor=_PALETTE["ink"], handlelength=1.4)
         svg = _finish(figure)
     last = "; ".join(f"{name} {values[-1]:.2e}" for name, _, values in curves if np.isfinite(values[-1]))
@@ -125,6 +131,8 @@ def plot_loss(loss: Sequence[float], validation_loss: Sequence[float]) -> Plot |
 
 def _plot_errors(name: str, heading: str, errors: Array, tick: Callable[[float], str], middle: str) -> Plot:
     """Draw a histogram around zero; far outliers are counted in the caption instead of flattening it."""
+    from matplotlib import ticker
+
     sizes = np.abs(errors)
     far, furthest = 1.5 * float(np.quantile(sizes, 0.99)), float(sizes.max())
     limit = (far if 0 < far < furthest else furthest) or 1.0
@@ -132,10 +140,10 @@ def _plot_errors(name: str, heading: str, errors: Array, tick: Callable[[float],
         axes.hist(errors, bins=_BARS, range=(-limit, limit), rwidth=0.86, color=_PALETTE["accent"])
         axes.axvline(0, color=_PALETTE["ink"], lw=0.8, ls=(0, (4, 3)))
         axes.set_xlim(-limit, limit)
-        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
-        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, prune="lower"))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+        axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: tick(value)))
+        axes.yaxis.set_major_locator(ticker.MaxNLocator(4, integer=True, prune="lower"))
+        axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
         svg = _finish(figure)
     beyond = int((sizes > limit).sum())
     return Plot(heading, middle + (f" {count(beyond, 'title')} beyond the edges." if beyond else ""), svg)
@@ -160,11 +168,13 @@ def _with_margin(values: Array) -> tuple[float, float]:
 
 def _show_a_decade(axes: Axes, losses: Array) -> None:
     """Show at least a factor of ten, so that a flat curve looks flat and there are ticks to read it by."""
+    from matplotlib import ticker
+
     low, high = float(np.nanmin(losses)) / 1.3, float(np.nanmax(losses)) * 1.3
     widen = max(1.0, math.sqrt(10 * low / high))
     axes.set_ylim(low / widen, high * widen)
     narrow = high / low < 100
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=7))
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=7))
 
 
 def _loggable(losses: Sequence[float]) -> Array:
@@ -176,6 +186,9 @@ def _loggable(losses: Sequence[float]) -> Array:
 @contextmanager
 def _axes(name: str, vertical: str, horizontal: str) -> Iterator[tuple[Figure, Axes]]:
     """Open a figure in the page's look; ``_finish`` it before this ends."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_look(salt=name))

@@ -4,18 +4,23 @@ One HTML file that needs nothing else: no script, no font, no picture from elsew
 order: is the version better, and by how much; what should worry me; how is it wrong; what was it made from.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gamesales.report.figures import COLUMNS, compare, highlights
 from gamesales.report.plots import Plot, plot_errors_percent, plot_errors_usd, plot_loss, plot_predictions
 from gamesales.report.words import count, finite, money, verdict
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 Array = npt.NDArray[np.float64]
 
@@ -80,6 +85,8 @@ def render_version_page(page: VersionPage) -> str:
 
 
 def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     return Environment(
         loader=PackageLoader("gamesales.report"),
         autoescape=True,
