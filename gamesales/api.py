@@ -17,16 +17,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gamesales.data.batches import Batch
+from gamesales.data.batches import Batch, shorten
 from gamesales.data.columns import text_column, to_arrow
 from gamesales.data.contract import Contract
 from gamesales.errors import ColumnsError, InputError
-from gamesales.jobs.loading import load_registered, open_registry
+from gamesales.jobs.loading import load, open_registry
 from gamesales.registry.registry import DEFAULT_MODEL, parse_ref
 from gamesales.scoring.scorer import LoadedVersion
-from gamesales.scoring.screen import require_columns, screen
-
-_SHOWN = 5
+from gamesales.scoring.screen import require_columns
+from gamesales.scoring.shard import score_titles
 
 
 class Predictor:
@@ -61,14 +60,13 @@ class Predictor:
         _check_columns(titles, self.contract)
         table = _as_batch(titles, self.contract.feature_names)
         rows = np.arange(1, len(table) + 1, dtype=np.int64)
-        screened = screen(Batch(table, rows), self.contract.features)
+        screened, earnings = score_titles(Batch(table, rows), self._version)
         if screened.rejected:
-            shown = "; ".join(f"row {bad.row}: {bad.reason}" for bad in screened.rejected[:_SHOWN])
             raise InputError(
-                f"{len(screened.rejected):,} of {len(table):,} rows break the contract: {shown}",
+                f"{len(screened.rejected):,} of {len(table):,} rows can't be scored: {shorten(screened.rejected)}",
                 hint="Mend or drop these rows; see docs/contract.md",
             )
-        return self._version.scorer.score(screened.values)
+        return earnings
 
 
 class Registry:
@@ -89,10 +87,7 @@ class Registry:
         """
         parsed = parse_ref(ref, DEFAULT_MODEL)
         registry = open_registry(self._path, parsed.model)
-        version, _ = registry.resolve(parsed)
-        loaded = load_registered(registry, version)
-        loaded.self_test()
-        return Predictor(loaded)
+        return Predictor(load(registry, parsed))
 
 
 def _check_columns(titles: Any, contract: Contract) -> None:
@@ -108,7 +103,7 @@ def _check_columns(titles: Any, contract: Contract) -> None:
     doubled = [name for name in contract.feature_names if schema.names.count(name) > 1]
     if doubled:
         raise ColumnsError(f"the table has columns twice: {', '.join(doubled)}", hint="Rename or drop one of each")
-    require_columns(Path("the table"), schema, contract.features)
+    require_columns("the table", schema, contract.features)
 
 
 def _as_batch(titles: Any, names: tuple[str, ...]) -> pa.RecordBatch:

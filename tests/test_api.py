@@ -175,7 +175,7 @@ def test_a_column_of_another_type_is_named(predictor):
 @pytest.mark.parametrize(
     ("column", "reason"),
     [
-        ([4.5, 9, 3], r"1 of 3 rows break the contract: row 2: critic_rating: out of range, allowed: 0 to 5"),
+        ([4.5, 9, 3], r"1 of 3 rows can't be scored: row 2: critic_rating: out of range, allowed: 0 to 5"),
         ([4.5, None, 3], r"row 2: critic_rating: missing"),
         ([4.5, float("nan"), 3], r"row 2: critic_rating: not a number"),
         ([4.5, 3, float("inf")], r"row 3: critic_rating: not a finite number"),
@@ -192,7 +192,7 @@ def test_bad_rows_are_named_by_their_number(predictor, column, reason):
 
 
 def test_of_many_bad_rows_the_first_few_are_named(predictor):
-    with pytest.raises(InputError, match=r"^2,000 of 2,000 rows break the contract: row 1: .*; row 5: ") as refused:
+    with pytest.raises(InputError, match=r"^2,000 of 2,000 rows can't be scored: row 1: .*; row 5: ") as refused:
         predictor.predict({**arrays(title_values(2000)), "is_action": np.full(2000, 2)})
     assert "row 6" not in refused.value.message
 

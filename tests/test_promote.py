@@ -132,7 +132,7 @@ def test_without_an_evaluation_the_gate_refuses_and_says_what_to_type(cli, regis
 
     assert (
         5,
-        "version 1 may not be promoted: an evaluation on the holdout is recorded: none is recorded",
+        "version 1 may not be promoted: expected that an evaluation on the holdout is recorded, but none is recorded",
         'Train again, or override: gamesales promote 1 --force --reason "…"',
     ) == told(cli("promote", "1"))
     ran = cli("promote", "1", "--json")

@@ -190,7 +190,7 @@ def test_bytes_reach_the_disk_before_their_name_and_the_name_before_the_answer(r
     store.create("m/log/1.json", b"data")
 
     content, folder = ((root / name).stat().st_ino for name in ("m/log/1.json", "m/log"))
-    parents = [path.stat().st_ino for path in (root.parent, root, root / "m")]
+    parents = [path.stat().st_ino for path in (root.parent.parent, root.parent, root, root / "m")]
     assert [*parents, content, "link", folder] == calls
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -58,7 +59,13 @@ _TRANSIENT = {
     errno.EMFILE,
     errno.ENFILE,
     errno.ENOMEM,
+    errno.EFBIG,
+    errno.ENOLCK,
+    errno.EBUSY,
+    errno.ESTALE,
 }
+# What is wrong with a path that was given.
+_WRONG_PATH = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
 
 class _TerminatedError(BaseException):
@@ -68,6 +75,9 @@ class _TerminatedError(BaseException):
 def run_and_exit() -> None:
     """Run the command line of this process and exit."""
     signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that can't show a character is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -87,7 +97,12 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     except (KeyboardInterrupt, _TerminatedError, typer.Abort) as stop:
         code = 143 if isinstance(stop, _TerminatedError) else 130
-        show_error("interrupted", "interrupted; nothing was published", "Run it again", as_json=as_json)
+        show_error(
+            "interrupted",
+            "interrupted; what was half done is gone",
+            "Run it again",
+            as_json=as_json,
+        )
         return code
     except Exception as error:
         if wants_traceback:
@@ -120,13 +135,15 @@ def _known(error: Exception) -> GamesalesError:
     if isinstance(error, OSError) and error.errno in _TRANSIENT:
         where = f"{error.filename}: " if error.filename else ""
         return TryAgainError(
-            f"{where}{os.strerror(error.errno or 0)}; nothing was published",
+            f"{where}{os.strerror(error.errno or 0)}",
             hint="Check the disk's space and your permissions, then run it again",
         )
+    if isinstance(error, OSError) and error.errno in _WRONG_PATH:
+        return UsageError(f"{error.filename or 'a path'}: {os.strerror(error.errno or 0)}", hint="Give another path")
     if isinstance(error, ModuleNotFoundError):
         return UsageError(
             f"{error.name} is not installed; this command needs the train extra",
-            hint="pip install 'gamesales[train]'",
+            hint="In the checkout of gamesales: make install",
         )
     return GamesalesError(
         f"a fault of gamesales: {type(error).__name__}: {' '.join(str(error).split())[:500]}",

@@ -174,7 +174,7 @@ def _was(done: promoting.Promotion) -> str:
 
 
 def verify(
-    ref: Annotated[str | None, typer.Argument(metavar="[REF]", help="One version; without it, all of them.")] = None,
+    ref: Annotated[str | None, typer.Argument(metavar="REF", help="One version; without it, all of them.")] = None,
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,
     as_json: JsonOption = False,

@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 def score(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="CSV or Parquet files, folders of them, or globs.")
+        list[str], typer.Argument(metavar="INPUT", help="CSV or Parquet files, folders of them, or globs.")
     ],
     output: Annotated[
         Path,
@@ -52,8 +52,10 @@ def score(
     from gamesales.jobs.score import score as run
     from gamesales.scoring.counts import RejectLimit
 
+    if str(output) in ("", "."):
+        raise UsageError("--output needs a path", hint="For example: --output predictions/")
     parsed = parse_ref(model, name)
-    limit = RejectLimit.parse(max_rejects) if max_rejects else RejectLimit()
+    limit = RejectLimit() if max_rejects is None else RejectLimit.parse(max_rejects)
     with progress.rows() as on_rows:
         done = run(
             open_registry(registry, parsed.model),
@@ -78,7 +80,7 @@ def score(
 
 
 def predict(
-    title: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="The characteristics of one title.")],
+    title: Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="The characteristics of one title.")],
     model: ModelOption = f"@{CHAMPION}",
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,
@@ -100,6 +102,6 @@ def predict(
 
 def _parse_day(text: str | None) -> date | None:
     try:
-        return date.fromisoformat(text) if text else None
+        return None if text is None else date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"--date expects YYYY-MM-DD, received {text!r}") from None

@@ -10,6 +10,7 @@ import typer
 from gamesales.cli import progress
 from gamesales.cli.options import REGISTRY, JsonOption, ReasonOption, RegistryOption
 from gamesales.cli.output import metrics_table, show_json
+from gamesales.registry.registry import short_ref
 
 
 def add_to(app: typer.Typer) -> None:
@@ -20,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def train(
-    job: Annotated[Path, typer.Argument(help="The job file.")] = Path("jobs/train.toml"),
+    job: Annotated[Path, typer.Argument(metavar="JOB", help="The job file.")] = Path("jobs/train.toml"),
     preset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Take network and training from here: course.")
     ] = None,
@@ -50,12 +51,14 @@ def train(
     )
     print(metrics_table({f"version {trained.version}": trained.metrics, **trained.baselines}))
     print(f"\nreport   {trained.report}")
-    print(f"promote  gamesales promote {trained.version}")
+    print(f"promote  gamesales promote {short_ref(trained.model, trained.version)}")
 
 
 def preprocess(
-    training: Annotated[Path, typer.Argument(help="The training file; the scaler is fitted on it alone.")],
-    test: Annotated[Path, typer.Argument(help="The test file.")],
+    training: Annotated[
+        Path, typer.Argument(metavar="TRAIN", help="The training file; the scaler is fitted on it alone.")
+    ],
+    test: Annotated[Path, typer.Argument(metavar="TEST", help="The test file.")],
     contract: Annotated[Path, typer.Option(metavar="FILE", help="The contract.")] = Path("data/contract.toml"),
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell the scaling of every column.")] = False,
     as_json: JsonOption = False,

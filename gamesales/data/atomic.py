@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gamesales.data.durable import sync
 from gamesales.errors import TryAgainError, UsageError
 
 # Only writing meets a full disk; the others the body may meet in reading, and they are not ours to explain.
@@ -44,10 +45,10 @@ def replacing(path: Path) -> Iterator[Path]:
         with _explaining(FULL, path):
             yield temporary
         with _explaining(REFUSED, path):
-            _sync(temporary)
+            sync(temporary)
             temporary.replace(target)
         with _explaining(REFUSED, path, outcome="it is written, but a power cut may undo that"):
-            _sync(target.parent)
+            sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -73,12 +74,3 @@ def _check(path: Path) -> None:
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "a device or a pipe"
         raise UsageError(f"expected the path of a file, received {kind}: {path}", hint="Give another path")
-
-
-def _sync(path: Path) -> None:
-    """Force a file, or the names in a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

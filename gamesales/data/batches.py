@@ -57,6 +57,12 @@ class TableFile(Protocol):
         """
 
 
+def shorten(rejected: Sequence[BadRow], shown: int = 5) -> str:
+    """Tell the first few bad rows in words, and how many more there are."""
+    told = "; ".join(f"row {bad.row}: {bad.reason}" for bad in rejected[:shown])
+    return told + (f"; and {len(rejected) - shown:,} more" if len(rejected) > shown else "")
+
+
 def one_line(error: Exception) -> str:
     """Return an error's message without its line breaks."""
     return " ".join(str(error).split())

@@ -58,7 +58,8 @@ class CsvFile:
         malformed: deque[BadRow] = deque()
         for raw, rows in self._numbered(malformed):
             before = []
-            while malformed and (not len(rows) or malformed[0].row < rows[-1]):
+            # A batch without rows takes none along: which of them are known by then depends on time.
+            while malformed and len(rows) and malformed[0].row < rows[-1]:
                 before.append(malformed.popleft())
             yield from self._decoded(raw.select(list(names)), rows, before)
         if malformed:

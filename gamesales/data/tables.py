@@ -19,6 +19,8 @@ def open_table(path: Path) -> TableFile:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{path} is neither .csv nor .parquet", hint="Convert it, or rename it to what it is")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is not a plain file; expected CSV or Parquet", hint="Give the path of a file")
     try:
         table: TableFile = CsvFile(path) if path.suffix.lower() == ".csv" else ParquetFile(path)
     except FileNotFoundError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gamesales.registry.bundle import Bundle
 from gamesales.registry.registry import ModelRegistry, Ref
 from gamesales.registry.state import Version
 from gamesales.registry.store import LocalStore
@@ -17,12 +18,19 @@ def open_registry(path: str | Path, model: str) -> ModelRegistry:
 
 def load(registry: ModelRegistry, ref: Ref) -> LoadedVersion:
     """Resolve a reference once, and load the version that it names at this moment."""
-    version, _ = registry.resolve(ref)
-    return load_registered(registry, version)
+    return _loaded(registry.model, *registry.resolve(ref))
 
 
 def load_registered(registry: ModelRegistry, version: Version) -> LoadedVersion:
-    """Load a version: of its bundle, only the manifest and the scoring graph are read."""
-    bundle = registry.bundle(version)
-    graph = bundle.read(GRAPH_FILE)
-    return load_version(registry.model, version.number, version.digest, bundle.manifest, graph)
+    """Load a version that was found before."""
+    return _loaded(registry.model, version, registry.bundle(version))
+
+
+def _loaded(model: str, version: Version, bundle: Bundle) -> LoadedVersion:
+    """Load a version: of its bundle, only the manifest and the scoring graph are read.
+
+    Raises: IntegrityError: its bytes were changed. SelfTestError: it does not reproduce its golden rows here.
+    """
+    loaded = load_version(model, version.number, version.digest, bundle.manifest, bundle.read(GRAPH_FILE))
+    loaded.self_test()
+    return loaded

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from gamesales.data.contract import Contract
 from gamesales.errors import ColumnsError, InputError, UsageError
 from gamesales.jobs.loading import load
 from gamesales.registry.registry import ModelRegistry, Ref
-from gamesales.scoring.screen import screen
+from gamesales.scoring.shard import score_titles
 
 
 @dataclass(frozen=True)
@@ -48,18 +47,14 @@ def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str]) -> Pred
         contract.
     """
     version = load(registry, ref)
-    version.self_test()
     _check_names(title, version.contract)
     names = list(version.contract.feature_names)
     table = pa.RecordBatch.from_arrays([text_column([title[name]]) for name in names], names=names)
-    screened = screen(Batch(table, np.ones(1, np.int64)), version.contract.features)
+    screened, earnings = score_titles(Batch(table, np.ones(1, np.int64)), version)
     if screened.rejected:
-        raise InputError(f"this title breaks the contract: {screened.rejected[0].reason}", hint="See docs/contract.md")
-    earnings = float(version.scorer.score(screened.values)[0])
-    if not math.isfinite(earnings):
-        raise InputError("the prediction for this title is not a finite number", hint="Try another --model REF")
+        raise InputError(f"this title can't be scored: {screened.rejected[0].reason}", hint="See docs/contract.md")
     outside = bool(version.outside_training_range(screened.values)[0])
-    return Prediction(version.model, version.number, earnings, outside)
+    return Prediction(version.model, version.number, float(earnings[0]), outside)
 
 
 def _check_names(title: Mapping[str, str], contract: Contract) -> None:

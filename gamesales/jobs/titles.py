@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gamesales.data.batches import BadRow
+from gamesales.data.batches import BadRow, shorten
 from gamesales.data.contract import Contract
 from gamesales.data.tables import open_table
+from gamesales.data.watching import stamp, unchanged
 from gamesales.errors import InputError
+from gamesales.registry.log import plain
 from gamesales.scoring.screen import require_columns, screen
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Titles:
 
     def as_dict(self) -> dict[str, str | int]:
         """Return what the manifest says of the file."""
-        return {"path": str(self.path), "sha256": self.sha256, "rows": len(self)}
+        return {"path": plain(str(self.path)), "sha256": self.sha256, "rows": len(self)}
 
 
 def read_titles(path: Path, contract: Contract) -> Titles:
@@ -41,27 +41,27 @@ def read_titles(path: Path, contract: Contract) -> Titles:
     Raises: InputError: no rows, or rows that break the contract; the first few are named. ColumnsError: columns
         are missing or hold no numbers.
     """
+    since = stamp(path) if path.exists() else (0, 0)
     table = open_table(path)
     columns = [*contract.features, contract.target]
-    require_columns(path, table.schema, columns)
+    require_columns(str(path), table.schema, columns)
     parts, rejected = [], list[BadRow]()
-    for batch in table.batches([column.name for column in columns]):
-        screened = screen(batch, columns)
-        parts.append(screened.values)
-        rejected += screened.rejected
-    rows = table.count_rows()
-    if rows != sum(map(len, parts)) + len(rejected):
-        raise InputError(f"{path} has {rows:,} rows, but {sum(map(len, parts)) + len(rejected):,} could be read")
+    with unchanged(path, since):
+        for batch in table.batches([column.name for column in columns]):
+            screened = screen(batch, columns)
+            parts.append(screened.values)
+            rejected += screened.rejected
+        rows = table.count_rows()
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    values = np.concatenate(parts) if parts else np.empty((0, len(columns)))
+    if rows != len(values) + len(rejected):
+        raise InputError(f"{path} has {rows:,} rows, but {len(values) + len(rejected):,} could be read")
     if rejected:
-        shown = "; ".join(f"row {bad.row}: {bad.reason}" for bad in rejected[:_SHOWN])
-        more = f"; and {len(rejected) - _SHOWN:,} more" if len(rejected) > _SHOWN else ""
         raise InputError(
-            f"{path} has {len(rejected):,} rows that break the contract: {shown}{more}",
+            f"{path} has {len(rejected):,} rows that break the contract: {shorten(rejected)}",
             hint="Mend or remove these rows; see docs/contract.md",
         )
-    values = np.concatenate(parts) if parts else np.empty((0, len(columns)))
     if not len(values):
         raise InputError(f"{path} has no rows; expected titles and their earnings")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Titles(path, digest, values[:, :-1], values[:, -1])

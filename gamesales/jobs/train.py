@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gamesales.data.contract import Contract
 from gamesales.errors import JobFileError, ParityError, SelfTestError
 from gamesales.jobs.provenance import git_commit, software
@@ -21,7 +23,7 @@ from gamesales.model.evaluation import Metrics, baseline_predictions, metrics, t
 from gamesales.model.network import build_network, seed_everything
 from gamesales.model.scaling import Scaling, fit_scaler
 from gamesales.model.training import Epoch, History, fit
-from gamesales.registry.log import utc_now
+from gamesales.registry.log import plain, utc_now
 from gamesales.registry.registry import ModelRegistry
 from gamesales.report.version_page import VersionPage, render_version_page
 from gamesales.scoring.scorer import GRAPH_FILE, Scorer
@@ -66,6 +68,11 @@ def train(
     on_stage("reading titles")
     contract = Contract.from_toml(job.data.contract)
     past, held_back = read_titles(job.data.train, contract), read_titles(job.data.test, contract)
+    if past.sha256 == held_back.sha256:
+        raise JobFileError(
+            f"data.test is the same file as data.train ({job.data.test}); expected titles that training never sees",
+            hint="Hold some titles back: a fifth of them, say",
+        )
     scaler, scaling = fit_scaler(contract.feature_names, contract.target.name, past.features, past.earnings_usd)
 
     on_stage("starting TensorFlow and checking that the network can be exported")
@@ -81,6 +88,11 @@ def train(
     on_stage("evaluating")
     graph, scorer, parity_usd = _compiled(network, scaling, probe)
     predicted = scorer.score(held_back.features)
+    if not np.isfinite(predicted).all():
+        raise JobFileError(
+            f"{int((~np.isfinite(predicted)).sum()):,} predictions for {held_back.path} are no finite numbers",
+            hint="Use another network, or a lower learning rate",
+        )
     figures = metrics(held_back.earnings_usd, predicted, scaling)
     baselines = _baselines(past, held_back, scaling, job.training.seed)
 
@@ -108,7 +120,7 @@ def train(
     }
     version = registry.publish(files, details, reason)
     evaluation = {
-        "data": str(held_back.path),
+        "data": plain(str(held_back.path)),
         "data_sha256": held_back.sha256,
         "rows": len(held_back),
         "metrics": figures,

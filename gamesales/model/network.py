@@ -21,7 +21,7 @@ def load_keras() -> Any:
     oneDNN reorders sums by the processor's mood; without it the same seed gives the same weights.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import keras
 

@@ -39,7 +39,7 @@ def judge(version: Version, findings: Sequence[Finding], *, force: bool) -> Mapp
     """
     failed = [finding for finding in findings if not finding.holds]
     if failed and not force:
-        reasons = "; ".join(f"{finding.condition}: {finding.found}" for finding in failed)
+        reasons = "; ".join(f"expected that {finding.condition}, but {finding.found}" for finding in failed)
         raise GateRefusedError(
             f"version {version.number} may not be promoted: {reasons}",
             hint=f'Train again, or override: gamesales promote {version.number} --force --reason "…"',

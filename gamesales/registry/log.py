@@ -44,9 +44,7 @@ _FIELDS = {
 
 VERSION_REGISTERED = "version.registered"
 ALIAS_SET = "alias.set"
-ALIAS_DELETED = "alias.deleted"
 EVALUATION_RECORDED = "evaluation.recorded"
-VERSION_RETIRED = "version.retired"
 
 
 @dataclass(frozen=True)
@@ -150,10 +148,24 @@ class EventLog:
         except TryAgainError:
             # The answer is unclear: the file may be there all the same, and then it is ours or another's.
             try:
-                return self._store.read(key) == data
+                is_ours = self._store.read(key) == data
             except KeyError:
-                pass
-            raise
+                is_ours = None
+            if is_ours is None:
+                raise
+        if is_ours:
+            self._settle(key, data)
+        return is_ours
+
+    def _settle(self, key: str, data: bytes) -> None:
+        """Make an event of ours that was found in its place durable, or say that it is not."""
+        try:
+            self._store.create(key, data)
+        except TryAgainError as error:
+            raise TryAgainError(
+                f"{self._store.location}{key} is written, but a power cut may undo it: {error}",
+                hint="See what holds now: gamesales history",
+            ) from None
 
     def _checked(self, sequence: int, before: Event | None) -> Event:
         key = self._key(sequence)
@@ -180,13 +192,17 @@ def _fields(kind: str, reason: str, body: Mapping[str, Any], before: Event | Non
         "sequence": before.sequence + 1 if before else 1,
         "id": uuid.uuid4().hex,
         "time": utc_now(),
-        "actor": actor(),
+        "actor": plain(actor()),
         "kind": kind,
-        # An argument in another encoding arrives with surrogates, which no JSON file can hold.
-        "reason": reason.encode("utf-8", "backslashreplace").decode("utf-8"),
+        "reason": plain(reason),
         "previous": before.digest if before else FIRST_PREVIOUS,
         "body": body,
     }
+
+
+def plain(text: str) -> str:
+    """Return text as JSON can hold it: what came in another encoding has surrogates, which become backslashes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def utc_now() -> str:

@@ -54,6 +54,11 @@ def parse_ref(text: str, model: str = DEFAULT_MODEL) -> Ref:
     return Ref(check_model(match["model"] or model), version=int(match["version"]))
 
 
+def short_ref(model: str, version: int | str) -> str:
+    """Write a version as briefly as a command understands it: the default model goes without saying."""
+    return str(version) if model == DEFAULT_MODEL else f"{model}/{version}"
+
+
 def check_model(name: str) -> str:
     """Return a model's name if it is one safe path component."""
     if not re.fullmatch(_MODEL, name):
@@ -140,7 +145,7 @@ class ModelRegistry:
             option = "" if alias == CHAMPION else f" --alias {alias}"
             raise NothingPromotedError(
                 f"no version of {self.model} is {alias} in {self.location}; newest is {state.newest}",
-                hint=f"Promote one: gamesales promote {state.newest}{option}",
+                hint=f"Promote one: gamesales promote {short_ref(self.model, state.newest)}{option}",
             )
         return number
 
@@ -206,7 +211,7 @@ class ModelRegistry:
         if len(stack) < 2:
             raise NothingPromotedError(
                 f"no version of {self.model} was {alias} before version {current}; there is nothing to roll back to",
-                hint=f"Promote another version: gamesales promote N --alias {alias}",
+                hint=f"Promote another version: gamesales promote {short_ref(self.model, 'N')} --alias {alias}",
             )
         version = state.versions[stack[-2]]
         return {**_move(alias, current, version, rollback=True), "evidence": judge(state, version)}

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from gamesales.data.durable import make_folder, sync
 from gamesales.errors import IntegrityError, RegistryError, TryAgainError
 
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]*")
@@ -36,7 +37,7 @@ class Store(Protocol):
         """Return the bytes of a key. Raises: KeyError: there is no such key."""
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write a key that does not exist; return False, with nothing changed, if it does."""
+        """Write a key that does not exist; return False, with nothing changed, if it does. Either way it is durable."""
 
     def list(self, prefix: str) -> list[str]:
         """Return all keys below the folder ``prefix``, sorted."""
@@ -67,17 +68,18 @@ class LocalStore:
     def create(self, key: str, data: bytes) -> bool:
         path = self._path(key)
         with _explained(path):
-            _make_folder(path.parent)
+            make_folder(path.parent)
             temporary = path.parent / f".tmp-{secrets.token_hex(8)}"
             try:
                 _write_durably(temporary, data)
                 os.link(temporary, path)
+                created = True
             except FileExistsError:
-                return False
+                created = False
             finally:
                 temporary.unlink(missing_ok=True)
-            _fsync(path.parent)
-        return True
+            sync(path.parent)  # of a file that was there too: what is built on it must not outlast it
+        return created
 
     def list(self, prefix: str) -> list[str]:
         folder = self._path(prefix) if prefix else self._root
@@ -91,7 +93,7 @@ class LocalStore:
                 path.unlink()
             except FileNotFoundError:
                 return
-            _fsync(path.parent)
+            sync(path.parent)
 
     def _path(self, key: str) -> Path:
         if not is_safe_key(key):
@@ -139,23 +141,6 @@ def _write_durably(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _make_folder(folder: Path) -> None:
-    """Create a folder and its parents, each fsynced into the one above it."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    _fsync(folder.parent)
-
-
-def _fsync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

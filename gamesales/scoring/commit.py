@@ -11,10 +11,11 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gamesales.data.durable import make_folder, sync
 from gamesales.errors import TooManyRejectsError, TryAgainError, UsageError
 
 _AT_FDCWD = -100
@@ -69,7 +70,7 @@ def _locked(folder: Path) -> int:
 
 def _make(folder: Path) -> None:
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
     except (FileExistsError, NotADirectoryError):
         raise UsageError(f"{folder.parent} is not a folder", hint="Give another --output") from None
     try:
@@ -96,39 +97,62 @@ def _empty(folder: Path) -> None:
             entry.unlink()
 
 
-def publish_file(moves: Sequence[tuple[Path | None, Path]]) -> None:
-    """Move files into place, each whole; the last move is the one that readers wait for.
+def publish_file(made: Path, place: Path, rejects: tuple[Path | None, Path], report: tuple[Path, Path]) -> None:
+    """Move a result and what comes with it into place, each file whole.
 
-    A ``None`` in a file's place removes what an earlier run left there.
+    The report goes first and comes last, so that a report which is there tells of the result beside it.
+
+    Args:
+        made: the result.
+        place: where readers look for it.
+        rejects: the rejected rows, None if there are none, and their place.
+        report: the report and its place.
     """
-    for made, _ in moves:
-        if made is not None:
-            _fsync(made)
-    for made, place in moves:
-        if made is None:
-            place.unlink(missing_ok=True)
-        else:
-            os.replace(made, place)
-    _fsync(moves[-1][1].parent)
+    for path in (made, rejects[0], report[0]):
+        if path is not None:
+            sync(path)
+    report[1].unlink(missing_ok=True)
+    if rejects[0] is None:
+        rejects[1].unlink(missing_ok=True)
+    else:
+        os.replace(rejects[0], rejects[1])
+    os.replace(made, place)
+    os.replace(*report)
+    sync(place.parent)
 
 
 def publish_folder(made: Path, place: Path) -> None:
-    """Put a folder in another one's place in one step; the old one is removed afterwards."""
+    """Put a folder in another one's place in one step; the old one is left where the new one was made."""
     for path in made.rglob("*"):
-        _fsync(path)
-    _fsync(made)
+        sync(path)
+    sync(made)
     if not place.exists():
         os.rename(made, place)
     elif not _exchange(made, place):
         # The next best: a reader finds no folder for a moment, never a mixture.
-        retired = made.with_name(f"{made.name}.old")
-        os.rename(place, retired)
+        os.rename(place, parked(place))
         try:
             os.rename(made, place)
         except BaseException:
-            os.rename(retired, place)
+            os.rename(parked(place), place)
             raise
-    _fsync(place.parent)
+        shutil.rmtree(parked(place))
+    sync(place.parent)
+
+
+def parked(place: Path) -> Path:
+    """Return where a folder waits while another takes its place, outside of what any run removes."""
+    return place.with_name(f".{place.name}.old")
+
+
+def restore(place: Path) -> None:
+    """Finish a swap by two renames that a crash cut off: bring the old folder back, or remove it if it was replaced."""
+    if not parked(place).exists():
+        return
+    if place.exists():
+        shutil.rmtree(parked(place))
+    else:
+        os.rename(parked(place), place)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -142,11 +166,3 @@ def _exchange(one: Path, other: Path) -> bool:
     if number in (errno.ENOSYS, errno.EINVAL):
         return False
     raise OSError(number, os.strerror(number), str(other))
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -19,8 +21,12 @@ import pyarrow as pa
 from gamesales.data.batches import TableFile
 from gamesales.data.contract import OUTPUT_COLUMNS, Contract
 from gamesales.data.tables import SUFFIXES, open_table
-from gamesales.errors import ColumnsError, InputNotFoundError, TryAgainError
+from gamesales.data.watching import Stamp, stamp, unchanged
+from gamesales.errors import ColumnsError, InputError, InputNotFoundError
 from gamesales.scoring.screen import check_columns
+
+# Faults that one message tells.
+_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -29,31 +35,17 @@ class Input:
 
     name: str
     table: TableFile
-    size: int
-    modified: int
+    stamp: Stamp
     sha256: str
     rows: int
 
-    @contextmanager
-    def unchanged(self) -> Iterator[None]:
-        """Hold the file to what was planned, before and after the body reads it.
+    @property
+    def size(self) -> int:
+        return self.stamp[0]
 
-        Raises: TryAgainError: it was changed or removed, be it that the body stumbled over that.
-        """
-        self._check()
-        try:
-            yield
-        except Exception:
-            self._check()
-            raise
-        self._check()
-
-    def _check(self) -> None:
-        if _size_and_time(self.table.path) != (self.size, self.modified):
-            raise TryAgainError(
-                f"{self.table.path} was changed while this run read it; nothing was published",
-                hint="Run it again when the file is complete",
-            )
+    def unchanged(self) -> AbstractContextManager[None]:
+        """Hold the file to what was planned, before and after the body reads it."""
+        return unchanged(self.table.path, self.stamp)
 
 
 @dataclass(frozen=True)
@@ -76,9 +68,11 @@ def make_plan(sources: Sequence[str], contract: Contract, digest: str, settings:
 
     Raises: InputNotFoundError: nothing to read. ColumnsError: it names every file and column that is wrong.
     """
-    tables = [(name, open_table(path)) for name, path in find_files(sources)]
+    files = find_files(sources)
+    stamps = [stamp(path) for _, path in files]  # before anything is learnt from a file
+    tables = _open_all([path for _, path in files])
     _check_all(tables, contract)
-    inputs = [_input(name, table) for name, table in tables]
+    inputs = [_input(name, table, since) for (name, _), table, since in zip(files, tables, stamps, strict=True)]
     return Plan(inputs, _kept_of_all(tables, contract), run_id(inputs, digest, settings))
 
 
@@ -94,19 +88,41 @@ def find_files(sources: Sequence[str]) -> list[tuple[str, Path]]:
             )
         for name, path in matches:
             found.setdefault(path.resolve(), (name, path))
-    return list(found.values())
+    doubled = Counter(name for name, _ in found.values())
+    return [(name if doubled[name] == 1 else path.as_posix(), path) for name, path in found.values()]
 
 
 def _matches(source: str) -> list[tuple[str, Path]]:
     path = Path(source)
     if path.is_dir():
-        files = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        named = ((file.relative_to(path).as_posix(), file) for file in files)
+        named = [(file.relative_to(path).as_posix(), file) for file in _tables_below(path)]
         return sorted((name, file) for name, file in named if not _is_hidden(name))
     if path.exists():
         return [(path.name, path)]
     globbed = sorted(glob.glob(source, recursive=True)) if glob.has_magic(source) else []  # noqa: PTH207, Path.glob takes no absolute pattern
     return [match for one in globbed if Path(one).exists() for match in _matches(one)]
+
+
+def _tables_below(folder: Path) -> Iterator[Path]:
+    """Find tables to the bottom, through links too; a folder that can't be read is no empty one.
+
+    Raises: InputNotFoundError: a link with a table's name leads nowhere. OSError: a folder can't be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        seen.add(os.path.realpath(place))
+        folders[:] = [name for name in folders if os.path.realpath(os.path.join(place, name)) not in seen]  # noqa: PTH118
+        for name in names:
+            path = Path(place, name)
+            if path.suffix.lower() not in SUFFIXES:
+                continue
+            if not path.exists():
+                raise InputNotFoundError(f"{path} is a link that leads nowhere", hint="Mend or remove it")
+            yield path
 
 
 def _is_hidden(name: str) -> bool:
@@ -125,45 +141,55 @@ def run_id(inputs: Sequence[Input], digest: str, settings: dict[str, str]) -> st
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def _input(name: str, table: TableFile) -> Input:
-    size, modified = _size_and_time(table.path)
-    with table.path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Input(name, table, size, modified, digest, table.count_rows())
+def _open_all(paths: Sequence[Path]) -> list[TableFile]:
+    """Open all files, or say of each that can't be opened why.
+
+    Raises: InputError: the only one, or one that tells of all.
+    """
+    tables, faults = [], []
+    for path in paths:
+        try:
+            tables.append(open_table(path))
+        except InputError as error:
+            faults.append(error)
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        raise InputError("; ".join(_few([fault.message for fault in faults])), hint=faults[0].hint)
+    return tables
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        raise TryAgainError(
-            f"{path} was removed while this run needed it; nothing was published", hint="Run it again"
-        ) from None
-    return status.st_size, status.st_mtime_ns
+def _input(name: str, table: TableFile, since: Stamp) -> Input:
+    with unchanged(table.path, since), table.path.open("rb") as file:
+        return Input(name, table, since, hashlib.file_digest(file, "sha256").hexdigest(), table.count_rows())
+
+
+def _few(faults: Sequence[str]) -> list[str]:
+    return [*faults[:_SHOWN], *(["…"] if len(faults) > _SHOWN else [])]
 
 
 def _kept(schema: pa.Schema, contract: Contract) -> pa.Schema:
     return pa.schema([field for field in schema if field.name not in contract.feature_names])
 
 
-def _kept_of_all(tables: Sequence[tuple[str, TableFile]], contract: Contract) -> pa.Schema:
+def _kept_of_all(tables: Sequence[TableFile], contract: Contract) -> pa.Schema:
     """Return the columns that pass through; one may be null as soon as one file says so."""
-    first, *others = [_kept(table.schema, contract) for _, table in tables]
+    first, *others = [_kept(table.schema, contract) for table in tables]
     return pa.schema(
         [kept.with_nullable(kept.nullable or any(o.field(kept.name).nullable for o in others)) for kept in first]
     )
 
 
-def _check_all(tables: Sequence[tuple[str, TableFile]], contract: Contract) -> None:
+def _check_all(tables: Sequence[TableFile], contract: Contract) -> None:
     faults: list[str] = []
-    kept = _kept(tables[0][1].schema, contract)
-    for _, table in tables:
-        faults += check_columns(table.path, table.schema, contract.features)
+    kept = _kept(tables[0].schema, contract)
+    for table in tables:
+        faults += check_columns(str(table.path), table.schema, contract.features)
         faults += _reserved(table)
-        faults += _different(table, _kept(table.schema, contract), kept, tables[0][1].path)
+        faults += _different(table, _kept(table.schema, contract), kept, tables[0].path)
     if faults:
         raise ColumnsError(
-            "; ".join(faults[:20]) + ("; …" if len(faults) > 20 else ""),
+            "; ".join(_few(faults)),
             hint="See docs/contract.md for the columns that a table of titles has",
         )
 

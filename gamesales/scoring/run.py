@@ -1,4 +1,4 @@
-"""A scoring run: self-test, score every input, count, publish.
+"""A scoring run: score every input, count, publish.
 
 Rows in must equal rows scored plus rows rejected, or nothing is published.
 """
@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from gamesales.errors import UsageError
+from gamesales.errors import TooManyRejectsError, UsageError
 from gamesales.scoring import commit, counts
 from gamesales.scoring.counts import Counts, RejectLimit
 from gamesales.scoring.parts import PartWriter, RejectsWriter, part_schema
@@ -96,25 +96,36 @@ def score_files(
         workers: threads that score; by default as many as there are cores.
         on_rows: called with the number of rows done since the last call.
 
-    Raises: SelfTestError: the version does not work on this machine. TooManyRejectsError: the rejects lie in the
+    Raises: TooManyRejectsError: the rejects lie in the
         working folder. UsageError: the result would replace an input.
     """
     started = datetime.now(UTC)
     _check_target(plan, target)
-    version.self_test()
     with commit.workspace(target.work) as work:
+        if not target.is_file:
+            commit.restore(target.place)
         made = work / "made"
         made.mkdir()
-        threads = workers or os.cpu_count() or 1
+        threads = workers or _cores()
         if target.is_file:
             each = _score_to_file(plan, version, target, made, threads, on_rows)
         else:
             each = _score_to_folder(plan, version, made, threads, on_rows)
         total = sum(each, Counts())
-        counts.check(total, limit, str(made / (_REJECTS if target.is_file else "_rejects")))
+        try:
+            counts.check(total, limit, str(made / (_REJECTS if target.is_file else "_rejects")))
+        except TooManyRejectsError:
+            for part in made.glob("part*"):  # the rejects alone are worth keeping
+                part.unlink()
+            raise
         report = _report(plan, version, target, each, total, started)
         _publish(report, made, target)
     return report
+
+
+def _cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_target(plan: Plan, target: Target) -> None:
@@ -229,11 +240,9 @@ def _publish(report: RunReport, made: Path, target: Target) -> None:
         commit.publish_folder(made, target.place)
         return
     (made / _REPORT).write_text(content, encoding="utf-8")
-    rejects = made / _REJECTS if report.rows_rejected else None
     commit.publish_file(
-        [
-            (rejects, target.beside(_REJECTS)),
-            (made / _REPORT, target.beside(_REPORT)),
-            (made / f"part{target.path.suffix.lower()}", target.path),
-        ]
+        made / f"part{target.path.suffix.lower()}",
+        target.path,
+        (made / _REJECTS if report.rows_rejected else None, target.beside(_REJECTS)),
+        (made / _REPORT, target.beside(_REPORT)),
     )

@@ -1,7 +1,7 @@
 """Screening: each cell of a batch against the contract, a column at a time.
 
-A cell passes if it is present, is a finite number (text is parsed; true and false are 1 and 0), and lies in the
-range that the contract allows. What fails rejects its row, never the rows beside it.
+A cell passes if it is present, is a finite number (text is parsed; of a flag, true and false are 1 and 0), and lies
+in the range that the contract allows. What fails rejects its row, never the rows beside it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,25 +39,25 @@ class Screened:
     rejected: Sequence[BadRow]
 
 
-def check_columns(path: Path, schema: pa.Schema, columns: Sequence[Column]) -> list[str]:
+def check_columns(where: str, schema: pa.Schema, columns: Sequence[Column]) -> list[str]:
     """Return what is wrong with a file's columns: the missing ones, and those of a type that holds no numbers."""
     missing = [column.name for column in columns if column.name not in schema.names]
     faults = []
     if missing:
         found = ", ".join(schema.names[:30]) + (", …" if len(schema.names) > 30 else "")
-        faults.append(f"{path} lacks {', '.join(missing)} (it has {found})")
+        faults.append(f"{where} lacks {', '.join(missing)} (it has {found})")
     present = [schema.field(column.name) for column in columns if column.name not in missing]
     faults += [
-        f"{path}: {field.name} has type {field.type}, expected numbers"
+        f"{where}: {field.name} has type {field.type}, expected numbers"
         for field in present
         if not _holds_numbers(field.type)
     ]
     return faults
 
 
-def require_columns(path: Path, schema: pa.Schema, columns: Sequence[Column]) -> None:
+def require_columns(where: str, schema: pa.Schema, columns: Sequence[Column]) -> None:
     """Raises: ColumnsError: something is wrong with a file's columns; it names every one of them."""
-    faults = check_columns(path, schema, columns)
+    faults = check_columns(where, schema, columns)
     if faults:
         raise ColumnsError("; ".join(faults), hint="See docs/contract.md for the columns that a table of titles has")
 
@@ -68,7 +67,7 @@ def screen(batch: Batch, columns: Sequence[Column]) -> Screened:
     values = np.empty((len(batch.rows), len(columns)), np.float64)
     faults: dict[int, list[tuple[str, str]]] = {}
     for place, column in enumerate(columns):
-        numbers, missing = as_numbers(batch.table.column(column.name))
+        numbers, missing = as_numbers(batch.table.column(column.name), words=column.kind == "flag")
         values[:, place] = numbers
         passes = _in_range(numbers, column)
         if not passes.all():
@@ -92,10 +91,12 @@ def reject(batch: Batch, screened: Screened, failing: npt.NDArray[np.bool_], rea
     return Screened(screened.values[~failing], accepted, sorted([*screened.rejected, *late], key=lambda bad: bad.row))
 
 
-def as_numbers(array: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+def as_numbers(array: pa.Array, *, words: bool = False) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Read a column as float64 (n,), not a number where there is none, and tell which cells are missing.
 
-    Args: array: Arrow (n,) of booleans, numbers, decimals, text, nulls, or a dictionary of these.
+    Args:
+        array: Arrow (n,) of booleans, numbers, decimals, text, nulls, or a dictionary of these.
+        words: whether the texts ``true`` and ``false`` are 1 and 0.
     """
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
@@ -103,7 +104,7 @@ def as_numbers(array: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
         # As text: Arrow's own way to a float makes 0.9999999999999999 of a 1 with eleven decimals, which is no flag.
         array = array.cast(pa.string())
     if _is_text(array.type):
-        return _parsed(array)
+        return _parsed(array, words=words)
     missing = null_mask(array)
     if missing.all():
         return np.full(len(array), np.nan), missing
@@ -115,7 +116,7 @@ def as_numbers(array: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
     return numbers, missing
 
 
-def _parsed(array: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+def _parsed(array: pa.Array, *, words: bool) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Parse text: all at once where every cell is a plain number, else each distinct text once."""
     if array.null_count == 0:
         try:
@@ -127,13 +128,13 @@ def _parsed(array: pa.Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bo
     cells = encoded.dictionary.cast(pa.large_binary()).to_pylist()  # Parquet's text may be none
     texts = ["" if cell is None else cell.decode(errors="replace").strip() for cell in cells]
     indices = np.where(nulls, len(texts), to_numpy(encoded.indices))
-    numbers = np.array([*(_parse(text) for text in texts), np.nan])
+    numbers = np.array([*(_parse(text, words=words) for text in texts), np.nan])
     blank = np.array([*(not text for text in texts), True])
     return numbers[indices], blank[indices]
 
 
-def _parse(text: str) -> float:
-    if text.lower() in _WORDS:
+def _parse(text: str, *, words: bool) -> float:
+    if words and text.lower() in _WORDS:
         return _WORDS[text.lower()]
     try:
         # Python also reads 1_000, which no file of numbers means.

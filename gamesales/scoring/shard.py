@@ -20,7 +20,7 @@ from gamesales.scoring.counts import Counts, told
 from gamesales.scoring.parts import PartWriter, RejectsWriter, part_schema
 from gamesales.scoring.plan import Input
 from gamesales.scoring.scorer import LoadedVersion
-from gamesales.scoring.screen import reject, screen
+from gamesales.scoring.screen import Screened, reject, screen
 
 T = TypeVar("T")
 
@@ -56,17 +56,25 @@ def score_batch(batch: Batch, kept: pa.Schema, version: LoadedVersion) -> tuple[
     Returns: the scored rows in the result's columns, the rejected rows, and how many scored rows lie outside the
     range that the version was trained on.
     """
-    screened = screen(batch, version.contract.features)
-    earnings = version.scorer.score(screened.values)
-    finite = np.isfinite(earnings)
-    if not finite.all():
-        screened = reject(batch, screened, ~finite, "the prediction is not a finite number")
-        earnings = earnings[finite]
+    screened, earnings = score_titles(batch, version)
     passing = [_accepted(batch.table.column(name), screened.accepted) for name in kept.names]
     outside = version.outside_training_range(screened.values)
     added = [to_arrow(values) for values in (earnings, outside, np.full(len(earnings), version.number, np.int32))]
     table = pa.RecordBatch.from_arrays([*passing, *added], schema=part_schema(kept))
     return table, screened.rejected, int(outside.sum())
+
+
+def score_titles(batch: Batch, version: LoadedVersion) -> tuple[Screened, npt.NDArray[np.float64]]:
+    """Screen a batch and predict what its accepted rows earn; one without a finite prediction is rejected too.
+
+    Returns: the screened batch, and float64 (m,), US dollars, of the rows that it accepts.
+    """
+    screened = screen(batch, version.contract.features)
+    earnings = version.scorer.score(screened.values)
+    finite = np.isfinite(earnings)
+    if finite.all():
+        return screened, earnings
+    return reject(batch, screened, ~finite, "the prediction is not a finite number"), earnings[finite]
 
 
 def _accepted(column: pa.Array, accepted: npt.NDArray[np.bool_]) -> pa.Array:
