@@ -118,7 +118,10 @@ def run(arguments: Sequence[str]) -> int:
 def _call(arguments: Sequence[str]) -> int:
     # Without standalone mode a command's exit code comes back as a number, and failures come through;
     # but Typer makes a number of Ctrl-C too.
-    code = app(arguments, prog_name="gamesales", standalone_mode=False)
+    try:
+        code = app(arguments, prog_name="gamesales", standalone_mode=False)
+    except SystemExit as leaving:  # Typer's own way out, with code 1, when nobody reads what a command prints
+        raise BrokenPipeError from leaving
     if code == 130:
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
