@@ -93,6 +93,14 @@ test: .venv/dev.stamp  ## Run the tests and check their coverage
 test-full: .venv/dev.stamp  ## Run the long sweeps and fuzzing that `make test` leaves out
 	$(PY) -m pytest -m slow
 
+.PHONY: bench
+bench: .venv/package.stamp  ## Measure gamesales against what else one would use, in under 10 minutes
+	$(PY) -m benchmarks quick
+
+.PHONY: bench-full
+bench-full: .venv/package.stamp  ## The same with every contender on every file: hours
+	$(PY) -m benchmarks full
+
 .PHONY: docs
 docs: .venv/package.stamp  ## Write docs/reference/ again from the code
 	$(PY) docs/make_reference.py
@@ -112,6 +120,7 @@ lock:  ## Resolve pyproject.toml into requirements/*.lock again (UPGRADE=1: to t
 clean:  ## Remove .venv, caches and build products; trained versions and predictions stay
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* coverage.xml htmlcov
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf benchmarks/.envs benchmarks/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "registry/ and predictions/ are kept: delete them yourself if you mean it"
 

@@ -1,0 +1,93 @@
+"""What all contenders share: files of titles, and one trained version, in the registry and out of it.
+
+    ASSETS/titles/continuous-1000000.parquet     the nine features, no earnings
+    ASSETS/registry/                             the course's network, trained and promoted
+    ASSETS/bundle/                               its files: model.keras, scaler.joblib, scorer.onnx
+    ASSETS/truth/continuous.parquet              what the course's way predicts for CHECK_ROWS titles
+
+Each is made once, when it is first asked for, by gamesales itself.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+# The network learns whole titles by heart in seconds; the comparisons need its shape, not its skill.
+PRESET = "course"
+CHECK_ROWS = 20_000
+TITLES = ("continuous", "realistic")
+
+
+@dataclass(frozen=True)
+class Assets:
+    """The folder of shared files."""
+
+    folder: Path
+
+    def titles(self, titles: str, rows: int, kind: str) -> Path:
+        """Return a file of titles.
+
+        Args: titles: continuous or realistic; kind: parquet or csv.
+        """
+        path = self.folder / "titles" / f"{titles}-{rows}.{kind}"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            continuous = ["--continuous"] if titles == "continuous" else []
+            gamesales("simulate", "--rows", rows, "--no-earnings", *continuous, "--output", path)
+        return path
+
+    @cached_property
+    def registry(self) -> Path:
+        """Return a registry with a version of the course's network, promoted."""
+        path = self.folder / "registry"
+        if not path.exists():
+            made = self.folder / "registry.new"
+            shutil.rmtree(made, ignore_errors=True)
+            gamesales("train", "--preset", PRESET, "--registry", made)
+            gamesales("promote", "1", "--reason", "to be measured", "--registry", made)
+            made.rename(path)
+        return path
+
+    @cached_property
+    def bundle(self) -> Path:
+        """Return the folder of that version's files."""
+        path = self.folder / "bundle"
+        if not path.exists():
+            (source,) = self.registry.glob("*/bundles/*/")
+            shutil.copytree(source, path)
+        return path
+
+    @cached_property
+    def target_range_usd(self) -> float:
+        """Return the range of the earnings that the version was trained on, US dollars."""
+        manifest = json.loads((self.bundle / "MANIFEST.json").read_bytes())
+        return 1.0 / manifest["scaling"]["columns"][-1]["scale"]
+
+    def output(self, kind: str) -> Path:
+        """Return where a contender's output goes; it is thrown away after every run."""
+        path = self.folder / "output" / f"predictions.{kind}"
+        shutil.rmtree(path.parent, ignore_errors=True)
+        path.parent.mkdir()
+        return path
+
+
+def gamesales(*arguments: object) -> None:
+    """Run one of our commands at the top of the checkout, where the job file's paths start."""
+    command = [sys.executable, "-m", "gamesales", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"gamesales {arguments[0]} failed: {done.stderr.strip()}")
+
+
+def warm(path: Path) -> None:
+    """Read a file once, so that the first contender finds it in memory like all others."""
+    with path.open("rb") as file:
+        while file.read(1 << 24):
+            pass
