@@ -51,6 +51,28 @@ class TestFiles:
         write(here / "in/run_date=2026-11-23/a.csv")
         assert found("in") == ["run_date=2026-11-23/a.csv"]
 
+    @pytest.mark.parametrize("hidden", [".#a.csv", "_b.csv"])
+    def test_a_hidden_link_that_leads_nowhere_is_left_out_too(self, here, hidden):
+        """As an editor leaves one beside a file that is open in it."""
+        write(here / "in/a.csv")
+        (here / "in" / hidden).symlink_to("somebody@somewhere.4711")
+        assert found("in") == ["a.csv"]
+
+    def test_a_visible_link_that_leads_nowhere_is_no_empty_file(self, here):
+        write(here / "in/a.csv")
+        (here / "in/b.csv").symlink_to("gone.csv")
+        with pytest.raises(InputNotFoundError, match=r"^in/b\.csv is a link that leads nowhere$"):
+            found("in")
+
+    def test_linked_folders_are_searched_and_each_file_is_found_once(self, here):
+        """Whatever order the disk lists them in; links in a circle come to an end."""
+        write(here / "far/away/x.csv")
+        write(here / "in/z/y.csv")
+        (here / "in/b").symlink_to(here / "far")
+        (here / "in/a").symlink_to(here / "far/away")
+        (here / "in/z/up").symlink_to(here / "in")
+        assert found("in") == ["a/x.csv", "z/y.csv"]
+
     def test_a_hidden_file_may_be_named_itself(self, here):
         write(here / "_a.csv")
         assert found("_a.csv") == ["_a.csv"]
@@ -109,6 +131,20 @@ class TestFiles:
         (here / "notes.txt").touch()
         with pytest.raises(InputError, match=r"^notes\.txt is neither \.csv nor \.parquet$"):
             plan("notes.txt")
+
+    def test_all_files_that_can_not_be_opened_are_said_at_once(self, here):
+        write(here / "in/a.csv")
+        (here / "in/b.csv").touch()
+        (here / "in/c.parquet").touch()
+        with pytest.raises(InputError) as failure:
+            plan("in")
+        empty = "in/b.csv is empty; expected a header line with column names"
+        assert failure.value.message.startswith(f"{empty}; in/c.parquet is not a Parquet file, or damaged: ")
+
+    def test_two_files_of_one_name_are_told_apart(self, here):
+        for name in ("one/a.csv", "two/a.csv", "two/b.csv"):
+            write(here / name)
+        assert found("one", "two") == ["one/a.csv", "two/a.csv", "b.csv"]
 
 
 class TestColumns:

@@ -279,6 +279,11 @@ class TestCsvRows:
         """As pandas writes its index."""
         assert read(opened(b",b\n0,x\n")) == ({1: ("0", "x")}, [])
 
+    def test_a_header_longer_than_a_block_is_told(self, opened):
+        table = opened(b"a long name,another long name\n1,2\n")
+        with block_bytes(8), pytest.raises(InputError, match=r"titles\.csv can't be read as CSV: "):
+            read(table)
+
     @pytest.mark.parametrize("size", [64, 100, 1000])
     def test_a_cell_longer_than_a_block_is_read_or_told(self, opened, size):
         table = opened(b"a,b\n1,2\n" + b"x" * 500 + b",3\n")

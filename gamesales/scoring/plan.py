@@ -95,8 +95,7 @@ def find_files(sources: Sequence[str]) -> list[tuple[str, Path]]:
 def _matches(source: str) -> list[tuple[str, Path]]:
     path = Path(source)
     if path.is_dir():
-        named = [(file.relative_to(path).as_posix(), file) for file in _tables_below(path)]
-        return sorted((name, file) for name, file in named if not _is_hidden(name))
+        return sorted((file.relative_to(path).as_posix(), file) for file in _tables_below(path))
     if path.exists():
         return [(path.name, path)]
     globbed = sorted(glob.glob(source, recursive=True)) if glob.has_magic(source) else []  # noqa: PTH207, Path.glob takes no absolute pattern
@@ -115,10 +114,12 @@ def _tables_below(folder: Path) -> Iterator[Path]:
     seen: set[str] = set()
     for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         seen.add(os.path.realpath(place))
-        folders[:] = [name for name in folders if os.path.realpath(os.path.join(place, name)) not in seen]  # noqa: PTH118
+        # Sorted, as through links the first way to a folder gives its files their names.
+        visible = sorted(name for name in folders if not _is_hidden(name))
+        folders[:] = [name for name in visible if os.path.realpath(os.path.join(place, name)) not in seen]  # noqa: PTH118
         for name in names:
             path = Path(place, name)
-            if path.suffix.lower() not in SUFFIXES:
+            if _is_hidden(name) or path.suffix.lower() not in SUFFIXES:
                 continue
             if not path.exists():
                 raise InputNotFoundError(f"{path} is a link that leads nowhere", hint="Mend or remove it")
@@ -126,8 +127,8 @@ def _tables_below(folder: Path) -> Iterator[Path]:
 
 
 def _is_hidden(name: str) -> bool:
-    """Files that start with . or _ are somebody's bookkeeping, as in Hadoop and Hive."""
-    return any(part.startswith((".", "_")) for part in name.split("/"))
+    """What starts with . or _ is somebody's bookkeeping, as in Hadoop and Hive."""
+    return name.startswith((".", "_"))
 
 
 def run_id(inputs: Sequence[Input], digest: str, settings: dict[str, str]) -> str:
