@@ -121,6 +121,14 @@ class TestWords:
         assert read_csv(folder / "out.csv") == []
 
 
+def test_an_output_that_is_a_link_stays_one(cli, simple_registry, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out.csv").symlink_to(tmp_path / "elsewhere" / "predictions.csv")
+    assert cli("score", DATA / "new_titles.csv", "--output", "out.csv").code == 0
+    assert (tmp_path / "out.csv").is_symlink()
+    assert (tmp_path / "elsewhere" / "predictions.csv").read_text().count("\n") == 37
+
+
 class TestJson:
     def test_one_document_and_nothing_else(self, folder, cli):
         ran = cli("score", "t.csv", "--output", "out.csv", "--json", "--date", "2026-11-23")

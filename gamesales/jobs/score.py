@@ -37,6 +37,8 @@ def score(
         on_rows: called with the number of rows done since the last call.
     """
     version = load(registry, ref)
+    if output.is_symlink():
+        output = output.resolve()  # a link stays a link; the file that it names is replaced
     target = Target(output, day or datetime.now(UTC).date())
     settings = {
         "run_date": target.day.isoformat(),
