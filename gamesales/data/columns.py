@@ -17,13 +17,14 @@ _NUMPY = {
     pa.float32(): np.float32,
     pa.int64(): np.int64,
     pa.int32(): np.int32,
+    pa.int8(): np.int8,
 }
 
 
 def to_numpy(array: pa.Array) -> npt.NDArray[np.generic]:
     """Return the values of a float or integer column without a copy; what stands at nulls is arbitrary.
 
-    Args: array: Arrow (n,), float32, float64, int32 or int64.  Returns: (n,) of the same type, read-only.
+    Args: array: Arrow (n,), float32, float64, int8, int32 or int64.  Returns: (n,) of the same type, read-only.
     """
     dtype = np.dtype(_NUMPY[array.type])
     if len(array) == 0:
@@ -51,7 +52,7 @@ def bits(array: pa.Array) -> npt.NDArray[np.bool_]:
 
 
 def to_arrow(values: npt.NDArray[np.generic]) -> pa.Array:
-    """Return float32, float64, int32, int64 or bool (n,) as an Arrow column without nulls."""
+    """Return float32, float64, int8, int32, int64 or bool (n,) as an Arrow column without nulls."""
     if values.dtype == np.bool_:
         packed = np.packbits(values.astype(np.bool_), bitorder="little")
         return pa.Array.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(packed)])

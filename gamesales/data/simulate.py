@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 from pyarrow import csv
 
 from gamesales.data.atomic import replacing
-from gamesales.data.columns import text_column
+from gamesales.data.columns import text_column, to_arrow
 from gamesales.errors import UsageError
 
 SEED = 1
@@ -159,7 +159,7 @@ def simulate(
     def batch(first: int) -> pa.RecordBatch:
         size = min(CHUNK, rows - first)
         titles = {name: values[:size] for name, values in _draw(seed, first // CHUNK, continuous).items()}
-        columns = {name: _to_arrow(values, COLUMNS[name]) for name, values in titles.items()}
+        columns = {name: to_arrow(values) for name, values in titles.items()}
         if with_identity:
             columns |= _identity(first, titles["is_sequel"], seed)
         return pa.RecordBatch.from_arrays([columns[name] for name in wanted.names], schema=wanted)
@@ -236,21 +236,16 @@ def _draw(seed: int, number: int, continuous: bool) -> Arrays:
     return titles
 
 
-def _to_arrow(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
-    """Wrap an array without a copy; ``pa.array`` would import pandas where it is installed, 0.3 s."""
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
-
-
 def _identity(first: int, sequels: NDArray[np.int8], seed: int) -> dict[str, pa.Array]:
     """Number titles from ``first`` + 1; name each after its number and the seed, and a sequel as part two."""
     numbers = np.arange(first + 1, first + 1 + len(sequels))
-    digits = pc.ascii_lpad(_to_arrow(numbers, pa.int64()).cast(pa.string()), width=7, padding="0")
+    digits = pc.ascii_lpad(to_arrow(numbers).cast(pa.string()), width=7, padding="0")
     names = _names()
     pairs = len(names) // 2
     chosen = (numbers + seed % pairs) % pairs * 2 + sequels
     return {
         "title_id": pc.binary_replace_slice(digits, start=0, stop=0, replacement="T"),
-        "title": names.take(_to_arrow(chosen, pa.int64())),
+        "title": names.take(to_arrow(chosen)),
     }
 
 

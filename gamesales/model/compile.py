@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from gamesales.data.batches import one_line
 from gamesales.errors import JobFileError
 from gamesales.model.scaling import Scaling
 
@@ -40,7 +41,7 @@ def compile_graph(network: Any, scaling: Scaling) -> bytes:
     try:
         model = _convert(earnings, (None, len(scaling.features)))
     except Exception as error:  # the converter raises whatever its handlers raise
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error)[:300]
         raise JobFileError(
             f"{_culprit(network)} can't be compiled to a scoring graph: {reason}",
             hint="Use another layer or activation there",

@@ -23,7 +23,7 @@ from gamesales.data.contract import OUTPUT_COLUMNS, Contract
 from gamesales.data.tables import SUFFIXES, open_table
 from gamesales.data.watching import Stamp, stamp, unchanged
 from gamesales.errors import ColumnsError, InputError, InputNotFoundError
-from gamesales.scoring.screen import check_columns
+from gamesales.scoring.screen import COLUMNS_HINT, check_columns
 
 # Faults that one message tells.
 _SHOWN = 20
@@ -191,7 +191,7 @@ def _check_all(tables: Sequence[TableFile], contract: Contract) -> None:
     if faults:
         raise ColumnsError(
             "; ".join(_few(faults)),
-            hint="See docs/contract.md for the columns that a table of titles has",
+            hint=COLUMNS_HINT,
         )
 
 

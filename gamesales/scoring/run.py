@@ -96,8 +96,8 @@ def score_files(
         workers: threads that score; by default as many as there are cores.
         on_rows: called with the number of rows done since the last call.
 
-    Raises: TooManyRejectsError: the rejects lie in the
-        working folder. UsageError: the result would replace an input.
+    Raises: TooManyRejectsError: the rejects lie in the working folder. UsageError: the result would replace an
+        input.
     """
     started = datetime.now(UTC)
     _check_target(plan, target)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from gamesales.data.batches import one_line
 from gamesales.data.contract import Contract
 from gamesales.errors import IntegrityError, SelfTestError
 
@@ -35,7 +36,7 @@ class Scorer:
         try:
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own classes share no narrower root
-            reason = " ".join(str(error).split())[:300]
+            reason = one_line(error)[:300]
             raise SelfTestError(f"the scoring graph can't be loaded here: {reason}", hint="Train again") from None
         self._features = features
         self._input = self._session.get_inputs()[0].name

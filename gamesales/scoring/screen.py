@@ -23,6 +23,7 @@ from gamesales.errors import ColumnsError
 
 # The network computes in float32: a larger number would reach it as infinity.
 _LARGEST = float(np.finfo(np.float32).max)
+COLUMNS_HINT = "See docs/contract.md for the columns that a table of titles has"
 _WORDS = {"true": 1.0, "false": 0.0}
 
 
@@ -59,7 +60,7 @@ def require_columns(where: str, schema: pa.Schema, columns: Sequence[Column]) ->
     """Raises: ColumnsError: something is wrong with a file's columns; it names every one of them."""
     faults = check_columns(where, schema, columns)
     if faults:
-        raise ColumnsError("; ".join(faults), hint="See docs/contract.md for the columns that a table of titles has")
+        raise ColumnsError("; ".join(faults), hint=COLUMNS_HINT)
 
 
 def screen(batch: Batch, columns: Sequence[Column]) -> Screened:
