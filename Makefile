@@ -4,6 +4,9 @@
 PY := .venv/bin/python
 GAMESALES := .venv/bin/gamesales
 PIP_INSTALL := $(PY) -m pip --disable-pip-version-check --no-input install -qq
+# A lock is complete: without --no-deps, an older pip takes a requirement such as coverage[toml] for one that no line
+# of the lock pins, and looks for a newer release, whose hash the lock does not have.
+PIP_LOCKED := $(PIP_INSTALL) --no-deps --require-hashes
 UV := uv==0.13.9
 
 # One lock for every platform, with one version of each library for every Python: types and figures are then the same on all.
@@ -129,7 +132,7 @@ clean:  ## Remove .venv, caches and build products; trained versions and predict
 	@$(FIND_PYTHON); \
 	echo "Installing into .venv with $$python ($$is): about 500 MB to fetch, usually one to three minutes"; \
 	"$$python" -m venv --clear .venv
-	@$(PIP_INSTALL) --require-hashes -r $<
+	@$(PIP_LOCKED) -r $<
 	@touch $@
 
 # pip takes no "-e ." among hashed requirements, so the package follows by itself, built by the locked back end.
@@ -140,5 +143,5 @@ clean:  ## Remove .venv, caches and build products; trained versions and predict
 
 .venv/dev.stamp: .venv/package.stamp requirements/dev.lock
 	@echo "Installing the tools for tests and checks: usually half a minute"
-	@$(PIP_INSTALL) --require-hashes -r requirements/dev.lock
+	@$(PIP_LOCKED) -r requirements/dev.lock
 	@touch $@
