@@ -269,7 +269,7 @@ class TestInputs:
         before = kept(standing)
         ran = cli("score", source, "--output", "out.csv")
         assert (ran.code, ran.out) == (3, "")
-        assert ran.err.startswith(f"error: nothing to score at {source}: expected a .csv or .parquet file")
+        assert ran.err.startswith(f"error: nothing to score at {source}: expected a .csv, .csv.gz or .parquet file")
         assert before == kept(standing)
 
     def test_columns_that_differ_between_files(self, standing, cli):
@@ -291,9 +291,9 @@ class TestInputs:
         first = "; ".join(f"t.csv row {row}: expected 9 fields, found 1" for row in (1, 3, 4))
         assert ran.err.splitlines() == [
             f"error: 4 of 5 rows were rejected, more than the 2 allowed; nothing was published. First: {first}",
-            "       All of them, with reasons: out.csv.work/made/rejects.csv. To allow more: --max-rejects N or N%",
+            "       Those found so far, with reasons: out.csv.work/rejects.csv. To allow more: --max-rejects N or N%",
         ]
-        assert [one["row"] for one in read_rejects(standing / "out.csv.work/made/rejects.csv")] == [1, 3, 4, 5]
+        assert [one["row"] for one in read_rejects(standing / "out.csv.work/rejects.csv")] == [1, 3, 4, 5]
         assert before.items() <= kept(standing).items()
         (standing / "t.csv").write_text(GOOD_FILE)
         assert cli("score", "t.csv", "--output", "out.csv").code == 0

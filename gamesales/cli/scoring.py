@@ -51,6 +51,7 @@ def score(
     """Predict what the titles in files will earn, with the promoted version."""
     from gamesales.jobs.score import score as run
     from gamesales.scoring.counts import RejectLimit
+    from gamesales.scoring.run import Options
 
     if str(output) in ("", "."):
         raise UsageError("--output needs a path", hint="For example: --output predictions/")
@@ -63,8 +64,7 @@ def score(
             inputs,
             output,
             day=_parse_day(day),
-            limit=limit,
-            workers=workers,
+            options=Options(limit=limit, workers=workers),
             on_rows=on_rows,
         )
     if as_json:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from gamesales.jobs.loading import load
 from gamesales.registry.registry import ModelRegistry, Ref
-from gamesales.scoring.counts import RejectLimit
-from gamesales.scoring.plan import make_plan
-from gamesales.scoring.run import RunReport, Target, score_files
+from gamesales.scoring.plan import Plan, make_plan
+from gamesales.scoring.run import Options, RunReport, score_files
+from gamesales.scoring.scorer import LoadedVersion
+from gamesales.scoring.target import Target
 
 
 def score(
@@ -20,8 +21,10 @@ def score(
     output: Path,
     *,
     day: date | None = None,
-    limit: RejectLimit | None = None,
-    workers: int | None = None,
+    keep: Sequence[str] | None = None,
+    allow_empty: bool = False,
+    options: Options | None = None,
+    on_plan: Callable[[Plan, LoadedVersion], None] = lambda plan, version: None,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> RunReport:
     """Score files of titles with one version, resolved once for the whole run.
@@ -32,8 +35,10 @@ def score(
         sources: files, folders or globs.
         output: a .csv or .parquet file, or a folder of dated partitions.
         day: the date of the run, by default today in UTC.
-        limit: how many rows may be rejected.
-        workers: threads that score.
+        keep: the columns that pass through; by default all that are no feature.
+        allow_empty: whether nothing to read is a run without rows.
+        options: how it is done.
+        on_plan: called when the plan is made, before anything is written.
         on_rows: called with the number of rows done since the last call.
     """
     version = load(registry, ref)
@@ -44,5 +49,14 @@ def score(
         "run_date": target.day.isoformat(),
         "format": output.suffix.lower() if target.is_file else ".parquet",
     }
-    plan = make_plan(sources, version.contract, version.digest, settings)
-    return score_files(plan, version, target, limit=limit or RejectLimit(), workers=workers, on_rows=on_rows)
+    plan = make_plan(
+        sources,
+        version.contract,
+        version.digest,
+        settings,
+        keep=keep,
+        allow_empty=allow_empty,
+        leave_out=target.leaves_out,
+    )
+    on_plan(plan, version)
+    return score_files(plan, version, target, options or Options(), on_rows)

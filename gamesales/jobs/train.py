@@ -158,7 +158,7 @@ def _baselines(past: Titles, held_back: Titles, scaling: Scaling, seed: int) -> 
 def _compiled(network: Any, scaling: Scaling, probe: parity.FloatArray) -> tuple[bytes, Scorer, float]:
     """Compile the network as it is now, and hold the graph to Keras on the probe rows."""
     graph = compile_graph(network, scaling)
-    scorer = Scorer(graph, len(scaling.features))
+    scorer = Scorer(graph)
     largest = parity.check_parity(parity.keras_earnings(network, scaling, probe), scorer.score(probe), scaling)
     return graph, scorer, largest
 
