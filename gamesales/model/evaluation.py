@@ -98,6 +98,6 @@ def _edges(distinct: FloatArray, rows: npt.NDArray[np.int64]) -> FloatArray:
         quantiles = np.arange(1, BINS) * rows.sum() / BINS
         last = np.unique([int(np.abs(up_to - quantile).argmin()) for quantile in quantiles])
     below, above = distinct[last], distinct[last + 1]
-    halfway = below / 2 + above / 2  # halved first: the sum of two large values may be infinite
+    halfway = (below + above) / 2
     # Between two floating-point numbers next to each other there is no third.
     return np.where(halfway > below, halfway, above)
