@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gamesales.scoring import commit, counts, drift
 from gamesales.scoring.assembly import File, Folder, Result
 from gamesales.scoring.counts import RejectLimit
@@ -203,19 +205,14 @@ def _drift(version: LoadedVersion, done: list[ShardDone], rows: int, threshold: 
     """Hold the rows that were scored to those of training; None for a version that does not say what those were."""
     if version.profiles is None:
         return None
-    outside: list[int] = []
-    histograms: list[list[int]] = []
+    bins = [np.zeros(len(profile.counts), np.int64) for profile in version.profiles]
+    outside = [0] * len(version.contract.features)
     for one in done:
-        outside = added(outside, one.outside_by_feature)
-        histograms = (
-            [
-                added(before, more)
-                for before, more in zip(histograms or [[] for _ in one.histograms], one.histograms, strict=True)
-            ]
-            if one.histograms
-            else histograms
-        )
-    return drift.judge(version.profiles, histograms, outside, rows, threshold).as_dict()
+        if one.histograms:
+            bins = [total + found for total, found in zip(bins, one.histograms, strict=True)]
+            outside = added(outside, one.outside_by_feature)
+    judged = drift.judge(version.profiles, bins, [*outside, None], rows, threshold)
+    return {**asdict(judged), "drifted": list(judged.drifted)}
 
 
 def as_text(report: RunReport) -> str:
