@@ -46,7 +46,7 @@ import onnxruntime, pyarrow as pa
 from pyarrow import parquet
 from gamesales.data.tables import open_table
 from gamesales.jobs.loading import load, open_registry
-from gamesales.jobs.score import score
+from gamesales.jobs.score import Night, score
 from gamesales.registry.registry import parse_ref
 from gamesales.scoring.titles import predict_titles
 
@@ -65,7 +65,7 @@ counted(parquet.ParquetWriter, "write_table", "groups_written", lambda given: le
 
 source, output, registry = sys.argv[1:]
 registry, ref = open_registry(registry, "game-earnings"), parse_ref("@champion", "game-earnings")
-score(registry, ref, [source], Path(output))
+score(registry, ref, Night([source], Path(output)))
 counted_in_run = dict(counts)
 
 version = load(registry, ref)

@@ -48,6 +48,7 @@ from gamesales.errors import (
     UsageError,
 )
 from gamesales.jobs.loading import open_registry
+from gamesales.jobs.score import Night
 from gamesales.jobs.score import score as run_job
 from gamesales.registry.registry import parse_ref
 from gamesales.scoring import commit
@@ -694,7 +695,7 @@ class TestRefused:
         registry = open_registry(standing.parent / "registry-of-another", "game-earnings")
         registry.publish({"scorer.onnx": simple_graph(bias=1.0)}, simple_details(CONTRACT), "its graph is another's")
         with pytest.raises(SelfTestError, match="golden row"):
-            run_job(registry, parse_ref("1"), ["good.csv"], Path("out.csv"))
+            run_job(registry, parse_ref("1"), Night(["good.csv"], Path("out.csv")))
         assert before == snapshot(standing)
 
     @pytest.mark.parametrize(

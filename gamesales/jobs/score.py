@@ -3,28 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 from gamesales.jobs.loading import load
 from gamesales.registry.registry import ModelRegistry, Ref
 from gamesales.scoring.plan import Plan, make_plan
-from gamesales.scoring.run import Options, RunReport, score_files
+from gamesales.scoring.run import Options, RunReport, estimate, read_report, resumable, score_files
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.target import Target
+
+
+@dataclass(frozen=True)
+class Night:
+    """What a run is asked to do.
+
+    ``sources`` are files, folders or globs; ``output`` is a .csv or .parquet file, or a folder of dated partitions;
+    ``day`` is the date of the run, by default today in UTC; ``keep`` are the columns that pass through, by default all
+    that are no feature; ``allow_empty`` tells whether nothing to read is a run without rows.
+    """
+
+    sources: Sequence[str]
+    output: Path
+    day: date | None = None
+    keep: Sequence[str] | None = None
+    allow_empty: bool = False
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a run would do; ``estimated_seconds`` is the time of a small piece of it, scaled up; None without rows."""
+
+    run_id: str
+    run_date: str
+    model: str
+    model_version: int
+    output: str
+    rows: int
+    shards: int
+    shards_resumed: int
+    already_done: bool
+    kept: list[str]
+    inputs: list[dict[str, Any]]
+    estimated_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """The runs of several dates, first date first."""
+
+    runs: list[RunReport | Planned]
 
 
 def score(
     registry: ModelRegistry,
     ref: Ref,
-    sources: Sequence[str],
-    output: Path,
-    *,
-    day: date | None = None,
-    keep: Sequence[str] | None = None,
-    allow_empty: bool = False,
+    night: Night,
     options: Options | None = None,
-    on_plan: Callable[[Plan, LoadedVersion], None] = lambda plan, version: None,
+    *,
+    on_plan: Callable[[int, int, str], None] = lambda rows, files, version: None,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> RunReport:
     """Score files of titles with one version, resolved once for the whole run.
@@ -32,31 +71,55 @@ def score(
     Args:
         registry: where the version is.
         ref: which version; an alias is looked up once.
-        sources: files, folders or globs.
-        output: a .csv or .parquet file, or a folder of dated partitions.
-        day: the date of the run, by default today in UTC.
-        keep: the columns that pass through; by default all that are no feature.
-        allow_empty: whether nothing to read is a run without rows.
+        night: what to score, and where to.
         options: how it is done.
-        on_plan: called when the plan is made, before anything is written.
+        on_plan: called with rows, files and the version's name when the plan is made, before anything is written.
         on_rows: called with the number of rows done since the last call.
     """
+    version, plan, target = _planned(registry, ref, night)
+    on_plan(plan.rows, len(plan.inputs), f"{version.model}/{version.number}")
+    return score_files(plan, version, target, options or Options(), on_rows)
+
+
+def plan_score(registry: ModelRegistry, ref: Ref, night: Night, options: Options | None = None) -> Planned:
+    """Say what ``score`` would do, and write nothing."""
+    version, plan, target = _planned(registry, ref, night)
+    target.check([one.table.path for one in plan.inputs])
+    options = options or Options()
+    published = None if options.fresh else read_report(target)
+    return Planned(
+        run_id=plan.run_id,
+        run_date=target.day.isoformat(),
+        model=version.model,
+        model_version=version.number,
+        output=str(target.place),
+        rows=plan.rows,
+        shards=len(plan.shards),
+        shards_resumed=0 if options.fresh else resumable(target, plan),
+        already_done=published is not None and published.run_id == plan.run_id,
+        kept=plan.kept.names,
+        inputs=[{"name": one.name, "size": one.size, "rows": one.rows} for one in plan.inputs],
+        estimated_seconds=estimate(plan, version, options.threads),
+    )
+
+
+def _planned(registry: ModelRegistry, ref: Ref, night: Night) -> tuple[LoadedVersion, Plan, Target]:
     version = load(registry, ref)
+    output = night.output
     if output.is_symlink():
         output = output.resolve()  # a link stays a link; the file that it names is replaced
-    target = Target(output, day or datetime.now(UTC).date())
+    target = Target(output, night.day or datetime.now(UTC).date())
     settings = {
         "run_date": target.day.isoformat(),
         "format": output.suffix.lower() if target.is_file else ".parquet",
     }
     plan = make_plan(
-        sources,
+        night.sources,
         version.contract,
         version.digest,
         settings,
-        keep=keep,
-        allow_empty=allow_empty,
+        keep=night.keep,
+        allow_empty=night.allow_empty,
         leave_out=target.leaves_out,
     )
-    on_plan(plan, version)
-    return score_files(plan, version, target, options or Options(), on_rows)
+    return version, plan, target

@@ -57,10 +57,10 @@ class Ledger:
     def __init__(self, work: Path) -> None:
         self._work = work
         self._folder = work / "ledger"
-        self._folder.mkdir(exist_ok=True)
 
     def record(self, number: int, done: ShardDone) -> None:
         """Enter a shard, whose files must be on the disk by now."""
+        self._folder.mkdir(exist_ok=True)
         path = self._folder / f"{number:05d}.json"
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(asdict(done)), encoding="utf-8")

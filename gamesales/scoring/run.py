@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
@@ -25,6 +26,7 @@ from gamesales.scoring.plan import Plan
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.shard import TooManyError, added, score_shard
 from gamesales.scoring.target import Target
+from gamesales.scoring.titles import predict_titles
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ class Options:
     workers: int | None = None
     fresh: bool = False
     psi_threshold: float = drift.PSI_THRESHOLD
+
+    @property
+    def threads(self) -> int:
+        """As many as asked for, or as there are cores."""
+        return self.workers or _cores()
 
 
 def score_files(
@@ -147,7 +154,7 @@ def _do(
         return done
 
     missing = [shard.number for shard in plan.shards if shard.number not in resumed]
-    return local.do_all(missing, do, options.workers or _cores(), on_rows)
+    return local.do_all(missing, do, options.threads, on_rows)
 
 
 def _cores() -> int:
@@ -230,3 +237,24 @@ def read_report(target: Target) -> RunReport | None:
     except (OSError, ValueError, TypeError, LookupError):
         return None
     return report if whole else None
+
+
+def resumable(target: Target, plan: Plan) -> int:
+    """Count the shards that an interrupted run of the same plan has left."""
+    mark = target.work / "run_id"
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != plan.run_id:
+        return 0
+    return len(Ledger(target.work).done())
+
+
+def estimate(plan: Plan, version: LoadedVersion, threads: int) -> float | None:
+    """Estimate the seconds that a run takes, from the time of its first rows; writing is not in it."""
+    one = next((each for shard in plan.shards for each in shard.slices), None)
+    if one is None:
+        return None
+    started = time.perf_counter()
+    numbers = version.contract.feature_names
+    batch = next(plan.inputs[one.source].table.batches(numbers, one.start, one.stop, numbers))
+    predict_titles(batch, version)
+    each = (time.perf_counter() - started) / max(len(batch.rows), 1)
+    return round(each * plan.rows / min(threads, len(plan.shards)), 2)
