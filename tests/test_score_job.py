@@ -1,297 +1,203 @@
-"""The nightly run as its job file says, and what the command line puts in its place."""
+"""The job file of a scoring run, and the dates that runs are for."""
 
 import json
-from datetime import date
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pytest
-from conftest import DATA, ROOT, publish_simple, title_values, titles_table
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
-from pyarrow import parquet
-from runs import csv_line, csv_text, earnings, read_csv, read_rejects, snapshot
 
 from gamesales.errors import JobFileError, UsageError
-from gamesales.jobs.score_job import days, load_score_job, on_date
-from gamesales.model.evaluation import column_profile, training_profile
+from gamesales.jobs import score_job
+from gamesales.jobs.score_job import ScoreJob, days, load_score_job, on_date, today
+from gamesales.registry.registry import Ref
+from gamesales.scoring.counts import RejectLimit
 
-JOB = ROOT / "jobs/score.toml"
+
+def load_with(folder, **changes):
+    """Load a small job with some keys changed; None leaves a key out, a mapping is a table."""
+    keys = {"inputs": ["new.csv"], "output": "out/", **changes}
+    plain = {key: value for key, value in keys.items() if value is not None and not isinstance(value, Mapping)}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
+    for name, table in keys.items():
+        if isinstance(table, Mapping):
+            lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+    path = folder / "job.toml"
+    path.write_text("\n".join(lines).replace("NaN", "nan").replace("Infinity", "inf"), encoding="utf-8")
+    return load_score_job(path)
 
 
-@pytest.fixture
-def store(tmp_path, simple_registry, cli):
-    """A folder with a registry, a job file and titles of two dates."""
-    (tmp_path / "jobs").mkdir()
-    (tmp_path / "jobs/score.toml").write_text(
-        'inputs = ["titles/{date}/*.parquet"]\noutput = "predictions"\nkeep = ["title_id"]\n', encoding="utf-8"
+# The job file
+
+
+def test_what_a_job_leaves_out_has_a_default(tmp_path):
+    job = load_with(tmp_path)
+    assert ScoreJob(inputs=["new.csv"], output="out") == job
+    assert ("game-earnings", Ref("game-earnings", alias="champion"), None) == (job.name, job.ref, job.shadow_ref)
+    assert (None, None, None, "UTC") == (job.keep, job.workers, job.metrics_file, job.timezone)
+    assert (False, False, 0.25, False) == (job.unique_ids, job.allow_empty, job.drift.threshold, job.drift.fail)
+    assert RejectLimit() == job.limit
+
+
+def test_a_job_says_how_to_score(tmp_path):
+    job = load_with(
+        tmp_path,
+        name="other",
+        model="4",
+        shadow="@challenger",
+        keep=["title_id"],
+        max_rejects="2.5%",
+        timezone="America/New_York",
+        workers=3,
+        unique_ids=True,
+        allow_empty=True,
+        metrics_file="/var/games.prom",
+        drift={"threshold": 0.1, "fail": True},
     )
-    for number, day in enumerate(("2026-11-22", "2026-11-23"), 1):
-        folder = tmp_path / "titles" / day
-        folder.mkdir(parents=True)
-        ids, names = ([f"{word}{row}" for row in range(10 * number)] for word in ("T", "Title "))
-        parquet.write_table(
-            titles_table(10 * number, title_id=pa.array(ids), title=pa.array(names)), folder / "a.parquet"
-        )
-    return tmp_path
+    assert (Ref("other", version=4), Ref("other", alias="challenger")) == (job.ref, job.shadow_ref)
+    assert (("title_id",), RejectLimit(0, 0.025), 3) == (job.keep, job.limit, job.workers)
+    assert (True, True, Path("/var/games.prom")) == (job.unique_ids, job.allow_empty, job.metrics_file)
+    assert (0.1, True) == (job.drift.threshold, job.drift.fail)
 
 
-class TestJobFile:
-    def test_the_shipped_one_is_valid_and_scores_the_shipped_titles(self, cli, simple_registry, tmp_path):
-        job = load_score_job(JOB)
-        assert (job.model, str(job.output), job.drift.fail) == ("@champion", "predictions", False)
-        (tmp_path / "data").symlink_to(DATA)
-        ran = cli("score", "--job", JOB, "--date", "2026-11-23")
-        assert ran.code == 0
-        assert ran.out.startswith("36 of 36 titles scored by version 1")
-        assert len(earnings(tmp_path / "predictions/run_date=2026-11-23")) == 36
-
-    @pytest.mark.parametrize(
-        ("line", "said"),
-        [
-            ("inptus = []", "inptus: Extra inputs are not permitted"),
-            ('inputs = ["titles/{day}.csv"]', "inputs: only {date} is filled in, found {day}"),
-            ('timezone = "Mars/Olympus"', "timezone: expected the name of a time zone, such as Europe/Berlin"),
-            ('max_rejects = "some"', "max_rejects: --max-rejects expects a count such as 25"),
-            ("workers = 0", "workers: Input should be greater than or equal to 1"),
-            ("[drift]\nthreshold = 0", "drift.threshold: Input should be greater than 0"),
-            ('name = "../etc"', "name: "),
-            ("keep = ", "can't be read as TOML"),
-        ],
-    )
-    def test_a_wrong_key_is_named(self, tmp_path, line, said):
-        (tmp_path / "job.toml").write_text(line, encoding="utf-8")
-        with pytest.raises(JobFileError) as failure:
-            load_score_job(tmp_path / "job.toml")
-        assert said in failure.value.message
-
-    def test_today_is_where_the_store_is(self, tmp_path):
-        """Kiritimati and Niue are never on the same date."""
-        dates = []
-        for zone in ("Pacific/Kiritimati", "Pacific/Niue"):
-            (tmp_path / "job.toml").write_text(f'timezone = "{zone}"', encoding="utf-8")
-            dates.append(load_score_job(tmp_path / "job.toml").today())
-        assert dates[0] > dates[1]
+def test_columns_to_keep_may_be_none_at_all(tmp_path):
+    assert () == load_with(tmp_path, keep=[]).keep
 
 
-class TestBareCommand:
-    def test_it_does_what_the_job_says(self, store, cli):
-        ran = cli("score", "--date", "2026-11-23")
-        assert (ran.code, ran.err) == (0, "")
-        (part,) = store.glob("predictions/run_date=2026-11-23/part*")
-        table = parquet.read_table(part)
-        assert table.column_names == ["title_id", "predicted_earnings", "outside_training_range", "model_version"]
-        assert table.num_rows == 20
-
-    def test_the_command_line_goes_before_the_job(self, store, cli):
-        ran = cli("score", "titles/2026-11-22", "--output", "mine.csv", "--keep", "title,unit_price")
-        assert ran.code == 0
-        assert list(read_csv(store / "mine.csv")[0])[:2] == ["unit_price", "title"]
-
-    def test_nothing_may_pass_through(self, store, cli):
-        assert cli("score", "--date", "2026-11-22", "--output", "mine.csv", "--keep", "").code == 0
-        assert next(iter(read_csv(store / "mine.csv")[0])) == "predicted_earnings"
-
-    def test_a_column_to_keep_that_is_not_there_is_named_with_its_file(self, store, cli):
-        ran = cli("score", "--date", "2026-11-22", "--keep", "title,shelf,aisle")
-        assert ran.code == 3
-        assert "a.parquet lacks shelf, which is to be kept; " in ran.err
-        assert "lacks aisle" in ran.err
-
-    def test_without_a_job_it_says_what_is_missing(self, cli, simple_registry):
-        ran = cli("score")
-        assert ran.code == 2
-        assert "INPUT is not given, and there is no jobs/score.toml that says it" in ran.err
-        assert cli("score", "x.csv").code == 2
-
-    def test_a_job_that_is_named_must_be_there(self, store, cli):
-        ran = cli("score", "--job", "jobs/none.toml")
-        assert (ran.code, "no file jobs/none.toml" in ran.err) == (2, True)
+@pytest.mark.parametrize(
+    ("written", "expected"), [(0, RejectLimit(0, 0)), (25, RejectLimit(25, 0)), ("25", RejectLimit(25, 0))]
+)
+def test_rejects_are_limited_by_a_number_or_its_text(tmp_path, written, expected):
+    assert expected == load_with(tmp_path, max_rejects=written).limit
 
 
-class TestBackfill:
-    def test_each_date_has_its_own_inputs_and_result(self, store, cli):
-        ran = cli("score", "--from", "2026-11-22", "--to", "2026-11-23", "--json")
-        assert ran.code == 0
-        runs = ran.document["runs"]
-        assert [(one["run_date"], one["rows_in"]) for one in runs] == [("2026-11-22", 10), ("2026-11-23", 20)]
-        assert len(earnings(store / "predictions/run_date=2026-11-22")) == 10
-
-    def test_done_dates_are_not_done_again(self, store, cli):
-        assert cli("score", "--date", "2026-11-22").code == 0
-        runs = cli("score", "--from", "2026-11-22", "--to", "2026-11-23", "--json").document["runs"]
-        assert [one["already_done"] for one in runs] == [True, False]
-
-    def test_a_night_without_files_may_be_allowed(self, store, cli):
-        assert cli("score", "--date", "2026-11-24").code == 3
-        assert not (store / "predictions/run_date=2026-11-24").exists()
-        ran = cli("score", "--date", "2026-11-24", "--allow-empty")
-        assert ran.code == 0
-        place = store / "predictions/run_date=2026-11-24"
-        assert (place / "_SUCCESS").exists()
-        assert earnings(place) == []
-
-    @pytest.mark.parametrize(
-        "dates",
-        [["--from", "2026-11-22"], ["--to", "2026-11-22"], ["--from", "2026-11-23", "--to", "2026-11-22"]],
-    )
-    def test_half_a_span_or_one_that_runs_backwards_is_refused(self, store, cli, dates):
-        assert cli("score", *dates).code == 2
-
-    @given(st.dates(date(2020, 1, 1), date(2030, 1, 1)), st.integers(0, 400))
-    def test_days_are_all_days_from_first_to_last(self, first, more):
-        last = date.fromordinal(first.toordinal() + more)
-        found = days(first, last)
-        assert (found[0], found[-1], len(found)) == (first, last, more + 1)
-        assert sorted(set(found)) == found
-
-    def test_ten_years_are_the_most(self):
-        with pytest.raises(UsageError, match="1 to 3,660 days"):
-            days(date(2000, 1, 1), date(2026, 1, 1))
-
-    def test_the_date_goes_into_the_inputs(self):
-        assert on_date(("a/{date}/b-{date}.csv", "c"), date(2026, 1, 2)) == ("a/2026-01-02/b-2026-01-02.csv", "c")
+def test_the_nightly_job_scores_the_new_titles_with_the_champion():
+    job = load_score_job(ROOT / "jobs/score.toml")
+    assert ScoreJob(inputs=["data/new_titles.csv"], output="predictions") == job
+    assert (ROOT / job.inputs[0]).is_file()
 
 
-class TestDryRun:
-    def test_it_says_what_would_be_done_and_writes_nothing(self, store, cli):
-        before = snapshot(store)
-        plan = cli("score", "--date", "2026-11-23", "--dry-run", "--json").document
-        assert (plan["rows"], plan["model_version"], plan["kept"]) == (20, 1, ["title_id"])
-        assert plan["inputs"][0]["name"] == "2026-11-23/a.parquet" or plan["inputs"][0]["name"] == "a.parquet"
-        assert plan["estimated_seconds"] >= 0
-        ran = cli("score", "--date", "2026-11-23", "--dry-run")
-        assert "20 rows of 1 files, by version 1" in ran.out
-        assert before == snapshot(store)
-
-    def test_it_finds_the_faults_that_a_run_would_find(self, store, cli):
-        assert cli("score", "--date", "2026-11-25", "--dry-run").code == 3
-        assert cli("score", "--date", "2026-11-23", "--dry-run", "--keep", "shelf").code == 3
-
-    def test_it_says_that_nothing_is_left_to_do(self, store, cli):
-        assert cli("score", "--date", "2026-11-23").code == 0
-        assert "done already" in cli("score", "--date", "2026-11-23", "--dry-run").out
+def test_what_the_nightly_job_shows_commented_out_works_too(tmp_path):
+    """Whoever removes a # gets what the comment says."""
+    text = (ROOT / "jobs/score.toml").read_text(encoding="utf-8")
+    path = tmp_path / "score.toml"
+    path.write_text(re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE), encoding="utf-8")
+    job = load_score_job(path)
+    assert set() == {name for name, value in job if value is None}, "each key is shown"
+    assert (("title_id", "title"), "1%", "@challenger") == (job.keep, job.max_rejects, job.shadow)
 
 
-class TestLog:
-    def test_lines_for_programs_are_json_on_stderr(self, store, cli):
-        ran = cli("score", "--date", "2026-11-23", "--log-format", "json", "--json")
-        events = [json.loads(line) for line in ran.err.splitlines()]
-        assert [one["event"] for one in events] == ["planned", "done"]
-        assert events[1]["rows_scored"] == ran.document["rows_scored"] == 20
-
-    def test_another_format_is_refused(self, store, cli):
-        assert cli("score", "--log-format", "xml").code == 2
-
-
-class TestDrift:
-    """A version that knows its training titles, and nights like and unlike them."""
-
-    @pytest.fixture
-    def drifting(self, tmp_path, simple_registry, cli):
-        values = title_values(2_000, seed=7)
-        from conftest import FEATURES, simple_details, simple_earnings, simple_graph
-        from runs import CONTRACT
-
-        details = simple_details(CONTRACT)
-        details["training_profile"] = training_profile(FEATURES, values)
-        details["prediction_profile"] = column_profile("predicted_earnings", simple_earnings(values))
-        number = simple_registry.publish({"scorer.onnx": simple_graph()}, details, "knows its titles")
-        publish_simple(simple_registry)
-        simple_registry.set_alias("champion", number, "", lambda state, version: {"findings": [], "forced": False})
-        parquet.write_table(titles_table(5_000, seed=8), tmp_path / "alike.parquet")
-        dear = titles_table(5_000, seed=9)
-        at = dear.schema.get_field_index("unit_price")
-        parquet.write_table(
-            dear.set_column(at, "unit_price", pa.array(np.full(5_000, 59.99))), tmp_path / "dear.parquet"
-        )
-        return tmp_path
-
-    def test_titles_like_those_of_training_do_not_drift(self, drifting, cli):
-        ran = cli("score", "alike.parquet", "--output", "out", "--fail-on-drift", "--json")
-        assert ran.code == 0
-        assert ran.document["drift"]["drifted"] == []
-        assert ran.document["drift"]["rows"] == 5_000
-        assert {one["share_outside"] for one in ran.document["drift"]["columns"]} == {0.0, None}
-
-    def test_other_titles_are_told_and_fail_the_run_only_if_asked_to(self, drifting, cli):
-        ran = cli("score", "dear.parquet", "--output", "out")
-        assert ran.code == 0
-        assert "drift: the titles are not those of training in unit_price" in ran.out
-        report = json.loads(next(drifting.rglob("_run.json")).read_bytes())
-        assert "unit_price" in report["drift"]["drifted"]
-        assert cli("score", "dear.parquet", "--output", "out2", "--fail-on-drift").code == 6
-        assert len(earnings(next((drifting / "out2").iterdir()))) == 5_000
-
-    def test_the_job_says_what_is_drift(self, drifting, cli):
-        (drifting / "job.toml").write_text("[drift]\nthreshold = 100.0\nfail = true\n", encoding="utf-8")
-        assert cli("score", "dear.parquet", "--output", "out", "--job", "job.toml").code == 0
-
-    def test_a_csv_and_a_parquet_file_drift_alike(self, drifting, cli):
-        from pyarrow import csv
-
-        csv.write_csv(parquet.read_table(drifting / "dear.parquet"), drifting / "dear.csv")
-        by_kind = [cli("score", f"dear.{kind}", "--output", f"{kind}.csv", "--json") for kind in ("csv", "parquet")]
-        assert by_kind[0].document["drift"] == by_kind[1].document["drift"]
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"inputs": None}, "inputs: Field required"),
+        ({"inputs": []}, "inputs: "),
+        ({"inputs": "new.csv"}, "inputs: Input should be a valid tuple"),
+        ({"inputs": [""]}, "inputs.0: "),
+        ({"inputs": ["{day}/{date}.csv"]}, "inputs: {day} is no placeholder; there is {date} alone"),
+        ({"inputs": ["{}", "{date:%Y}", "{date}"]}, "inputs: {date:%Y}, {} is no placeholder"),
+        ({"output": None}, "output: Field required"),
+        ({"output": ""}, "output: expected a path, such as predictions/"),
+        ({"output": "{date}.csv"}, "output: {date} may stand in inputs alone"),
+        ({"metrics_file": "."}, "metrics_file: expected a path"),
+        ({"name": "Game Earnings"}, "name: 'Game Earnings' can't name a model"),
+        ({"model": "champion"}, "model: 'champion' names no version; expected 4, "),
+        ({"model": "@latest"}, "model: 'latest' can't be an alias"),
+        ({"shadow": ""}, "shadow: '' names no version"),
+        ({"keep": "title"}, "keep: "),
+        ({"max_rejects": "some"}, 'max_rejects: expected a count such as 25 or a share such as "1%"'),
+        ({"max_rejects": -1}, "max_rejects: expected a count"),
+        ({"max_rejects": "101%"}, "max_rejects: expected a count"),
+        ({"max_rejects": True}, "max_rejects: "),
+        ({"max_rejects": 0.01}, "max_rejects: "),
+        ({"workers": 0}, "workers: Input should be greater than or equal to 1"),
+        ({"unique_ids": "maybe"}, "unique_ids: "),
+        ({"drift": {"threshold": 0}}, "drift.threshold: Input should be greater than 0"),
+        ({"drift": {"threshold": float("nan")}}, "drift.threshold: "),
+        ({"drift": {"threshold": float("inf")}}, "drift.threshold: Input should be a finite number"),
+        ({"drift": {"treshold": 1}}, "drift.treshold: Extra inputs are not permitted"),
+        ({"date": "2026-11-24"}, "date: Extra inputs are not permitted"),
+    ],
+)
+def test_a_mistake_in_a_job_file_is_told_by_its_key(tmp_path, changes, message):
+    with pytest.raises(JobFileError, match=re.escape(message)) as refused:
+        load_with(tmp_path, **changes)
+    assert refused.value.message.startswith(f"{tmp_path}/job.toml is not a scoring job: ")
+    assert (2, "See docs/scoring.md") == (refused.value.exit_code, refused.value.hint)
 
 
-class TestOtherInputs:
-    def test_a_compressed_csv_is_read_as_what_it_holds(self, store, cli):
-        import gzip
+def test_all_mistakes_of_a_job_file_are_told_at_once(tmp_path):
+    with pytest.raises(JobFileError) as refused:
+        load_with(tmp_path, output=None, timezone="x", workers=0, drift={"fail": "x"})
+    for key in ("output: ", "timezone: ", "workers: ", "drift.fail: "):
+        assert key in refused.value.message
 
-        content = csv_text([csv_line(), csv_line(unit_price="0"), ["broken"], csv_line()])
-        (store / "t.csv").write_text(content)
-        (store / "z.csv.gz").write_bytes(gzip.compress(content[:90].encode()) + gzip.compress(content[90:].encode()))
-        for source in ("t.csv", "z.csv.gz"):
-            assert cli("score", source, "--output", f"{source}.out.csv", "--keep", "").code == 0
-        assert read_csv(store / "t.csv.out.csv") == read_csv(store / "z.csv.gz.out.csv")
-        plain, zipped = (read_rejects(store / f"{one}.out.csv.rejects.csv") for one in ("t.csv", "z.csv.gz"))
-        assert [one | {"file": ""} for one in plain] == [one | {"file": ""} for one in zipped]
 
-    @pytest.mark.parametrize("damage", ["cut", "noise"])
-    def test_a_damaged_compressed_file_is_told(self, store, cli, damage):
-        import gzip
+def test_a_job_file_that_is_not_there_is_told_by_its_path(tmp_path):
+    with pytest.raises(JobFileError, match=f"^no file {tmp_path}/none.toml$"):
+        load_score_job(tmp_path / "none.toml")
 
-        content = gzip.compress(csv_text([csv_line(unit_price=str(row / 7)) for row in range(1, 2_000)]).encode())
-        (store / "z.csv.gz").write_bytes(content[:-900] if damage == "cut" else b"noise" + content)
-        ran = cli("score", "z.csv.gz", "--output", "out.csv", "--keep", "")
-        assert ran.code == 3
-        assert "z.csv.gz is not a file compressed by gzip, or damaged" in ran.err
 
-    def test_folders_that_name_a_column_give_it(self, store, cli):
-        for region, shelf in (("eu", "007"), ("n%20a", "__HIVE_DEFAULT_PARTITION__")):
-            folder = store / f"in/region={region}/shelf={shelf}"
-            folder.mkdir(parents=True)
-            parquet.write_table(titles_table(2), folder / "a.parquet")
-            (folder / "b.csv").write_text(csv_text([csv_line()]))
-        assert cli("score", "in", "--output", "out.parquet", "--keep", "region,shelf").code == 0
-        table = parquet.read_table(store / "out.parquet")
-        assert table.column("region").to_pylist() == ["eu"] * 3 + ["n a"] * 3
-        assert table.column("shelf").to_pylist() == ["007"] * 3 + [None] * 3
+# Dates
 
-    def test_a_feature_may_stand_in_the_path(self, store, cli):
-        for flag in (0, 1):
-            folder = store / f"in/is_sequel={flag}"
-            folder.mkdir(parents=True)
-            parquet.write_table(titles_table(2).drop_columns(["is_sequel"]), folder / "a.parquet")
-        assert cli("score", "in", "--output", "out.csv", "--keep", "").code == 0
-        dollars = earnings(store / "out.csv")
-        assert [dollars[2] - dollars[0], dollars[3] - dollars[1]] == [500.0, 500.0]
 
-    def test_a_column_in_the_path_and_in_the_file_is_refused(self, store, cli):
-        (store / "in/title_id=7").mkdir(parents=True)
-        parquet.write_table(titles_table(1, title_id=["8"]), store / "in/title_id=7/a.parquet")
-        ran = cli("score", "in", "--output", "out.csv")
-        assert (ran.code, "columns twice, in its path and in itself: title_id" in ran.err) == (3, True)
+@pytest.mark.parametrize("name", ["Mars/Base", "Europe", "", "../UTC", "/etc/passwd", "a\0b", "CET+1x", "x" * 300])
+def test_a_time_zone_that_is_none_is_told_with_one_that_is(tmp_path, name):
+    words = f"this machine knows no time zone {name!r}; expected an IANA name such as Europe/Berlin"
+    with pytest.raises(JobFileError, match=re.escape(f"timezone: {words}")):
+        load_with(tmp_path, timezone=name)
+    with pytest.raises(UsageError, match=re.escape(words)):
+        today(name)
 
-    def test_rejects_of_a_partitioned_file_tell_its_path(self, store, cli):
-        (store / "in/region=eu").mkdir(parents=True)
-        (store / "in/region=eu/a.csv").write_text(csv_text([csv_line(), csv_line(unit_price="no")]))
-        assert cli("score", "in", "--output", "out.csv", "--keep", "region").code == 0
-        (one,) = read_rejects(store / "out.csv.rejects.csv")
-        assert (one["file"], one["row"], one["record"]["region"]) == ("region=eu/a.csv", 2, "eu")
 
-    def test_yesterdays_results_below_an_input_folder_are_no_inputs(self, store, cli):
-        for day in ("2026-11-22", "2026-11-23"):
-            ran = cli("score", "titles", "--output", "titles/predictions", "--date", day, "--json")
-            assert (ran.code, ran.document["rows_in"]) == (0, 30)
+def test_today_depends_on_the_time_zone(monkeypatch):
+    class Evening(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2026, 11, 23, 22, 30, tzinfo=UTC).astimezone(tz)
+
+    monkeypatch.setattr(score_job, "datetime", Evening)
+    assert date(2026, 11, 23) == today("UTC") == today("America/New_York")
+    assert date(2026, 11, 24) == today("Asia/Tokyo")
+
+
+def test_utc_needs_no_database_of_time_zones(monkeypatch):
+    """A small container has none."""
+    import zoneinfo
+
+    def missing(name):
+        raise zoneinfo.ZoneInfoNotFoundError(name)
+
+    monkeypatch.setattr(zoneinfo, "ZoneInfo", missing)
+    assert isinstance(today("UTC"), date)
+    with pytest.raises(UsageError, match="pip install tzdata"):
+        today("Asia/Tokyo")
+
+
+def test_each_place_of_the_date_is_filled_in():
+    inputs = ["in/{date}/{date}.csv", "fixed.csv"]
+    assert ["in/2026-11-24/2026-11-24.csv", "fixed.csv"] == on_date(inputs, date(2026, 11, 24))
+
+
+@given(st.dates(date(1, 1, 1), date(9980, 1, 1)), st.integers(1, 3660))
+def test_a_backfill_has_each_date_once_and_in_order(first, count):
+    last = first + timedelta(count - 1)
+    dates = days(first, last)
+    assert (count, first, last) == (len(dates), dates[0], dates[-1])
+    assert {timedelta(1)} >= {after - before for before, after in pairwise(dates)}
+
+
+def test_a_backfill_that_ends_before_it_begins_is_refused():
+    with pytest.raises(UsageError, match="received 2026-11-24 to 2026-11-23") as refused:
+        days(date(2026, 11, 24), date(2026, 11, 23))
+    assert "Swap them: --from 2026-11-23 --to 2026-11-24" == refused.value.hint
+
+
+def test_a_backfill_of_more_than_ten_years_is_refused():
+    with pytest.raises(UsageError, match=r"at most 3,660 dates at once, received 365,\d+: 1026-11-24 to 2026-11-24"):
+        days(date(1026, 11, 24), date(2026, 11, 24))

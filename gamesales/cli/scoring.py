@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +18,7 @@ from gamesales.errors import UsageError
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.score import Backfill, Night, Planned, plan_score
 from gamesales.jobs.score import score as run_score
-from gamesales.jobs.score_job import ScoreJob, days, load_score_job, on_date
+from gamesales.jobs.score_job import ScoreJob, days, end_of, load_score_job, on_date, today
 from gamesales.registry.registry import CHAMPION, ModelRegistry, Ref, parse_ref
 from gamesales.scoring.counts import RejectLimit
 from gamesales.scoring.run import Options, RunReport
@@ -67,6 +69,15 @@ def score(
         str | None,
         typer.Option(metavar="N|N%", help="How many rows may be rejected: 10 or 1 %, whichever is more."),
     ] = None,
+    unique_ids: Annotated[
+        bool, typer.Option("--unique-ids", help="A title_id that comes more than once stops the run.")
+    ] = False,
+    as_of_date: Annotated[
+        bool, typer.Option("--as-of-date", help="Score with what REF named at the end of each date.")
+    ] = False,
+    metrics_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the run's metrics here, for Prometheus.")
+    ] = None,
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="No files to read are a run without rows.")
     ] = False,
@@ -85,25 +96,34 @@ def score(
     sources = inputs or given.inputs
     target = _check_arguments(sources, output or given.output, log_format)
     parsed = parse_ref(model or given.model, name or given.name)
-    limit = given.max_rejects if max_rejects is None else max_rejects
     options = Options(
-        limit=RejectLimit() if limit is None else RejectLimit.parse(limit),
+        limit=given.limit if max_rejects is None else RejectLimit.parse(max_rejects),
         workers=workers or given.workers,
         fresh=fresh,
         psi_threshold=given.drift.threshold,
+        unique_ids=unique_ids or given.unique_ids,
     )
     kept = given.keep if keep is None else tuple(one for one in keep.split(",") if one)
+    fails = fail_on_drift or given.drift.fail
     done = []
     for one in _days(day, first, last, given):
-        night = Night(on_date(tuple(sources), one), target, one, kept, allow_empty or given.allow_empty)
-        done.append(_one_night(open_registry(registry, parsed.model), parsed, night, options, dry_run, log_format))
+        night = Night(
+            sources=on_date(sources, one),
+            output=target,
+            day=one,
+            keep=kept,
+            allow_empty=allow_empty or given.allow_empty,
+            as_of=end_of(one, given.timezone) if as_of_date else None,
+        )
+        with _metrics(None if dry_run else metrics_file or given.metrics_file, parsed.model, fails) as published:
+            done.append(_one_night(open_registry(registry, parsed.model), parsed, night, options, dry_run, log_format))
+            published(done[-1])
     if as_json:
         show_json(done[0]) if first is None else show_json(Backfill(done))
     else:
         for each in done:
             _show_planned(each) if isinstance(each, Planned) else _show_run(each)
-    drifted = [each for each in done if isinstance(each, RunReport) and each.drift and each.drift["drifted"]]
-    if drifted and (fail_on_drift or given.drift.fail):
+    if fails and any(_drifted(each) for each in done):
         raise typer.Exit(DRIFTED)
 
 
@@ -139,7 +159,7 @@ def _job(path: Path | None, inputs: Sequence[str] | None, output: Path | None) -
             f"{'INPUT' if not inputs else '--output'} is not given, and there is no {JOB} that says it",
             hint="For example: gamesales score data/new_titles.csv --output predictions",
         )
-    return ScoreJob()
+    return ScoreJob(inputs=tuple(inputs), output=output)
 
 
 def _check_arguments(sources: Sequence[str], output: Path | None, log_format: str) -> Path:
@@ -153,7 +173,7 @@ def _check_arguments(sources: Sequence[str], output: Path | None, log_format: st
 
 def _days(day: str | None, first: str | None, last: str | None, job: ScoreJob) -> list[date]:
     if first is None and last is None:
-        return [_parse_day(day, "--date") if day is not None else job.today()]
+        return [_parse_day(day, "--date") if day is not None else today(job.timezone)]
     if first is None or last is None or day is not None:
         raise UsageError("a backfill takes --from and --to, and no --date")
     return days(_parse_day(first, "--from"), _parse_day(last, "--to"))
@@ -179,6 +199,41 @@ def _one_night(
     return done
 
 
+@contextmanager
+def _metrics(path: Path | None, model: str, fails: bool) -> Iterator[Callable[[RunReport | Planned], None]]:
+    """Write what came of a run as metrics, be it a failure; ``fails`` says whether drift is one."""
+    from gamesales.report import prometheus
+
+    run: list[RunReport] = []
+
+    def published(done: RunReport | Planned) -> None:
+        if isinstance(done, RunReport):
+            run.append(done)
+
+    code = 0
+    try:
+        yield published
+        code = DRIFTED if fails and any(map(_drifted, run)) else 0
+    except BaseException as error:
+        code = getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 1)
+        raise
+    finally:
+        if path is not None:
+            columns = run[0].drift["columns"] if run and run[0].drift else []
+            outcome = prometheus.Outcome(
+                model=model,
+                exit_code=code,
+                finished=datetime.now(UTC),
+                report=asdict(run[0]) if run else None,
+                psi={one["column"]: one["psi"] for one in columns},
+            )
+            prometheus.write(path, outcome)
+
+
+def _drifted(done: RunReport | Planned) -> bool:
+    return isinstance(done, RunReport) and bool(done.drift and done.drift["drifted"])
+
+
 def _show_run(done: RunReport) -> None:
     if done.already_done:
         print(f"{done.run_date} is done already, by the same version on the same inputs (--fresh does it again):")
@@ -189,6 +244,11 @@ def _show_run(done: RunReport) -> None:
         print(f"{done.rows_rejected:,} rejected, with reasons: {done.rejects}")
     if done.rows_outside_training_range:
         print(f"{done.rows_outside_training_range:,} outside the range of the training titles (flagged)")
+    if done.doubled_ids and done.doubled_ids["ids"]:
+        some = ", ".join(done.doubled_ids["examples"])
+        print(
+            f"{done.doubled_ids['ids']:,} ids come more than once, {done.doubled_ids['rows']:,} rows too many: {some}"
+        )
     if done.drift and done.drift["drifted"]:
         print(f"drift: the titles are not those of training in {', '.join(done.drift['drifted'])}\n")
         print(_drift_table(done.drift["columns"]) + "\n")

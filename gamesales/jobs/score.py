@@ -22,7 +22,8 @@ class Night:
 
     ``sources`` are files, folders or globs; ``output`` is a .csv or .parquet file, or a folder of dated partitions;
     ``day`` is the date of the run, by default today in UTC; ``keep`` are the columns that pass through, by default all
-    that are no feature; ``allow_empty`` tells whether nothing to read is a run without rows.
+    that are no feature; ``allow_empty`` tells whether nothing to read is a run without rows; ``as_of`` is the moment at
+    which an alias is looked up, now by default.
     """
 
     sources: Sequence[str]
@@ -30,6 +31,7 @@ class Night:
     day: date | None = None
     keep: Sequence[str] | None = None
     allow_empty: bool = False
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def plan_score(registry: ModelRegistry, ref: Ref, night: Night, options: Options
 
 
 def _planned(registry: ModelRegistry, ref: Ref, night: Night) -> tuple[LoadedVersion, Plan, Target]:
-    version = load(registry, ref)
+    version = load(registry, ref, night.as_of)
     output = night.output
     if output.is_symlink():
         output = output.resolve()  # a link stays a link; the file that it names is replaced

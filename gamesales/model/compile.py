@@ -3,8 +3,8 @@
 The graph takes ``titles``, float32 (n, k), the raw features in the contract's order, and gives ``earnings``,
 float64 (n,), US dollars. Unscaling happens in float64 and adds no rounding of its own. Scaling is folded into the
 weights of the first layer where that is a Dense and loses no more than three bits; elsewhere it happens in float64 too,
-so that a column far from 0, such as a year, keeps its digits. The conversion is tf2onnx's, the exporter that Keras itself
-uses on TensorFlow.
+so that a column far from 0, such as a year, keeps its digits. The conversion is tf2onnx's, the exporter that Keras
+itself uses on TensorFlow.
 """
 
 from __future__ import annotations

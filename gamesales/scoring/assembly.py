@@ -63,6 +63,7 @@ class Folder:
     def __post_init__(self) -> None:
         self.made = self.work / "made"
         (self.made / "_rejects").mkdir(parents=True, exist_ok=True)
+        (self.work / "ids").mkdir(exist_ok=True)
 
     @property
     def rejects(self) -> Path:
@@ -70,7 +71,13 @@ class Folder:
 
     def places(self, number: int) -> Places:
         name = f"part-{self.run_id[:8]}-{number:05d}"
-        return Places(self.work, f"made/{name}.parquet", f"made/_rejects/{name}.csv", rejects_header=True)
+        return Places(
+            work=self.work,
+            part=f"made/{name}.parquet",
+            rejects=f"made/_rejects/{name}.csv",
+            rejects_header=True,
+            ids=f"ids/{number:05d}",
+        )
 
     def add(self, number: int) -> None:
         """Nothing is left to do for a part."""
@@ -112,6 +119,7 @@ class File:
 
     def __post_init__(self) -> None:
         (self.work / "pieces").mkdir(exist_ok=True)
+        (self.work / "ids").mkdir(exist_ok=True)
         self.made = self.work / f"result{self.target.path.suffix.lower()}"
         self.rejects.unlink(missing_ok=True)
         if self._is_csv:
@@ -130,9 +138,13 @@ class File:
         return self.made.suffix == ".csv"
 
     def places(self, number: int) -> Places:
-        suffix = ".csv" if self._is_csv else ".arrow"
+        piece = f"pieces/{number:05d}"
         return Places(
-            self.work, f"pieces/{number:05d}{suffix}", f"pieces/{number:05d}.rejects.csv", rejects_header=False
+            work=self.work,
+            part=piece + (".csv" if self._is_csv else ".arrow"),
+            rejects=f"{piece}.rejects.csv",
+            rejects_header=False,
+            ids=f"ids/{number:05d}",
         )
 
     def add(self, number: int) -> None:

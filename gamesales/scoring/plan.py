@@ -54,10 +54,15 @@ class Input:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do. ``kept`` are the columns that pass through, with their Arrow types."""
+    """What a run will do.
+
+    ``kept`` are the columns that pass through, with their Arrow types; ``identity`` are those that identify a title,
+    none if an input lacks them.
+    """
 
     inputs: Sequence[Input]
     kept: pa.Schema
+    identity: Sequence[str]
     shards: Sequence[Shard]
     run_id: str
 
@@ -108,7 +113,7 @@ def make_plan(
     # Where shards are cut changes no row of the result, but its files, and what an interrupted run can take over.
     cuts = [[[one.source, one.start, one.stop] for one in shard.slices] for shard in shards]
     identity = run_id(inputs, digest, {**settings, "columns": kept.names, "shards": cuts})
-    return Plan(inputs, kept, shards, identity)
+    return Plan(inputs, kept, _identity_of_all(tables, contract), shards, identity)
 
 
 def find_files(
@@ -220,6 +225,12 @@ def _kept(schema: pa.Schema, contract: Contract, keep: Sequence[str] | None) -> 
     if keep is None:
         return pa.schema([field for field in schema if field.name not in contract.feature_names])
     return pa.schema([field for field in schema if field.name in keep])
+
+
+def _identity_of_all(tables: Sequence[TableFile], contract: Contract) -> list[str]:
+    """Return the columns that identify a title, where all files have all of them."""
+    there = all(name in table.schema.names for table in tables for name in contract.identity)
+    return list(contract.identity) if there and tables else []
 
 
 def _kept_of_all(tables: Sequence[TableFile], contract: Contract, keep: Sequence[str] | None) -> pa.Schema:

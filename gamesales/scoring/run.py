@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from gamesales.scoring import commit, counts, drift
+from gamesales.errors import InputError
+from gamesales.scoring import commit, counts, doubled, drift
 from gamesales.scoring.assembly import File, Folder, Result
 from gamesales.scoring.counts import RejectLimit
 from gamesales.scoring.engines import local
@@ -50,6 +51,7 @@ class RunReport:
     rows_outside_training_range: int
     inputs: list[dict[str, Any]]
     files: list[dict[str, Any]]
+    doubled_ids: dict[str, Any] | None
     drift: dict[str, Any] | None
     shards: int
     shards_resumed: int
@@ -66,6 +68,7 @@ class Options:
     workers: int | None = None
     fresh: bool = False
     psi_threshold: float = drift.PSI_THRESHOLD
+    unique_ids: bool = False
 
     @property
     def threads(self) -> int:
@@ -94,7 +97,7 @@ def score_files(
             commit.restore(target.place)
         allowed = options.limit.allowed(plan.rows)
         published = None if options.fresh else read_report(target)
-        if published and published.run_id == plan.run_id and published.rows_rejected <= allowed:
+        if published and published.run_id == plan.run_id and _would_do(published, allowed, options):
             return replace(published, already_done=True)
         result = stack.enter_context(_result(plan, version, target, work))
         ledger = Ledger(work)
@@ -121,10 +124,17 @@ def score_files(
                 str(result.rejects),
             ) from None
         in_order = [done[number] for number in range(len(plan.shards))]
-        report = _report(plan, version, target, in_order, result.close(), started, options, len(resumed))
+        doubled_ids = _doubled_ids(plan, result, options)
+        report = _report(plan, version, target, in_order, result.close(), started, options, len(resumed), doubled_ids)
         counts.check_invariant(report.rows_in, report.rows_scored, report.rows_rejected)
         result.publish(as_text(report), any_rejects=report.rows_rejected > 0)
     return report
+
+
+def _would_do(published: RunReport, allowed: int, options: Options) -> bool:
+    """Tell whether what is published is within the limits that are given now."""
+    unique = not (published.doubled_ids and published.doubled_ids["ids"])
+    return published.rows_rejected <= allowed and (unique or not options.unique_ids)
 
 
 def _result(plan: Plan, version: LoadedVersion, target: Target, work: Path) -> Result:
@@ -177,6 +187,7 @@ def _report(
     started: datetime,
     options: Options,
     resumed: int,
+    doubled_ids: dict[str, Any] | None,
 ) -> RunReport:
     scored, rejected = [0] * len(plan.inputs), [0] * len(plan.inputs)
     for one in (each for shard in done for each in shard.slices):
@@ -200,12 +211,43 @@ def _report(
         rows_outside_training_range=sum(one.rows_outside_training_range for one in done),
         inputs=inputs,
         files=[{"name": target.path.name if target.is_file else one.name, "size": one.stat().st_size} for one in files],
+        doubled_ids=doubled_ids,
         drift=_drift(version, done, sum(scored), options.psi_threshold),
         shards=len(done),
         shards_resumed=resumed,
         started=started.isoformat(timespec="seconds"),
         seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
     )
+
+
+def _doubled_ids(plan: Plan, result: Result, options: Options) -> dict[str, Any] | None:
+    """Count the ids that come more than once; None where titles have none.
+
+    Raises: InputError: there are such, and there may be none.
+    """
+    if not plan.identity:
+        return None
+    places = [result.places(shard.number) for shard in plan.shards]
+    found = doubled.count_doubled([one.work / one.ids for one in places])
+    examples = _examples(plan, found.examples)
+    if found.ids and options.unique_ids:
+        raise InputError(
+            f"{found.ids:,} ids come more than once, {found.rows:,} rows too many ({', '.join(examples)}); "
+            "nothing was published",
+            hint="Mend the inputs, or leave out --unique-ids",
+        )
+    return {"ids": found.ids, "rows": found.rows, "examples": examples}
+
+
+def _examples(plan: Plan, hashes: Sequence[int]) -> list[str]:
+    """Read the inputs again until the ids with these hashes are found."""
+    found: dict[str, None] = {}
+    for one in plan.inputs if hashes else ():
+        for batch in one.table.batches(plan.identity):
+            found |= dict.fromkeys(doubled.find([batch.table.column(name) for name in plan.identity], hashes))
+            if len(found) >= len(hashes):
+                return list(found)
+    return list(found)
 
 
 def _drift(version: LoadedVersion, done: list[ShardDone], rows: int, threshold: float) -> dict[str, Any] | None:

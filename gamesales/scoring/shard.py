@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from gamesales.data.batches import BadRow, Batch
 from gamesales.data.columns import keep_rows, to_arrow
 from gamesales.data.durable import sync
 from gamesales.scoring.counts import told
+from gamesales.scoring.doubled import Hashes, hash_ids, write_hashes
 from gamesales.scoring.ledger import ShardDone, SliceCounts
 from gamesales.scoring.parts import RejectsWriter, open_part, part_schema
 from gamesales.scoring.plan import Input, Plan
@@ -32,6 +34,7 @@ class Places:
     part: str
     rejects: str
     rejects_header: bool
+    ids: str
 
 
 class TooManyError(Exception):
@@ -68,6 +71,8 @@ def score_shard(
                 scored.write(_result(batch, predicted, plan.kept, version))
                 rejected.write(plan.inputs[one.source].name, predicted.screened.rejected)
                 tally.add(one, plan.inputs[one.source], predicted)
+                if plan.identity:
+                    tally.add_ids([batch.table.column(name) for name in plan.identity], predicted.screened.accepted)
                 on_rows(len(batch.rows) + len(batch.malformed))
                 if tally.rejected > most_rejects:
                     break
@@ -78,7 +83,11 @@ def score_shard(
         for temporary, path in made:
             sync(temporary)
             os.replace(temporary, path)
-    done = tally.done({path.relative_to(places.work).as_posix(): path.stat().st_size for _, path in made})
+    paths = [path for _, path in made]
+    if plan.identity and not hopeless:
+        paths.append(places.work / places.ids)
+        write_hashes(paths[-1], tally.ids())
+    done = tally.done({path.relative_to(places.work).as_posix(): path.stat().st_size for path in paths})
     if hopeless:
         raise TooManyError(done)
     return done
@@ -86,7 +95,7 @@ def score_shard(
 
 def _batches(shard: Shard, plan: Plan, version: LoadedVersion) -> Iterator[tuple[Slice, Batch]]:
     features, kept = version.contract.feature_names, plan.kept.names
-    names = [*features, *(name for name in kept if name not in features)]
+    names = list(dict.fromkeys([*features, *kept, *plan.identity]))
     numbers = [name for name in features if name not in kept]  # what passes through is not parsed
     for one in shard.slices:
         source = plan.inputs[one.source]
@@ -116,10 +125,19 @@ class _Tally:
         self._outside_by_feature: list[int] = []
         self._histograms: list[list[int]] = []
         self._examples: tuple[str, ...] = ()
+        self._ids: list[Hashes] = []
 
     @property
     def rejected(self) -> int:
         return self._rejected.total()
+
+    def add_ids(self, columns: Sequence[pa.Array], accepted: npt.NDArray[np.bool_]) -> None:
+        """Take in the ids of a batch's scored rows."""
+        chosen = columns if accepted.all() else [keep_rows(column, accepted) for column in columns]
+        self._ids.append(hash_ids(chosen))
+
+    def ids(self) -> Hashes:
+        return np.concatenate([np.empty(0, np.uint64), *self._ids])
 
     def add(self, one: Slice, source: Input, predicted: Predicted) -> None:
         bad: Sequence[BadRow] = predicted.screened.rejected
