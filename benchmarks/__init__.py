@@ -1,8 +1,9 @@
 """How fast, how big, how good: gamesales beside what a user would otherwise pick, on the user's own machine.
 
     python -m benchmarks quick              under 10 minutes
-    python -m benchmarks full               all sizes, more rounds: some hours
+    python -m benchmarks full               every contender on every file: about an hour and a half
     python -m benchmarks quick --suite startup,growth
+    python -m benchmarks compare A B        do two results agree?
 
     contenders/   what is compared in scoring: one small file each, run as a process of its own
     trainers/     the same for training

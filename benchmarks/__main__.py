@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import suites
+from benchmarks import compare, suites
 from benchmarks.assets import ROOT, Assets
 from benchmarks.bench import Bench
-from benchmarks.machine import load, machine
+from benchmarks.machine import commit, load, machine
 from benchmarks.page import markdown, page
 from benchmarks.rounds import say
 
@@ -34,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line says."""
     chosen = _parser().parse_args(arguments)
     results = chosen.output / "latest.json"
-    if chosen.scale == "docs":
+    if chosen.scale == "compare":
+        disagreeing(*chosen.files)
+    elif chosen.scale == "docs":
         keep(read(results) or read(KEPT))
     else:
         with ExitStack() as stack:
@@ -57,6 +59,7 @@ def measure_suite(name: str, bench: Bench) -> dict[str, Any]:
     result = suites.load(name).run(bench)
     made = {
         "command": " ".join(["python -m benchmarks", bench.scale, "--suite", name, *_options(bench)]),
+        "commit": commit(),
         "date": datetime.now(UTC).date().isoformat(),
         "minutes": round((time.monotonic() - started) / 60, 1),
         "load_before": before,
@@ -94,6 +97,16 @@ def keep(results: dict[str, Any] | None) -> None:
     say("wrote docs/benchmarks.json and docs/benchmarks.md")
 
 
+def disagreeing(*files: Path) -> None:
+    """Compare two results; exit with 1 if a ratio disagrees."""
+    if len(files) != 2:
+        raise SystemExit("compare takes two files of results: python -m benchmarks compare ONE.json OTHER.json")
+    found = compare.pairs(*(json.loads(file.read_bytes()) for file in files))
+    print(compare.report(found))
+    if not found or not all(pair.agrees for pair in found):
+        raise SystemExit(1)
+
+
 def _options(bench: Bench) -> list[str]:
     rounds = ["--rounds", str(bench.rounds)] if bench.rounds else []
     return rounds + (["--contenders", ",".join(bench.contenders)] if bench.contenders else [])
@@ -110,7 +123,10 @@ def _parser() -> argparse.ArgumentParser:
         return names(text)
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition(";")[0] + ".")
-    parser.add_argument("scale", choices=["quick", "full", "docs"], help="docs: keep the last results in docs/")
+    parser.add_argument(
+        "scale", choices=["quick", "full", "docs", "compare"], help="docs: keep the last results in docs/"
+    )
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="compare: two files of results")
     every = list(suites.NAMES)
     parser.add_argument("--suite", type=suite_names, default=every, help="some of: " + ",".join(every))
     parser.add_argument("--contenders", type=names, default=[], help="some of those in contenders/")

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.assets import Assets, warm
-from benchmarks.checking import Verdict, check, prepare
-from benchmarks.contender import KINDS, Contender, catalogue
+from benchmarks.checking import Verdict, check, parts, prepare
+from benchmarks.contender import Contender, catalogue
 from benchmarks.rounds import Cell, Skipped, skipped
 
 # The size whose time is taken off for a rate: all start-up, hardly any work.
 BASE_ROWS = 1_000
+# What takes seconds to start shows itself in fewer rounds, and on the largest files once.
+SLOW_ROUNDS, _SLOW_ROWS = 3, 1_000_000
 Result = dict[str, Any]
 
 
@@ -80,14 +82,29 @@ class Bench:
             found = count_rows(place)
             return None if found == rows else f"{found:,} rows in its output, expected {rows:,}"
 
-        return Cell(contender.name, f"{kind}, {titles} titles", rows, command, fault=fault)
+        return Cell(
+            contender.name,
+            f"{kind}, {titles} titles",
+            rows,
+            command,
+            fault=fault,
+            most_rounds=self._most(contender, rows),
+        )
+
+    def _most(self, contender: Contender, rows: int) -> int | None:
+        """Return the rounds that a slow contender takes part in; its largest file is minutes a round in full."""
+        if not contender.slow or self.rounds:
+            return None
+        return 1 if rows > _SLOW_ROWS else SLOW_ROUNDS
 
 
 def count_rows(path: Any) -> int:
     """Count the rows of an output, a CSV's without parsing it."""
-    if path.suffix == "." + KINDS[0]:
-        from pyarrow import parquet
+    from pyarrow import parquet
 
+    if not path.exists():
+        return sum(parquet.read_metadata(part).num_rows for part in parts(path))
+    if path.suffix == ".parquet":
         return parquet.read_metadata(path).num_rows
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 24), b"")) - 1

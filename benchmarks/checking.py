@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from benchmarks.assets import CHECK_ROWS, Assets
 from benchmarks.contender import Contender, catalogue
@@ -67,8 +68,19 @@ def read_predictions(path: Path) -> npt.NDArray[np.float64]:
     """Read ``predicted_earnings`` from a contender's output."""
     from pyarrow import csv, parquet
 
-    table = csv.read_csv(path) if path.suffix == ".csv" else parquet.read_table(path)
+    if path.exists():
+        table = csv.read_csv(path) if path.suffix == ".csv" else parquet.read_table(path)
+    else:
+        table = pa.concat_tables([parquet.read_table(part) for part in parts(path)])
     return table.column("predicted_earnings").to_numpy().astype(np.float64)
+
+
+def parts(path: Path) -> list[Path]:
+    """Return the files of a result that is a folder of dates, named like the file without its suffix."""
+    found = sorted(path.with_suffix("").glob("run_date=*/part-*.parquet"))
+    if not found:
+        raise FileNotFoundError(f"no output at {path}")
+    return found
 
 
 def largest_difference(

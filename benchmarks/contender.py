@@ -28,6 +28,7 @@ class Contender:
     environment: str | None
     prepares: bool
     own_command: Callable[[Path, Path, Path], list[str]] | None = None
+    slow: bool = False
 
     @property
     def python(self) -> str:
@@ -71,4 +72,5 @@ def describe(module: ModuleType) -> Contender:
         environment=getattr(module, "ENVIRONMENT", None),
         prepares=hasattr(module, "prepare"),
         own_command=getattr(module, "command", None),
+        slow=getattr(module, "SLOW", False),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,21 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: release for name in LIBRARIES if (release := _release(name))},
     }
+
+
+def commit() -> str:
+    """Return the commit that is measured, with ``-dirty`` if what is measured was changed since; empty if unknown."""
+    try:
+        head = _git("rev-parse", "--short=12", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "gamesales", "benchmarks", "requirements")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f"{head}-dirty" if changed else head
+
+
+def _git(*arguments: str) -> str:
+    folder = Path(__file__).parent.parent
+    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def cores() -> int:

@@ -28,10 +28,11 @@ def page(results: Results) -> str:
     template = environment.get_template("page.html.j2")
     return template.render(
         machine=_machine(results),
-        sections=list(_sections(results)),
+        sections=list(sections(results)),
         draw=Artist().draw,
         colours=range(COLOURS),
         left_out=skipped_words,
+        commit=_commit,
     )
 
 
@@ -46,7 +47,7 @@ def markdown(results: Results) -> str:
         "",
         f"Machine: {_machine(results)}.",
     ]
-    for section, made in _sections(results):
+    for section, made in sections(results):
         lines += ["", f"## {section.title}", "", f"    {made['command']}", "", _when(made)]
         lines += [line for words in section.words for line in ("", words)]
         for table in section.tables:
@@ -57,7 +58,7 @@ def markdown(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _sections(results: Results) -> Iterator[tuple[Section, dict[str, Any]]]:
+def sections(results: Results) -> Iterator[tuple[Section, dict[str, Any]]]:
     """Let each suite that has a result show it, in the suites' order."""
     for name in suites.NAMES:
         if name in results["suites"]:
@@ -75,10 +76,12 @@ def _machine(results: Results) -> str:
 
 
 def _when(made: dict[str, Any]) -> str:
-    return (
-        f"Taken on {made['date']} in {made['minutes']} minutes; load average {made['load_before']} before and "
-        f"{made['load_after']} after."
-    )
+    when = f"Taken on {made['date']}{_commit(made)} in {made['minutes']} minutes"
+    return f"{when}; load average {made['load_before']} before and {made['load_after']} after."
+
+
+def _commit(made: dict[str, Any]) -> str:
+    return f" at commit {made['commit']}" if made.get("commit") else ""
 
 
 def _table(table: Table) -> list[str]:

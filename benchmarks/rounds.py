@@ -24,7 +24,7 @@ class Cell:
     """One thing to measure: who, on what, and how many rows.
 
     ``command`` makes the command of a round, and what it needs; ``answer`` is a JSON file that the command writes,
-    kept with the run; ``fault`` says what is wrong with the output, if anything.
+    kept with the run; ``fault`` says what is wrong with the output, if anything; ``most_rounds`` is for what is slow.
     """
 
     contender: str
@@ -34,6 +34,7 @@ class Cell:
     answer: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     fault: Callable[[], str | None] = lambda: None
+    most_rounds: int | None = None
 
 
 def turns(cells: Sequence[Cell], rounds: int) -> Iterator[tuple[int, Cell]]:
@@ -41,7 +42,8 @@ def turns(cells: Sequence[Cell], rounds: int) -> Iterator[tuple[int, Cell]]:
     for number in range(rounds):
         start = number * len(cells) // rounds
         for cell in [*cells[start:], *cells[:start]]:
-            yield number, cell
+            if cell.most_rounds is None or number < cell.most_rounds:
+                yield number, cell
 
 
 def measure_rounds(cells: Sequence[Cell], rounds: int) -> tuple[list[Run], list[Skipped]]:
@@ -52,13 +54,14 @@ def measure_rounds(cells: Sequence[Cell], rounds: int) -> tuple[list[Run], list[
     """
     runs: list[Run] = []
     failed: dict[int, Skipped] = {}
+    in_all = sum(1 for _ in turns(cells, rounds))
     for done, (number, cell) in enumerate(turns(cells, rounds), 1):
         if id(cell) in failed:
             continue
         measured = measure(cell.command(number), environment=cell.environment)
         fault = measured.failure or cell.fault()
         told = fault or f"{measured.wall_s:.2f} s"
-        say(f"  {done:4} of {rounds * len(cells)}  {cell.contender}, {cell.case}, {cell.rows:,} rows: {told}")
+        say(f"  {done:4} of {in_all}  {cell.contender}, {cell.case}, {cell.rows:,} rows: {told}")
         if fault:
             failed[id(cell)] = skipped(cell.contender, f"{cell.case}, {cell.rows:,} rows", fault)
         else:

@@ -68,6 +68,22 @@ def spread(figure: Figure | None, text: Callable[[float], str]) -> str:
     return f"{shown[0]} ({shown[1]} to {shown[2]})"
 
 
+class Ratio(str):
+    """A cell that tells a ratio, and ``figure``, what it tells."""
+
+    __slots__ = ("figure",)
+    figure: Figure
+
+
+def ratio(figure: Figure | None, text: Callable[[float], str]) -> str:
+    """Tell a ratio as ``spread`` does."""
+    if figure is None:
+        return NONE
+    cell = Ratio(spread(figure, text))
+    cell.figure = figure
+    return cell
+
+
 def significant(value: float) -> str:
     """Tell a number in three digits: 0.0123, 1.23, 12.3, 1,230."""
     if value == 0:

@@ -12,11 +12,12 @@ import pytest
 from conftest import ROOT
 
 from benchmarks import __main__ as program
-from benchmarks import checking, suites
+from benchmarks import checking, compare, suites
 from benchmarks.assets import CHECK_ROWS, Assets
 from benchmarks.bench import Bench
 from benchmarks.contender import OURS, Contender, catalogue
 from benchmarks.figures import figure, rates, ratios, slope
+from benchmarks.machine import commit
 from benchmarks.measure import measure
 from benchmarks.page import markdown, page
 from benchmarks.rounds import Cell, measure_rounds, turns
@@ -340,3 +341,50 @@ class TestPages:
             pytest.skip("no results are kept yet")
         assert program.KEPT.read_text(encoding="utf-8") == program.as_text(kept)
         assert program.DOCUMENT.read_text(encoding="utf-8") == markdown(kept)
+
+
+class TestCompare:
+    """Two results agree if the spreads that they print overlap."""
+
+    def results(self, *ours, loop=2.0):
+        """Rounds of 0.5 s of start-up, ours as given and the plain loop."""
+        runs = []
+        for number, wall in enumerate(ours):
+            for name, seconds_taken in ((OURS, wall), ("onnxruntime_loop", loop)):
+                runs += [run(name, 1_000, number, 0.5), run(name, 10_000_000, number, 0.5 + seconds_taken)]
+        result = {"runs": runs, "skipped": [], "checks": [], "made": MADE}
+        return {"format": 1, "machine": MACHINE, "suites": {"scoring": result}}
+
+    def test_spreads_that_overlap_agree(self):
+        found = compare.pairs(self.results(1.0, 1.1, 1.2), self.results(1.15, 1.3, 1.4))
+        assert found
+        assert all(pair.agrees for pair in found)
+        assert not all(pair.median_within for pair in found)
+
+    def test_spreads_apart_are_told_first_and_end_in_an_exit_code(self, tmp_path, capsys):
+        for name, ours in (("one", (1.0, 1.1)), ("other", (3.0, 3.1))):
+            (tmp_path / f"{name}.json").write_text(json.dumps(self.results(*ours)))
+        with pytest.raises(SystemExit) as leaving:
+            program.main(["compare", str(tmp_path / "one.json"), str(tmp_path / "other.json")])
+        assert leaving.value.code == 1
+        told = capsys.readouterr().out.splitlines()
+        assert told[0].startswith("DISAGREE  Scoring / Rates: parquet, continuous titles / Arrow and ONNX Runtime")
+        assert "ratios agree within the spreads that are printed" in told[-1]
+
+    def test_what_stands_for_one_is_no_ratio(self):
+        names = [pair.name for pair in compare.pairs(self.results(1.0), self.results(1.0))]
+        assert not [name for name in names if "/ gamesales /" in name]
+
+    def test_a_commit_is_named_where_it_is_known(self):
+        results = self.results(1.0)
+        results["suites"]["scoring"]["made"] = {**MADE, "commit": "0123456789ab-dirty"}
+        assert "at commit 0123456789ab-dirty" in markdown(results)
+        assert "at commit 0123456789ab-dirty" in page(results)
+        assert re.fullmatch(r"([0-9a-f]{12}(-dirty)?)?", commit())
+
+
+def test_a_slow_contender_takes_part_in_fewer_rounds():
+    slow = Cell("slow", "case", 1, lambda _round: python("pass"), most_rounds=1)
+    quick = Cell("quick", "case", 1, lambda _round: python("pass"))
+    order = [(number, cell.contender) for number, cell in turns([slow, quick], 2)]
+    assert sorted(order) == [(0, "quick"), (0, "slow"), (1, "quick")]

@@ -1,4 +1,4 @@
-"""gamesales as the night runs it: the command line, with the promoted version, screening and flags included."""
+"""gamesales as one calls it for one file: the command line, with screening, flags and drift included."""
 
 from __future__ import annotations
 

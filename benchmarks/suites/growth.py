@@ -12,7 +12,7 @@ from benchmarks.rounds import Run, measure_rounds
 from benchmarks.show import NONE, Lines, Section, Table, megabytes, power, seconds, significant, spread
 
 SIZES = {
-    "quick": (BASE_ROWS, 10_000, 100_000, 1_000_000, 10_000_000),
+    "quick": (BASE_ROWS, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000),
     "full": (BASE_ROWS, 10_000, 100_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000, 50_000_000),
 }
 # Below, what is not start-up is too little to be told from noise.
@@ -24,7 +24,7 @@ def run(bench: Bench) -> Result:
     """Time ours on Parquet of growing size; the titles are continuous, so that no row is like another."""
     good, _, refused = bench.admitted(bench.choose([OURS]), "continuous", "parquet")
     cells = [bench.cell(one, "continuous", "parquet", rows) for one in good for rows in SIZES[bench.scale]]
-    runs, failed = measure_rounds(cells, bench.rounds_or(quick=3, full=3))
+    runs, failed = measure_rounds(cells, bench.rounds_or(quick=3, full=5))
     return {"runs": runs, "skipped": refused + failed}
 
 

@@ -8,13 +8,13 @@ from benchmarks.bench import BASE_ROWS, Bench, Result, labels
 from benchmarks.contender import OURS, Contender, catalogue
 from benchmarks.figures import by_round, figure, largest, rates, ratios, select
 from benchmarks.rounds import Run, measure_rounds, say
-from benchmarks.show import Bars, Lines, Section, Table, megabytes, power, rate, seconds, spread, times
+from benchmarks.show import Bars, Lines, Section, Table, megabytes, power, rate, ratio, seconds, spread, times
 
 SIZES = (BASE_ROWS, 100_000, 1_000_000, 10_000_000)
 # In quick mode the slow ones show themselves once; what the kind of titles changes, it changes for the fast ones.
 QUICK = {
     ("parquet", "continuous"): ((), SIZES),
-    ("parquet", "realistic"): ((OURS, "onnxruntime_loop"), SIZES),
+    ("parquet", "realistic"): ((OURS, "ours_folder", "onnxruntime_loop"), SIZES),
     ("csv", "continuous"): ((OURS, "onnxruntime_loop", "course"), SIZES[:3]),
 }
 FULL = {(kind, titles): ((), SIZES) for kind in ("parquet", "csv") for titles in ("continuous", "realistic")}
@@ -27,7 +27,7 @@ def run(bench: Bench) -> Result:
         say(f"scoring: {kind}, {titles} titles")
         good, checks, refused = bench.admitted(bench.choose(names), titles, kind)
         cells = [bench.cell(one, titles, kind, rows) for one in good for rows in _sizes(one, kind, sizes, bench.scale)]
-        runs, failed = measure_rounds(cells, bench.rounds_or(quick=3, full=3))
+        runs, failed = measure_rounds(cells, bench.rounds_or(quick=5, full=5))
         result["runs"] += runs
         result["checks"] += checks
         result["skipped"] += refused + failed
@@ -77,7 +77,7 @@ def _rates(case: str, runs: list[Run]) -> Table:
                 called.get(name, name),
                 power(size),
                 spread(figure(per_round.values()), rate),
-                spread(ratios(ours, per_round), times),
+                ratio(ratios(ours, per_round), times),
                 spread(cpu, seconds),
                 spread(figure(run["peak_bytes"] for run in on_largest), megabytes),
             ]
@@ -103,7 +103,7 @@ def _processes(case: str, runs: list[Run]) -> Table:
                     called.get(name, name),
                     power(size),
                     spread(figure(run["wall_s"] for run in mine), seconds),
-                    spread(ratios(by_round(mine, "wall_s"), ours), times),
+                    ratio(ratios(by_round(mine, "wall_s"), ours), times),
                     spread(figure(run["cpu_s"] for run in mine), seconds),
                     spread(figure(run["peak_bytes"] for run in mine), megabytes),
                 ]

@@ -12,7 +12,7 @@ from benchmarks.assets import ROOT
 from benchmarks.bench import Bench, Result
 from benchmarks.figures import Figure, by_round, figure, ratios, select
 from benchmarks.rounds import Cell, Run, measure_rounds
-from benchmarks.show import NONE, Bars, Section, Table, megabytes, seconds, spread, times
+from benchmarks.show import NONE, Bars, Section, Table, megabytes, ratio, seconds, spread, times
 
 PLAIN = "keras_fit"
 CASE = "1,000 past titles"
@@ -66,7 +66,7 @@ def _row(module: ModuleType, mine: list[Run], runs: list[Run], goal: Figure | No
         module.LABEL,
         spread(figure(run["wall_s"] for run in mine), seconds),
         spread(_training(mine), seconds),
-        spread(ratios(plain, _fit_times(mine)), times),
+        ratio(ratios(plain, _fit_times(mine)), times),
         spread(figure(run["answer"]["scaled_mse"] for run in mine), lambda error: f"{error:.2e}"),
         NONE if None in until else spread(figure(until), seconds),
         spread(figure(run["cpu_s"] for run in mine), seconds),

@@ -92,9 +92,9 @@ def score(
     as_json: JsonOption = False,
 ) -> None:
     """Predict what the titles in files will earn, with the promoted version; without INPUT, as jobs/score.toml says."""
+    _check_arguments(output, log_format)
     given = _job(job, inputs, output)
-    sources = inputs or given.inputs
-    target = _check_arguments(sources, output or given.output, log_format)
+    sources, target = inputs or given.inputs, output or given.output
     parsed = parse_ref(model or given.model, name or given.name)
     options = Options(
         limit=given.limit if max_rejects is None else RejectLimit.parse(max_rejects),
@@ -162,13 +162,11 @@ def _job(path: Path | None, inputs: Sequence[str] | None, output: Path | None) -
     return ScoreJob(inputs=tuple(inputs), output=output)
 
 
-def _check_arguments(sources: Sequence[str], output: Path | None, log_format: str) -> Path:
-    if not sources or output is None or str(output) in ("", "."):
-        missing = "an INPUT" if not sources else "an --output that is a path"
-        raise UsageError(f"expected {missing}, on the command line or in the job file", hint="See jobs/score.toml")
+def _check_arguments(output: Path | None, log_format: str) -> None:
+    if output is not None and str(output) in ("", "."):
+        raise UsageError("expected an --output that is a path", hint="For example: --output predictions")
     if log_format not in ("text", "json"):
         raise UsageError(f"--log-format expects text or json, received {log_format!r}")
-    return output
 
 
 def _days(day: str | None, first: str | None, last: str | None, job: ScoreJob) -> list[date]:

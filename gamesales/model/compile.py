@@ -76,7 +76,9 @@ def _folded(network: Any, scaling: Scaling) -> Callable[[Any], Any] | None:
 
     first, *others = network.layers
     scale, offset = scaling.scale[:-1], scaling.offset[:-1]
-    if type(first) is not keras.layers.Dense or np.abs(offset).max() > _FARTHEST_OFFSET:
+    if type(first) is not keras.layers.Dense or first.compute_dtype != "float32":
+        return None
+    if np.abs(offset).max() > _FARTHEST_OFFSET:
         return None
     weights = np.asarray(first.kernel, np.float64)  # (k, u)
     bias = np.zeros(first.units) if first.bias is None else np.asarray(first.bias, np.float64)
