@@ -18,15 +18,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gamesales.api import Predictor, Registry
+    from gamesales.api import Predictor, Registry, read_predictions
 
 __version__ = "0.1.0"
-__all__ = ["Predictor", "Registry", "__version__"]
+__all__ = ["Predictor", "Registry", "__version__", "read_predictions"]
 
 
 def __getattr__(name: str) -> Any:
     """Load the API when it is first asked for, so that importing gamesales costs nothing."""
-    if name in ("Predictor", "Registry"):
+    if name in ("Predictor", "Registry", "read_predictions"):
         from gamesales import api
 
         return getattr(api, name)

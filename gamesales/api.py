@@ -9,7 +9,9 @@ It loads what scoring loads and nothing more: no TensorFlow, no pandas, no unpic
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import pyarrow as pa
 from gamesales.data.batches import Batch, shorten
 from gamesales.data.columns import text_column, to_arrow
 from gamesales.data.contract import Contract
-from gamesales.errors import ColumnsError, InputError
+from gamesales.errors import ColumnsError, InputError, InputNotFoundError
 from gamesales.jobs.loading import load, open_registry
 from gamesales.registry.registry import DEFAULT_MODEL, parse_ref
 from gamesales.scoring.scorer import LoadedVersion
@@ -89,6 +91,40 @@ class Registry:
         parsed = parse_ref(ref, DEFAULT_MODEL)
         registry = open_registry(self._path, parsed.model)
         return Predictor(load(registry, parsed))
+
+
+def read_predictions(path: str | Path, day: str | date) -> pa.Table:
+    """Read what was predicted for a date, whole: all parts of one run, never of two.
+
+    A run that is published in between changes the names of the parts, so that a reader of the old names finds nothing;
+    then it is read once more.
+
+    Args: path: the folder of dated partitions; day: ``2026-11-23``.
+    Raises: InputNotFoundError: nothing was published for the date.
+    """
+    folder = Path(path) / f"run_date={day}"
+    try:
+        return _read_parts(folder)
+    except FileNotFoundError:
+        pass
+    try:
+        return _read_parts(folder)
+    except FileNotFoundError as error:
+        raise InputNotFoundError(
+            f"no predictions for {day} in {path}: {error.filename} is not there", hint="See: ls PATH"
+        ) from None
+
+
+def _read_parts(folder: Path) -> pa.Table:
+    """Read the parts that the report of a run names."""
+    from pyarrow import parquet
+
+    report = json.loads((folder / "_run.json").read_bytes())
+    tables = []
+    for one in report["files"]:
+        with (folder / one["name"]).open("rb") as part:
+            tables.append(parquet.read_table(part))
+    return pa.concat_tables(tables)
 
 
 def _check_columns(titles: Any, contract: Contract) -> None:

@@ -42,11 +42,11 @@ def simple_earnings(values, bias=0.0):
     return np.asarray(values, np.float32).astype(np.float64) @ np.array(SIMPLE_WEIGHTS) + bias
 
 
-def simple_graph(bias=0.0):
-    """A scoring graph with the weights above, as gamesales.model.compile would make it: raw columns to dollars."""
+def simple_graph(bias=0.0, weights=SIMPLE_WEIGHTS):
+    """A scoring graph with the weights above or others, as gamesales.model.compile makes it: raw columns to dollars."""
     from onnx import TensorProto, helper, numpy_helper
 
-    weights = np.array(SIMPLE_WEIGHTS, np.float64)[:, None]
+    column = np.array(weights, np.float64)[:, None]
     graph = helper.make_graph(
         [
             helper.make_node("Cast", ["titles"], ["wide"], to=TensorProto.DOUBLE),
@@ -58,7 +58,7 @@ def simple_graph(bias=0.0):
         [helper.make_tensor_value_info("titles", TensorProto.FLOAT, [None, len(FEATURES)])],
         [helper.make_tensor_value_info("earnings", TensorProto.DOUBLE, [None])],
         [
-            numpy_helper.from_array(weights, "weights"),
+            numpy_helper.from_array(column, "weights"),
             numpy_helper.from_array(np.array([bias]), "bias"),
             numpy_helper.from_array(np.array([-1]), "flat"),
         ],

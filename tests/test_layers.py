@@ -22,11 +22,12 @@ def loaded_after(statement, names):
 
 def test_the_public_names_are_these_and_no_more():
     """People import them; one less breaks their code, and one more is a promise."""
-    assert ["Predictor", "Registry", "__version__"] == gamesales.__all__
+    assert ["Predictor", "Registry", "__version__", "read_predictions"] == gamesales.__all__
 
 
 def test_every_public_name_is_there():
     assert gamesales.Registry.__module__ == gamesales.Predictor.__module__ == "gamesales.api"
+    assert gamesales.read_predictions.__module__ == "gamesales.api"
     assert tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"] == gamesales.__version__
 
 

@@ -1,17 +1,43 @@
 """The nightly run as its job file says, and what the command line puts in its place."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import DATA, ROOT, publish_simple, title_values, titles_table
+from conftest import (
+    DATA,
+    FEATURES,
+    ROOT,
+    SIMPLE_WEIGHTS,
+    publish_simple,
+    simple_details,
+    simple_earnings,
+    simple_graph,
+    title_values,
+    titles_table,
+)
 from pyarrow import parquet
-from runs import csv_line, csv_text, earnings, read_csv, read_rejects, snapshot
+from runs import (
+    CONTRACT,
+    csv_line,
+    csv_text,
+    earnings,
+    network_version,
+    read_csv,
+    read_rejects,
+    simple_version,
+    snapshot,
+)
 
+from gamesales.data.batches import Batch
 from gamesales.jobs.score_job import load_score_job
 from gamesales.model.evaluation import column_profile, training_profile
+from gamesales.scoring import shadow
+from gamesales.scoring.scorer import Scorer, load_version
+from gamesales.scoring.titles import predict_titles
 
 JOB = ROOT / "jobs/score.toml"
 
@@ -146,9 +172,6 @@ class TestDrift:
     @pytest.fixture
     def drifting(self, tmp_path, simple_registry, cli):
         values = title_values(2_000, seed=7)
-        from conftest import FEATURES, simple_details, simple_earnings, simple_graph
-        from runs import CONTRACT
-
         details = simple_details(CONTRACT)
         details["training_profile"] = training_profile(FEATURES, values)
         details["prediction_profile"] = column_profile("predicted_earnings", simple_earnings(values))
@@ -320,3 +343,80 @@ def test_a_scoring_host_may_have_a_registry_that_it_can_only_read(store, cli):
     before = times()
     assert cli("score", "--date", "2026-11-23").code == 0
     assert before == times()
+
+
+class TestShadow:
+    """A second version scores the same titles, and only its differences are told."""
+
+    @pytest.fixture
+    def two(self, store, simple_registry):
+        """Version 2 says 50 dollars more than the champion."""
+        assert publish_simple(simple_registry, bias=50.0) == 2
+        return store
+
+    def test_how_the_two_differ_is_told(self, two, cli):
+        ran = cli("score", "--date", "2026-11-23", "--shadow", "2", "--json")
+        told = ran.document["shadow"]
+        assert (told["model_version"], told["rows_compared"], told["rows_not_scored"]) == (2, 20, 0)
+        assert told["mean_difference_usd"] == told["mean_absolute_difference_usd"] == 50.0
+        assert told["largest_difference_usd"] == 50.0
+        assert told["largest_difference_at"]["file"] == "a.parquet"
+        assert set(told["share_beyond"]) == {"1%", "5%", "10%", "20%"}
+        ran = cli("score", "--date", "2026-11-23", "--shadow", "2", "--fresh")
+        assert "shadow: version 2 says 50 dollars more on average, 50 apart; " in ran.out
+
+    def test_the_result_is_the_champions(self, two, cli):
+        assert cli("score", "--date", "2026-11-23", "--output", "alone").code == 0
+        assert cli("score", "--date", "2026-11-23", "--output", "both", "--shadow", "2").code == 0
+        alone, both = (earnings(two / name / "run_date=2026-11-23") for name in ("alone", "both"))
+        assert alone == both
+
+    def test_where_the_two_differ_is_told_by_the_bins_of_training(self, tmp_path, simple_registry, cli):
+        version, other = drifting_version(0.0), simple_version(bias=0.0, number=2)
+        steeper = replace(other, scorer=Scorer(simple_graph(weights=(1100.0, *SIMPLE_WEIGHTS[1:]))))
+        batch = Batch(titles_table(3_000).combine_chunks().to_batches()[0], np.arange(1, 3_001))
+        predicted = predict_titles(batch, version)
+        told = shadow.report(shadow.compare(batch, predicted, "t", version, steeper), version, steeper)
+        (rating, *others) = told["by_feature"]
+        means = [one["mean_difference_usd"] for one in rating["bins"]]
+        assert means == pytest.approx([200, 250, 300, 350, 400, 450, 500])
+        assert sum(one["rows"] for one in rating["bins"]) == 3_000
+        assert len(others) == 8
+
+    def test_parts_add_up_to_the_whole(self):
+        version, other = drifting_version(0.0), network_version()
+        table = titles_table(900).combine_chunks().to_batches()[0]
+        whole = Batch(table, np.arange(1, 901))
+        pieces = [Batch(table.slice(at, 300), np.arange(at + 1, at + 301)) for at in (0, 300, 600)]
+        one, *more = [
+            shadow.compare(piece, predict_titles(piece, version), "t", version, other) for piece in (whole, *pieces)
+        ]
+        summed = more[0] + more[1] + more[2]
+        assert (one.rows, one.beyond, one.largest_at) == (summed.rows, summed.beyond, summed.largest_at)
+        assert one.total == pytest.approx(summed.total)
+        assert one.rows_by_bin == summed.rows_by_bin
+
+    def test_a_title_that_only_the_champion_takes_is_counted(self):
+        version = drifting_version(0.0)
+        features = [
+            one if one.name != "critic_rating" else one.model_copy(update={"maximum": 3.0}) for one in CONTRACT.features
+        ]
+        strict = replace(simple_version(), contract=CONTRACT.model_copy(update={"features": tuple(features)}))
+        batch = Batch(titles_table(500).combine_chunks().to_batches()[0], np.arange(1, 501))
+        found = shadow.compare(batch, predict_titles(batch, version), "t", version, strict)
+        assert found.rows + found.not_scored == 500
+        assert found.not_scored > 100
+
+    def test_a_version_of_another_model_is_refused(self, two, cli):
+        ran = cli("score", "--date", "2026-11-23", "--shadow", "other-model/1")
+        assert (ran.code, "--shadow expects a version of game-earnings" in ran.err) == (2, True)
+        assert cli("score", "--date", "2026-11-23", "--shadow", "9").code == 4
+
+
+def drifting_version(bias):
+    """A simple version that carries how its training titles lay."""
+    values = title_values(2_000, seed=7)
+    details = simple_details(CONTRACT, bias)
+    details["training_profile"] = training_profile(FEATURES, values)
+    details["prediction_profile"] = column_profile("predicted_earnings", simple_earnings(values, bias))
+    return load_version("game-earnings", 1, "0" * 64, details, simple_graph(bias))

@@ -75,6 +75,9 @@ def score(
     as_of_date: Annotated[
         bool, typer.Option("--as-of-date", help="Score with what REF named at the end of each date.")
     ] = False,
+    shadow: Annotated[
+        str | None, typer.Option(metavar="REF", help="A second version that scores too, to be compared.")
+    ] = None,
     metrics_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the run's metrics here, for Prometheus.")
     ] = None,
@@ -114,6 +117,7 @@ def score(
             keep=kept,
             allow_empty=allow_empty or given.allow_empty,
             as_of=end_of(one, given.timezone) if as_of_date else None,
+            shadow=_shadow_ref(shadow or given.shadow, parsed),
         )
         with _metrics(None if dry_run else metrics_file or given.metrics_file, parsed.model, fails) as published:
             done.append(_one_night(open_registry(registry, parsed.model), parsed, night, options, dry_run, log_format))
@@ -160,6 +164,16 @@ def _job(path: Path | None, inputs: Sequence[str] | None, output: Path | None) -
             hint="For example: gamesales score data/new_titles.csv --output predictions",
         )
     return ScoreJob(inputs=tuple(inputs), output=output)
+
+
+def _shadow_ref(text: str | None, ref: Ref) -> Ref | None:
+    """Read the reference of a second version, which must be of the same model."""
+    if text is None:
+        return None
+    shadow = parse_ref(text, ref.model)
+    if shadow.model != ref.model:
+        raise UsageError(f"--shadow expects a version of {ref.model}, received one of {shadow.model}")
+    return shadow
 
 
 def _check_arguments(output: Path | None, log_format: str) -> None:
@@ -250,7 +264,22 @@ def _show_run(done: RunReport) -> None:
     if done.drift and done.drift["drifted"]:
         print(f"drift: the titles are not those of training in {', '.join(done.drift['drifted'])}\n")
         print(_drift_table(done.drift["columns"]) + "\n")
+    if done.shadow:
+        print(_shadow_words(done.shadow))
     print(f"written to {done.output}")
+
+
+def _shadow_words(shadow: Mapping[str, Any]) -> str:
+    """Tell in a line how a second version differs; where it does stands in the report."""
+    if not shadow["rows_compared"]:
+        return f"shadow: version {shadow['model_version']} scored none of them"
+    beyond = ", ".join(f"{share:.1%} of titles by more than {by}" for by, share in shadow["share_beyond"].items())
+    mean, off = shadow["mean_difference_usd"], shadow["mean_absolute_difference_usd"]
+    left = f"; {shadow['rows_not_scored']:,} it could not score" if shadow["rows_not_scored"] else ""
+    return (
+        f"shadow: version {shadow['model_version']} says {abs(mean):,.0f} dollars {'more' if mean >= 0 else 'less'} on "
+        f"average, {off:,.0f} apart; {beyond}{left}"
+    )
 
 
 def _drift_table(columns: Sequence[Mapping[str, Any]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ class Night:
     ``sources`` are files, folders or globs; ``output`` is a .csv or .parquet file, or a folder of dated partitions;
     ``day`` is the date of the run, by default today in UTC; ``keep`` are the columns that pass through, by default all
     that are no feature; ``allow_empty`` tells whether nothing to read is a run without rows; ``as_of`` is the moment at
-    which an alias is looked up, now by default.
+    which an alias is looked up, now by default; ``shadow`` is a second version to compare with.
     """
 
     sources: Sequence[str]
@@ -32,6 +32,7 @@ class Night:
     keep: Sequence[str] | None = None
     allow_empty: bool = False
     as_of: datetime | None = None
+    shadow: Ref | None = None
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,14 @@ def score(
         on_plan: called with rows, files and the version's name when the plan is made, before anything is written.
         on_rows: called with the number of rows done since the last call.
     """
-    version, plan, target = _planned(registry, ref, night)
+    version, shadow, plan, target = _planned(registry, ref, night)
     on_plan(plan.rows, len(plan.inputs), f"{version.model}/{version.number}")
-    return score_files(plan, version, target, options or Options(), on_rows)
+    return score_files(plan, version, target, replace(options or Options(), shadow=shadow), on_rows)
 
 
 def plan_score(registry: ModelRegistry, ref: Ref, night: Night, options: Options | None = None) -> Planned:
     """Say what ``score`` would do, and write nothing."""
-    version, plan, target = _planned(registry, ref, night)
+    version, _, plan, target = _planned(registry, ref, night)
     target.check([one.table.path for one in plan.inputs])
     options = options or Options()
     published = None if options.fresh else read_report(target)
@@ -105,8 +106,11 @@ def plan_score(registry: ModelRegistry, ref: Ref, night: Night, options: Options
     )
 
 
-def _planned(registry: ModelRegistry, ref: Ref, night: Night) -> tuple[LoadedVersion, Plan, Target]:
+def _planned(
+    registry: ModelRegistry, ref: Ref, night: Night
+) -> tuple[LoadedVersion, LoadedVersion | None, Plan, Target]:
     version = load(registry, ref, night.as_of)
+    shadow = None if night.shadow is None else load(registry, night.shadow, night.as_of)
     output = night.output
     if output.is_symlink():
         output = output.resolve()  # a link stays a link; the file that it names is replaced
@@ -115,6 +119,8 @@ def _planned(registry: ModelRegistry, ref: Ref, night: Night) -> tuple[LoadedVer
         "run_date": target.day.isoformat(),
         "format": output.suffix.lower() if target.is_file else ".parquet",
     }
+    if shadow is not None:
+        settings["shadow"] = shadow.digest
     plan = make_plan(
         night.sources,
         version.contract,
@@ -123,5 +129,6 @@ def _planned(registry: ModelRegistry, ref: Ref, night: Night) -> tuple[LoadedVer
         keep=night.keep,
         allow_empty=night.allow_empty,
         leave_out=target.leaves_out,
+        also=() if shadow is None else shadow.contract.features,
     )
-    return version, plan, target
+    return version, shadow, plan, target

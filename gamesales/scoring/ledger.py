@@ -12,9 +12,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from gamesales.data.durable import sync
+from gamesales.scoring.shadow import Comparison
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ShardDone:
     outside_by_feature: list[int] = field(default_factory=list)
     histograms: list[list[int]] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)
-    shadow: dict[str, Any] | None = None
+    shadow: Comparison | None = None
 
     @property
     def rows_scored(self) -> int:
@@ -81,6 +81,7 @@ def _read(path: Path) -> ShardDone | None:
     """Read an entry; one of another release, or cut off by a power cut, is none."""
     try:
         fields = json.loads(path.read_bytes())
-        return ShardDone(**{**fields, "slices": [SliceCounts(**one) for one in fields["slices"]]})
+        slices, shadow = [SliceCounts(**one) for one in fields["slices"]], fields["shadow"]
+        return ShardDone(**{**fields, "slices": slices, "shadow": None if shadow is None else Comparison(**shadow)})
     except (ValueError, TypeError, LookupError):
         return None

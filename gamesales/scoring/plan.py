@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 
 from gamesales.data.batches import TableFile
-from gamesales.data.contract import OUTPUT_COLUMNS, Contract
+from gamesales.data.contract import OUTPUT_COLUMNS, Column, Contract
 from gamesales.data.partitions import with_partitions
 from gamesales.data.tables import is_table, open_table
 from gamesales.data.watching import Stamp, stamp, unchanged
@@ -89,6 +89,7 @@ def make_plan(
     keep: Sequence[str] | None = None,
     allow_empty: bool = False,
     leave_out: Path | None = None,
+    also: Sequence[Column] = (),
 ) -> Plan:
     """List the inputs, check their columns, and cut their rows into shards.
 
@@ -100,13 +101,14 @@ def make_plan(
         keep: the columns that pass through; by default all that are no feature.
         allow_empty: whether nothing to read is a run without rows.
         leave_out: a folder of results, which are no inputs though they may lie below one.
+        also: columns that a second version needs.
 
     Raises: InputNotFoundError: nothing to read. ColumnsError: it names every file and column that is wrong.
     """
     files = find_files(sources, allow_empty=allow_empty, leave_out=leave_out)
     stamps = [stamp(path) for _, path in files]  # before anything is learnt from a file
     tables = _open_all(files)
-    _check_all(tables, contract, keep)
+    _check_all(tables, contract, keep, also)
     inputs = [_input(name, table, since) for (name, _), table, since in zip(files, tables, stamps, strict=True)]
     kept = _kept_of_all(tables, contract, keep)
     shards = cut([one.table.units() for one in inputs])
@@ -243,10 +245,13 @@ def _kept_of_all(tables: Sequence[TableFile], contract: Contract, keep: Sequence
     )
 
 
-def _check_all(tables: Sequence[TableFile], contract: Contract, keep: Sequence[str] | None) -> None:
+def _check_all(
+    tables: Sequence[TableFile], contract: Contract, keep: Sequence[str] | None, also: Sequence[Column]
+) -> None:
     faults: list[str] = []
     for table in tables:
-        faults += check_columns(str(table.path), table.schema, contract.features)
+        needed = {column.name: column for column in [*contract.features, *also]}
+        faults += check_columns(str(table.path), table.schema, list(needed.values()))
         faults += _reserved(table)
         faults += [f"{table.path} lacks {name}, which is to be kept" for name in _lacking(table.schema, keep)]
         faults += _different(table, tables[0], contract, keep)

@@ -5,7 +5,9 @@ Rows in must equal rows scored plus rows rejected, or nothing is published.
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import os
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -18,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from gamesales.errors import InputError
-from gamesales.scoring import commit, counts, doubled, drift
+from gamesales.scoring import commit, counts, doubled, drift, shadow
 from gamesales.scoring.assembly import File, Folder, Result
 from gamesales.scoring.counts import RejectLimit
 from gamesales.scoring.engines import local
@@ -53,6 +55,7 @@ class RunReport:
     files: list[dict[str, Any]]
     doubled_ids: dict[str, Any] | None
     drift: dict[str, Any] | None
+    shadow: dict[str, Any] | None
     shards: int
     shards_resumed: int
     started: str
@@ -69,6 +72,7 @@ class Options:
     fresh: bool = False
     psi_threshold: float = drift.PSI_THRESHOLD
     unique_ids: bool = False
+    shadow: LoadedVersion | None = None
 
     @property
     def threads(self) -> int:
@@ -158,7 +162,7 @@ def _do(
     def do(number: int, pulse: Callable[[int], None]) -> ShardDone:
         places = result.places(number)
         shard = plan.shards[number]
-        done = score_shard(shard, plan, version, places, most_rejects=allowed, on_rows=pulse)
+        done = score_shard(shard, plan, version, places, most_rejects=allowed, on_rows=pulse, shadow=options.shadow)
         counts.check_invariant(shard.rows, done.rows_scored, done.rows_rejected)
         ledger.record(number, done)
         return done
@@ -212,12 +216,21 @@ def _report(
         inputs=inputs,
         files=[{"name": target.path.name if target.is_file else one.name, "size": one.stat().st_size} for one in files],
         doubled_ids=doubled_ids,
+        shadow=_shadow(version, done, options.shadow),
         drift=_drift(version, done, sum(scored), options.psi_threshold),
         shards=len(done),
         shards_resumed=resumed,
         started=started.isoformat(timespec="seconds"),
         seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
     )
+
+
+def _shadow(version: LoadedVersion, done: list[ShardDone], other: LoadedVersion | None) -> dict[str, Any] | None:
+    """Tell how a second version differs; None where there is none."""
+    if other is None:
+        return None
+    found = [one.shadow for one in done if one.shadow is not None]
+    return shadow.report(functools.reduce(operator.add, found) if found else None, version, other)
 
 
 def _doubled_ids(plan: Plan, result: Result, options: Options) -> dict[str, Any] | None:

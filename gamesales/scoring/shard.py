@@ -22,6 +22,7 @@ from gamesales.scoring.ledger import ShardDone, SliceCounts
 from gamesales.scoring.parts import RejectsWriter, open_part, part_schema
 from gamesales.scoring.plan import Input, Plan
 from gamesales.scoring.scorer import LoadedVersion
+from gamesales.scoring.shadow import Comparison, compare
 from gamesales.scoring.shards import Shard, Slice
 from gamesales.scoring.titles import Predicted, predict_titles
 
@@ -53,6 +54,7 @@ def score_shard(
     *,
     most_rejects: int,
     on_rows: Callable[[int], None],
+    shadow: LoadedVersion | None = None,
 ) -> ShardDone:
     """Read, screen, score and write the rows of a shard; its files appear whole, and are on the disk.
 
@@ -66,11 +68,13 @@ def score_shard(
         with ExitStack() as files:
             scored = files.enter_context(open_part(hidden, part_schema(plan.kept), plan.metadata(version)))
             rejected = files.enter_context(RejectsWriter(hidden_rejects, header=places.rejects_header))
-            for one, batch in _batches(shard, plan, version):
+            for one, batch in _batches(shard, plan, version, shadow):
                 predicted = predict_titles(batch, version)
                 scored.write(_result(batch, predicted, plan.kept, version))
                 rejected.write(plan.inputs[one.source].name, predicted.screened.rejected)
                 tally.add(one, plan.inputs[one.source], predicted)
+                if shadow is not None:
+                    tally.compare(compare(batch, predicted, plan.inputs[one.source].name, version, shadow))
                 if plan.identity:
                     tally.add_ids([batch.table.column(name) for name in plan.identity], predicted.screened.accepted)
                 on_rows(len(batch.rows) + len(batch.malformed))
@@ -93,8 +97,12 @@ def score_shard(
     return done
 
 
-def _batches(shard: Shard, plan: Plan, version: LoadedVersion) -> Iterator[tuple[Slice, Batch]]:
+def _batches(
+    shard: Shard, plan: Plan, version: LoadedVersion, shadow: LoadedVersion | None
+) -> Iterator[tuple[Slice, Batch]]:
     features, kept = version.contract.feature_names, plan.kept.names
+    if shadow is not None:
+        features = tuple(dict.fromkeys([*features, *shadow.contract.feature_names]))
     names = list(dict.fromkeys([*features, *kept, *plan.identity]))
     numbers = [name for name in features if name not in kept]  # what passes through is not parsed
     for one in shard.slices:
@@ -126,6 +134,7 @@ class _Tally:
         self._histograms: list[list[int]] = []
         self._examples: tuple[str, ...] = ()
         self._ids: list[Hashes] = []
+        self._shadow: Comparison | None = None
 
     @property
     def rejected(self) -> int:
@@ -135,6 +144,10 @@ class _Tally:
         """Take in the ids of a batch's scored rows."""
         chosen = columns if accepted.all() else [keep_rows(column, accepted) for column in columns]
         self._ids.append(hash_ids(chosen))
+
+    def compare(self, found: Comparison) -> None:
+        """Take in how a second version's predictions of a batch differ."""
+        self._shadow = found if self._shadow is None else self._shadow + found
 
     def ids(self) -> Hashes:
         return np.concatenate([np.empty(0, np.uint64), *self._ids])
@@ -159,6 +172,7 @@ class _Tally:
             self._outside_by_feature,
             self._histograms,
             list(self._examples),
+            self._shadow,
         )
 
 

@@ -1,0 +1,156 @@
+"""A run that is killed at any system call that changes the disk, and a reader who looks all along."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from conftest import FEATURES, publish_simple, title_values
+from runs import csv_line, csv_text, gamesales, snapshot
+
+from gamesales import read_predictions
+from gamesales.errors import InputNotFoundError
+
+DATE = ["--date", "2026-11-23"]
+PLACE = "out/run_date=2026-11-23"
+# What makes, names, moves or removes files, and what makes them last.
+CALLS = "fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat,rmdir"
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("strace") is None, reason="strace is not installed: apt-get install strace"
+)
+
+
+@pytest.fixture
+def night(tmp_path, simple_registry):
+    """Yesterday's results by version 1 of both targets, and a night that version 2 is to score."""
+    old = [csv_line(f"T{row}") for row in range(5)]
+    new = [csv_line(f"T{row}", unit_price=str(row + 1)) for row in range(20)]
+    new[7] = csv_line("T7", unit_price="free")
+    for name, rows in (("old.csv", old), ("new.csv", new)):
+        (tmp_path / name).write_text(csv_text(rows, [*FEATURES, "title_id"]))
+    for output in ("out", "out.csv", "out.parquet"):
+        assert gamesales(tmp_path, "score", "old.csv", "--output", output, *DATE).returncode == 0
+    number = publish_simple(simple_registry, bias=100.0)
+    simple_registry.set_alias("champion", number, "", lambda state, version: {"findings": [], "forced": False})
+    return tmp_path
+
+
+def score_traced(folder, output, *options):
+    """Score the night under strace; return the exit code."""
+    command = ["strace", "-f", "-qq", "-o", "trace", *options, sys.executable, "-m", "gamesales", "score", "new.csv"]
+    command += ["--output", output, "--workers", "1", *DATE]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False).returncode
+
+
+def published(folder, output):
+    """A result's files without its report, which tells of times; None if there is no complete one."""
+    if output == "out":
+        files = {name: data for name, data in snapshot(folder / PLACE).items() if name != "_run.json"}
+        return files if "_SUCCESS" in files else None
+    rejects = folder / f"{output}.rejects.csv"
+    return (folder / output).read_bytes(), rejects.read_bytes() if rejects.exists() else None
+
+
+@pytest.mark.slow
+@needs_strace
+@pytest.mark.parametrize("output", ["out", "out.csv", "out.parquet"])
+def test_killed_at_any_call_the_old_or_the_new_result_stands_and_the_next_run_ends_alike(night, tmp_path, output):
+    old = published(night, output)
+    untouched = tmp_path.with_name("untouched")
+    shutil.copytree(night, untouched, symlinks=True)
+    assert score_traced(night, output, "-e", f"trace={CALLS}") == 0
+    new = published(night, output)
+    assert old != new
+    threads = [line.split()[0] for line in (night / "trace").read_text().splitlines()]
+    most = max(threads.count(thread) for thread in set(threads))
+    assert most > 10
+    for number in range(1, most + 1):
+        shutil.rmtree(night)
+        shutil.copytree(untouched, night, symlinks=True)
+        code = score_traced(night, output, "-e", f"inject={CALLS}:signal=SIGKILL:when={number}")
+        found = published(night, output)
+        if output == "out":
+            assert found in (old, new), number
+        else:  # three files, each replaced whole; the report comes last
+            assert found[0] in (old[0], new[0]), number
+        assert code != 0 or found == new, number
+        again = gamesales(night, "score", "new.csv", "--output", output, *DATE)
+        assert (again.returncode, again.stderr) == (0, ""), number
+        assert published(night, output) == new, number
+        assert [path.name for path in night.rglob("*.work")] == [], number
+    shutil.rmtree(untouched)
+
+
+@pytest.mark.slow
+@needs_strace
+def test_files_are_on_the_disk_before_they_are_named(night):
+    """As the trace has it: the part is synced, then named; all is synced, then swapped; then the folder is synced."""
+    assert score_traced(night, "out", "-y", "-e", f"trace={CALLS}") == 0
+    lines = (night / "trace").read_text().splitlines()
+
+    def first(pattern):
+        return next(place for place, line in enumerate(lines) if re.search(pattern, line))
+
+    def last(pattern):
+        return max(place for place, line in enumerate(lines) if re.search(pattern, line))
+
+    named = first(r'rename.*"[^"]*/\.part-\w+-00000\.parquet", .*"[^"]*/part-\w+-00000\.parquet"')
+    entered = first(r"rename.*ledger/00000\.tmp.*ledger/00000\.json")
+    swapped = first(r"renameat2.*RENAME_EXCHANGE")
+    assert first(r"fsync\(\d+<[^>]*/\.part-\w+-00000\.parquet>") < named < entered < swapped
+    assert first(r"fsync\(\d+<[^>]*/made/_run\.json>") < swapped
+    assert first(r"fsync\(\d+<[^>]*/made>\)") < swapped < last(r"fsync\(\d+<[^>]*/out>\)")
+
+
+def test_a_reader_who_looks_all_along_never_sees_a_mixture(night):
+    """Runs by two versions take turns; every look finds all rows of one of them."""
+    over, seen = threading.Event(), []
+
+    def look():
+        while not over.is_set():
+            table = read_predictions(night / "out", "2026-11-23")
+            versions = set(table.column("model_version").to_pylist())
+            seen.append((table.num_rows, tuple(versions)))
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    try:
+        for turn in range(6):
+            source, version = ("new.csv", "2") if turn % 2 == 0 else ("old.csv", "1")
+            ran = gamesales(night, "score", source, "--output", "out", *DATE, "--model", version)
+            assert ran.returncode == 0
+    finally:
+        over.set()
+        reader.join()
+    assert set(seen) == {(5, (1,)), (19, (2,))}
+
+
+def test_predictions_of_a_date_are_read_whole_or_not_at_all(night):
+    table = read_predictions(night / "out", "2026-11-23")
+    assert table.column_names[0] == "title_id"
+    assert table.num_rows == 5
+    with pytest.raises(InputNotFoundError, match="no predictions for 2026-11-22"):
+        read_predictions(night / "out", "2026-11-22")
+    report = json.loads((night / PLACE / "_run.json").read_bytes())
+    (night / PLACE / report["files"][0]["name"]).unlink()
+    with pytest.raises(InputNotFoundError):
+        read_predictions(night / "out", "2026-11-23")
+
+
+def test_a_disk_that_is_full_is_told_and_yesterdays_result_stands(night):
+    """As the system has it of a file that may not grow: the limit stands for the disk's."""
+    values = "".join(",".join(map(str, row)) + f",T{at}\n" for at, row in enumerate(title_values(40_000).tolist()))
+    (night / "new.csv").write_text(",".join([*FEATURES, "title_id"]) + "\n" + values)
+    before = {output: published(night, output) for output in ("out", "out.csv", "out.parquet")}
+    for output, was in before.items():
+        command = f"ulimit -f 64; exec {sys.executable} -m gamesales score new.csv --output {output} {' '.join(DATE)}"
+        ran = subprocess.run(["bash", "-c", command], cwd=night, capture_output=True, text=True, check=False)
+        assert ran.returncode == 7, ran.stderr
+        assert "File too large" in ran.stderr
+        assert published(night, output) == was
+    assert Path(night / "out").exists()
