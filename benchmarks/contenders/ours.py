@@ -1,4 +1,4 @@
-"""gamesales as the night runs it: the command line, with the promoted version, screening and flags included."""
+"""gamesales by its command line, into one file: the promoted version, with screening and flags."""
 
 from __future__ import annotations
 
