@@ -1,9 +1,10 @@
-"""What the figures were taken on: the machine, its software, and what else it was busy with."""
+"""What the figures were taken on: the machine, its software, the commit, and what else was going on."""
 
 from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,19 @@ def machine() -> dict[str, Any]:
     }
 
 
+def commit(checkout: Path) -> str | None:
+    """Name the commit that is measured, with ``-dirty`` if what is measured or what measures was changed since.
+
+    Returns: None if it is no checkout, or there is no git.
+    """
+    try:
+        name = _git(checkout, "rev-parse", "--short", "HEAD")
+        changed = _git(checkout, "status", "--porcelain", "--untracked-files=no", "--", "gamesales", "benchmarks")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return name + ("-dirty" if changed else "")
+
+
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -41,6 +55,11 @@ def cores() -> int:
 def load() -> float:
     """Return how many programs wanted a core over the last minute."""
     return round(os.getloadavg()[0], 2)
+
+
+def _git(checkout: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=checkout, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def _processor() -> str:

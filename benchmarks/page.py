@@ -25,6 +25,7 @@ def page(results: Results) -> str:
         lstrip_blocks=True,
     )
     environment.filters["bold"] = _without_marks
+    environment.filters["when"] = _when
     template = environment.get_template("page.html.j2")
     return template.render(
         machine=_machine(results),
@@ -75,8 +76,10 @@ def _machine(results: Results) -> str:
 
 
 def _when(made: dict[str, Any]) -> str:
+    # Results that were kept before commits were noted have none.
+    commit = f" at commit {made['commit']}" if made.get("commit") else ""
     return (
-        f"Taken on {made['date']} in {made['minutes']} minutes; load average {made['load_before']} before and "
+        f"Taken on {made['date']}{commit} in {made['minutes']} minutes; load average {made['load_before']} before and "
         f"{made['load_after']} after."
     )
 
