@@ -88,7 +88,7 @@ def measure_rounds(cells: Sequence[Cell], patience: Patience) -> tuple[list[Run]
             cell = cells[place]
             measured = measure(cell.command(number), environment=cell.environment)
             fault = measured.failure or cell.fault()
-            what = f"{cell.case}, {cell.rows:,} rows"
+            what = cell.case + (f", {cell.rows:,} rows" if cell.rows > 1 else "")
             told = fault or f"{measured.wall_s:.2f} s"
             say(f"  round {number + 1}, {done} of {len(order)}: {cell.contender}, {what}: {told}")
             if fault:

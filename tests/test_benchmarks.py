@@ -409,6 +409,16 @@ class TestPages:
         assert sum('"contender": "ours"' in line for line in program.KEPT.read_text().splitlines()) == 29
         assert program.DOCUMENT.read_text() == markdown(results)
 
+    def test_with_a_suite_goes_what_it_was_made_by_and_how(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(program, "KEPT", tmp_path / "none.json")
+        monkeypatch.setattr(program, "commit", lambda _checkout: "abc1234")
+        monkeypatch.setattr(growth, "run", lambda bench: {"runs": [], "skipped": [], "scale": bench.scale})
+        program.main(["full", "--suite", "growth", "--rounds", "2", "--output", str(tmp_path / "out")])
+        found = program.read(tmp_path / "out/latest.json")["suites"]["growth"]
+        assert (found["scale"], found["made"]["commit"]) == ("full", "abc1234")
+        assert found["made"]["command"] == "python -m benchmarks full --suite growth --rounds 2"
+        assert "at commit abc1234" in (tmp_path / "out/index.html").read_text()
+
     def test_with_nothing_measured_it_says_what_to_type(self):
         with pytest.raises(SystemExit, match="python -m benchmarks quick"):
             program.keep(None)

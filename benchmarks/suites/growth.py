@@ -9,7 +9,19 @@ from benchmarks.bench import BASE_ROWS, Bench, Result
 from benchmarks.contender import OURS, Contender
 from benchmarks.figures import Figure, figure, select, slope
 from benchmarks.rounds import Cell, Run, measure_rounds
-from benchmarks.show import NONE, Lines, Section, Table, megabytes, power, seconds, short_seconds, significant, spread
+from benchmarks.show import (
+    NONE,
+    Lines,
+    Section,
+    Table,
+    megabytes,
+    percent,
+    power,
+    seconds,
+    short_seconds,
+    significant,
+    spread,
+)
 
 SIZES = {
     "quick": (BASE_ROWS, 10_000, 100_000, 1_000_000, 10_000_000, 20_000_000, 50_000_000),
@@ -73,16 +85,17 @@ def show(result: Result) -> Section:
     growth = (
         f"gamesales's time grows with rows to the power of {_told(runs, 'wall_s')}; its CPU time, to the power of "
         f"{_told(runs, 'cpu_s')}; 1 is linear. Fitted in each round to the sizes beside which start-up is small: the "
-        f"cost of {BASE_ROWS:,} rows, which is taken off, is at most {MOST_START:.0%} of theirs. Below, the curve "
+        f"cost of {BASE_ROWS:,} rows, which is taken off, is at most {percent(MOST_START)} of theirs. Below, the curve "
         "shows start-up more than growth."
     )
     memory = (
         f"From {power(FLAT_FROM)} rows up, a row more costs {NONE if grows is None else significant(grows)} bytes of "
         "peak memory."
     )
+    fitted = f" Fitted exponent of the time: {_told(runs, 'wall_s')}."
     plots = [
-        _lines("Time", [("time", "wall_s"), ("CPU time", "cpu_s")], runs, short_seconds),
-        _lines("Peak memory", [("peak memory of the process tree", "peak_bytes")], runs, megabytes),
+        _lines("Time", fitted, [("time", "wall_s"), ("CPU time", "cpu_s")], runs, short_seconds),
+        _lines("Peak memory", "", [("peak memory of the process tree", "peak_bytes")], runs, megabytes),
     ]
     table = Table("gamesales, Parquet to Parquet", ["rows", "time", "CPU time", "peak memory"], rows)
     return Section("Growth", [growth, memory], [table], plots, result["skipped"])
@@ -100,9 +113,11 @@ def _sizes(runs: list[Run]) -> list[int]:
     return sorted({run["rows"] for run in runs})
 
 
-def _lines(heading: str, wanted: list[tuple[str, str]], runs: list[Run], text: Callable[[float], str]) -> Lines:
+def _lines(
+    heading: str, more: str, wanted: list[tuple[str, str]], runs: list[Run], text: Callable[[float], str]
+) -> Lines:
     series = []
     for name, key in wanted:
         found = [(size, figure(run[key] for run in select(runs, rows=size))) for size in _sizes(runs)]
         series.append((name, [(size, one.median) for size, one in found if one]))
-    return Lines(f"{heading} against rows", "Log scales; medians.", "rows", series, text)
+    return Lines(f"{heading} against rows", "Log scales; medians." + more, "rows", series, text)

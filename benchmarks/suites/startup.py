@@ -47,8 +47,11 @@ def show(result: Result) -> Section:
     values = [(name, figure(run["wall_s"] for run in mine)) for name, mine in _each(select(runs, case=FIRST_ROW))]
     values.sort(key=lambda pair: pair[1].median)
     plots = [Bars("One title from a file", "Time of the whole process, log scale.", values, seconds)]
-    words = [f"Whole processes, from start to exit. The bare process, which all are compared with, imports {BARE}."]
-    return Section("Start-up", words, [table for table in tables if table.rows], plots, result["skipped"])
+    words = (
+        f"Whole processes, from start to exit. The bare process, which all are compared with, imports {BARE}. A quick "
+        "run leaves out whoever begins with TensorFlow as pandas and Keras predict do."
+    )
+    return Section("Start-up", [words], [table for table in tables if table.rows], plots, result["skipped"])
 
 
 def _process(name: str, case: str, command: list[str]) -> Cell:
