@@ -75,8 +75,8 @@ version-is-given:
 	@[ -n "$(VERSION)" ] || { echo "Which version? Type for example: make promote VERSION=3" >&2; exit 2; }
 
 .PHONY: score
-score: install  ## Score data/new_titles.csv with the promoted version, into predictions/
-	@$(GAMESALES) score data/new_titles.csv --output predictions/new_titles.csv
+score: install  ## Score with the promoted version as jobs/score.toml says (DATE=2026-11-23 picks the date)
+	@$(GAMESALES) score $(if $(DATE),--date "$(DATE)")
 
 ##@ Work on it
 

@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+# What a figure depends on, of all that is in a commit.
+MEASURED = ("gamesales", "benchmarks", "requirements")
 LIBRARIES = (
     "gamesales",
     "numpy",
@@ -41,7 +43,7 @@ def commit(checkout: Path) -> str | None:
     """
     try:
         name = _git(checkout, "rev-parse", "--short", "HEAD")
-        changed = _git(checkout, "status", "--porcelain", "--untracked-files=no", "--", "gamesales", "benchmarks")
+        changed = _git(checkout, "status", "--porcelain", "--untracked-files=no", "--", *MEASURED)
     except (OSError, subprocess.CalledProcessError):
         return None
     return name + ("-dirty" if changed else "")

@@ -18,6 +18,7 @@ from gamesales.jobs.listing import History, Shown, Verified, Versions
 from gamesales.jobs.predict import Prediction
 from gamesales.jobs.preprocess import Preprocessed
 from gamesales.jobs.promote import Promotion
+from gamesales.jobs.score import Backfill, Planned
 from gamesales.jobs.simulate import Simulated
 from gamesales.jobs.train import Trained
 from gamesales.scoring.run import RunReport
@@ -33,7 +34,7 @@ RESULTS = {
     "promote": Promotion,
     "rollback": Promotion,
     "verify": Verified,
-    "score": RunReport,
+    "score": RunReport | Planned | Backfill,
     "predict": Prediction,
 }
 ERROR_SCHEMA = {
@@ -61,11 +62,13 @@ def reference():
 
 def _schema(name):
     schema = TypeAdapter(RESULTS[name]).json_schema(mode="serialization")
+    # Of a command with several documents, each is closed by itself.
+    for document in schema["$defs"].values() if "anyOf" in schema else [schema]:
+        document["additionalProperties"] = False
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
         "title": f"gamesales {name} --json",
-        "additionalProperties": False,
     }
 
 

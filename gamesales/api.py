@@ -25,7 +25,7 @@ from gamesales.jobs.loading import load, open_registry
 from gamesales.registry.registry import DEFAULT_MODEL, parse_ref
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.screen import require_columns
-from gamesales.scoring.shard import score_titles
+from gamesales.scoring.titles import predict_titles
 
 
 class Predictor:
@@ -60,13 +60,14 @@ class Predictor:
         _check_columns(titles, self.contract)
         table = _as_batch(titles, self.contract.feature_names)
         rows = np.arange(1, len(table) + 1, dtype=np.int64)
-        screened, earnings = score_titles(Batch(table, rows), self._version)
-        if screened.rejected:
+        predicted = predict_titles(Batch(table, rows), self._version)
+        rejected = predicted.screened.rejected
+        if rejected:
             raise InputError(
-                f"{len(screened.rejected):,} of {len(table):,} rows can't be scored: {shorten(screened.rejected)}",
+                f"{len(rejected):,} of {len(table):,} rows can't be scored: {shorten(rejected)}",
                 hint="Mend or drop these rows; see docs/contract.md",
             )
-        return earnings
+        return predicted.earnings_usd
 
 
 class Registry:

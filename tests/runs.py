@@ -19,8 +19,9 @@ from pyarrow import parquet
 from gamesales.data.contract import Contract
 from gamesales.scoring.counts import RejectLimit
 from gamesales.scoring.plan import make_plan
-from gamesales.scoring.run import Target, score_files
+from gamesales.scoring.run import Options, score_files
 from gamesales.scoring.scorer import Scorer, load_version
+from gamesales.scoring.target import Target
 
 CONTRACT = Contract.from_toml(DATA / "contract.toml")
 DAY = date(2026, 11, 23)
@@ -59,7 +60,7 @@ def network_version(seed=3):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString()
     details = simple_details(CONTRACT)
     golden = details["golden"]
-    golden["earnings_usd"] = Scorer(model, len(FEATURES)).score(np.array(golden["values"])).tolist()
+    golden["earnings_usd"] = Scorer(model).score(np.array(golden["values"])).tolist()
     return load_version("game-earnings", 1, "1" * 64, details, model)
 
 
@@ -90,13 +91,18 @@ def picky_version(forbidden=13.0):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString()
 
 
-def score(version, sources, output, *, limit=None, workers=1, day=DAY, on_rows=lambda rows: None):
+def score(
+    version, sources, output, *, limit=None, workers=1, day=DAY, on_rows=lambda rows: None, fresh=False, **planned
+):
     """Plan and score as ``gamesales score`` does, without a registry."""
     if isinstance(sources, (str, Path)):
         sources = [sources]
-    plan = make_plan([str(source) for source in sources], version.contract, version.digest, {})
     target = Target(Path(output), day)
-    return score_files(plan, version, target, limit=limit or RejectLimit(), workers=workers, on_rows=on_rows)
+    settings = {"run_date": str(day), "format": target.path.suffix}
+    sources = [str(source) for source in sources]
+    plan = make_plan(sources, version.contract, version.digest, settings, leave_out=target.leaves_out, **planned)
+    options = Options(limit=limit or RejectLimit(), workers=workers, fresh=fresh)
+    return score_files(plan, version, target, options, on_rows)
 
 
 def csv_text(rows, header=FEATURES, *, end="\n"):
@@ -160,15 +166,21 @@ def put_column(table, name, values):
     return table.set_column(table.schema.get_field_index(name), name, pa.array(values))
 
 
-# A real command line that stops in the midst of its work: it makes a file "begun" and waits for a file "go".
-_HALTING = """
-import sys, threading, time
-from pathlib import Path
-from gamesales.data import csv_file, parquet_file
-from gamesales.scoring import shard
+# A real command line that works in small steps.
+_SMALL_STEPS = """
+import sys
+from gamesales.data import csv_scan, parquet_file
+from gamesales.scoring import shard, shards
+from gamesales.cli import main
 parquet_file.BATCH_ROWS = 500
-csv_file._BLOCK_BYTES = 20_000
-score_batch, batches = shard.score_batch, []
+csv_scan.CHUNK_BYTES = 20_000
+shards.FEWEST_ROWS = 1_000
+"""
+# The same, stopping in the midst of its work: it makes a file "begun" and waits for a file "go".
+_HALTING = """
+import time
+from pathlib import Path
+predict_titles, batches = shard.predict_titles, []
 def halting(*arguments):
     batches.append(1)
     if len(batches) > 8:
@@ -176,10 +188,8 @@ def halting(*arguments):
         while not Path("go").exists():
             time.sleep(0.01)
         time.sleep(0.02)
-    return score_batch(*arguments)
-shard.score_batch = halting
-from gamesales.cli import main
-main()
+    return predict_titles(*arguments)
+shard.predict_titles = halting
 """
 
 
@@ -191,7 +201,7 @@ def halted(folder, *arguments):
     """
     for name in ("begun", "go"):
         (folder / name).unlink(missing_ok=True)
-    command = [sys.executable, "-c", _HALTING, *map(str, arguments)]
+    command = [sys.executable, "-c", _SMALL_STEPS + _HALTING + "main()", *map(str, arguments)]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         end = time.monotonic() + 60
         while not (folder / "begun").exists():
@@ -207,7 +217,28 @@ def halted(folder, *arguments):
                 (folder / name).unlink()
 
 
-def gamesales(folder, *arguments, **options):
-    """Run a real command line in a folder to its end."""
-    command = [sys.executable, "-m", "gamesales", *map(str, arguments)]
+def gamesales(folder, *arguments, small_steps=False, **options):
+    """Run a real command line in a folder to its end; in small steps, it can go on where a halted one was killed."""
+    how = ["-c", _SMALL_STEPS + "main()"] if small_steps else ["-m", "gamesales"]
+    command = [sys.executable, *how, *map(str, arguments)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False, **options)
+
+
+def write_mixed(folder, rows):
+    """Inputs of several kinds and sizes, all with ``title_id``: some rows break the contract, some lines are broken."""
+    import gzip
+
+    folder.mkdir()
+    each = rows // 4
+    for number, name in enumerate(("a.parquet", "b.csv", "c.csv.gz", "d.csv")):
+        lines = [csv_line(f"T{number}{row:05d}", critic_rating=str(row % 11 / 2)) for row in range(each)]
+        lines[each // 3] = csv_line("T", unit_price="0")
+        if name == "a.parquet":
+            ids = pa.array([line[-1] for line in lines])
+            table = {f: pa.array([float(line[at]) for line in lines]) for at, f in enumerate(FEATURES)}
+            parquet.write_table(pa.table({**table, "title_id": ids}), folder / name, row_group_size=300)
+            continue
+        for row in range(7, each, 50):
+            lines[row] = ["broken"] if row % 100 == 7 else csv_line("T", is_action="maybe")
+        content = csv_text(lines, [*FEATURES, "title_id"]).encode()
+        (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)

@@ -46,9 +46,9 @@ import onnxruntime, pyarrow as pa
 from pyarrow import parquet
 from gamesales.data.tables import open_table
 from gamesales.jobs.loading import load, open_registry
-from gamesales.jobs.score import score
+from gamesales.jobs.score import Night, score
 from gamesales.registry.registry import parse_ref
-from gamesales.scoring.shard import score_batch
+from gamesales.scoring.titles import predict_titles
 
 counts = Counter()
 
@@ -61,21 +61,21 @@ def counted(owner, method, name, size):
     setattr(owner, method, wrapper)
 
 counted(onnxruntime.InferenceSession, "run", "graph_runs", lambda given: len(next(iter(given[1].values()))))
-counted(parquet.ParquetWriter, "write_batch", "batches_written", lambda given: len(given[0]))
+counted(parquet.ParquetWriter, "write_table", "groups_written", lambda given: len(given[0]))
 
 source, output, registry = sys.argv[1:]
 registry, ref = open_registry(registry, "game-earnings"), parse_ref("@champion", "game-earnings")
-score(registry, ref, [source], Path(output))
+score(registry, ref, Night([source], Path(output)))
 counted_in_run = dict(counts)
 
 version = load(registry, ref)
 table = open_table(Path(source))
 batch = next(iter(table.batches(version.contract.feature_names)))
-score_batch(batch, pa.schema([]), version)
+predict_titles(batch, version)
 pool = pa.proxy_memory_pool(pa.default_memory_pool())
 pa.set_memory_pool(pool)
 tracemalloc.start()
-score_batch(batch, pa.schema([]), version)
+predict_titles(batch, version)
 peaks = {"python_and_numpy": tracemalloc.get_traced_memory()[1], "arrow": pool.max_memory()}
 print(json.dumps({"counts": counted_in_run, "batch_rows": len(batch.rows), "peak_bytes": peaks}))
 """

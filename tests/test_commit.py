@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,25 +15,33 @@ import pytest
 from conftest import titles_table
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
-from runs import halted, snapshot
+from runs import gamesales, halted, snapshot
 
 from gamesales.errors import TooManyRejectsError, TryAgainError, UsageError
 from gamesales.scoring import commit
 from gamesales.scoring.commit import publish_file, publish_folder, workspace
 
 ROWS = 20_000
+RUN = "0" * 64
 
 
 def fail(folder, error):
-    with workspace(folder) as work:
+    with workspace(folder, RUN, fresh=False) as work:
         (work / "part").write_text("half")
+        raise error
+
+
+def stop_with_a_shard_done(folder, error):
+    with workspace(folder, RUN, fresh=False) as work:
+        (work / "ledger").mkdir()
+        (work / "ledger/00000.json").touch()
         raise error
 
 
 class TestWorkspace:
     def test_it_is_empty_at_the_start_and_gone_at_the_end(self, tmp_path):
         folder = tmp_path / "new/out.csv.work"
-        with workspace(folder) as work:
+        with workspace(folder, RUN, fresh=False) as work:
             assert folder == work
             (work / "made").mkdir()
             (work / "made/part.csv").touch()
@@ -46,8 +55,8 @@ class TestWorkspace:
         (tmp_path / "precious/file").touch()
         (folder / "link").symlink_to(tmp_path / "precious")
         (folder / "file").touch()
-        with workspace(folder) as work:
-            assert list(work.iterdir()) == []
+        with workspace(folder, RUN, fresh=False) as work:
+            assert [path.name for path in work.iterdir()] == ["run_id"]
         assert snapshot(tmp_path) == {"precious": None, "precious/file": b""}
 
     @pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt(), SystemExit(), TryAgainError("full")])
@@ -59,18 +68,32 @@ class TestWorkspace:
     def test_what_was_rejected_too_often_stays_to_be_looked_at(self, tmp_path):
         with pytest.raises(TooManyRejectsError):
             fail(tmp_path / "w", TooManyRejectsError("all of them"))
-        assert snapshot(tmp_path) == {"w": None, "w/part": b"half"}
-        with workspace(tmp_path / "w") as work:
-            assert list(work.iterdir()) == []
+        assert snapshot(tmp_path) == {"w": None, "w/part": b"half", "w/run_id": RUN.encode()}
+
+    @pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt(), SystemExit(), TryAgainError("full")])
+    def test_what_a_run_has_done_stays_for_its_next_try_alone(self, tmp_path, error):
+        with pytest.raises(type(error)):
+            stop_with_a_shard_done(tmp_path / "w", error)
+        with suppress(InterruptedError), workspace(tmp_path / "w", RUN, fresh=False) as work:
+            assert (work / "ledger/00000.json").exists()
+            raise InterruptedError
+        with workspace(tmp_path / "w", "1" * 64, fresh=False) as work:
+            assert not (work / "ledger").exists()
+
+    def test_a_fresh_run_takes_nothing_over(self, tmp_path):
+        with suppress(InterruptedError):
+            stop_with_a_shard_done(tmp_path / "w", InterruptedError())
+        with workspace(tmp_path / "w", RUN, fresh=True) as work:
+            assert [path.name for path in work.iterdir()] == ["run_id"]
 
     def test_a_second_run_is_told_to_wait(self, tmp_path):
-        with workspace(tmp_path / "w") as work:
+        with workspace(tmp_path / "w", RUN, fresh=False) as work:
             (work / "part").touch()
             with pytest.raises(TryAgainError, match=r"another run is writing this result \(it holds .*/w\)") as failure:
-                workspace(tmp_path / "w").__enter__()
+                workspace(tmp_path / "w", RUN, fresh=False).__enter__()
             assert failure.value.hint == "Wait for it to end"
             assert (work / "part").exists()
-        with workspace(tmp_path / "w"):
+        with workspace(tmp_path / "w", RUN, fresh=False):
             pass
 
     @pytest.mark.parametrize("parent", ["file", "file/below", "dangling"])
@@ -78,12 +101,12 @@ class TestWorkspace:
         (tmp_path / "file").touch()
         (tmp_path / "dangling").symlink_to("nowhere")
         with pytest.raises(UsageError, match=rf"{parent} is not a folder"):
-            workspace(tmp_path / parent / "w").__enter__()
+            workspace(tmp_path / parent / "w", RUN, fresh=False).__enter__()
 
     def test_a_file_in_its_place_is_kept_and_named(self, tmp_path):
         (tmp_path / "w").write_text("mine")
         with pytest.raises(UsageError, match="/w is in the way: not a folder of a run"):
-            workspace(tmp_path / "w").__enter__()
+            workspace(tmp_path / "w", RUN, fresh=False).__enter__()
         assert (tmp_path / "w").read_text() == "mine"
 
     def test_a_link_in_its_place_does_not_empty_another_folder(self, tmp_path):
@@ -91,13 +114,13 @@ class TestWorkspace:
         (tmp_path / "precious/file").touch()
         (tmp_path / "w").symlink_to("precious")
         with pytest.raises(UsageError, match="/w is in the way"):
-            workspace(tmp_path / "w").__enter__()
+            workspace(tmp_path / "w", RUN, fresh=False).__enter__()
         assert (tmp_path / "precious/file").exists()
 
     @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a /proc, where nobody can make a folder")
     def test_a_place_that_takes_no_folders_is_named(self):
         with pytest.raises(UsageError, match="no folder can be made in /proc"):
-            workspace(Path("/proc/out.csv.work")).__enter__()
+            workspace(Path("/proc/out.csv.work"), RUN, fresh=False).__enter__()
 
     def test_of_many_runs_at_once_one_at_a_time_gets_in(self, tmp_path):
         """The folder comes and goes all the time; nobody may work in one that another has locked or removed."""
@@ -106,10 +129,11 @@ class TestWorkspace:
         def work():
             for _ in range(60):
                 try:
-                    with workspace(tmp_path / "w") as folder:
+                    with workspace(tmp_path / "w", RUN, fresh=False) as folder:
                         alone = inside.acquire(blocking=False)
                         (folder / "part").touch()
-                        seen["alone" if alone and [*folder.iterdir()] == [folder / "part"] else "disturbed"] += 1
+                        names = {path.name for path in folder.iterdir()}
+                        seen["alone" if alone and names == {"run_id", "part"} else "disturbed"] += 1
                         if alone:
                             inside.release()
                 except Exception as error:
@@ -173,7 +197,7 @@ class TestPublishFolder:
         swapping(monkeypatch, way)
         place = tmp_path / "run_date=2026-11-23"
         for text in ("one", "two", "three"):
-            with workspace(tmp_path / ".work") as work:
+            with workspace(tmp_path / ".work", RUN, fresh=False) as work:
                 publish_folder(fill(work / "made", text), place)
             assert snapshot(place) == {f"part-{text}-{number}": text.encode() for number in range(3)}
             assert list(tmp_path.iterdir()) == [place]
@@ -196,7 +220,7 @@ class TestPublishFolder:
         for reader in readers:
             reader.start()
         for number in range(60):
-            with workspace(tmp_path / ".work") as work:
+            with workspace(tmp_path / ".work", RUN, fresh=False) as work:
                 publish_folder(fill(work / "made", f"run{number}"), place)
         stop.set()
         for reader in readers:
@@ -211,7 +235,7 @@ class TestPublishFolder:
         before = snapshot(tmp_path)
 
         def publish_what_is_gone():
-            with workspace(tmp_path / ".work") as work:
+            with workspace(tmp_path / ".work", RUN, fresh=False) as work:
                 made = fill(work / "made", "new")
                 monkeypatch.setattr(commit, "sync", lambda path: path == made and shutil.rmtree(made))
                 publish_folder(made, place)
@@ -226,7 +250,7 @@ class TestPublishFolder:
         place = fill(tmp_path / "run_date=2026-11-23", "old")
         commit.parked(place).parent.mkdir(exist_ok=True)
         os.rename(place, commit.parked(place))  # killed here
-        with workspace(tmp_path / ".work"):
+        with workspace(tmp_path / ".work", RUN, fresh=False):
             commit.restore(place)
         assert snapshot(place) == {f"part-old-{number}": b"old" for number in range(3)}
 
@@ -253,7 +277,7 @@ class TestPublishFolder:
 def night(tmp_path, simple_registry, cli):
     """A folder with a registry, a big input in both kinds, and yesterday's results of both targets."""
     table = titles_table(ROWS, title_id=pa.array([f"T{number}" for number in range(ROWS)]))
-    parquet.write_table(table, tmp_path / "big.parquet")
+    parquet.write_table(table, tmp_path / "big.parquet", row_group_size=500)
     arrow_csv.write_csv(table, tmp_path / "big.csv")
     arrow_csv.write_csv(titles_table(3), tmp_path / "small.csv")
     for output in ("out.csv", "out"):
@@ -262,12 +286,23 @@ def night(tmp_path, simple_registry, cli):
 
 
 DATE = ["--date", "2026-11-23"]
+STOPPED = {
+    "code": "interrupted",
+    "message": "interrupted; nothing is half written",
+    "hint": "Run the same command again; a scoring run goes on where it stopped",
+}
 
 
 def results(folder):
     """What readers of the results see: all but the working folders."""
     kept = {name: content for name, content in snapshot(folder).items() if name.startswith("out")}
     return {name: content for name, content in kept.items() if ".work" not in name}
+
+
+def rows_of(path):
+    """The bytes of a result, without its report, which tells of times."""
+    files = [path] if path.is_file() else [one for one in sorted(path.rglob("*")) if one.is_file()]
+    return {one.name: one.read_bytes() for one in files if one.name != "_run.json"}
 
 
 class TestProcesses:
@@ -288,18 +323,19 @@ class TestProcesses:
         before = results(night)
         with halted(night, "score", source, "--output", output, *DATE) as process:
             (work,) = night.rglob("*.work")
-            assert any(path.stat().st_size for path in work.glob("made/part*"))
+            assert list(work.glob("ledger/*.json"))
             process.send_signal(number)
-        said = (
-            "" if number == signal.SIGKILL else "error: interrupted; what was half done is gone\n       Run it again\n"
-        )
+        said = "" if number == signal.SIGKILL else f"error: {STOPPED['message']}\n       {STOPPED['hint']}\n"
         assert (code, "", said) == (process.returncode, process.out, process.err)
         assert before == results(night)
-        # Nobody can tidy up after SIGKILL; the next run does.
-        assert work.exists() == (number == signal.SIGKILL)
-        ran = cli("score", source, "--output", output, *DATE)
-        assert (0, "") == (ran.code, ran.err)
-        assert f"{ROWS:,} of {ROWS:,} titles scored" in ran.out
+        ran = gamesales(night, "score", source, "--output", output, *DATE, "--json", small_steps=True)
+        assert (0, "") == (ran.returncode, ran.stderr)
+        done = json.loads(ran.stdout)
+        assert (ROWS, ROWS) == (done["rows_in"], done["rows_scored"])
+        assert 0 < done["shards_resumed"] < done["shards"]
+        undisturbed = gamesales(night, "score", source, "--output", f"new/{output}", *DATE, small_steps=True)
+        assert undisturbed.returncode == 0
+        assert rows_of(night / output) == rows_of(night / "new" / output)
         assert not work.exists()
 
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -307,8 +343,7 @@ class TestProcesses:
         with halted(night, "score", "big.csv", "--output", "out.csv", "--json") as process:
             process.send_signal(number)
         assert (code, "") == (process.returncode, process.err)
-        error = {"code": "interrupted", "message": "interrupted; what was half done is gone", "hint": "Run it again"}
-        assert {"error": error} == json.loads(process.out)
+        assert {"error": STOPPED} == json.loads(process.out)
 
     @pytest.mark.parametrize("output", ["out.csv", "out"])
     def test_of_two_runs_at_once_the_second_is_told_to_wait(self, night, cli, output):
@@ -345,4 +380,3 @@ class TestProcesses:
         assert (7, "") == (process.returncode, process.out)
         assert process.err.startswith(f"error: {source} was {said} while this run")
         assert before == results(night)
-        assert list(night.rglob("*.work")) == []

@@ -50,7 +50,7 @@ class Case:
     def differences(self):
         """How far graph and Keras are apart on each row, as a share of what the prediction is measured by."""
         by_keras = parity.keras_earnings(self.network, self.scaling, self.probe)
-        by_graph = Scorer(compile_graph(self.network, self.scaling), self.network.input_shape[1]).score(self.probe)
+        by_graph = Scorer(compile_graph(self.network, self.scaling)).score(self.probe)
         return np.abs(by_graph - by_keras) / np.maximum(np.abs(by_keras), self.scaling.target_range_usd)
 
 
@@ -147,7 +147,7 @@ def test_a_graph_with_one_changed_weight_is_not_keras_any_more(course_case):
     weights = numpy_helper.to_array(kernel).copy()
     weights[np.unravel_index(np.abs(weights).argmax(), weights.shape)] *= 1.5
     kernel.CopyFrom(numpy_helper.from_array(weights, kernel.name))
-    by_graph = Scorer(graph.SerializeToString(), 9).score(course_case.probe)
+    by_graph = Scorer(graph.SerializeToString()).score(course_case.probe)
     by_keras = parity.keras_earnings(course_case.network, course_case.scaling, course_case.probe)
     with pytest.raises(ParityError, match=r"differs from Keras: [\d,.]+ against [\d,.]+ dollars .* of 10,000 rows"):
         parity.check_parity(by_keras, by_graph, course_case.scaling)

@@ -91,6 +91,9 @@ class TestDocuments:
 
     def test_of_scoring(self, check, simple_registry):
         assert check("score", DATA / "new_titles.csv", "--output", "out.csv").document["rows_scored"] == 36
+        assert check("score", DATA / "new_titles.csv", "--output", "out.csv", "--dry-run").document["already_done"]
+        span = ("--from", "2026-11-01", "--to", "2026-11-03")
+        assert len(check("score", DATA / "new_titles.csv", "--output", "out", *span).document["runs"]) == 3
         values = [f"{name}=1" for name in ["is_action", "is_exclusive_to_us", "is_portable", "is_role_playing"]]
         values += [f"{name}=0" for name in ["is_sequel", "is_sports", "suitable_for_kids"]]
         check("predict", "critic_rating=4", "unit_price=49.99", *values)

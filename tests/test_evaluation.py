@@ -1,4 +1,6 @@
-"""Metrics against scikit-learn's, the cases where there is no figure, and the baselines."""
+"""Metrics against scikit-learn's, the cases where there is no figure, the baselines, and the profile of training."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from sklearn import metrics as sklearn_metrics
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
-from gamesales.model.evaluation import baseline_predictions, metrics, training_profile
+from gamesales.model.evaluation import BINS, baseline_predictions, column_profile, metrics, training_profile
 from gamesales.model.scaling import fit_scaler
 
 dollars = st.floats(1, 1e7).map(lambda value: round(value, 2))
@@ -97,3 +99,48 @@ def test_the_profile_tells_each_column_as_training_saw_it():
     assert ["rating", "price"] == [column["name"] for column in profile]
     assert (2.0, 4.0, 3.0) == tuple(profile[0][key] for key in ("minimum", "maximum", "mean"))
     assert (200 / 3) ** 0.5 == pytest.approx(profile[1]["standard_deviation"])
+
+
+few_values = st.lists(st.integers(0, 40).map(lambda half: half / 2), min_size=1, max_size=200)
+any_values = st.lists(st.floats(-1e150, 1e150), min_size=1, max_size=60)
+neighbours = st.lists(st.integers(0, 30).map(lambda step: 5e-324 * step), min_size=1, max_size=60)
+
+
+@settings(deadline=None, max_examples=300)
+@given(few_values | any_values | neighbours)
+def test_every_row_is_in_one_bin_and_no_bin_is_empty(values):
+    values = np.array(values)
+    profile = column_profile("any", values)
+    edges, counts = np.array(profile["edges"]), profile["counts"]
+    assert len(values) == sum(counts)
+    assert min(counts) > 0
+    assert len(edges) + 1 == len(counts) <= BINS
+    assert (np.diff(edges) > 0).all()
+    bounds = [-np.inf, *edges, np.inf]
+    inside = [int(((low <= values) & (values < high)).sum()) for low, high in pairwise(bounds)]
+    assert inside == counts
+
+
+def test_a_flag_has_a_bin_for_0_and_one_for_1():
+    profile = column_profile("is_sequel", np.array([0.0, 1.0, 1.0, 0.0, 1.0]))
+    assert ([0.5], [2, 3]) == (profile["edges"], profile["counts"])
+
+
+def test_few_distinct_values_have_a_bin_each():
+    profile = column_profile("unit_price", np.array([59.99, 39.99, 49.99, 59.99]))
+    assert [44.99, 54.99] == pytest.approx(profile["edges"])
+    assert [1, 1, 2] == profile["counts"]
+
+
+def test_a_single_value_has_one_bin():
+    profile = column_profile("is_sports", np.zeros(7))
+    assert ([], [7]) == (profile["edges"], profile["counts"])
+
+
+def test_many_distinct_values_have_bins_of_about_equal_rows():
+    assert [100] * BINS == column_profile("any", np.random.default_rng(1).normal(size=1_000))["counts"]
+
+
+def test_a_value_that_most_rows_have_keeps_a_bin_of_its_own():
+    values = np.concatenate([np.linspace(0, 1, 190), np.full(610, 2.0), np.linspace(3, 4, 200)])
+    assert 610 in column_profile("any", values)["counts"]

@@ -84,15 +84,15 @@ class TestFiles:
     def test_a_glob_names_files_and_folders(self, here):
         for name in ("x1.csv", "x2.csv", "y.csv", "xs/z.csv"):
             write(here / name)
-        assert found("x*") == ["x1.csv", "x2.csv", "z.csv"]
+        assert found("x*") == ["x1.csv", "x2.csv", "xs/z.csv"]
         assert found(here / "x?.csv") == ["x1.csv", "x2.csv"]
-        assert found("**/z.csv") == ["z.csv"]
+        assert found("**/z.csv") == ["xs/z.csv"]
 
     @pytest.mark.parametrize("name", ["a[1].csv", "a*.csv", "what?.csv", "[x]/a.csv"])
     def test_a_name_may_look_like_a_glob(self, here, name):
         write(here / name)
         assert found(name) == [name.rsplit("/", 1)[-1]]
-        assert found("*") == ["a.csv" if "/" in name else name]
+        assert found("*") == [name]
 
     def test_a_file_is_read_once_however_often_it_is_named(self, here):
         write(here / "in/a.csv")
@@ -119,7 +119,7 @@ class TestFiles:
         (here / "d[angling].csv").symlink_to("nowhere.csv")
         with pytest.raises(InputNotFoundError) as failure:
             found(source)
-        expected = "expected a .csv or .parquet file, or a folder of them"
+        expected = "expected a .csv, .csv.gz or .parquet file, or a folder of them"
         assert failure.value.message == f"nothing to score at {source}: {expected}"
 
     def test_one_empty_source_among_others_stops_the_run(self, here):
@@ -129,7 +129,7 @@ class TestFiles:
 
     def test_a_file_of_another_kind_is_refused_by_name(self, here):
         (here / "notes.txt").touch()
-        with pytest.raises(InputError, match=r"^notes\.txt is neither \.csv nor \.parquet$"):
+        with pytest.raises(InputError, match=r"^notes\.txt is neither \.csv, \.csv\.gz nor \.parquet$"):
             plan("notes.txt")
 
     def test_all_files_that_can_not_be_opened_are_said_at_once(self, here):

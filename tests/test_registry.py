@@ -1,5 +1,6 @@
 """The registry of a model: versions are whole or absent, numbers are never given twice, and old registries are read."""
 
+import dataclasses
 import json
 import os
 import re
@@ -451,6 +452,67 @@ def test_of_two_that_promote_the_same_version_one_writes(registry, root):
     publish(registry)
     assert registry.set_alias("champion", 1, "", judge) is None
     assert 2 == len(registry.events())
+
+
+# As of a moment
+
+
+def test_the_state_as_of_an_event_counts_it_and_none_that_came_later(registry):
+    for number in (1, 2):
+        publish(registry)
+        set_alias(registry, "champion", number)
+    roll_back(registry)
+
+    states = [registry.state(event.time) for event in registry.events()]
+    assert [1, 1, 2, 2, 2] == [state.newest for state in states]
+    assert [None, 1, 1, 2, 1] == [state.aliased("champion") for state in states]
+    assert registry.state("9999-12-31T23:59:59.999999Z").aliases == registry.state().aliases
+
+
+def test_a_reference_resolves_as_it_did_at_the_time(registry):
+    for number in (1, 2):
+        publish(registry)
+        set_alias(registry, "champion", number)
+    times = [event.time for event in registry.events() if event.kind == log.ALIAS_SET]
+
+    assert [1, 2] == [registry.resolve(parse_ref("@champion"), time)[0].number for time in times]
+    with pytest.raises(UnknownVersionError, match=f"^no version 2 of .* as of {times[0]}; newest is 1$"):
+        registry.resolve(parse_ref("2"), times[0])
+
+
+def test_nothing_promoted_at_the_time_is_an_error_that_names_the_time(registry, root):
+    publish(registry)
+    time = registry.events()[-1].time
+    set_alias(registry, "champion", 1)
+
+    words = f"^no version of game-earnings is champion in {root}/ as of {time}; newest is 1$"
+    with pytest.raises(NothingPromotedError, match=words) as nothing:
+        registry.resolve(parse_ref("@champion"), time)
+    assert "See what happened when: gamesales history" == nothing.value.hint
+    with pytest.raises(UnknownVersionError, match=r"^no model game-earnings in .* as of 2000-01-01T00:00:00\.000000Z$"):
+        registry.resolve(parse_ref("@champion"), "2000-01-01T00:00:00.000000Z")
+
+
+def test_where_clocks_disagree_a_past_state_is_one_that_the_log_once_had(registry):
+    """A fast clock registered version 1, a slow one promoted it: before the first, nothing can have been promoted."""
+    publish(registry)
+    set_alias(registry, "champion", 1)
+    registered, promoted = registry.events()
+    fast = dataclasses.replace(registered, time="2030-01-01T00:00:00.000000Z")
+
+    assert {} == replay([fast, promoted], promoted.time).aliases
+    assert {"champion": [1]} == replay([fast, promoted], fast.time).aliases
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["", "yesterday", "2026-11-24", "2026-11-24T02:00:00Z", "2026-11-24T02:00:00.1Z", "2026-11-24T02:00:00.000000"],
+)
+def test_a_time_that_the_log_would_write_otherwise_is_refused(registry, time):
+    """As text it would compare wrongly."""
+    publish(registry)
+    with pytest.raises(UsageError, match=f"^{time!r} is no time of the log; expected one such as 2026-11-24T02:00:00"):
+        registry.state(time)
 
 
 # Many at once, and the killed

@@ -269,7 +269,7 @@ class TestInputs:
         before = kept(standing)
         ran = cli("score", source, "--output", "out.csv")
         assert (ran.code, ran.out) == (3, "")
-        assert ran.err.startswith(f"error: nothing to score at {source}: expected a .csv or .parquet file")
+        assert ran.err.startswith(f"error: nothing to score at {source}: expected a .csv, .csv.gz or .parquet file")
         assert before == kept(standing)
 
     def test_columns_that_differ_between_files(self, standing, cli):
@@ -291,9 +291,9 @@ class TestInputs:
         first = "; ".join(f"t.csv row {row}: expected 9 fields, found 1" for row in (1, 3, 4))
         assert ran.err.splitlines() == [
             f"error: 4 of 5 rows were rejected, more than the 2 allowed; nothing was published. First: {first}",
-            "       All of them, with reasons: out.csv.work/made/rejects.csv. To allow more: --max-rejects N or N%",
+            "       Those found so far, with reasons: out.csv.work/rejects.csv. To allow more: --max-rejects N or N%",
         ]
-        assert [one["row"] for one in read_rejects(standing / "out.csv.work/made/rejects.csv")] == [1, 3, 4, 5]
+        assert [one["row"] for one in read_rejects(standing / "out.csv.work/rejects.csv")] == [1, 3, 4, 5]
         assert before.items() <= kept(standing).items()
         (standing / "t.csv").write_text(GOOD_FILE)
         assert cli("score", "t.csv", "--output", "out.csv").code == 0
@@ -309,15 +309,15 @@ class TestUsage:
             (["t.csv", "--output", "folder.csv"], "--output folder.csv is a folder; .csv and .parquet mean one file"),
             (["t.csv", "--output", "file"], "--output file is a file; .csv and .parquet mean one file"),
             (["t.csv", "--output", "file/out.csv"], "file is not a folder"),
-            (["t.csv", "--output", ""], "--output needs a path"),
+            (["t.csv", "--output", ""], "expected an --output that is a path"),
             (["t.csv", "--output", "out.csv", "--date", "tomorrow"], "--date expects YYYY-MM-DD, received 'tomorrow'"),
             (["t.csv", "--output", "out.csv", "--date", ""], "--date expects YYYY-MM-DD, received ''"),
             (["t.csv", "--output", "out.csv", "--max-rejects", "some"], "--max-rejects expects a count such as 25"),
             (["t.csv", "--output", "out.csv", "--max-rejects", ""], "--max-rejects expects a count such as 25"),
             (["t.csv", "--output", "out.csv", "--workers", "0"], "Invalid value for '--workers'"),
             (["t.csv", "--output", "out.csv", "--model", "latest"], "'latest' names no version; expected 4"),
-            (["t.csv"], "Missing option '--output'"),
-            (["--output", "out.csv"], "Missing argument 'INPUT"),
+            (["t.csv"], "--output is not given, and there is no jobs/score.toml"),
+            (["--output", "out.csv"], "INPUT is not given, and there is no jobs/score.toml"),
             (["t.csv", "--outptu", "out.csv"], "No such option: --outptu"),
             (["t.csv", "--output", "x" * 300 + ".csv"], "File name too long"),
         ],
@@ -563,15 +563,20 @@ class TestTerminal:
         return look
 
     def test_rows_are_counted_on_a_terminal(self, shown):
-        with shown(progress.rows) as (seen, on_rows):
-            on_rows(1000)
-            on_rows(234)
-        assert "1,234 rows" in seen.text
+        with shown(lambda: progress.scoring("text")) as (seen, told):
+            told.on_plan(5000, 2, "game-earnings/1")
+            told.on_rows(1000)
+            told.on_rows(234)
+        assert "1,234 of 5,000 rows" in seen.text
 
-    def test_nothing_is_counted_elsewhere(self, capsys):
-        with progress.rows() as on_rows:
-            on_rows(1000)
-        assert capsys.readouterr().err == ""
+    def test_a_short_run_says_nothing_elsewhere_and_a_long_one_a_line_now_and_then(self, capsys, monkeypatch):
+        with progress.scoring("text") as told:
+            told.on_plan(5000, 2, "game-earnings/1")
+            told.on_rows(1000)
+            assert capsys.readouterr().err == ""
+            monkeypatch.setattr(progress, "_SECONDS", 0.0)
+            told.on_rows(1000)
+        assert capsys.readouterr().err.startswith("  2,000 of 5,000 rows after ")
 
     def test_epochs_are_a_bar_on_a_terminal(self, shown):
         with shown(progress.epochs) as (seen, on_epoch):

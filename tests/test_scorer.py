@@ -4,14 +4,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from conftest import FEATURES, simple_details, simple_earnings, simple_graph, title_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import CONTRACT, network_version, simple_version
 
+from gamesales.data.batches import Batch
 from gamesales.errors import IntegrityError, SelfTestError
 from gamesales.scoring.scorer import CHUNK_ROWS, load_version
+from gamesales.scoring.titles import predict_titles
 
 NETWORK = network_version()
 VALUES = title_values(2 * CHUNK_ROWS + 300)
@@ -69,16 +72,22 @@ class TestSelfTest:
         replace(version, golden=golden).self_test()
 
 
+def outside(version, values):
+    """Which rows lie outside the range that training saw."""
+    table = pa.RecordBatch.from_arrays([pa.array(column) for column in np.asarray(values).T], names=list(FEATURES))
+    return predict_titles(Batch(table, np.arange(1, len(values) + 1)), version).outside.tolist()
+
+
 class TestOutsideTheTrainingRange:
     def test_below_or_above_in_any_column(self):
         version = simple_version()
         inside = np.array([[2, 0, 0, 0, 0, 0, 0, 0, 30], [5, 1, 1, 1, 1, 1, 1, 1, 70], [3, 0, 1, 0, 1, 0, 1, 0, 50]])
-        assert version.outside_training_range(inside).tolist() == [False, False, False]
+        assert outside(version, inside) == [False, False, False]
         below, above = inside.astype(float), inside.astype(float)
         below[0, 0] = 1.5
         above[1, -1] = 70.01
-        assert version.outside_training_range(below).tolist() == [True, False, False]
-        assert version.outside_training_range(above).tolist() == [False, True, False]
+        assert outside(version, below) == [True, False, False]
+        assert outside(version, above) == [False, True, False]
 
     def test_the_profile_may_list_the_columns_in_any_order(self):
         details = simple_details(CONTRACT)

@@ -481,7 +481,7 @@ def test_a_terminal_shows_a_bar_with_the_loss_and_ctrl_c_registers_nothing(termi
     assert (130, b"") == (process.returncode, out)
     assert not (tmp_path / "registry").exists()
     text = shown.decode()
-    assert "error: interrupted; what was half done is gone" in text
+    assert "error: interrupted; nothing is half written" in text
     assert text.index("reading titles") < text.index("━"), "there is no bar before there are epochs"
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l"), "the cursor is visible again"
 

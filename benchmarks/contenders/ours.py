@@ -1,4 +1,4 @@
-"""gamesales by its command line, into one file: the promoted version, with screening and flags."""
+"""gamesales by its command line, into one file: the promoted version, with screening, flags and drift."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""gamesales as the night runs it: the same command, into a folder of dated partitions."""
+"""gamesales as the night runs it: the same command, into a folder of dated partitions, a file for each shard."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def _commands(bench: Bench) -> dict[str, list[str]]:
     return {
         "gamesales --help": [*ours, "--help"],
         "gamesales predict": [*ours, "predict", *TITLE.split(), "suitable_for_kids=0", "unit_price=59.99", *registry],
-        "gamesales score, 1,000 titles": [*ours, "score", str(source), "--output", str(output), *registry],
+        "gamesales score, 1,000 titles": [*ours, "score", str(source), "--output", str(output), "--fresh", *registry],
     }
 
 

@@ -99,8 +99,8 @@ def run(arguments: Sequence[str]) -> int:
         code = 143 if isinstance(stop, _TerminatedError) else 130
         show_error(
             "interrupted",
-            "interrupted; what was half done is gone",
-            "Run it again",
+            "interrupted; nothing is half written",
+            "Run the same command again; a scoring run goes on where it stopped",
             as_json=as_json,
         )
         return code

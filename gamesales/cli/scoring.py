@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gamesales.cli import progress
 from gamesales.cli.options import NAME, REGISTRY, JsonOption, NameOption, RegistryOption
-from gamesales.cli.output import show_json
+from gamesales.cli.output import show_json, table
 from gamesales.errors import UsageError
 from gamesales.jobs.loading import open_registry
-from gamesales.registry.registry import CHAMPION, parse_ref
+from gamesales.jobs.score import Backfill, Night, Planned, plan_score
+from gamesales.jobs.score import score as run_score
+from gamesales.jobs.score_job import ScoreJob, days, end_of, load_score_job, on_date, today
+from gamesales.registry.registry import CHAMPION, ModelRegistry, Ref, parse_ref
+from gamesales.scoring.counts import RejectLimit
+from gamesales.scoring.run import Options, RunReport
+
+# Published, but the titles are not those of training.
+DRIFTED = 6
+JOB = Path("jobs/score.toml")
 
 ModelOption = Annotated[str, typer.Option("--model", metavar="REF", help="Which version scores.")]
 
@@ -26,57 +38,93 @@ def add_to(app: typer.Typer) -> None:
 
 def score(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT", help="CSV or Parquet files, folders of them, or globs.")
-    ],
+        list[str] | None, typer.Argument(metavar="INPUT", help="CSV or Parquet files, folders of them, or globs.")
+    ] = None,
     output: Annotated[
-        Path,
+        Path | None,
         typer.Option(metavar="PATH", help="A .csv or .parquet file; anything else is a folder of dated partitions."),
-    ],
+    ] = None,
+    job: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The job file, for what the command line does not give.")
+    ] = None,
     day: Annotated[
         str | None,
-        typer.Option("--date", metavar="YYYY-MM-DD", help="The date of the run; today in UTC by default."),
+        typer.Option("--date", metavar="YYYY-MM-DD", help="The date of the run; today by default."),
     ] = None,
-    model: ModelOption = f"@{CHAMPION}",
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="Backfill: a run for each date from here…")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="…to here.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="REF", help="Which version scores; @champion by default.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Threads that score; one per core by default.")
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMNS", help="Columns that pass through, joined by commas; all by default."),
     ] = None,
     max_rejects: Annotated[
         str | None,
         typer.Option(metavar="N|N%", help="How many rows may be rejected: 10 or 1 %, whichever is more."),
     ] = None,
+    unique_ids: Annotated[
+        bool, typer.Option("--unique-ids", help="A title_id that comes more than once stops the run.")
+    ] = False,
+    as_of_date: Annotated[
+        bool, typer.Option("--as-of-date", help="Score with what REF named at the end of each date.")
+    ] = False,
+    metrics_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the run's metrics here, for Prometheus.")
+    ] = None,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="No files to read are a run without rows.")
+    ] = False,
+    fail_on_drift: Annotated[
+        bool, typer.Option("--fail-on-drift", help="End with exit code 6 if a column drifted; the result is published.")
+    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do again what is done already.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
+    log_format: Annotated[str, typer.Option(metavar="text|json", help="How progress is told on stderr.")] = "text",
     registry: RegistryOption = REGISTRY,
-    name: NameOption = NAME,
+    name: Annotated[str | None, typer.Option("--name", metavar="MODEL", help="Which model's versions.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict what the titles in files will earn, with the promoted version."""
-    from gamesales.jobs.score import score as run
-    from gamesales.scoring.counts import RejectLimit
-
-    if str(output) in ("", "."):
-        raise UsageError("--output needs a path", hint="For example: --output predictions/")
-    parsed = parse_ref(model, name)
-    limit = RejectLimit() if max_rejects is None else RejectLimit.parse(max_rejects)
-    with progress.rows() as on_rows:
-        done = run(
-            open_registry(registry, parsed.model),
-            parsed,
-            inputs,
-            output,
-            day=_parse_day(day),
-            limit=limit,
-            workers=workers,
-            on_rows=on_rows,
+    """Predict what the titles in files will earn, with the promoted version; without INPUT, as jobs/score.toml says."""
+    _check_arguments(output, log_format)
+    given = _job(job, inputs, output)
+    sources, target = inputs or given.inputs, output or given.output
+    parsed = parse_ref(model or given.model, name or given.name)
+    options = Options(
+        limit=given.limit if max_rejects is None else RejectLimit.parse(max_rejects),
+        workers=workers or given.workers,
+        fresh=fresh,
+        psi_threshold=given.drift.threshold,
+        unique_ids=unique_ids or given.unique_ids,
+    )
+    kept = given.keep if keep is None else tuple(one for one in keep.split(",") if one)
+    fails = fail_on_drift or given.drift.fail
+    done = []
+    for one in _days(day, first, last, given):
+        night = Night(
+            sources=on_date(sources, one),
+            output=target,
+            day=one,
+            keep=kept,
+            allow_empty=allow_empty or given.allow_empty,
+            as_of=end_of(one, given.timezone) if as_of_date else None,
         )
+        with _metrics(None if dry_run else metrics_file or given.metrics_file, parsed.model, fails) as published:
+            done.append(_one_night(open_registry(registry, parsed.model), parsed, night, options, dry_run, log_format))
+            published(done[-1])
     if as_json:
-        show_json(done)
-        return
-    scored = f"{done.rows_scored:,} of {done.rows_in:,} titles scored"
-    print(f"{scored} by version {done.model_version} in {done.seconds:.2f} s")
-    if done.rows_rejected:
-        print(f"{done.rows_rejected:,} rejected, with reasons: {done.rejects}")
-    if done.rows_outside_training_range:
-        print(f"{done.rows_outside_training_range:,} outside the range of the training titles (flagged)")
-    print(f"written to {done.output}")
+        show_json(done[0]) if first is None else show_json(Backfill(done))
+    else:
+        for each in done:
+            _show_planned(each) if isinstance(each, Planned) else _show_run(each)
+    if fails and any(_drifted(each) for each in done):
+        raise typer.Exit(DRIFTED)
 
 
 def predict(
@@ -100,8 +148,145 @@ def predict(
         print("(a characteristic lies outside what the version was trained on)")
 
 
-def _parse_day(text: str | None) -> date | None:
+def _job(path: Path | None, inputs: Sequence[str] | None, output: Path | None) -> ScoreJob:
+    """Read the job file that is named, or else the usual one if it is there or needed."""
+    if path is not None:
+        return load_score_job(path)
+    if JOB.exists():
+        return load_score_job(JOB)
+    if not inputs or output is None:
+        raise UsageError(
+            f"{'INPUT' if not inputs else '--output'} is not given, and there is no {JOB} that says it",
+            hint="For example: gamesales score data/new_titles.csv --output predictions",
+        )
+    return ScoreJob(inputs=tuple(inputs), output=output)
+
+
+def _check_arguments(output: Path | None, log_format: str) -> None:
+    if output is not None and str(output) in ("", "."):
+        raise UsageError("expected an --output that is a path", hint="For example: --output predictions")
+    if log_format not in ("text", "json"):
+        raise UsageError(f"--log-format expects text or json, received {log_format!r}")
+
+
+def _days(day: str | None, first: str | None, last: str | None, job: ScoreJob) -> list[date]:
+    if first is None and last is None:
+        return [_parse_day(day, "--date") if day is not None else today(job.timezone)]
+    if first is None or last is None or day is not None:
+        raise UsageError("a backfill takes --from and --to, and no --date")
+    return days(_parse_day(first, "--from"), _parse_day(last, "--to"))
+
+
+def _one_night(
+    registry: ModelRegistry, ref: Ref, night: Night, options: Options, dry_run: bool, log_format: str
+) -> RunReport | Planned:
+    if dry_run:
+        return plan_score(registry, ref, night, options)
+    with progress.scoring(log_format) as shown:
+        done = run_score(registry, ref, night, options, on_plan=shown.on_plan, on_rows=shown.on_rows)
+    progress.say_done(
+        log_format,
+        run_id=done.run_id,
+        run_date=done.run_date,
+        rows_in=done.rows_in,
+        rows_scored=done.rows_scored,
+        rows_rejected=done.rows_rejected,
+        already_done=done.already_done,
+        seconds=done.seconds,
+    )
+    return done
+
+
+@contextmanager
+def _metrics(path: Path | None, model: str, fails: bool) -> Iterator[Callable[[RunReport | Planned], None]]:
+    """Write what came of a run as metrics, be it a failure; ``fails`` says whether drift is one."""
+    from gamesales.report import prometheus
+
+    run: list[RunReport] = []
+
+    def published(done: RunReport | Planned) -> None:
+        if isinstance(done, RunReport):
+            run.append(done)
+
+    code = 0
     try:
-        return None if text is None else date.fromisoformat(text)
+        yield published
+        code = DRIFTED if fails and any(map(_drifted, run)) else 0
+    except BaseException as error:
+        code = getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 1)
+        raise
+    finally:
+        if path is not None:
+            columns = run[0].drift["columns"] if run and run[0].drift else []
+            outcome = prometheus.Outcome(
+                model=model,
+                exit_code=code,
+                finished=datetime.now(UTC),
+                report=asdict(run[0]) if run else None,
+                psi={one["column"]: one["psi"] for one in columns},
+            )
+            prometheus.write(path, outcome)
+
+
+def _drifted(done: RunReport | Planned) -> bool:
+    return isinstance(done, RunReport) and bool(done.drift and done.drift["drifted"])
+
+
+def _show_run(done: RunReport) -> None:
+    if done.already_done:
+        print(f"{done.run_date} is done already, by the same version on the same inputs (--fresh does it again):")
+    scored = f"{done.rows_scored:,} of {done.rows_in:,} titles scored"
+    resumed = f", {done.shards_resumed} of {done.shards} shards were done before" if done.shards_resumed else ""
+    print(f"{scored} by version {done.model_version} in {done.seconds:.2f} s{resumed}")
+    if done.rows_rejected:
+        print(f"{done.rows_rejected:,} rejected, with reasons: {done.rejects}")
+    if done.rows_outside_training_range:
+        print(f"{done.rows_outside_training_range:,} outside the range of the training titles (flagged)")
+    if done.doubled_ids and done.doubled_ids["ids"]:
+        some = ", ".join(done.doubled_ids["examples"])
+        print(
+            f"{done.doubled_ids['ids']:,} ids come more than once, {done.doubled_ids['rows']:,} rows too many: {some}"
+        )
+    if done.drift and done.drift["drifted"]:
+        print(f"drift: the titles are not those of training in {', '.join(done.drift['drifted'])}\n")
+        print(_drift_table(done.drift["columns"]) + "\n")
+    print(f"written to {done.output}")
+
+
+def _drift_table(columns: Sequence[Mapping[str, Any]]) -> str:
+    """Lay out drift, a line for each column, the worst first; see docs/drift.md for how to read it."""
+    ordered = sorted(columns, key=lambda one: one["limit"] - one["psi"])
+    rows = [
+        [
+            one["column"],
+            f"{one['psi']:.3f}",
+            f"{one['psi_by_chance']:.3f}",
+            f"{one['limit']:.3f}",
+            "-" if one["share_outside"] is None else f"{one['share_outside']:.1%}".replace("%", " %"),
+            "drifted" if one["drifted"] else "",
+        ]
+        for one in ordered
+    ]
+    return table(["column", "PSI", "by chance", "limit", "outside", ""], rows)
+
+
+def _show_planned(plan: Planned) -> None:
+    print(f"{plan.run_date}: {plan.rows:,} rows of {len(plan.inputs):,} files, by version {plan.model_version}")
+    if plan.already_done:
+        print(f"done already; nothing would be written to {plan.output}")
+        return
+    for one in plan.inputs[:20]:
+        print(f"  {one['name']}  {one['rows']:,} rows, {one['size']:,} bytes")
+    if len(plan.inputs) > 20:
+        print("  …")
+    left = f", {plan.shards_resumed} of them done before" if plan.shards_resumed else ""
+    print(f"in {plan.shards} shards{left}; passing through: {', '.join(plan.kept) or 'nothing'}")
+    if plan.estimated_seconds is not None:
+        print(f"about {plan.estimated_seconds:.1f} s, to {plan.output}")
+
+
+def _parse_day(text: str, option: str) -> date:
+    try:
+        return date.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"--date expects YYYY-MM-DD, received {text!r}") from None
+        raise UsageError(f"{option} expects YYYY-MM-DD, received {text!r}") from None

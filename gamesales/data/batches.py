@@ -5,8 +5,8 @@ Rows count from 1; a CSV's header and its empty lines are not rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -31,18 +31,47 @@ class Batch:
     """Some consecutive rows of a file.
 
     ``table`` holds the well-formed rows and ``rows`` their numbers, int64 (n,); ``malformed`` the others, in order.
+    ``text`` reads the same rows once more as the file has them, where ``table`` holds numbers parsed from text.
     """
 
     table: pa.RecordBatch
     rows: npt.NDArray[np.int64]
     malformed: Sequence[BadRow] = ()
+    text: Callable[[], pa.RecordBatch] | None = None
+
+    def as_read(self) -> pa.RecordBatch:
+        """Return the well-formed rows as the file has them."""
+        return self.table if self.text is None else self.text()
+
+    def between(self, start: int, stop: int) -> Batch:
+        """Return the rows numbered ``start + 1`` to ``stop``."""
+        if self._lies_in(start, stop):
+            return self
+        first, last = np.searchsorted(self.rows, [start, stop], side="right")
+        text = self.text
+        return replace(
+            self,
+            table=self.table.slice(first, last - first),
+            rows=self.rows[first:last],
+            malformed=[bad for bad in self.malformed if start < bad.row <= stop],
+            text=None if text is None else lambda: text().slice(first, last - first),
+        )
+
+    def _lies_in(self, start: int, stop: int) -> bool:
+        numbers = [*self.rows[:1], *self.rows[-1:], *(bad.row for bad in self.malformed)]
+        return all(start < number <= stop for number in numbers)
 
 
 class TableFile(Protocol):
     """One open table: its columns are known, its rows still on disk."""
 
-    path: Path
-    schema: pa.Schema
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Its columns."""
 
     def count_rows(self) -> int:
         """Count the rows, malformed ones included, without the parser that ``batches`` uses.
@@ -50,9 +79,15 @@ class TableFile(Protocol):
         Raises: InputError: the file ends inside a quoted field.
         """
 
-    def batches(self, names: Sequence[str]) -> Iterator[Batch]:
-        """Read the named columns of all rows, in file order; memory does not grow with the file.
+    def units(self) -> Sequence[int]:
+        """Return the rows of each stretch that can be read without what comes before it, in file order."""
 
+    def batches(
+        self, names: Sequence[str], start: int = 0, stop: int | None = None, numbers: Collection[str] = ()
+    ) -> Iterator[Batch]:
+        """Read the named columns of the rows ``start + 1`` to ``stop``, in file order, in memory that does not grow.
+
+        Args: numbers: the columns that may come parsed, where every cell of a batch is a number.
         Raises: InputError: the file turns out to be damaged.
         """
 

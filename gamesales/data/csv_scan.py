@@ -6,14 +6,15 @@ first character, ends at the next quote that is not doubled, and means nothing e
 
 from __future__ import annotations
 
-import codecs
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-_CHUNK_BYTES = 1 << 20
+# Text of about as many rows as a Parquet batch has.
+CHUNK_BYTES = 2 << 20
 _QUOTE, _COMMA, _LF, _CR = b'",\n\r'
 _BOM = b"\xef\xbb\xbf"
 
@@ -22,58 +23,60 @@ Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A place between two records: the bytes before it, a byte order mark included, and the rows before it."""
+
+    offset: int
+    rows: int
+
+
+@dataclass(frozen=True)
 class CsvScan:
     """What a scan found.
 
-    ``records`` counts the header too; ``ends_in_quotes`` tells whether a quote is still open at the end.
+    ``marks`` stand behind the header, about every ``CHUNK_BYTES`` and at the end; ``ends_in_quotes`` tells whether a
+    quote is still open there.
     """
 
-    records: int
+    marks: Sequence[Mark]
     ends_in_quotes: bool
-    is_utf8: bool
+
+    @property
+    def rows(self) -> int:
+        return self.marks[-1].rows
 
 
-def scan_csv(path: Path) -> CsvScan:
-    """Scan a CSV file once; memory does not grow with it."""
+def scan_csv(file: BinaryIO) -> CsvScan:
+    """Scan an open CSV file once; memory grows by a mark for every ``CHUNK_BYTES`` of it."""
     scanner = _Scanner()
-    text = _Utf8Check()
-    with path.open("rb") as file:
-        if file.read(len(_BOM)) != _BOM:
-            file.seek(0)
-        chunk = file.read(_CHUNK_BYTES)
-        text.feed(chunk)
-        while chunk:
-            more = file.read(_CHUNK_BYTES)
-            text.feed(more)
-            # Whether a quote closes depends on the byte behind it, so a chunk never ends with one.
-            held_back = len(chunk) - len(chunk.rstrip(b'"')) if more else 0
-            scanner.feed(chunk[: len(chunk) - held_back])
-            chunk = chunk[len(chunk) - held_back :] + more
-            if not more:
-                break
-    records, ends_in_quotes = scanner.result()
-    return CsvScan(records, ends_in_quotes, text.passes)
+    for chunk in _chunks(file, scanner):
+        scanner.feed(chunk)
+    return scanner.result()
 
 
-class _Utf8Check:
-    def __init__(self) -> None:
-        self.passes = True
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-
-    def feed(self, chunk: bytes) -> None:
-        """Check the next bytes; none are the end, where no character may be left unfinished."""
-        if self.passes:
-            try:
-                self._decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError:
-                self.passes = False
+def _chunks(file: BinaryIO, scanner: _Scanner) -> Iterator[bytes]:
+    """Cut a file so that no chunk but the last ends in a quote: whether it closes depends on the byte behind it."""
+    chunk = file.read(max(CHUNK_BYTES, len(_BOM)))
+    if chunk.startswith(_BOM):
+        scanner.skip(len(_BOM))
+        chunk = chunk[len(_BOM) :]
+    while more := file.read(CHUNK_BYTES):
+        held_back = len(chunk) - len(chunk.rstrip(b'"'))
+        yield chunk[: len(chunk) - held_back]
+        chunk = chunk[len(chunk) - held_back :] + more
+    yield chunk
 
 
 class _Scanner:
     def __init__(self) -> None:
+        self._offset = 0
         self._records = 0
+        self._marks: list[Mark] = []
         self._in_quotes = False
         self._before = _LF  # the byte before the chunk; a file starts as a line does
+
+    def skip(self, count: int) -> None:
+        self._offset += count
 
     def feed(self, chunk: bytes) -> None:
         if not chunk:
@@ -81,16 +84,27 @@ class _Scanner:
         data = np.frombuffer(chunk, np.uint8)
         # (n,) the byte before each byte
         before = np.concatenate([np.array([self._before], np.uint8), data[:-1]])
-        toggles = self._toggles(chunk, data, before)
         breaks = np.flatnonzero(_is_break(data) & ~_is_break(before))
-        outside = (np.searchsorted(toggles, breaks) + self._in_quotes) % 2 == 0
-        self._records += int(outside.sum())
-        self._in_quotes = bool((len(toggles) + self._in_quotes) % 2)
+        if self._in_quotes or b'"' in chunk:
+            toggles = self._toggles(chunk, data, before)
+            breaks = breaks[(np.searchsorted(toggles, breaks) + self._in_quotes) % 2 == 0]
+            self._in_quotes = bool((len(toggles) + self._in_quotes) % 2)
+        self._mark(breaks)
         self._before = int(data[-1])
+        self._offset += len(chunk)
 
-    def result(self) -> tuple[int, bool]:
+    def _mark(self, breaks: Places) -> None:
+        """Mark the end of the header and of the chunk's last record; the header is a record, but no row."""
+        if len(breaks) and not self._records:
+            self._marks.append(Mark(self._offset + int(breaks[0]) + 1, 0))
+        self._records += len(breaks)
+        if len(breaks) and self._records > 1:
+            self._marks.append(Mark(self._offset + int(breaks[-1]) + 1, self._records - 1))
+
+    def result(self) -> CsvScan:
         unfinished = self._in_quotes or self._before not in (_LF, _CR)
-        return self._records + unfinished, self._in_quotes
+        rows = max(self._records + unfinished - 1, 0)
+        return CsvScan((*self._marks, Mark(self._offset, rows)), self._in_quotes)
 
     def _toggles(self, chunk: bytes, data: Bytes, before: Bytes) -> Places:
         """Return where quoting starts and stops: int64, sorted.

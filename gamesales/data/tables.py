@@ -9,7 +9,12 @@ from gamesales.data.csv_file import CsvFile
 from gamesales.data.parquet_file import ParquetFile
 from gamesales.errors import ColumnsError, InputError, InputNotFoundError, TryAgainError
 
-SUFFIXES = (".csv", ".parquet")
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+
+
+def is_table(name: str) -> bool:
+    """Tell by its name whether a file is a table that can be read."""
+    return any(name.lower().endswith(suffix) and len(name) > len(suffix) for suffix in SUFFIXES)
 
 
 def open_table(path: Path) -> TableFile:
@@ -17,12 +22,12 @@ def open_table(path: Path) -> TableFile:
 
     Raises: InputNotFoundError: no such file. InputError: it is neither, or damaged. ColumnsError: doubled columns.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path} is neither .csv nor .parquet", hint="Convert it, or rename it to what it is")
+    if not is_table(path.name):
+        raise InputError(f"{path} is neither .csv, .csv.gz nor .parquet", hint="Convert it, or rename it to what it is")
     if path.exists() and not path.is_file():
         raise InputError(f"{path} is not a plain file; expected CSV or Parquet", hint="Give the path of a file")
     try:
-        table: TableFile = CsvFile(path) if path.suffix.lower() == ".csv" else ParquetFile(path)
+        table: TableFile = ParquetFile(path) if path.suffix.lower() == ".parquet" else CsvFile(path)
     except FileNotFoundError:
         raise InputNotFoundError(f"no file {path}", hint="Give the path of an existing file") from None
     except OSError as error:

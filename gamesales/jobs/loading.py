@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from gamesales.registry.bundle import Bundle
+from gamesales.registry.log import utc
 from gamesales.registry.registry import ModelRegistry, Ref
 from gamesales.registry.state import Version
 from gamesales.registry.store import LocalStore
@@ -16,9 +18,9 @@ def open_registry(path: str | Path, model: str) -> ModelRegistry:
     return ModelRegistry(LocalStore(path), model)
 
 
-def load(registry: ModelRegistry, ref: Ref) -> LoadedVersion:
-    """Resolve a reference once, and load the version that it names at this moment."""
-    return _loaded(registry.model, *registry.resolve(ref))
+def load(registry: ModelRegistry, ref: Ref, as_of: datetime | None = None) -> LoadedVersion:
+    """Resolve a reference once, and load the version that it names now, or named at a moment."""
+    return _loaded(registry.model, *registry.resolve(ref, as_of=None if as_of is None else utc(as_of)))
 
 
 def load_registered(registry: ModelRegistry, version: Version) -> LoadedVersion:

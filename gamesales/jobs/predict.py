@@ -15,7 +15,7 @@ from gamesales.data.contract import Contract
 from gamesales.errors import ColumnsError, InputError, UsageError
 from gamesales.jobs.loading import load
 from gamesales.registry.registry import ModelRegistry, Ref
-from gamesales.scoring.shard import score_titles
+from gamesales.scoring.titles import predict_titles
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str]) -> Pred
     _check_names(title, version.contract)
     names = list(version.contract.feature_names)
     table = pa.RecordBatch.from_arrays([text_column([title[name]]) for name in names], names=names)
-    screened, earnings = score_titles(Batch(table, np.ones(1, np.int64)), version)
-    if screened.rejected:
-        raise InputError(f"this title can't be scored: {screened.rejected[0].reason}", hint="See docs/contract.md")
-    outside = bool(version.outside_training_range(screened.values)[0])
-    return Prediction(version.model, version.number, float(earnings[0]), outside)
+    predicted = predict_titles(Batch(table, np.ones(1, np.int64)), version)
+    if predicted.screened.rejected:
+        reason = predicted.screened.rejected[0].reason
+        raise InputError(f"this title can't be scored: {reason}", hint="See docs/contract.md")
+    return Prediction(version.model, version.number, float(predicted.earnings_usd[0]), bool(predicted.outside[0]))
 
 
 def _check_names(title: Mapping[str, str], contract: Contract) -> None:

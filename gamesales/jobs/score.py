@@ -3,25 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 from gamesales.jobs.loading import load
 from gamesales.registry.registry import ModelRegistry, Ref
-from gamesales.scoring.counts import RejectLimit
-from gamesales.scoring.plan import make_plan
-from gamesales.scoring.run import RunReport, Target, score_files
+from gamesales.scoring.plan import Plan, make_plan
+from gamesales.scoring.run import Options, RunReport, estimate, read_report, resumable, score_files
+from gamesales.scoring.scorer import LoadedVersion
+from gamesales.scoring.target import Target
+
+
+@dataclass(frozen=True)
+class Night:
+    """What a run is asked to do.
+
+    ``sources`` are files, folders or globs; ``output`` is a .csv or .parquet file, or a folder of dated partitions;
+    ``day`` is the date of the run, by default today in UTC; ``keep`` are the columns that pass through, by default all
+    that are no feature; ``allow_empty`` tells whether nothing to read is a run without rows; ``as_of`` is the moment at
+    which an alias is looked up, now by default.
+    """
+
+    sources: Sequence[str]
+    output: Path
+    day: date | None = None
+    keep: Sequence[str] | None = None
+    allow_empty: bool = False
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a run would do; ``estimated_seconds`` is the time of a small piece of it, scaled up; None without rows."""
+
+    run_id: str
+    run_date: str
+    model: str
+    model_version: int
+    output: str
+    rows: int
+    shards: int
+    shards_resumed: int
+    already_done: bool
+    kept: list[str]
+    inputs: list[dict[str, Any]]
+    estimated_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """The runs of several dates, first date first."""
+
+    runs: list[RunReport | Planned]
 
 
 def score(
     registry: ModelRegistry,
     ref: Ref,
-    sources: Sequence[str],
-    output: Path,
+    night: Night,
+    options: Options | None = None,
     *,
-    day: date | None = None,
-    limit: RejectLimit | None = None,
-    workers: int | None = None,
+    on_plan: Callable[[int, int, str], None] = lambda rows, files, version: None,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> RunReport:
     """Score files of titles with one version, resolved once for the whole run.
@@ -29,20 +73,55 @@ def score(
     Args:
         registry: where the version is.
         ref: which version; an alias is looked up once.
-        sources: files, folders or globs.
-        output: a .csv or .parquet file, or a folder of dated partitions.
-        day: the date of the run, by default today in UTC.
-        limit: how many rows may be rejected.
-        workers: threads that score.
+        night: what to score, and where to.
+        options: how it is done.
+        on_plan: called with rows, files and the version's name when the plan is made, before anything is written.
         on_rows: called with the number of rows done since the last call.
     """
-    version = load(registry, ref)
+    version, plan, target = _planned(registry, ref, night)
+    on_plan(plan.rows, len(plan.inputs), f"{version.model}/{version.number}")
+    return score_files(plan, version, target, options or Options(), on_rows)
+
+
+def plan_score(registry: ModelRegistry, ref: Ref, night: Night, options: Options | None = None) -> Planned:
+    """Say what ``score`` would do, and write nothing."""
+    version, plan, target = _planned(registry, ref, night)
+    target.check([one.table.path for one in plan.inputs])
+    options = options or Options()
+    published = None if options.fresh else read_report(target)
+    return Planned(
+        run_id=plan.run_id,
+        run_date=target.day.isoformat(),
+        model=version.model,
+        model_version=version.number,
+        output=str(target.place),
+        rows=plan.rows,
+        shards=len(plan.shards),
+        shards_resumed=0 if options.fresh else resumable(target, plan),
+        already_done=published is not None and published.run_id == plan.run_id,
+        kept=plan.kept.names,
+        inputs=[{"name": one.name, "size": one.size, "rows": one.rows} for one in plan.inputs],
+        estimated_seconds=estimate(plan, version, options.threads),
+    )
+
+
+def _planned(registry: ModelRegistry, ref: Ref, night: Night) -> tuple[LoadedVersion, Plan, Target]:
+    version = load(registry, ref, night.as_of)
+    output = night.output
     if output.is_symlink():
         output = output.resolve()  # a link stays a link; the file that it names is replaced
-    target = Target(output, day or datetime.now(UTC).date())
+    target = Target(output, night.day or datetime.now(UTC).date())
     settings = {
         "run_date": target.day.isoformat(),
         "format": output.suffix.lower() if target.is_file else ".parquet",
     }
-    plan = make_plan(sources, version.contract, version.digest, settings)
-    return score_files(plan, version, target, limit=limit or RejectLimit(), workers=workers, on_rows=on_rows)
+    plan = make_plan(
+        night.sources,
+        version.contract,
+        version.digest,
+        settings,
+        keep=night.keep,
+        allow_empty=night.allow_empty,
+        leave_out=target.leaves_out,
+    )
+    return version, plan, target

@@ -19,7 +19,7 @@ from gamesales.jobs.titles import Titles, read_titles
 from gamesales.jobs.train_job import TrainJob
 from gamesales.model import parity
 from gamesales.model.compile import compile_graph
-from gamesales.model.evaluation import Metrics, baseline_predictions, metrics, training_profile
+from gamesales.model.evaluation import Metrics, baseline_predictions, column_profile, metrics, training_profile
 from gamesales.model.network import build_network, seed_everything
 from gamesales.model.scaling import Scaling, fit_scaler
 from gamesales.model.training import Epoch, History, fit
@@ -87,12 +87,7 @@ def train(
 
     on_stage("evaluating")
     graph, scorer, parity_usd = _compiled(network, scaling, probe)
-    predicted = scorer.score(held_back.features)
-    if not np.isfinite(predicted).all():
-        raise JobFileError(
-            f"{int((~np.isfinite(predicted)).sum()):,} predictions for {held_back.path} are no finite numbers",
-            hint="Use another network, or a lower learning rate",
-        )
+    predicted, predicted_past = _predictions(scorer, held_back), _predictions(scorer, past)
     figures = metrics(held_back.earnings_usd, predicted, scaling)
     baselines = _baselines(past, held_back, scaling, job.training.seed)
 
@@ -107,6 +102,7 @@ def train(
         "baselines": baselines,
         "data": {"train": past.as_dict(), "test": held_back.as_dict()},
         "training_profile": training_profile(contract.feature_names, past.features),
+        "prediction_profile": column_profile("predicted_earnings", predicted_past),
         "parity": {"rows": parity.ROWS, "largest_difference_usd": parity_usd, "tolerance": parity.TOLERANCE},
         "golden": _golden(probe[:GOLDEN_ROWS], scorer, scaling),
         "software": software(),
@@ -150,6 +146,16 @@ def _check_export(network: Any, scaling: Scaling, probe: parity.FloatArray) -> N
         ) from None
 
 
+def _predictions(scorer: Scorer, titles: Titles) -> parity.FloatArray:
+    predicted = scorer.score(titles.features)
+    if not np.isfinite(predicted).all():
+        raise JobFileError(
+            f"{int((~np.isfinite(predicted)).sum()):,} predictions for {titles.path} are no finite numbers",
+            hint="Use another network, or a lower learning rate",
+        )
+    return predicted
+
+
 def _baselines(past: Titles, held_back: Titles, scaling: Scaling, seed: int) -> dict[str, Metrics]:
     guesses = baseline_predictions(past.features, past.earnings_usd, held_back.features, seed)
     return {name: metrics(held_back.earnings_usd, guess, scaling) for name, guess in guesses.items()}
@@ -158,7 +164,7 @@ def _baselines(past: Titles, held_back: Titles, scaling: Scaling, seed: int) -> 
 def _compiled(network: Any, scaling: Scaling, probe: parity.FloatArray) -> tuple[bytes, Scorer, float]:
     """Compile the network as it is now, and hold the graph to Keras on the probe rows."""
     graph = compile_graph(network, scaling)
-    scorer = Scorer(graph, len(scaling.features))
+    scorer = Scorer(graph)
     largest = parity.check_parity(parity.keras_earnings(network, scaling, probe), scorer.score(probe), scaling)
     return graph, scorer, largest
 

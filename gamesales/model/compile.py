@@ -1,8 +1,10 @@
 """Keras to ONNX: scaling, network and unscaling in one graph, from raw columns to dollars.
 
 The graph takes ``titles``, float32 (n, k), the raw features in the contract's order, and gives ``earnings``,
-float64 (n,), US dollars. Scaling and unscaling happen in float64 and add no rounding of their own: a column far from
-0, such as a year, keeps its digits. The conversion is tf2onnx's, the exporter that Keras itself uses on TensorFlow.
+float64 (n,), US dollars. Unscaling happens in float64 and adds no rounding of its own. Scaling is folded into the
+weights of the first layer where that is a Dense and loses no more than three bits; elsewhere it happens in float64 too,
+so that a column far from 0, such as a year, keeps its digits. The conversion is tf2onnx's, the exporter that Keras
+itself uses on TensorFlow.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from gamesales.errors import JobFileError
 from gamesales.model.scaling import Scaling
 
 OPSET = 18
+# A folded column is multiplied as it is, so its products are about 1 + |offset| times as large as scaled ones.
+_FARTHEST_OFFSET = 7.0
 
 
 def compile_graph(network: Any, scaling: Scaling) -> bytes:
@@ -32,9 +36,10 @@ def compile_graph(network: Any, scaling: Scaling) -> bytes:
     """
     import tensorflow as tf
 
+    scored = _folded(network, scaling) or _scaling_first(network, scaling)
+
     def earnings(titles: Any) -> dict[str, Any]:
-        wide = tf.cast(titles, tf.float64) * scaling.scale[:-1] + scaling.offset[:-1]  # (n, k)
-        scaled = network(tf.cast(wide, tf.float32), training=False)  # (n, 1)
+        scaled = scored(titles)  # (n, 1)
         flat = tf.cast(tf.reshape(scaled, (-1,)), tf.float64)  # (n,)
         return {"earnings": (flat - scaling.offset[-1]) / scaling.scale[-1]}
 
@@ -48,6 +53,45 @@ def compile_graph(network: Any, scaling: Scaling) -> bytes:
         ) from None
     content: bytes = model.SerializeToString()
     return content
+
+
+def _scaling_first(network: Any, scaling: Scaling) -> Callable[[Any], Any]:
+    """Return the network of raw columns: scaled in float64, then layer by layer."""
+    import tensorflow as tf
+
+    def scored(titles: Any) -> Any:
+        wide = tf.cast(titles, tf.float64) * scaling.scale[:-1] + scaling.offset[:-1]  # (n, k)
+        return network(tf.cast(wide, tf.float32), training=False)
+
+    return scored
+
+
+def _folded(network: Any, scaling: Scaling) -> Callable[[Any], Any] | None:
+    """Return the network of raw columns with scaling in the weights of its first layer; None where that is not safe.
+
+    (x * scale + offset) W + b  =  x (scale * W) + (offset W + b)
+    """
+    import keras
+    import tensorflow as tf
+
+    first, *others = network.layers
+    scale, offset = scaling.scale[:-1], scaling.offset[:-1]
+    if type(first) is not keras.layers.Dense or first.compute_dtype != "float32":
+        return None
+    if np.abs(offset).max() > _FARTHEST_OFFSET:
+        return None
+    weights = np.asarray(first.kernel, np.float64)  # (k, u)
+    bias = np.zeros(first.units) if first.bias is None else np.asarray(first.bias, np.float64)
+    kernel = (scale[:, None] * weights).astype(np.float32)
+    shift = (offset @ weights + bias).astype(np.float32)
+
+    def scored(titles: Any) -> Any:
+        values = first.activation(tf.matmul(titles, kernel) + shift)
+        for layer in others:
+            values = layer(values, training=False)
+        return values
+
+    return scored
 
 
 def _convert(function: Callable[[Any], Any], shape: tuple[int | None, ...]) -> Any:

@@ -12,6 +12,9 @@ from gamesales.model.scaling import Scaling
 FloatArray = npt.NDArray[np.float64]
 Metrics = dict[str, float | None]
 
+# The most bins of a column's profile: deciles, as is customary for the population stability index.
+BINS = 10
+
 
 def metrics(actual_usd: FloatArray, predicted_usd: FloatArray, scaling: Scaling) -> Metrics:
     """Compare predictions with actual earnings.
@@ -57,14 +60,44 @@ def baseline_predictions(
 
 
 def training_profile(names: tuple[str, ...], features: FloatArray) -> list[dict[str, Any]]:
-    """Describe each feature as training saw it; scoring flags what lies outside. Args: features: (n, k)."""
-    return [
-        {
-            "name": name,
-            "minimum": float(column.min()),
-            "maximum": float(column.max()),
-            "mean": float(column.mean()),
-            "standard_deviation": float(column.std()),
-        }
-        for name, column in zip(names, features.T, strict=True)
-    ]
+    """Describe each feature as training saw it; scoring compares new titles with it. Args: features: (n, k)."""
+    return [column_profile(name, column) for name, column in zip(names, features.T, strict=True)]
+
+
+def column_profile(name: str, values: FloatArray) -> dict[str, Any]:
+    """Describe a column: its range, its moments, and how many rows fall in each of its bins.
+
+    Args: values: float64 (n,), finite, n > 0.
+    Returns: ``name``, ``minimum``, ``maximum``, ``mean``, ``standard_deviation``, in the column's unit; ``edges``, the
+        b - 1 inner edges of its bins, ascending; ``counts``, the rows in each of the b bins, none of them empty. Bin j
+        holds ``edges[j-1] <= x < edges[j]``.
+    """
+    distinct, rows = np.unique(values, return_counts=True)
+    edges = _edges(distinct, rows)
+    return {
+        "name": name,
+        "minimum": float(values.min()),
+        "maximum": float(values.max()),
+        "mean": float(values.mean()),
+        "standard_deviation": float(values.std()),
+        "edges": edges.tolist(),
+        "counts": np.bincount(np.searchsorted(edges, values, side="right")).tolist(),
+    }
+
+
+def _edges(distinct: FloatArray, rows: npt.NDArray[np.int64]) -> FloatArray:
+    """Cut a column into a bin for each distinct value, or where these are many, into bins of about equal rows.
+
+    Args: distinct: (d,), ascending; rows: (d,), how many have each value.
+    Returns: (b-1,), ascending, halfway between two neighbours among the values: so an edge lies on no value, and
+        rounding to float32 moves no value over one.
+    """
+    last = np.arange(len(distinct) - 1)  # the last value of each bin but the highest
+    if len(distinct) > BINS:
+        up_to = np.cumsum(rows)[:-1]
+        quantiles = np.arange(1, BINS) * rows.sum() / BINS
+        last = np.unique([int(np.abs(up_to - quantile).argmin()) for quantile in quantiles])
+    below, above = distinct[last], distinct[last + 1]
+    halfway = (below + above) / 2
+    # Between two floating-point numbers next to each other there is no third.
+    return np.where(halfway > below, halfway, above)

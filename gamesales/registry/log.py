@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from gamesales.errors import IntegrityError, TryAgainError
+from gamesales.errors import IntegrityError, TryAgainError, UsageError
 from gamesales.registry.store import Store
 
 FIRST_PREVIOUS = "0" * 64
@@ -30,6 +30,7 @@ _HEAD = b'{"event":'
 _MIDDLE = b',"sha256":"'
 _TAIL = b'"}\n'
 _SEAL_SIZE = len(_MIDDLE) + 64 + len(_TAIL)
+_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 _EVENT_NAME = re.compile(r"(?!0{20})[0-9]{20}\.json")
 _FIELDS = {
     "sequence": int,
@@ -206,8 +207,24 @@ def plain(text: str) -> str:
 
 
 def utc_now() -> str:
-    """Return the time as the log writes it: ``2026-11-24T02:00:00.123456Z``."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """Return the time as the log writes it."""
+    return utc(datetime.now(UTC))
+
+
+def utc(moment: datetime) -> str:
+    """Write a moment, which knows its time zone, as the log does: ``2026-11-24T02:00:00.123456Z``."""
+    return moment.astimezone(UTC).strftime(_TIME)
+
+
+def check_time(text: str) -> str:
+    """Return a time if it is written as the log writes it; only such times can be compared as text."""
+    try:
+        written = datetime.strptime(text, _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        written = None
+    if written is None or utc(written) != text:
+        raise UsageError(f"{text!r} is no time of the log; expected one such as 2026-11-24T02:00:00.123456Z, in UTC")
+    return text
 
 
 def actor() -> str:

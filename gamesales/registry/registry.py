@@ -25,6 +25,7 @@ DEFAULT_MODEL = "game-earnings"
 _MODEL = r"[a-z0-9][a-z0-9-]{0,62}"
 _ALIAS = r"[A-Za-z0-9_]+"
 _REF = re.compile(rf"(?:(?P<model>{_MODEL})/)?(?P<version>[1-9][0-9]{{0,8}})|(?P<amodel>{_MODEL})?@(?P<alias>{_ALIAS})")
+_HISTORY_HINT = "See what happened when: gamesales history"
 # Names that would read as a version or as a promise that nobody made.
 _RESERVED_ALIAS = re.compile(r"latest|v?[0-9]+", re.IGNORECASE)
 
@@ -93,9 +94,13 @@ class ModelRegistry:
         """Return the whole log, checked, oldest first."""
         return self._log.read()
 
-    def state(self) -> State:
-        """Return what the log adds up to now."""
-        return replay(self.events())
+    def state(self, as_of: str | None = None) -> State:
+        """Return what the log adds up to now, or added up to at a moment.
+
+        Args: as_of: a time as the log writes it, such as ``2026-11-24T02:00:00.123456Z``; its events count too.
+        Raises: UsageError: the time is written otherwise.
+        """
+        return replay(self.events(), as_of if as_of is None else log.check_time(as_of))
 
     def publish(self, files: Mapping[str, bytes], details: Mapping[str, Any], reason: str) -> int:
         """Write a bundle, then the event that makes it a version; return the version's number."""
@@ -127,14 +132,14 @@ class ModelRegistry:
         """Return the version that a reference names, or say what there is instead."""
         if not state.versions:
             raise UnknownVersionError(
-                f"no model {self.model} in {self.location}",
-                hint="Train one: gamesales train; or give --registry PATH",
+                f"no model {self.model} in {self.location}{_at(state)}",
+                hint=_HISTORY_HINT if state.as_of else "Train one: gamesales train; or give --registry PATH",
             )
         if ref.alias is not None:
             return state.versions[self._aliased(state, ref.alias)]
         if ref.version not in state.versions:
             raise UnknownVersionError(
-                f"no version {ref.version} of {self.model} in {self.location}; newest is {state.newest}",
+                f"no version {ref.version} of {self.model} in {self.location}{_at(state)}; newest is {state.newest}",
                 hint="List what there is: gamesales versions",
             )
         return state.versions[ref.version]
@@ -143,9 +148,10 @@ class ModelRegistry:
         number = state.aliased(alias)
         if number is None:
             option = "" if alias == CHAMPION else f" --alias {alias}"
+            promote = f"Promote one: gamesales promote {short_ref(self.model, state.newest)}{option}"
             raise NothingPromotedError(
-                f"no version of {self.model} is {alias} in {self.location}; newest is {state.newest}",
-                hint=f"Promote one: gamesales promote {short_ref(self.model, state.newest)}{option}",
+                f"no version of {self.model} is {alias} in {self.location}{_at(state)}; newest is {state.newest}",
+                hint=_HISTORY_HINT if state.as_of else promote,
             )
         return number
 
@@ -153,9 +159,14 @@ class ModelRegistry:
         """Return a version by its number, from the log as it is now."""
         return self.find(self.state(), Ref(self.model, version=number))
 
-    def resolve(self, ref: Ref) -> tuple[Version, Bundle]:
-        """Find a version and open its bundle, the manifest checked against the digest that the log names."""
-        version = self.find(self.state(), ref)
+    def resolve(self, ref: Ref, as_of: str | None = None) -> tuple[Version, Bundle]:
+        """Find a version and open its bundle, the manifest checked against the digest that the log names.
+
+        Args:
+            ref: which version.
+            as_of: resolve as ``state`` was at this time; by default as it is now.
+        """
+        version = self.find(self.state(as_of), ref)
         return version, self.bundle(version)
 
     def bundle(self, version: Version) -> Bundle:
@@ -231,6 +242,10 @@ class ModelRegistry:
 
 class _AlreadySetError(Exception):
     """The alias names this version already."""
+
+
+def _at(state: State) -> str:
+    return f" as of {state.as_of}" if state.as_of else ""
 
 
 def _move(alias: str, previous: int | None, version: Version, *, rollback: bool) -> dict[str, Any]:

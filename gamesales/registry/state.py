@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from gamesales.errors import IntegrityError
 from gamesales.registry import log
@@ -39,6 +40,8 @@ class State:
     versions: dict[int, Version] = field(default_factory=dict)
     # Each alias's versions, oldest first; the last is the one that it names. A rollback removes the last.
     aliases: dict[str, list[int]] = field(default_factory=dict)
+    # The moment that this was the state at, as the log writes times; None: now.
+    as_of: str | None = None
 
     @property
     def newest(self) -> int:
@@ -55,13 +58,18 @@ class State:
         return sorted(alias for alias in self.aliases if self.aliased(alias) == number)
 
 
-def replay(events: Iterable[Event]) -> State:
+def replay(events: Iterable[Event], as_of: str | None = None) -> State:
     """Fold events into the state that they add up to.
+
+    Args:
+        events: the log, oldest first.
+        as_of: stop before the first event that is later than this time, which is written as the log writes times.
 
     Raises: IntegrityError: an event's body is not what its kind promises.
     """
-    state = State()
-    for event in events:
+    state = State(as_of=as_of)
+    # Not every event whose time fits: where clocks disagree that could be a state which the log never had.
+    for event in takewhile(lambda event: as_of is None or event.time <= as_of, events):
         try:
             _APPLY[event.kind](state, event)
         except (KeyError, TypeError, IndexError):

@@ -4,6 +4,7 @@
     scorer.py     the scoring graph of one version, and its self-test
     plan.py       which files, which columns, which run
     parts.py      writing accepted and rejected rows
+    doubled.py    counting titles that come more than once
     commit.py     making a result appear whole or not at all
     run.py        the run itself, from plan to commit
 

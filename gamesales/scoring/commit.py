@@ -1,7 +1,7 @@
 """Making a result appear whole or not at all.
 
 A run works in a folder of its own beside the result, holds a lock on it that dies with the process, and moves
-what it made into place at the very end.
+what it made into place at the very end. A run that was killed finds there what it had done.
 """
 
 from __future__ import annotations
@@ -23,21 +23,26 @@ _RENAME_EXCHANGE = 2
 
 
 @contextmanager
-def workspace(folder: Path) -> Iterator[Path]:
-    """Make the working folder of a run and hold it; what an earlier run left in it is removed.
+def workspace(folder: Path, run_id: str, *, fresh: bool) -> Iterator[Path]:
+    """Make the working folder of a run and hold it. What the same run left in it is kept, all else is removed.
 
-    It is removed at the end; only what was rejected too often stays, for people to look into.
+    It is removed at the end; after a failure it stays if shards are done, or if too much was rejected, for people to
+    look into.
 
     Raises: TryAgainError: another run holds it. UsageError: it can't be made there.
     """
     descriptor = _locked(folder)
     try:
-        _empty(folder)
+        mark = folder / "run_id"
+        if fresh or not mark.is_file() or mark.read_text(encoding="utf-8") != run_id:
+            _empty(folder)
+            mark.write_text(run_id, encoding="utf-8")
         yield folder
     except TooManyRejectsError:
         raise
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not any(folder.glob("ledger/*.json")):
+            shutil.rmtree(folder, ignore_errors=True)
         raise
     else:
         shutil.rmtree(folder, ignore_errors=True)

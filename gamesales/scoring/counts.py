@@ -12,27 +12,6 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Rows of one input or of a whole run."""
-
-    rows_in: int = 0
-    rows_scored: int = 0
-    rows_rejected: int = 0
-    rows_outside_training_range: int = 0
-    # The first few rejects in words, for messages.
-    examples: tuple[str, ...] = ()
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            self.rows_in + other.rows_in,
-            self.rows_scored + other.rows_scored,
-            self.rows_rejected + other.rows_rejected,
-            self.rows_outside_training_range + other.rows_outside_training_range,
-            (self.examples + other.examples)[:_SHOWN],
-        )
-
-
-@dataclass(frozen=True)
 class RejectLimit:
     """How many rows a run may reject: a count or a share of its rows, whichever is larger; never all of them."""
 
@@ -61,21 +40,19 @@ def told(name: str, rejected: Sequence[BadRow]) -> tuple[str, ...]:
     return tuple(f"{name} row {bad.row}: {bad.reason}" for bad in rejected[:_SHOWN])
 
 
-def check(counts: Counts, limit: RejectLimit, rejects: str) -> None:
-    """Hold the run to its invariant and to its limit.
-
-    Raises: TooManyRejectsError: it shows the first rejects and says where all of them lie.
-    """
-    if counts.rows_in != counts.rows_scored + counts.rows_rejected:
+def check_invariant(rows_in: int, scored: int, rejected: int) -> None:
+    """Raises: GamesalesError: rows in are not rows scored plus rows rejected."""
+    if rows_in != scored + rejected:
         raise GamesalesError(
-            f"rows were lost: {counts.rows_in:,} read, {counts.rows_scored:,} scored, {counts.rows_rejected:,} "
-            "rejected; nothing was published",
+            f"rows were lost: {rows_in:,} read, {scored:,} scored, {rejected:,} rejected; nothing was published",
             hint="Report this with the input file",
         )
-    allowed = limit.allowed(counts.rows_in)
-    if counts.rows_rejected > allowed:
-        raise TooManyRejectsError(
-            f"{counts.rows_rejected:,} of {counts.rows_in:,} rows were rejected, more than the {allowed:,} allowed; "
-            f"nothing was published. First: {'; '.join(counts.examples)}",
-            hint=f"All of them, with reasons: {rejects}. To allow more: --max-rejects N or N%",
-        )
+
+
+def too_many(rejected: int, rows_in: int, allowed: int, examples: Sequence[str], rejects: str) -> TooManyRejectsError:
+    """Say that a run is hopeless, with its first rejects and where all those found so far lie."""
+    return TooManyRejectsError(
+        f"{rejected:,} of {rows_in:,} rows were rejected, more than the {allowed:,} allowed; nothing was published. "
+        f"First: {'; '.join(examples[:_SHOWN])}",
+        hint=f"Those found so far, with reasons: {rejects}. To allow more: --max-rejects N or N%",
+    )

@@ -1,4 +1,4 @@
-"""Writing the rows of a run: the scored ones as Parquet or CSV, the rejected ones as CSV."""
+"""Writing the rows of a run: the scored ones as Parquet, CSV or Arrow's own format, the rejected ones as CSV."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import pyarrow as pa
 
@@ -19,6 +19,8 @@ SCORED_COLUMNS = (
     pa.field("outside_training_range", pa.bool_()),
     pa.field("model_version", pa.int32()),
 )
+# Rows of a row group in Parquet: few enough to be held, enough for readers to skip over.
+GROUP_ROWS = 1 << 18
 
 
 def part_schema(kept: pa.Schema) -> pa.Schema:
@@ -26,15 +28,33 @@ def part_schema(kept: pa.Schema) -> pa.Schema:
     return pa.schema([*kept, *SCORED_COLUMNS])
 
 
-class PartWriter:
-    """One file of scored rows, Parquet or CSV by its suffix."""
+class PartWriter(Protocol):
+    """One file of scored rows, to be closed by ``with``."""
 
-    def __init__(self, path: Path, schema: pa.Schema, metadata: Mapping[str, str]) -> None:
-        self._writer: Any
-        if path.suffix.lower() == ".csv":
-            self._writer = _csv_writer(path, schema)
-        else:
-            self._writer = _parquet_writer(path, schema.with_metadata(dict(metadata)))
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Write some rows."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_part(path: Path, schema: pa.Schema, metadata: Mapping[str, str]) -> PartWriter:
+    """Open a file for scored rows: Parquet, Arrow or CSV (without a header) by its suffix."""
+    if path.suffix == ".csv":
+        return _Plain(_csv_writer(path, schema))
+    if path.suffix == ".arrow":
+        return _Plain(pa.ipc.new_stream(str(path), schema))
+    return _Grouped(_parquet_writer(path, schema.with_metadata(dict(metadata))))
+
+
+class _Plain:
+    """Writes every batch as it comes."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
 
     def write(self, batch: pa.RecordBatch) -> None:
         self._writer.write_batch(batch)
@@ -48,19 +68,50 @@ class PartWriter:
         self._writer.close()
 
 
+class _Grouped(_Plain):
+    """Gathers batches into row groups of Parquet; each write of Arrow's is one."""
+
+    def __init__(self, writer: Any) -> None:
+        super().__init__(writer)
+        self._waiting: list[pa.RecordBatch] = []
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._waiting.append(batch)
+        if sum(map(len, self._waiting)) >= GROUP_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.Table.from_batches(self._waiting))
+            self._waiting = []
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._flush()
+        super().__exit__(kind, error, trace)
+
+
 class RejectsWriter:
     """One file of rejected rows: what came in, and why it was not scored. No reject, no file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, header: bool = True) -> None:
         self.path = path
+        self._header = header
         self._file: Any = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self._file is None
 
     def write(self, name: str, rejected: Sequence[BadRow]) -> None:
         if not rejected:
             return
         if self._file is None:
             self._file = self.path.open("w", encoding="utf-8", newline="")
-            csv.writer(self._file).writerow(REJECT_COLUMNS)
+            if self._header:
+                csv.writer(self._file).writerow(REJECT_COLUMNS)
         csv.writer(self._file).writerows(
             (name, bad.row, bad.column, bad.value, bad.reason, bad.record) for bad in rejected
         )
@@ -75,16 +126,30 @@ class RejectsWriter:
             self._file.close()
 
 
-def _csv_writer(path: Path, schema: pa.Schema) -> Any:
+def csv_header(schema: pa.Schema) -> bytes:
+    """Return the first line of a CSV result."""
     from pyarrow import csv as arrow_csv
 
+    sink = pa.BufferOutputStream()
+    arrow_csv.CSVWriter(sink, schema).close()
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def check_for_csv(schema: pa.Schema) -> None:
+    """Raises: ColumnsError: columns have types that a CSV can't hold; all are named."""
     other = [f"{field.name} ({field.type})" for field in schema if any(test(field.type) for test in _NOT_IN_CSV)]
     if other:
         raise ColumnsError(
             f"columns of these types can't be written as CSV: {', '.join(other)}",
             hint="Give --output a .parquet path",
         )
-    return arrow_csv.CSVWriter(path, schema)
+
+
+def _csv_writer(path: Path, schema: pa.Schema) -> Any:
+    from pyarrow import csv as arrow_csv
+
+    return arrow_csv.CSVWriter(path, schema, write_options=arrow_csv.WriteOptions(include_header=False))
 
 
 _NOT_IN_CSV: tuple[Callable[[pa.DataType], bool], ...] = (
@@ -110,4 +175,5 @@ def _parquet_writer(path: Path, schema: pa.Schema) -> Any:
         # Predictions hardly repeat: a dictionary would be as long as the column, split bytes compress.
         use_dictionary=[name for name in schema.names if name != predicted],
         column_encoding={predicted: "BYTE_STREAM_SPLIT"},
+        write_page_checksum=True,
     )

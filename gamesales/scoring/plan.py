@@ -7,23 +7,27 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version as installed
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
 from gamesales.data.batches import TableFile
 from gamesales.data.contract import OUTPUT_COLUMNS, Contract
-from gamesales.data.tables import SUFFIXES, open_table
+from gamesales.data.partitions import with_partitions
+from gamesales.data.tables import is_table, open_table
 from gamesales.data.watching import Stamp, stamp, unchanged
 from gamesales.errors import ColumnsError, InputError, InputNotFoundError
+from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.screen import COLUMNS_HINT, check_columns
+from gamesales.scoring.shards import Shard, cut
 
 # Faults that one message tells.
 _SHOWN = 20
@@ -50,41 +54,79 @@ class Input:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do. ``kept`` are the columns that pass through, with their Arrow types."""
+    """What a run will do.
+
+    ``kept`` are the columns that pass through, with their Arrow types; ``identity`` are those that identify a title,
+    none if an input lacks them.
+    """
 
     inputs: Sequence[Input]
     kept: pa.Schema
+    identity: Sequence[str]
+    shards: Sequence[Shard]
     run_id: str
 
+    @property
+    def rows(self) -> int:
+        return sum(one.rows for one in self.inputs)
 
-def make_plan(sources: Sequence[str], contract: Contract, digest: str, settings: dict[str, str]) -> Plan:
-    """List the inputs and check their columns.
+    def metadata(self, version: LoadedVersion) -> dict[str, str]:
+        """Return what a Parquet part says of itself."""
+        return {
+            "gamesales.run_id": self.run_id,
+            "gamesales.model": version.model,
+            "gamesales.model_version": str(version.number),
+            "gamesales.bundle_sha256": version.digest,
+        }
+
+
+def make_plan(
+    sources: Sequence[str],
+    contract: Contract,
+    digest: str,
+    settings: Mapping[str, str],
+    *,
+    keep: Sequence[str] | None = None,
+    allow_empty: bool = False,
+    leave_out: Path | None = None,
+) -> Plan:
+    """List the inputs, check their columns, and cut their rows into shards.
 
     Args:
         sources: files, folders or globs.
         contract: what the version expects of a row.
         digest: of the version's bundle.
         settings: what else changes the bytes of the result.
+        keep: the columns that pass through; by default all that are no feature.
+        allow_empty: whether nothing to read is a run without rows.
+        leave_out: a folder of results, which are no inputs though they may lie below one.
 
     Raises: InputNotFoundError: nothing to read. ColumnsError: it names every file and column that is wrong.
     """
-    files = find_files(sources)
+    files = find_files(sources, allow_empty=allow_empty, leave_out=leave_out)
     stamps = [stamp(path) for _, path in files]  # before anything is learnt from a file
-    tables = _open_all([path for _, path in files])
-    _check_all(tables, contract)
+    tables = _open_all(files)
+    _check_all(tables, contract, keep)
     inputs = [_input(name, table, since) for (name, _), table, since in zip(files, tables, stamps, strict=True)]
-    return Plan(inputs, _kept_of_all(tables, contract), run_id(inputs, digest, settings))
+    kept = _kept_of_all(tables, contract, keep)
+    shards = cut([one.table.units() for one in inputs])
+    # Where shards are cut changes no row of the result, but its files, and what an interrupted run can take over.
+    cuts = [[[one.source, one.start, one.stop] for one in shard.slices] for shard in shards]
+    identity = run_id(inputs, digest, {**settings, "columns": kept.names, "shards": cuts})
+    return Plan(inputs, kept, _identity_of_all(tables, contract), shards, identity)
 
 
-def find_files(sources: Sequence[str]) -> list[tuple[str, Path]]:
+def find_files(
+    sources: Sequence[str], *, allow_empty: bool = False, leave_out: Path | None = None
+) -> list[tuple[str, Path]]:
     """Return the CSV and Parquet files that files, folders and globs name, each once, in a stable order."""
     found: dict[Path, tuple[str, Path]] = {}
     for source in sources:
-        matches = _matches(source)
-        if not matches:
+        matches = _matches(source, leave_out)
+        if not matches and not allow_empty:
             raise InputNotFoundError(
-                f"nothing to score at {source}: expected a .csv or .parquet file, or a folder of them",
-                hint="Check the path; see: gamesales score --help",
+                f"nothing to score at {source}: expected a .csv, .csv.gz or .parquet file, or a folder of them",
+                hint="Check the path, or allow it with --allow-empty; see: gamesales score --help",
             )
         for name, path in matches:
             found.setdefault(path.resolve(), (name, path))
@@ -92,14 +134,24 @@ def find_files(sources: Sequence[str]) -> list[tuple[str, Path]]:
     return [(name if doubled[name] == 1 else path.as_posix(), path) for name, path in found.values()]
 
 
-def _matches(source: str) -> list[tuple[str, Path]]:
+def _lies_below(path: Path, folder: Path | None) -> bool:
+    return folder is not None and path.resolve().is_relative_to(folder.resolve())
+
+
+def _matches(source: str, leave_out: Path | None) -> list[tuple[str, Path]]:
+    """Find what one word names; a name is the path relative to it, from the first folder on that a glob leaves open."""
     path = Path(source)
     if path.is_dir():
-        return sorted((file.relative_to(path).as_posix(), file) for file in _tables_below(path))
+        below = [file for file in _tables_below(path) if not _lies_below(file, leave_out)]
+        return sorted((file.relative_to(path).as_posix(), file) for file in below)
     if path.exists():
         return [(path.name, path)]
-    globbed = sorted(glob.glob(source, recursive=True)) if glob.has_magic(source) else []  # noqa: PTH207, Path.glob takes no absolute pattern
-    return [match for one in globbed if Path(one).exists() for match in _matches(one)]
+    if not glob.has_magic(source):
+        return []
+    fixed = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
+    globbed = [Path(one) for one in sorted(glob.glob(source, recursive=True))]  # noqa: PTH207, Path.glob takes no absolute pattern
+    found = [match for one in globbed if one.exists() for _, match in _matches(str(one), leave_out)]
+    return [(file.relative_to(fixed).as_posix(), file) for file in found]
 
 
 def _tables_below(folder: Path) -> Iterator[Path]:
@@ -119,7 +171,7 @@ def _tables_below(folder: Path) -> Iterator[Path]:
         folders[:] = [name for name in visible if os.path.realpath(os.path.join(place, name)) not in seen]  # noqa: PTH118
         for name in names:
             path = Path(place, name)
-            if _is_hidden(name) or path.suffix.lower() not in SUFFIXES:
+            if _is_hidden(name) or not is_table(name):
                 continue
             if not path.exists():
                 raise InputNotFoundError(f"{path} is a link that leads nowhere", hint="Mend or remove it")
@@ -131,26 +183,26 @@ def _is_hidden(name: str) -> bool:
     return name.startswith((".", "_"))
 
 
-def run_id(inputs: Sequence[Input], digest: str, settings: dict[str, str]) -> str:
+def run_id(inputs: Sequence[Input], digest: str, settings: Mapping[str, object]) -> str:
     """Hash all that decides the bytes of a result, and nothing else: 64 hex digits."""
     identity = {
         "inputs": [[one.name, one.size, one.sha256] for one in inputs],
         "bundle": digest,
-        "settings": settings,
-        "software": [f"{name} {installed(name)}" for name in ("gamesales", "onnxruntime")],
+        "settings": dict(settings),
+        "software": [f"{name} {installed(name)}" for name in ("gamesales", "onnxruntime", "pyarrow")],
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def _open_all(paths: Sequence[Path]) -> list[TableFile]:
+def _open_all(files: Sequence[tuple[str, Path]]) -> list[TableFile]:
     """Open all files, or say of each that can't be opened why.
 
     Raises: InputError: the only one, or one that tells of all.
     """
     tables, faults = [], []
-    for path in paths:
+    for name, path in files:
         try:
-            tables.append(open_table(path))
+            tables.append(with_partitions(open_table(path), PurePosixPath(name).parts[:-1]))
         except InputError as error:
             faults.append(error)
     if len(faults) == 1:
@@ -169,25 +221,35 @@ def _few(faults: Sequence[str]) -> list[str]:
     return [*faults[:_SHOWN], *(["…"] if len(faults) > _SHOWN else [])]
 
 
-def _kept(schema: pa.Schema, contract: Contract) -> pa.Schema:
-    return pa.schema([field for field in schema if field.name not in contract.feature_names])
+def _kept(schema: pa.Schema, contract: Contract, keep: Sequence[str] | None) -> pa.Schema:
+    if keep is None:
+        return pa.schema([field for field in schema if field.name not in contract.feature_names])
+    return pa.schema([field for field in schema if field.name in keep])
 
 
-def _kept_of_all(tables: Sequence[TableFile], contract: Contract) -> pa.Schema:
+def _identity_of_all(tables: Sequence[TableFile], contract: Contract) -> list[str]:
+    """Return the columns that identify a title, where all files have all of them."""
+    there = all(name in table.schema.names for table in tables for name in contract.identity)
+    return list(contract.identity) if there and tables else []
+
+
+def _kept_of_all(tables: Sequence[TableFile], contract: Contract, keep: Sequence[str] | None) -> pa.Schema:
     """Return the columns that pass through; one may be null as soon as one file says so."""
-    first, *others = [_kept(table.schema, contract) for table in tables]
+    if not tables:
+        return pa.schema([])
+    first, *others = [_kept(table.schema, contract, keep) for table in tables]
     return pa.schema(
         [kept.with_nullable(kept.nullable or any(o.field(kept.name).nullable for o in others)) for kept in first]
     )
 
 
-def _check_all(tables: Sequence[TableFile], contract: Contract) -> None:
+def _check_all(tables: Sequence[TableFile], contract: Contract, keep: Sequence[str] | None) -> None:
     faults: list[str] = []
-    kept = _kept(tables[0].schema, contract)
     for table in tables:
         faults += check_columns(str(table.path), table.schema, contract.features)
         faults += _reserved(table)
-        faults += _different(table, _kept(table.schema, contract), kept, tables[0].path)
+        faults += [f"{table.path} lacks {name}, which is to be kept" for name in _lacking(table.schema, keep)]
+        faults += _different(table, tables[0], contract, keep)
     if faults:
         raise ColumnsError(
             "; ".join(_few(faults)),
@@ -200,8 +262,14 @@ def _reserved(table: TableFile) -> list[str]:
     return [f"{table.path}: {name} is a column that scoring writes; rename or drop it" for name in names]
 
 
-def _different(table: TableFile, mine: pa.Schema, first: pa.Schema, first_path: Path) -> list[str]:
+def _lacking(schema: pa.Schema, keep: Sequence[str] | None) -> list[str]:
+    return [name for name in keep or () if name not in schema.names]
+
+
+def _different(table: TableFile, other: TableFile, contract: Contract, keep: Sequence[str] | None) -> list[str]:
     """Say how the columns that pass through differ from the first file's."""
+    mine, first = (_kept(one.schema, contract, keep) for one in (table, other))
+    first_path = other.path
     faults = [
         f"{table.path} lacks {field.name}, which {first_path} has" for field in first if field.name not in mine.names
     ]

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from gamesales.data.batches import one_line
 from gamesales.data.contract import Contract
 from gamesales.errors import IntegrityError, SelfTestError
+from gamesales.scoring.drift import Profile, profiles_of
 
 GRAPH_FILE = "scorer.onnx"
 # Rows given to the graph at a time: their activations stay in the first-level caches. Every chunk has this many,
@@ -26,7 +27,7 @@ CHUNK_ROWS = 1_024
 class Scorer:
     """A scoring graph in ONNX Runtime, on one thread; safe to share between threads."""
 
-    def __init__(self, graph: bytes, features: int) -> None:
+    def __init__(self, graph: bytes) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -38,7 +39,6 @@ class Scorer:
         except Exception as error:  # ONNX Runtime's own classes share no narrower root
             reason = one_line(error)[:300]
             raise SelfTestError(f"the scoring graph can't be loaded here: {reason}", hint="Train again") from None
-        self._features = features
         self._input = self._session.get_inputs()[0].name
 
     def score(self, values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
@@ -46,13 +46,20 @@ class Scorer:
 
         Args: values: (n, k), the raw features in the contract's order.  Returns: float64 (n,), US dollars.
         """
-        rows = len(values)
+        matrix = np.ascontiguousarray(values, np.float32)
+        rows, features = matrix.shape
         earnings = np.empty(rows, np.float64)
-        for start in range(0, rows, CHUNK_ROWS):
-            chunk = np.zeros((CHUNK_ROWS, self._features), np.float32)
-            taken = min(CHUNK_ROWS, rows - start)
-            chunk[:taken] = values[start : start + taken]
-            earnings[start : start + taken] = self._session.run(None, {self._input: chunk})[0][:taken]
+        whole = rows - rows % CHUNK_ROWS
+        for start in range(0, whole, CHUNK_ROWS):
+            earnings[start : start + CHUNK_ROWS] = self._run(matrix[start : start + CHUNK_ROWS])
+        if whole < rows:
+            padded = np.zeros((CHUNK_ROWS, features), np.float32)
+            padded[: rows - whole] = matrix[whole:]
+            earnings[whole:] = self._run(padded)[: rows - whole]
+        return earnings
+
+    def _run(self, chunk: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        earnings: npt.NDArray[np.float64] = self._session.run(None, {self._input: chunk})[0]
         return earnings
 
 
@@ -88,11 +95,8 @@ class LoadedVersion:
     # The smallest and the largest value of each feature in training: float64 (k,).
     lowest: npt.NDArray[np.float64]
     highest: npt.NDArray[np.float64]
-
-    def outside_training_range(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Tell which rows have a feature below or above all that training saw: (n, k) to bool (n,)."""
-        outside: npt.NDArray[np.bool_] = np.any((values < self.lowest) | (values > self.highest), axis=1)
-        return outside
+    # How features and predictions lay in training; None for a version that does not say.
+    profiles: tuple[Profile, ...] | None = None
 
     def self_test(self) -> None:
         """Score the golden rows.
@@ -122,13 +126,14 @@ def load_version(model: str, number: int, digest: str, manifest: Mapping[str, An
         golden.check(len(contract.features))
         lowest = np.array([profile[name]["minimum"] for name in contract.feature_names])
         highest = np.array([profile[name]["maximum"] for name in contract.feature_names])
+        profiles = profiles_of(manifest, contract.feature_names)
     except (ValidationError, LookupError, TypeError, ValueError) as error:
         raise IntegrityError(
             f"the manifest of version {number} of {model} lacks what scoring needs: {error}",
             hint="Train again",
         ) from None
-    scorer = Scorer(graph, len(contract.features))
-    return LoadedVersion(model, number, digest, contract, scorer, golden, lowest, highest)
+    scorer = Scorer(graph)
+    return LoadedVersion(model, number, digest, contract, scorer, golden, lowest, highest, profiles)
 
 
 _GOLDEN_KEYS = ("values", "earnings_usd", "tolerance_usd")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gamesales.data.batches import BadRow, Batch
-from gamesales.data.columns import null_mask, to_numpy
+from gamesales.data.columns import bits, is_plain, keep_rows, null_mask, to_numpy
 from gamesales.data.contract import Column
 from gamesales.errors import ColumnsError
 
@@ -25,19 +25,28 @@ from gamesales.errors import ColumnsError
 _LARGEST = float(np.finfo(np.float32).max)
 COLUMNS_HINT = "See docs/contract.md for the columns that a table of titles has"
 _WORDS = {"true": 1.0, "false": 0.0}
+_RECORD = json.JSONEncoder(ensure_ascii=False, default=str)
+
+# Whatever floats or integers a column holds.
+Numbers = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Screened:
     """A batch after screening.
 
-    ``values`` holds the features of the accepted rows, float64 (m, k) in the contract's order; ``accepted`` is
-    bool (n,) over the batch's well-formed rows; ``rejected`` is in row order and includes malformed rows.
+    ``columns`` holds the features of the accepted rows, a (m,) array of numbers each, in the contract's order;
+    ``accepted`` is bool (n,) over the batch's well-formed rows; ``rejected`` is in row order, malformed rows included.
     """
 
-    values: npt.NDArray[np.float64]
+    columns: Sequence[Numbers]
     accepted: npt.NDArray[np.bool_]
     rejected: Sequence[BadRow]
+
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """The columns side by side: float64 (m, k)."""
+        return np.column_stack([column.astype(np.float64) for column in self.columns])
 
 
 def check_columns(where: str, schema: pa.Schema, columns: Sequence[Column]) -> list[str]:
@@ -65,40 +74,47 @@ def require_columns(where: str, schema: pa.Schema, columns: Sequence[Column]) ->
 
 def screen(batch: Batch, columns: Sequence[Column]) -> Screened:
     """Screen a batch: numbers for the rows that pass, a reason for each that does not."""
-    values = np.empty((len(batch.rows), len(columns)), np.float64)
+    read = [as_numbers(batch.table.column(column.name), words=column.kind == "flag") for column in columns]
     faults: dict[int, list[tuple[str, str]]] = {}
-    for place, column in enumerate(columns):
-        numbers, missing = as_numbers(batch.table.column(column.name), words=column.kind == "flag")
-        values[:, place] = numbers
-        passes = _in_range(numbers, column)
-        if not passes.all():
-            for index in np.flatnonzero(~passes):
-                reason = _reason(float(numbers[index]), bool(missing[index]), column)
-                faults.setdefault(int(index), []).append((column.name, reason))
-    if not faults:
-        return Screened(values, np.ones(len(values), bool), list(batch.malformed))
-    accepted = np.ones(len(values), bool)
-    accepted[list(faults)] = False
-    rejected = [_bad_row(batch, index, faults[index]) for index in sorted(faults)]
-    return Screened(values[accepted], accepted, sorted([*rejected, *batch.malformed], key=lambda bad: bad.row))
+    for column, (numbers, missing) in zip(columns, read, strict=True):
+        if _all_pass(numbers, column):
+            continue
+        for index in np.flatnonzero(~_in_range(numbers, column)).tolist():
+            reason = _reason(float(numbers[index]), bool(missing[index]), column)
+            faults.setdefault(index, []).append((column.name, reason))
+    everything = Screened([numbers for numbers, _ in read], np.ones(len(batch.rows), bool), list(batch.malformed))
+    return _without(batch, everything, faults) if faults else everything
 
 
 def reject(batch: Batch, screened: Screened, failing: npt.NDArray[np.bool_], reason: str) -> Screened:
     """Reject accepted rows that turn out to be unusable later on; ``failing`` is bool (m,) over those accepted."""
     places = np.flatnonzero(screened.accepted)[failing]
-    late = [_bad_row(batch, int(index), [("", reason)]) for index in places]
+    return _without(batch, screened, {int(index): [("", reason)] for index in places})
+
+
+def _without(batch: Batch, screened: Screened, faults: Mapping[int, Sequence[tuple[str, str]]]) -> Screened:
+    """Take rows of a batch, by their places, from those accepted to those rejected."""
     accepted = screened.accepted.copy()
-    accepted[places] = False
-    return Screened(screened.values[~failing], accepted, sorted([*screened.rejected, *late], key=lambda bad: bad.row))
+    accepted[list(faults)] = False
+    still = accepted[screened.accepted]
+    bad = _bad_rows(batch, sorted(faults), faults)
+    rejected = sorted([*screened.rejected, *bad], key=lambda one: one.row)
+    return Screened([column[still] for column in screened.columns], accepted, rejected)
 
 
-def as_numbers(array: pa.Array, *, words: bool = False) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Read a column as float64 (n,), not a number where there is none, and tell which cells are missing.
+def as_numbers(array: pa.Array, *, words: bool = False) -> tuple[Numbers, npt.NDArray[np.bool_]]:
+    """Read a column as numbers (n,), NaN where there is none, and tell which cells are missing.
+
+    Whole columns of floats or integers keep their type and are not copied; what has to be converted is float64.
 
     Args:
         array: Arrow (n,) of booleans, numbers, decimals, text, nulls, or a dictionary of these.
         words: whether the texts ``true`` and ``false`` are 1 and 0.
     """
+    if is_plain(array):
+        return to_numpy(array), np.zeros(len(array), bool)
+    if pa.types.is_boolean(array.type) and array.null_count == 0:
+        return bits(array).view(np.int8), np.zeros(len(array), bool)
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
     if pa.types.is_decimal(array.type):
@@ -144,9 +160,25 @@ def _parse(text: str, *, words: bool) -> float:
         return np.nan
 
 
-def _in_range(numbers: npt.NDArray[np.float64], column: Column) -> npt.NDArray[np.bool_]:
+def _all_pass(numbers: Numbers, column: Column) -> bool:
+    """Tell in one or two fast passes whether all of a column is allowed; False may mean: look at each number."""
+    if not len(numbers):
+        return True
+    lowest, highest = float(numbers.min()), float(numbers.max())  # NaN if there is one, which fails each comparison
+    if column.kind == "flag":
+        whole = numbers.dtype.kind in "iu" or bool(((numbers == 0) | (numbers == 1)).all())
+        return lowest >= 0 and highest <= 1 and whole
+    return (
+        -_LARGEST <= lowest <= highest <= _LARGEST
+        and (column.minimum is None or lowest >= column.minimum)
+        and (column.maximum is None or highest <= column.maximum)
+        and (column.above is None or lowest > column.above)
+    )
+
+
+def _in_range(numbers: Numbers, column: Column) -> npt.NDArray[np.bool_]:
     """Tell which numbers the contract allows; comparisons with NaN are false, so what is no number fails."""
-    passes: npt.NDArray[np.bool_] = np.abs(numbers) <= _LARGEST
+    passes: npt.NDArray[np.bool_] = (numbers >= -_LARGEST) & (numbers <= _LARGEST)
     if column.kind == "flag":
         passes &= (numbers == 0) | (numbers == 1)
     if column.minimum is not None:
@@ -168,31 +200,42 @@ def _reason(number: float, missing: bool, column: Column) -> str:
     return f"out of range, allowed: {column.allowed}"
 
 
-def _bad_row(batch: Batch, index: int, faults: Sequence[tuple[str, str]]) -> BadRow:
-    record = {
-        name: _cell(column, index) for name, column in zip(batch.table.schema.names, batch.table.columns, strict=True)
-    }
-    first = faults[0][0]
-    value = record.get(first)
-    return BadRow(
-        row=int(batch.rows[index]),
-        column=first,
-        value="" if value is None else str(value),
-        reason="; ".join(f"{name}: {reason}" if name else reason for name, reason in faults),
-        record=json.dumps(record, ensure_ascii=False, default=str),
-    )
+def _bad_rows(batch: Batch, places: Sequence[int], faults: Mapping[int, Sequence[tuple[str, str]]]) -> Iterator[BadRow]:
+    """Tell of rejected rows, in order, with all their cells as the file has them."""
+    wanted = np.zeros(len(batch.rows), bool)
+    wanted[places] = True
+    table = batch.as_read()
+    names = table.schema.names
+    cells = [_cells(keep_rows(column, wanted)) for column in table.columns]
+    for place, row in zip(places, zip(*cells, strict=True), strict=True):
+        record = dict(zip(names, row, strict=True))
+        first = faults[place][0][0]
+        value = record.get(first)
+        yield BadRow(
+            row=int(batch.rows[place]),
+            column=first,
+            value="" if value is None else str(value),
+            reason="; ".join(f"{name}: {reason}" if name else reason for name, reason in faults[place]),
+            record=_RECORD.encode(record),
+        )
 
 
-def _cell(column: pa.Array, index: int) -> Any:
-    """Return a cell as JSON can hold it, exactly where it can, else as text."""
-    cell = column.slice(index, 1)
+def _cells(column: pa.Array) -> list[Any]:
+    """Return cells as JSON can hold them, exactly where it can, else as text."""
     try:
-        # Not as_py, which fails beyond year 9999 and loads pandas for nanoseconds.
-        value = cell.cast(pa.string())[0].as_py() if pa.types.is_temporal(cell.type) else cell[0].as_py()
+        # Not to_pylist of times, which fails beyond year 9999 and loads pandas for nanoseconds.
+        values = (column.cast(pa.string()) if pa.types.is_temporal(column.type) else column).to_pylist()
+    except (pa.ArrowException, OverflowError, ValueError):
+        values = [_cell(column.slice(place, 1)) for place in range(len(column))]
+    # JSON has no word for NaN and infinity.
+    return [str(value) if isinstance(value, float) and not math.isfinite(value) else value for value in values]
+
+
+def _cell(cell: pa.Array) -> Any:
+    try:
+        return (cell.cast(pa.string()) if pa.types.is_temporal(cell.type) else cell)[0].as_py()
     except (pa.ArrowException, OverflowError, ValueError):
         return " ".join(str(cell).split())
-    # JSON has no word for NaN and infinity.
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _holds_numbers(arrow_type: pa.DataType) -> bool:

@@ -1,105 +1,174 @@
-"""Scoring one input: its batches in threads, its results in order.
-
-Batches are cut by the file alone, so the number of workers changes the time and not one byte.
-"""
+"""Scoring one shard: a pure function of the plan, which may be done again and gives the same bytes."""
 
 from __future__ import annotations
 
-from collections import deque
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from gamesales.data.batches import BadRow, Batch
-from gamesales.data.columns import to_arrow
-from gamesales.scoring.counts import Counts, told
-from gamesales.scoring.parts import PartWriter, RejectsWriter, part_schema
-from gamesales.scoring.plan import Input
+from gamesales.data.columns import keep_rows, to_arrow
+from gamesales.data.durable import sync
+from gamesales.scoring.counts import told
+from gamesales.scoring.doubled import Hashes, hash_ids, write_hashes
+from gamesales.scoring.ledger import ShardDone, SliceCounts
+from gamesales.scoring.parts import RejectsWriter, open_part, part_schema
+from gamesales.scoring.plan import Input, Plan
 from gamesales.scoring.scorer import LoadedVersion
-from gamesales.scoring.screen import Screened, reject, screen
+from gamesales.scoring.shards import Shard, Slice
+from gamesales.scoring.titles import Predicted, predict_titles
 
-T = TypeVar("T")
+
+@dataclass(frozen=True)
+class Places:
+    """Where a shard's files go, below the working folder: the part's name decides its format."""
+
+    work: Path
+    part: str
+    rejects: str
+    rejects_header: bool
+    ids: str
 
 
-def score_input(
-    one: Input,
-    kept: pa.Schema,
+class TooManyError(Exception):
+    """A shard alone rejected more rows than the whole run may; what it rejected so far is in its rejects file."""
+
+    def __init__(self, done: ShardDone) -> None:
+        super().__init__()
+        self.done = done
+
+
+def score_shard(
+    shard: Shard,
+    plan: Plan,
     version: LoadedVersion,
-    part: PartWriter,
-    rejects: RejectsWriter,
+    places: Places,
     *,
-    workers: int,
+    most_rejects: int,
     on_rows: Callable[[int], None],
-) -> Counts:
-    """Read, screen, score and write all rows of one input; return how many there were."""
-    names = [*version.contract.feature_names, *(name for name in kept.names)]
-    total = Counts()
-    with one.unchanged():
-        for scored, rejected, outside in in_order(
-            workers, one.table.batches(names), lambda batch: score_batch(batch, kept, version)
-        ):
-            part.write(scored)
-            rejects.write(one.name, rejected)
-            total += Counts(0, len(scored), len(rejected), outside, told(one.name, rejected))
-            on_rows(len(scored) + len(rejected))
-    # Counted when the run was planned, by other means than what read the rows here.
-    return total + Counts(rows_in=one.rows)
+) -> ShardDone:
+    """Read, screen, score and write the rows of a shard; its files appear whole, and are on the disk.
 
-
-def score_batch(batch: Batch, kept: pa.Schema, version: LoadedVersion) -> tuple[pa.RecordBatch, Sequence[BadRow], int]:
-    """Screen and score one batch.
-
-    Returns: the scored rows in the result's columns, the rejected rows, and how many scored rows lie outside the
-    range that the version was trained on.
+    Raises: TooManyError: it is hopeless. InputError, TryAgainError: an input is damaged, or was changed meanwhile.
     """
-    screened, earnings = score_titles(batch, version)
-    passing = [_accepted(batch.table.column(name), screened.accepted) for name in kept.names]
-    outside = version.outside_training_range(screened.values)
-    added = [to_arrow(values) for values in (earnings, outside, np.full(len(earnings), version.number, np.int32))]
-    table = pa.RecordBatch.from_arrays([*passing, *added], schema=part_schema(kept))
-    return table, screened.rejected, int(outside.sum())
+    part, rejects = (places.work / name for name in (places.part, places.rejects))
+    hidden, hidden_rejects = (path.with_name(f".{path.name}") for path in (part, rejects))
+    tally = _Tally(shard)
+    with ExitStack() as stack:
+        stack.callback(_remove, hidden, hidden_rejects)
+        with ExitStack() as files:
+            scored = files.enter_context(open_part(hidden, part_schema(plan.kept), plan.metadata(version)))
+            rejected = files.enter_context(RejectsWriter(hidden_rejects, header=places.rejects_header))
+            for one, batch in _batches(shard, plan, version):
+                predicted = predict_titles(batch, version)
+                scored.write(_result(batch, predicted, plan.kept, version))
+                rejected.write(plan.inputs[one.source].name, predicted.screened.rejected)
+                tally.add(one, plan.inputs[one.source], predicted)
+                if plan.identity:
+                    tally.add_ids([batch.table.column(name) for name in plan.identity], predicted.screened.accepted)
+                on_rows(len(batch.rows) + len(batch.malformed))
+                if tally.rejected > most_rejects:
+                    break
+        hopeless = tally.rejected > most_rejects
+        made = [] if hopeless else [(hidden, part)]
+        if not rejected.is_empty:
+            made.append((hidden_rejects, rejects))
+        for temporary, path in made:
+            sync(temporary)
+            os.replace(temporary, path)
+    paths = [path for _, path in made]
+    if plan.identity and not hopeless:
+        paths.append(places.work / places.ids)
+        write_hashes(paths[-1], tally.ids())
+    done = tally.done({path.relative_to(places.work).as_posix(): path.stat().st_size for path in paths})
+    if hopeless:
+        raise TooManyError(done)
+    return done
 
 
-def score_titles(batch: Batch, version: LoadedVersion) -> tuple[Screened, npt.NDArray[np.float64]]:
-    """Screen a batch and predict what its accepted rows earn; one without a finite prediction is rejected too.
-
-    Returns: the screened batch, and float64 (m,), US dollars, of the rows that it accepts.
-    """
-    screened = screen(batch, version.contract.features)
-    earnings = version.scorer.score(screened.values)
-    finite = np.isfinite(earnings)
-    if finite.all():
-        return screened, earnings
-    return reject(batch, screened, ~finite, "the prediction is not a finite number"), earnings[finite]
+def _batches(shard: Shard, plan: Plan, version: LoadedVersion) -> Iterator[tuple[Slice, Batch]]:
+    features, kept = version.contract.feature_names, plan.kept.names
+    names = list(dict.fromkeys([*features, *kept, *plan.identity]))
+    numbers = [name for name in features if name not in kept]  # what passes through is not parsed
+    for one in shard.slices:
+        source = plan.inputs[one.source]
+        with source.unchanged():
+            for batch in source.table.batches(names, one.start, one.stop, numbers):
+                yield one, batch
 
 
-def _accepted(column: pa.Array, accepted: npt.NDArray[np.bool_]) -> pa.Array:
-    if accepted.all():
-        return column
-    try:
-        return column.filter(to_arrow(accepted))
-    except pa.ArrowNotImplementedError:  # views: Arrow can cut and join them only
-        edges = np.flatnonzero(np.diff(accepted, prepend=False, append=False))
-        runs = [
-            column.slice(int(start), int(stop - start)) for start, stop in zip(edges[::2], edges[1::2], strict=True)
-        ]
-        return pa.concat_arrays([column.slice(0, 0), *runs])
+def _result(batch: Batch, predicted: Predicted, kept: pa.Schema, version: LoadedVersion) -> pa.RecordBatch:
+    """Return the scored rows in the result's columns."""
+    accepted = predicted.screened.accepted
+    columns = [batch.table.column(name) for name in kept.names]
+    if not accepted.all():
+        columns = [keep_rows(column, accepted) for column in columns]
+    number = np.full(len(predicted.earnings_usd), version.number, np.int32)
+    added = [to_arrow(values) for values in (predicted.earnings_usd, predicted.outside, number)]
+    return pa.RecordBatch.from_arrays([*columns, *added], schema=part_schema(kept))
 
 
-def in_order(workers: int, batches: Iterator[Batch], work: Callable[[Batch], T]) -> Iterator[T]:
-    """Do ``work`` on batches in threads and yield the results in the batches' order, few batches ahead."""
-    waiting: deque[Future[T]] = deque()
-    pool = ThreadPoolExecutor(workers)
-    try:
-        for batch in batches:
-            waiting.append(pool.submit(work, batch))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+class _Tally:
+    """Adds up what the batches of a shard came to."""
+
+    def __init__(self, shard: Shard) -> None:
+        self._scored: Counter[int] = Counter({one.source: 0 for one in shard.slices})
+        self._rejected: Counter[int] = Counter()
+        self._outside = 0
+        self._outside_by_feature: list[int] = []
+        self._histograms: list[list[int]] = []
+        self._examples: tuple[str, ...] = ()
+        self._ids: list[Hashes] = []
+
+    @property
+    def rejected(self) -> int:
+        return self._rejected.total()
+
+    def add_ids(self, columns: Sequence[pa.Array], accepted: npt.NDArray[np.bool_]) -> None:
+        """Take in the ids of a batch's scored rows."""
+        chosen = columns if accepted.all() else [keep_rows(column, accepted) for column in columns]
+        self._ids.append(hash_ids(chosen))
+
+    def ids(self) -> Hashes:
+        return np.concatenate([np.empty(0, np.uint64), *self._ids])
+
+    def add(self, one: Slice, source: Input, predicted: Predicted) -> None:
+        bad: Sequence[BadRow] = predicted.screened.rejected
+        self._scored[one.source] += len(predicted.earnings_usd)
+        self._rejected[one.source] += len(bad)
+        self._outside += int(np.count_nonzero(predicted.outside))
+        self._outside_by_feature = added(self._outside_by_feature, predicted.outside_by_feature)
+        histograms = [one.tolist() for one in predicted.histograms]
+        old = self._histograms or [[] for _ in histograms]
+        self._histograms = [added(before, more) for before, more in zip(old, histograms, strict=True)]
+        self._examples = (self._examples + told(source.name, bad))[:3]
+
+    def done(self, files: dict[str, int]) -> ShardDone:
+        slices = [SliceCounts(source, count, self._rejected[source]) for source, count in self._scored.items()]
+        return ShardDone(
+            slices,
+            files,
+            self._outside,
+            self._outside_by_feature,
+            self._histograms,
+            list(self._examples),
+        )
+
+
+def added(before: Sequence[int], more: Sequence[int]) -> list[int]:
+    """Add two lists of counts, of which either may be empty for none so far."""
+    if not before or not more:
+        return list(before or more)
+    return [one + other for one, other in zip(before, more, strict=True)]
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

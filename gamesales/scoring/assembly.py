@@ -1,0 +1,200 @@
+"""From the pieces that the shards made to what is published: a folder of parts as they are, or one file.
+
+WORK/made/                            the date's folder: parts, _rejects/, and at the end _run.json and _SUCCESS
+WORK/pieces/00007.arrow or .csv       for one file: each shard's rows, until all are joined in order
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import pyarrow as pa
+
+from gamesales.scoring import commit
+from gamesales.scoring.parts import REJECT_COLUMNS, check_for_csv, csv_header, open_part, part_schema
+from gamesales.scoring.shard import Places
+from gamesales.scoring.target import Target
+
+
+class Result(Protocol):
+    """What shards are gathered in; open until ``with`` ends."""
+
+    @property
+    def rejects(self) -> Path:
+        """Where the rejected rows lie before anything is published."""
+
+    def places(self, number: int) -> Places:
+        """Say where a shard's files go."""
+
+    def add(self, number: int) -> None:
+        """Take in a shard that is done."""
+
+    def close(self) -> Sequence[Path]:
+        """Finish, and return the files with scored rows."""
+
+    def abandon(self) -> None:
+        """Leave what was rejected for people to look into."""
+
+    def publish(self, report: str, *, any_rejects: bool) -> None:
+        """Move all into place."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+@dataclass
+class Folder:
+    """A date's folder: every shard makes a part of it."""
+
+    target: Target
+    work: Path
+    run_id: str
+    made: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.made = self.work / "made"
+        (self.made / "_rejects").mkdir(parents=True, exist_ok=True)
+        (self.work / "ids").mkdir(exist_ok=True)
+
+    @property
+    def rejects(self) -> Path:
+        return self.made / "_rejects"
+
+    def places(self, number: int) -> Places:
+        name = f"part-{self.run_id[:8]}-{number:05d}"
+        return Places(
+            work=self.work,
+            part=f"made/{name}.parquet",
+            rejects=f"made/_rejects/{name}.csv",
+            rejects_header=True,
+            ids=f"ids/{number:05d}",
+        )
+
+    def add(self, number: int) -> None:
+        """Nothing is left to do for a part."""
+
+    def close(self) -> Sequence[Path]:
+        """Return the parts."""
+        return sorted(self.made.glob("part-*.parquet"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is open."""
+
+    def abandon(self) -> None:
+        """Leave what was rejected for people to look into."""
+
+    def publish(self, report: str, *, any_rejects: bool) -> None:  # noqa: ARG002, the folder is there anyway
+        """Swap the folder with the one that is there."""
+        (self.made / "_run.json").write_text(report, encoding="utf-8")
+        (self.made / "_SUCCESS").touch()
+        commit.publish_folder(self.made, self.target.place)
+
+
+@dataclass
+class File:
+    """One file: the pieces are joined in order as they are done. Columns: see ``part_schema``."""
+
+    target: Target
+    work: Path
+    kept: pa.Schema
+    metadata: Mapping[str, str]
+    _ready: set[int] = field(default_factory=set)
+    _joined: int = 0
+    _out: Any = None
+    _files: ExitStack = field(default_factory=ExitStack)
+
+    def __post_init__(self) -> None:
+        (self.work / "pieces").mkdir(exist_ok=True)
+        (self.work / "ids").mkdir(exist_ok=True)
+        self.made = self.work / f"result{self.target.path.suffix.lower()}"
+        self.rejects.unlink(missing_ok=True)
+        if self._is_csv:
+            check_for_csv(part_schema(self.kept))
+            self._out = self._files.enter_context(self.made.open("wb"))
+            self._out.write(csv_header(part_schema(self.kept)))
+        else:
+            self._out = self._files.enter_context(open_part(self.made, part_schema(self.kept), self.metadata))
+
+    @property
+    def rejects(self) -> Path:
+        return self.work / "rejects.csv"
+
+    @property
+    def _is_csv(self) -> bool:
+        return self.made.suffix == ".csv"
+
+    def places(self, number: int) -> Places:
+        piece = f"pieces/{number:05d}"
+        return Places(
+            work=self.work,
+            part=piece + (".csv" if self._is_csv else ".arrow"),
+            rejects=f"{piece}.rejects.csv",
+            rejects_header=False,
+            ids=f"ids/{number:05d}",
+        )
+
+    def add(self, number: int) -> None:
+        """Join what has come so far, as far as it follows without a gap."""
+        self._ready.add(number)
+        while self._joined in self._ready:
+            self._join(self.work / self.places(self._joined).part)
+            self._joined += 1
+
+    def _join(self, piece: Path) -> None:
+        if self._is_csv:
+            with piece.open("rb") as rows:
+                shutil.copyfileobj(rows, self._out, 1 << 20)
+            return
+        with pa.memory_map(str(piece)) as source:
+            for batch in pa.ipc.open_stream(source):
+                self._out.write(batch)
+
+    def close(self) -> Sequence[Path]:
+        """Finish the file, join the rejects, and return the file."""
+        self._files.close()
+        self.abandon()
+        return [self.made]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of what is open."""
+        self._files.__exit__(kind, error, trace)
+
+    def abandon(self) -> None:
+        """Join what was rejected, for people to look into."""
+        pieces = sorted((self.work / "pieces").glob("[0-9]*.rejects.csv"))
+        if pieces:
+            with self.rejects.open("wb") as joined:
+                joined.write((",".join(REJECT_COLUMNS) + "\r\n").encode())
+                for piece in pieces:
+                    with piece.open("rb") as rows:
+                        shutil.copyfileobj(rows, joined, 1 << 20)
+
+    def publish(self, report: str, *, any_rejects: bool) -> None:
+        """Move the file and what comes with it into place."""
+        made_report = self.work / "run.json"
+        made_report.write_text(report, encoding="utf-8")
+        commit.publish_file(
+            self.made,
+            self.target.path,
+            (self.rejects if any_rejects else None, self.target.rejects),
+            (made_report, self.target.report),
+        )
