@@ -1,17 +1,18 @@
 """How fast, how big, how good: gamesales beside what a user would otherwise pick, on the user's own machine.
 
-    python -m benchmarks quick              under 10 minutes
-    python -m benchmarks full               every contender on every file: about an hour and a half
+    python -m benchmarks quick                      under 10 minutes
+    python -m benchmarks full                       every contender on every file, more rounds: about an hour
     python -m benchmarks quick --suite startup,growth
-    python -m benchmarks compare A B        do two results agree?
+    python -m benchmarks compare A.json B.json      whether two results agree on every ratio
 
     contenders/   what is compared in scoring: one small file each, run as a process of its own
     trainers/     the same for training
     suites/       what is measured and how it is shown: one file for each section of docs/benchmarks.md
     assets.py     the titles, the version and the bundle that all contenders share
     measure.py    one command: wall time, CPU seconds and peak memory of the whole process tree
-    rounds.py     every contender once a round, in another order each round; ratios within a round
-    figures.py    medians with their spread, rates, ratios, fitted exponents
+    rounds.py     every contender once a round, in another order each round; what takes long is in fewer rounds
+    figures.py    medians with their spread, rates, ratios within a round, fitted exponents
+    compare.py    two results beside each other: do the spreads of each ratio overlap
     page.py       the results as results/index.html and as docs/benchmarks.md
 
 A new contender is one file in contenders/: see contenders/__init__.py for what it holds.

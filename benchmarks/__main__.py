@@ -17,15 +17,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import compare, suites
+from benchmarks import suites
 from benchmarks.assets import ROOT, Assets
 from benchmarks.bench import Bench
+from benchmarks.compare import agree, alone, pairs, summary
 from benchmarks.machine import commit, load, machine
 from benchmarks.page import markdown, page
 from benchmarks.rounds import say
 
 FORMAT = 1
 RESULTS = Path(__file__).parent / "results"
+LATEST = "latest.json"
 KEPT = ROOT / "docs/benchmarks.json"
 DOCUMENT = ROOT / "docs/benchmarks.md"
 
@@ -33,23 +35,38 @@ DOCUMENT = ROOT / "docs/benchmarks.md"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line says."""
     chosen = _parser().parse_args(arguments)
-    results = chosen.output / "latest.json"
-    if chosen.scale == "compare":
-        disagreeing(*chosen.files)
-    elif chosen.scale == "docs":
-        keep(read(results) or read(KEPT))
-    else:
-        with ExitStack() as stack:
-            work = chosen.work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
-            work.mkdir(parents=True, exist_ok=True)
-            bench = Bench(Assets(work.resolve()), chosen.scale, chosen.rounds, chosen.contenders)
-            chosen.output.mkdir(parents=True, exist_ok=True)
-            for name in chosen.suite:
-                found = measure_suite(name, bench)
-                merged = merge(read(results) or read(KEPT), name, found)
-                results.write_text(as_text(merged), encoding="utf-8")
-                (chosen.output / "index.html").write_text(page(merged), encoding="utf-8")
-        say(f"see index.html in {chosen.output}")
+    chosen.do(chosen)
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Measure suite after suite; what is measured by then is written after each."""
+    results = chosen.output / LATEST
+    chosen.output.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        work = chosen.work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
+        work.mkdir(parents=True, exist_ok=True)
+        bench = Bench(Assets(work.resolve()), chosen.verb, chosen.rounds, chosen.contenders)
+        for name in chosen.suite:
+            found = measure_suite(name, bench)
+            merged = merge(read(results) or read(KEPT), name, found)
+            results.write_text(as_text(merged), encoding="utf-8")
+            (chosen.output / "index.html").write_text(page(merged), encoding="utf-8")
+    say(f"see index.html in {chosen.output}")
+
+
+def compare(chosen: argparse.Namespace) -> None:
+    """Print every ratio that two results share, and exit with 1 if any disagree."""
+    both = [_comparable(path) for path in (chosen.first, chosen.second)]
+    found = pairs(*both)
+    print(*found, *(f"in one only: {'; '.join(place)}" for place in alone(*both)), "", summary(found), sep="\n")
+    raise SystemExit(0 if agree(found) else 1)
+
+
+def _comparable(path: Path) -> dict[str, Any]:
+    results = read(path)
+    if results is None or results.get("format") != FORMAT:
+        raise SystemExit(f"{path} holds no results of format {FORMAT}; python -m benchmarks quick writes some")
+    return results
 
 
 def measure_suite(name: str, bench: Bench) -> dict[str, Any]:
@@ -59,7 +76,7 @@ def measure_suite(name: str, bench: Bench) -> dict[str, Any]:
     result = suites.load(name).run(bench)
     made = {
         "command": " ".join(["python -m benchmarks", bench.scale, "--suite", name, *_options(bench)]),
-        "commit": commit(),
+        "commit": commit(ROOT),
         "date": datetime.now(UTC).date().isoformat(),
         "minutes": round((time.monotonic() - started) / 60, 1),
         "load_before": before,
@@ -97,16 +114,6 @@ def keep(results: dict[str, Any] | None) -> None:
     say("wrote docs/benchmarks.json and docs/benchmarks.md")
 
 
-def disagreeing(*files: Path) -> None:
-    """Compare two results; exit with 1 if a ratio disagrees."""
-    if len(files) != 2:
-        raise SystemExit("compare takes two files of results: python -m benchmarks compare ONE.json OTHER.json")
-    found = compare.pairs(*(json.loads(file.read_bytes()) for file in files))
-    print(compare.report(found))
-    if not found or not all(pair.agrees for pair in found):
-        raise SystemExit(1)
-
-
 def _options(bench: Bench) -> list[str]:
     rounds = ["--rounds", str(bench.rounds)] if bench.rounds else []
     return rounds + (["--contenders", ",".join(bench.contenders)] if bench.contenders else [])
@@ -123,16 +130,23 @@ def _parser() -> argparse.ArgumentParser:
         return names(text)
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition(";")[0] + ".")
-    parser.add_argument(
-        "scale", choices=["quick", "full", "docs", "compare"], help="docs: keep the last results in docs/"
-    )
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="compare: two files of results")
+    verbs = parser.add_subparsers(dest="verb", required=True)
     every = list(suites.NAMES)
-    parser.add_argument("--suite", type=suite_names, default=every, help="some of: " + ",".join(every))
-    parser.add_argument("--contenders", type=names, default=[], help="some of those in contenders/")
-    parser.add_argument("--rounds", type=int, help="instead of each suite's own number")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
-    parser.add_argument("--work", type=Path, help="folder for the shared files, kept for the next call")
+    for scale, told in (("quick", "measure in under 10 minutes"), ("full", "every contender on every file: an hour")):
+        measuring = verbs.add_parser(scale, help=told)
+        measuring.add_argument("--suite", type=suite_names, default=every, help="some of: " + ",".join(every))
+        measuring.add_argument("--contenders", type=names, default=[], help="some of those in contenders/")
+        measuring.add_argument("--rounds", type=int, help="for all alike, instead of fewer for what takes longer")
+        measuring.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
+        measuring.add_argument("--work", type=Path, help="folder for the shared files, kept for the next call")
+        measuring.set_defaults(do=run)
+    keeping = verbs.add_parser("docs", help="keep the last results in docs/")
+    keeping.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
+    keeping.set_defaults(do=lambda chosen: keep(read(chosen.output / LATEST) or read(KEPT)))
+    comparing = verbs.add_parser("compare", help="tell whether two results agree on every ratio")
+    comparing.add_argument("first", type=Path, metavar="A.json")
+    comparing.add_argument("second", type=Path, metavar="B.json")
+    comparing.set_defaults(do=compare)
     return parser
 
 

@@ -70,9 +70,13 @@ class Assets:
         manifest = json.loads((self.bundle / "MANIFEST.json").read_bytes())
         return 1.0 / manifest["scaling"]["columns"][-1]["scale"]
 
-    def output(self, kind: str) -> Path:
-        """Return where a contender's output goes; it is thrown away after every run."""
-        path = self.folder / "output" / f"predictions.{kind}"
+    def output_place(self, name: str) -> Path:
+        """Return where an output of this name goes."""
+        return self.folder / "output" / name
+
+    def output(self, name: str) -> Path:
+        """Return where a contender's output goes, after throwing away that of the run before."""
+        path = self.output_place(name)
         shutil.rmtree(path.parent, ignore_errors=True)
         path.parent.mkdir()
         return path

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from benchmarks.assets import Assets, warm
-from benchmarks.checking import Verdict, check, parts, prepare
-from benchmarks.contender import Contender, catalogue
-from benchmarks.rounds import Cell, Skipped, skipped
+from benchmarks.checking import Verdict, check, files_of, prepare
+from benchmarks.contender import KINDS, Contender, catalogue
+from benchmarks.rounds import FULL, QUICK, Cell, Patience, Skipped, skipped
 
 # The size whose time is taken off for a rate: all start-up, hardly any work.
 BASE_ROWS = 1_000
-# What takes seconds to start shows itself in fewer rounds, and on the largest files once.
-SLOW_ROUNDS, _SLOW_ROWS = 3, 1_000_000
 Result = dict[str, Any]
 
 
 @dataclass
 class Bench:
-    """One call of ``python -m benchmarks``; ``scale`` is quick or full, ``rounds`` overrides a suite's own."""
+    """One call of ``python -m benchmarks``; ``scale`` is quick or full, ``rounds`` is for all cells alike."""
 
     assets: Assets
     scale: str
@@ -29,9 +29,10 @@ class Bench:
     _prepared: dict[str, str | None] = field(default_factory=dict)
     _verdicts: dict[tuple[str, str, str], Verdict] = field(default_factory=dict)
 
-    def rounds_or(self, **own: int) -> int:
-        """Return how many rounds to do: ``rounds_or(quick=3, full=5)``."""
-        return self.rounds or own[self.scale]
+    @property
+    def patience(self) -> Patience:
+        """Return how many rounds there are for whom."""
+        return Patience([(math.inf, self.rounds)]) if self.rounds else {"quick": QUICK, "full": FULL}[self.scale]
 
     def choose(self, names: Sequence[str] = ()) -> list[Contender]:
         """Return the contenders that were asked for, of those that a suite names."""
@@ -69,42 +70,34 @@ class Bench:
                 refused.append(skipped(one.name, case, verdict.fault))
         return good, checks, refused
 
-    def cell(self, contender: Contender, titles: str, kind: str, rows: int) -> Cell:
+    def cell(
+        self, contender: Contender, titles: str, kind: str, rows: int, *, most_rounds: int = Cell.most_rounds
+    ) -> Cell:
         """Return the cell in which a contender scores a file of titles, which is made and in memory by then."""
         source = self.assets.titles(titles, rows, kind)
         warm(source)
-        place = self.assets.folder / "output" / f"predictions.{kind}"
+        place = self.assets.output_place(contender.output_name(kind))
 
         def command(_round: int) -> list[str]:
-            return contender.command(source, self.assets.output(kind), self.assets.folder)
+            return contender.command(source, self.assets.output(place.name), self.assets.folder)
 
         def fault() -> str | None:
             found = count_rows(place)
             return None if found == rows else f"{found:,} rows in its output, expected {rows:,}"
 
-        return Cell(
-            contender.name,
-            f"{kind}, {titles} titles",
-            rows,
-            command,
-            fault=fault,
-            most_rounds=self._most(contender, rows),
-        )
-
-    def _most(self, contender: Contender, rows: int) -> int | None:
-        """Return the rounds that a slow contender takes part in; its largest file is minutes a round in full."""
-        if not contender.slow or self.rounds:
-            return None
-        return 1 if rows > _SLOW_ROWS else SLOW_ROUNDS
+        return Cell(contender.name, f"{kind}, {titles} titles", rows, command, fault=fault, most_rounds=most_rounds)
 
 
-def count_rows(path: Any) -> int:
-    """Count the rows of an output, a CSV's without parsing it."""
-    from pyarrow import parquet
+def count_rows(place: Path) -> int:
+    """Count the rows of an output, a file or a folder of dated partitions."""
+    return sum(_rows(file) for file in files_of(place))
 
-    if not path.exists():
-        return sum(parquet.read_metadata(part).num_rows for part in parts(path))
-    if path.suffix == ".parquet":
+
+def _rows(path: Path) -> int:
+    """Count the rows of a file, a CSV's without parsing it."""
+    if path.suffix == "." + KINDS[0]:
+        from pyarrow import parquet
+
         return parquet.read_metadata(path).num_rows
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 24), b"")) - 1

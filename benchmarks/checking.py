@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from benchmarks.assets import CHECK_ROWS, Assets
 from benchmarks.contender import Contender, catalogue
@@ -38,7 +37,7 @@ def prepare(contender: Contender, assets: Assets) -> str | None:
 
 def check(contender: Contender, assets: Assets, titles: str, kind: str) -> Verdict:
     """Let a contender score ``CHECK_ROWS`` titles, and compare with what the course's way says of them."""
-    source, output = assets.titles(titles, CHECK_ROWS, kind), assets.output(kind)
+    source, output = assets.titles(titles, CHECK_ROWS, kind), assets.output(contender.output_name(kind))
     failure = measure(contender.command(source, output, assets.folder)).failure
     if failure:
         return Verdict(fault=failure)
@@ -64,23 +63,17 @@ def truth(assets: Assets, titles: str) -> npt.NDArray[np.float64]:
     return read_predictions(path)
 
 
-def read_predictions(path: Path) -> npt.NDArray[np.float64]:
-    """Read ``predicted_earnings`` from a contender's output."""
+def files_of(place: Path) -> list[Path]:
+    """Return the files of an output in the order of its rows: itself, or the parts in a folder of dated partitions."""
+    return sorted(place.rglob("part-*.parquet")) if place.is_dir() else [place]
+
+
+def read_predictions(place: Path) -> npt.NDArray[np.float64]:
+    """Read ``predicted_earnings`` from a contender's output, a file or a folder."""
     from pyarrow import csv, parquet
 
-    if path.exists():
-        table = csv.read_csv(path) if path.suffix == ".csv" else parquet.read_table(path)
-    else:
-        table = pa.concat_tables([parquet.read_table(part) for part in parts(path)])
-    return table.column("predicted_earnings").to_numpy().astype(np.float64)
-
-
-def parts(path: Path) -> list[Path]:
-    """Return the files of a result that is a folder of dates, named like the file without its suffix."""
-    found = sorted(path.with_suffix("").glob("run_date=*/part-*.parquet"))
-    if not found:
-        raise FileNotFoundError(f"no output at {path}")
-    return found
+    tables = [csv.read_csv(one) if one.suffix == ".csv" else parquet.ParquetFile(one).read() for one in files_of(place)]
+    return np.concatenate([one.column("predicted_earnings").to_numpy() for one in tables]).astype(np.float64)
 
 
 def largest_difference(

@@ -1,79 +1,92 @@
-"""Do two calls of the benchmarks agree? Every ratio that both print, beside each other.
+"""Two results beside each other: whether each ratio that both show is the same within the spreads that both print.
 
-Two agree if what each printed as its spread, from the smallest to the largest of all rounds, overlaps. A ratio told
-once has no spread, and counts as agreeing only if the other's spread covers it.
+The spreads, from the smallest to the largest of all rounds, must overlap. Of two calls that measure the same thing,
+those of n rounds miss each other by chance alone once in C(2n, n) / 2 times: 35 with four rounds, 126 with five.
+A ratio that both took only once has no spread to judge by.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks import suites
 from benchmarks.figures import Figure
-from benchmarks.page import sections
-from benchmarks.show import Ratio, Table
+from benchmarks.show import spread
+
+# Suite, table, row and column.
+Place = tuple[str, str, str, str]
+Results = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One ratio of two calls."""
+    """One ratio in two results."""
 
-    name: str
-    one: Ratio
-    other: Ratio
+    place: Place
+    first: Figure
+    second: Figure
+    text: Callable[[float], str]
+
+    @property
+    def judged(self) -> bool:
+        """Whether at least one of them has a spread."""
+        return max(self.first.count, self.second.count) > 1
 
     @property
     def agrees(self) -> bool:
-        return _overlap(self.one.figure, self.other.figure)
+        """Whether the spreads overlap."""
+        return max(self.first.low, self.second.low) <= min(self.first.high, self.second.high)
 
     @property
-    def median_within(self) -> bool:
-        """Whether each median lies within the other's spread."""
-        one, other = self.one.figure, self.other.figure
-        return other.low <= one.median <= other.high and one.low <= other.median <= one.high
+    def medians_within(self) -> int:
+        """How many of the two medians lie within the other's spread."""
+        one, other = self.first, self.second
+        return (other.low <= one.median <= other.high) + (one.low <= other.median <= one.high)
+
+    def __str__(self) -> str:
+        verdict = ("agrees" if self.agrees else "DISAGREES") if self.judged else "once each"
+        figures = " and ".join(spread(one, self.text) for one in (self.first, self.second))
+        return f"{verdict:<9}  {figures}: {'; '.join(self.place)}"
 
 
-def pairs(one: dict[str, Any], other: dict[str, Any]) -> list[Pair]:
-    """Return the ratios that both results tell; what stands for 1 in every round is none."""
-    found, others = ratios_of(one), ratios_of(other)
-    return [Pair(name, found[name], others[name]) for name in found if name in others and not _is_one(found[name])]
+def pairs(first: Results, second: Results) -> list[Pair]:
+    """Pair the ratios that both results show, in the order of the first."""
+    mine, others = ratios_of(first), ratios_of(second)
+    return [Pair(place, one, others[place][0], text) for place, (one, text) in mine.items() if place in others]
 
 
-def ratios_of(results: dict[str, Any]) -> dict[str, Ratio]:
-    """Return every ratio of a page by where it stands."""
+def summary(found: list[Pair]) -> str:
+    """Count, in one line."""
+    judged = [pair for pair in found if pair.judged]
+    agreeing = sum(pair.agrees for pair in judged)
+    within = sum(pair.medians_within for pair in judged)
+    once = f"; {len(found) - len(judged)} taken only once are not judged" if len(judged) < len(found) else ""
+    return (
+        f"{agreeing} of {len(judged)} ratios agree; {within} of {2 * len(judged)} medians lie within the other's spread"
+        f"{once}"
+    )
+
+
+def agree(found: list[Pair]) -> bool:
+    """Tell whether there is something to judge, and none of it disagrees."""
+    judged = [pair for pair in found if pair.judged]
+    return bool(judged) and all(pair.agrees for pair in judged)
+
+
+def alone(first: Results, second: Results) -> list[Place]:
+    """Return the places of the ratios that only one of the results shows."""
+    return sorted(ratios_of(first).keys() ^ ratios_of(second).keys())
+
+
+def ratios_of(results: Results) -> dict[Place, tuple[Figure, Callable[[float], str]]]:
+    """Return every ratio of every table, and how it is told, save those of something to itself: always 1."""
     return {
-        name: cell
-        for section, _ in sections(results)
-        for table in section.tables
-        for name, cell in _of_table(section.title, table)
+        (name, table.heading, row, column): (ratio.figure, ratio.text)
+        for name in suites.NAMES
+        if name in results["suites"]
+        for table in suites.load(name).show(results["suites"][name]).tables
+        for row, column, ratio in table.ratios()
+        if ratio.figure and not ratio.figure.low == ratio.figure.high == 1.0
     }
-
-
-def report(found: list[Pair]) -> str:
-    """Tell all pairs, the worst first, and at the end how many agree."""
-    ordered = sorted(found, key=lambda pair: (pair.agrees, pair.median_within))
-    marks = {(False, False): "DISAGREE", (True, False): "overlap", (True, True): "agree"}
-    lines = [
-        f"{marks[pair.agrees, pair.median_within]:<9} {pair.name}: {pair.one} and {pair.other}" for pair in ordered
-    ]
-    agree, within = sum(pair.agrees for pair in found), sum(pair.median_within for pair in found)
-    end = f"{agree} of {len(found)} ratios agree within the spreads that are printed"
-    return "\n".join([*lines, f"{end}; of {within}, each median lies within the other's spread"])
-
-
-def _of_table(title: str, table: Table) -> list[tuple[str, Ratio]]:
-    named = 2 if table.columns[1] == "rows" else 1
-    return [
-        (" / ".join([title, table.heading, *row[:named], column]), cell)
-        for row in table.rows
-        for column, cell in zip(table.columns, row, strict=True)
-        if isinstance(cell, Ratio)
-    ]
-
-
-def _overlap(one: Figure, other: Figure) -> bool:
-    return one.low <= other.high and other.low <= one.high
-
-
-def _is_one(cell: Ratio) -> bool:
-    return cell.figure.low == cell.figure.high == 1.0

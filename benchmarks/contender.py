@@ -18,7 +18,10 @@ KINDS = ("parquet", "csv")
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to score a file; ``prepare`` says whether it has something to make from the assets first."""
+    """One way to score a file; ``prepares`` says whether it has something to make from the assets first.
+
+    ``folder`` says that it writes a folder of dated partitions where the others write one file.
+    """
 
     name: str
     label: str
@@ -27,8 +30,8 @@ class Contender:
     most_rows: dict[str, int]
     environment: str | None
     prepares: bool
+    folder: bool = False
     own_command: Callable[[Path, Path, Path], list[str]] | None = None
-    slow: bool = False
 
     @property
     def python(self) -> str:
@@ -39,6 +42,10 @@ class Contender:
         if self.own_command is not None:
             return [self.python, *self.own_command(source, output, assets)]
         return [self.python, "-m", f"{contenders.__name__}.{self.name}", *map(str, (source, output, assets))]
+
+    def output_name(self, kind: str) -> str:
+        """Return the name of the file or folder that it writes."""
+        return "predictions" if self.folder else f"predictions.{kind}"
 
     def preparation(self, assets: Path) -> list[str]:
         """Return the command that makes what this contender alone needs."""
@@ -57,7 +64,7 @@ def catalogue(names: Sequence[str] = ()) -> list[Contender]:
     if unknown:
         raise SystemExit(f"no contender {', '.join(unknown)}; there is {', '.join(known)}")
     chosen = [name for name in known if not names or name in names]
-    chosen.sort(key=lambda name: name != OURS)
+    chosen.sort(key=lambda name: name.partition("_")[0] != OURS)
     return [describe(importlib.import_module(f"{contenders.__name__}.{name}")) for name in chosen]
 
 
@@ -71,6 +78,6 @@ def describe(module: ModuleType) -> Contender:
         most_rows=getattr(module, "MOST_ROWS", {}),
         environment=getattr(module, "ENVIRONMENT", None),
         prepares=hasattr(module, "prepare"),
+        folder=getattr(module, "FOLDER", False),
         own_command=getattr(module, "command", None),
-        slow=getattr(module, "SLOW", False),
     )

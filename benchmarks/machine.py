@@ -1,4 +1,4 @@
-"""What the figures were taken on: the machine, its software, and what else it was busy with."""
+"""What the figures were taken on: the machine, its software, the commit, and what else was going on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+# What a figure depends on, of all that is in a commit.
+MEASURED = ("gamesales", "benchmarks", "requirements")
 LIBRARIES = (
     "gamesales",
     "numpy",
@@ -34,19 +36,17 @@ def machine() -> dict[str, Any]:
     }
 
 
-def commit() -> str:
-    """Return the commit that is measured, with ``-dirty`` if what is measured was changed since; empty if unknown."""
+def commit(checkout: Path) -> str | None:
+    """Name the commit that is measured, with ``-dirty`` if what is measured or what measures was changed since.
+
+    Returns: None if it is no checkout, or there is no git.
+    """
     try:
-        head = _git("rev-parse", "--short=12", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "gamesales", "benchmarks", "requirements")
+        name = _git(checkout, "rev-parse", "--short", "HEAD")
+        changed = _git(checkout, "status", "--porcelain", "--untracked-files=no", "--", *MEASURED)
     except (OSError, subprocess.CalledProcessError):
-        return ""
-    return f"{head}-dirty" if changed else head
-
-
-def _git(*arguments: str) -> str:
-    folder = Path(__file__).parent.parent
-    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+        return None
+    return name + ("-dirty" if changed else "")
 
 
 def cores() -> int:
@@ -57,6 +57,11 @@ def cores() -> int:
 def load() -> float:
     """Return how many programs wanted a core over the last minute."""
     return round(os.getloadavg()[0], 2)
+
+
+def _git(checkout: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=checkout, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def _processor() -> str:

@@ -25,14 +25,14 @@ def page(results: Results) -> str:
         lstrip_blocks=True,
     )
     environment.filters["bold"] = _without_marks
+    environment.filters["when"] = _when
     template = environment.get_template("page.html.j2")
     return template.render(
         machine=_machine(results),
-        sections=list(sections(results)),
+        sections=list(_sections(results)),
         draw=Artist().draw,
         colours=range(COLOURS),
         left_out=skipped_words,
-        commit=_commit,
     )
 
 
@@ -42,12 +42,14 @@ def markdown(results: Results) -> str:
         "# Benchmarks",
         "",
         "Written by `python -m benchmarks docs` from [benchmarks.json](benchmarks.json), which holds every run.",
-        "Figures are medians, with the smallest and the largest of all rounds in brackets. `make bench` measures again",
-        "on your machine in under 10 minutes, and draws plots as well: `benchmarks/results/index.html`.",
+        "Figures are medians, with the smallest and the largest of all rounds in brackets; ratios are taken within a",
+        "round. `make bench` measures again on your machine in under 10 minutes, and draws plots as well:",
+        "`benchmarks/results/index.html`. `make bench-full` has every contender on every file, in about an hour.",
+        "`python -m benchmarks compare A.json B.json` tells whether two results agree: their spreads overlap.",
         "",
         f"Machine: {_machine(results)}.",
     ]
-    for section, made in sections(results):
+    for section, made in _sections(results):
         lines += ["", f"## {section.title}", "", f"    {made['command']}", "", _when(made)]
         lines += [line for words in section.words for line in ("", words)]
         for table in section.tables:
@@ -58,7 +60,7 @@ def markdown(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
-def sections(results: Results) -> Iterator[tuple[Section, dict[str, Any]]]:
+def _sections(results: Results) -> Iterator[tuple[Section, dict[str, Any]]]:
     """Let each suite that has a result show it, in the suites' order."""
     for name in suites.NAMES:
         if name in results["suites"]:
@@ -76,12 +78,12 @@ def _machine(results: Results) -> str:
 
 
 def _when(made: dict[str, Any]) -> str:
-    when = f"Taken on {made['date']}{_commit(made)} in {made['minutes']} minutes"
-    return f"{when}; load average {made['load_before']} before and {made['load_after']} after."
-
-
-def _commit(made: dict[str, Any]) -> str:
-    return f" at commit {made['commit']}" if made.get("commit") else ""
+    # Results that were kept before commits were noted have none.
+    commit = f" at commit {made['commit']}" if made.get("commit") else ""
+    return (
+        f"Taken on {made['date']}{commit} in {made['minutes']} minutes; load average {made['load_before']} before and "
+        f"{made['load_after']} after."
+    )
 
 
 def _table(table: Table) -> list[str]:

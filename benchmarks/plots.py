@@ -9,8 +9,8 @@ from html import escape
 from benchmarks.show import Bars, Lines, power
 
 _WIDTH, _ROW, _LABEL = 480, 40, 15
-_LEFT, _RIGHT, _TOP, _HEIGHT = 58, 16, 10, 250
-COLOURS = 6
+_LEFT, _RIGHT, _TOP, _HEIGHT = 70, 20, 10, 250
+COLOURS = 8
 
 
 class Artist:
@@ -68,16 +68,16 @@ def _lines(plot: Lines, colour_of: Callable[[str], str]) -> str:
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
         parts.append(_text(_LEFT - 6, at + 4, plot.text(10.0**decade), "end"))
     decades = range(math.ceil(left), math.floor(right) + 1)
-    parts += [_text(x(10.0**decade), _HEIGHT + 16, power(10**decade), "middle") for decade in decades]
-    parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT + 33, plot.horizontal, "middle"))
+    parts += [_text(x(10.0**decade), _HEIGHT + 20, power(10**decade), "middle") for decade in decades]
+    parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT + 37, plot.horizontal, "middle"))
     for place, (name, series) in enumerate(plot.series):
         colour = colour_of(name)
         path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in series)
         parts.append(f'<polyline class="{colour}" points="{path}"/>')
         parts += [f'<circle class="{colour}" cx="{x(a):.1f}" cy="{y(b):.1f}" r="3"/>' for a, b in series]
-        below = _HEIGHT + 54 + 18 * place
+        below = _HEIGHT + 60 + 18 * place
         parts += [_box(colour, _LEFT, below - 9, 14, 9), _text(_LEFT + 20, below, name)]
-    return _svg(_HEIGHT + 48 + 18 * len(plot.series), parts)
+    return _svg(_HEIGHT + 54 + 18 * len(plot.series), parts)
 
 
 def _decades(values: Sequence[float], below: float = 1.0) -> tuple[float, float]:

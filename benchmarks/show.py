@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.figures import Figure
@@ -12,13 +12,33 @@ NONE = "—"
 
 
 @dataclass(frozen=True)
+class Ratio:
+    """A cell that says how two things compare; as data, so that it can be found again in other results."""
+
+    figure: Figure | None
+    text: Callable[[float], str]
+
+    def __str__(self) -> str:
+        return spread(self.figure, self.text)
+
+
+@dataclass(frozen=True)
 class Table:
-    """Cells are text; the first column names the row."""
+    """Cells are text or ratios; the first ``names`` columns name the row."""
 
     heading: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[str | Ratio]]
     note: str = ""
+    names: int = 1
+
+    def ratios(self) -> Iterator[tuple[str, str, Ratio]]:
+        """Yield every ratio with the names of its row and its column."""
+        for row in self.rows:
+            name = ", ".join(str(cell) for cell in row[: self.names])
+            for column, cell in zip(self.columns, row, strict=True):
+                if isinstance(cell, Ratio):
+                    yield name, column, cell
 
 
 @dataclass(frozen=True)
@@ -68,22 +88,6 @@ def spread(figure: Figure | None, text: Callable[[float], str]) -> str:
     return f"{shown[0]} ({shown[1]} to {shown[2]})"
 
 
-class Ratio(str):
-    """A cell that tells a ratio, and ``figure``, what it tells."""
-
-    __slots__ = ("figure",)
-    figure: Figure
-
-
-def ratio(figure: Figure | None, text: Callable[[float], str]) -> str:
-    """Tell a ratio as ``spread`` does."""
-    if figure is None:
-        return NONE
-    cell = Ratio(spread(figure, text))
-    cell.figure = figure
-    return cell
-
-
 def significant(value: float) -> str:
     """Tell a number in three digits: 0.0123, 1.23, 12.3, 1,230."""
     if value == 0:
@@ -95,6 +99,11 @@ def significant(value: float) -> str:
 
 def seconds(value: float) -> str:
     return f"{significant(value)} s"
+
+
+def short_seconds(value: float) -> str:
+    """Tell seconds beside an axis: 0.1 s, 10 s."""
+    return f"{value:g} s"
 
 
 def rate(value: float) -> str:

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import subprocess
 import sys
 
 import numpy as np
@@ -12,15 +13,16 @@ import pytest
 from conftest import ROOT
 
 from benchmarks import __main__ as program
-from benchmarks import checking, compare, suites
+from benchmarks import checking, rounds, suites
 from benchmarks.assets import CHECK_ROWS, Assets
-from benchmarks.bench import Bench
+from benchmarks.bench import Bench, count_rows
+from benchmarks.compare import pairs, ratios_of
 from benchmarks.contender import OURS, Contender, catalogue
 from benchmarks.figures import figure, rates, ratios, slope
 from benchmarks.machine import commit
-from benchmarks.measure import measure
+from benchmarks.measure import Measured, measure
 from benchmarks.page import markdown, page
-from benchmarks.rounds import Cell, measure_rounds, turns
+from benchmarks.rounds import FULL, QUICK, Cell, Patience, measure_rounds, turned
 from benchmarks.show import seconds, significant, spread, times
 from benchmarks.suites import growth, limits, scoring, startup, training
 
@@ -34,11 +36,16 @@ MACHINE = {
 }
 MADE = {
     "command": "python -m benchmarks quick",
+    "commit": "abc1234-dirty",
     "date": "2026-01-02",
     "minutes": 3.1,
     "load_before": 0.1,
     "load_after": 1.0,
 }
+
+
+def same_rounds(number):
+    return Patience([(math.inf, number)])
 
 
 def python(code):
@@ -85,30 +92,54 @@ class TestRounds:
         return [Cell(name, "case", 1, lambda _round: python("pass")) for name in names]
 
     def test_each_round_has_every_cell_and_begins_elsewhere(self):
-        order = [(number, cell.contender) for number, cell in turns(self.cells("a", "b", "c"), 3)]
-        assert [name for _, name in order] == ["a", "b", "c", "b", "c", "a", "c", "a", "b"]
-        assert [number for number, _ in order] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+        runs, _ = measure_rounds(self.cells("a", "b", "c"), same_rounds(3))
+        assert [one["contender"] for one in runs] == ["a", "b", "c", "b", "c", "a", "c", "a", "b"]
+        assert [one["round"] for one in runs] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
     def test_with_more_cells_than_rounds_it_begins_far_from_the_round_before(self):
-        order = [cell.contender for _, cell in turns(self.cells(*"abcdef"), 2)]
-        assert order[6] == "d"
+        assert turned("abcdef", 1, 2) == list("defabc")
+
+    def test_what_takes_long_is_in_the_first_rounds_only(self, monkeypatch):
+        """So that whatever two cells are compared, they share the rounds of the slower one."""
+        seconds = {"fast": 0.5, "slow": 5.0, "once": 90.0}
+        taken = lambda command, **_: Measured(seconds[command[0]], 1.0, 1, 0, None, "")  # noqa: E731
+        monkeypatch.setattr(rounds, "measure", taken)
+        cells = [Cell(name, "case", 1, lambda _round, name=name: [name]) for name in seconds]
+        runs, _ = measure_rounds(cells, Patience([(1.0, 4), (60.0, 2), (math.inf, 1)]))
+        found = {name: sorted(one["round"] for one in runs if one["contender"] == name) for name in seconds}
+        assert found == {"fast": [0, 1, 2, 3], "slow": [0, 1], "once": [0]}
+
+    def test_a_cell_may_ask_for_fewer_rounds(self):
+        cell = Cell("large", "case", 1, lambda _round: python("pass"), most_rounds=1)
+        runs, _ = measure_rounds([*self.cells("a"), cell], same_rounds(3))
+        assert [one["contender"] for one in runs].count("large") == 1
+
+    def test_what_takes_more_than_a_minute_is_measured_once_in_a_full_run(self):
+        assert [FULL.rounds(wall_s) for wall_s in (59.0, 61.0, 3_000.0)] == [3, 1, 1]
+
+    def test_in_a_quick_run_everything_has_a_spread(self):
+        assert [QUICK.rounds(wall_s) for wall_s in (0.4, 5.0, 3_000.0)] == [5, 4, 4]
+
+    def test_rounds_that_were_asked_for_are_for_all_alike(self, tmp_path):
+        assert Bench(Assets(tmp_path), "quick", rounds=2).patience.rounds(3_000.0) == 2
+        assert Bench(Assets(tmp_path), "full").patience == FULL
 
     def test_a_failing_cell_is_given_up_with_its_reason(self):
         bad = Cell("bad", "case", 1_000, lambda _round: python("raise SystemExit('broken')"))
-        runs, skipped = measure_rounds([*self.cells("good"), bad], 2)
+        runs, skipped = measure_rounds([*self.cells("good"), bad], same_rounds(2))
         assert [(one["contender"], one["round"]) for one in runs] == [("good", 0), ("good", 1)]
         assert skipped == [{"contender": "bad", "what": "case, 1,000 rows", "reason": "exit code 1: broken"}]
 
     def test_a_run_whose_output_is_wrong_is_not_counted(self):
         cell = Cell("hasty", "case", 7, lambda _round: python("pass"), fault=lambda: "3 rows in its output, expected 7")
-        runs, skipped = measure_rounds([cell], 2)
+        runs, skipped = measure_rounds([cell], same_rounds(2))
         assert runs == []
         assert "3 rows" in skipped[0]["reason"]
 
     def test_what_a_command_answers_is_kept(self, tmp_path):
         answer = tmp_path / "answer.json"
         code = f"open({str(answer)!r}, 'w').write('{{\"work\": 3}}')"
-        runs, _ = measure_rounds([Cell("probe", "case", 1, lambda number: python(code), answer)], 1)
+        runs, _ = measure_rounds([Cell("probe", "case", 1, lambda number: python(code), answer)], same_rounds(1))
         assert runs[0]["answer"] == {"work": 3}
 
 
@@ -140,9 +171,24 @@ class TestFigures:
         assert slope(points, math.log) == pytest.approx(power)
 
     def test_the_exponent_leaves_start_up_out(self):
-        runs = [run("ours", rows, 0, 0.4 + rows * 1e-7) for rows in (0, 100_000, 1_000_000, 10_000_000)]
+        runs = [run("ours", rows, 0, 0.4 + rows * 1e-7) for rows in (0, 20_000_000, 50_000_000)]
         runs[0]["rows"] = 1_000
         assert growth.exponents(runs).median == pytest.approx(1.0)
+
+    def test_sizes_that_mostly_start_up_are_not_in_the_fit(self):
+        """Here what is small costs nothing: with it, the curve would look steeper than it is."""
+        runs = [run("ours", 1_000, 0, 0.4), run("ours", 10**6, 0, 0.401)]
+        runs += [run("ours", rows, 0, 0.4 + rows * 1e-7) for rows in (20_000_000, 50_000_000)]
+        assert growth.exponents(runs).median == pytest.approx(1.0)
+        found = {"runs": runs, "skipped": []}
+        assert "the power of 1.00 (once) from 20 M to 50 M rows" in growth.show(found).words[0]
+
+    def test_without_the_time_of_start_up_there_is_no_exponent(self):
+        assert growth.exponents([run("ours", rows, 0, rows * 1e-7) for rows in (20_000_000, 50_000_000)]) is None
+
+    @pytest.mark.parametrize("scale", ["quick", "full"])
+    def test_growth_goes_from_a_thousand_to_fifty_million_rows(self, scale):
+        assert (growth.SIZES[scale][0], growth.SIZES[scale][-1]) == (1_000, 50_000_000)
 
     @pytest.mark.parametrize(
         ("value", "told"), [(0.01234, "0.0123"), (1.0, "1.00"), (12.34, "12.3"), (100.4, "100"), (1234.5, "1,230")]
@@ -209,6 +255,21 @@ class TestChecking:
         assert (good, checks) == ([], [])
         assert reason in refused[0]["reason"]
 
+    def test_an_output_may_be_a_folder_of_dated_partitions(self, tmp_path):
+        """Its rows are those of its parts, in their order; rejects and hidden files are none of them."""
+        for name, earnings in (("00001", [3.0]), ("00000", [1.0, 2.0])):
+            path = tmp_path / f"folder/run_date=2026-01-02/part-{name}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.write(path, earnings)
+        (path.parent / "_success.json").touch()
+        assert count_rows(tmp_path / "folder") == 3
+        assert checking.read_predictions(tmp_path / "folder").tolist() == [1.0, 2.0, 3.0]
+
+    def test_an_empty_folder_holds_no_rows(self, tmp_path):
+        assert count_rows(tmp_path) == 0
+        with pytest.raises(ValueError, match="at least one array"):
+            checking.read_predictions(tmp_path)
+
     def test_large_predictions_may_be_off_by_their_own_size(self):
         assert checking.largest_difference(np.array([1e7 + 99]), np.array([1e7]), 1.0) == pytest.approx(99)
         with pytest.raises(ValueError, match="1 rows off"):
@@ -221,6 +282,12 @@ class TestCatalogue:
         assert known[0].name == OURS
         assert len({one.label for one in known}) == len(known)
         assert all(one.why.endswith(".") for one in known)
+
+    def test_the_night_writes_a_folder_by_the_same_command(self, tmp_path):
+        ours, folder = catalogue(["ours", "ours_folder"])
+        assert (ours.output_name("parquet"), folder.output_name("parquet")) == ("predictions.parquet", "predictions")
+        assert ours.command(*[tmp_path] * 3) == folder.command(*[tmp_path] * 3)
+        assert folder.kinds == ("parquet",)
 
     def test_an_unknown_contender_is_named(self):
         with pytest.raises(SystemExit, match=r"no contender nobody; there is .*course"):
@@ -277,8 +344,20 @@ class TestPages:
         told = markdown(results)
         rate = next(line for line in told.splitlines() if line.startswith("| Arrow and ONNX Runtime") and "M/s" in line)
         assert "| 2.00 × |" in rate
-        for words in ("Abacus, 2 cores, 4 GB, Slate 1", "2026-01-02", "    python -m benchmarks quick"):
+        for words in (
+            "Abacus, 2 cores, 4 GB, Slate 1",
+            "on 2026-01-02 at commit abc1234-dirty",
+            "    python -m benchmarks quick",
+        ):
             assert words in told
+
+    def test_the_page_tells_the_commit(self, results):
+        assert "at commit abc1234-dirty" in page(results)
+
+    def test_results_kept_before_commits_were_noted_are_shown_without(self, results):
+        for found in results["suites"].values():
+            found["made"] = {key: value for key, value in MADE.items() if key != "commit"}
+        assert "commit" not in markdown(results)
 
     def test_nothing_is_left_out_in_silence(self, results):
         assert "- mlflow_pyfunc, parquet: no <network> | here" in markdown(results)
@@ -330,6 +409,16 @@ class TestPages:
         assert sum('"contender": "ours"' in line for line in program.KEPT.read_text().splitlines()) == 29
         assert program.DOCUMENT.read_text() == markdown(results)
 
+    def test_with_a_suite_goes_what_it_was_made_by_and_how(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(program, "KEPT", tmp_path / "none.json")
+        monkeypatch.setattr(program, "commit", lambda _checkout: "abc1234")
+        monkeypatch.setattr(growth, "run", lambda bench: {"runs": [], "skipped": [], "scale": bench.scale})
+        program.main(["full", "--suite", "growth", "--rounds", "2", "--output", str(tmp_path / "out")])
+        found = program.read(tmp_path / "out/latest.json")["suites"]["growth"]
+        assert (found["scale"], found["made"]["commit"]) == ("full", "abc1234")
+        assert found["made"]["command"] == "python -m benchmarks full --suite growth --rounds 2"
+        assert "at commit abc1234" in (tmp_path / "out/index.html").read_text()
+
     def test_with_nothing_measured_it_says_what_to_type(self):
         with pytest.raises(SystemExit, match="python -m benchmarks quick"):
             program.keep(None)
@@ -343,48 +432,101 @@ class TestPages:
         assert program.DOCUMENT.read_text(encoding="utf-8") == markdown(kept)
 
 
+def slower(results, contender, factor, only_round=None):
+    """The same results with one contender slower, in one round or in all."""
+    changed = json.loads(json.dumps(results))
+    for one in changed["suites"]["scoring"]["runs"]:
+        if one["contender"] == contender and only_round in (None, one["round"]):
+            one["wall_s"] *= factor
+    return changed
+
+
 class TestCompare:
-    """Two results agree if the spreads that they print overlap."""
+    LOOP = "Arrow and ONNX Runtime, a plain loop"
+    NAME = "onnxruntime_loop"
 
-    def results(self, *ours, loop=2.0):
-        """Rounds of 0.5 s of start-up, ours as given and the plain loop."""
-        runs = []
-        for number, wall in enumerate(ours):
-            for name, seconds_taken in ((OURS, wall), ("onnxruntime_loop", loop)):
-                runs += [run(name, 1_000, number, 0.5), run(name, 10_000_000, number, 0.5 + seconds_taken)]
-        result = {"runs": runs, "skipped": [], "checks": [], "made": MADE}
-        return {"format": 1, "machine": MACHINE, "suites": {"scoring": result}}
+    def compare(self, tmp_path, first, second):
+        paths = [tmp_path / "a.json", tmp_path / "b.json"]
+        for path, results in zip(paths, (first, second), strict=True):
+            path.write_text(program.as_text(results))
+        with pytest.raises(SystemExit) as exit_:
+            program.main(["compare", *map(str, paths)])
+        return exit_.value.code
 
-    def test_spreads_that_overlap_agree(self):
-        found = compare.pairs(self.results(1.0, 1.1, 1.2), self.results(1.15, 1.3, 1.4))
-        assert found
-        assert all(pair.agrees for pair in found)
-        assert not all(pair.median_within for pair in found)
+    def test_a_ratio_is_known_by_suite_table_row_and_column(self, results):
+        place = ("scoring", "Whole processes: parquet, continuous titles", f"{self.LOOP}, 1 M", "of gamesales's time")
+        assert ratios_of(results)[place][0].median == pytest.approx(0.5 / 0.4)
 
-    def test_spreads_apart_are_told_first_and_end_in_an_exit_code(self, tmp_path, capsys):
-        for name, ours in (("one", (1.0, 1.1)), ("other", (3.0, 3.1))):
-            (tmp_path / f"{name}.json").write_text(json.dumps(self.results(*ours)))
-        with pytest.raises(SystemExit) as leaving:
-            program.main(["compare", str(tmp_path / "one.json"), str(tmp_path / "other.json")])
-        assert leaving.value.code == 1
-        told = capsys.readouterr().out.splitlines()
-        assert told[0].startswith("DISAGREE  Scoring / Rates: parquet, continuous titles / Arrow and ONNX Runtime")
-        assert "ratios agree within the spreads that are printed" in told[-1]
+    def test_all_ratios_that_tables_print_are_compared_save_those_to_oneself(self, results):
+        """Whatever is told with the sign of a ratio, or in percent."""
+        told = [line for line in markdown(results).splitlines() if line.startswith("|")]
+        cells = [cell.strip() for line in told for cell in line.split("|")]
+        printed = {cell for cell in cells if re.match(r"[\d.,]+ [×%]", cell) and not cell.startswith("1.00 ×")}
+        compared = {spread(found, text) for found, text in ratios_of(results).values()}
+        assert printed == compared - {"1.00 ×"}
+        assert len(printed) == 5
 
-    def test_what_stands_for_one_is_no_ratio(self):
-        names = [pair.name for pair in compare.pairs(self.results(1.0), self.results(1.0))]
-        assert not [name for name in names if "/ gamesales /" in name]
+    def test_the_same_results_agree(self, results, tmp_path, capsys):
+        assert self.compare(tmp_path, results, results) == 0
+        assert "DISAGREES" not in capsys.readouterr().out
 
-    def test_a_commit_is_named_where_it_is_known(self):
-        results = self.results(1.0)
-        results["suites"]["scoring"]["made"] = {**MADE, "commit": "0123456789ab-dirty"}
-        assert "at commit 0123456789ab-dirty" in markdown(results)
-        assert "at commit 0123456789ab-dirty" in page(results)
-        assert re.fullmatch(r"([0-9a-f]{12}(-dirty)?)?", commit())
+    def test_spreads_that_overlap_agree_wherever_the_medians_are(self, results):
+        one, other = slower(results, self.NAME, 1.5, 0), slower(slower(results, self.NAME, 1.5), self.NAME, 1.01, 1)
+        found = next(pair for pair in pairs(one, other) if self.LOOP in pair.place[2])
+        assert (found.agrees, found.medians_within) == (True, 1)
+
+    def test_spreads_that_miss_each_other_disagree_and_the_exit_code_says_so(self, results, tmp_path, capsys):
+        assert self.compare(tmp_path, results, slower(results, self.NAME, 2)) == 1
+        told = capsys.readouterr().out
+        assert (
+            f"DISAGREES  1.25 × and 2.50 ×: scoring; Whole processes: parquet, continuous titles; {self.LOOP}" in told
+        )
+
+    def test_the_last_line_counts(self, results, tmp_path, capsys):
+        self.compare(tmp_path, results, slower(results, self.NAME, 2))
+        told = capsys.readouterr().out.splitlines()[-1]
+        judged = [pair for pair in pairs(results, results) if pair.judged]
+        agreeing = len(judged) - 4
+        assert told.startswith(f"{agreeing} of {len(judged)} ratios agree; {2 * agreeing} of {2 * len(judged)} medians")
+        assert re.search(r"; \d+ taken only once are not judged$", told)
+
+    def test_a_ratio_that_only_one_of_them_has_is_told(self, results, tmp_path, capsys):
+        fewer = {**results, "suites": {name: results["suites"][name] for name in ("scoring", "growth")}}
+        assert self.compare(tmp_path, results, fewer) == 0
+        assert "in one only: limits; gamesales and the bound; Parquet to Parquet; " in capsys.readouterr().out
+
+    def test_results_that_share_nothing_do_not_agree(self, results, tmp_path):
+        assert self.compare(tmp_path, results, {**results, "suites": {}}) == 1
+
+    def test_results_of_another_format_are_refused(self, results, tmp_path):
+        assert "b.json holds no results of format 1" in self.compare(tmp_path, results, {**results, "format": 0})
 
 
-def test_a_slow_contender_takes_part_in_fewer_rounds():
-    slow = Cell("slow", "case", 1, lambda _round: python("pass"), most_rounds=1)
-    quick = Cell("quick", "case", 1, lambda _round: python("pass"))
-    order = [(number, cell.contender) for number, cell in turns([slow, quick], 2)]
-    assert sorted(order) == [(0, "quick"), (0, "slow"), (1, "quick")]
+class TestCommit:
+    def git(self, folder, *arguments):
+        command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+    @pytest.fixture
+    def checkout(self, tmp_path):
+        for name in ("gamesales/one.py", "benchmarks/two.py", "docs/three.md"):
+            (tmp_path / name).parent.mkdir()
+            (tmp_path / name).write_text("before")
+        self.git(tmp_path, "init", "-q")
+        self.git(tmp_path, "add", ".")
+        self.git(tmp_path, "commit", "-q", "-m", "all")
+        return tmp_path
+
+    @pytest.mark.parametrize("name", ["gamesales/one.py", "benchmarks/two.py"])
+    def test_what_was_changed_since_the_commit_makes_it_dirty(self, checkout, name):
+        (checkout / name).write_text("after")
+        assert re.fullmatch(r"[0-9a-f]{7,}-dirty", commit(checkout))
+
+    def test_what_is_neither_measured_nor_measures_does_not(self, checkout):
+        (checkout / "docs/three.md").write_text("after")
+        (checkout / "benchmarks/new.txt").touch()
+        assert re.fullmatch(r"[0-9a-f]{7,}", commit(checkout))
+
+    def test_without_a_checkout_there_is_none(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+        assert commit(tmp_path) is None

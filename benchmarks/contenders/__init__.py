@@ -11,8 +11,8 @@ A module holds, and imports nothing heavy before ``main``:
     its docstring      who would do it so, and what its documentation advises
     LABEL              its name in tables
     KINDS              the kinds of file that it is timed on; both if absent
+    FOLDER             True if OUTPUT is to be a folder, which gets dated partitions of Parquet; a file if absent
     MOST_ROWS          {"quick": n, "full": n}: the largest file that it is given; no limit if absent
-    SLOW                True if it takes seconds to start: it takes part in fewer rounds
     ENVIRONMENT        the file of environments/ that it needs, without its suffix; none if absent
     main(source, output, assets)
     prepare(assets)    what a user would have done long before, such as converting the weights; not timed

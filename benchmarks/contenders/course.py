@@ -6,7 +6,6 @@ import sys
 
 LABEL = "pandas, Keras predict"
 # Some 30,000 rows a second: larger files say nothing new for minutes of waiting.
-SLOW = True
 MOST_ROWS = {"quick": 100_000, "full": 10_000_000}
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 
 LABEL = "pandas, Keras predict, large batches"
-SLOW = True
 MOST_ROWS = {"quick": 1_000_000, "full": 10_000_000}
 BATCH_ROWS = 16_384
 

@@ -12,7 +12,6 @@ import sys
 
 LABEL = "MLflow pyfunc"
 ENVIRONMENT = "mlflow"
-SLOW = True
 MOST_ROWS = {"quick": 1_000_000, "full": 10_000_000}
 SAVED = "mlflow_model"
 

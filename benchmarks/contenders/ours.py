@@ -1,4 +1,4 @@
-"""gamesales as one calls it for one file: the command line, with screening, flags and drift included."""
+"""gamesales by its command line, into one file: the promoted version, with screening, flags and drift."""
 
 from __future__ import annotations
 

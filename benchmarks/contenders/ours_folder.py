@@ -1,14 +1,11 @@
-"""gamesales as the night runs it: into a folder of dates, every shard a file of its own."""
+"""gamesales as the night runs it: the same command, into a folder of dated partitions, a file for each shard."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from benchmarks.contenders.ours import command
 
-LABEL = "gamesales, a folder of dates"
+__all__ = ["command"]
+
+LABEL = "gamesales, dated folder"
 KINDS = ("parquet",)
-
-
-def command(source: Path, output: Path, assets: Path) -> list[str]:
-    """Return what follows the interpreter; a name without a suffix is a folder."""
-    folder = output.with_suffix("")
-    return ["-m", "gamesales", "score", str(source), "--output", str(folder), "--registry", str(assets / "registry")]
+FOLDER = True

@@ -6,38 +6,60 @@ import math
 from collections.abc import Callable
 
 from benchmarks.bench import BASE_ROWS, Bench, Result
-from benchmarks.contender import OURS
+from benchmarks.contender import OURS, Contender
 from benchmarks.figures import Figure, figure, select, slope
-from benchmarks.rounds import Run, measure_rounds
-from benchmarks.show import NONE, Lines, Section, Table, megabytes, power, seconds, significant, spread
+from benchmarks.rounds import Cell, Run, measure_rounds
+from benchmarks.show import (
+    NONE,
+    Lines,
+    Section,
+    Table,
+    megabytes,
+    percent,
+    power,
+    seconds,
+    short_seconds,
+    significant,
+    spread,
+)
 
 SIZES = {
-    "quick": (BASE_ROWS, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000),
+    "quick": (BASE_ROWS, 10_000, 100_000, 1_000_000, 10_000_000, 20_000_000, 50_000_000),
     "full": (BASE_ROWS, 10_000, 100_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000, 50_000_000),
 }
-# Below, what is not start-up is too little to be told from noise.
-FIT_FROM = 100_000
+# In a quick run, what is larger is measured twice: no ratio hangs on it.
+QUICK_LARGE = 10_000_000
+# A size is in the fit if start-up, the cost of ``BASE_ROWS``, is at most this share of its cost.
+MOST_START = 1 / 4
 FLAT_FROM = 1_000_000
 
 
 def run(bench: Bench) -> Result:
     """Time ours on Parquet of growing size; the titles are continuous, so that no row is like another."""
     good, _, refused = bench.admitted(bench.choose([OURS]), "continuous", "parquet")
-    cells = [bench.cell(one, "continuous", "parquet", rows) for one in good for rows in SIZES[bench.scale]]
-    runs, failed = measure_rounds(cells, bench.rounds_or(quick=3, full=5))
+    cells = [_cell(bench, one, rows) for one in good for rows in SIZES[bench.scale]]
+    runs, failed = measure_rounds(cells, bench.patience)
     return {"runs": runs, "skipped": refused + failed}
 
 
-def exponents(runs: list[Run], key: str = "wall_s") -> Figure | None:
-    """Fit cost = a · rows^b in each round, its start-up taken off, and return b; None without two sizes to fit."""
-    found = []
+def _cell(bench: Bench, contender: Contender, rows: int) -> Cell:
+    twice = {"most_rounds": 2} if bench.scale == "quick" and rows > QUICK_LARGE else {}
+    return bench.cell(contender, "continuous", "parquet", rows, **twice)
+
+
+def above_start(runs: list[Run], key: str) -> list[list[tuple[int, float]]]:
+    """Return of each round the sizes beside which start-up is small, each with its cost less that of start-up."""
+    rounds = []
     for number in sorted({run["round"] for run in runs}):
         costs = {run["rows"]: run[key] for run in select(runs, round=number)}
-        base = costs.get(BASE_ROWS, 0.0)
-        points = [(rows, cost - base) for rows, cost in costs.items() if rows >= FIT_FROM and cost > base]
-        if len(points) > 1:
-            found.append(slope(points, math.log))
-    return figure(found)
+        start = costs.get(BASE_ROWS, math.inf)
+        rounds.append([(rows, cost - start) for rows, cost in costs.items() if start <= MOST_START * cost])
+    return rounds
+
+
+def exponents(runs: list[Run], key: str = "wall_s") -> Figure | None:
+    """Fit cost = start-up + a · rows^b in each round and return b; None if no round has two sizes to fit."""
+    return figure(slope(points, math.log) for points in above_start(runs, key) if len(points) > 1)
 
 
 def memory_slope(runs: list[Run]) -> float | None:
@@ -59,28 +81,43 @@ def show(result: Result) -> Section:
         ]
         for size in _sizes(runs)
     ]
-    wall, cpu = (spread(exponents(runs, key), significant) for key in ("wall_s", "cpu_s"))
     grows = memory_slope(runs)
-    words = (
-        f"Above its start-up, gamesales's time grows with rows to the power of {wall}, its CPU time to the power of "
-        f"{cpu}, where 1 is linear; fitted in each round from {FIT_FROM:,} rows up. From {FLAT_FROM:,} rows up, a row "
-        f"more costs {NONE if grows is None else significant(grows)} bytes of peak memory."
+    growth = (
+        f"gamesales's time grows with rows to the power of {_told(runs, 'wall_s')}; its CPU time, to the power of "
+        f"{_told(runs, 'cpu_s')}; 1 is linear. Fitted in each round to the sizes beside which start-up is small: the "
+        f"cost of {BASE_ROWS:,} rows, which is taken off, is at most {percent(MOST_START)} of theirs. Below, the curve "
+        "shows start-up more than growth."
     )
+    memory = (
+        f"From {power(FLAT_FROM)} rows up, a row more costs {NONE if grows is None else significant(grows)} bytes of "
+        "peak memory."
+    )
+    fitted = f" Fitted exponent of the time: {_told(runs, 'wall_s')}."
     plots = [
-        _lines("Time", [("time", "wall_s"), ("CPU time", "cpu_s")], runs, seconds),
-        _lines("Peak memory", [("peak memory of the process tree", "peak_bytes")], runs, megabytes),
+        _lines("Time", fitted, [("time", "wall_s"), ("CPU time", "cpu_s")], runs, short_seconds),
+        _lines("Peak memory", "", [("peak memory of the process tree", "peak_bytes")], runs, megabytes),
     ]
     table = Table("gamesales, Parquet to Parquet", ["rows", "time", "CPU time", "peak memory"], rows)
-    return Section("Growth", [words], [table], plots, result["skipped"])
+    return Section("Growth", [growth, memory], [table], plots, result["skipped"])
+
+
+def _told(runs: list[Run], key: str) -> str:
+    """Tell the exponent, and from which sizes it is."""
+    fitted = [rows for points in above_start(runs, key) if len(points) > 1 for rows, _ in points]
+    return spread(exponents(runs, key), significant) + (
+        f" from {power(min(fitted))} to {power(max(fitted))} rows" if fitted else ""
+    )
 
 
 def _sizes(runs: list[Run]) -> list[int]:
     return sorted({run["rows"] for run in runs})
 
 
-def _lines(heading: str, wanted: list[tuple[str, str]], runs: list[Run], text: Callable[[float], str]) -> Lines:
+def _lines(
+    heading: str, more: str, wanted: list[tuple[str, str]], runs: list[Run], text: Callable[[float], str]
+) -> Lines:
     series = []
     for name, key in wanted:
         found = [(size, figure(run[key] for run in select(runs, rows=size))) for size in _sizes(runs)]
         series.append((name, [(size, one.median) for size, one in found if one]))
-    return Lines(f"{heading} against rows", "Log scales; medians.", "rows", series, text)
+    return Lines(f"{heading} against rows", "Log scales; medians." + more, "rows", series, text)

@@ -9,7 +9,7 @@ from benchmarks.contender import OURS
 from benchmarks.figures import figure, largest, rates, ratios, select
 from benchmarks.machine import cores
 from benchmarks.rounds import Cell, Run, measure_rounds
-from benchmarks.show import Section, Table, percent, rate, ratio, significant, spread
+from benchmarks.show import Ratio, Section, Table, percent, rate, significant, spread
 
 PROBE_ROWS = 1_000_000
 ONE, ALL = "one core", "all cores"
@@ -41,7 +41,7 @@ def run(bench: Bench) -> Result:
         sizes = (BASE_ROWS, OUR_ROWS[bench.scale][kind])
         cells += [bench.cell(one, "continuous", kind, rows) for one in good for rows in sizes]
         refused += told
-    runs, failed = measure_rounds(cells, bench.rounds_or(quick=5, full=7))
+    runs, failed = measure_rounds(cells, bench.patience)
     return {"cores": every, "runs": runs, "skipped": refused + failed}
 
 
@@ -83,13 +83,16 @@ def show(result: Result) -> Section:
     return Section("Limits", [words], tables, (), result["skipped"])
 
 
-def _against_bound(kind: str, runs: list[Run], every: int) -> list[str]:
+def _against_bound(kind: str, runs: list[Run], every: int) -> list[str | Ratio]:
     bound = bounds(runs, kind, every)
     mine = select(runs, contender=OURS, case=f"{kind}, continuous titles")
     ours = rates(mine, largest(mine), BASE_ROWS) if mine else {}
-    share = ratios(ours, bound)
     name = f"{kind} to {kind}".replace("parquet", "Parquet").replace("csv", "CSV")
-    return [name, *(spread(figure(found.values()), rate) for found in (bound, ours)), ratio(share, percent)]
+    return [
+        name,
+        *(spread(figure(found.values()), rate) for found in (bound, ours)),
+        Ratio(ratios(ours, bound), percent),
+    ]
 
 
 def _probe(bench: Bench, name: str, threads: int, case: str) -> Cell:
