@@ -20,9 +20,7 @@ PLACE = "out/run_date=2026-11-23"
 # What makes, names, moves or removes files, and what makes them last.
 CALLS = "fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat,rmdir"
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("strace") is None, reason="strace is not installed: apt-get install strace"
-)
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace: apt-get install strace")
 
 
 @pytest.fixture
