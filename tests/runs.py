@@ -183,7 +183,7 @@ from pathlib import Path
 predict_titles, batches = shard.predict_titles, []
 def halting(*arguments):
     batches.append(1)
-    if len(batches) > 8:
+    if len(batches) > {after}:
         Path("begun").touch()
         while not Path("go").exists():
             time.sleep(0.01)
@@ -194,14 +194,19 @@ shard.predict_titles = halting
 
 
 @contextmanager
-def halted(folder, *arguments):
-    """Run a command line in a folder up to the midst of its work; it goes on when the body ends or calls ``go``.
+def halted(folder, *arguments, after=8):
+    """Run a command line in a folder for so many batches; it goes on when the body ends or calls ``go``.
 
     Yields: the process; at the end it has ``out`` and ``err``.
     """
     for name in ("begun", "go"):
         (folder / name).unlink(missing_ok=True)
-    command = [sys.executable, "-c", _SMALL_STEPS + _HALTING + "main()", *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-c",
+        _SMALL_STEPS + _HALTING.replace("{after}", str(after)) + "main()",
+        *map(str, arguments),
+    ]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         end = time.monotonic() + 60
         while not (folder / "begun").exists():

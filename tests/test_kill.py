@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import FEATURES, publish_simple, title_values
-from runs import csv_line, csv_text, gamesales, snapshot
+from runs import csv_line, csv_text, gamesales, halted, snapshot
 
 from gamesales import read_predictions
 from gamesales.errors import InputNotFoundError
@@ -126,6 +126,41 @@ def test_a_reader_who_looks_all_along_never_sees_a_mixture(night):
         over.set()
         reader.join()
     assert set(seen) == {(5, (1,)), (19, (2,))}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output", ["out", "out.csv", "out.parquet"])
+def test_killed_at_any_tenth_it_goes_on_and_ends_with_the_same_bytes(night, output):
+    """Really killed; and of a folder, a reader who looks all along sees the old rows or the new ones."""
+    values = title_values(20_000).tolist()
+    rows = "".join(",".join(map(str, row)) + f",T{at}\n" for at, row in enumerate(values))
+    (night / "new.csv").write_text(",".join([*FEATURES, "title_id"]) + "\n" + rows)
+    score = ("score", "new.csv", "--output", output, *DATE)
+    seen, over = set(), threading.Event()
+
+    def look():
+        while not over.is_set():
+            seen.add(read_predictions(night / "out", "2026-11-23").num_rows)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    try:
+        assert gamesales(night, *score[:3], f"whole/{output}", *DATE, small_steps=True).returncode == 0
+        for tenth in range(10):
+            assert gamesales(night, "score", "old.csv", *score[2:]).returncode == 0
+            with halted(night, *score, after=3 * tenth) as process:
+                process.kill()
+            assert process.returncode == -9
+            ran = gamesales(night, *score, "--json", small_steps=True)
+            assert ran.returncode == 0, ran.stderr
+            done = json.loads(ran.stdout)
+            assert not done["already_done"]
+            assert done["shards_resumed"] > 0 or tenth < 4
+            assert published(night, output) == published(night / "whole", output)
+    finally:
+        over.set()
+        reader.join()
+    assert seen <= {5, 20_000}
 
 
 def test_predictions_of_a_date_are_read_whole_or_not_at_all(night):

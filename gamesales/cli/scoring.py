@@ -89,13 +89,16 @@ def score(
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do again what is done already.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
+    engine: Annotated[
+        str, typer.Option(metavar="local", help="What does the shards: threads of this process.")
+    ] = "local",
     log_format: Annotated[str, typer.Option(metavar="text|json", help="How progress is told on stderr.")] = "text",
     registry: RegistryOption = REGISTRY,
     name: Annotated[str | None, typer.Option("--name", metavar="MODEL", help="Which model's versions.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Predict what the titles in files will earn, with the promoted version; without INPUT, as jobs/score.toml says."""
-    _check_arguments(output, log_format)
+    _check_arguments(output, log_format, engine)
     given = _job(job, inputs, output)
     sources, target = inputs or given.inputs, output or given.output
     parsed = parse_ref(model or given.model, name or given.name)
@@ -176,11 +179,13 @@ def _shadow_ref(text: str | None, ref: Ref) -> Ref | None:
     return shadow
 
 
-def _check_arguments(output: Path | None, log_format: str) -> None:
+def _check_arguments(output: Path | None, log_format: str, engine: str) -> None:
     if output is not None and str(output) in ("", "."):
         raise UsageError("expected an --output that is a path", hint="For example: --output predictions")
     if log_format not in ("text", "json"):
         raise UsageError(f"--log-format expects text or json, received {log_format!r}")
+    if engine != "local":
+        raise UsageError(f"--engine expects local, received {engine!r}")
 
 
 def _days(day: str | None, first: str | None, last: str | None, job: ScoreJob) -> list[date]:
