@@ -108,7 +108,7 @@ def csv_write(_threads: int, source: str) -> Probe:
 
 
 def _write(source: str, suffix: str) -> Probe:
-    from gamesales.scoring.parts import PartWriter, part_schema
+    from gamesales.scoring.parts import open_part, part_schema
 
     schema = part_schema(pa.schema([]))
     predicted = _predictions(source)
@@ -117,7 +117,7 @@ def _write(source: str, suffix: str) -> Probe:
     path.parent.mkdir(exist_ok=True)
 
     def write() -> None:
-        with PartWriter(path, schema, {}) as part:
+        with open_part(path, schema, {}) as part:
             for batch in batches:
                 part.write(batch)
 

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT
+from conftest import ROOT, simple_graph
 
 from benchmarks import __main__ as program
-from benchmarks import checking, rounds, suites
+from benchmarks import checking, probes, rounds, suites
 from benchmarks.assets import CHECK_ROWS, Assets
 from benchmarks.bench import Bench, count_rows
 from benchmarks.compare import pairs, ratios_of
@@ -25,6 +25,7 @@ from benchmarks.page import markdown, page
 from benchmarks.rounds import FULL, QUICK, Cell, Patience, measure_rounds, turned
 from benchmarks.show import seconds, significant, spread, times
 from benchmarks.suites import growth, limits, scoring, startup, training
+from gamesales.data.simulate import write_titles
 
 MACHINE = {
     "processor": "Abacus",
@@ -530,3 +531,22 @@ class TestCommit:
     def test_without_a_checkout_there_is_none(self, tmp_path, monkeypatch):
         monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
         assert commit(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", sorted(probes.PROBES))
+def test_every_part_can_be_measured_alone(tmp_path, monkeypatch, name):
+    """On small files; the parts are those of scoring, and change with it."""
+    monkeypatch.setattr(probes, "REPEATS", 1)
+    monkeypatch.setattr(probes, "SIDE", 8)
+    for folder in ("titles", "truth", "bundle"):
+        (tmp_path / folder).mkdir()
+    for kind in ("parquet", "csv"):
+        write_titles(tmp_path / f"titles/t.{kind}", 2_000, with_target=False)
+    dollars = pa.table({"predicted_earnings": np.linspace(1e4, 3e5, CHECK_ROWS)})
+    pq.write_table(dollars, tmp_path / "truth/continuous.parquet")
+    (tmp_path / "bundle/scorer.onnx").write_bytes(simple_graph())
+    source = tmp_path / f"titles/t.{'csv' if name == 'csv_read' else 'parquet'}"
+    probes.main(name, "1", str(source), str(tmp_path / "answer.json"))
+    answer = json.loads((tmp_path / "answer.json").read_bytes())
+    assert answer["seconds"] > 0
+    assert answer["work"] > 0
