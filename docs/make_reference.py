@@ -21,7 +21,7 @@ from gamesales.jobs.promote import Promotion
 from gamesales.jobs.score import Backfill, Planned
 from gamesales.jobs.simulate import Simulated
 from gamesales.jobs.train import Trained
-from gamesales.scoring.run import RunReport
+from gamesales.scoring.outcome import RunReport
 
 FOLDER = Path(__file__).parent / "reference"
 RESULTS = {

@@ -18,8 +18,9 @@ from pyarrow import parquet
 
 from gamesales.data.contract import Contract
 from gamesales.scoring.counts import RejectLimit
+from gamesales.scoring.options import Options
 from gamesales.scoring.plan import make_plan
-from gamesales.scoring.run import Options, score_files
+from gamesales.scoring.run import score_files
 from gamesales.scoring.scorer import Scorer, load_version
 from gamesales.scoring.target import Target
 

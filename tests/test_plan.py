@@ -14,7 +14,8 @@ from runs import CONTRACT, GOOD, csv_text, snapshot
 
 from gamesales.data.contract import OUTPUT_COLUMNS
 from gamesales.errors import ColumnsError, InputError, InputNotFoundError, TryAgainError
-from gamesales.scoring.plan import find_files, make_plan, run_id
+from gamesales.scoring.inputs import find_files
+from gamesales.scoring.plan import make_plan, run_id
 
 
 @pytest.fixture

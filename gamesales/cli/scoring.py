@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from gamesales.cli import progress
 from gamesales.cli.options import NAME, REGISTRY, JsonOption, NameOption, RegistryOption
-from gamesales.cli.output import show_json, table
+from gamesales.cli.output import show_json
+from gamesales.cli.runs import show_planned, show_run
 from gamesales.errors import UsageError
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.score import Backfill, Night, Planned, plan_score
@@ -21,7 +22,8 @@ from gamesales.jobs.score import score as run_score
 from gamesales.jobs.score_job import ScoreJob, days, end_of, load_score_job, on_date, today
 from gamesales.registry.registry import CHAMPION, ModelRegistry, Ref, parse_ref
 from gamesales.scoring.counts import RejectLimit
-from gamesales.scoring.run import Options, RunReport
+from gamesales.scoring.options import Options
+from gamesales.scoring.outcome import RunReport
 
 # Published, but the titles are not those of training.
 DRIFTED = 6
@@ -129,7 +131,7 @@ def score(
         show_json(done[0]) if first is None else show_json(Backfill(done))
     else:
         for each in done:
-            _show_planned(each) if isinstance(each, Planned) else _show_run(each)
+            show_planned(each) if isinstance(each, Planned) else show_run(each)
     if fails and any(_drifted(each) for each in done):
         raise typer.Exit(DRIFTED)
 
@@ -249,74 +251,6 @@ def _metrics(path: Path | None, model: str, fails: bool) -> Iterator[Callable[[R
 
 def _drifted(done: RunReport | Planned) -> bool:
     return isinstance(done, RunReport) and bool(done.drift and done.drift["drifted"])
-
-
-def _show_run(done: RunReport) -> None:
-    if done.already_done:
-        print(f"{done.run_date} is done already, by the same version on the same inputs (--fresh does it again):")
-    scored = f"{done.rows_scored:,} of {done.rows_in:,} titles scored"
-    resumed = f", {done.shards_resumed} of {done.shards} shards were done before" if done.shards_resumed else ""
-    print(f"{scored} by version {done.model_version} in {done.seconds:.2f} s{resumed}")
-    if done.rows_rejected:
-        print(f"{done.rows_rejected:,} rejected, with reasons: {done.rejects}")
-    if done.rows_outside_training_range:
-        print(f"{done.rows_outside_training_range:,} outside the range of the training titles (flagged)")
-    if done.doubled_ids and done.doubled_ids["ids"]:
-        some = ", ".join(done.doubled_ids["examples"])
-        print(
-            f"{done.doubled_ids['ids']:,} ids come more than once, {done.doubled_ids['rows']:,} rows too many: {some}"
-        )
-    if done.drift and done.drift["drifted"]:
-        print(f"drift: the titles are not those of training in {', '.join(done.drift['drifted'])}\n")
-        print(_drift_table(done.drift["columns"]) + "\n")
-    if done.shadow:
-        print(_shadow_words(done.shadow))
-    print(f"written to {done.output}")
-
-
-def _shadow_words(shadow: Mapping[str, Any]) -> str:
-    """Tell in a line how a second version differs; where it does stands in the report."""
-    if not shadow["rows_compared"]:
-        return f"shadow: version {shadow['model_version']} scored none of them"
-    beyond = ", ".join(f"{share:.1%} of titles by more than {by}" for by, share in shadow["share_beyond"].items())
-    mean, off = shadow["mean_difference_usd"], shadow["mean_absolute_difference_usd"]
-    left = f"; {shadow['rows_not_scored']:,} it could not score" if shadow["rows_not_scored"] else ""
-    return (
-        f"shadow: version {shadow['model_version']} says {abs(mean):,.0f} dollars {'more' if mean >= 0 else 'less'} on "
-        f"average, {off:,.0f} apart; {beyond}{left}"
-    )
-
-
-def _drift_table(columns: Sequence[Mapping[str, Any]]) -> str:
-    """Lay out drift, a line for each column, the worst first; see docs/drift.md for how to read it."""
-    ordered = sorted(columns, key=lambda one: one["limit"] - one["psi"])
-    rows = [
-        [
-            one["column"],
-            f"{one['psi']:.3f}",
-            f"{one['psi_by_chance']:.3f}",
-            f"{one['limit']:.3f}",
-            "-" if one["share_outside"] is None else f"{one['share_outside']:.1%}".replace("%", " %"),
-            "drifted" if one["drifted"] else "",
-        ]
-        for one in ordered
-    ]
-    return table(["column", "PSI", "by chance", "limit", "outside", ""], rows)
-
-
-def _show_planned(plan: Planned) -> None:
-    print(f"{plan.run_date}: {plan.rows:,} rows of {len(plan.inputs):,} files, by version {plan.model_version}")
-    if plan.already_done:
-        print(f"done already; nothing would be written to {plan.output}")
-        return
-    for one in plan.inputs[:20]:
-        print(f"  {one['name']}  {one['rows']:,} rows, {one['size']:,} bytes")
-    if len(plan.inputs) > 20:
-        print("  …")
-    left = f", {plan.shards_resumed} of them done before" if plan.shards_resumed else ""
-    print(f"in {plan.shards} shards{left}; passing through: {', '.join(plan.kept) or 'nothing'}")
-    if plan.estimated_seconds is not None:
-        print(f"about {plan.estimated_seconds:.1f} s, to {plan.output}")
 
 
 def _parse_day(text: str, option: str) -> date:

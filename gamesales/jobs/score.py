@@ -10,8 +10,10 @@ from typing import Any
 
 from gamesales.jobs.loading import load
 from gamesales.registry.registry import ModelRegistry, Ref
+from gamesales.scoring.options import Options
+from gamesales.scoring.outcome import RunReport, read_report
 from gamesales.scoring.plan import Plan, make_plan
-from gamesales.scoring.run import Options, RunReport, estimate, read_report, resumable, score_files
+from gamesales.scoring.run import estimate, resumable, score_files
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.target import Target
 
