@@ -71,6 +71,8 @@ _WRONG_PATH = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 class _TerminatedError(BaseException):
     """SIGTERM arrived; unwinding removes what is half done."""
 
+    exit_code = 143
+
 
 def run_and_exit() -> None:
     """Run the command line of this process and exit."""
