@@ -330,7 +330,7 @@ def test_verify_counts_events_and_files_and_names_the_file_that_is_wrong(registr
     assert (2, 2) == registry.verify(parse_ref("1"))
 
     damaged = root / registry.find_version(2).folder / "scorer.onnx"
-    damaged.write_bytes(b"b graph")
+    damaged.write_bytes(b"Another graph")
     with pytest.raises(IntegrityError, match=f"{damaged} was changed: expected sha256"):
         registry.verify()
     assert (2, 2) == registry.verify(parse_ref("1")), "the other version is sound"

@@ -270,6 +270,17 @@ def test_a_missing_key_is_a_key_error_and_a_missing_folder_is_empty(store):
     assert [] == store.list("log")
 
 
+@settings(deadline=None, max_examples=60)
+@given(data=st.binary(max_size=40), limit=st.integers(0, 60) | st.sampled_from([2**31, 2**62]))
+def test_no_more_is_read_than_is_asked_for(tmp_path_factory, data, limit):
+    """Nor is room taken for more than there is, however much is asked for."""
+    store = LocalStore(tmp_path_factory.mktemp("store"))
+    store.create("file", data)
+
+    assert data[:limit] == store.read("file", limit)
+    assert data == store.read("file")
+
+
 def test_deleting_removes_one_key_and_a_missing_one_is_no_error(store):
     store.create("log/1.json", b"data")
     store.create("log/2.json", b"data")

@@ -33,8 +33,8 @@ class Store(Protocol):
     def location(self) -> str:
         """The store as people name it, for messages."""
 
-    def read(self, key: str) -> bytes:
-        """Return the bytes of a key. Raises: KeyError: there is no such key."""
+    def read(self, key: str, limit: int | None = None) -> bytes:
+        """Return the bytes of a key, or the first ``limit`` of them. Raises: KeyError: there is no such key."""
 
     def create(self, key: str, data: bytes) -> bool:
         """Write a key that does not exist; return False, with nothing changed, if it does. Either way it is durable."""
@@ -56,12 +56,13 @@ class LocalStore:
     def location(self) -> str:
         return f"{self._root}/"
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, limit: int | None = None) -> bytes:
         path = self._path(key)
         with _explained(path):
             try:
                 with open(_open_plain(path), "rb") as file:
-                    return file.read()
+                    # Of a short file no more room is asked for than it needs, however high the limit.
+                    return file.read(limit if limit is None else min(limit, os.fstat(file.fileno()).st_size))
             except FileNotFoundError:
                 raise KeyError(key) from None
 
