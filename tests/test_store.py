@@ -46,6 +46,8 @@ NAMES_OUTSIDE = [
     "a b",
     "C:",
     "ä",
+    "a" * 256,
+    "/".join(["a" * 200] * 6),
 ]
 
 
@@ -279,6 +281,13 @@ def test_no_more_is_read_than_is_asked_for(tmp_path_factory, data, limit):
 
     assert data[:limit] == store.read("file", limit)
     assert data == store.read("file")
+
+
+def test_a_key_may_be_as_long_as_the_disk_takes_it(store):
+    key = "/".join(["a" * 255] * 4)
+    assert len(key) == 1023
+    assert store.create(key, b"data")
+    assert b"data" == store.read(key)
 
 
 def test_deleting_removes_one_key_and_a_missing_one_is_no_error(store):

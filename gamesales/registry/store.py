@@ -21,7 +21,9 @@ from typing import Protocol
 from gamesales.data.durable import make_folder, sync
 from gamesales.errors import IntegrityError, RegistryError, TryAgainError
 
-_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]*")
+# As long as a name may be on most disks, and a key in most object stores.
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]{0,254}")
+_KEY_LENGTH_LIMIT = 1024
 _LINK = "{} is a symbolic link; a registry holds plain files only"
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
@@ -98,7 +100,10 @@ class LocalStore:
 
     def _path(self, key: str) -> Path:
         if not is_safe_key(key):
-            raise IntegrityError(f"{key!r} is not a key: expected names of letters, digits and ._=- joined by /")
+            raise IntegrityError(
+                f"{key!r} is not a key: expected names of letters, digits and ._=- joined by /, each of at most 255 "
+                f"characters and in all {_KEY_LENGTH_LIMIT:,}"
+            )
         path = str(self._root)
         for part in key.split("/"):
             # A link planted in a registry must lead neither readers nor writers out of it.
@@ -109,8 +114,8 @@ class LocalStore:
 
 
 def is_safe_key(key: str) -> bool:
-    """Tell whether a key stays inside the store: no ``..``, no absolute path, no hidden name."""
-    return all(_PART.fullmatch(part) for part in key.split("/"))
+    """Tell whether a key stays inside the store: no ``..``, no absolute path, no hidden name, none too long."""
+    return len(key) <= _KEY_LENGTH_LIMIT and all(_PART.fullmatch(part) for part in key.split("/"))
 
 
 def _keys(folder: Path, prefix: str) -> Iterator[str]:
