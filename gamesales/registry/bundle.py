@@ -21,6 +21,9 @@ FORMAT = 1
 MANIFEST = "MANIFEST.json"
 # A manifest holds the contract, the metrics and some golden rows: tens of kilobytes. More is not a manifest.
 MANIFEST_SIZE_LIMIT = 16 * 1024 * 1024
+# A file is read whole, and the largest graph that ONNX can write into one file has less.
+FILE_SIZE_LIMIT = 2 * 1024**3
+_HINT = "Restore it from a backup of the registry"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -51,7 +54,13 @@ class Bundle:
         """
         if name not in self.files:
             raise IntegrityError(f"{self.where} lists no {name}; it holds {', '.join(sorted(self.files))}")
-        return _read_checked(self.store, f"{self.folder}/{name}", self.files[name]["sha256"])
+        size, key = self.files[name]["size"], f"{self.folder}/{name}"
+        data = _read(self.store, key, size + 1)
+        if len(data) != size:
+            found = "more" if len(data) > size else f"{len(data):,}"
+            raise IntegrityError(f"{self.where}/{name} was changed: expected {size:,} bytes, found {found}", hint=_HINT)
+        _check_digest(data, self.files[name]["sha256"], f"{self.where}/{name}")
+        return data
 
     def verify(self) -> int:
         """Check every file, and that no unlisted one lies beside them; return how many files were checked."""
@@ -82,11 +91,12 @@ def write_bundle(store: Store, model: str, files: Mapping[str, bytes], details: 
     content = (json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
     digest = sha256(content)
     folder = f"{model}/bundles/{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{digest[:12]}"
-    _check_manifest(manifest, f"{store.location}{folder}/{MANIFEST}")
+    # Read first as whoever opens it will read it: what nobody could open is not written.
+    manifest = _parsed(content, digest, f"{store.location}{folder}/{MANIFEST}")
     for name, data in {**files, MANIFEST: content}.items():
         if not store.create(f"{folder}/{name}", data) and store.read(f"{folder}/{name}") != data:
             raise IntegrityError(f"{store.location}{folder}/{name} exists with other content")
-    return Bundle(store, folder, json.loads(content), digest)
+    return Bundle(store, folder, manifest, digest)
 
 
 def open_bundle(store: Store, folder: str, digest: str) -> Bundle:
@@ -94,19 +104,23 @@ def open_bundle(store: Store, folder: str, digest: str) -> Bundle:
 
     Raises: IntegrityError: the manifest is missing, was changed, or is not one that this release can read.
     """
-    content = _read_checked(store, f"{folder}/{MANIFEST}", digest)
-    where = f"{store.location}{folder}/{MANIFEST}"
+    key = f"{folder}/{MANIFEST}"
+    content = _read(store, key, MANIFEST_SIZE_LIMIT + 1)
+    return Bundle(store, folder, _parsed(content, digest, f"{store.location}{key}"), digest)
+
+
+def _parsed(content: bytes, digest: str, where: str) -> dict[str, Any]:
     if len(content) > MANIFEST_SIZE_LIMIT:
-        raise IntegrityError(f"{where} has {len(content):,} bytes, more than the limit of {MANIFEST_SIZE_LIMIT:,}")
+        raise IntegrityError(f"{where} is larger than the limit of {MANIFEST_SIZE_LIMIT:,} bytes")
+    _check_digest(content, digest, where)
     try:
         manifest = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{where} is not JSON: {error}") from None
-    _check_manifest(manifest, where)
-    return Bundle(store, folder, manifest, digest)
+    return _check_manifest(manifest, where)
 
 
-def _check_manifest(manifest: Any, where: str) -> None:
+def _check_manifest(manifest: Any, where: str) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
         raise IntegrityError(f"{where} has format {found!r}; this release reads {FORMAT}", hint="Upgrade gamesales")
@@ -115,6 +129,7 @@ def _check_manifest(manifest: Any, where: str) -> None:
         raise IntegrityError(f"{where} must list its files as plain names, each with a size and a sha256")
     if len({name.casefold() for name in files}) != len(files):
         raise IntegrityError(f"{where} lists file names that differ in case only")
+    return manifest
 
 
 def _is_listing(name: str, entry: Any) -> bool:
@@ -123,22 +138,24 @@ def _is_listing(name: str, entry: Any) -> bool:
         and is_safe_key(name)
         and name.casefold() != MANIFEST.casefold()
         and isinstance(entry, dict)
-        and isinstance(entry.get("size"), int)
+        and type(entry.get("size")) is int  # True is an instance of int too
+        and 0 <= entry["size"] <= FILE_SIZE_LIMIT
         and isinstance(entry.get("sha256"), str)
         and bool(_SHA256.fullmatch(entry["sha256"]))
     )
 
 
-def _read_checked(store: Store, key: str, expected: str) -> bytes:
-    where = f"{store.location}{key}"
+def _read(store: Store, key: str, limit: int) -> bytes:
     try:
-        data = store.read(key)
+        return store.read(key, limit)
     except KeyError:
-        raise IntegrityError(f"{where} is missing", hint="Restore it from a backup of the registry") from None
+        raise IntegrityError(f"{store.location}{key} is missing", hint=_HINT) from None
+
+
+def _check_digest(data: bytes, expected: str, where: str) -> None:
     found = sha256(data)
     if found != expected:
         raise IntegrityError(
             f"{where} was changed: expected sha256 {expected}, found {found}",
-            hint="Restore it from a backup of the registry, or promote another version",
+            hint=f"{_HINT}, or promote another version",
         )
-    return data

@@ -21,7 +21,9 @@ from typing import Protocol
 from gamesales.data.durable import make_folder, sync
 from gamesales.errors import IntegrityError, RegistryError, TryAgainError
 
-_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]*")
+# As long as a name may be on most disks, and a key in most object stores.
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]{0,254}")
+_KEY_LENGTH_LIMIT = 1024
 _LINK = "{} is a symbolic link; a registry holds plain files only"
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
@@ -33,8 +35,8 @@ class Store(Protocol):
     def location(self) -> str:
         """The store as people name it, for messages."""
 
-    def read(self, key: str) -> bytes:
-        """Return the bytes of a key. Raises: KeyError: there is no such key."""
+    def read(self, key: str, limit: int | None = None) -> bytes:
+        """Return the bytes of a key, or the first ``limit`` of them. Raises: KeyError: there is no such key."""
 
     def create(self, key: str, data: bytes) -> bool:
         """Write a key that does not exist; return False, with nothing changed, if it does. Either way it is durable."""
@@ -56,12 +58,13 @@ class LocalStore:
     def location(self) -> str:
         return f"{self._root}/"
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, limit: int | None = None) -> bytes:
         path = self._path(key)
         with _explained(path):
             try:
                 with open(_open_plain(path), "rb") as file:
-                    return file.read()
+                    # Of a short file no more room is asked for than it needs, however high the limit.
+                    return file.read(limit if limit is None else min(limit, os.fstat(file.fileno()).st_size))
             except FileNotFoundError:
                 raise KeyError(key) from None
 
@@ -97,7 +100,10 @@ class LocalStore:
 
     def _path(self, key: str) -> Path:
         if not is_safe_key(key):
-            raise IntegrityError(f"{key!r} is not a key: expected names of letters, digits and ._=- joined by /")
+            raise IntegrityError(
+                f"{key!r} is not a key: expected names of letters, digits and ._=- joined by /, each of at most 255 "
+                f"characters and in all {_KEY_LENGTH_LIMIT:,}"
+            )
         path = str(self._root)
         for part in key.split("/"):
             # A link planted in a registry must lead neither readers nor writers out of it.
@@ -108,8 +114,8 @@ class LocalStore:
 
 
 def is_safe_key(key: str) -> bool:
-    """Tell whether a key stays inside the store: no ``..``, no absolute path, no hidden name."""
-    return all(_PART.fullmatch(part) for part in key.split("/"))
+    """Tell whether a key stays inside the store: no ``..``, no absolute path, no hidden name, none too long."""
+    return len(key) <= _KEY_LENGTH_LIMIT and all(_PART.fullmatch(part) for part in key.split("/"))
 
 
 def _keys(folder: Path, prefix: str) -> Iterator[str]:
