@@ -96,7 +96,9 @@ class CloudStore:
             check_key(prefix)
         with self._calling(prefix) as obstore:
             found = obstore.list(self._client, prefix or None, offset=after or None).collect()
-        return sorted(str(one["path"]) for one in found if not _is_hidden(one["path"]))
+        paths: list[str] = [one["path"] for one in found]
+        # An offset spares a service the keys before it; not every service knows offsets.
+        return sorted(path for path in paths if path > after and not _is_hidden(path))
 
     def delete(self, key: str) -> None:
         check_key(key)
