@@ -24,7 +24,7 @@ from gamesales.data.columns import text_column, to_arrow
 from gamesales.data.contract import Contract
 from gamesales.errors import ColumnsError, InputError, InputNotFoundError
 from gamesales.jobs.loading import load, open_registry
-from gamesales.registry.registry import DEFAULT_MODEL, parse_ref
+from gamesales.registry.refs import DEFAULT_MODEL, parse_ref
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.screen import require_columns
 from gamesales.scoring.titles import predict_titles

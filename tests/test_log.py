@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from racing import racing
 
 from gamesales.errors import IntegrityError, TryAgainError
-from gamesales.registry.log import EventLog, canonical_json, seal, unseal
+from gamesales.registry.log import EventLog, seal, unseal
+from gamesales.registry.sealing import canonical_json
 from gamesales.registry.store import LocalStore
 
 # Appends so many events, each with who made it and how many it saw before it.
