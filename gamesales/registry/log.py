@@ -26,6 +26,8 @@ from gamesales.errors import IntegrityError, TryAgainError, UsageError
 from gamesales.registry.store import Store
 
 FIRST_PREVIOUS = "0" * 64
+# An event holds a reason and some evidence: kilobytes. Of a larger file no more than this is read.
+EVENT_SIZE_LIMIT = 16 * 1024 * 1024
 _HEAD = b'{"event":'
 _MIDDLE = b',"sha256":"'
 _TAIL = b'"}\n'
@@ -137,6 +139,8 @@ class EventLog:
         while True:
             fields = _fields(kind, reason, decide(events), events[-1] if events else None)
             data, digest = seal(fields)
+            if len(data) > EVENT_SIZE_LIMIT:
+                raise UsageError(f"an event of {len(data):,} bytes is too large; it may have {EVENT_SIZE_LIMIT:,}")
             if self._create(self._key(fields["sequence"]), data):
                 return Event(**fields, digest=digest)
             # Whatever won is there now, and is read even if a listing does not show it: a folder in its place, say.
@@ -149,7 +153,7 @@ class EventLog:
         except TryAgainError:
             # The answer is unclear: the file may be there all the same, and then it is ours or another's.
             try:
-                is_ours = self._store.read(key) == data
+                is_ours = self._store.read(key, len(data) + 1) == data
             except KeyError:
                 is_ours = None
             if is_ours is None:
@@ -172,7 +176,7 @@ class EventLog:
         key = self._key(sequence)
         where = f"{self._store.location}{key}"
         try:
-            event = unseal(self._store.read(key), where)
+            event = unseal(self._store.read(key, EVENT_SIZE_LIMIT + 1), where)
         except KeyError:
             raise IntegrityError(f"{where} is missing", hint="Restore it from a backup of the registry") from None
         previous = before.digest if before else FIRST_PREVIOUS
