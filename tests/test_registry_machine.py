@@ -197,4 +197,4 @@ class TestRegistryMachine(RegistryMachine.TestCase):
 
 @pytest.mark.slow
 class TestRegistryMachineAtLength(RegistryMachine.TestCase):
-    settings = settings(deadline=None, max_examples=200, stateful_step_count=60)
+    settings = settings(deadline=None, max_examples=100, stateful_step_count=50)
