@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -54,18 +54,24 @@ class Bundle:
         """
         if name not in self.files:
             raise IntegrityError(f"{self.where} lists no {name}; it holds {', '.join(sorted(self.files))}")
-        size, key = self.files[name]["size"], f"{self.folder}/{name}"
-        data = _read(self.store, key, size + 1)
+        return _copied(self.store, self.files[name]["sha256"], lambda: self._fetch(name))
+
+    def _fetch(self, name: str) -> bytes:
+        size, where = self.files[name]["size"], f"{self.where}/{name}"
+        data = _read(self.store, f"{self.folder}/{name}", size + 1)
         if len(data) != size:
             found = "more" if len(data) > size else f"{len(data):,}"
-            raise IntegrityError(f"{self.where}/{name} was changed: expected {size:,} bytes, found {found}", hint=_HINT)
-        _check_digest(data, self.files[name]["sha256"], f"{self.where}/{name}")
-        return data
+            raise IntegrityError(f"{where} was changed: expected {size:,} bytes, found {found}", hint=_HINT)
+        return _checked(data, self.files[name]["sha256"], where)
 
     def verify(self) -> int:
-        """Check every file, and that no unlisted one lies beside them; return how many files were checked."""
+        """Check every file, and that no unlisted one lies beside them; return how many files were checked.
+
+        It reads what the store itself holds, whatever copies there are.
+        """
+        _fetch_manifest(self.store, self.folder, self.digest)
         for name in self.files:
-            self.read(name)
+            self._fetch(name)
         found = {key.removeprefix(f"{self.folder}/") for key in self.store.list(self.folder)}
         unlisted = sorted(found - {*self.files, MANIFEST})
         if unlisted:
@@ -92,7 +98,8 @@ def write_bundle(store: Store, model: str, files: Mapping[str, bytes], details: 
     digest = sha256(content)
     folder = f"{model}/bundles/{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{digest[:12]}"
     # Read first as whoever opens it will read it: what nobody could open is not written.
-    manifest = _parsed(content, digest, f"{store.location}{folder}/{MANIFEST}")
+    _check_size(content, f"{store.location}{folder}/{MANIFEST}")
+    manifest = _parsed(content, f"{store.location}{folder}/{MANIFEST}")
     for name, data in {**files, MANIFEST: content}.items():
         if not store.create(f"{folder}/{name}", data) and store.read(f"{folder}/{name}") != data:
             raise IntegrityError(f"{store.location}{folder}/{name} exists with other content")
@@ -104,15 +111,23 @@ def open_bundle(store: Store, folder: str, digest: str) -> Bundle:
 
     Raises: IntegrityError: the manifest is missing, was changed, or is not one that this release can read.
     """
-    key = f"{folder}/{MANIFEST}"
-    content = _read(store, key, MANIFEST_SIZE_LIMIT + 1)
-    return Bundle(store, folder, _parsed(content, digest, f"{store.location}{key}"), digest)
+    content = _copied(store, digest, lambda: _fetch_manifest(store, folder, digest))
+    return Bundle(store, folder, _parsed(content, f"{store.location}{folder}/{MANIFEST}"), digest)
 
 
-def _parsed(content: bytes, digest: str, where: str) -> dict[str, Any]:
+def _fetch_manifest(store: Store, folder: str, digest: str) -> bytes:
+    where = f"{store.location}{folder}/{MANIFEST}"
+    content = _read(store, f"{folder}/{MANIFEST}", MANIFEST_SIZE_LIMIT + 1)
+    _check_size(content, where)
+    return _checked(content, digest, where)
+
+
+def _check_size(content: bytes, where: str) -> None:
     if len(content) > MANIFEST_SIZE_LIMIT:
         raise IntegrityError(f"{where} is larger than the limit of {MANIFEST_SIZE_LIMIT:,} bytes")
-    _check_digest(content, digest, where)
+
+
+def _parsed(content: bytes, where: str) -> dict[str, Any]:
     try:
         manifest = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -145,6 +160,21 @@ def _is_listing(name: str, entry: Any) -> bool:
     )
 
 
+def _copied(store: Store, digest: str, fetch: Callable[[], bytes]) -> bytes:
+    """Fetch the bytes with a digest; of a remote store, take the copy on the local disk if there is one."""
+    if not store.is_remote:
+        return fetch()
+    from gamesales.registry.cache import default_cache
+
+    cache = default_cache()
+    data = cache.get(digest) if cache else None
+    if data is None:
+        data = fetch()
+        if cache:
+            cache.put(digest, data)
+    return data
+
+
 def _read(store: Store, key: str, limit: int) -> bytes:
     try:
         return store.read(key, limit)
@@ -152,10 +182,11 @@ def _read(store: Store, key: str, limit: int) -> bytes:
         raise IntegrityError(f"{store.location}{key} is missing", hint=_HINT) from None
 
 
-def _check_digest(data: bytes, expected: str, where: str) -> None:
+def _checked(data: bytes, expected: str, where: str) -> bytes:
     found = sha256(data)
     if found != expected:
         raise IntegrityError(
             f"{where} was changed: expected sha256 {expected}, found {found}",
             hint=f"{_HINT}, or promote another version",
         )
+    return data
