@@ -53,10 +53,11 @@ def three_versions(registry):
 
 @dataclass(frozen=True)
 class Operation:
-    """A change, and what makes the registry that it is tried on."""
+    """A change, what makes the registry that it is tried on, and whether the log tells of it."""
 
     before: Callable[[ModelRegistry], object]
     change: Callable[[ModelRegistry], object]
+    is_told: bool = True
 
 
 OPERATIONS = {

@@ -18,12 +18,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gamesales.errors import IntegrityError, TryAgainError
+from gamesales.errors import IntegrityError, TryAgainError, UsageError
 from gamesales.registry import sealing
 from gamesales.registry.store import Store
 from gamesales.registry.times import utc_now
 
 FIRST_PREVIOUS = "0" * 64
+# An event holds a reason and some evidence: kilobytes. Of a larger file no more than this is read.
+EVENT_SIZE_LIMIT = 16 * 1024 * 1024
 _EVENT_NAME = re.compile(r"(?!0{20})[0-9]{20}\.json")
 _FIELDS = {
     "sequence": int,
@@ -147,6 +149,8 @@ class EventLog:
             before = events[-1] if events else after
             fields = _fields(kind, reason, decide(events), before)
             data, digest = seal(fields)
+            if len(data) > EVENT_SIZE_LIMIT:
+                raise UsageError(f"an event of {len(data):,} bytes is too large; it may have {EVENT_SIZE_LIMIT:,}")
             if self._create(self._key(fields["sequence"]), data):
                 return Event(**fields, digest=digest)
             # Whatever won is there now, and is read even if a listing does not show it: a folder in its place, say.
@@ -156,11 +160,10 @@ class EventLog:
     def _follow(self, events: list[Event]) -> None:
         """Read on for as long as there are events: in a race that spares a write that would be lost, and its fsync."""
         while True:
-            try:
-                data = self._store.read(self._key(events[-1].sequence + 1))
-            except KeyError:
+            event = self._find(events[-1].sequence + 1)
+            if event is None:
                 return
-            events.append(self._linked(unseal(data, self._where(events[-1].sequence + 1)), events[-1]))
+            events.append(self._linked(event, events[-1]))
 
     def _create(self, key: str, data: bytes) -> bool:
         try:
@@ -168,7 +171,7 @@ class EventLog:
         except TryAgainError:
             # The answer is unclear: the file may be there all the same, and then it is ours or another's.
             try:
-                is_ours = self._store.read(key) == data
+                is_ours = self._store.read(key, len(data) + 1) == data
             except KeyError:
                 is_ours = None
             if is_ours is None:
@@ -191,11 +194,18 @@ class EventLog:
         return self._linked(self._read(sequence), before)
 
     def _read(self, sequence: int) -> Event:
-        try:
-            return unseal(self._store.read(self._key(sequence)), self._where(sequence))
-        except KeyError:
+        event = self._find(sequence)
+        if event is None:
             where = self._where(sequence)
-            raise IntegrityError(f"{where} is missing", hint="Restore it from a backup of the registry") from None
+            raise IntegrityError(f"{where} is missing", hint="Restore it from a backup of the registry")
+        return event
+
+    def _find(self, sequence: int) -> Event | None:
+        try:
+            data = self._store.read(self._key(sequence), EVENT_SIZE_LIMIT + 1)
+        except KeyError:
+            return None
+        return unseal(data, self._where(sequence))
 
     def _linked(self, event: Event, before: Event | None) -> Event:
         sequence, previous = (before.sequence + 1, before.digest) if before else (1, FIRST_PREVIOUS)
