@@ -15,7 +15,7 @@ from gamesales.errors import RegistryError, TryAgainError
 _STATUS = re.compile(r"status code: (\d{3})")
 _MESSAGE = re.compile(r"<Message>([^<\n]*)")
 # Where machines in a cloud are told who they are; elsewhere nobody answers there, or whoever answers knows nothing.
-_IDENTITY = re.compile(r"169\.254\.|token request|[Cc]redential|Access ?Key|Account must be specified")
+_IDENTITY = re.compile(r"169\.254\.|latest/api/token|token request|[Cc]redential|Access ?Key|Account must be specified")
 _CREDENTIALS = "Check the credentials in the environment, and what they allow: docs/registry.md"
 _BUCKET = "Make the bucket or container first, or name another: --registry URL"
 _CONDITION = "The service must support writes on condition (If-None-Match); put the registry elsewhere: --registry PATH"
