@@ -245,6 +245,13 @@ def test_without_credentials_the_failure_says_so(enter, monkeypatch):
     assert "Check the credentials in the environment" in refused.value.hint
 
 
+def test_an_address_without_tls_must_be_allowed(enter):
+    enter({**servers.s3_environment(servers.free_port()), "AWS_ALLOW_HTTP": "false"})
+    with pytest.raises(RegistryError, match="builder error") as refused:
+        open_store("s3://bucket").read("m/1")
+    assert "AWS_ALLOW_HTTP=true" in refused.value.hint
+
+
 def test_settings_that_make_no_client_are_refused_when_the_store_is_opened(enter):
     enter({"AWS_CONDITIONAL_PUT": "perhaps"})
     with pytest.raises(RegistryError, match="perhaps") as refused:
