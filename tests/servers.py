@@ -151,6 +151,13 @@ def _unable(environ, start_response, store):
     return store(environ, start_response)
 
 
+def _keeping(environ, start_response, store):
+    """Let nothing be removed."""
+    if environ["REQUEST_METHOD"] == "DELETE":
+        return _refuse(start_response, "403 Forbidden")
+    return store(environ, start_response)
+
+
 def _refuse(start_response, status):
     start_response(status, [("Content-Length", "0")])
     return [b""]
@@ -161,6 +168,7 @@ FAULTS = {
     "deaf": _deaf,
     "unclear": _unclear,
     "unable": _unable,
+    "keeping": _keeping,
     "denied": lambda environ, start_response, store: _refuse(start_response, "403 Forbidden"),
     "broken": lambda environ, start_response, store: _refuse(start_response, "503 Slow Down"),
 }

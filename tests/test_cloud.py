@@ -175,6 +175,16 @@ def test_the_probe_leaves_nothing(s3):
     assert ["m/1"] == everything_in(s3)
 
 
+@pytest.mark.parametrize("s3", ["keeping"], indirect=True)
+def test_who_may_add_but_not_remove_can_write_to_a_registry(s3):
+    """The probe stays, under a name that is no key."""
+    store = open_store(s3)
+    assert 1 == publish_simple(ModelRegistry(store), evaluated=False)
+    assert (1, 2) == ModelRegistry(store).verify()
+    assert 4 == len(everything_in(s3))
+    assert 3 == len(store.list(""))
+
+
 def everything_in(url):
     """The names that a store really holds, hidden ones too."""
     import obstore
