@@ -194,7 +194,7 @@ def test_a_disk_that_lets_a_name_be_taken_twice_is_refused(root, store, monkeypa
 def test_the_disk_is_probed_once_for_a_store(root, store, monkeypatch):
     linked = []
     link = os.link
-    monkeypatch.setattr(os, "link", lambda *names: (linked.append(os.path.basename(names[1])), link(*names)))
+    monkeypatch.setattr(os, "link", lambda *names: (linked.append(names[1].name), link(*names)))
     for key in ("1.json", "2.json"):
         store.create(key, b"data")
 
