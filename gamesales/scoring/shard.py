@@ -60,11 +60,11 @@ def score_shard(
 
     Raises: TooManyError: it is hopeless. InputError, TryAgainError: an input is damaged, or was changed meanwhile.
     """
-    part, rejects = (places.work / name for name in (places.part, places.rejects))
-    hidden, hidden_rejects = (path.with_name(f".{path.name}") for path in (part, rejects))
+    part, rejects, ids = (places.work / name for name in (places.part, places.rejects, places.ids))
+    hidden, hidden_rejects, hidden_ids = (path.with_name(f".{path.name}") for path in (part, rejects, ids))
     tally = _Tally(shard)
     with ExitStack() as stack:
-        stack.callback(_remove, hidden, hidden_rejects)
+        stack.callback(_remove, hidden, hidden_rejects, hidden_ids)
         with ExitStack() as files:
             scored = files.enter_context(open_part(hidden, part_schema(plan.kept), plan.metadata(version)))
             rejected = files.enter_context(RejectsWriter(hidden_rejects, header=places.rejects_header))
@@ -84,13 +84,13 @@ def score_shard(
         made = [] if hopeless else [(hidden, part)]
         if not rejected.is_empty:
             made.append((hidden_rejects, rejects))
+        if plan.identity and not hopeless:
+            write_hashes(hidden_ids, tally.ids())
+            made.append((hidden_ids, ids))
         for temporary, path in made:
             sync(temporary)
             os.replace(temporary, path)
     paths = [path for _, path in made]
-    if plan.identity and not hopeless:
-        paths.append(places.work / places.ids)
-        write_hashes(paths[-1], tally.ids())
     done = tally.done({path.relative_to(places.work).as_posix(): path.stat().st_size for path in paths})
     if hopeless:
         raise TooManyError(done)
