@@ -54,6 +54,14 @@ def published(folder, output):
     return (folder / output).read_bytes(), rejects.read_bytes() if rejects.exists() else None
 
 
+def rows_read(path):
+    """How many rows a reader of a single file finds, as a set; None if there is no whole result."""
+    try:
+        return {read_predictions(path).num_rows}
+    except InputNotFoundError:
+        return None
+
+
 @pytest.mark.slow
 @needs_strace
 @pytest.mark.parametrize("output", ["out", "out.csv", "out.parquet"])
@@ -76,6 +84,7 @@ def test_killed_at_any_call_the_old_or_the_new_result_stands_and_the_next_run_en
             assert found in (old, new), number
         else:  # three files, each replaced whole; the report comes last
             assert found[0] in (old[0], new[0]), number
+            assert rows_read(night / output) in ({5} if found == old else {19}, None), number
         assert code != 0 or found == new, number
         again = gamesales(night, "score", "new.csv", "--output", output, *DATE)
         assert (again.returncode, again.stderr) == (0, ""), number
