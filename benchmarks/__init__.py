@@ -4,7 +4,6 @@
     python -m benchmarks full                       every contender on every file, more rounds: about an hour
     python -m benchmarks quick --suite startup,growth
     python -m benchmarks compare A.json B.json      whether two results agree on every ratio
-
     python -m benchmarks.studies drift              what the documentation tells once; see studies/__init__.py
 
     contenders/   what is compared in scoring: one small file each, run as a process of its own
