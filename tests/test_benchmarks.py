@@ -191,6 +191,9 @@ class TestFigures:
     def test_growth_goes_from_a_thousand_to_fifty_million_rows(self, scale):
         assert (growth.SIZES[scale][0], growth.SIZES[scale][-1]) == (1_000, 50_000_000)
 
+    def test_files_in_one_piece_are_of_two_sizes_that_tell_whether_memory_grows(self):
+        assert growth.SHAPE_SIZES == {"quick": (1_000_000, 10_000_000), "full": (2_000_000, 50_000_000)}
+
     @pytest.mark.parametrize(
         ("value", "told"), [(0.01234, "0.0123"), (1.0, "1.00"), (12.34, "12.3"), (100.4, "100"), (1234.5, "1,230")]
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -44,21 +44,20 @@ def read_file(path: Path, day: str | date | None) -> pa.Table:
     return _patiently(lambda: _file(path, day), f"at {path}")
 
 
-def _patiently(read: Callable[[], pa.Table], where: str) -> pa.Table:
+def _patiently(read: Callable[[], pa.Table], where: str, waits: Sequence[float] = _WAITS) -> pa.Table:
     """Try again if a run is published just now."""
-    for wait in (*_WAITS, None):
-        try:
-            return read()
-        except InputNotFoundError:
-            raise
-        except FileNotFoundError as error:
-            if wait is None:
-                raise InputNotFoundError(
-                    f"no predictions {where}: {error.filename} is not there",
-                    hint="Publish some by gamesales score; see docs/scoring.md",
-                ) from None
-            time.sleep(wait)
-    raise AssertionError
+    try:
+        return read()
+    except InputNotFoundError:
+        raise
+    except FileNotFoundError as error:
+        if not waits:
+            raise InputNotFoundError(
+                f"no predictions {where}: {error.filename} is not there",
+                hint="Publish some by gamesales score; see docs/scoring.md",
+            ) from None
+    time.sleep(waits[0])
+    return _patiently(read, where, waits[1:])
 
 
 def _parts(folder: Path) -> pa.Table:
