@@ -53,6 +53,14 @@ def published(folder, output):
     return (folder / output).read_bytes(), rejects.read_bytes() if rejects.exists() else None
 
 
+def rows_read(path):
+    """How many rows a reader of a single file finds, as a set; None if there is no whole result."""
+    try:
+        return {read_predictions(path).num_rows}
+    except InputNotFoundError:
+        return None
+
+
 @pytest.mark.slow
 @needs_strace
 @pytest.mark.parametrize("output", ["out", "out.csv", "out.parquet"])
@@ -77,6 +85,7 @@ def test_killed_at_any_call_the_old_or_the_new_result_stands_and_the_next_run_en
             assert found in (old, new), place
         else:  # three files, each replaced whole; the report comes last
             assert found[0] in (old[0], new[0]), place
+            assert rows_read(night / output) in ({5} if found == old else {19}, None), place
         again = gamesales(night, "score", "new.csv", "--output", output, *DATE)
         assert (again.returncode, again.stderr) == (0, ""), place
         assert published(night, output) == new, place
