@@ -10,7 +10,7 @@ from gamesales.errors import IntegrityError
 from gamesales.jobs.loading import load, open_registry
 from gamesales.registry.bundle import sha256
 from gamesales.registry.cache import Cache, default_cache
-from gamesales.registry.registry import Ref
+from gamesales.registry.refs import Ref
 
 ONE, TWO, THREE = (bytes([number]) * 40 for number in (1, 2, 3))
 NEWEST = Ref("game-earnings", version=1)

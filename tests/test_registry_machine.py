@@ -16,7 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from operations import EVALUATION, open_registry
 
 from gamesales.errors import NothingPromotedError, UnknownVersionError
-from gamesales.registry.registry import Ref
+from gamesales.registry.refs import Ref
 
 MODEL = "game-earnings"
 ALIASES = st.sampled_from(["champion", "challenger", "on_trial"])

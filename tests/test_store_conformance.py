@@ -17,7 +17,8 @@ from gamesales.errors import IntegrityError
 from gamesales.jobs.promote import promote
 from gamesales.jobs.score import Night, score
 from gamesales.registry.log import EventLog
-from gamesales.registry.registry import ModelRegistry, parse_ref
+from gamesales.registry.refs import parse_ref
+from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.store import open_store
 
 WRITERS = 4
