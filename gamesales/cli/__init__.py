@@ -5,7 +5,8 @@ options.py     options that several commands share
 output.py      results as text or as one JSON document
 progress.py    what a person sees while something takes long
 training.py    train, preprocess, simulate
-registry.py    versions, show, history, promote, rollback, verify
+registry.py    versions, show, history, verify
+promotion.py   promote, rollback
 scoring.py     score, predict
 night.py       what score does: a run for each date
 runs.py        what a scoring run did, in words

@@ -18,6 +18,9 @@ NameOption = Annotated[str, typer.Option("--name", metavar="MODEL", help="Which 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")]
 AliasOption = Annotated[str, typer.Option("--alias", metavar="NAME", help="Which alias to move.")]
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the log.")]
+RefArgument = Annotated[
+    str, typer.Argument(metavar="REF", help="4, game-earnings/4, @champion or game-earnings@champion")
+]
 
 REGISTRY = "registry"
 NAME = DEFAULT_MODEL

@@ -1,4 +1,4 @@
-"""versions, show, history, promote, rollback, verify."""
+"""versions, show, history, verify: what is there and what happened."""
 
 from __future__ import annotations
 
@@ -8,27 +8,20 @@ from typing import Annotated, Any
 import typer
 
 from gamesales.cli.options import (
-    ALIAS,
     NAME,
     REGISTRY,
-    AliasOption,
     JsonOption,
     NameOption,
-    ReasonOption,
+    RefArgument,
     RegistryOption,
 )
 from gamesales.cli.output import metric_cells, metrics_table, moment, show_json, table
 from gamesales.jobs import listing
-from gamesales.jobs import promote as promoting
 from gamesales.jobs.loading import open_registry
 from gamesales.registry.refs import parse_ref
 
 # Control characters, line and paragraph separators, halves of characters.
 _NOT_IN_A_LINE = {"Cc", "Zl", "Zp", "Cs"}
-
-RefArgument = Annotated[
-    str, typer.Argument(metavar="REF", help="4, game-earnings/4, @champion or game-earnings@champion")
-]
 
 
 def versions(registry: RegistryOption = REGISTRY, name: NameOption = NAME, as_json: JsonOption = False) -> None:
@@ -122,51 +115,6 @@ def _told(kind: str, body: dict[str, Any]) -> str:
     return kind
 
 
-def promote(
-    ref: RefArgument,
-    alias: AliasOption = ALIAS,
-    reason: ReasonOption = "",
-    force: Annotated[bool, typer.Option("--force", help="Override the gate; needs --reason.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask the gate and change nothing.")] = False,
-    registry: RegistryOption = REGISTRY,
-    name: NameOption = NAME,
-    as_json: JsonOption = False,
-) -> None:
-    """Let a version score from now on, if the gate agrees."""
-    parsed = parse_ref(ref, name)
-    opened = open_registry(registry, parsed.model)
-    done = promoting.promote(opened, parsed, alias=alias, reason=reason, force=force, dry_run=dry_run)
-    if as_json:
-        show_json(done)
-    elif not done.changed:
-        print(f"{done.model}@{done.alias} is version {done.version} already; nothing was changed")
-    elif done.dry_run:
-        print(f"{done.model}@{done.alias} would become version {done.version}{_was(done)}; nothing was changed")
-    else:
-        print(
-            f"{done.model}@{done.alias} is now version {done.version}{_was(done)}{' (forced)' if done.forced else ''}"
-        )
-
-
-def rollback(
-    alias: AliasOption = ALIAS,
-    reason: ReasonOption = "",
-    registry: RegistryOption = REGISTRY,
-    name: NameOption = NAME,
-    as_json: JsonOption = False,
-) -> None:
-    """Let the version before score again; a second time goes one further back."""
-    done = promoting.roll_back(open_registry(registry, name), alias=alias, reason=reason)
-    if as_json:
-        show_json(done)
-    else:
-        print(f"{done.model}@{done.alias} is version {done.version} again{_was(done)}")
-
-
-def _was(done: promoting.Promotion) -> str:
-    return f" (was {done.previous_version or 'unset'})"
-
-
 def verify(
     ref: Annotated[str | None, typer.Argument(metavar="REF", help="One version; without it, all of them.")] = None,
     registry: RegistryOption = REGISTRY,
@@ -183,4 +131,4 @@ def verify(
         print(f"{checked.model} in {checked.registry} is sound: {counted}")
 
 
-COMMANDS = (versions, show, history, promote, rollback, verify)
+COMMANDS = (versions, show, history, verify)
