@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import Annotated
 
@@ -16,12 +16,15 @@ import typer
 from typer.exceptions import TyperException
 
 from gamesales import __version__
-from gamesales.cli import promotion, registry, scoring, training
+from gamesales.cli import aliases, comparing, history, promotion, registry, scoring, training
+from gamesales.cli.group import Group
 from gamesales.cli.output import show_error
 from gamesales.errors import GamesalesError, TryAgainError, UsageError
 
-COMMANDS = {
-    command.__name__: command for module in (training, registry, promotion, scoring) for command in module.COMMANDS
+_MODULES = (training, registry, history, comparing, promotion, aliases, scoring)
+COMMANDS: dict[str, Callable[..., None] | Group] = {
+    **{command.__name__: command for module in _MODULES for command in module.COMMANDS},
+    aliases.GROUP.name: aliases.GROUP,
 }
 
 
@@ -36,8 +39,11 @@ def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_common)
-    for name in names:
-        app.command()(COMMANDS[name])
+    for command in map(COMMANDS.__getitem__, names):
+        if isinstance(command, Group):
+            app.add_typer(command.make_app())
+        else:
+            app.command()(command)
     return app
 
 

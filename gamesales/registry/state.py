@@ -20,13 +20,17 @@ Reader = Callable[[Place], Event]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one version scored on one file, as an ``evaluation.recorded`` event tells it."""
+    """What one version scored on one file, as an ``evaluation.recorded`` event tells it.
+
+    ``intervals`` has the lower and the upper end of a figure's interval, if the event has.
+    """
 
     data: str
     data_sha256: str
     rows: int
     metrics: Mapping[str, float | None]
     time: str
+    intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -173,4 +177,6 @@ def replay(events: Iterable[Event], as_of: str | None = None) -> State:
 
 def _evaluation(event: Event) -> Evaluation:
     body = event.body
-    return Evaluation(body["data"], body["data_sha256"], body["rows"], body["metrics"], event.time)
+    return Evaluation(
+        body["data"], body["data_sha256"], body["rows"], body["metrics"], event.time, body.get("intervals", {})
+    )
