@@ -26,9 +26,9 @@ def show_error(code: str, message: str, hint: str, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"error": {"code": code, "message": message, "hint": hint}}, ensure_ascii=False))
         return
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     if hint:
-        print(f"       {hint}", file=sys.stderr)
+        print(f"       {one_line(hint)}", file=sys.stderr)
 
 
 def one_line(text: str) -> str:

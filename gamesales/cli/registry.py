@@ -69,7 +69,7 @@ def versions(
         return
     if listed.versions:
         print(table(_HEADER, [_version_cells(row) for row in listed.versions]))
-    elif wanted == listing.Wanted(order=order, is_reversed=is_reversed, limit=limit) and not listed.retired_left_out:
+    elif not listed.registered:
         print(f"no version of {name} in {listed.registry} yet. Train one: gamesales train")
     else:
         print(f"no version of {name} in {listed.registry} is one of these. See all: gamesales versions --retired")
@@ -82,7 +82,7 @@ def _remarks(listed: listing.Versions, wanted: listing.Wanted) -> list[str]:
     files = len({row.data_sha256 for row in listed.versions} - {None})
     if files > 1 and (wanted.order in FIGURES or wanted.where):
         remarks.append(f"These figures are of {files} different files of titles. To be sure: gamesales compare A B")
-    if listed.retired_left_out:
+    if listed.retired_left_out and wanted.alias is None:
         remarks.append(f"{listed.retired_left_out:,} retired, not listed without --retired")
     return remarks
 

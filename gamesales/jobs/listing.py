@@ -35,11 +35,12 @@ class VersionRow:
 
 @dataclass(frozen=True)
 class Versions:
-    """The versions of a model that were asked for, and how many were not listed because they are retired."""
+    """The versions of a model that were asked for, of how many, and how many were left out because they are retired."""
 
     model: str
     registry: str
     versions: list[VersionRow]
+    registered: int
     retired_left_out: int
 
 
@@ -86,7 +87,7 @@ def list_versions(registry: ModelRegistry, wanted: Wanted | None = None) -> Vers
     state = registry.state(wanted.as_of)
     left_out = 0 if wanted.retired else sum(map(state.is_retired, state.numbers))
     rows = list(islice(_sorted(_fitting(state, wanted), wanted), wanted.limit))
-    return Versions(registry.model, registry.location, rows, left_out)
+    return Versions(registry.model, registry.location, rows, state.newest, left_out)
 
 
 def _fitting(state: State, wanted: Wanted) -> Iterator[VersionRow]:
