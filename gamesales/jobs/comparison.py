@@ -143,8 +143,7 @@ def _measurements(version: Version, manifest: Mapping[str, Any]) -> _Measurement
     found: dict[str, _Measured] = {}
     holdout, metrics = manifest.get("data", {}).get("test"), manifest.get("metrics")
     if holdout and metrics:
-        intervals = manifest.get("intervals", {})
-        found[holdout["sha256"]] = _Measured(holdout["path"], holdout["rows"], metrics, intervals)
+        found[holdout["sha256"]] = _Measured(holdout["path"], holdout["rows"], metrics, manifest.get("intervals", {}))
     for one in version.evaluations:
         found[one.data_sha256] = _Measured(one.data, one.rows, one.metrics, one.intervals)
     return found

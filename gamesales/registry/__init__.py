@@ -6,6 +6,7 @@
     log.py        sealed events, one a file, each naming the digest of the one before it
     bundle.py     the files of one version and the manifest that lists them
     state.py      what the events add up to: versions, aliases, evaluations
+    spans.py      since when and until when an alias named a version
     registry.py   publish, resolve, set an alias, roll back, verify
     gate.py       may this version be promoted?
 

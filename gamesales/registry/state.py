@@ -177,6 +177,12 @@ def replay(events: Iterable[Event], as_of: str | None = None) -> State:
 
 def _evaluation(event: Event) -> Evaluation:
     body = event.body
+    intervals = body.get("intervals")  # of a later release they may be of any shape
     return Evaluation(
-        body["data"], body["data_sha256"], body["rows"], body["metrics"], event.time, body.get("intervals", {})
+        data=body["data"],
+        data_sha256=body["data_sha256"],
+        rows=body["rows"],
+        metrics=body["metrics"],
+        time=event.time,
+        intervals=intervals if isinstance(intervals, dict) else {},
     )
