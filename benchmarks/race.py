@@ -2,9 +2,9 @@
 
     python -m benchmarks.race NAME PLACE WRITERS EACH ANSWER
 
-Each of WRITERS processes registers EACH versions, and after each makes its own alias name it: two calls. An alias of its
-own, because a store that keeps no history could not show otherwise whose word was lost. Processes are forked after the
-imports, before anything is opened. ANSWER gets what ``answer`` returns.
+Each of WRITERS processes registers EACH versions, and after each makes its own alias name it: two calls. An alias of
+its own, because a store that keeps no history could not show otherwise whose word was lost. Processes are forked after
+the imports, before anything is opened. ANSWER gets what ``answer`` returns.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 import importlib
 import json
 import multiprocessing
+import os
+import re
 import sys
 import time
 from collections import Counter
@@ -29,7 +31,7 @@ _FORK = multiprocessing.get_context("fork")
 
 @dataclass
 class Told:
-    """What one writer was told: versions with their tokens, moves of its alias, and errors; times are monotonic seconds.
+    """What one writer was told: versions with their tokens, moves of its alias, errors; times are monotonic seconds.
 
     ``may_name`` is what its alias may name at the end: the last that it was told, or what failed later.
     """
@@ -60,14 +62,14 @@ def main(name: str, place: str, writers: str, each: str, answer_file: str) -> No
     """Race, read, count, and write the answer."""
     module = load(name)
     told, found = race(module, Path(place), int(writers), int(each))
-    told_all = answer(told, found, numbered=getattr(module, "NUMBERED", True))
-    text = json.dumps(told_all).replace(place, "REGISTRY")
-    Path(answer_file).write_text(text, encoding="utf-8")
+    counted = answer(told, found, numbered=getattr(module, "NUMBERED", True))
+    Path(answer_file).write_text(json.dumps(counted), encoding="utf-8")
 
 
 def load(name: str) -> ModuleType:
     """Return a registry's module, with all that it needs imported."""
     module = importlib.import_module(f"benchmarks.registries.{name}")
+    os.environ.update(getattr(module, "SETTINGS", {}))
     for needed in module.IMPORTS:
         importlib.import_module(needed)
     return module
@@ -77,8 +79,7 @@ def race(module: ModuleType, place: Path, writers: int, each: int) -> tuple[list
     """Let the writers go at once; return what each was told, and what is there when all are done."""
     alone(lambda: module.Registry(place).create())
     barrier = _FORK.Barrier(writers)
-    with ProcessPoolExecutor(writers, _FORK, _keep, (lambda number: write(module, place, number, each, barrier),)) as pool:
-        told = list(pool.map(_call, range(writers)))
+    told = at_once(lambda number: write(module, place, number, each, barrier), writers)
     return told, alone(lambda: read(module, place, [one.alias for one in told]))
 
 
@@ -105,7 +106,12 @@ def _turn(registry: Any, told: Told, token: str) -> None:
         told.moves.append((told.alias, version))
         told.may_name = [version]
     except Exception as error:  # whatever a library raises is what its user is told
-        told.errors.append(f"{type(error).__name__}: {' '.join(str(error).split())[:150]}")
+        told.errors.append(f"{type(error).__name__}: {_in_short(str(error))}")
+
+
+def _in_short(message: str) -> str:
+    """Return the beginning of a message, of paths only their last part: where the race was run is nobody's matter."""
+    return re.sub(r"(?:/[^\s'\":/]+)+(/[^\s'\":/]+)", r"\1", " ".join(message.split()))[:150].rstrip(". ")
 
 
 def read(module: ModuleType, place: Path, aliases: Sequence[str]) -> Found:
@@ -122,7 +128,7 @@ def _resolved(registry: Any, alias: str) -> str | None:
 
 
 def answer(told: Sequence[Told], found: Found, *, numbered: bool) -> dict[str, Any]:
-    """Count calls, failures, what was lost and what was doubled; ``seconds`` is from the first call to the last's end."""
+    """Count calls, failures, what was lost and what was doubled; ``seconds`` is from the first call to the last end."""
     errors = Counter(error for one in told for error in one.errors)
     succeeded = sum(one.succeeded for one in told)
     return {
@@ -139,7 +145,7 @@ def answer(told: Sequence[Told], found: Found, *, numbered: bool) -> dict[str, A
 
 
 def lost(told: Sequence[Told], found: Found) -> int:
-    """Count what a writer was told and nobody finds: versions with their tokens, and moves or, without history, aliases."""
+    """Count what a writer was told and nobody finds: versions with their tokens, moves or, without history, aliases."""
     versions = {pair for one in told for pair in one.versions} - set(found.versions)
     if found.moves is not None:
         return len(versions) + len({pair for one in told for pair in one.moves} - set(found.moves))
@@ -164,20 +170,25 @@ def _repeated(values: Sequence[object]) -> int:
 
 def alone(do: Callable[[], _T]) -> _T:
     """Do something in a process of its own, so that no connection outlives it here."""
-    with ProcessPoolExecutor(1, _FORK, _keep, (lambda _nothing: do(),)) as pool:
-        return pool.submit(_call, None).result()
+    return at_once(lambda _number: do(), 1)[0]
 
 
-# What a forked process is to do: it inherits the function, which need not be pickled.
-_kept: list[Callable[[Any], Any]] = []
+def at_once(do: Callable[[int], _T], processes: int) -> list[_T]:
+    """Do something in each of some forked processes, which are told their numbers; it must not end before all began."""
+    with ProcessPoolExecutor(processes, _FORK, _keep, (do,)) as pool:
+        return list(pool.map(_call, range(processes)))
 
 
-def _keep(do: Callable[[Any], Any]) -> None:
+# What a forked process is to do: it inherits the function, so that none of it need be pickled.
+_kept: list[Callable[[int], Any]] = []
+
+
+def _keep(do: Callable[[int], Any]) -> None:
     _kept.append(do)
 
 
-def _call(argument: Any) -> Any:
-    return _kept[-1](argument)
+def _call(number: int) -> Any:
+    return _kept[-1](number)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ LABEL = "MLflow, SQLite"
 ENVIRONMENT = "mlflow"
 IMPORTS = ("mlflow", "mlflow.store.model_registry.sqlalchemy_store", "mlflow.store.tracking.sqlalchemy_store")
 
+SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+
 
 class Registry(mlflow_files.Registry):
     """The same calls to another store."""

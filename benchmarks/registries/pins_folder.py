@@ -1,7 +1,7 @@
 """pins with a board in a folder: a version is a pin's, named by its second and its hash, as ``pin_write`` names it.
 
-pins has no aliases: a pin of its own, kept unversioned, holds the version that the alias names. Contents never repeat here,
-so it need not read the newest version first to see whether they do (``force_identical_write``).
+pins has no aliases: a pin of its own, kept unversioned, holds the version that the alias names. Contents never repeat
+here, so it need not read the newest version first to see whether they do (``force_identical_write``).
 """
 
 from __future__ import annotations
