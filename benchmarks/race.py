@@ -111,7 +111,7 @@ def _turn(registry: Any, told: Told, token: str) -> None:
 
 def _in_short(message: str) -> str:
     """Return the beginning of a message, of paths only their last part: where the race was run is nobody's matter."""
-    return re.sub(r"(?:/[^\s'\":/]+)+(/[^\s'\":/]+)", r"\1", " ".join(message.split()))[:150].rstrip(". ")
+    return re.sub(r"/(?:[^\s'\":/]+/)+", "", " ".join(message.split()))[:150].rstrip(". ")
 
 
 def read(module: ModuleType, place: Path, aliases: Sequence[str]) -> Found:

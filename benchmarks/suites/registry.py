@@ -19,7 +19,7 @@ from benchmarks.environments import ensure
 from benchmarks.figures import Figure, by_round, figure, ratios, select
 from benchmarks.measure import measure
 from benchmarks.rounds import FULL, Cell, Patience, Run, Skipped, measure_rounds, skipped
-from benchmarks.show import NONE, Bars, Ratio, Section, Table, count, seconds, significant, spread, times
+from benchmarks.show import NONE, Bars, Ratio, Section, Table, count, milliseconds, significant, spread, times
 
 # Writers, and the versions that each registers; each is two calls. The larger ones are ours alone.
 RACES = {"quick": (8, 12), "full": (16, 12)}
@@ -219,7 +219,7 @@ def _lookup_table(case: str, runs: list[Run]) -> Table:
 
 
 def _figure(runs: list[Run], key: str) -> str:
-    return spread(figure(one[key] for one in _answers(runs)), seconds)
+    return spread(figure(one[key] for one in _answers(runs)), milliseconds)
 
 
 def _bars(case: str, runs: list[Run]) -> Bars:
