@@ -74,7 +74,8 @@ def measure(
             stderr=errors,
             start_new_session=True,
             cwd=folder,
-            env={**os.environ, **(environment or {})},
+            # For all alike: what a library reports of its use is no part of the work.
+            env={**os.environ, "ORT_DISABLE_TELEMETRY": "1", **(environment or {})},
         )
         watch = _Watch(process.pid, timeout, memory_limit or _machine_memory() * 4 // 5)
         watch.start()

@@ -13,7 +13,7 @@ from pathlib import Path
 import typer
 from pydantic import TypeAdapter
 
-from gamesales.cli.main import app
+from gamesales.cli.main import make_app
 from gamesales.jobs.listing import History, Shown, Verified, Versions
 from gamesales.jobs.predict import Prediction
 from gamesales.jobs.preprocess import Preprocessed
@@ -83,7 +83,7 @@ def _commands():
         "Written by `make docs` from the code. Every command also takes `--help` and `--traceback`.",
         "What `--json` prints has a schema beside this page: `<command>.schema.json`; a failure, `error.schema.json`.",
     ]
-    for name, command in typer.main.get_command(app).commands.items():
+    for name, command in typer.main.get_command(make_app()).commands.items():
         lines += ["", f"## gamesales {name}", "", command.help, "", "| | | default |", "|---|---|---|"]
         lines += [_row(parameter) for parameter in command.params if parameter.name != "help"]
     return "\n".join(lines) + "\n"

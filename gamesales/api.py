@@ -73,9 +73,9 @@ class Predictor:
 
 
 class Registry:
-    """A registry of versions on disk.
+    """A registry of versions, on disk or in an object store.
 
-    Args: path: its folder; ``make train`` and the command line use ``registry``.
+    Args: path: its folder or URL; ``make train`` and the command line use ``registry``.
     """
 
     def __init__(self, path: str | Path = "registry") -> None:

@@ -209,11 +209,8 @@ def halted(folder, *arguments, after=8):
         *map(str, arguments),
     ]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        end = time.monotonic() + 60
-        while not (folder / "begun").exists():
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        wait_until(lambda: (folder / "begun").exists() or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
         try:
             yield process
         finally:
@@ -221,6 +218,14 @@ def halted(folder, *arguments, after=8):
             process.out, process.err = process.communicate(timeout=60)
             for name in ("begun", "go"):
                 (folder / name).unlink()
+
+
+def wait_until(holds):
+    """Wait for something to become true, for a minute at most."""
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def gamesales(folder, *arguments, small_steps=False, **options):

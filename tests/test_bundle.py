@@ -186,6 +186,29 @@ def test_a_file_of_another_length_is_named(store, bundle, folder, name, change):
     refused(lambda: reopened(store, bundle).verify(), f"{bundle.folder}/{re.escape(name)} was changed")
 
 
+def test_of_a_file_that_grew_no_more_is_read_than_tells_so(store, bundle, folder):
+    """A hole of a terabyte takes no room on the disk; whoever read it whole would take it in memory."""
+    with open(folder / "scorer.onnx", "r+b") as file:
+        file.truncate(2**40)
+    pattern = r"scorer\.onnx was changed: expected 9 bytes, found more$"
+    error = refused(lambda: reopened(store, bundle).read("scorer.onnx"), pattern)
+    assert "Restore it from a backup of the registry" == error.hint
+
+
+def test_of_a_manifest_that_grew_no_more_is_read_than_a_manifest_may_have(store, bundle, folder):
+    with open(folder / "MANIFEST.json", "r+b") as file:
+        file.truncate(2**40)
+    refused(lambda: reopened(store, bundle), r"MANIFEST\.json is larger than the limit of 16,777,216 bytes$")
+
+
+def test_a_file_whose_bytes_fit_the_digest_and_not_the_size_is_refused(store):
+    """Sizes are not decoration: a reader may take the room that they tell before it reads."""
+    for size, found in ((3, "more"), (5, "4")):
+        store.create(f"{FOLDER}/a", b"data")
+        opened = open_planted(store, manifest_of(files={"a": {"size": size, "sha256": sha256(b"data")}}))
+        refused(lambda opened=opened: opened.read("a"), f"/a was changed: expected {size} bytes, found {found}$")
+
+
 @pytest.mark.parametrize("name", [*FILES, "MANIFEST.json"])
 def test_a_missing_file_is_named(store, bundle, folder, name):
     (folder / name).unlink()
@@ -231,6 +254,7 @@ def test_a_file_that_the_manifest_does_not_list_is_not_read(store, bundle, folde
         manifest_of(files={"scorer.onnx": {"sha256": "0" * 64}}),
         manifest_of(files={"scorer.onnx": {"size": "1", "sha256": "0" * 64}}),
         manifest_of(files={"scorer.onnx": {"size": 1}}),
+        *[manifest_of(files={"scorer.onnx": {**LISTING, "size": size}}) for size in (True, False, -1, 1.0, 2**31 + 1)],
         manifest_of(files={"scorer.onnx": {"size": 1, "sha256": "0" * 63}}),
         manifest_of(files={"scorer.onnx": {"size": 1, "sha256": "A" * 64}}),
         manifest_of(files={"scorer.onnx": {"size": 1, "sha256": "0" * 64 + "\n"}}),
@@ -273,8 +297,15 @@ def test_a_manifest_that_is_not_json_is_refused(store, content):
 
 
 def test_a_huge_manifest_is_refused_before_it_is_parsed(store):
-    content = b"[" * (MANIFEST_SIZE_LIMIT + 1)
-    refused(lambda: open_planted(store, content), r"MANIFEST\.json has 16,777,217 bytes, more than the limit of 16,777")
+    content = b"[" * (MANIFEST_SIZE_LIMIT + 2)
+    refused(lambda: open_planted(store, content), r"MANIFEST\.json is larger than the limit of 16,777,216 bytes$")
+
+
+def test_a_manifest_that_is_too_large_to_open_is_not_written(tmp_path, store):
+    details = {"note": "n" * MANIFEST_SIZE_LIMIT}
+    with pytest.raises(IntegrityError, match=r"MANIFEST\.json is larger than the limit of 16,777,216 bytes$"):
+        write_bundle(store, "game-earnings", FILES, details)
+    assert [] == list(tmp_path.iterdir())
 
 
 @settings(deadline=None, max_examples=150)

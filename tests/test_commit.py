@@ -15,7 +15,7 @@ import pytest
 from conftest import titles_table
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
-from runs import gamesales, halted, snapshot
+from runs import gamesales, halted, snapshot, wait_until
 
 from gamesales.errors import TooManyRejectsError, TryAgainError, UsageError
 from gamesales.scoring import commit
@@ -323,7 +323,7 @@ class TestProcesses:
         before = results(night)
         with halted(night, "score", source, "--output", output, *DATE) as process:
             (work,) = night.rglob("*.work")
-            assert list(work.glob("ledger/*.json"))
+            wait_until(lambda: list(work.glob("ledger/*.json")))
             process.send_signal(number)
         said = "" if number == signal.SIGKILL else f"error: {STOPPED['message']}\n       {STOPPED['hint']}\n"
         assert (code, "", said) == (process.returncode, process.out, process.err)

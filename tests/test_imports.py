@@ -125,3 +125,13 @@ for module in pkgutil.walk_packages(gamesales.__path__, "gamesales."):
         importlib.import_module(module.name)
 """
     assert loaded_by(tmp_path, code) & set(TRAINING) == set()
+
+
+def test_scoring_leaves_nothing_below_the_home_folder(titles, monkeypatch):
+    """ONNX Runtime, left alone, keeps reports of its use there and sends them off."""
+    home = titles / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    loaded_by(titles, command("score", "t.csv", "--output", "out.csv"))
+    assert (titles / "out.csv").is_file()
+    assert not list(home.rglob("*"))

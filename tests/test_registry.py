@@ -330,7 +330,7 @@ def test_verify_counts_events_and_files_and_names_the_file_that_is_wrong(registr
     assert (2, 2) == registry.verify(parse_ref("1"))
 
     damaged = root / registry.find_version(2).folder / "scorer.onnx"
-    damaged.write_bytes(b"b graph")
+    damaged.write_bytes(b"Another graph")
     with pytest.raises(IntegrityError, match=f"{damaged} was changed: expected sha256"):
         registry.verify()
     assert (2, 2) == registry.verify(parse_ref("1")), "the other version is sound"
@@ -373,11 +373,18 @@ def test_an_event_that_names_a_folder_outside_is_refused(registry, root, folder)
     [
         ("version.promoted", {}),
         (log.VERSION_REGISTERED, {"version": 2}),
+        (log.VERSION_REGISTERED, {"version": "2", "folder": "a", "digest": "0" * 64}),
+        (log.VERSION_REGISTERED, {"version": 2, "folder": ["a"], "digest": "0" * 64}),
+        (log.VERSION_REGISTERED, {"version": 3, "folder": "a", "digest": "0" * 64}),
+        (log.VERSION_REGISTERED, {"version": 1, "folder": "a", "digest": "0" * 64}),
+        (log.ALIAS_SET, {"alias": "champion", "version": True, "rollback": False}),
+        (log.ALIAS_SET, {"alias": 5, "version": 1, "rollback": False}),
         (log.ALIAS_SET, {"alias": "champion", "version": 9, "rollback": False}),
         (log.ALIAS_SET, {"alias": "champion", "version": 1, "rollback": True}),
         (log.EVALUATION_RECORDED, {**EVALUATION, "version": 9}),
+        (log.EVALUATION_RECORDED, {**EVALUATION, "version": 1, "rows": "many"}),
     ],
-    ids=["unknown kind", "no digest", "alias of no version", "rollback of nothing", "evaluation of no version"],
+    ids=lambda value: value if isinstance(value, str) else json.dumps(value)[:60],
 )
 def test_an_event_that_this_release_cannot_apply_stops_it(registry, root, kind, body):
     """What a later release means by it must not be guessed: the champion might be another one by now."""

@@ -46,6 +46,8 @@ NAMES_OUTSIDE = [
     "a b",
     "C:",
     "ä",
+    "a" * 256,
+    "/".join(["a" * 200] * 6),
 ]
 
 
@@ -191,7 +193,8 @@ def test_bytes_reach_the_disk_before_their_name_and_the_name_before_the_answer(r
 
     content, folder = ((root / name).stat().st_ino for name in ("m/log/1.json", "m/log"))
     parents = [path.stat().st_ino for path in (root.parent.parent, root.parent, root, root / "m")]
-    assert [*parents, content, "link", folder] == calls
+    probe = ["link", "link"]
+    assert [*parents, content, *probe, "link", folder] == calls
 
 
 def test_a_planted_link_leads_neither_readers_nor_writers_out(tmp_path, root, store):
@@ -268,6 +271,24 @@ def test_a_missing_key_is_a_key_error_and_a_missing_folder_is_empty(store):
     with pytest.raises(KeyError, match=r"log/1\.json"):
         store.read("log/1.json")
     assert [] == store.list("log")
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.binary(max_size=40), limit=st.integers(0, 60) | st.sampled_from([2**31, 2**62]))
+def test_no_more_is_read_than_is_asked_for(tmp_path_factory, data, limit):
+    """Nor is room taken for more than there is, however much is asked for."""
+    store = LocalStore(tmp_path_factory.mktemp("store"))
+    store.create("file", data)
+
+    assert data[:limit] == store.read("file", limit)
+    assert data == store.read("file")
+
+
+def test_a_key_may_be_as_long_as_the_disk_takes_it(store):
+    key = "/".join(["a" * 255] * 4)
+    assert len(key) == 1023
+    assert store.create(key, b"data")
+    assert b"data" == store.read(key)
 
 
 def test_deleting_removes_one_key_and_a_missing_one_is_no_error(store):

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import FrameType
 from typing import Annotated
 
@@ -20,14 +20,23 @@ from gamesales.cli import registry, scoring, training
 from gamesales.cli.output import show_error
 from gamesales.errors import GamesalesError, TryAgainError, UsageError
 
-app = typer.Typer(
-    name="gamesales",
-    help="What will each new title earn? Train, register, promote and score, in dollars.",
-    epilog="Every command also takes --traceback, which shows where in the code a failure arose.",
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+COMMANDS = {command.__name__: command for module in (training, registry, scoring) for command in module.COMMANDS}
+
+
+def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """Make the command line with these commands; Typer takes milliseconds for each."""
+    app = typer.Typer(
+        name="gamesales",
+        help="What will each new title earn? Train, register, promote and score, in dollars.",
+        epilog="Every command also takes --traceback, which shows where in the code a failure arose.",
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_common)
+    for name in names:
+        app.command()(COMMANDS[name])
+    return app
 
 
 def _show_version(wanted: bool) -> None:
@@ -36,7 +45,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _common(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the release and exit.")
@@ -44,9 +52,6 @@ def _common(
 ) -> None:
     """What will each new title earn? Train, register, promote and score, in dollars."""
 
-
-for commands in (training, registry, scoring):
-    commands.add_to(app)
 
 # What the disk, the rights or the machine refuse now and may grant later.
 _TRANSIENT = {
@@ -120,6 +125,7 @@ def run(arguments: Sequence[str]) -> int:
 def _call(arguments: Sequence[str]) -> int:
     # Without standalone mode a command's exit code comes back as a number, and failures come through;
     # but Typer makes a number of Ctrl-C too.
+    app = make_app(arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS)
     try:
         code = app(arguments, prog_name="gamesales", standalone_mode=False)
     except SystemExit as leaving:  # Typer's own way out, with code 1, when nobody reads what a command prints

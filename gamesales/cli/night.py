@@ -52,7 +52,7 @@ class Asked:
     dry_run: bool
     engine: str
     log_format: str
-    registry: Path
+    registry: str
     name: str | None
     as_json: bool
 

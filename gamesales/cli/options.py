@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,14 +9,16 @@ import typer
 from gamesales.registry.registry import CHAMPION, DEFAULT_MODEL
 
 RegistryOption = Annotated[
-    Path,
-    typer.Option("--registry", envvar="GAMESALES_REGISTRY", metavar="PATH", help="Where the versions are."),
+    str,  # a Path would make s3:/bucket of s3://bucket
+    typer.Option(
+        "--registry", envvar="GAMESALES_REGISTRY", metavar="PATH", help="Where the versions are: a folder or a URL."
+    ),
 ]
 NameOption = Annotated[str, typer.Option("--name", metavar="MODEL", help="Which model's versions.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")]
 AliasOption = Annotated[str, typer.Option("--alias", metavar="NAME", help="Which alias to move.")]
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the log.")]
 
-REGISTRY = Path("registry")
+REGISTRY = "registry"
 NAME = DEFAULT_MODEL
 ALIAS = CHAMPION

@@ -31,12 +31,6 @@ RefArgument = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add these commands to the command line."""
-    for command in (versions, show, history, promote, rollback, verify):
-        app.command()(command)
-
-
 def versions(registry: RegistryOption = REGISTRY, name: NameOption = NAME, as_json: JsonOption = False) -> None:
     """List all versions, newest first, with their latest evaluation."""
     listed = listing.list_versions(open_registry(registry, name))
@@ -187,3 +181,6 @@ def verify(
     else:
         counted = f"{checked.events:,} events, {checked.files:,} files checked"
         print(f"{checked.model} in {checked.registry} is sound: {counted}")
+
+
+COMMANDS = (versions, show, history, promote, rollback, verify)

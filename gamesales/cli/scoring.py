@@ -15,12 +15,6 @@ from gamesales.registry.registry import CHAMPION, parse_ref
 ModelOption = Annotated[str, typer.Option("--model", metavar="REF", help="Which version scores.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add these commands to the command line."""
-    app.command()(score)
-    app.command()(predict)
-
-
 def score(
     inputs: Annotated[
         list[str] | None, typer.Argument(metavar="INPUT", help="CSV or Parquet files, folders of them, or globs.")
@@ -133,3 +127,6 @@ def predict(
     print(f"${done.predicted_earnings:,.2f}  by version {done.model_version} of {done.model}")
     if done.outside_training_range:
         print("(a characteristic lies outside what the version was trained on)")
+
+
+COMMANDS = (score, predict)

@@ -13,13 +13,6 @@ from gamesales.cli.output import metrics_table, show_json
 from gamesales.registry.registry import short_ref
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add these commands to the command line."""
-    app.command()(train)
-    app.command()(preprocess)
-    app.command()(simulate)
-
-
 def train(
     job: Annotated[Path, typer.Argument(metavar="JOB", help="The job file.")] = Path("jobs/train.toml"),
     preset: Annotated[
@@ -96,3 +89,6 @@ def simulate(
         show_json(done)
         return
     print(f"wrote {done.rows:,} titles to {done.output}")
+
+
+COMMANDS = (train, preprocess, simulate)

@@ -9,13 +9,13 @@ from gamesales.registry.bundle import Bundle
 from gamesales.registry.log import utc
 from gamesales.registry.registry import ModelRegistry, Ref
 from gamesales.registry.state import Version
-from gamesales.registry.store import LocalStore
+from gamesales.registry.store import open_store
 from gamesales.scoring.scorer import GRAPH_FILE, LoadedVersion, load_version
 
 
-def open_registry(path: str | Path, model: str) -> ModelRegistry:
-    """Open one model's part of the registry at a path; nothing is created before something is published."""
-    return ModelRegistry(LocalStore(path), model)
+def open_registry(location: str | Path, model: str) -> ModelRegistry:
+    """Open one model's part of the registry at a path or URL; nothing is created before something is published."""
+    return ModelRegistry(open_store(location), model)
 
 
 def load(registry: ModelRegistry, ref: Ref, as_of: datetime | None = None) -> LoadedVersion:

@@ -1,6 +1,8 @@
 """The registry: every version ever trained, and an append-only log that says which one is live.
 
-    store.py      four verbs over keys: read, create if absent, list, delete
+    store.py      four verbs over keys: read, create if absent, list, delete; on a local disk
+    cloud.py      the same in an object store (cloud_errors.py tells its errors)
+    cache.py      copies of a remote store's files on the local disk
     log.py        sealed events, one a file, each naming the digest of the one before it
     bundle.py     the files of one version and the manifest that lists them
     state.py      what the events add up to: versions, aliases, evaluations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,9 @@ FORMAT = 1
 MANIFEST = "MANIFEST.json"
 # A manifest holds the contract, the metrics and some golden rows: tens of kilobytes. More is not a manifest.
 MANIFEST_SIZE_LIMIT = 16 * 1024 * 1024
+# A file is read whole, and the largest graph that ONNX can write into one file has less.
+FILE_SIZE_LIMIT = 2 * 1024**3
+_HINT = "Restore it from a backup of the registry"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -51,12 +54,24 @@ class Bundle:
         """
         if name not in self.files:
             raise IntegrityError(f"{self.where} lists no {name}; it holds {', '.join(sorted(self.files))}")
-        return _read_checked(self.store, f"{self.folder}/{name}", self.files[name]["sha256"])
+        return _copied(self.store, self.files[name]["sha256"], lambda: self._fetch(name))
+
+    def _fetch(self, name: str) -> bytes:
+        size, where = self.files[name]["size"], f"{self.where}/{name}"
+        data = _read(self.store, f"{self.folder}/{name}", size + 1)
+        if len(data) != size:
+            found = "more" if len(data) > size else f"{len(data):,}"
+            raise IntegrityError(f"{where} was changed: expected {size:,} bytes, found {found}", hint=_HINT)
+        return _checked(data, self.files[name]["sha256"], where)
 
     def verify(self) -> int:
-        """Check every file, and that no unlisted one lies beside them; return how many files were checked."""
+        """Check every file, and that no unlisted one lies beside them; return how many files were checked.
+
+        It reads what the store itself holds, whatever copies there are.
+        """
+        _fetch_manifest(self.store, self.folder, self.digest)
         for name in self.files:
-            self.read(name)
+            self._fetch(name)
         found = {key.removeprefix(f"{self.folder}/") for key in self.store.list(self.folder)}
         unlisted = sorted(found - {*self.files, MANIFEST})
         if unlisted:
@@ -82,11 +97,12 @@ def write_bundle(store: Store, model: str, files: Mapping[str, bytes], details: 
     content = (json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
     digest = sha256(content)
     folder = f"{model}/bundles/{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{digest[:12]}"
-    _check_manifest(manifest, f"{store.location}{folder}/{MANIFEST}")
+    # Read first as whoever opens it will read it: what nobody could open is not written.
+    manifest = _parsed(content, f"{store.location}{folder}/{MANIFEST}")
     for name, data in {**files, MANIFEST: content}.items():
         if not store.create(f"{folder}/{name}", data) and store.read(f"{folder}/{name}") != data:
             raise IntegrityError(f"{store.location}{folder}/{name} exists with other content")
-    return Bundle(store, folder, json.loads(content), digest)
+    return Bundle(store, folder, manifest, digest)
 
 
 def open_bundle(store: Store, folder: str, digest: str) -> Bundle:
@@ -94,19 +110,26 @@ def open_bundle(store: Store, folder: str, digest: str) -> Bundle:
 
     Raises: IntegrityError: the manifest is missing, was changed, or is not one that this release can read.
     """
-    content = _read_checked(store, f"{folder}/{MANIFEST}", digest)
-    where = f"{store.location}{folder}/{MANIFEST}"
+    content = _copied(store, digest, lambda: _fetch_manifest(store, folder, digest))
+    return Bundle(store, folder, _parsed(content, f"{store.location}{folder}/{MANIFEST}"), digest)
+
+
+def _fetch_manifest(store: Store, folder: str, digest: str) -> bytes:
+    key = f"{folder}/{MANIFEST}"
+    return _checked(_read(store, key, MANIFEST_SIZE_LIMIT + 1), digest, f"{store.location}{key}")
+
+
+def _parsed(content: bytes, where: str) -> dict[str, Any]:
     if len(content) > MANIFEST_SIZE_LIMIT:
-        raise IntegrityError(f"{where} has {len(content):,} bytes, more than the limit of {MANIFEST_SIZE_LIMIT:,}")
+        raise IntegrityError(f"{where} is larger than the limit of {MANIFEST_SIZE_LIMIT:,} bytes")
     try:
         manifest = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{where} is not JSON: {error}") from None
-    _check_manifest(manifest, where)
-    return Bundle(store, folder, manifest, digest)
+    return _check_manifest(manifest, where)
 
 
-def _check_manifest(manifest: Any, where: str) -> None:
+def _check_manifest(manifest: Any, where: str) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
         raise IntegrityError(f"{where} has format {found!r}; this release reads {FORMAT}", hint="Upgrade gamesales")
@@ -115,6 +138,7 @@ def _check_manifest(manifest: Any, where: str) -> None:
         raise IntegrityError(f"{where} must list its files as plain names, each with a size and a sha256")
     if len({name.casefold() for name in files}) != len(files):
         raise IntegrityError(f"{where} lists file names that differ in case only")
+    return manifest
 
 
 def _is_listing(name: str, entry: Any) -> bool:
@@ -123,22 +147,40 @@ def _is_listing(name: str, entry: Any) -> bool:
         and is_safe_key(name)
         and name.casefold() != MANIFEST.casefold()
         and isinstance(entry, dict)
-        and isinstance(entry.get("size"), int)
+        and type(entry.get("size")) is int  # True is an instance of int too
+        and 0 <= entry["size"] <= FILE_SIZE_LIMIT
         and isinstance(entry.get("sha256"), str)
         and bool(_SHA256.fullmatch(entry["sha256"]))
     )
 
 
-def _read_checked(store: Store, key: str, expected: str) -> bytes:
-    where = f"{store.location}{key}"
+def _copied(store: Store, digest: str, fetch: Callable[[], bytes]) -> bytes:
+    """Fetch the bytes with a digest; of a remote store, take the copy on the local disk if there is one."""
+    if not store.is_remote:
+        return fetch()
+    from gamesales.registry.cache import default_cache
+
+    cache = default_cache()
+    data = cache.get(digest) if cache else None
+    if data is None:
+        data = fetch()
+        if cache:
+            cache.put(digest, data)
+    return data
+
+
+def _read(store: Store, key: str, limit: int) -> bytes:
     try:
-        data = store.read(key)
+        return store.read(key, limit)
     except KeyError:
-        raise IntegrityError(f"{where} is missing", hint="Restore it from a backup of the registry") from None
+        raise IntegrityError(f"{store.location}{key} is missing", hint=_HINT) from None
+
+
+def _checked(data: bytes, expected: str, where: str) -> bytes:
     found = sha256(data)
     if found != expected:
         raise IntegrityError(
             f"{where} was changed: expected sha256 {expected}, found {found}",
-            hint="Restore it from a backup of the registry, or promote another version",
+            hint=f"{_HINT}, or promote another version",
         )
     return data

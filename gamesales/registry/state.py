@@ -71,8 +71,9 @@ def replay(events: Iterable[Event], as_of: str | None = None) -> State:
     # Not every event whose time fits: where clocks disagree that could be a state which the log never had.
     for event in takewhile(lambda event: as_of is None or event.time <= as_of, events):
         try:
+            _check_types(event)
             _APPLY[event.kind](state, event)
-        except (KeyError, TypeError, IndexError):
+        except (KeyError, TypeError, IndexError, ValueError):
             raise IntegrityError(
                 f"event {event.sequence} ({event.kind}) is not one that this release understands",
                 hint="Upgrade gamesales",
@@ -80,8 +81,17 @@ def replay(events: Iterable[Event], as_of: str | None = None) -> State:
     return state
 
 
+def _check_types(event: Event) -> None:
+    """Refuse values of other types. ``isinstance`` would take True for version 1."""
+    for name, kind in _FIELDS[event.kind].items():
+        if type(event.body[name]) is not kind:
+            raise TypeError(name)
+
+
 def _registered(state: State, event: Event) -> None:
     body = event.body
+    if body["version"] != len(state.versions) + 1:
+        raise ValueError("a number is given once, and in order")
     state.versions[body["version"]] = Version(body["version"], body["folder"], body["digest"], event)
 
 
@@ -100,6 +110,11 @@ def _evaluated(state: State, event: Event) -> None:
     state.versions[body["version"]].evaluations.append(evaluation)
 
 
+_FIELDS: dict[str, dict[str, type]] = {
+    log.VERSION_REGISTERED: {"version": int, "folder": str, "digest": str},
+    log.ALIAS_SET: {"alias": str, "version": int, "rollback": bool},
+    log.EVALUATION_RECORDED: {"version": int, "data": str, "data_sha256": str, "rows": int, "metrics": dict},
+}
 _APPLY = {
     log.VERSION_REGISTERED: _registered,
     log.ALIAS_SET: _alias_set,

@@ -3,7 +3,7 @@
 The one primitive that everything rests on is *create if absent*: of any number of writers of one key exactly
 one succeeds, and nothing is ever overwritten. On a POSIX disk that is ``link()``, which fails if the name
 exists, on a file that was written and fsynced under another name first (the way of Maildir and of Delta Lake's
-local log store).
+local log store). In an object store it is a write on condition that the key does not exist; see cloud.py.
 """
 
 from __future__ import annotations
@@ -17,11 +17,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import unquote
 
 from gamesales.data.durable import make_folder, sync
-from gamesales.errors import IntegrityError, RegistryError, TryAgainError
+from gamesales.errors import IntegrityError, RegistryError, TryAgainError, UsageError
 
-_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]*")
+CLOUD_FORMS = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX"
+_CLOUD = re.compile(r"(?:s3|gs|az)://|memory:$")
+_FILE = re.compile(r"file:///")
+# A single slash is what is left of a URL that went through a path.
+_ANY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|(?:s3|gs|az|file|memory):")
+# As long as a name may be on most disks, and a key in most object stores.
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]{0,254}")
+_KEY_LENGTH_LIMIT = 1024
 _LINK = "{} is a symbolic link; a registry holds plain files only"
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
@@ -31,37 +39,71 @@ class Store(Protocol):
 
     @property
     def location(self) -> str:
-        """The store as people name it, for messages."""
+        """The store as people name it, for messages; a key can follow it directly."""
 
-    def read(self, key: str) -> bytes:
-        """Return the bytes of a key. Raises: KeyError: there is no such key."""
+    @property
+    def is_remote(self) -> bool:
+        """Whether reading takes a network, so that a copy on the local disk is worth having."""
+
+    def read(self, key: str, limit: int | None = None) -> bytes:
+        """Return the bytes of a key, or the first ``limit`` of them. Raises: KeyError: there is no such key."""
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write a key that does not exist; return False, with nothing changed, if it does. Either way it is durable."""
+        """Write a key that does not exist; return False, with nothing changed, if it does. Either way it is durable.
 
-    def list(self, prefix: str) -> list[str]:
-        """Return all keys below the folder ``prefix``, sorted."""
+        A store whose answers may get lost on the way also returns True if the key holds exactly these bytes: then
+        they can be its own. Whoever must know that he was the one writes bytes that nobody else would.
+        """
+
+    def list(self, prefix: str, after: str = "") -> list[str]:
+        """Return all keys below the folder ``prefix``, sorted; only those greater than the key ``after``."""
 
     def delete(self, key: str) -> None:
         """Remove a key; a missing one is no error."""
 
 
+def open_store(location: str | Path) -> Store:
+    """Open the store at a path or a URL. Nothing is created, and nothing asked of a network, before it is used.
+
+    Args: location: a folder, ``file:///folder``, ``s3://bucket/prefix``, ``gs://bucket/prefix``,
+        ``az://container/prefix``; or ``memory:``, a store that is empty and gone with the process.
+    Raises: UsageError: it is a URL of another kind.
+    """
+    text = str(location)
+    if _CLOUD.match(text):
+        from gamesales.registry.cloud import CloudStore
+
+        return CloudStore(text)
+    if _FILE.match(text):
+        return LocalStore(unquote(text.removeprefix("file://")))
+    if _ANY_URL.match(text):
+        raise UsageError(
+            f"{text!r} can't hold a registry; expected a folder, file:///FOLDER, {CLOUD_FORMS}",
+            hint="Write a URL as text with two slashes, and a folder whose name has a colon as ./NAME",
+        )
+    return LocalStore(text)
+
+
 class LocalStore:
     """A folder on a local disk with hard links."""
 
+    is_remote = False
+
     def __init__(self, root: str | Path) -> None:
         self._root = Path(root)
+        self._is_probed = False
 
     @property
     def location(self) -> str:
         return f"{self._root}/"
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, limit: int | None = None) -> bytes:
         path = self._path(key)
         with _explained(path):
             try:
                 with open(_open_plain(path), "rb") as file:
-                    return file.read()
+                    # Of a short file no more room is asked for than it needs, however high the limit.
+                    return file.read(limit if limit is None else min(limit, os.fstat(file.fileno()).st_size))
             except FileNotFoundError:
                 raise KeyError(key) from None
 
@@ -72,6 +114,7 @@ class LocalStore:
             temporary = path.parent / f".tmp-{secrets.token_hex(8)}"
             try:
                 _write_durably(temporary, data)
+                self._probe(temporary)
                 os.link(temporary, path)
                 created = True
             except FileExistsError:
@@ -81,10 +124,10 @@ class LocalStore:
             sync(path.parent)  # of a file that was there too: what is built on it must not outlast it
         return created
 
-    def list(self, prefix: str) -> list[str]:
+    def list(self, prefix: str, after: str = "") -> list[str]:
         folder = self._path(prefix) if prefix else self._root
         with _explained(folder):
-            return sorted(_keys(folder, f"{prefix}/" if prefix else ""))
+            return sorted(_keys(folder, f"{prefix}/" if prefix else "", after))
 
     def delete(self, key: str) -> None:
         path = self._path(key)
@@ -95,9 +138,26 @@ class LocalStore:
                 return
             sync(path.parent)
 
+    def _probe(self, temporary: Path) -> None:
+        """Once, before the first name is given: refuse a disk whose ``link()`` does not mind that a name is taken."""
+        if self._is_probed:
+            return
+        probe = temporary.with_name(f"{temporary.name}-probe")
+        os.link(temporary, probe)
+        try:
+            os.link(temporary, probe)
+        except FileExistsError:
+            self._is_probed = True
+        finally:
+            probe.unlink()
+        if not self._is_probed:
+            raise RegistryError(
+                f"{temporary.parent} can't hold a registry: its file system let one name be taken twice",
+                hint="Put the registry on a local disk: --registry PATH",
+            )
+
     def _path(self, key: str) -> Path:
-        if not is_safe_key(key):
-            raise IntegrityError(f"{key!r} is not a key: expected names of letters, digits and ._=- joined by /")
+        check_key(key)
         path = str(self._root)
         for part in key.split("/"):
             # A link planted in a registry must lead neither readers nor writers out of it.
@@ -108,23 +168,34 @@ class LocalStore:
 
 
 def is_safe_key(key: str) -> bool:
-    """Tell whether a key stays inside the store: no ``..``, no absolute path, no hidden name."""
-    return all(_PART.fullmatch(part) for part in key.split("/"))
+    """Tell whether a key stays inside the store: no ``..``, no absolute path, no hidden name, none too long."""
+    return len(key) <= _KEY_LENGTH_LIMIT and all(_PART.fullmatch(part) for part in key.split("/"))
 
 
-def _keys(folder: Path, prefix: str) -> Iterator[str]:
-    """Yield the keys below a folder; hidden names are a writer's temporary files."""
+def check_key(key: str) -> None:
+    """Refuse a key that could leave the store."""
+    if not is_safe_key(key):
+        raise IntegrityError(
+            f"{key!r} is not a key: expected names of letters, digits and ._=- joined by /, each of at most 255 "
+            f"characters and in all {_KEY_LENGTH_LIMIT:,}"
+        )
+
+
+def _keys(folder: Path, prefix: str, after: str) -> Iterator[str]:
+    """Yield the keys below a folder that are greater than ``after``; hidden names are a writer's temporary files."""
     try:
         entries = list(os.scandir(folder))
     except FileNotFoundError:
         return
     for entry in entries:
-        if entry.name.startswith("."):
+        key = prefix + entry.name
+        # By the name alone, so that the many events that a reader knows already cost it next to nothing.
+        if entry.name.startswith(".") or (key < after and not after.startswith(key)):
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _keys(Path(entry.path), f"{prefix}{entry.name}/")
-        else:
-            yield prefix + entry.name
+            yield from _keys(Path(entry.path), f"{key}/", after)
+        elif key > after:
+            yield key
 
 
 def _open_plain(path: Path) -> int:

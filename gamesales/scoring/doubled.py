@@ -22,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gamesales.data.atomic import replacing
 from gamesales.data.columns import bits, null_mask, to_numpy
 from gamesales.errors import ColumnsError
 
@@ -77,9 +76,8 @@ def find(columns: Sequence[pa.Array], doubled: Sequence[int]) -> list[str]:
 
 
 def write_hashes(path: Path, hashes: Hashes) -> None:
-    """Write the hashes of a shard, sorted, as little-endian 64-bit words; the file appears whole or not at all."""
-    with replacing(path) as temporary:
-        np.sort(hashes).astype(_FILE, copy=False).tofile(temporary)
+    """Write the hashes of a shard, sorted, as little-endian 64-bit words."""
+    np.sort(hashes).astype(_FILE, copy=False).tofile(path)
 
 
 def count_doubled(paths: Sequence[Path]) -> Doubled:

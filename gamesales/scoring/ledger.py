@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from gamesales.data.durable import sync
 from gamesales.scoring.shadow import Comparison
 
 
@@ -59,12 +58,14 @@ class Ledger:
         self._folder = work / "ledger"
 
     def record(self, number: int, done: ShardDone) -> None:
-        """Enter a shard, whose files must be on the disk by now."""
+        """Enter a shard, whose files must be on the disk by now.
+
+        The entry need not be: if a power cut takes it, the shard is done again.
+        """
         self._folder.mkdir(exist_ok=True)
         path = self._folder / f"{number:05d}.json"
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(asdict(done)), encoding="utf-8")
-        sync(temporary)
         os.replace(temporary, path)
 
     def done(self) -> dict[int, ShardDone]:

@@ -20,7 +20,7 @@ from gamesales.scoring.options import Options
 from gamesales.scoring.outcome import RunReport, as_text, doubled_ids, make_report, read_report
 from gamesales.scoring.plan import Plan
 from gamesales.scoring.scorer import LoadedVersion
-from gamesales.scoring.shard import TooManyError, score_shard
+from gamesales.scoring.shard import TooManyError, score_shard, settle
 from gamesales.scoring.target import Target
 from gamesales.scoring.titles import predict_titles
 
@@ -49,15 +49,14 @@ def score_files(
         if published and published.run_id == plan.run_id and _would_do(published, allowed, options):
             return replace(published, already_done=True)
         result = stack.enter_context(_result(plan, version, target, work))
-        ledger = Ledger(work)
-        resumed = ledger.done()
+        resumed = Ledger(work).done()
         on_rows(sum(one.rows_scored + one.rows_rejected for one in resumed.values()))
         done = dict(resumed)
         for number in resumed:
             result.add(number)
         try:
             _check_rejects(done, allowed)
-            with closing(_do(plan, version, result, ledger, resumed, options, on_rows)) as coming:
+            with closing(_do(plan, version, result, work, resumed, options, on_rows)) as coming:
                 for number, one in coming:
                     done[number] = one
                     result.add(number)
@@ -96,24 +95,27 @@ def _do(
     plan: Plan,
     version: LoadedVersion,
     result: Result,
-    ledger: Ledger,
+    work: Path,
     resumed: dict[int, ShardDone],
     options: Options,
     on_rows: Callable[[int], None],
 ) -> Generator[tuple[int, ShardDone], None, None]:
     """Do the shards that are not done, and enter each in the ledger."""
-    allowed = options.limit.allowed(plan.rows)
+    allowed, ledger = options.limit.allowed(plan.rows), Ledger(work)
 
     def do(number: int, pulse: Callable[[int], None]) -> ShardDone:
         places = result.places(number)
         shard = plan.shards[number]
         done = score_shard(shard, plan, version, places, most_rejects=allowed, on_rows=pulse, shadow=options.shadow)
         counts.check_invariant(shard.rows, done.rows_scored, done.rows_rejected)
-        ledger.record(number, done)
         return done
 
+    def finish(number: int, done: ShardDone) -> None:
+        settle(work, done)
+        ledger.record(number, done)
+
     missing = [shard.number for shard in plan.shards if shard.number not in resumed]
-    return local.do_all(missing, do, options.threads, on_rows)
+    return local.do_all(missing, do, finish, options.threads, on_rows)
 
 
 def _check_rejects(done: dict[int, ShardDone], allowed: int) -> None:

@@ -5,6 +5,7 @@ The scoring graph holds scaling, network and unscaling; see ``gamesales/model/co
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,12 +25,19 @@ GRAPH_FILE = "scorer.onnx"
 CHUNK_ROWS = 1_024
 
 
+def load_runtime() -> Any:
+    """Import ONNX Runtime, and keep it quiet: its builds report usage over the network, by way of files below HOME."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when it is imported
+    import onnxruntime
+
+    return onnxruntime
+
+
 class Scorer:
     """A scoring graph in ONNX Runtime, on one thread; safe to share between threads."""
 
     def __init__(self, graph: bytes) -> None:
-        import onnxruntime
-
+        onnxruntime = load_runtime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1

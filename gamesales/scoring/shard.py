@@ -56,18 +56,17 @@ def score_shard(
     on_rows: Callable[[int], None],
     shadow: LoadedVersion | None = None,
 ) -> ShardDone:
-    """Read, screen, score and write the rows of a shard; its files appear whole, and are on the disk.
+    """Read, screen, score and write the rows of a shard, into hidden files that ``settle`` gives their names.
 
     Raises: TooManyError: it is hopeless. InputError, TryAgainError: an input is damaged, or was changed meanwhile.
     """
     part, rejects = (places.work / name for name in (places.part, places.rejects))
-    hidden, hidden_rejects = (path.with_name(f".{path.name}") for path in (part, rejects))
     tally = _Tally(shard)
-    with ExitStack() as stack:
-        stack.callback(_remove, hidden, hidden_rejects)
+    with ExitStack() as undo:
+        undo.callback(_remove, hidden(part), hidden(rejects))
         with ExitStack() as files:
-            scored = files.enter_context(open_part(hidden, part_schema(plan.kept), plan.metadata(version)))
-            rejected = files.enter_context(RejectsWriter(hidden_rejects, header=places.rejects_header))
+            scored = files.enter_context(open_part(hidden(part), part_schema(plan.kept), plan.metadata(version)))
+            rejected = files.enter_context(RejectsWriter(hidden(rejects), header=places.rejects_header))
             for one, batch in _batches(shard, plan, version, shadow):
                 predicted = predict_titles(batch, version)
                 scored.write(_result(batch, predicted, plan.kept, version))
@@ -80,21 +79,22 @@ def score_shard(
                 on_rows(len(batch.rows) + len(batch.malformed))
                 if tally.rejected > most_rejects:
                     break
-        hopeless = tally.rejected > most_rejects
-        made = [] if hopeless else [(hidden, part)]
-        if not rejected.is_empty:
-            made.append((hidden_rejects, rejects))
-        for temporary, path in made:
-            sync(temporary)
-            os.replace(temporary, path)
-    paths = [path for _, path in made]
-    if plan.identity and not hopeless:
-        paths.append(places.work / places.ids)
-        write_hashes(paths[-1], tally.ids())
-    done = tally.done({path.relative_to(places.work).as_posix(): path.stat().st_size for path in paths})
-    if hopeless:
-        raise TooManyError(done)
-    return done
+        if tally.rejected > most_rejects:
+            os.replace(hidden(rejects), rejects)
+            raise TooManyError(tally.done({}))
+        names = [places.part] if rejected.is_empty else [places.part, places.rejects]
+        if plan.identity:
+            names.append(places.ids)
+            write_hashes(hidden(places.work / places.ids), tally.ids())
+        undo.pop_all()
+    return tally.done({name: hidden(places.work / name).stat().st_size for name in names})
+
+
+def settle(work: Path, done: ShardDone) -> None:
+    """Bring the files that ``score_shard`` made to the disk, then give them their names."""
+    for name in done.files:
+        sync(hidden(work / name))
+        os.replace(hidden(work / name), work / name)
 
 
 def _batches(
@@ -174,6 +174,11 @@ class _Tally:
             list(self._examples),
             self._shadow,
         )
+
+
+def hidden(path: Path) -> Path:
+    """Return where a file lies until it is whole and on the disk."""
+    return path.with_name(f".{path.name}")
 
 
 def added(before: Sequence[int], more: Sequence[int]) -> list[int]:
