@@ -26,6 +26,8 @@ from typing import Any, TypeVar
 
 Pair = tuple[str, str]
 _T = TypeVar("_T")
+# Beyond this a writer could not open the registry, and the others need not wait for it.
+MOST_WAIT_S = 300
 _FORK = multiprocessing.get_context("fork")
 
 
@@ -39,7 +41,7 @@ class Told:
     alias: str
     versions: list[Pair] = field(default_factory=list)
     moves: list[Pair] = field(default_factory=list)
-    may_name: list[str | None] = field(default_factory=lambda: [None])
+    may_name: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     begun: float = 0.0
     ended: float = 0.0
@@ -87,7 +89,7 @@ def write(module: ModuleType, place: Path, number: int, each: int, barrier: Any)
     """Be one writer."""
     told = Told(f"writer_{number}")
     registry = module.Registry(place)
-    barrier.wait()
+    barrier.wait(MOST_WAIT_S)
     told.begun = time.monotonic()
     for turn in range(each):
         _turn(registry, told, f"{number}-{turn}")

@@ -1,4 +1,4 @@
-"""gamesales: a log of sealed events in a folder, each created if absent and synced; who loses a race tries again."""
+"""A log of sealed events in a folder, each created if absent and synced; who loses a race tries again."""
 
 from __future__ import annotations
 

@@ -53,6 +53,7 @@ def show(result: Result) -> Section:
     runs = result["runs"]
     cases = list(dict.fromkeys(run["case"] for run in runs))
     by_case = {case: select(runs, case=case) for case in cases}
+    # What a race answers tells calls, what a lookup answers does not.
     races = {case: mine for case, mine in by_case.items() if "calls" in mine[0]["answer"]}
     tables = [_race_table(case, mine) for case, mine in races.items()]
     tables += [_lookup_table(case, mine) for case, mine in by_case.items() if case not in races]
