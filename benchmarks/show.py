@@ -124,10 +124,6 @@ def times(value: float) -> str:
     return f"{significant(value)} ×"
 
 
-def count(value: float) -> str:
-    return f"{value:,.0f}"
-
-
 def percent(value: float) -> str:
     return f"{100 * value:.0f} %"
 

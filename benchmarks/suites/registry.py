@@ -19,7 +19,7 @@ from benchmarks.environments import ensure
 from benchmarks.figures import Figure, by_round, figure, ratios, select
 from benchmarks.measure import measure
 from benchmarks.rounds import FULL, Cell, Patience, Run, Skipped, measure_rounds, skipped
-from benchmarks.show import NONE, Bars, Ratio, Section, Table, count, milliseconds, significant, spread, times
+from benchmarks.show import NONE, Bars, Ratio, Section, Table, milliseconds, significant, spread, times
 
 # Writers, and the versions that each registers; each is two calls. The larger ones are ours alone.
 RACES = {"quick": (8, 12), "full": (16, 12)}
@@ -168,8 +168,10 @@ def successes(runs: list[Run]) -> dict[int, float]:
     return {number: rate for number, rate in done.items() if rate > 0}
 
 
-def _counted(runs: list[Run], key: str) -> str:
-    return spread(figure(one[key] for one in _answers(runs)), count)
+def _total(runs: list[Run], key: str) -> str:
+    """Add up a count over all rounds."""
+    counts = [one[key] for one in _answers(runs)]
+    return NONE if None in counts else f"{sum(counts):,}"
 
 
 def _race_table(case: str, runs: list[Run]) -> Table:
@@ -177,19 +179,19 @@ def _race_table(case: str, runs: list[Run]) -> Table:
     rows = [
         [
             name,
-            *(_counted(mine, key) for key in ("lost", "doubled", "failed", "gaps")),
+            *(_total(mine, key) for key in ("calls", "lost", "doubled", "failed", "gaps")),
             "all" if mine[0]["answer"]["history"] else "none",
             spread(figure(successes(mine).values()), significant),
             Ratio(ratios(ours, successes(mine)), times),
         ]
         for name, mine in _each(runs)
     ]
-    columns = ["", "lost", "doubled", "told that it failed", "gaps in the numbers", "moves of aliases kept"]
+    columns = ["", "calls", "lost", "doubled", "told that it failed", "gaps in the numbers", "moves of aliases kept"]
     columns += ["successes a second", "gamesales is faster by"]
     note = (
-        "Lost: a writer was told a version and it is not there, or holds another's content; or an alias names none of "
-        "what its writer was last told. Doubled: two writers were told the same version, or one is stored twice. "
-        f"{NONE}: its versions have no numbers."
+        "Counts are those of all rounds together. Lost: a writer was told a version and it is not there, or holds "
+        "another's content; or an alias names none of what its writer was last told. Doubled: two writers were told "
+        f"the same version, or one is stored twice. {NONE}: its versions have no numbers."
     )
     return Table(f"Race: {case}", columns, rows, note + _errors(runs))
 
