@@ -180,7 +180,7 @@ def _race_table(case: str, runs: list[Run]) -> Table:
         [
             name,
             *(_total(mine, key) for key in ("calls", "lost", "doubled", "failed", "gaps")),
-            "all" if mine[0]["answer"]["history"] else "none",
+            "all" if mine[0]["answer"]["history"] else "the last",
             spread(figure(successes(mine).values()), significant),
             Ratio(ratios(ours, successes(mine)), times),
         ]
