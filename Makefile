@@ -8,9 +8,10 @@ PIP_INSTALL := $(PY) -m pip --disable-pip-version-check --no-input install -qq
 # of the lock pins, and looks for a newer release, whose hash the lock does not have.
 PIP_LOCKED := $(PIP_INSTALL) --no-deps --require-hashes
 UV := uv==0.13.9
+AZURITE := azurite@3.35.0
 
 # One lock for every platform, with one version of each library for every Python: types and figures are then the same on all.
-COMPILE = "$$tool/bin/python" -m uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --fork-strategy fewest \
+COMPILE = "$$tool/bin/python" -m uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
 # Leaves in $python a Python that will do: $(PYTHON) if that is given, or else the first of the usual names in range.
@@ -89,12 +90,16 @@ check: .venv/dev.stamp  ## Check style, types and the import ladder
 
 # A file's tests share a worker, so that a version they train together is trained once.
 .PHONY: test
-test: .venv/dev.stamp  ## Run the tests and check their coverage
+test: .venv/dev.stamp servers  ## Run the tests and check their coverage
 	$(PY) -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile --cov
 
 .PHONY: test-full
-test-full: .venv/dev.stamp  ## Run the long sweeps and fuzzing that `make test` leaves out
+test-full: .venv/dev.stamp servers  ## Run the long sweeps and fuzzing that `make test` leaves out
 	$(PY) -m pytest -m slow
+
+# The object stores that tests start: moto plays S3, azurite Azure's. Without npm the tests of the latter are skipped.
+.PHONY: servers
+servers: tests/.servers/moto.stamp tests/.servers/$(AZURITE).stamp
 
 .PHONY: bench
 bench: .venv/package.stamp  ## Measure gamesales against what else one would use, in under 10 minutes
@@ -114,16 +119,18 @@ lock:  ## Resolve pyproject.toml into requirements/*.lock again (UPGRADE=1: to t
 	tool=$$(mktemp -d) && trap 'rm -rf "$$tool"' EXIT && \
 	"$$python" -m venv "$$tool" && \
 	"$$tool/bin/python" -m pip --disable-pip-version-check --no-input install --quiet $(UV) && \
-	$(COMPILE) --extra train --group dev --output-file requirements/dev.lock >/dev/null && \
-	$(COMPILE) --extra train --group build --constraints requirements/dev.lock --output-file requirements/train.lock >/dev/null && \
-	$(COMPILE) --group build --constraints requirements/dev.lock --output-file requirements/score.lock >/dev/null && \
-	echo "requirements/score.lock, train.lock and dev.lock are up to date with pyproject.toml"
+	$(COMPILE) pyproject.toml --extra train --extra cloud --group dev --output-file requirements/dev.lock >/dev/null && \
+	$(COMPILE) pyproject.toml --extra train --group build --constraints requirements/dev.lock --output-file requirements/train.lock >/dev/null && \
+	$(COMPILE) pyproject.toml --group build --constraints requirements/dev.lock --output-file requirements/score.lock >/dev/null && \
+	$(COMPILE) pyproject.toml --extra cloud --group build --constraints requirements/dev.lock --output-file requirements/cloud.lock >/dev/null && \
+	$(COMPILE) --group servers --output-file requirements/servers.lock >/dev/null && \
+	echo "score.lock, cloud.lock, train.lock, dev.lock and servers.lock in requirements/ are up to date with pyproject.toml"
 
 .PHONY: clean
 clean:  ## Remove .venv, caches and build products; trained versions and predictions stay
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* coverage.xml htmlcov
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	rm -rf benchmarks/.envs benchmarks/results
+	rm -rf benchmarks/.envs benchmarks/results tests/.servers
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "registry/ and predictions/ are kept: delete them yourself if you mean it"
 
@@ -140,6 +147,20 @@ clean:  ## Remove .venv, caches and build products; trained versions and predict
 	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 	@echo "gamesales is installed. Next: make demo, or $(GAMESALES) --help"
+
+# The server's environment takes its Python from .venv, which found one that will do.
+tests/.servers/moto.stamp: requirements/servers.lock .venv/train.stamp
+	@echo "Installing the S3 server of the tests into tests/.servers"
+	@$(PY) -m venv --clear tests/.servers/moto
+	@tests/.servers/moto/bin/python -m pip --disable-pip-version-check --no-input install -qq --no-deps --require-hashes -r $<
+	@touch $@
+
+tests/.servers/$(AZURITE).stamp:
+	@mkdir -p tests/.servers/azurite
+	@echo "Installing $(AZURITE) into tests/.servers: about 190 MB, usually half a minute"
+	@if npm install --prefix tests/.servers/azurite --no-package-lock --ignore-scripts --no-audit --no-fund \
+		--loglevel=error $(AZURITE); \
+	then touch $@; else echo "npm could not install it: the tests of Azure's store will be skipped"; fi
 
 .venv/dev.stamp: .venv/package.stamp requirements/dev.lock
 	@echo "Installing the tools for tests and checks: usually half a minute"

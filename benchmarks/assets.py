@@ -1,6 +1,8 @@
 """What all contenders share: files of titles, and one trained version, in the registry and out of it.
 
     ASSETS/titles/continuous-1000000.parquet     the nine features, no earnings
+    ASSETS/titles/one-group-1000000.parquet      the same titles in a single row group
+    ASSETS/titles/rejected-1000000.csv           the same, but each hundredth row breaks the contract
     ASSETS/registry/                             the course's network, trained and promoted
     ASSETS/bundle/                               its files: model.keras, scaler.joblib, scorer.onnx
     ASSETS/truth/continuous.parquet              what the course's way predicts for CHECK_ROWS titles
@@ -14,9 +16,12 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from benchmarks.reshape import join_groups, spoil
 
 ROOT = Path(__file__).parent.parent
 # The network learns whole titles by heart in seconds; the comparisons need its shape, not its skill.
@@ -41,6 +46,22 @@ class Assets:
             path.parent.mkdir(exist_ok=True)
             continuous = ["--continuous"] if titles == "continuous" else []
             gamesales("simulate", "--rows", rows, "--no-earnings", *continuous, "--output", path)
+        return path
+
+    def one_group(self, rows: int) -> Path:
+        """Return the continuous titles as Parquet in a single row group."""
+        return self._made_of(self.titles("continuous", rows, "parquet"), f"one-group-{rows}.parquet", join_groups)
+
+    def rejected(self, rows: int, kind: str) -> Path:
+        """Return the continuous titles, a row in ``EACH`` spoilt."""
+        return self._made_of(self.titles("continuous", rows, kind), f"rejected-{rows}.{kind}", spoil)
+
+    def _made_of(self, source: Path, name: str, make: Callable[[Path, Path], None]) -> Path:
+        path = source.with_name(name)
+        if not path.exists():
+            unfinished = path.with_name(f"new-{name}")
+            make(source, unfinished)
+            unfinished.rename(path)
         return path
 
     @cached_property

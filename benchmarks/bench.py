@@ -73,19 +73,35 @@ class Bench:
     def cell(
         self, contender: Contender, titles: str, kind: str, rows: int, *, most_rounds: int = Cell.most_rounds
     ) -> Cell:
-        """Return the cell in which a contender scores a file of titles, which is made and in memory by then."""
+        """Return the cell in which a contender scores a file of titles."""
         source = self.assets.titles(titles, rows, kind)
+        return self.cell_on(source, contender, f"{kind}, {titles} titles", rows, most_rounds=most_rounds)
+
+    def cell_on(
+        self,
+        source: Path,
+        contender: Contender,
+        case: str,
+        rows: int,
+        *,
+        rejected: int = 0,
+        most_rounds: int = Cell.most_rounds,
+    ) -> Cell:
+        """Return the cell in which a contender scores any file, which is in memory by then.
+
+        Args: rejected: how many of its rows break the contract.
+        """
         warm(source)
-        place = self.assets.output_place(contender.output_name(kind))
+        place = self.assets.output_place(contender.output_name(source.suffix.lstrip(".")))
 
         def command(_round: int) -> list[str]:
             return contender.command(source, self.assets.output(place.name), self.assets.folder)
 
         def fault() -> str | None:
-            found = count_rows(place)
-            return None if found == rows else f"{found:,} rows in its output, expected {rows:,}"
+            found, expected = count_rows(place), rows - rejected
+            return None if found == expected else f"{found:,} rows in its output, expected {expected:,}"
 
-        return Cell(contender.name, f"{kind}, {titles} titles", rows, command, fault=fault, most_rounds=most_rounds)
+        return Cell(contender.name, case, rows, command, fault=fault, most_rounds=most_rounds)
 
 
 def count_rows(place: Path) -> int:

@@ -61,6 +61,32 @@ def csv_read(_threads: int, source: str) -> Probe:
     return read, read()
 
 
+def arrow_csv(threads: int, source: str) -> Probe:
+    """Read a CSV whole and write as many predictions, by Arrow alone, on so many threads."""
+    from pyarrow import csv
+
+    from gamesales.scoring.parts import part_schema
+
+    pa.set_cpu_count(threads)
+    reading, path = csv.ReadOptions(use_threads=threads > 1), _written(source, ".csv")
+    rows = csv.read_csv(source, reading).num_rows
+    part = _part(np.resize(_predictions(source), rows), part_schema(pa.schema([])))
+
+    def turn() -> None:
+        csv.read_csv(source, reading)
+        csv.write_csv(part, path)
+
+    return turn, rows
+
+
+def look(_threads: int, source: str) -> Probe:
+    """Look in each batch whether its rows repeat, as scoring does before it runs the graph."""
+    from gamesales.scoring.distinct import find_distinct
+
+    batches = [[column.to_numpy(zero_copy_only=False) for column in batch.columns] for batch in _batches(source)]
+    return lambda: [find_distinct(columns) for columns in batches], sum(len(columns[0]) for columns in batches)
+
+
 def fill(_threads: int, source: str) -> Probe:
     """Copy the columns of batches into the float32 matrix that the graph takes."""
     batches = list(_batches(source))
@@ -113,8 +139,7 @@ def _write(source: str, suffix: str) -> Probe:
     schema = part_schema(pa.schema([]))
     predicted = _predictions(source)
     batches = [_part(predicted[at : at + BATCH_ROWS], schema) for at in range(0, len(predicted), BATCH_ROWS)]
-    path = Path(source).parent.parent / "output" / f"written{suffix}"
-    path.parent.mkdir(exist_ok=True)
+    path = _written(source, suffix)
 
     def write() -> None:
         with open_part(path, schema, {}) as part:
@@ -122,6 +147,12 @@ def _write(source: str, suffix: str) -> Probe:
                 part.write(batch)
 
     return write, len(predicted)
+
+
+def _written(source: str, suffix: str) -> Path:
+    path = Path(source).parent.parent / "output" / f"written{suffix}"
+    path.parent.mkdir(exist_ok=True)
+    return path
 
 
 def _predictions(source: str) -> np.ndarray:
@@ -143,7 +174,10 @@ def _batches(source: str) -> Iterator[pa.RecordBatch]:
     return parquet.ParquetFile(source).iter_batches(BATCH_ROWS)
 
 
-PROBES = {probe.__name__: probe for probe in (matmul, parquet_read, csv_read, fill, graph, parquet_write, csv_write)}
+PROBES = {
+    probe.__name__: probe
+    for probe in (matmul, parquet_read, csv_read, arrow_csv, look, fill, graph, parquet_write, csv_write)
+}
 
 
 def main(name: str, threads: str, source: str, answer: str) -> None:

@@ -9,7 +9,6 @@ It loads what scoring loads and nothing more: no TensorFlow, no pandas, no unpic
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -22,11 +21,13 @@ import pyarrow as pa
 from gamesales.data.batches import Batch, shorten
 from gamesales.data.columns import text_column, to_arrow
 from gamesales.data.contract import Contract
-from gamesales.errors import ColumnsError, InputError, InputNotFoundError
+from gamesales.errors import ColumnsError, InputError, UsageError
 from gamesales.jobs.loading import load, open_registry
-from gamesales.registry.registry import DEFAULT_MODEL, parse_ref
+from gamesales.registry.refs import DEFAULT_MODEL, parse_ref
+from gamesales.scoring.reading import read_file, read_folder
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.screen import require_columns
+from gamesales.scoring.target import FILE_SUFFIXES
 from gamesales.scoring.titles import predict_titles
 
 
@@ -93,38 +94,24 @@ class Registry:
         return Predictor(load(registry, parsed))
 
 
-def read_predictions(path: str | Path, day: str | date) -> pa.Table:
-    """Read what was predicted for a date, whole: all parts of one run, never of two.
+def read_predictions(path: str | Path, day: str | date | None = None) -> pa.Table:
+    """Read what was predicted, whole: all of one run, never of two.
 
-    A run that is published in between changes the names of the parts, so that a reader of the old names finds nothing;
-    then it is read once more.
+    A run that is published in between is noticed; then it is read again.
 
-    Args: path: the folder of dated partitions; day: ``2026-11-23``.
-    Raises: InputNotFoundError: nothing was published for the date.
+    Args:
+        path: the folder of dated partitions, or a single file, of which what passes through a CSV is text.
+        day: ``2026-11-23``; a single file need not be asked for its date.
+
+    Raises: InputNotFoundError: nothing was published there for the date. InputError: a single file is not the one that
+        the report beside it tells of. UsageError: a folder without a date.
     """
-    folder = Path(path) / f"run_date={day}"
-    try:
-        return _read_parts(folder)
-    except FileNotFoundError:
-        pass
-    try:
-        return _read_parts(folder)
-    except FileNotFoundError as error:
-        raise InputNotFoundError(
-            f"no predictions for {day} in {path}: {error.filename} is not there", hint="See: ls PATH"
-        ) from None
-
-
-def _read_parts(folder: Path) -> pa.Table:
-    """Read the parts that the report of a run names."""
-    from pyarrow import parquet
-
-    report = json.loads((folder / "_run.json").read_bytes())
-    tables = []
-    for one in report["files"]:
-        with (folder / one["name"]).open("rb") as part:
-            tables.append(parquet.read_table(part))
-    return pa.concat_tables(tables)
+    place = Path(path)
+    if place.suffix.lower() in FILE_SUFFIXES:
+        return read_file(place, day)
+    if day is None:
+        raise UsageError(f"{place} is a folder of dates; which one?", hint='read_predictions(path, "2026-11-23")')
+    return read_folder(place, day)
 
 
 def _check_columns(titles: Any, contract: Contract) -> None:

@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gamesales.registry.registry import CHAMPION, ModelRegistry
+from gamesales.registry.refs import CHAMPION
+from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.store import LocalStore
 
 EVALUATION = {"data": "test.csv", "data_sha256": "0" * 64, "rows": 400, "metrics": {"mae_usd": 1000.0}}
@@ -52,10 +53,11 @@ def three_versions(registry):
 
 @dataclass(frozen=True)
 class Operation:
-    """A change, and what makes the registry that it is tried on."""
+    """A change, what makes the registry that it is tried on, and whether the log tells of it."""
 
     before: Callable[[ModelRegistry], object]
     change: Callable[[ModelRegistry], object]
+    is_told: bool = True
 
 
 OPERATIONS = {

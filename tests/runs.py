@@ -230,9 +230,14 @@ def wait_until(holds):
 
 def gamesales(folder, *arguments, small_steps=False, **options):
     """Run a real command line in a folder to its end; in small steps, it can go on where a halted one was killed."""
-    how = ["-c", _SMALL_STEPS + "main()"] if small_steps else ["-m", "gamesales"]
-    command = [sys.executable, *how, *map(str, arguments)]
+    command = command_line(*arguments, small_steps=small_steps)
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False, **options)
+
+
+def command_line(*arguments, small_steps=False):
+    """The words that start a real command line."""
+    how = ["-c", _SMALL_STEPS + "main()"] if small_steps else ["-m", "gamesales"]
+    return [sys.executable, *how, *map(str, arguments)]
 
 
 def write_mixed(folder, rows):

@@ -25,10 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from wsgiref.handlers import format_date_time
 
-import pytest
-
 BUCKET = "registries"
-AZURITE = Path(__file__).parent / ".npm/node_modules/azurite/dist/src/blob/main.js"
+# Installed by `make servers`; moto in an environment of its own.
+INSTALLED = Path(__file__).parent / ".servers"
+MOTO_PYTHON = INSTALLED / "moto/bin/python"
+AZURITE = INSTALLED / "azurite/node_modules/azurite/dist/src/blob/main.js"
 # The only account of azurite, with a key that is no secret: its manual prints it.
 ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -48,7 +49,9 @@ class Server:
 @contextmanager
 def s3(fault="none"):
     """Run moto, honest or with one of the faults below, with an empty bucket in it."""
-    with _server("s3", fault) as port:
+    if not MOTO_PYTHON.exists():
+        _skip("moto is not installed; make servers installs it")
+    with _server(MOTO_PYTHON, "s3", fault) as port:
         environment = s3_environment(port)
         _put(f"{environment['AWS_ENDPOINT_URL']}/{BUCKET}", {})
         yield Server("s3", environment)
@@ -68,8 +71,8 @@ def s3_environment(port):
 def azure():
     """Run azurite with an empty container in it, or skip the test and say why."""
     if not shutil.which("node") or not AZURITE.exists():
-        pytest.skip("azurite is not installed; make azurite installs it where there is npm")
-    with _server("azure") as port:
+        _skip("azurite is not installed; make servers installs it where there is npm")
+    with _server(sys.executable, "azure") as port:
         endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
         _put(f"{endpoint}/{BUCKET}?restype=container", _signed(f"/{ACCOUNT}/{ACCOUNT}/{BUCKET}\nrestype:container"))
         environment = {
@@ -89,14 +92,20 @@ def free_port():
 
 
 @contextmanager
-def _server(*arguments):
+def _server(python, *arguments):
     """Run this module as a script; yield the port that it prints when the server listens."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([sys.executable, __file__, *arguments], **pipes) as process:
+    with subprocess.Popen([python, __file__, *arguments], **pipes) as process:
         try:
             yield int(process.stdout.readline())
         finally:
             process.stdin.close()
+
+
+def _skip(reason):
+    import pytest  # which the server's environment does not have
+
+    pytest.skip(reason)
 
 
 def _put(url, headers):
@@ -142,6 +151,13 @@ def _unable(environ, start_response, store):
     return store(environ, start_response)
 
 
+def _keeping(environ, start_response, store):
+    """Let nothing be removed."""
+    if environ["REQUEST_METHOD"] == "DELETE":
+        return _refuse(start_response, "403 Forbidden")
+    return store(environ, start_response)
+
+
 def _refuse(start_response, status):
     start_response(status, [("Content-Length", "0")])
     return [b""]
@@ -152,6 +168,7 @@ FAULTS = {
     "deaf": _deaf,
     "unclear": _unclear,
     "unable": _unable,
+    "keeping": _keeping,
     "denied": lambda environ, start_response, store: _refuse(start_response, "403 Forbidden"),
     "broken": lambda environ, start_response, store: _refuse(start_response, "503 Slow Down"),
 }

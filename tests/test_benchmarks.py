@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT, simple_graph
 
 from benchmarks import __main__ as program
-from benchmarks import checking, probes, rounds, suites
+from benchmarks import checking, probes, reshape, rounds, suites
 from benchmarks.assets import CHECK_ROWS, Assets
 from benchmarks.bench import Bench, count_rows
 from benchmarks.compare import pairs, ratios_of
@@ -191,6 +191,9 @@ class TestFigures:
     def test_growth_goes_from_a_thousand_to_fifty_million_rows(self, scale):
         assert (growth.SIZES[scale][0], growth.SIZES[scale][-1]) == (1_000, 50_000_000)
 
+    def test_files_in_one_piece_are_of_two_sizes_that_tell_whether_memory_grows(self):
+        assert growth.SHAPE_SIZES == {"quick": (1_000_000, 10_000_000), "full": (2_000_000, 50_000_000)}
+
     @pytest.mark.parametrize(
         ("value", "told"), [(0.01234, "0.0123"), (1.0, "1.00"), (12.34, "12.3"), (100.4, "100"), (1234.5, "1,230")]
     )
@@ -277,6 +280,32 @@ class TestChecking:
             checking.largest_difference(np.array([1e7 + 101]), np.array([1e7]), 1.0)
 
 
+class TestReshaping:
+    """Files made of other files of titles."""
+
+    @pytest.fixture
+    def titles(self, tmp_path):
+        for kind in ("parquet", "csv"):
+            write_titles(tmp_path / f"titles.{kind}", 70_000, with_target=False)
+        return tmp_path
+
+    def test_all_rows_come_into_one_row_group(self, titles):
+        reshape.join_groups(titles / "titles.parquet", titles / "one.parquet")
+        assert pq.read_metadata(titles / "titles.parquet").num_row_groups > 1
+        assert pq.read_metadata(titles / "one.parquet").num_row_groups == 1
+        assert pq.read_table(titles / "one.parquet") == pq.read_table(titles / "titles.parquet")
+
+    @pytest.mark.parametrize("kind", ["parquet", "csv"])
+    def test_each_hundredth_row_is_spoilt_and_no_other(self, titles, kind):
+        reshape.spoil(titles / f"titles.{kind}", titles / f"spoilt.{kind}")
+        if kind == "csv":
+            before, after = [(titles / f"{name}.csv").read_text().splitlines()[1:] for name in ("titles", "spoilt")]
+        else:
+            before, after = [pq.read_table(titles / f"{name}.parquet").to_pylist() for name in ("titles", "spoilt")]
+        changed = [row for row, both in enumerate(zip(before, after, strict=True)) if both[0] != both[1]]
+        assert changed == list(range(0, 70_000, 100))
+
+
 class TestCatalogue:
     def test_every_contender_says_what_it_is(self):
         known = catalogue()
@@ -324,8 +353,12 @@ def results():
     ]
     parts = [
         run(name, 1_000_000, 0, 1.0, case, answer={"seconds": 0.1, "work": 1_000_000})
-        for name, case in [*((name, limits.ONE) for name in limits.WHAT), ("graph", limits.ALL)]
+        for name, case in [*((name, limits.ONE) for name in limits.ON_ONE), *((n, limits.ALL) for n in limits.ON_ALL)]
     ]
+    rejecting = [
+        run("ours", 1_000_000, number, 0.6 * (1 + number), limits.REJECTED.format("parquet")) for number in range(3)
+    ]
+    shapes = [run("ours", 1_000_000, 0, 0.9, growth.ONE_CSV), run("ours", 1_000_000, 0, 0.8, growth.ONE_GROUP)]
     answer = {"start_s": 4.0, "fit_s": 5.0, "scaled_mse": 7e-5, "curve": [[1.0, 9e-5], [5.0, 7e-5]]}
     trained = [run(name, 1_000, 0, 9.0, training.CASE, answer=answer) for name in ("keras_fit", "ours_fit")]
     started = [run(startup.BARE, 0, 0, 0.2, startup.IMPORT), run("ours", 1, 0, 0.3, startup.FIRST_ROW)]
@@ -335,15 +368,15 @@ def results():
     registered = [
         run(name, 0, number, 1.0, case="48 calls by 4 writers", answer={**raced, "writers": 4, "seconds": taken})
         for number in range(3)
-        for name, taken in (("ours", 1.0), ("pins_folder", 1.5))
+        for name, taken in (("ours", 1.0), ("pins_folder", 1.7))
     ]
     waited = {"versions": 60, "first_s": 0.003, "again_s": 0.002, "list_s": 0.001}
     registered.append(run("ours", 0, 0, 1.0, case="lookups after 60 versions", answer=waited))
     found = {
         "scoring": {"runs": runs, "skipped": refused, "checks": checks},
         "startup": {"runs": started, "skipped": []},
-        "growth": {"runs": [one for one in runs if one["contender"] == "ours"], "skipped": []},
-        "limits": {"cores": 2, "runs": [*parts, *runs], "skipped": []},
+        "growth": {"runs": [one for one in runs if one["contender"] == "ours"], "shapes": shapes, "skipped": []},
+        "limits": {"cores": 2, "runs": [*parts, *runs, *rejecting], "skipped": []},
         "training": {"runs": trained, "skipped": []},
         "registry": {"runs": registered, "skipped": []},
     }
@@ -389,6 +422,27 @@ class TestPages:
         """Four steps of 10 M rows a second on each of two cores: 5 M rows a second."""
         assert limits.bounds(results["suites"]["limits"]["runs"], "parquet", 2) == {0: pytest.approx(5e6)}
 
+    def test_results_of_before_a_table_existed_are_shown_without_it(self, results):
+        new = ["in one piece", "and Arrow's CSV", "What rejects cost", "What looking for rows"]
+        assert [words for words in new if f"{words}" not in markdown(results)] == []
+        del results["suites"]["growth"]["shapes"]
+        limits_found = results["suites"]["limits"]
+        added = ("arrow_csv", "look")
+        limits_found["runs"] = [
+            one for one in limits_found["runs"] if one["contender"] not in added and "rejected" not in one["case"]
+        ]
+        assert [words for words in new if f"{words}" in markdown(results) + page(results)] == []
+
+    def test_what_rejects_cost_is_taken_within_a_round(self, results):
+        """Two times of 0.6 s and 0.4 s, and both twice and three times as long."""
+        table = next(one for one in limits.show(results["suites"]["limits"]).tables if "rejects" in one.heading)
+        assert [str(cell) for cell in table.rows[0]][-1] == "1.50 ×"
+
+    def test_the_look_adds_to_the_time_of_the_graph(self, results):
+        """Both parts as fast as each other: the time doubles."""
+        table = next(one for one in limits.show(results["suites"]["limits"]).tables if "looking" in one.heading)
+        assert [str(cell) for cell in table.rows[0]][-1] == "2.0000 × (once)"
+
     def test_a_suite_shows_what_it_has_even_if_everything_failed(self, results):
         for name, found in results["suites"].items():
             empty = {**found, "runs": [], "checks": [], "skipped": [{"contender": "x", "what": "y", "reason": "z"}]}
@@ -418,7 +472,7 @@ class TestPages:
         monkeypatch.setattr(program, "DOCUMENT", tmp_path / "benchmarks.md")
         program.keep(results)
         assert program.read(program.KEPT) == json.loads(json.dumps(results))
-        assert sum('"contender": "ours"' in line for line in program.KEPT.read_text().splitlines()) == 33
+        assert sum('"contender": "ours"' in line for line in program.KEPT.read_text().splitlines()) == 38
         assert program.DOCUMENT.read_text() == markdown(results)
 
     def test_with_a_suite_goes_what_it_was_made_by_and_how(self, tmp_path, monkeypatch):
@@ -476,7 +530,7 @@ class TestCompare:
         printed = {cell for cell in cells if re.match(r"[\d.,]+ [×%]", cell) and not cell.startswith("1.00 ×")}
         compared = {spread(found, text) for found, text in ratios_of(results).values()}
         assert printed == compared - {"1.00 ×"}
-        assert len(printed) == 6
+        assert len(printed) == 8
 
     def test_the_same_results_agree(self, results, tmp_path, capsys):
         assert self.compare(tmp_path, results, results) == 0
@@ -556,7 +610,7 @@ def test_every_part_can_be_measured_alone(tmp_path, monkeypatch, name):
     dollars = pa.table({"predicted_earnings": np.linspace(1e4, 3e5, CHECK_ROWS)})
     pq.write_table(dollars, tmp_path / "truth/continuous.parquet")
     (tmp_path / "bundle/scorer.onnx").write_bytes(simple_graph())
-    source = tmp_path / f"titles/t.{'csv' if name == 'csv_read' else 'parquet'}"
+    source = tmp_path / f"titles/t.{'csv' if name in ('csv_read', 'arrow_csv') else 'parquet'}"
     probes.main(name, "1", str(source), str(tmp_path / "answer.json"))
     answer = json.loads((tmp_path / "answer.json").read_bytes())
     assert answer["seconds"] > 0

@@ -47,7 +47,7 @@ from pyarrow import parquet
 from gamesales.data.tables import open_table
 from gamesales.jobs.loading import load, open_registry
 from gamesales.jobs.score import Night, score
-from gamesales.registry.registry import parse_ref
+from gamesales.registry.refs import parse_ref
 from gamesales.scoring.titles import predict_titles
 
 counts = Counter()

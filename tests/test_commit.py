@@ -175,7 +175,7 @@ class TestPublishFile:
         monkeypatch.setattr(os, "replace", lambda one, two: (steps.append("move"), replace(one, two)))
         moves = [(tmp_path / name, tmp_path / f"out.{name}") for name in ("rejected", "run")]
         publish_file(tmp_path / "made", tmp_path / "out", *moves)
-        assert steps == ["sync"] * 3 + ["move"] * 3 + ["sync"]
+        assert steps == [*["sync"] * 4, "move", "move", "sync", "move", "sync"]  # the third is the report's
 
 
 def fill(folder, text, parts=3):
@@ -305,6 +305,22 @@ def rows_of(path):
     return {one.name: one.read_bytes() for one in files if one.name != "_run.json"}
 
 
+def disturb(path, change):
+    """Change an input as other programs do."""
+    if change == "removed":
+        path.unlink()
+    if change == "grown":
+        with path.open("ab") as file:
+            file.write(b"4.5,1,0,0,0,1,0,0,60,T9\n")
+    if change == "edited":  # other bytes, as many
+        with path.open("r+b") as file:
+            file.seek(-10, os.SEEK_END)
+            file.write(b"0")
+    if change == "replaced":
+        shutil.copy(path.with_name("small.csv"), path.with_name("other"))
+        path.with_name("other").replace(path)
+
+
 class TestProcesses:
     """Real processes, disturbed in the midst of writing."""
 
@@ -356,27 +372,37 @@ class TestProcesses:
         assert (0, "") == (process.returncode, process.err)
         assert f"{ROWS:,} of {ROWS:,} titles scored" in process.out
 
+    @pytest.mark.parametrize("output", ["out.csv", "out"])
     @pytest.mark.parametrize(
         ("source", "change", "said"),
         [
             ("big.parquet", "removed", "removed"),
             ("big.csv", "grown", "changed"),
+            ("big.csv", "edited", "changed"),
             ("big.csv", "replaced", "changed"),
+            ("big.parquet", "edited", "changed"),
             ("big.parquet", "replaced", "changed"),
         ],
     )
-    def test_an_input_that_changes_under_the_run_is_noticed(self, night, source, change, said):
+    def test_an_input_that_changes_under_the_run_is_noticed(self, night, source, change, said, output):
         before = results(night)
-        path = night / source
-        with halted(night, "score", source, "--output", "out.csv") as process:
-            if change == "removed":
-                path.unlink()
-            if change == "grown":
-                with path.open("ab") as file:
-                    file.write(b"4.5,1,0,0,0,1,0,0,60,T9\n")
-            if change == "replaced":
-                shutil.copy(night / "small.csv", night / "other")
-                (night / "other").replace(path)
+        with halted(night, "score", source, "--output", output, *DATE) as process:
+            disturb(night / source, change)
         assert (7, "") == (process.returncode, process.out)
         assert process.err.startswith(f"error: {source} was {said} while this run")
+        assert before == results(night)
+
+    @pytest.mark.parametrize("change", ["removed", "edited"])
+    def test_an_input_that_is_needed_again_to_name_ids_is_held_to_the_plan_then_too(self, night, change):
+        """Both files hold the same ids; the first is read to its end when it changes."""
+        (night / "in").mkdir()
+        table = parquet.read_table(night / "big.parquet")
+        for name, rows in (("a.csv", 2_000), ("b.csv", 8_000)):
+            arrow_csv.write_csv(table.slice(0, rows), night / "in" / name)
+        before = results(night)
+        with halted(night, "score", "in", "--output", "out", "--workers", "1", *DATE) as process:
+            assert list(night.glob("out/.run_date=*.work/ledger/00001.json"))
+            disturb(night / "in/a.csv", change)
+        assert (7, "") == (process.returncode, process.out)
+        assert process.err.startswith(f"error: in/a.csv was {'removed' if change == 'removed' else 'changed'} while")
         assert before == results(night)

@@ -6,6 +6,7 @@ Every event is sealed and every manifest has the digest that the log names. Only
 import hashlib
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +16,7 @@ from operations import open_registry, promote, publish
 from gamesales.errors import IntegrityError
 from gamesales.registry import log
 from gamesales.registry.log import EventLog
-from gamesales.registry.registry import Ref
+from gamesales.registry.refs import Ref
 from gamesales.registry.store import LocalStore
 
 MODEL = "game-earnings"
@@ -204,6 +205,6 @@ def test_whatever_a_manifest_lists_it_is_refused_by_name(root, files):
     (root / FOLDER).mkdir(exist_ok=True)
     path.write_bytes(content)
     planted = open_registry(root).find_version(1)
-    planted.folder, planted.digest = FOLDER, hashlib.sha256(content).hexdigest()
+    planted = replace(planted, folder=FOLDER, digest=hashlib.sha256(content).hexdigest())
     with pytest.raises(IntegrityError, match=re.escape(str(path.parent))):
         open_registry(root).bundle(planted).verify()

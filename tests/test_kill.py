@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import FEATURES, publish_simple, title_values
 from runs import csv_line, csv_text, gamesales, halted, snapshot
+from tracing import needs_strace, traced
 
 from gamesales import read_predictions
 from gamesales.errors import InputNotFoundError
@@ -19,8 +20,6 @@ DATE = ["--date", "2026-11-23"]
 PLACE = "out/run_date=2026-11-23"
 # What makes, names, moves or removes files, and what makes them last.
 CALLS = "fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat,rmdir"
-
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace: apt-get install strace")
 
 
 @pytest.fixture
@@ -38,11 +37,11 @@ def night(tmp_path, simple_registry):
     return tmp_path
 
 
-def score_traced(folder, output, *options):
-    """Score the night under strace; return the exit code."""
-    command = ["strace", "-f", "-qq", "-o", "trace", *options, sys.executable, "-m", "gamesales", "score", "new.csv"]
-    command += ["--output", output, "--workers", "1", *DATE]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False).returncode
+def score_traced(folder, output, kill=None):
+    """Score the night under strace, killed just before a call if that is given; return the exit code and the calls."""
+    command = [sys.executable, "-m", "gamesales", "score", "new.csv", "--output", output, "--workers", "1", *DATE]
+    ran, calls = traced(command, folder / "trace", kill, CALLS, folder)
+    return ran.returncode, calls
 
 
 def published(folder, output):
@@ -54,6 +53,14 @@ def published(folder, output):
     return (folder / output).read_bytes(), rejects.read_bytes() if rejects.exists() else None
 
 
+def rows_read(path):
+    """How many rows a reader of a single file finds, as a set; None if there is no whole result."""
+    try:
+        return {read_predictions(path).num_rows}
+    except InputNotFoundError:
+        return None
+
+
 @pytest.mark.slow
 @needs_strace
 @pytest.mark.parametrize("output", ["out", "out.csv", "out.parquet"])
@@ -61,26 +68,28 @@ def test_killed_at_any_call_the_old_or_the_new_result_stands_and_the_next_run_en
     old = published(night, output)
     untouched = tmp_path.with_name("untouched")
     shutil.copytree(night, untouched, symlinks=True)
-    assert score_traced(night, output, "-e", f"trace={CALLS}") == 0
+    code, calls = score_traced(night, output)
     new = published(night, output)
+    assert code == 0
     assert old != new
-    threads = [line.split()[0] for line in (night / "trace").read_text().splitlines()]
-    most = max(threads.count(thread) for thread in set(threads))
-    assert most > 10
-    for number in range(1, most + 1):
+    places = {(call.name, call.number): call for call in calls}.values()
+    assert len(places) > 20
+    for place in places:
         shutil.rmtree(night)
         shutil.copytree(untouched, night, symlinks=True)
-        code = score_traced(night, output, "-e", f"inject={CALLS}:signal=SIGKILL:when={number}")
+        code, calls = score_traced(night, output, place)
+        assert code == -9, place
+        assert (place.name, place.number) in {(call.name, call.number) for call in calls}
         found = published(night, output)
         if output == "out":
-            assert found in (old, new), number
+            assert found in (old, new), place
         else:  # three files, each replaced whole; the report comes last
-            assert found[0] in (old[0], new[0]), number
-        assert code != 0 or found == new, number
+            assert found[0] in (old[0], new[0]), place
+            assert rows_read(night / output) in ({5} if found == old else {19}, None), place
         again = gamesales(night, "score", "new.csv", "--output", output, *DATE)
-        assert (again.returncode, again.stderr) == (0, ""), number
-        assert published(night, output) == new, number
-        assert [path.name for path in night.rglob("*.work")] == [], number
+        assert (again.returncode, again.stderr) == (0, ""), place
+        assert published(night, output) == new, place
+        assert [path.name for path in night.rglob("*.work")] == [], place
     shutil.rmtree(untouched)
 
 
@@ -88,8 +97,9 @@ def test_killed_at_any_call_the_old_or_the_new_result_stands_and_the_next_run_en
 @needs_strace
 def test_files_are_on_the_disk_before_they_are_named(night):
     """As the trace has it: the part is synced, then named; all is synced, then swapped; then the folder is synced."""
-    assert score_traced(night, "out", "-y", "-e", f"trace={CALLS}") == 0
-    lines = (night / "trace").read_text().splitlines()
+    code, calls = score_traced(night, "out")
+    assert code == 0
+    lines = [f"{call.name}({call.text}" for call in calls]
 
     def first(pattern):
         return next(place for place, line in enumerate(lines) if re.search(pattern, line))

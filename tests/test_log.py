@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from racing import racing
 
-from gamesales.errors import IntegrityError, TryAgainError
-from gamesales.registry.log import EventLog, canonical_json, seal, unseal
+from gamesales.errors import IntegrityError, TryAgainError, UsageError
+from gamesales.registry.log import EVENT_SIZE_LIMIT, EventLog, seal, unseal
+from gamesales.registry.sealing import canonical_json
 from gamesales.registry.store import LocalStore
 
 # Appends so many events, each with who made it and how many it saw before it.
@@ -208,6 +209,19 @@ def test_bytes_added_to_an_event_are_refused(log, folder):
     for longer in (whole + b"\n", whole + whole, b" " + whole, b"\xef\xbb\xbf" + whole, whole.replace(b"\n", b"\r\n")):
         path.write_bytes(longer)
         assert "Restore this file from a backup of the registry" == refused(log, f"log/{name(4)} was changed").hint
+
+
+def test_of_an_event_that_grew_no_more_is_read_than_an_event_may_have(log, folder):
+    """A hole of a terabyte takes no room on the disk; whoever read it whole would take it in memory."""
+    with open(folder / name(4), "r+b") as file:
+        file.truncate(2**40)
+    refused(log, f"log/{name(4)} was changed")
+
+
+def test_an_event_that_is_too_large_to_read_is_not_appended(log):
+    with pytest.raises(UsageError, match=r"^an event of 16,777,\d+ bytes is too large; it may have 16,777,216$"):
+        log.append("alias.set", "r" * EVENT_SIZE_LIMIT, lambda events: {})
+    assert [1, 2, 3, 4] == numbers(log)
 
 
 @settings(deadline=None, max_examples=150)

@@ -8,7 +8,7 @@ from runs import CONTRACT, GOOD, GOOD_EARNS, picky_version
 
 from gamesales.errors import ColumnsError, InputError, UsageError
 from gamesales.jobs.predict import parse_title, predict
-from gamesales.registry.registry import Ref
+from gamesales.registry.refs import Ref
 
 TITLE = dict(zip(FEATURES, GOOD, strict=True))
 CHAMPION = Ref("game-earnings", alias="champion")

@@ -18,7 +18,7 @@ from gamesales.jobs import listing
 from gamesales.jobs.loading import load, open_registry
 from gamesales.jobs.promote import promote, roll_back
 from gamesales.registry.log import EventLog
-from gamesales.registry.registry import Ref, parse_ref
+from gamesales.registry.refs import Ref, parse_ref
 from gamesales.registry.store import LocalStore
 
 EVALUATION = {"data": "test.csv", "data_sha256": "0" * 64, "rows": 400, "metrics": {"mae_usd": 1000.0}}

@@ -20,7 +20,8 @@ from gamesales.errors import IntegrityError, NothingPromotedError, RegistryError
 from gamesales.jobs.loading import load, open_registry
 from gamesales.registry import log
 from gamesales.registry.log import EventLog
-from gamesales.registry.registry import ModelRegistry, Ref, check_alias, check_model, parse_ref
+from gamesales.registry.refs import Ref, check_alias, check_model, parse_ref
+from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import replay
 from gamesales.registry.store import LocalStore
 

@@ -62,7 +62,7 @@ def test_killed_at_any_call_the_old_or_the_new_state_stands_and_the_next_try_nee
     ran, calls = run_traced(name, root)
     assert (0, "done\n") == (ran.returncode, ran.stdout), ran.stderr
     new = told(root)
-    assert old != new
+    assert OPERATIONS[name].is_told == (old != new)
     twice = done_again(name, root)
 
     places = touching(calls, root)
@@ -78,7 +78,8 @@ def test_killed_at_any_call_the_old_or_the_new_state_stands_and_the_next_try_nee
         assert found[-1] in (old, new), place
         assert (new if found[-1] == old else twice) == done_again(name, root), place
     assert sorted(found, key=[old, new].index) == found, "a later kill never leaves less"
-    assert {True, False} == {state == new for state in found}
+    assert old in found
+    assert new in found
 
 
 def synced(calls):

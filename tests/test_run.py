@@ -50,7 +50,7 @@ from gamesales.errors import (
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.score import Night
 from gamesales.jobs.score import score as run_job
-from gamesales.registry.registry import parse_ref
+from gamesales.registry.refs import parse_ref
 from gamesales.scoring import commit
 from gamesales.scoring.counts import RejectLimit, check_invariant
 from gamesales.scoring.scorer import load_version

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gamesales.errors import JobFileError, UsageError
 from gamesales.jobs import score_job
 from gamesales.jobs.score_job import ScoreJob, days, load_score_job, on_date, today
-from gamesales.registry.registry import Ref
+from gamesales.registry.refs import Ref
 from gamesales.scoring.counts import RejectLimit
 
 

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import resource
+import shutil
 from contextlib import contextmanager
 
 import pytest
@@ -181,6 +182,26 @@ def test_a_disk_without_hard_links_is_refused_with_what_to_do(root, store, monke
         store.create("log/1.json", b"data")
     assert (4, "Put the registry on a local disk: --registry PATH") == (refused.value.exit_code, refused.value.hint)
     assert [] == files_below(root)
+
+
+def test_a_disk_that_lets_a_name_be_taken_twice_is_refused(root, store, monkeypatch):
+    monkeypatch.setattr(os, "link", shutil.copyfile)
+
+    for _ in range(2):
+        with pytest.raises(RegistryError, match="can't hold a registry: its file system let one name be taken twice"):
+            store.create("log/1.json", b"data")
+    assert [] == files_below(root)
+
+
+def test_the_disk_is_probed_once_for_a_store(root, store, monkeypatch):
+    linked = []
+    link = os.link
+    monkeypatch.setattr(os, "link", lambda *names: (linked.append(names[1].name), link(*names)))
+    for key in ("1.json", "2.json"):
+        store.create(key, b"data")
+
+    assert [True, True] == [name.startswith(".tmp-") for name in linked[:2]]
+    assert ["1.json", "2.json"] == linked[2:] == files_below(root)
 
 
 def test_bytes_reach_the_disk_before_their_name_and_the_name_before_the_answer(root, store, monkeypatch):

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from operations import evaluate, open_registry, promote, publish, roll_back
 
 from gamesales.errors import IntegrityError
-from gamesales.registry.registry import ModelRegistry, Ref
+from gamesales.registry.refs import Ref
+from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.store import LocalStore
 
 MODEL = "game-earnings"

@@ -44,11 +44,11 @@ class Call:
         return _OPEN.match(self.text)[1]
 
 
-def traced(command, trace, kill=None):
-    """Run a command, killed just before one call if that is given; return what ran, and its calls on files."""
+def traced(command, trace, kill=None, calls="%file,%desc", folder=None):
+    """Run a command in a folder, killed just before one call if that is given; return what ran, and its calls."""
     aim = ["-e", f"inject={kill.name}:signal=SIGKILL:when={kill.number}"] if kill else []
-    strace = ["strace", "-f", "-y", "-qq", "-o", str(trace), "-e", "trace=%file,%desc", *aim]
-    ran = subprocess.run([*strace, *command], capture_output=True, text=True, timeout=60, check=False)
+    strace = ["strace", "-f", "-y", "-qq", "-o", str(trace), "-e", f"trace={calls}", *aim]
+    ran = subprocess.run([*strace, *command], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     return ran, list(_calls(trace.read_text()))
 
 

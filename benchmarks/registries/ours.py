@@ -27,7 +27,7 @@ class Registry:
         self._registry.set_alias(alias, int(version), "to be measured", lambda _state, _version: {})
 
     def resolve(self, alias: str) -> str:
-        from gamesales.registry.registry import parse_ref
+        from gamesales.registry.refs import parse_ref
 
         version, _bundle = self._registry.resolve(parse_ref(f"@{alias}"))
         return str(version.number)

@@ -29,6 +29,9 @@ SIZES = {
 }
 # In a quick run, what is larger is measured twice: no ratio hangs on it.
 QUICK_LARGE = 10_000_000
+# Files that must be read from their beginning or are one piece, and how many rows they have.
+SHAPE_SIZES = {"quick": (1_000_000, 10_000_000), "full": (2_000_000, 50_000_000)}
+ONE_CSV, ONE_GROUP = "one CSV", "one row group of Parquet"
 # A size is in the fit if start-up, the cost of ``BASE_ROWS``, is at most this share of its cost.
 MOST_START = 1 / 4
 FLAT_FROM = 1_000_000
@@ -39,12 +42,24 @@ def run(bench: Bench) -> Result:
     good, _, refused = bench.admitted(bench.choose([OURS]), "continuous", "parquet")
     cells = [_cell(bench, one, rows) for one in good for rows in SIZES[bench.scale]]
     runs, failed = measure_rounds(cells, bench.patience)
-    return {"runs": runs, "skipped": refused + failed}
+    shapes, failed_shapes = measure_rounds(_shapes(bench, good), bench.patience)
+    return {"runs": runs, "shapes": shapes, "skipped": refused + failed + failed_shapes}
 
 
 def _cell(bench: Bench, contender: Contender, rows: int) -> Cell:
     twice = {"most_rounds": 2} if bench.scale == "quick" and rows > QUICK_LARGE else {}
     return bench.cell(contender, "continuous", "parquet", rows, **twice)
+
+
+def _shapes(bench: Bench, good: list[Contender]) -> list[Cell]:
+    """Return the cells of large files in other shapes; once each in a quick run, as memory hardly varies."""
+    once = {"most_rounds": 1} if bench.scale == "quick" else {}
+    cells = []
+    for one in good:
+        for rows in SHAPE_SIZES[bench.scale]:
+            cells.append(bench.cell_on(bench.assets.titles("continuous", rows, "csv"), one, ONE_CSV, rows, **once))
+            cells.append(bench.cell_on(bench.assets.one_group(rows), one, ONE_GROUP, rows, **once))
+    return cells
 
 
 def above_start(runs: list[Run], key: str) -> list[list[tuple[int, float]]]:
@@ -98,7 +113,24 @@ def show(result: Result) -> Section:
         _lines("Peak memory", "", [("peak memory of the process tree", "peak_bytes")], runs, megabytes),
     ]
     table = Table("gamesales, Parquet to Parquet", ["rows", "time", "CPU time", "peak memory"], rows)
-    return Section("Growth", [growth, memory], [table], plots, result["skipped"])
+    return Section("Growth", [growth, memory], [table, *_shape_table(result)], plots, result["skipped"])
+
+
+def _shape_table(result: Result) -> list[Table]:
+    """Show the memory of files in other shapes; nothing of results that have none."""
+    runs = result.get("shapes", [])
+    rows = [
+        [
+            case,
+            power(size),
+            spread(figure(run["peak_bytes"] for run in mine), megabytes),
+            spread(figure(run["wall_s"] for run in mine), seconds),
+        ]
+        for case in (ONE_CSV, ONE_GROUP)
+        for size in _sizes(select(runs, case=case))
+        if (mine := select(runs, case=case, rows=size))
+    ]
+    return [Table("gamesales, large files in one piece", ["", "rows", "peak memory", "time"], rows)] if rows else []
 
 
 def _told(runs: list[Run], key: str) -> str:

@@ -1,15 +1,19 @@
-"""What this machine allows: the parts of a run alone, the bound that they give together, and ours as a share of it."""
+"""What this machine allows: the parts of a run alone, the bound that they give together, and ours as a share of it.
+
+And what two habits of ours cost: setting rows aside, and looking for titles that repeat.
+"""
 
 from __future__ import annotations
 
 import sys
 
 from benchmarks.bench import BASE_ROWS, Bench, Result
-from benchmarks.contender import OURS
-from benchmarks.figures import figure, largest, rates, ratios, select
+from benchmarks.contender import OURS, Contender
+from benchmarks.figures import by_round, figure, largest, rates, ratios, select
 from benchmarks.machine import cores
+from benchmarks.reshape import EACH
 from benchmarks.rounds import Cell, Run, measure_rounds
-from benchmarks.show import Ratio, Section, Table, percent, rate, significant, spread
+from benchmarks.show import Ratio, Section, Table, percent, power, rate, seconds, significant, spread, times
 
 PROBE_ROWS = 1_000_000
 ONE, ALL = "one core", "all cores"
@@ -21,25 +25,34 @@ STEPS = {
 WHAT = {
     "parquet_read": "Arrow reads Parquet, batch by batch",
     "csv_read": "Arrow reads and parses CSV",
+    "arrow_csv": "Arrow reads a CSV whole and writes as many predictions as CSV",
+    "look": "batches of continuous titles are looked at: do rows repeat",
     "fill": "columns are copied into a float32 matrix",
     "graph": "ONNX Runtime runs the graph on chunks in memory",
     "parquet_write": "Arrow writes predictions as Parquet, with our encodings",
     "csv_write": "Arrow writes predictions as CSV",
     "matmul": "NumPy multiplies square float32 matrices",
 }
+# Which parts run where.
+ON_ONE = tuple(name for name in WHAT if name != "arrow_csv")
+ON_ALL = ("matmul", "graph", "arrow_csv")
 OUR_ROWS = {"quick": {"parquet": 10_000_000, "csv": 1_000_000}, "full": {"parquet": 10_000_000, "csv": 10_000_000}}
+
+REJECT_ROWS = {"quick": 1_000_000, "full": 10_000_000}
+REJECTED = "{}, one row in a hundred rejected"
 
 
 def run(bench: Bench) -> Result:
     """Take the parts and ours in the same rounds."""
     every = cores()
-    cells = [_probe(bench, name, 1, ONE) for name in WHAT]
-    cells += [_probe(bench, name, every, ALL) for name in ("matmul", "graph")]
+    cells = [_probe(bench, name, 1, ONE) for name in ON_ONE]
+    cells += [_probe(bench, name, every, ALL) for name in ON_ALL]
     refused = []
     for kind in STEPS:
         good, _, told = bench.admitted(bench.choose([OURS]), "continuous", kind)
-        sizes = (BASE_ROWS, OUR_ROWS[bench.scale][kind])
+        sizes = sorted({BASE_ROWS, REJECT_ROWS[bench.scale], OUR_ROWS[bench.scale][kind]})
         cells += [bench.cell(one, "continuous", kind, rows) for one in good for rows in sizes]
+        cells += [_rejecting(bench, one, kind) for one in good]
         refused += told
     runs, failed = measure_rounds(cells, bench.patience)
     return {"cores": every, "runs": runs, "skipped": refused + failed}
@@ -79,24 +92,92 @@ def show(result: Result) -> Section:
     tables = [
         Table("Parts alone, in a process each", ["", "on", "speed"], parts, "Speeds are rows a second."),
         Table("gamesales and the bound", ["", "bound", "gamesales", "share of the bound"], together),
+        *_against_arrow(runs),
+        *_rejects(runs),
+        *_looking(runs),
     ]
     return Section("Limits", [words], tables, (), result["skipped"])
 
 
+def _against_arrow(runs: list[Run]) -> list[Table]:
+    """Show our rate on CSV beside that of Arrow's reader and writer; nothing of results that have no such figure."""
+    arrow = speeds(runs, "arrow_csv", ALL)
+    if not arrow:
+        return []
+    ours = _ours(runs, "csv")
+    cells = [spread(figure(found.values()), rate) for found in (arrow, ours)]
+    note = "Arrow holds all of the file in memory, and neither predicts nor screens; gamesales does both."
+    columns = ["", "Arrow alone", "gamesales", "share of Arrow's speed"]
+    return [
+        Table("gamesales and Arrow's CSV", columns, [["CSV to CSV", *cells, Ratio(ratios(ours, arrow), percent)]], note)
+    ]
+
+
+def _rejects(runs: list[Run]) -> list[Table]:
+    """Show what rejects cost; nothing of results that have no such run."""
+    rows = []
+    for kind in STEPS:
+        with_rejects = select(runs, case=REJECTED.format(kind))
+        if not with_rejects:
+            continue
+        size = largest(with_rejects)
+        without = select(runs, contender=OURS, case=_titles(kind), rows=size)
+        times_of = [by_round(each, "wall_s") for each in (without, with_rejects)]
+        cells = [spread(figure(each.values()), seconds) for each in times_of]
+        rows.append([_named(kind), power(size), *cells, Ratio(ratios(times_of[1], times_of[0]), times)])
+    note = (
+        f"Whole processes. A row in {EACH} is rejected, as many as a run may by default: in Parquet for a price below "
+        "0, in CSV for a word where the price should be, which also has its stretch of 2 MiB parsed as text."
+    )
+    columns = ["", "rows", "all accepted", f"one in {EACH} rejected", "of the time without"]
+    return [Table("What rejects cost", columns, rows, note)] if rows else []
+
+
+def _looking(runs: list[Run]) -> list[Table]:
+    """Show what looking for rows that repeat costs where none does; nothing of results that have no such figure."""
+    looked, scored = speeds(runs, "look", ONE), speeds(runs, "graph", ONE)
+    if not looked:
+        return []
+    both = {number: 1 / (1 / looked[number] + 1 / scored[number]) for number in looked.keys() & scored.keys()}
+    cells = [spread(figure(found.values()), rate) for found in (scored, both)]
+    columns = ["", "without the look", "with it", "of the time without"]
+    row = ["the graph on continuous titles, one core", *cells, Ratio(ratios(scored, both), _finely)]
+    note = "The two parts above, one after the other. Where rows do repeat, only the distinct ones come to the graph."
+    return [Table("What looking for rows that repeat costs", columns, [row], note)]
+
+
 def _against_bound(kind: str, runs: list[Run], every: int) -> list[str | Ratio]:
     bound = bounds(runs, kind, every)
-    mine = select(runs, contender=OURS, case=f"{kind}, continuous titles")
-    ours = rates(mine, largest(mine), BASE_ROWS) if mine else {}
-    name = f"{kind} to {kind}".replace("parquet", "Parquet").replace("csv", "CSV")
+    ours = _ours(runs, kind)
     return [
-        name,
+        _named(kind),
         *(spread(figure(found.values()), rate) for found in (bound, ours)),
         Ratio(ratios(ours, bound), percent),
     ]
 
 
+def _ours(runs: list[Run], kind: str) -> dict[int, float]:
+    """Return our rows a second in each round."""
+    mine = select(runs, contender=OURS, case=_titles(kind))
+    return rates(mine, largest(mine), BASE_ROWS) if mine else {}
+
+
+def _titles(kind: str) -> str:
+    return f"{kind}, continuous titles"
+
+
+def _named(kind: str) -> str:
+    return f"{kind} to {kind}".replace("parquet", "Parquet").replace("csv", "CSV")
+
+
+def _rejecting(bench: Bench, contender: Contender, kind: str) -> Cell:
+    rows = REJECT_ROWS[bench.scale]
+    source = bench.assets.rejected(rows, kind)
+    return bench.cell_on(source, contender, REJECTED.format(kind), rows, rejected=rows // EACH)
+
+
 def _probe(bench: Bench, name: str, threads: int, case: str) -> Cell:
-    kind = "csv" if name == "csv_read" else "parquet"
+    kind = "csv" if name in ("csv_read", "arrow_csv") else "parquet"
     source = bench.assets.titles("continuous", PROBE_ROWS, kind)
     answer = bench.assets.folder / f"probe-{name}-{threads}.json"
     command = [sys.executable, "-m", "benchmarks.probes", name, str(threads), str(source), str(answer)]
@@ -106,3 +187,8 @@ def _probe(bench: Bench, name: str, threads: int, case: str) -> Cell:
 
 def _gflops(value: float) -> str:
     return f"{significant(value / 1e9)} GFLOP/s"
+
+
+def _finely(value: float) -> str:
+    """Tell a ratio near 1."""
+    return f"{value:.4f} ×"

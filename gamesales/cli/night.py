@@ -18,7 +18,8 @@ from gamesales.jobs.loading import open_registry
 from gamesales.jobs.score import Backfill, Night, Planned, plan_score
 from gamesales.jobs.score import score as run_score
 from gamesales.jobs.score_job import ScoreJob, days, end_of, load_score_job, on_date, today
-from gamesales.registry.registry import ModelRegistry, Ref, parse_ref
+from gamesales.registry.refs import Ref, parse_ref
+from gamesales.registry.registry import ModelRegistry
 from gamesales.scoring.counts import RejectLimit
 from gamesales.scoring.options import Options
 from gamesales.scoring.outcome import RunReport

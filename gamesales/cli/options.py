@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gamesales.registry.registry import CHAMPION, DEFAULT_MODEL
+from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL
 
 RegistryOption = Annotated[
     str,  # a Path would make s3:/bucket of s3://bucket

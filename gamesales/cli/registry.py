@@ -21,7 +21,7 @@ from gamesales.cli.output import metric_cells, metrics_table, moment, show_json,
 from gamesales.jobs import listing
 from gamesales.jobs import promote as promoting
 from gamesales.jobs.loading import open_registry
-from gamesales.registry.registry import parse_ref
+from gamesales.registry.refs import parse_ref
 
 # Control characters, line and paragraph separators, halves of characters.
 _NOT_IN_A_LINE = {"Cc", "Zl", "Zp", "Cs"}

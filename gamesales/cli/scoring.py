@@ -10,7 +10,7 @@ import typer
 from gamesales.cli.options import NAME, REGISTRY, JsonOption, NameOption, RegistryOption
 from gamesales.cli.output import show_json
 from gamesales.jobs.loading import open_registry
-from gamesales.registry.registry import CHAMPION, parse_ref
+from gamesales.registry.refs import CHAMPION, parse_ref
 
 ModelOption = Annotated[str, typer.Option("--model", metavar="REF", help="Which version scores.")]
 

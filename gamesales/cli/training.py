@@ -10,7 +10,7 @@ import typer
 from gamesales.cli import progress
 from gamesales.cli.options import REGISTRY, JsonOption, ReasonOption, RegistryOption
 from gamesales.cli.output import metrics_table, show_json
-from gamesales.registry.registry import short_ref
+from gamesales.registry.refs import short_ref
 
 
 def train(

@@ -40,21 +40,30 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = target.with_name(f".gamesales-{secrets.token_hex(8)}.tmp")
     _check(target)
     try:
-        with _explaining(REFUSED, path):
+        with explaining(REFUSED, path):
             temporary.touch(exist_ok=False)  # not mkstemp, whose 0600 would outlive the move
-        with _explaining(FULL, path):
+        with explaining(FULL, path):
             yield temporary
-        with _explaining(REFUSED, path):
+        with explaining(REFUSED, path):
             sync(temporary)
             temporary.replace(target)
-        with _explaining(REFUSED, path, outcome="it is written, but a power cut may undo that"):
+        with explaining(REFUSED, path, outcome="it is written, but a power cut may undo that"):
             sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def _explaining(numbers: frozenset[int], path: Path, *, outcome: str = "nothing was changed") -> Iterator[None]:
+def explaining(numbers: frozenset[int], path: Path, *, outcome: str = "nothing was changed") -> Iterator[None]:
+    """Tell which path the body could not write, where the system tells only why.
+
+    Args:
+        numbers: the system's errors that are explained; others pass.
+        path: what was to be written.
+        outcome: what holds all the same.
+
+    Raises: TryAgainError: the body raised one of them.
+    """
     try:
         yield
     except OSError as error:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gamesales.registry.registry import ModelRegistry, Ref
+from gamesales.registry.refs import Ref
+from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import State, Version
 
 
@@ -126,7 +127,8 @@ def verify(registry: ModelRegistry, ref: Ref | None = None) -> Verified:
 
 def _row(state: State, version: Version) -> VersionRow:
     event = version.registered
-    latest = dict(version.evaluations[-1].metrics) if version.evaluations else None
+    evaluation = version.evaluation
+    latest = dict(evaluation.metrics) if evaluation else None
     aliases = state.aliases_of(version.number)
     return VersionRow(version.number, aliases, event.time, event.actor, event.reason, version.digest, latest)
 

@@ -6,10 +6,11 @@ from datetime import datetime
 from pathlib import Path
 
 from gamesales.registry.bundle import Bundle
-from gamesales.registry.log import utc
-from gamesales.registry.registry import ModelRegistry, Ref
+from gamesales.registry.refs import Ref
+from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Version
 from gamesales.registry.store import open_store
+from gamesales.registry.times import utc
 from gamesales.scoring.scorer import GRAPH_FILE, LoadedVersion, load_version
 
 

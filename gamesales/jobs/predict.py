@@ -14,7 +14,8 @@ from gamesales.data.columns import text_column
 from gamesales.data.contract import Contract
 from gamesales.errors import ColumnsError, InputError, UsageError
 from gamesales.jobs.loading import load
-from gamesales.registry.registry import ModelRegistry, Ref
+from gamesales.registry.refs import Ref
+from gamesales.registry.registry import ModelRegistry
 from gamesales.scoring.titles import predict_titles
 
 

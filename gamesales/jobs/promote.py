@@ -10,7 +10,8 @@ from gamesales.errors import UsageError
 from gamesales.jobs.loading import load_registered
 from gamesales.registry import gate
 from gamesales.registry.log import Event
-from gamesales.registry.registry import CHAMPION, ModelRegistry, Ref, check_alias
+from gamesales.registry.refs import CHAMPION, Ref, check_alias
+from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import State, Version
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gamesales.jobs.loading import load
-from gamesales.registry.registry import ModelRegistry, Ref
+from gamesales.registry.refs import Ref
+from gamesales.registry.registry import ModelRegistry
 from gamesales.scoring.options import Options
 from gamesales.scoring.outcome import RunReport, read_report
 from gamesales.scoring.plan import Plan, make_plan

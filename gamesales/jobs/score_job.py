@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gamesales.data.contract import describe, read_toml
 from gamesales.errors import JobFileError, UsageError
-from gamesales.registry.registry import CHAMPION, DEFAULT_MODEL, Ref, check_model, parse_ref
+from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, Ref, check_model, parse_ref
 from gamesales.scoring.counts import RejectLimit
 from gamesales.scoring.drift import PSI_THRESHOLD
 

@@ -23,8 +23,9 @@ from gamesales.model.evaluation import Metrics, baseline_predictions, column_pro
 from gamesales.model.network import build_network, seed_everything
 from gamesales.model.scaling import Scaling, fit_scaler
 from gamesales.model.training import Epoch, History, fit
-from gamesales.registry.log import plain, utc_now
+from gamesales.registry.log import plain
 from gamesales.registry.registry import ModelRegistry
+from gamesales.registry.times import utc_now
 from gamesales.report.version_page import VersionPage, render_version_page
 from gamesales.scoring.scorer import GRAPH_FILE, Scorer
 

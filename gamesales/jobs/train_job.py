@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from gamesales.data.contract import describe, read_toml
 from gamesales.errors import JobFileError
 from gamesales.model.spec import PRESETS, NetworkSpec, TrainingSpec
-from gamesales.registry.registry import DEFAULT_MODEL, check_model
+from gamesales.registry.refs import DEFAULT_MODEL, check_model
 
 
 class DataFiles(BaseModel):

@@ -98,6 +98,7 @@ def write_bundle(store: Store, model: str, files: Mapping[str, bytes], details: 
     digest = sha256(content)
     folder = f"{model}/bundles/{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{digest[:12]}"
     # Read first as whoever opens it will read it: what nobody could open is not written.
+    _check_size(content, f"{store.location}{folder}/{MANIFEST}")
     manifest = _parsed(content, f"{store.location}{folder}/{MANIFEST}")
     for name, data in {**files, MANIFEST: content}.items():
         if not store.create(f"{folder}/{name}", data) and store.read(f"{folder}/{name}") != data:
@@ -115,13 +116,18 @@ def open_bundle(store: Store, folder: str, digest: str) -> Bundle:
 
 
 def _fetch_manifest(store: Store, folder: str, digest: str) -> bytes:
-    key = f"{folder}/{MANIFEST}"
-    return _checked(_read(store, key, MANIFEST_SIZE_LIMIT + 1), digest, f"{store.location}{key}")
+    where = f"{store.location}{folder}/{MANIFEST}"
+    content = _read(store, f"{folder}/{MANIFEST}", MANIFEST_SIZE_LIMIT + 1)
+    _check_size(content, where)
+    return _checked(content, digest, where)
+
+
+def _check_size(content: bytes, where: str) -> None:
+    if len(content) > MANIFEST_SIZE_LIMIT:
+        raise IntegrityError(f"{where} is larger than the limit of {MANIFEST_SIZE_LIMIT:,} bytes")
 
 
 def _parsed(content: bytes, where: str) -> dict[str, Any]:
-    if len(content) > MANIFEST_SIZE_LIMIT:
-        raise IntegrityError(f"{where} is larger than the limit of {MANIFEST_SIZE_LIMIT:,} bytes")
     try:
         manifest = json.loads(content)
     except (ValueError, RecursionError) as error:

@@ -15,10 +15,11 @@ from gamesales.errors import RegistryError, TryAgainError
 _STATUS = re.compile(r"status code: (\d{3})")
 _MESSAGE = re.compile(r"<Message>([^<\n]*)")
 # Where machines in a cloud are told who they are; elsewhere nobody answers there, or whoever answers knows nothing.
-_IDENTITY = re.compile(r"169\.254\.|token request|[Cc]redential|Access ?Key|Account must be specified")
+_IDENTITY = re.compile(r"169\.254\.|latest/api/token|token request|[Cc]redential|Access ?Key|Account must be specified")
 _CREDENTIALS = "Check the credentials in the environment, and what they allow: docs/registry.md"
 _BUCKET = "Make the bucket or container first, or name another: --registry URL"
 _CONDITION = "The service must support writes on condition (If-None-Match); put the registry elsewhere: --registry PATH"
+_PLAIN = "An address without TLS must be allowed, as by AWS_ALLOW_HTTP=true: docs/registry.md"
 _SETTINGS = "Check the settings in the environment: docs/registry.md"
 _LATER = "Check the network and the service, then run it again"
 # Statuses that say "not now", besides all from 500 on.
@@ -49,7 +50,9 @@ def _ours(where: str, text: str) -> RegistryError | TryAgainError:
         return RegistryError(message, hint=_BUCKET)
     if status == 501 or "conditional put" in text:
         return RegistryError(message, hint=_CONDITION)
-    if status in _BUSY or status >= 500 or "error sending request" in text or "error decoding" in text:
+    if "builder error" in text:
+        return RegistryError(message, hint=_PLAIN)
+    if status in _BUSY or status >= 500 or (not status and "HTTP error" in text):
         return TryAgainError(message, hint=_LATER)
     return RegistryError(message, hint=_SETTINGS)
 

@@ -26,9 +26,9 @@ class Finding:
 def evaluation_is_recorded(version: Version) -> Finding:
     """The version's error on titles that it never saw is known."""
     condition = "an evaluation on the holdout is recorded"
-    if not version.evaluations:
+    last = version.evaluation
+    if last is None:
         return Finding(condition, False, "none is recorded")
-    last = version.evaluations[-1]
     return Finding(condition, True, f"{last.data}, {last.rows:,} rows, recorded {last.time}")
 
 

@@ -4,33 +4,28 @@ The file of event 7 is ``log/00000000000000000007.json`` and holds exactly
 
     {"event":<canonical JSON>,"sha256":"<64 hex digits>"}
 
-where the digest is of the bytes between ``{"event":`` and ``,"sha256":``. So the bytes are checked before any
-parser sees them, and every byte of the file is either digested or fixed. Each event names the digest of the one
-before it, which makes the log a chain: no event but the last can change without a later one showing it.
+as sealing.py tells. Each event names the digest of the one before it, which makes the log a chain: no event but the
+last can change without a later one showing it.
 """
 
 from __future__ import annotations
 
 import getpass
-import hashlib
-import json
 import os
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from gamesales.errors import IntegrityError, TryAgainError, UsageError
+from gamesales.registry import sealing
 from gamesales.registry.store import Store
+from gamesales.registry.times import utc_now
 
 FIRST_PREVIOUS = "0" * 64
-_HEAD = b'{"event":'
-_MIDDLE = b',"sha256":"'
-_TAIL = b'"}\n'
-_SEAL_SIZE = len(_MIDDLE) + 64 + len(_TAIL)
-_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+# An event holds a reason and some evidence: kilobytes. Of a larger file no more than this is read.
+EVENT_SIZE_LIMIT = 16 * 1024 * 1024
 _EVENT_NAME = re.compile(r"(?!0{20})[0-9]{20}\.json")
 _FIELDS = {
     "sequence": int,
@@ -44,8 +39,10 @@ _FIELDS = {
 }
 
 VERSION_REGISTERED = "version.registered"
-ALIAS_SET = "alias.set"
+VERSION_RETIRED = "version.retired"
 EVALUATION_RECORDED = "evaluation.recorded"
+ALIAS_SET = "alias.set"
+ALIAS_DELETED = "alias.deleted"
 
 
 @dataclass(frozen=True)
@@ -62,18 +59,15 @@ class Event:
     body: Mapping[str, Any]
     digest: str
 
-
-def canonical_json(value: object) -> bytes:
-    """Encode so that equal values have equal bytes: sorted keys, no spaces, UTF-8, no NaN."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8")
+    @property
+    def place(self) -> tuple[int, str]:
+        """Where it stands and what it is: its sequence and its digest."""
+        return self.sequence, self.digest
 
 
 def seal(fields: Mapping[str, Any]) -> tuple[bytes, str]:
     """Return the bytes of an event's file and the event's digest."""
-    content = canonical_json(fields)
-    digest = hashlib.sha256(content).hexdigest()
-    return _HEAD + content + _MIDDLE + digest.encode("ascii") + _TAIL, digest
+    return sealing.seal("event", fields)
 
 
 def unseal(data: bytes, where: str) -> Event:
@@ -81,18 +75,7 @@ def unseal(data: bytes, where: str) -> Event:
 
     Raises: IntegrityError: the bytes are not those that were sealed; it names the file.
     """
-    content, seal_bytes = data[len(_HEAD) : -_SEAL_SIZE], data[-_SEAL_SIZE:]
-    digest = hashlib.sha256(content).hexdigest()
-    expected = _MIDDLE + digest.encode("ascii") + _TAIL
-    if not data.startswith(_HEAD) or seal_bytes != expected:
-        raise IntegrityError(
-            f"{where} was changed: its content has sha256 {digest}, its seal reads {seal_bytes[-67:-3]!r}",
-            hint="Restore this file from a backup of the registry",
-        )
-    try:
-        fields = json.loads(content)
-    except (ValueError, RecursionError):
-        fields = None
+    fields, digest = sealing.unseal("event", data, where)
     if not isinstance(fields, dict) or {name: type(value) for name, value in fields.items()} != _FIELDS:
         raise IntegrityError(f"{where} is not an event that this version of gamesales knows", hint="Upgrade gamesales")
     return Event(**fields, digest=digest)
@@ -105,43 +88,82 @@ class EventLog:
         self._store = store
         self._folder = f"{model}/log"
 
-    def read(self, known: Sequence[Event] = ()) -> list[Event]:
+    def read(self, after: Event | None = None) -> list[Event]:
         """Return all events in order, each checked and linked to the one before it.
 
-        Args: known: the first events, if they were read and checked already.
+        Args: after: return those that follow this one, which was read and checked already.
         Raises: IntegrityError: an event was changed, is missing, or does not follow the one before it.
         """
-        events = list(known)
-        for sequence in range(len(events) + 1, self._last() + 1):
-            events.append(self._checked(sequence, events[-1] if events else None))
+        events: list[Event] = []
+        for sequence in range(after.sequence + 1 if after else 1, self._last(after) + 1):
+            events.append(self._checked(sequence, events[-1] if events else after))
         return events
 
-    def _last(self) -> int:
+    def event(self, place: tuple[int, str]) -> Event:
+        """Return the event at a place, which is known by its digest.
+
+        Raises: IntegrityError: it is missing, was changed, or is another one.
+        """
+        sequence, digest = place
+        event = self._read(sequence)
+        if event.place != place:
+            raise IntegrityError(
+                f"{self._where(sequence)} is event {event.sequence} with digest {event.digest}; "
+                f"expected event {sequence} with digest {digest}",
+                hint="Check the whole log: gamesales verify",
+            )
+        return event
+
+    def _last(self, after: Event | None) -> int:
         """Return the last event's sequence, from the names alone: a listing made while others write has gaps."""
-        keys = self._store.list(self._folder)
+        known = after.sequence if after else 0
+        keys = self._store.list(self._folder, self._key(known) if after else "")
         strangers = [key for key in keys if not _EVENT_NAME.fullmatch(key.removeprefix(f"{self._folder}/"))]
         if strangers:
             raise IntegrityError(
                 f"{self._store.location}{strangers[0]} is not an event of this log",
                 hint="Move the file elsewhere",
             )
-        return max((int(key[-25:-5]) for key in keys), default=0)
+        return max((int(key[-25:-5]) for key in keys), default=known)
 
-    def append(self, kind: str, reason: str, decide: Callable[[Sequence[Event]], Mapping[str, Any]]) -> Event:
-        """Append one event, whose body ``decide`` makes from all events before it.
+    def append(
+        self,
+        kind: str,
+        reason: str,
+        decide: Callable[[Sequence[Event]], Mapping[str, Any]],
+        after: Event | None = None,
+    ) -> Event:
+        """Append one event, whose body ``decide`` makes from the events before it.
 
         Whoever loses the race for a sequence number reads again and decides again, so that ``decide`` always
         saw exactly the events that come before its own. It may raise, and then nothing is appended.
+
+        Args:
+            kind: what happens.
+            reason: why.
+            decide: is given all events, or those after a known one.
+            after: an event that is known already, with all before it.
         """
-        events = self.read()
+        events = self.read(after)
         while True:
-            fields = _fields(kind, reason, decide(events), events[-1] if events else None)
+            before = events[-1] if events else after
+            fields = _fields(kind, reason, decide(events), before)
             data, digest = seal(fields)
+            if len(data) > EVENT_SIZE_LIMIT:
+                raise UsageError(f"an event of {len(data):,} bytes is too large; it may have {EVENT_SIZE_LIMIT:,}")
             if self._create(self._key(fields["sequence"]), data):
                 return Event(**fields, digest=digest)
             # Whatever won is there now, and is read even if a listing does not show it: a folder in its place, say.
-            events.append(self._checked(fields["sequence"], events[-1] if events else None))
-            events = self.read(events)
+            events.append(self._checked(fields["sequence"], before))
+            self._follow(events)
+
+    def _follow(self, events: list[Event]) -> None:
+        """Read on for as long as there are events: in a race that spares a write that would be lost, and its fsync."""
+        while True:
+            event = self._find(events[-1].sequence + 1)
+            if event is None:
+                return
+            events.append(self._linked(event, events[-1]))
 
     def _create(self, key: str, data: bytes) -> bool:
         try:
@@ -149,7 +171,7 @@ class EventLog:
         except TryAgainError:
             # The answer is unclear: the file may be there all the same, and then it is ours or another's.
             try:
-                is_ours = self._store.read(key) == data
+                is_ours = self._store.read(key, len(data) + 1) == data
             except KeyError:
                 is_ours = None
             if is_ours is None:
@@ -169,20 +191,34 @@ class EventLog:
             ) from None
 
     def _checked(self, sequence: int, before: Event | None) -> Event:
-        key = self._key(sequence)
-        where = f"{self._store.location}{key}"
+        return self._linked(self._read(sequence), before)
+
+    def _read(self, sequence: int) -> Event:
+        event = self._find(sequence)
+        if event is None:
+            where = self._where(sequence)
+            raise IntegrityError(f"{where} is missing", hint="Restore it from a backup of the registry")
+        return event
+
+    def _find(self, sequence: int) -> Event | None:
         try:
-            event = unseal(self._store.read(key), where)
+            data = self._store.read(self._key(sequence), EVENT_SIZE_LIMIT + 1)
         except KeyError:
-            raise IntegrityError(f"{where} is missing", hint="Restore it from a backup of the registry") from None
-        previous = before.digest if before else FIRST_PREVIOUS
+            return None
+        return unseal(data, self._where(sequence))
+
+    def _linked(self, event: Event, before: Event | None) -> Event:
+        sequence, previous = (before.sequence + 1, before.digest) if before else (1, FIRST_PREVIOUS)
         if event.sequence != sequence or event.previous != previous:
             raise IntegrityError(
-                f"{where} does not follow the event before it: expected event {sequence} after {previous}, "
-                f"found event {event.sequence} after {event.previous}",
+                f"{self._where(sequence)} does not follow the event before it: expected event {sequence} after "
+                f"{previous}, found event {event.sequence} after {event.previous}",
                 hint="One of the two files was replaced; restore both from a backup of the registry",
             )
         return event
+
+    def _where(self, sequence: int) -> str:
+        return f"{self._store.location}{self._key(sequence)}"
 
     def _key(self, sequence: int) -> str:
         return f"{self._folder}/{sequence:020d}.json"
@@ -204,27 +240,6 @@ def _fields(kind: str, reason: str, body: Mapping[str, Any], before: Event | Non
 def plain(text: str) -> str:
     """Return text as JSON can hold it: what came in another encoding has surrogates, which become backslashes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def utc_now() -> str:
-    """Return the time as the log writes it."""
-    return utc(datetime.now(UTC))
-
-
-def utc(moment: datetime) -> str:
-    """Write a moment, which knows its time zone, as the log does: ``2026-11-24T02:00:00.123456Z``."""
-    return moment.astimezone(UTC).strftime(_TIME)
-
-
-def check_time(text: str) -> str:
-    """Return a time if it is written as the log writes it; only such times can be compared as text."""
-    try:
-        written = datetime.strptime(text, _TIME).replace(tzinfo=UTC)
-    except ValueError:
-        written = None
-    if written is None or utc(written) != text:
-        raise UsageError(f"{text!r} is no time of the log; expected one such as 2026-11-24T02:00:00.123456Z, in UTC")
-    return text
 
 
 def actor() -> str:

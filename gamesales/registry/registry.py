@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from gamesales.errors import (
@@ -14,68 +12,16 @@ from gamesales.errors import (
     UsageError,
 )
 from gamesales.registry import log
-from gamesales.registry.bundle import Bundle, open_bundle, write_bundle
+from gamesales.registry.bundle import MANIFEST, Bundle, open_bundle, write_bundle
+from gamesales.registry.checkpoints import EVERY, Checkpoints
+from gamesales.registry.index import Index
 from gamesales.registry.log import Event, EventLog
+from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, Ref, check_alias, check_model, short_ref
 from gamesales.registry.state import State, Version, replay
 from gamesales.registry.store import Store
+from gamesales.registry.times import check_time
 
-CHAMPION = "champion"
-DEFAULT_MODEL = "game-earnings"
-
-_MODEL = r"[a-z0-9][a-z0-9-]{0,62}"
-_ALIAS = r"[A-Za-z0-9_]+"
-_REF = re.compile(rf"(?:(?P<model>{_MODEL})/)?(?P<version>[1-9][0-9]{{0,8}})|(?P<amodel>{_MODEL})?@(?P<alias>{_ALIAS})")
 _HISTORY_HINT = "See what happened when: gamesales history"
-# Names that would read as a version or as a promise that nobody made.
-_RESERVED_ALIAS = re.compile(r"latest|v?[0-9]+", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Ref:
-    """A version as people write it: by number or by alias."""
-
-    model: str
-    version: int | None = None
-    alias: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.model}@{self.alias}" if self.alias else f"{self.model}/{self.version}"
-
-
-def parse_ref(text: str, model: str = DEFAULT_MODEL) -> Ref:
-    """Read ``4``, ``game-earnings/4``, ``@champion`` or ``game-earnings@champion``."""
-    match = _REF.fullmatch(text)
-    if not match:
-        raise UsageError(
-            f"{text!r} names no version; expected 4, {model}/4, @{CHAMPION} or {model}@{CHAMPION}",
-            hint="List what there is: gamesales versions",
-        )
-    if match["alias"]:
-        return Ref(check_model(match["amodel"] or model), alias=check_alias(match["alias"]))
-    return Ref(check_model(match["model"] or model), version=int(match["version"]))
-
-
-def short_ref(model: str, version: int | str) -> str:
-    """Write a version as briefly as a command understands it: the default model goes without saying."""
-    return str(version) if model == DEFAULT_MODEL else f"{model}/{version}"
-
-
-def check_model(name: str) -> str:
-    """Return a model's name if it is one safe path component."""
-    if not re.fullmatch(_MODEL, name):
-        raise UsageError(
-            f"{name!r} can't name a model; expected small letters, digits and hyphens, such as {DEFAULT_MODEL}"
-        )
-    return name
-
-
-def check_alias(alias: str) -> str:
-    """Return an alias if people may set it."""
-    if not re.fullmatch(_ALIAS, alias) or _RESERVED_ALIAS.fullmatch(alias):
-        raise UsageError(
-            f"{alias!r} can't be an alias; expected letters, digits and _, and neither 'latest' nor a version's number"
-        )
-    return alias
 
 
 class ModelRegistry:
@@ -85,6 +31,7 @@ class ModelRegistry:
         self._store = store
         self.model = check_model(model)
         self._log = EventLog(store, self.model)
+        self._checkpoints = Checkpoints(store, self.model)
 
     @property
     def location(self) -> str:
@@ -100,17 +47,56 @@ class ModelRegistry:
         Args: as_of: a time as the log writes it, such as ``2026-11-24T02:00:00.123456Z``; its events count too.
         Raises: UsageError: the time is written otherwise.
         """
-        return replay(self.events(), as_of if as_of is None else log.check_time(as_of))
+        if as_of is not None:
+            return replay(self.events(), check_time(as_of))
+        index, last = self._start()
+        for event in self._log.read(last):
+            index.add(event)
+        return self._state(index)
+
+    def _start(self) -> tuple[Index, Event | None]:
+        """Return the newest checkpoint and the event that it was made after.
+
+        Raises: IntegrityError: the log does not hold that event, so its end is missing or was written anew.
+        """
+        index = self._checkpoints.newest()
+        if not index.last[0]:
+            return index, None
+        try:
+            return index, self._log.event(index.last)
+        except IntegrityError as error:
+            raise IntegrityError(
+                f"{error}; a checkpoint was made after that event",
+                hint="Restore the log from a backup; if it is right as it is, delete the folder checkpoints beside it",
+            ) from None
+
+    def _state(self, index: Index) -> State:
+        return State(index, self._log.event)
+
+    def _append(self, kind: str, reason: str, decide: Callable[[State], Mapping[str, Any]]) -> Event:
+        """Append an event whose body is decided from the state just before it, again whenever that changes."""
+        index, last = self._start()
+        known = index.last[0]
+
+        def body(events: Sequence[Event]) -> Mapping[str, Any]:
+            for event in events[index.last[0] - known :]:
+                index.add(event)
+            return decide(self._state(index))
+
+        event = self._log.append(kind, reason, body, last)
+        index.add(event)
+        if event.sequence % EVERY == 0:
+            self._checkpoints.write(index)
+        return event
 
     def publish(self, files: Mapping[str, bytes], details: Mapping[str, Any], reason: str) -> int:
         """Write a bundle, then the event that makes it a version; return the version's number."""
         bundle = write_bundle(self._store, self.model, files, details)
 
-        def next_version(events: Sequence[Event]) -> Mapping[str, Any]:
-            number = replay(events).newest + 1
-            return {"version": number, "folder": bundle.folder, "digest": bundle.digest}
+        def next_version(state: State) -> Mapping[str, Any]:
+            return {"version": state.newest + 1, "folder": bundle.folder, "digest": bundle.digest}
 
-        event = self._log.append(log.VERSION_REGISTERED, reason, next_version)
+        event = self._append(log.VERSION_REGISTERED, reason, next_version)
         return int(event.body["version"])
 
     def record_evaluation(self, number: int, evaluation: Mapping[str, Any], reason: str) -> Event:
@@ -122,27 +108,57 @@ class ModelRegistry:
             reason: why it was evaluated.
         """
 
-        def body(events: Sequence[Event]) -> Mapping[str, Any]:
-            version = self.find(replay(events), Ref(self.model, version=number))
+        def body(state: State) -> Mapping[str, Any]:
+            version = self.find(state, Ref(self.model, version=number))
             return {"version": number, "digest": version.digest, **evaluation}
 
-        return self._log.append(log.EVALUATION_RECORDED, reason, body)
+        return self._append(log.EVALUATION_RECORDED, reason, body)
 
-    def find(self, state: State, ref: Ref) -> Version:
-        """Return the version that a reference names, or say what there is instead."""
-        if not state.versions:
+    def retire(self, number: int, reason: str) -> Event | None:
+        """Take a version out of use; its history stays. Return None, with nothing written, if it is retired already.
+
+        Raises: UsageError: an alias names it.
+        """
+
+        def body(state: State) -> Mapping[str, Any]:
+            version = self.find(state, Ref(self.model, version=number), retired=True)
+            if state.is_retired(number):
+                raise _NothingToDoError
+            aliases = state.aliases_of(number)
+            if aliases:
+                raise UsageError(
+                    f"version {number} is {', '.join(aliases)} and can't be retired",
+                    hint="Promote another version first, or delete the alias: gamesales alias delete NAME",
+                )
+            return {"version": number, "digest": version.digest}
+
+        return self._unless_done(lambda: self._append(log.VERSION_RETIRED, reason, body))
+
+    def find(self, state: State, ref: Ref, *, retired: bool = False) -> Version:
+        """Return the version that a reference names, or say what there is instead.
+
+        Args: retired: whether one that was retired may be named by its number.
+        """
+        if not state.newest:
             raise UnknownVersionError(
                 f"no model {self.model} in {self.location}{_at(state)}",
                 hint=_HISTORY_HINT if state.as_of else "Train one: gamesales train; or give --registry PATH",
             )
-        if ref.alias is not None:
-            return state.versions[self._aliased(state, ref.alias)]
-        if ref.version not in state.versions:
+        number = ref.version if ref.alias is None else self._aliased(state, ref.alias)
+        if number is None or number not in state.numbers:
             raise UnknownVersionError(
                 f"no version {ref.version} of {self.model} in {self.location}{_at(state)}; newest is {state.newest}",
                 hint="List what there is: gamesales versions",
             )
-        return state.versions[ref.version]
+        version = state.version(number)
+        if version.retired and not retired:
+            because = f": {version.retired.reason}" if version.retired.reason else ""
+            raise UnknownVersionError(
+                f"version {number} of {self.model} was retired on {version.retired.time[:10]} by "
+                f"{version.retired.actor}{because}",
+                hint="List those in use: gamesales versions",
+            )
+        return version
 
     def _aliased(self, state: State, alias: str) -> int:
         number = state.aliased(alias)
@@ -189,59 +205,73 @@ class ModelRegistry:
         is asked again whenever another writer was faster.
         """
         check_alias(alias)
-        try:
-            return self._log.append(log.ALIAS_SET, reason, lambda events: self._promotion(alias, number, events, judge))
-        except _AlreadySetError:
-            return None
 
-    def _promotion(
-        self,
-        alias: str,
-        number: int,
-        events: Sequence[Event],
-        judge: Callable[[State, Version], Mapping[str, Any]],
-    ) -> Mapping[str, Any]:
-        state = replay(events)
-        version = self.find(state, Ref(self.model, version=number))
-        if state.aliased(alias) == number:
-            raise _AlreadySetError
-        evidence = judge(state, version)
-        return {**_move(alias, state.aliased(alias), version, rollback=False), "evidence": evidence}
+        def body(state: State) -> Mapping[str, Any]:
+            version = self.find(state, Ref(self.model, version=number))
+            if state.aliased(alias) == number:
+                raise _NothingToDoError
+            evidence = judge(state, version)
+            return {**_move(alias, state.aliased(alias), version, rollback=False), "evidence": evidence}
+
+        return self._unless_done(lambda: self._append(log.ALIAS_SET, reason, body))
 
     def roll_back(self, alias: str, reason: str, judge: Callable[[State, Version], Mapping[str, Any]]) -> Event:
         """Make an alias name the version that it named before; a second call goes one further back."""
         check_alias(alias)
-        return self._log.append(log.ALIAS_SET, reason, lambda events: self._rollback(alias, events, judge))
 
-    def _rollback(
-        self, alias: str, events: Sequence[Event], judge: Callable[[State, Version], Mapping[str, Any]]
-    ) -> Mapping[str, Any]:
-        state = replay(events)
-        current = self.find(state, Ref(self.model, alias=alias)).number
-        stack = state.aliases[alias]
-        if len(stack) < 2:
-            raise NothingPromotedError(
-                f"no version of {self.model} was {alias} before version {current}; there is nothing to roll back to",
-                hint=f"Promote another version: gamesales promote {short_ref(self.model, 'N')} --alias {alias}",
-            )
-        version = state.versions[stack[-2]]
-        return {**_move(alias, current, version, rollback=True), "evidence": judge(state, version)}
+        def body(state: State) -> Mapping[str, Any]:
+            current = self.find(state, Ref(self.model, alias=alias), retired=True).number
+            before = state.before(alias)
+            if before is None:
+                raise NothingPromotedError(
+                    f"no version of {self.model} was {alias} before version {current}; "
+                    "there is nothing to roll back to",
+                    hint=f"Promote another version: gamesales promote {short_ref(self.model, 'N')} --alias {alias}",
+                )
+            version = self.find(state, Ref(self.model, version=before))
+            return {**_move(alias, current, version, rollback=True), "evidence": judge(state, version)}
+
+        return self._append(log.ALIAS_SET, reason, body)
+
+    def delete_alias(self, alias: str, reason: str) -> Event:
+        """Let an alias name nothing.
+
+        Raises: NothingPromotedError: it names nothing as it is.
+        """
+        check_alias(alias)
+
+        def body(state: State) -> Mapping[str, Any]:
+            return {"alias": alias, "previous_version": self._aliased(state, alias)}
+
+        return self._append(log.ALIAS_DELETED, reason, body)
+
+    def _unless_done(self, append: Callable[[], Event]) -> Event | None:
+        try:
+            return append()
+        except _NothingToDoError:
+            return None
 
     def verify(self, ref: Ref | None = None) -> tuple[int, int]:
         """Check the whole log, and every file of one version or of all; return the events and files checked.
 
-        Raises: IntegrityError: it names the first event or file that is wrong, expected and found.
+        Raises: IntegrityError: it names the first event, checkpoint or file that is wrong, expected and found.
         """
         events = self.events()
         state = replay(events)
-        versions = [self.find(state, ref or Ref(self.model, version=state.newest or 1))]
-        if ref is None:
-            versions = list(state.versions.values())
-        return len(events), sum(self.bundle(version).verify() for version in versions)
+        self._checkpoints.verify(events)
+        if ref is not None or not state.newest:
+            return len(events), self._verify(self.find(state, ref or Ref(self.model, version=1), retired=True))
+        return len(events), sum(self._verify(version) for version in state.versions.values())
+
+    def _verify(self, version: Version) -> int:
+        """Check a version's files. A retired one's may be gone, in part too: whoever removes them can be killed."""
+        if version.retired and f"{version.folder}/{MANIFEST}" not in self._store.list(version.folder):
+            return 0
+        return self.bundle(version).verify()
 
 
-class _AlreadySetError(Exception):
-    """The alias names this version already."""
+class _NothingToDoError(Exception):
+    """What was asked for holds already."""
 
 
 def _at(state: State) -> str:

@@ -1,14 +1,21 @@
-"""What the events of a log add up to: the versions, and which of them each alias names."""
+"""What the events of a log add up to: the versions, and which of them each alias names.
+
+A state knows where everything stands, and reads an event when it is asked for what only the event can tell. So to find
+the champion among thousands of versions takes two events, not all of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import takewhile
 
 from gamesales.errors import IntegrityError
-from gamesales.registry import log
+from gamesales.registry.index import Index, Place
 from gamesales.registry.log import Event
+
+Reader = Callable[[Place], Event]
 
 
 @dataclass(frozen=True)
@@ -22,40 +29,129 @@ class Evaluation:
     time: str
 
 
-@dataclass
+@dataclass(frozen=True)
 class Version:
-    """One registered version and what was said of it since."""
+    """One registered version; its evaluations and its end are read from the log when they are asked for."""
 
     number: int
     folder: str
     digest: str
     registered: Event
-    evaluations: list[Evaluation] = field(default_factory=list)
+    _evaluated: Sequence[Place] = field(repr=False)
+    _retired: Place | None = field(repr=False)
+    _read: Reader = field(repr=False, compare=False)
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """All evaluations, oldest first."""
+        return [_evaluation(self._read(place)) for place in self._evaluated]
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """The latest evaluation."""
+        return _evaluation(self._read(self._evaluated[-1])) if self._evaluated else None
+
+    @property
+    def retired(self) -> Event | None:
+        """The event that retired it."""
+        return self._read(self._retired) if self._retired else None
 
 
-@dataclass
 class State:
-    """The registry of one model after some number of events."""
+    """The registry of one model after some number of events.
 
-    versions: dict[int, Version] = field(default_factory=dict)
-    # Each alias's versions, oldest first; the last is the one that it names. A rollback removes the last.
-    aliases: dict[str, list[int]] = field(default_factory=dict)
-    # The moment that this was the state at, as the log writes times; None: now.
-    as_of: str | None = None
+    Args:
+        index: where everything stands.
+        read: returns the event at a place, checked.
+        as_of: the moment that this was the state at, as the log writes times; None: now.
+    """
+
+    def __init__(self, index: Index, read: Reader, as_of: str | None = None) -> None:
+        self.index = index
+        self.as_of = as_of
+        self._source = read
+        self._events: dict[int, Event] = {}
 
     @property
     def newest(self) -> int:
         """The newest version's number, 0 before the first."""
-        return max(self.versions, default=0)
+        return len(self.index.versions)
+
+    @property
+    def numbers(self) -> range:
+        """All versions' numbers: they are given in order, without a gap."""
+        return range(1, self.newest + 1)
+
+    def is_retired(self, number: int) -> bool:
+        """Tell whether a version was retired."""
+        return number in self.index.retired
+
+    def version(self, number: int) -> Version:
+        """Return a version. Raises: KeyError: there is none of this number."""
+        event = self._read(self.index.versions[number])
+        body = event.body
+        return Version(
+            number=number,
+            folder=body["folder"],
+            digest=body["digest"],
+            registered=event,
+            _evaluated=self.index.evaluations.get(number, ()),
+            _retired=self.index.retired.get(number),
+            _read=self._read,
+        )
+
+    @cached_property
+    def versions(self) -> dict[int, Version]:
+        """All versions, by number."""
+        return {number: self.version(number) for number in self.numbers}
 
     def aliased(self, alias: str) -> int | None:
         """Return the version that an alias names now."""
-        stack = self.aliases.get(alias)
-        return stack[-1] if stack else None
+        stack = self.index.aliases.get(alias)
+        return self._named(stack[-1]) if stack else None
+
+    def decided(self, alias: str) -> Event | None:
+        """Return the event that decided what an alias names now."""
+        stack = self.index.aliases.get(alias)
+        return self._read(stack[-1]) if stack else None
+
+    def before(self, alias: str) -> int | None:
+        """Return the version that a rollback of an alias would go back to."""
+        stack = self.index.aliases.get(alias, ())
+        return self._named(stack[-2]) if len(stack) > 1 else None
+
+    @cached_property
+    def aliases(self) -> dict[str, list[int]]:
+        """All aliases, sorted by name, with the versions that rollbacks would go through; the last is the one named."""
+        return {
+            alias: [self._named(place) for place in self.index.aliases[alias]] for alias in sorted(self.index.aliases)
+        }
+
+    @cached_property
+    def named(self) -> dict[str, int]:
+        """All aliases, sorted by name, with the version that each names now."""
+        return {alias: self._named(places[-1]) for alias, places in sorted(self.index.aliases.items())}
 
     def aliases_of(self, number: int) -> list[str]:
         """Return the aliases that name a version now, sorted."""
-        return sorted(alias for alias in self.aliases if self.aliased(alias) == number)
+        return [alias for alias, named in self.named.items() if named == number]
+
+    def _named(self, place: Place) -> int:
+        """Return the version that an ``alias.set`` event names, which must be the one that was registered."""
+        body = self._read(place).body
+        if self.version(body["version"]).digest != body["digest"]:
+            raise IntegrityError(
+                f"event {place[0]} names version {body['version']} with digest {body['digest']}; "
+                f"expected {self.version(body['version']).digest}, with which it was registered",
+                hint="Check the whole registry: gamesales verify",
+            )
+        return int(body["version"])
+
+    def _read(self, place: Place) -> Event:
+        sequence = place[0]
+        if sequence not in self._events:
+            self._events[sequence] = self._source(place)
+        return self._events[sequence]
 
 
 def replay(events: Iterable[Event], as_of: str | None = None) -> State:
@@ -67,56 +163,14 @@ def replay(events: Iterable[Event], as_of: str | None = None) -> State:
 
     Raises: IntegrityError: an event's body is not what its kind promises.
     """
-    state = State(as_of=as_of)
+    index, held = Index(), list[Event]()
     # Not every event whose time fits: where clocks disagree that could be a state which the log never had.
     for event in takewhile(lambda event: as_of is None or event.time <= as_of, events):
-        try:
-            _check_types(event)
-            _APPLY[event.kind](state, event)
-        except (KeyError, TypeError, IndexError, ValueError):
-            raise IntegrityError(
-                f"event {event.sequence} ({event.kind}) is not one that this release understands",
-                hint="Upgrade gamesales",
-            ) from None
-    return state
+        index.add(event)
+        held.append(event)
+    return State(index, lambda place: held[place[0] - held[0].sequence], as_of)
 
 
-def _check_types(event: Event) -> None:
-    """Refuse values of other types. ``isinstance`` would take True for version 1."""
-    for name, kind in _FIELDS[event.kind].items():
-        if type(event.body[name]) is not kind:
-            raise TypeError(name)
-
-
-def _registered(state: State, event: Event) -> None:
+def _evaluation(event: Event) -> Evaluation:
     body = event.body
-    if body["version"] != len(state.versions) + 1:
-        raise ValueError("a number is given once, and in order")
-    state.versions[body["version"]] = Version(body["version"], body["folder"], body["digest"], event)
-
-
-def _alias_set(state: State, event: Event) -> None:
-    stack = state.aliases.setdefault(event.body["alias"], [])
-    number = state.versions[event.body["version"]].number
-    if event.body["rollback"]:
-        stack.pop()
-    else:
-        stack.append(number)
-
-
-def _evaluated(state: State, event: Event) -> None:
-    body = event.body
-    evaluation = Evaluation(body["data"], body["data_sha256"], body["rows"], body["metrics"], event.time)
-    state.versions[body["version"]].evaluations.append(evaluation)
-
-
-_FIELDS: dict[str, dict[str, type]] = {
-    log.VERSION_REGISTERED: {"version": int, "folder": str, "digest": str},
-    log.ALIAS_SET: {"alias": str, "version": int, "rollback": bool},
-    log.EVALUATION_RECORDED: {"version": int, "data": str, "data_sha256": str, "rows": int, "metrics": dict},
-}
-_APPLY = {
-    log.VERSION_REGISTERED: _registered,
-    log.ALIAS_SET: _alias_set,
-    log.EVALUATION_RECORDED: _evaluated,
-}
+    return Evaluation(body["data"], body["data_sha256"], body["rows"], body["metrics"], event.time)

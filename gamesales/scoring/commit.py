@@ -105,7 +105,8 @@ def _empty(folder: Path) -> None:
 def publish_file(made: Path, place: Path, rejects: tuple[Path | None, Path], report: tuple[Path, Path]) -> None:
     """Move a result and what comes with it into place, each file whole.
 
-    The report goes first and comes last, so that a report which is there tells of the result beside it.
+    The report goes first and comes last, so that a report which is there tells of the result beside it; after a power
+    cut too, as the disk is given no choice of order.
 
     Args:
         made: the result.
@@ -117,11 +118,13 @@ def publish_file(made: Path, place: Path, rejects: tuple[Path | None, Path], rep
         if path is not None:
             sync(path)
     report[1].unlink(missing_ok=True)
+    sync(place.parent)
     if rejects[0] is None:
         rejects[1].unlink(missing_ok=True)
     else:
         os.replace(rejects[0], rejects[1])
     os.replace(made, place)
+    sync(place.parent)
     os.replace(*report)
     sync(place.parent)
 

@@ -77,7 +77,8 @@ def find(columns: Sequence[pa.Array], doubled: Sequence[int]) -> list[str]:
 
 def write_hashes(path: Path, hashes: Hashes) -> None:
     """Write the hashes of a shard, sorted, as little-endian 64-bit words."""
-    np.sort(hashes).astype(_FILE, copy=False).tofile(path)
+    # Not by NumPy's tofile, which on a full disk raises an error without the system's number.
+    path.write_bytes(np.sort(hashes).astype(_FILE, copy=False).data)
 
 
 def count_doubled(paths: Sequence[Path]) -> Doubled:

@@ -139,13 +139,17 @@ def doubled_ids(plan: Plan, result: Result, options: Options) -> dict[str, Any] 
 
 
 def _examples(plan: Plan, hashes: Sequence[int]) -> list[str]:
-    """Read the inputs again until the ids with these hashes are found."""
+    """Read the inputs again until the ids with these hashes are found.
+
+    Raises: TryAgainError: an input was changed meanwhile.
+    """
     found: dict[str, None] = {}
     for one in plan.inputs if hashes else ():
-        for batch in one.table.batches(plan.identity):
-            found |= dict.fromkeys(doubled.find([batch.table.column(name) for name in plan.identity], hashes))
-            if len(found) >= len(hashes):
-                return list(found)
+        with one.unchanged():
+            for batch in one.table.batches(plan.identity):
+                found |= dict.fromkeys(doubled.find([batch.table.column(name) for name in plan.identity], hashes))
+                if len(found) >= len(hashes):
+                    return list(found)
     return list(found)
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gamesales.data.atomic import FULL, explaining
 from gamesales.scoring import commit, counts
 from gamesales.scoring.assembly import File, Folder, Result
 from gamesales.scoring.engines import local
@@ -36,11 +37,12 @@ def score_files(
 
     Args: on_rows: called with the number of rows done since the last call.
     Raises: TooManyRejectsError: the rejects lie in the working folder. UsageError: the result would replace an
-        input. TryAgainError: another run writes this result, or an input changed.
+        input. TryAgainError: another run writes this result, an input changed, or the disk is full.
     """
     started = datetime.now(UTC)
     target.check([one.table.path for one in plan.inputs])
     with ExitStack() as stack:
+        stack.enter_context(explaining(FULL, target.place, outcome="nothing is half written"))
         work = stack.enter_context(commit.workspace(target.work, plan.run_id, fresh=options.fresh))
         if not target.is_file:
             commit.restore(target.place)

@@ -60,10 +60,10 @@ def score_shard(
 
     Raises: TooManyError: it is hopeless. InputError, TryAgainError: an input is damaged, or was changed meanwhile.
     """
-    part, rejects = (places.work / name for name in (places.part, places.rejects))
+    part, rejects, ids = (places.work / name for name in (places.part, places.rejects, places.ids))
     tally = _Tally(shard)
     with ExitStack() as undo:
-        undo.callback(_remove, hidden(part), hidden(rejects))
+        undo.callback(_remove, hidden(part), hidden(rejects), hidden(ids))
         with ExitStack() as files:
             scored = files.enter_context(open_part(hidden(part), part_schema(plan.kept), plan.metadata(version)))
             rejected = files.enter_context(RejectsWriter(hidden(rejects), header=places.rejects_header))
@@ -85,7 +85,7 @@ def score_shard(
         names = [places.part] if rejected.is_empty else [places.part, places.rejects]
         if plan.identity:
             names.append(places.ids)
-            write_hashes(hidden(places.work / places.ids), tally.ids())
+            write_hashes(hidden(ids), tally.ids())
         undo.pop_all()
     return tally.done({name: hidden(places.work / name).stat().st_size for name in names})
 

@@ -11,6 +11,8 @@ from gamesales.errors import UsageError
 
 REJECTS = "rejects.csv"
 REPORT = "run.json"
+# Of results that are one file.
+FILE_SUFFIXES = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Target:
 
     @property
     def is_file(self) -> bool:
-        return self.path.suffix.lower() in (".csv", ".parquet")
+        return self.path.suffix.lower() in FILE_SUFFIXES
 
     @property
     def place(self) -> Path:

@@ -1,0 +1,5 @@
+"""What the documentation tells once and a nightly benchmark need not repeat: each study prints the lines of its page.
+
+python -m benchmarks.studies drift      the table of docs/drift.md, in a minute or so
+python -m benchmarks.studies folding    the figure of docs/decisions.md, in half a minute
+"""
