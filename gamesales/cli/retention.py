@@ -25,9 +25,7 @@ def gc(
     ] = _KEPT.held_days,
     orphan_days: Annotated[
         int,
-        typer.Option(
-            "--orphan-days", min=1, metavar="DAYS", help="Remove orphans, which no event names, from this age."
-        ),
+        typer.Option("--orphan-days", min=1, metavar="DAYS", help="Remove what no event names from this age on."),
     ] = _KEPT.orphan_days,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False,
     registry: RegistryOption = REGISTRY,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.retention import Retention
+from gamesales.registry.retention import Retention, forget
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def collect(registry: ModelRegistry, retention: Retention, *, dry_run: bool) -> 
     Args: retention: what is kept. dry_run: tell what would go, and change nothing.
     """
     reason = f"gc: no alias named it for {retention.held_days} days, and {retention.newest} newer versions are kept"
-    done = registry.forget(retention, reason, now=datetime.now(UTC), dry_run=dry_run)
+    done = forget(registry, retention, reason, datetime.now(UTC), dry_run=dry_run)
     return Collected(
         model=registry.model,
         registry=registry.location,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from gamesales.errors import (
@@ -14,12 +13,11 @@ from gamesales.errors import (
     UsageError,
 )
 from gamesales.registry import log
-from gamesales.registry.bundle import MANIFEST, Bundle, manifest_first, open_bundle, write_bundle
+from gamesales.registry.bundle import MANIFEST, Bundle, open_bundle, write_bundle
 from gamesales.registry.checkpoints import EVERY, Checkpoints
 from gamesales.registry.index import Index
 from gamesales.registry.log import Event, EventLog
 from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, Ref, check_alias, check_model, short_ref
-from gamesales.registry.retention import Forgotten, Retention, find_waste
 from gamesales.registry.state import State, Version, replay
 from gamesales.registry.store import Store
 from gamesales.registry.times import check_time
@@ -254,34 +252,18 @@ class ModelRegistry:
         except _NothingToDoError:
             return None
 
-    def forget(self, retention: Retention, reason: str, *, now: datetime, dry_run: bool) -> Forgotten:
-        """Retire the versions that nobody needs any more, and remove files that nothing in use needs.
+    def bundle_keys(self) -> list[str]:
+        """Return the keys of all files of bundles, those of no version among them."""
+        return self._store.list(f"{self.model}/bundles")
 
-        Args:
-            retention: what is kept.
-            reason: why, for the log.
-            now: the time, with its zone.
-            dry_run: find them, and change nothing.
-        """
-        bundles = f"{self.model}/bundles"
-        waste = find_waste(self.events(), self._store.list(bundles), retention, now)
-        if not dry_run:
-            retired = [number for number in waste.versions if self._retire_unused(number, reason)]
-            # Again: of what was found, somebody may have made use meanwhile.
-            waste = replace(find_waste(self.events(), self._store.list(bundles), retention, now), versions=retired)
-        keys = [key for folder in waste.folders for key in manifest_first(self._store.list(folder))]
-        if not dry_run:
-            for key in keys:
-                self._store.delete(key)
-        before = now - timedelta(retention.orphan_days)
-        leavings = self._store.sweep(self.model, before.timestamp(), dry_run=dry_run)
-        return Forgotten(waste, len(keys), leavings)
+    def remove(self, keys: Iterable[str]) -> None:
+        """Remove files of bundles; no version in use may need them."""
+        for key in keys:
+            self._store.delete(key)
 
-    def _retire_unused(self, number: int, reason: str) -> bool:
-        try:
-            return self.retire(number, reason) is not None
-        except UsageError:  # an alias names it since a moment ago
-            return False
+    def sweep(self, before: datetime, *, dry_run: bool) -> int:
+        """Remove, or only count, temporary files that writers left behind before a moment."""
+        return self._store.sweep(self.model, before.timestamp(), dry_run=dry_run)
 
     def verify(self, ref: Ref | None = None) -> tuple[int, int]:
         """Check the whole log, and every file of one version or of all; return the events and files checked.

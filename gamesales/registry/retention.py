@@ -12,7 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 from gamesales.errors import UsageError
 from gamesales.registry import log
+from gamesales.registry.bundle import manifest_first
 from gamesales.registry.log import Event
+from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import replay
 from gamesales.registry.times import utc
 
@@ -56,6 +58,37 @@ class Forgotten:
     leavings: int
 
 
+def forget(registry: ModelRegistry, retention: Retention, reason: str, now: datetime, *, dry_run: bool) -> Forgotten:
+    """Retire the versions that nobody needs any more, and remove files that nothing in use needs.
+
+    Args:
+        registry: of one model.
+        retention: what is kept.
+        reason: why, for the log.
+        now: the time, with its zone.
+        dry_run: find them, and change nothing.
+    """
+    waste = find_waste(registry.events(), registry.bundle_keys(), retention, now)
+    if not dry_run:
+        retired = [number for number in waste.versions if _retire_unused(registry, number, reason)]
+        # Again: of what was found, somebody may have made use meanwhile.
+        left = find_waste(registry.events(), registry.bundle_keys(), retention, now)
+        waste = Waste(retired, left.folders)
+    doomed = set(waste.folders)
+    keys = manifest_first(key for key in registry.bundle_keys() if _folder(key) in doomed)
+    if not dry_run:
+        registry.remove(keys)
+    leavings = registry.sweep(now - timedelta(retention.orphan_days), dry_run=dry_run)
+    return Forgotten(waste, len(keys), leavings)
+
+
+def _retire_unused(registry: ModelRegistry, number: int, reason: str) -> bool:
+    try:
+        return registry.retire(number, reason) is not None
+    except UsageError:  # an alias names it since a moment ago
+        return False
+
+
 def find_waste(events: Sequence[Event], keys: Iterable[str], retention: Retention, now: datetime) -> Waste:
     """Find what a registry may forget.
 
@@ -73,7 +106,7 @@ def find_waste(events: Sequence[Event], keys: Iterable[str], retention: Retentio
     for number, version in state.versions.items():
         owners.setdefault(version.folder, set()).add(number)
     orphans_before = now - timedelta(retention.orphan_days)
-    folders = sorted({"/".join(key.split("/")[:3]) for key in keys})
+    folders = sorted(set(map(_folder, keys)))
     return Waste(
         versions=[number for number in in_use if number not in kept],
         folders=[
@@ -100,6 +133,11 @@ def held_since(events: Iterable[Event], since: str) -> set[int]:
         if reached:
             held.update(now.values())
     return held | set(now.values())
+
+
+def _folder(key: str) -> str:
+    """Return the bundle of a file: ``<model>/bundles/<name>``."""
+    return "/".join(key.split("/")[:3])
 
 
 def _is_older(folder: str, than: datetime) -> bool:

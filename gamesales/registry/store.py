@@ -14,7 +14,7 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
@@ -153,9 +153,15 @@ class LocalStore:
     def sweep(self, prefix: str, before: float, *, dry_run: bool) -> int:
         folder = self._path(prefix)
         with _explained(folder):
-            stale = [path for path in folder.rglob(f"{_TEMPORARY}*") if path.lstat().st_mtime < before]
-            for path in stale if not dry_run else ():
-                path.unlink(missing_ok=True)
+            old = [path for path in folder.rglob("*") if path.lstat().st_mtime < before]
+            stale = [path for path in old if path.name.startswith(_TEMPORARY)]
+            if not dry_run:
+                for path in stale:
+                    path.unlink(missing_ok=True)
+                for path in old:
+                    if path.is_dir():
+                        with suppress(OSError):
+                            path.rmdir()  # of a bundle that was removed; one with files stays
         return len(stale)
 
     def _probe(self, temporary: Path) -> None:
