@@ -254,3 +254,27 @@ def test_an_interval_of_another_shape_is_none(cli, registry, publish):
     publish()
     evaluate(registry, 1, intervals=["odd"])
     assert 0 == cli("compare", "1", "1", "--all").code
+
+
+def test_of_a_version_whose_files_are_gone_the_log_is_told_and_nothing_compared(cli, registry, publish):
+    publish()
+    publish(bias=5.0)
+    evaluate(registry, 1)
+    registry.retire(1, "old")
+    assert 0 == cli("gc", "--keep-newest", "0", "--keep-days", "0").code, "version 2 goes with it"
+
+    ran = cli("compare", "1", "2")
+    words = (
+        "the files of version 1 of game-earnings were removed after it was retired; there is nothing left to compare"
+    )
+    assert (4, f"error: {words}\n       See what the log says of it: gamesales show 1\n") == (ran.code, ran.err)
+    shown = cli("show", "1", "--json").document
+    assert (None, "old", ["test.csv"]) == (
+        shown["manifest"],
+        shown["retired"]["reason"],
+        [each["data"] for each in shown["evaluations"]],
+    )
+    text = cli("show", "1").out
+    assert f"bundle      {shown['bundle']} (removed)" in text.splitlines()
+    before = registry.events()[-3].time
+    assert cli("show", "1", "--as-of", before, "--json").document["manifest"] is None

@@ -11,6 +11,7 @@ history.py     history
 comparing.py   compare
 promotion.py   promote, rollback
 aliases.py     alias set, alias delete, alias list; retire
+retention.py   gc
 scoring.py     score, predict
 night.py       what score does: a run for each date
 runs.py        what a scoring run did, in words

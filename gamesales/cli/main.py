@@ -16,12 +16,12 @@ import typer
 from typer.exceptions import TyperException
 
 from gamesales import __version__
-from gamesales.cli import aliases, comparing, history, promotion, registry, scoring, training
+from gamesales.cli import aliases, comparing, history, promotion, registry, retention, scoring, training
 from gamesales.cli.group import Group
 from gamesales.cli.output import show_error
 from gamesales.errors import GamesalesError, TryAgainError, UsageError
 
-_MODULES = (training, registry, history, comparing, promotion, aliases, scoring)
+_MODULES = (training, registry, history, comparing, promotion, aliases, retention, scoring)
 COMMANDS: dict[str, Callable[..., None] | Group] = {
     **{command.__name__: command for module in _MODULES for command in module.COMMANDS},
     aliases.GROUP.name: aliases.GROUP,

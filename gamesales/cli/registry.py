@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -116,12 +117,12 @@ def show(
         print(one_line(line))
     if shown.evaluations:
         print("\n" + _evaluations_table(shown))
-    metrics = {f"version {shown.version}": shown.manifest.get("metrics", {}), **shown.manifest.get("baselines", {})}
-    print("\n" + metrics_table(metrics))
+    if shown.manifest is not None:
+        metrics = {f"version {shown.version}": shown.manifest.get("metrics", {}), **shown.manifest.get("baselines", {})}
+        print("\n" + metrics_table(metrics))
 
 
 def _lines(shown: showing.Shown) -> list[str]:
-    manifest = shown.manifest
     then = f" (as of {_moment(shown.as_of)})" if shown.as_of else ""
     named = f", {', '.join(shown.aliases)}" if shown.aliases else ""
     retired = shown.retired
@@ -130,8 +131,14 @@ def _lines(shown: showing.Shown) -> list[str]:
         f"registered  {_who(shown.registered, shown.actor, shown.reason)}",
         *([f"retired     {_who(retired.time, retired.actor, retired.reason)}"] if retired else []),
         *(_span_words(each.alias, each.since, each.until) for each in shown.spans),
-        f"bundle      {shown.bundle}",
+        f"bundle      {shown.bundle}" + (" (removed)" if shown.manifest is None else ""),
         f"digest      {shown.digest}",
+        *([] if shown.manifest is None else _manifest_lines(shown.manifest)),
+    ]
+
+
+def _manifest_lines(manifest: Mapping[str, Any]) -> list[str]:
+    return [
         *(
             f"{role:<11} {data['path']}, {data['rows']:,} rows, sha256 {data['sha256'][:12]}"
             for role, data in manifest.get("data", {}).items()

@@ -99,7 +99,7 @@ def list_aliases(registry: ModelRegistry) -> Aliases:
 
 
 def retire(registry: ModelRegistry, ref: Ref, reason: str) -> Retired:
-    """Take a version out of use; its history and its files stay.
+    """Take a version out of use; its history stays, and its files until they are collected.
 
     Raises: UsageError: no reason is given, or an alias names it.
     """

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gamesales.errors import UnknownVersionError
 from gamesales.jobs.conditions import FIGURES, figure
 from gamesales.registry.bundle import Bundle
-from gamesales.registry.refs import Ref
+from gamesales.registry.refs import Ref, short_ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Version
 
@@ -103,6 +104,7 @@ def compare(
     """Compare two versions, retired ones too; of one model or of two. Their manifests are checked.
 
     Args: everything: tell what is the same as well.
+    Raises: UnknownVersionError: the files of one were removed.
     """
     one, its_bundle, its_measurements = _opened(*first)
     two, other_bundle, other_measurements = _opened(*second)
@@ -121,6 +123,12 @@ def compare(
 def _opened(registry: ModelRegistry, ref: Ref) -> tuple[Side, Bundle, _Measurements]:
     state = registry.state()
     version = registry.find(state, ref, retired=True)
+    if registry.is_removed(version):
+        raise UnknownVersionError(
+            f"the files of version {version.number} of {registry.model} were removed after it was retired; "
+            "there is nothing left to compare",
+            hint=f"See what the log says of it: gamesales show {short_ref(registry.model, version.number)}",
+        )
     bundle = registry.bundle(version)
     measurements = _measurements(version, bundle.manifest)
     event = version.registered

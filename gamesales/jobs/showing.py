@@ -24,7 +24,10 @@ class Retirement:
 
 @dataclass(frozen=True)
 class Shown:
-    """One version whole; ``spans`` tell since when and until when each alias named it."""
+    """One version whole; ``spans`` tell since when and until when each alias named it.
+
+    ``manifest`` is None if the version's files were removed after it was retired.
+    """
 
     model: str
     version: int
@@ -38,7 +41,7 @@ class Shown:
     retired: Retirement | None
     spans: list[Span]
     evaluations: list[dict[str, Any]]
-    manifest: dict[str, Any]
+    manifest: dict[str, Any] | None
 
 
 def show(registry: ModelRegistry, ref: Ref, as_of: str | None = None) -> Shown:
@@ -52,7 +55,7 @@ def show(registry: ModelRegistry, ref: Ref, as_of: str | None = None) -> Shown:
     events = registry.events()
     state = replay(events, as_of)
     version = registry.find(state, ref, retired=True)
-    bundle = registry.bundle(version)
+    is_removed = registry.is_removed(replay(events).version(version.number))
     return Shown(
         model=registry.model,
         version=version.number,
@@ -62,11 +65,11 @@ def show(registry: ModelRegistry, ref: Ref, as_of: str | None = None) -> Shown:
         actor=version.registered.actor,
         reason=version.registered.reason,
         digest=version.digest,
-        bundle=bundle.where,
+        bundle=f"{registry.location}{version.folder}",
         retired=_retirement(version.retired),
         spans=[span for span in spans(events[: state.index.last[0]]) if span.version == version.number],
         evaluations=[_plain(asdict(evaluation)) for evaluation in version.evaluations],
-        manifest=dict(bundle.manifest),
+        manifest=None if is_removed else dict(registry.bundle(version).manifest),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from gamesales.errors import (
@@ -251,6 +252,19 @@ class ModelRegistry:
         except _NothingToDoError:
             return None
 
+    def bundle_keys(self) -> list[str]:
+        """Return the keys of all files of bundles, those of no version among them."""
+        return self._store.list(f"{self.model}/bundles")
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Remove files of bundles; no version in use may need them."""
+        for key in keys:
+            self._store.delete(key)
+
+    def sweep(self, before: datetime, *, dry_run: bool) -> int:
+        """Remove, or only count, temporary files that writers left behind before a moment."""
+        return self._store.sweep(self.model, before.timestamp(), dry_run=dry_run)
+
     def verify(self, ref: Ref | None = None) -> tuple[int, int]:
         """Check the whole log, and every file of one version or of all; return the events and files checked.
 
@@ -264,10 +278,11 @@ class ModelRegistry:
         return len(events), sum(self._verify(version) for version in state.versions.values())
 
     def _verify(self, version: Version) -> int:
-        """Check a version's files. A retired one's may be gone, in part too: whoever removes them can be killed."""
-        if version.retired and f"{version.folder}/{MANIFEST}" not in self._store.list(version.folder):
-            return 0
-        return self.bundle(version).verify()
+        return 0 if self.is_removed(version) else self.bundle(version).verify()
+
+    def is_removed(self, version: Version) -> bool:
+        """Tell whether a retired version's files are gone, in part too: whoever removes them can be killed."""
+        return version.retired is not None and f"{version.folder}/{MANIFEST}" not in self._store.list(version.folder)
 
 
 class _NothingToDoError(Exception):
