@@ -186,8 +186,15 @@ def test_only_the_parser_of_the_named_command_is_built():
 
     from gamesales.cli.main import make_app
 
-    assert ["set", "delete", "list"] == list(typer.main.get_command(make_app(["alias"])).commands["alias"].commands)
-    assert ["versions"] == list(typer.main.get_command(make_app(["versions"])).commands)
+    assert ["set", "delete", "list"] == list(typer.main.get_command(make_app("alias")).commands["alias"].commands)
+    assert ["versions"] == list(typer.main.get_command(make_app("versions")).commands)
+
+
+def test_each_command_is_found_in_the_module_that_has_it():
+    """One that is missing in the table would be found too, but only by loading all modules."""
+    from gamesales.cli.main import MODULES, load_commands
+
+    assert MODULES == {module: tuple(load_commands([module])) for module in MODULES}
 
 
 # Odd names in a terminal

@@ -93,9 +93,9 @@ def retire(
         print(one_line(f"version {done.version} of {done.model} {told}"))
 
 
-COMMANDS = (retire,)
-GROUP = Group(
+alias = Group(
     "alias",
     "Let names such as challenger stand for versions.",
     {"set": set_alias, "delete": delete_alias, "list": list_aliases},
 )
+COMMANDS = (alias, retire)

@@ -16,6 +16,10 @@ class Group:
     about: str
     commands: Mapping[str, Callable[..., None]]
 
+    @property
+    def __name__(self) -> str:
+        return self.name
+
     def make_app(self) -> typer.Typer:
         """Make the command line of the group; Typer takes milliseconds for each command."""
         app = typer.Typer(name=self.name, help=self.about, no_args_is_help=True, pretty_exceptions_enable=False)
