@@ -10,6 +10,7 @@ from gamesales.cli.options import NAME, REGISTRY, JsonOption, NameOption, Regist
 from gamesales.cli.output import metric_cells, moment, one_line, show_json, table
 from gamesales.jobs import comparison
 from gamesales.jobs.loading import open_registry
+from gamesales.jobs.measurements import Figures, Interval
 from gamesales.registry.refs import parse_ref
 
 _NAMES = {"scaled_mse": "scaled MSE", "mae_usd": "MAE", "rmse_usd": "RMSE", "r2": "R2", "mape_percent": "MAPE"}
@@ -75,7 +76,7 @@ def _files(side: comparison.Side) -> str:
     return ", ".join(f"{path} (sha256 {digest[:12]})" for digest, path in side.evaluated_on.items()) or "none"
 
 
-def _figures_on(figures: comparison.Figures, names: list[str]) -> str:
+def _figures_on(figures: Figures, names: list[str]) -> str:
     on = one_line(f"on {figures.data}, {figures.rows:,} rows, sha256 {figures.data_sha256[:12]}")
     if not figures.entries:
         return f"The same figures {on}."
@@ -91,7 +92,7 @@ def _figures_on(figures: comparison.Figures, names: list[str]) -> str:
     return f"Figures {on}:\n" + table(["", *names, "difference"], rows)
 
 
-def _figure(name: str, value: float | None, interval: comparison.Interval | None) -> str:
+def _figure(name: str, value: float | None, interval: Interval | None) -> str:
     told = _written(name, value)
     return f"{told} ({_written(name, interval[0])} to {_written(name, interval[1])})" if interval else told
 

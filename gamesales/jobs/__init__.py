@@ -15,6 +15,7 @@ They introduce the registry, the model, scoring and the report to one another, w
     showing.py      all about one version, now or then
     history.py      who did what, when, why and on what evidence
     comparison.py   two versions side by side
+    measurements.py what they scored on the same files
     loading.py      a registered version becomes one that can score
     titles.py       past titles, read strictly
     provenance.py   what a version was made with

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gamesales.errors import UnknownVersionError
-from gamesales.jobs.conditions import FIGURES, figure
+from gamesales.jobs.measurements import Figures, Measurements, figures_of_both, measurements
 from gamesales.registry.bundle import Bundle
 from gamesales.registry.refs import Ref, short_ref
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.state import Version
-
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -51,29 +48,6 @@ class Section:
 
 
 @dataclass(frozen=True)
-class FigureEntry:
-    """One figure of both, ``difference`` the second's less the first's; with intervals where they are recorded."""
-
-    name: str
-    first: float | None
-    second: float | None
-    difference: float | None
-    first_interval: Interval | None
-    second_interval: Interval | None
-
-
-@dataclass(frozen=True)
-class Figures:
-    """The figures of both on one file, the latest of each."""
-
-    data: str
-    data_sha256: str
-    rows: int
-    same: bool
-    entries: list[FigureEntry]
-
-
-@dataclass(frozen=True)
 class Comparison:
     """Two versions. ``figures`` is empty if they were evaluated on no file both; None: a manifest does not tell."""
 
@@ -83,19 +57,6 @@ class Comparison:
     same_holdout: bool | None
     figures: list[Figures]
     sections: list[Section]
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """What one version scored on one file."""
-
-    data: str
-    rows: int
-    metrics: Mapping[str, Any]
-    intervals: Mapping[str, Any]
-
-
-_Measurements = Mapping[str, _Measured]
 
 
 def compare(
@@ -112,15 +73,15 @@ def compare(
     compared = Comparison(
         first=one,
         second=two,
-        same_training_data=_same_data(before, after, "train", "training"),
+        same_training_data=_same_data(before, after, "train"),
         same_holdout=_same_data(before, after, "test"),
-        figures=list(_figures(its_measurements, other_measurements)),
+        figures=list(figures_of_both(its_measurements, other_measurements)),
         sections=[_section(name, pick(before), pick(after)) for name, pick in _SECTIONS.items()],
     )
     return compared if everything else _differing(compared)
 
 
-def _opened(registry: ModelRegistry, ref: Ref) -> tuple[Side, Bundle, _Measurements]:
+def _opened(registry: ModelRegistry, ref: Ref) -> tuple[Side, Bundle, Measurements]:
     state = registry.state()
     version = registry.find(state, ref, retired=True)
     if registry.is_removed(version):
@@ -130,7 +91,7 @@ def _opened(registry: ModelRegistry, ref: Ref) -> tuple[Side, Bundle, _Measureme
             hint=f"See what the log says of it: gamesales show {short_ref(registry.model, version.number)}",
         )
     bundle = registry.bundle(version)
-    measurements = _measurements(version, bundle.manifest)
+    measured = measurements(version, bundle.manifest)
     event = version.registered
     side = Side(
         model=registry.model,
@@ -141,51 +102,13 @@ def _opened(registry: ModelRegistry, ref: Ref) -> tuple[Side, Bundle, _Measureme
         reason=event.reason,
         retired=version.retired is not None,
         digest=version.digest,
-        evaluated_on={digest: measured.data for digest, measured in measurements.items()},
+        evaluated_on={digest: one.data for digest, one in measured.items()},
     )
-    return side, bundle, measurements
+    return side, bundle, measured
 
 
-def _measurements(version: Version, manifest: Mapping[str, Any]) -> _Measurements:
-    """Return the latest figures by the digest of the file: of the log, and of training, which the manifest holds."""
-    found: dict[str, _Measured] = {}
-    holdout, metrics = manifest.get("data", {}).get("test"), manifest.get("metrics")
-    if holdout and metrics:
-        found[holdout["sha256"]] = _Measured(holdout["path"], holdout["rows"], metrics, manifest.get("intervals", {}))
-    for one in version.evaluations:
-        found[one.data_sha256] = _Measured(one.data, one.rows, one.metrics, one.intervals)
-    return found
-
-
-def _figures(first: _Measurements, second: _Measurements) -> Iterator[Figures]:
-    """Yield the figures on each file that both were evaluated on: on other titles, others would be no surprise."""
-    for digest, one in first.items():
-        if digest in second:
-            two = second[digest]
-            entries = [_figure_entry(name, one, two) for name in FIGURES.values()]
-            same = all(entry.first == entry.second for entry in entries)
-            yield Figures(one.data, digest, one.rows, same, entries)
-
-
-def _figure_entry(name: str, one: _Measured, two: _Measured) -> FigureEntry:
-    first, second = figure(one.metrics, name), figure(two.metrics, name)
-    difference = None if first is None or second is None else second - first
-    return FigureEntry(name, first, second, difference, _interval(one, name), _interval(two, name))
-
-
-def _interval(measured: _Measured, name: str) -> Interval | None:
-    """Return a figure's interval, if one is recorded: its lower and its upper end."""
-    match measured.intervals.get(name):
-        case [int() | float() as low, int() | float() as high]:
-            return float(low), float(high)
-    return None
-
-
-def _same_data(first: Mapping[str, Any], second: Mapping[str, Any], *roles: str) -> bool | None:
-    digests = [
-        next((data[role]["sha256"] for role in roles if role in data), None)
-        for data in (first.get("data", {}), second.get("data", {}))
-    ]
+def _same_data(first: Mapping[str, Any], second: Mapping[str, Any], role: str) -> bool | None:
+    digests = [manifest.get("data", {}).get(role, {}).get("sha256") for manifest in (first, second)]
     return None if None in digests else digests[0] == digests[1]
 
 
