@@ -287,19 +287,33 @@ def test_a_filter_that_makes_no_sense_is_exit_2(cli, two, command, words):
     assert words in document.document["error"]["message"]
 
 
-def test_history_gives_the_gates_figures_as_evidence_and_of_a_forced_promotion_what_it_was_forced_past(cli, two):
-    findings = [
-        {"condition": "one", "holds": True, "found": "MAE $900 against $1,000"},
-        {"condition": "two", "holds": False, "found": "drift of 0.4"},
-    ]
-    evidence = {"findings": findings[:1], "forced": False, "unheard_of": [1]}
-    publish_simple(two, 7.0)
-    two.set_alias("champion", 3, "better", lambda state, version: evidence)
-    two.set_alias("champion", 1, "it must be", lambda state, version: {"findings": findings, "forced": True})
+FINDINGS = [
+    {"condition": "one", "holds": True, "found": "test.csv, 400 rows"},
+    {"condition": "two", "holds": False, "found": "drift of 0.4"},
+]
+COMPARED = {"candidate_mae": 900.4, "champion_mae": 1000, "unheard_of": 1}
 
-    lines = cli("history", "--kind", "alias.set").out.splitlines()
-    assert "champion set to version 1 (was 3), forced past the gate  drift of 0.4 " in lines[1]
-    assert "champion set to version 3 (was 1)                        MAE $900 against $1,000 " in lines[2]
+
+@pytest.mark.parametrize(
+    ("evidence", "told"),
+    [
+        ({"findings": [], "forced": False}, "-"),
+        ({"findings": FINDINGS[:1], "forced": False}, "test.csv, 400 rows"),
+        ({"findings": FINDINGS[:1], "forced": False, "comparison": None}, "test.csv, 400 rows"),
+        ({"findings": FINDINGS[:1], "forced": False, "comparison": COMPARED}, "MAE $900, champion's $1,000"),
+        ({"findings": FINDINGS, "forced": True}, "drift of 0.4"),
+        ({"findings": FINDINGS, "forced": True, "comparison": COMPARED}, "MAE $900, champion's $1,000; drift of 0.4"),
+        ({"findings": [{"holds": True, "found": "x" * 99}], "forced": False}, "x" * 59 + "…"),
+        ({"findings": FINDINGS[:1], "forced": False, "comparison": {"candidate_mae": "low"}}, "test.csv, 400 rows"),
+    ],
+)
+def test_the_evidence_of_a_promotion_is_told_in_short(cli, two, evidence, told):
+    """What the gate found, and the figures that it compared; of a forced promotion, what it was forced past."""
+    publish_simple(two, 7.0)
+    two.set_alias("champion", 3, "because", lambda state, version: evidence)
+    what = "champion set to version 3 (was 1)" + (", forced past the gate" if evidence["forced"] else "")
+    line = cli("history", "--limit", "1").out.splitlines()[1]
+    assert [what, told, "because"] == re.split(r"\s{2,}", line.strip())[3:]
 
 
 @pytest.mark.parametrize(

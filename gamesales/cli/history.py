@@ -90,11 +90,22 @@ def _evidence(kind: str, body: Body) -> str:
     """Tell in short what an event rests on: an evaluation's figures, or what the gate found."""
     if kind == "evaluation.recorded":
         return _figures(body)
-    findings = [each for each in _list(_mapping(body.get("evidence")).get("findings")) if isinstance(each, Mapping)]
-    # Of a forced promotion, what it was forced past says more than what held as well.
+    evidence = _mapping(body.get("evidence"))
+    findings = [each for each in _list(evidence.get("findings")) if isinstance(each, Mapping)]
     failed = [each for each in findings if not each.get("holds")]
-    found = "; ".join(str(each.get("found", "")) for each in failed or findings) or "-"
+    compared = _compared(_mapping(evidence.get("comparison")))
+    # What was found to hold says little beside the figures; what a promotion was forced past is told in any case.
+    told = failed if failed or compared else findings
+    found = "; ".join([*compared, *(str(each.get("found", "")) for each in told)]) or "-"
     return found if len(found) <= _WIDTH else f"{found[: _WIDTH - 1]}…"
+
+
+def _compared(comparison: Body) -> list[str]:
+    """Tell how far off the version and the champion before it were on the same titles, if they were compared."""
+    ours, theirs = comparison.get("candidate_mae"), comparison.get("champion_mae")
+    if not isinstance(ours, (int, float)) or not isinstance(theirs, (int, float)):
+        return []
+    return [f"MAE ${ours:,.0f}, champion's ${theirs:,.0f}"]
 
 
 def _figures(body: Body) -> str:
