@@ -64,7 +64,7 @@ class ModelRegistry:
         if not index.last[0]:
             return index, None
         try:
-            return index, self._log.event(index.last)
+            return index, self._log.events([index.last])[0]
         except IntegrityError as error:
             raise IntegrityError(
                 f"{error}; a checkpoint was made after that event",
@@ -72,7 +72,7 @@ class ModelRegistry:
             ) from None
 
     def _state(self, index: Index) -> State:
-        return State(index, self._log.event)
+        return State(index, self._log.events)
 
     def _append(self, kind: str, reason: str, decide: Callable[[State], Mapping[str, Any]]) -> Event:
         """Append an event whose body is decided from the state just before it, again whenever that changes."""

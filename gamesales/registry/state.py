@@ -18,7 +18,7 @@ from gamesales.registry.log import Event
 
 _VERIFY = "Check the whole registry: gamesales verify"
 
-Reader = Callable[[Place], Event]
+Reader = Callable[[Sequence[Place]], Sequence[Event]]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class State:
 
     Args:
         index: where everything stands.
-        read: returns the event at a place, checked.
+        read: returns the events at some places, checked.
         as_of: the moment that this was the state at, as the log writes times; None: now.
     """
 
@@ -128,7 +128,11 @@ class State:
 
     @cached_property
     def versions(self) -> dict[int, Version]:
-        """All versions, by number."""
+        """All versions, by number; what a list of them tells, last evaluations and aliases too, is read in one go."""
+        index = self.index
+        latest = [places[-1] for places in index.evaluations.values()]
+        aliases = [places[-1] for places in index.aliases.values()]
+        self._fetch([*index.versions.values(), *index.retired.values(), *latest, *aliases])
         return {number: self.version(number) for number in self.numbers}
 
     def aliased(self, alias: str) -> int | None:
@@ -174,9 +178,8 @@ class State:
 
     def _read(self, place: Place, kind: str, **told: object) -> Event:
         """Read an event once; where a checkpoint led to it, it must tell what was looked for."""
+        self._fetch([place])
         sequence = place[0]
-        if sequence not in self._events:
-            self._events[sequence] = self._source(place)
         event = self._events[sequence]
         if event.kind != kind or any(event.body[name] != value for name, value in told.items()):
             raise IntegrityError(
@@ -184,6 +187,11 @@ class State:
                 hint="Delete the folder checkpoints: they are made again from the log",
             )
         return event
+
+    def _fetch(self, places: Sequence[Place]) -> None:
+        unread = [place for place in places if place[0] not in self._events]
+        if unread:
+            self._events |= {event.sequence: event for event in self._source(unread)}
 
 
 def replay(events: Iterable[Event], as_of: str | None = None) -> State:
@@ -200,4 +208,4 @@ def replay(events: Iterable[Event], as_of: str | None = None) -> State:
     for event in takewhile(lambda event: as_of is None or event.time <= as_of, events):
         index.add(event)
         held.append(event)
-    return State(index, lambda place: held[place[0] - held[0].sequence], as_of)
+    return State(index, lambda places: [held[sequence - held[0].sequence] for sequence, _ in places], as_of)
