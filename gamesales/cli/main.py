@@ -18,7 +18,7 @@ from typer.exceptions import TyperException
 from gamesales import __version__
 from gamesales.cli import promotion, registry, scoring, training
 from gamesales.cli.output import show_error
-from gamesales.errors import GamesalesError, TryAgainError, UsageError
+from gamesales.errors import GamesalesError, GateRefusedError, TryAgainError, UsageError
 
 COMMANDS = {
     command.__name__: command for module in (training, registry, promotion, scoring) for command in module.COMMANDS
@@ -119,7 +119,8 @@ def run(arguments: Sequence[str]) -> int:
         known = _known(error)
         if isinstance(error, TyperException) and not known.message:
             return known.exit_code  # no arguments at all: the help was shown instead
-        show_error(known.code, known.message, known.hint, as_json=as_json)
+        evidence = known.evidence if isinstance(known, GateRefusedError) else None
+        show_error(known.code, known.message, known.hint, as_json=as_json, evidence=evidence)
         return known.exit_code
     return code
 

@@ -15,10 +15,14 @@ def show_json(result: Any) -> None:
     print(json.dumps(asdict(result), ensure_ascii=False, indent=1))
 
 
-def show_error(code: str, message: str, hint: str, *, as_json: bool) -> None:
-    """Print a failure: on stderr for people, as a document on stdout for programs."""
+def show_error(code: str, message: str, hint: str, *, as_json: bool, evidence: Mapping[str, Any] | None = None) -> None:
+    """Print a failure: on stderr for people, as a document on stdout for programs.
+
+    Args: evidence: the gate's, which goes into the document.
+    """
     if as_json:
-        print(json.dumps({"error": {"code": code, "message": message, "hint": hint}}, ensure_ascii=False))
+        error = {"code": code, "message": message, "hint": hint, **({"evidence": evidence} if evidence else {})}
+        print(json.dumps({"error": error}, ensure_ascii=False))
         return
     print(f"error: {message}", file=sys.stderr)
     if hint:
@@ -57,6 +61,11 @@ def metric_cells(metrics: Mapping[str, float | None]) -> list[str]:
     }
     values = [(form, metrics.get(key)) for key, form in formats.items()]
     return ["-" if value is None else form.format(value) for form, value in values]
+
+
+def mae_words(comparison: Mapping[str, Any] | None) -> str:
+    """Tell in a few words how a candidate compared with the champion; nothing if it was not compared."""
+    return "" if not comparison else f", MAE ${comparison['candidate_mae']:,.0f} to ${comparison['champion_mae']:,.0f}"
 
 
 def moment(time: str) -> str:

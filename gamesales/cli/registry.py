@@ -15,7 +15,7 @@ from gamesales.cli.options import (
     RefArgument,
     RegistryOption,
 )
-from gamesales.cli.output import metric_cells, metrics_table, moment, show_json, table
+from gamesales.cli.output import mae_words, metric_cells, metrics_table, moment, show_json, table
 from gamesales.jobs import listing
 from gamesales.jobs.loading import open_registry
 from gamesales.registry.refs import parse_ref
@@ -111,7 +111,8 @@ def _told(kind: str, body: dict[str, Any]) -> str:
         before = body["previous_version"]
         verb = "rolled back to" if body["rollback"] else "set to"
         forced = ", forced past the gate" if body["evidence"].get("forced") else ""
-        return f"{body['alias']} {verb} version {body['version']} (was {before or 'unset'}){forced}"
+        compared = mae_words(body["evidence"].get("comparison"))
+        return f"{body['alias']} {verb} version {body['version']} (was {before or 'unset'}){compared}{forced}"
     return kind
 
 

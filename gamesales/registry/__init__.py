@@ -7,7 +7,7 @@
     bundle.py     the files of one version and the manifest that lists them
     state.py      what the events add up to: versions, aliases, evaluations
     registry.py   publish, resolve, set an alias, roll back, verify
-    gate.py       may this version be promoted?
+    gate.py       may this version be promoted? (resampling.py: what may be chance)
 
 It knows files, digests and events; it knows neither games nor networks.
 """

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
+from typing import Any
 
 from gamesales.errors import IntegrityError
 from gamesales.registry.index import Index, Place
@@ -27,6 +28,9 @@ class Evaluation:
     rows: int
     metrics: Mapping[str, float | None]
     time: str
+    # Between which bounds resampling puts the errors, and how many rows were rejected; earlier releases did not say.
+    intervals: Mapping[str, Any]
+    rejected: int
 
 
 @dataclass(frozen=True)
@@ -44,17 +48,37 @@ class Version:
     @property
     def evaluations(self) -> list[Evaluation]:
         """All evaluations, oldest first."""
-        return [_evaluation(self._read(place)) for place in self._evaluated]
+        return [self._evaluation(place) for place in self._evaluated]
 
     @property
     def evaluation(self) -> Evaluation | None:
         """The latest evaluation."""
-        return _evaluation(self._read(self._evaluated[-1])) if self._evaluated else None
+        return self._evaluation(self._evaluated[-1]) if self._evaluated else None
 
     @property
     def retired(self) -> Event | None:
         """The event that retired it."""
         return self._read(self._retired) if self._retired else None
+
+    def _evaluation(self, place: Place) -> Evaluation:
+        """Return what an event tells, which must be of this version's very bytes."""
+        event = self._read(place)
+        body = event.body
+        if body["digest"] != self.digest:
+            raise IntegrityError(
+                f"event {place[0]} evaluates version {self.number} with digest {body['digest']}; "
+                f"expected {self.digest}, with which it was registered",
+                hint="Check the whole registry: gamesales verify",
+            )
+        return Evaluation(
+            data=body["data"],
+            data_sha256=body["data_sha256"],
+            rows=body["rows"],
+            metrics=body["metrics"],
+            time=event.time,
+            intervals=body.get("intervals", {}),
+            rejected=body.get("rejected", 0),
+        )
 
 
 class State:
@@ -169,8 +193,3 @@ def replay(events: Iterable[Event], as_of: str | None = None) -> State:
         index.add(event)
         held.append(event)
     return State(index, lambda place: held[place[0] - held[0].sequence], as_of)
-
-
-def _evaluation(event: Event) -> Evaluation:
-    body = event.body
-    return Evaluation(body["data"], body["data_sha256"], body["rows"], body["metrics"], event.time)
