@@ -14,6 +14,7 @@ import typer
 from pydantic import TypeAdapter
 
 from gamesales.cli.main import make_app
+from gamesales.jobs.evaluate import Evaluated
 from gamesales.jobs.listing import History, Shown, Verified, Versions
 from gamesales.jobs.predict import Prediction
 from gamesales.jobs.preprocess import Preprocessed
@@ -31,6 +32,7 @@ RESULTS = {
     "versions": Versions,
     "show": Shown,
     "history": History,
+    "evaluate": Evaluated,
     "promote": Promotion,
     "rollback": Promotion,
     "verify": Verified,
@@ -48,7 +50,10 @@ ERROR_SCHEMA = {
             "type": "object",
             "required": ["code", "message", "hint"],
             "additionalProperties": False,
-            "properties": {name: {"type": "string"} for name in ("code", "message", "hint")},
+            "properties": {
+                **{name: {"type": "string"} for name in ("code", "message", "hint")},
+                "evidence": {"type": "object", "description": "What the gate found, with its figures."},
+            },
         }
     },
 }

@@ -133,7 +133,7 @@ def scaling_in(manifest: Mapping[str, Any]) -> Scaling:
     try:
         return Scaling.from_dict(manifest["scaling"])
     except (LookupError, TypeError, ValueError) as error:
-        raise IntegrityError(f"the manifest lacks what an evaluation needs: {error!r}", hint="Train again") from None
+        raise IntegrityError(f"the manifest lacks what an evaluation needs: {error}", hint="Train again") from None
 
 
 def trained_on(manifest: Mapping[str, Any]) -> str | None:
