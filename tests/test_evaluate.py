@@ -1,22 +1,18 @@
 """How far off a version is on a labelled file: what is read, what is computed, what is recorded and when nothing is."""
 
-import hashlib
 import json
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import (
     DATA,
-    FEATURES,
     HOLDOUT,
     HOLDOUT_SHA256,
     publish_simple,
     simple_details,
-    simple_earnings,
     simple_graph,
-    title_values,
 )
+from labelled import contents, digest, labelled
 from pyarrow import csv, parquet
 
 from gamesales.data.contract import Contract
@@ -25,8 +21,6 @@ from gamesales.jobs.loading import open_registry
 from gamesales.registry.log import EventLog
 from gamesales.registry.store import LocalStore
 
-EARNED = "total_earnings"
-
 
 @pytest.fixture
 def registry(tmp_path):
@@ -34,18 +28,6 @@ def registry(tmp_path):
     registry = open_registry(tmp_path / "registry", "game-earnings")
     publish_simple(registry, evaluated=False)
     return registry
-
-
-def labelled(rows=40, off=100.0):
-    """Titles that earn so many dollars less and more, in turn, than a simple version predicts."""
-    values = title_values(rows)
-    earned = simple_earnings(values) - off * np.resize([1.0, -1.0], rows)
-    columns = {name: values[:, place] for place, name in enumerate(FEATURES)}
-    return pa.table({**columns, EARNED: earned})
-
-
-def contents(folder):
-    return {str(path): None if path.is_dir() else path.read_bytes() for path in folder.rglob("*")}
 
 
 @pytest.fixture
@@ -62,8 +44,7 @@ def test_an_evaluation_is_recorded_with_the_files_digest_and_the_figures(cli, re
     event = registry.events()[-1]
     assert ("evaluation.recorded", "three months on") == (event.kind, event.reason)
     assert (1, registry.find_version(1).digest) == (event.body["version"], event.body["digest"])
-    digest = hashlib.sha256(titles.read_bytes()).hexdigest()
-    assert ("titles.csv", digest, 40, 0) == tuple(
+    assert ("titles.csv", digest(titles), 40, 0) == tuple(
         event.body[key] for key in ("data", "data_sha256", "rows", "rejected")
     )
     figures = event.body["metrics"]

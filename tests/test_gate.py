@@ -185,4 +185,4 @@ def test_what_holds_is_the_evidence_and_what_does_not_refuses_unless_forced():
 def test_a_file_that_a_version_was_trained_on_is_no_holdout():
     assert gate.holdout_is_unseen("a" * 64, {1: "b" * 64, 2: None}, "").holds
     seen = gate.holdout_is_unseen("a" * 64, {1: "a" * 64, 2: "a" * 64}, "")
-    assert (False, "version 1 and 2 was trained on this very file") == (seen.holds, seen.found)
+    assert (False, "it is the very file that version 1 and 2 learnt from") == (seen.holds, seen.found)

@@ -1,14 +1,13 @@
 """Promotion against a standing champion: on which titles the two are compared, and what comes of it."""
 
-import hashlib
 import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from conftest import DATA, HOLDOUT, simple_details, simple_graph
+from labelled import contents, digest, labelled
 from pyarrow import csv
-from test_evaluate import contents, labelled
 
 from gamesales.data.contract import Contract
 from gamesales.errors import GateRefusedError
@@ -18,10 +17,6 @@ from gamesales.jobs.promote import promote
 from gamesales.registry.refs import Ref
 
 OFF = 1_000.0  # dollars by which version 1 is off on each title of the holdout
-
-
-def digest(path):
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def publish(registry, bias=0.0, *, trained_on=None, evaluated=True, contract=None):
@@ -258,7 +253,7 @@ def test_the_candidates_own_training_titles_are_no_holdout(cli, registry):
     before = len(registry.events())
     ran = cli("promote", "2", "--holdout", "past.csv")
     assert 5 == ran.code
-    assert "the holdout is not what a version was trained on, but version 2 was trained on this very file" in ran.err
+    assert "is no training data of candidate or champion, but it is the very file that version 2 learnt from" in ran.err
     assert before == len(registry.events()), "nor is it an evaluation"
 
 
@@ -270,7 +265,7 @@ def test_the_champions_training_titles_are_no_holdout(cli, tmp_path):
     cli("promote", "1")
     publish(registry, 20.0)
     ran = cli("promote", "2", "--holdout", "past.csv")
-    assert (5, True) == (ran.code, "but version 1 was trained on this very file" in ran.err)
+    assert (5, True) == (ran.code, "but it is the very file that version 1 learnt from" in ran.err)
     forced = cli("promote", "2", "--holdout", "past.csv", "--force", "--reason", "all there is", "--json")
     assert (0, [True, False, True]) == (forced.code, [finding["holds"] for finding in forced.document["findings"]])
 

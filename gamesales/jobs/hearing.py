@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -64,7 +65,7 @@ class Hearing:
 
     def _is_evaluated(self, candidate: Version, holdout: Holdout) -> Finding:
         ref = short_ref(self._registry.model, candidate.number)
-        remedy = f"Evaluate it: gamesales evaluate {ref} --data {holdout.path}"
+        remedy = f"Evaluate it: gamesales evaluate {ref} --data {shlex.quote(str(holdout.path))}"
         finding = gate.evaluation_is_recorded(candidate.evaluations, holdout.sha256, remedy)
         if finding.holds or self._evaluated is None:
             return finding

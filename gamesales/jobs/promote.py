@@ -89,7 +89,8 @@ def promote(
         )
     event = registry.set_alias(alias, version.number, reason, judge)
     if event is None:  # another writer set it to the same version meanwhile
-        return promote(registry, ref, alias=alias, reason=reason, force=force)
+        same = Ref(registry.model, version=version.number)
+        return promote(registry, same, alias=alias, reason=reason, force=force, holdout=holdout)
     return _promotion(registry, event)
 
 

@@ -34,7 +34,7 @@ def percent(share: float) -> str:
 
 
 EVALUATED = "an evaluation on the holdout is recorded"
-UNSEEN = "the holdout is not what a version was trained on"
+UNSEEN = "the holdout is no training data of candidate or champion"
 NO_WORSE = f"it is shown to be at most {percent(MARGIN)} worse than the champion on the holdout"
 
 
@@ -135,9 +135,11 @@ def holdout_is_unseen(holdout: str, trained_on: Mapping[int, str | None], remedy
     """
     saw = [number for number, digest in trained_on.items() if digest == holdout]
     if saw:
-        return Finding(UNSEEN, False, f"version {' and '.join(map(str, saw))} was trained on this very file", remedy)
+        return Finding(
+            UNSEEN, False, f"it is the very file that version {' and '.join(map(str, saw))} learnt from", remedy
+        )
     silent = [str(number) for number, digest in trained_on.items() if digest is None]
-    unsaid = f"; version {' and '.join(silent)} does not say what it was trained on" if silent else ""
+    unsaid = f"; version {' and '.join(silent)} does not say what it learnt from" if silent else ""
     return Finding(UNSEEN, True, f"sha256 {holdout[:12]} is not that of training data{unsaid}")
 
 
