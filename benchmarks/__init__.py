@@ -8,6 +8,7 @@
 
     contenders/   what is compared in scoring: one small file each, run as a process of its own
     trainers/     the same for training
+    registries/   the same for many writers of one registry: race.py has them race, lookups.py has one look things up
     suites/       what is measured and how it is shown: one file for each section of docs/benchmarks.md
     studies/      figures of the documentation that no nightly run need repeat
     assets.py     the titles, the version and the bundle that all contenders share
@@ -17,5 +18,5 @@
     compare.py    two results beside each other: do the spreads of each ratio overlap
     page.py       the results as results/index.html and as docs/benchmarks.md
 
-A new contender is one file in contenders/: see contenders/__init__.py for what it holds.
+A new contender is one file in contenders/, and a new registry one in registries/: their __init__.py says what it holds.
 """

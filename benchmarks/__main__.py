@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     for scale, told in (("quick", "measure in under 10 minutes"), ("full", "every contender on every file: an hour")):
         measuring = verbs.add_parser(scale, help=told)
         measuring.add_argument("--suite", type=suite_names, default=every, help="some of: " + ",".join(every))
-        measuring.add_argument("--contenders", type=names, default=[], help="some of those in contenders/")
+        measuring.add_argument("--contenders", type=names, default=[], help="some of contenders/ or registries/")
         measuring.add_argument("--rounds", type=int, help="for all alike, instead of fewer for what takes longer")
         measuring.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
         measuring.add_argument("--work", type=Path, help="folder for the shared files, kept for the next call")

@@ -101,6 +101,11 @@ def seconds(value: float) -> str:
     return f"{significant(value)} s"
 
 
+def milliseconds(value: float) -> str:
+    """Tell seconds in thousandths."""
+    return f"{significant(1e3 * value)} ms"
+
+
 def short_seconds(value: float) -> str:
     """Tell seconds beside an axis: 0.1 s, 10 s."""
     return f"{value:g} s"

@@ -17,10 +17,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gamesales.release import RELEASE
+
 if TYPE_CHECKING:
     from gamesales.api import Predictor, Registry, read_predictions
 
-__version__ = "0.1.0"
+__version__ = RELEASE
 __all__ = ["Predictor", "Registry", "__version__", "read_predictions"]
 
 

@@ -76,7 +76,7 @@ def simple_details(contract, bias=0.0):
     golden = [[4.5, 1, 0, 0, 0, 1, 0, 0, 60], [2, 0, 1, 1, 1, 0, 1, 1, 40]]
     lowest, highest = [2, 0, 0, 0, 0, 0, 0, 0, 30], [5, 1, 1, 1, 1, 1, 1, 1, 70]
     return {
-        "contract": contract.model_dump(mode="json", exclude_none=True),
+        "contract": contract.as_json(),
         "training_profile": [
             {"name": name, "minimum": low, "maximum": high}
             for name, low, high in zip(FEATURES, lowest, highest, strict=True)

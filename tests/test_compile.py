@@ -1,5 +1,7 @@
 """The scoring graph gives Keras's dollars, on rows from all that the contract allows, or is refused by name."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -95,7 +97,7 @@ def test_a_trained_network_is_exported(contract, layers):
 def test_a_column_far_from_zero_keeps_its_digits(contract, lowest, highest):
     """Scaled in float32, days since the year 0 would be off by more than the whole network is."""
     column = Column(name="released", kind="rating", minimum=lowest, maximum=highest)
-    extended = contract.model_copy(update={"features": (*contract.features, column)})
+    extended = replace(contract, features=(*contract.features, column))
     released = np.linspace(lowest, highest, 200).astype(np.float32).astype(np.float64)
     case = Case(extended, [{"layer": "Dense", "units": 16, "activation": "silu"}], extra=[released])
     assert case.differences().max() < 2e-6

@@ -290,11 +290,11 @@ def test_a_candidate_that_rejects_what_the_champion_scores_is_not_compared_on_th
     """It could reject just where it is worst."""
     table = labelled(400, OFF).to_pydict()
     prices = table["unit_price"]
-    contract = Contract.from_toml(DATA / "contract.toml").model_dump(mode="json", exclude_none=True)
+    contract = Contract.from_toml(DATA / "contract.toml").as_json()
     contract["features"][-1]["maximum"] = 100.0
     table["unit_price"] = [*prices[:-3], 120.0, 120.0, 120.0]
     csv.write_csv(pa.table(table), "dear.csv")
-    publish(registry, 20.0, contract=Contract.model_validate(contract))
+    publish(registry, 20.0, contract=Contract.from_json(contract))
     ran = cli("promote", "2", "--holdout", "dear.csv")
     assert 5 == ran.code
     assert "but it rejects 3 rows of dear.csv that version 1 scores; the first is row 398" in ran.err
@@ -304,10 +304,10 @@ def test_rows_that_the_champion_alone_rejects_are_left_out(cli, tmp_path):
     table = labelled(400, OFF).to_pydict()
     table["unit_price"] = [120.0, *table["unit_price"][1:]]
     csv.write_csv(pa.table(table), "holdout.csv")
-    contract = Contract.from_toml(DATA / "contract.toml").model_dump(mode="json", exclude_none=True)
+    contract = Contract.from_toml(DATA / "contract.toml").as_json()
     contract["features"][-1]["maximum"] = 100.0
     registry = open_registry(tmp_path / "registry", "game-earnings")
-    publish(registry, contract=Contract.model_validate(contract))
+    publish(registry, contract=Contract.from_json(contract))
     cli("promote", "1")
     publish(registry)
     assert 399 == cli("promote", "2", "--json").document["comparison"]["rows"]

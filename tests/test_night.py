@@ -33,7 +33,7 @@ from runs import (
 )
 
 from gamesales.data.batches import Batch
-from gamesales.jobs.score_job import load_score_job
+from gamesales.jobs.score_file import load_score_job
 from gamesales.model.evaluation import column_profile, training_profile
 from gamesales.scoring import shadow
 from gamesales.scoring.scorer import Scorer, load_version
@@ -398,10 +398,8 @@ class TestShadow:
 
     def test_a_title_that_only_the_champion_takes_is_counted(self):
         version = drifting_version(0.0)
-        features = [
-            one if one.name != "critic_rating" else one.model_copy(update={"maximum": 3.0}) for one in CONTRACT.features
-        ]
-        strict = replace(simple_version(), contract=CONTRACT.model_copy(update={"features": tuple(features)}))
+        features = [one if one.name != "critic_rating" else replace(one, maximum=3.0) for one in CONTRACT.features]
+        strict = replace(simple_version(), contract=replace(CONTRACT, features=tuple(features)))
         batch = Batch(titles_table(500).combine_chunks().to_batches()[0], np.arange(1, 501))
         found = shadow.compare(batch, predict_titles(batch, version), "t", version, strict)
         assert found.rows + found.not_scored == 500

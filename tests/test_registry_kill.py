@@ -71,7 +71,7 @@ def test_killed_at_any_call_the_old_or_the_new_state_stands_and_the_next_try_nee
     for place in places:
         copied(before, root)
         ran, calls = run_traced(name, root, place)
-        assert (-9, "") == (ran.returncode, ran.stdout), place
+        assert (-9, "") == (ran.returncode, ran.stdout), f"{place}: {ran.stderr}"
         assert (place.name, place.number) == (calls[-1].name, calls[-1].number)
         assert touching(calls[-1:], root), f"{calls[-1]} was hit in place of {place}"
         found.append(told(root))
@@ -99,26 +99,32 @@ def test_every_file_is_on_the_disk_before_it_is_named(name, before, tmp_path):
         assert source in synced(calls[last:place]), calls[place]
 
 
+def named(calls):
+    """Return the place and the path of every name that the calls gave and that is meant to last."""
+    given = [(place, call) for place, call in enumerate(calls) if call.name in NAMING and call.done]
+    paths = [(place, Path(call.paths[-1])) for place, call in given]
+    return [(place, path) for place, path in paths if not path.name.startswith(".tmp-")]
+
+
+def event_in(calls):
+    """Return the place at which the operation's one event got its name, and its path."""
+    (event,) = [(place, path) for place, path in named(calls) if path.parent.name == "log"]
+    return event
+
+
 def test_every_name_is_on_the_disk_before_the_event_that_leads_to_it(name, before, tmp_path):
     """Of the files and folders that are new: the folder that holds the name is synced after it was given."""
     root = copied(before, tmp_path / "registry")
     calls = touching(run_traced(name, root)[1], tmp_path)
-    places = [place for place, call in enumerate(calls) if call.name in NAMING and call.done]
-    named = [(place, Path(calls[place].paths[-1])) for place in places]
-    events = [(place, path) for place, path in named if path.parent.name == "log"]
-    assert 1 == len(events)
-    event, _ = events[0]
-    assert event == max(places), "the event comes last"
-    for place, path in named:
-        if place != event:
-            assert str(path.parent) in synced(calls[place:event]), f"{path} might be lost, and the event not"
+    event, _ = event_in(calls)
+    for place, path in named(calls[:event]):
+        assert str(path.parent) in synced(calls[place:event]), f"{path} might be lost, and the event not"
 
 
 def test_success_is_told_when_it_outlasts_a_power_cut(name, before, tmp_path):
     """The log's folder is synced after the event got its name, and only then is anything written to the terminal."""
     root = copied(before, tmp_path / "registry")
     calls = run_traced(name, root)[1]
-    event = max(place for place, call in enumerate(calls) if call.name in NAMING - MAKING)
-    written = [place for place, call in enumerate(calls) if call.name == "write" and call.text.startswith("1<")]
-    assert 1 == len(written)
-    assert str(Path(calls[event].paths[-1]).parent) in synced(calls[event : written[0]])
+    event, path = event_in(calls)
+    (written,) = [place for place, call in enumerate(calls) if call.name == "write" and call.text.startswith("1<")]
+    assert str(path.parent) in synced(calls[event:written])

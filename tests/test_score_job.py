@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from gamesales.errors import JobFileError, UsageError
 from gamesales.jobs import score_job
-from gamesales.jobs.score_job import ScoreJob, days, load_score_job, on_date, today
+from gamesales.jobs.score_file import load_score_job
+from gamesales.jobs.score_job import ScoreJob, days, on_date, today
 from gamesales.registry.refs import Ref
 from gamesales.scoring.counts import RejectLimit
 
@@ -37,7 +38,7 @@ def load_with(folder, **changes):
 
 def test_what_a_job_leaves_out_has_a_default(tmp_path):
     job = load_with(tmp_path)
-    assert ScoreJob(inputs=["new.csv"], output="out") == job
+    assert ScoreJob(("new.csv",), Path("out")) == job
     assert ("game-earnings", Ref("game-earnings", alias="champion"), None) == (job.name, job.ref, job.shadow_ref)
     assert (None, None, None, "UTC") == (job.keep, job.workers, job.metrics_file, job.timezone)
     assert (False, False, 0.25, False) == (job.unique_ids, job.allow_empty, job.drift.threshold, job.drift.fail)
@@ -78,7 +79,7 @@ def test_rejects_are_limited_by_a_number_or_its_text(tmp_path, written, expected
 
 def test_the_nightly_job_scores_the_new_titles_with_the_champion():
     job = load_score_job(ROOT / "jobs/score.toml")
-    assert ScoreJob(inputs=["data/new_titles.csv"], output="predictions") == job
+    assert ScoreJob(("data/new_titles.csv",), Path("predictions")) == job
     assert (ROOT / job.inputs[0]).is_file()
 
 
@@ -88,7 +89,7 @@ def test_what_the_nightly_job_shows_commented_out_works_too(tmp_path):
     path = tmp_path / "score.toml"
     path.write_text(re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE), encoding="utf-8")
     job = load_score_job(path)
-    assert set() == {name for name, value in job if value is None}, "each key is shown"
+    assert set() == {name for name, value in vars(job).items() if value is None}, "each key is shown"
     assert (("title_id", "title"), "1%", "@challenger") == (job.keep, job.max_rejects, job.shadow)
 
 

@@ -263,7 +263,7 @@ def test_the_same_job_again_gives_the_same_figures_under_the_next_number(cli, tm
 def test_the_manifest_says_how_the_version_was_made_and_how_good_it_is(trained_registry, contract):
     version = trained_registry.find_version(1)
     manifest = trained_registry.bundle(version).manifest
-    assert contract == Contract.model_validate(manifest["contract"])
+    assert contract == Contract.from_json(manifest["contract"])
     assert [50, 100, 50, 1] == [layer["units"] for layer in manifest["network"]["layers"]]
     training = manifest["training"]
     assert ("mean_squared_error", {"name": "Adam"}, 5, 32, 7) == tuple(

@@ -7,6 +7,7 @@ progress.py    what a person sees while something takes long
 training.py    train, preprocess, simulate
 registry.py    versions, show, history, verify
 promotion.py   promote, rollback
+retention.py   gc
 scoring.py     score, predict
 night.py       what score does: a run for each date
 runs.py        what a scoring run did, in words

@@ -16,13 +16,12 @@ import typer
 from typer.exceptions import TyperException
 
 from gamesales import __version__
-from gamesales.cli import promotion, registry, scoring, training
+from gamesales.cli import promotion, registry, retention, scoring, training
 from gamesales.cli.output import show_error
 from gamesales.errors import GamesalesError, GateRefusedError, TryAgainError, UsageError
 
-COMMANDS = {
-    command.__name__: command for module in (training, registry, promotion, scoring) for command in module.COMMANDS
-}
+_MODULES = (training, registry, promotion, retention, scoring)
+COMMANDS = {command.__name__: command for module in _MODULES for command in module.COMMANDS}
 
 
 def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:

@@ -17,7 +17,7 @@ from gamesales.errors import UsageError
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.score import Backfill, Night, Planned, plan_score
 from gamesales.jobs.score import score as run_score
-from gamesales.jobs.score_job import ScoreJob, days, end_of, load_score_job, on_date, today
+from gamesales.jobs.score_job import ScoreJob, days, end_of, on_date, today
 from gamesales.registry.refs import Ref, parse_ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.scoring.counts import RejectLimit
@@ -100,10 +100,10 @@ def score_nights(asked: Asked) -> None:
 
 def _job(path: Path | None, inputs: Sequence[str] | None, output: Path | None) -> ScoreJob:
     """Read the job file that is named, or else the usual one if it is there or needed."""
-    if path is not None:
-        return load_score_job(path)
-    if JOB.exists():
-        return load_score_job(JOB)
+    if path is not None or JOB.exists():
+        from gamesales.jobs.score_file import load_score_job
+
+        return load_score_job(path or JOB)
     if not inputs or output is None:
         raise UsageError(
             f"{'INPUT' if not inputs else '--output'} is not given, and there is no {JOB} that says it",

@@ -95,7 +95,7 @@ def train(
     on_stage("registering")
     details = {
         "trained_at": f"{utc_now()[:19]}Z",
-        "contract": contract.model_dump(mode="json", exclude_none=True),
+        "contract": contract.as_json(),
         "network": job.network.model_dump(mode="json"),
         "training": job.training.model_dump(mode="json"),
         "scaling": scaling.as_dict(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -113,6 +113,11 @@ def open_bundle(store: Store, folder: str, digest: str) -> Bundle:
     """
     content = _copied(store, digest, lambda: _fetch_manifest(store, folder, digest))
     return Bundle(store, folder, _parsed(content, f"{store.location}{folder}/{MANIFEST}"), digest)
+
+
+def manifest_first(keys: Iterable[str]) -> list[str]:
+    """Return a bundle's keys in the order in which to remove them: one without its manifest is seen to be no more."""
+    return sorted(keys, key=lambda key: (not key.endswith(f"/{MANIFEST}"), key))
 
 
 def _fetch_manifest(store: Store, folder: str, digest: str) -> bytes:

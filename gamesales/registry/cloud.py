@@ -107,6 +107,9 @@ class CloudStore:
         check_key(key)
         self._delete(key)
 
+    def sweep(self, prefix: str, before: float, *, dry_run: bool) -> int:  # noqa: ARG002
+        return 0  # an object is there whole or not at all
+
     def _delete(self, key: str) -> None:
         with self._calling(key) as obstore:
             try:

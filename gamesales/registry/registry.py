@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from gamesales.errors import (
@@ -250,6 +251,19 @@ class ModelRegistry:
             return append()
         except _NothingToDoError:
             return None
+
+    def bundle_keys(self) -> list[str]:
+        """Return the keys of all files of bundles, those of no version among them."""
+        return self._store.list(f"{self.model}/bundles")
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Remove files of bundles; no version in use may need them."""
+        for key in keys:
+            self._store.delete(key)
+
+    def sweep(self, before: datetime, *, dry_run: bool) -> int:
+        """Remove, or only count, temporary files that writers left behind before a moment."""
+        return self._store.sweep(self.model, before.timestamp(), dry_run=dry_run)
 
     def verify(self, ref: Ref | None = None) -> tuple[int, int]:
         """Check the whole log, and every file of one version or of all; return the events and files checked.

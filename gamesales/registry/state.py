@@ -13,8 +13,11 @@ from itertools import takewhile
 from typing import Any
 
 from gamesales.errors import IntegrityError
+from gamesales.registry import log
 from gamesales.registry.index import Index, Place
 from gamesales.registry.log import Event
+
+_VERIFY = "Check the whole registry: gamesales verify"
 
 Reader = Callable[[Place], Event]
 
@@ -41,44 +44,26 @@ class Version:
     folder: str
     digest: str
     registered: Event
-    _evaluated: Sequence[Place] = field(repr=False)
-    _retired: Place | None = field(repr=False)
-    _read: Reader = field(repr=False, compare=False)
+    _state: State = field(repr=False, compare=False)
 
     @property
     def evaluations(self) -> list[Evaluation]:
         """All evaluations, oldest first."""
-        return [self._evaluation(place) for place in self._evaluated]
+        return [self._state.evaluation(self.number, place) for place in self._places]
 
     @property
     def evaluation(self) -> Evaluation | None:
         """The latest evaluation."""
-        return self._evaluation(self._evaluated[-1]) if self._evaluated else None
+        return self._state.evaluation(self.number, self._places[-1]) if self._places else None
 
     @property
     def retired(self) -> Event | None:
         """The event that retired it."""
-        return self._read(self._retired) if self._retired else None
+        return self._state.retired(self.number)
 
-    def _evaluation(self, place: Place) -> Evaluation:
-        """Return what an event tells, which must be of this version's very bytes."""
-        event = self._read(place)
-        body = event.body
-        if body["digest"] != self.digest:
-            raise IntegrityError(
-                f"event {place[0]} evaluates version {self.number} with digest {body['digest']}; "
-                f"expected {self.digest}, with which it was registered",
-                hint="Check the whole registry: gamesales verify",
-            )
-        return Evaluation(
-            data=body["data"],
-            data_sha256=body["data_sha256"],
-            rows=body["rows"],
-            metrics=body["metrics"],
-            time=event.time,
-            intervals=body.get("intervals", {}),
-            rejected=body.get("rejected", 0),
-        )
+    @property
+    def _places(self) -> Sequence[Place]:
+        return self._state.index.evaluations.get(self.number, ())
 
 
 class State:
@@ -110,18 +95,41 @@ class State:
         """Tell whether a version was retired."""
         return number in self.index.retired
 
+    def retired(self, number: int) -> Event | None:
+        """Return the event that retired a version."""
+        place = self.index.retired.get(number)
+        return self._read(place, log.VERSION_RETIRED, version=number) if place else None
+
+    def evaluation(self, number: int, place: Place) -> Evaluation:
+        """Return an evaluation of a version, which must be of the very bytes that were registered."""
+        event = self._read(place, log.EVALUATION_RECORDED, version=number)
+        body, digest = event.body, self.version(number).digest
+        if body["digest"] != digest:
+            raise IntegrityError(
+                f"event {place[0]} evaluates version {number} with digest {body['digest']}; "
+                f"expected {digest}, with which it was registered",
+                hint=_VERIFY,
+            )
+        return Evaluation(
+            data=body["data"],
+            data_sha256=body["data_sha256"],
+            rows=body["rows"],
+            metrics=body["metrics"],
+            time=event.time,
+            intervals=body.get("intervals", {}),
+            rejected=body.get("rejected", 0),
+        )
+
     def version(self, number: int) -> Version:
         """Return a version. Raises: KeyError: there is none of this number."""
-        event = self._read(self.index.versions[number])
+        event = self._read(self.index.versions[number], log.VERSION_REGISTERED, version=number)
         body = event.body
         return Version(
             number=number,
             folder=body["folder"],
             digest=body["digest"],
             registered=event,
-            _evaluated=self.index.evaluations.get(number, ()),
-            _retired=self.index.retired.get(number),
-            _read=self._read,
+            _state=self,
         )
 
     @cached_property
@@ -132,50 +140,56 @@ class State:
     def aliased(self, alias: str) -> int | None:
         """Return the version that an alias names now."""
         stack = self.index.aliases.get(alias)
-        return self._named(stack[-1]) if stack else None
+        return self._named(alias, stack[-1]) if stack else None
 
     def decided(self, alias: str) -> Event | None:
         """Return the event that decided what an alias names now."""
         stack = self.index.aliases.get(alias)
-        return self._read(stack[-1]) if stack else None
+        return self._read(stack[-1], log.ALIAS_SET, alias=alias) if stack else None
 
     def before(self, alias: str) -> int | None:
         """Return the version that a rollback of an alias would go back to."""
         stack = self.index.aliases.get(alias, ())
-        return self._named(stack[-2]) if len(stack) > 1 else None
+        return self._named(alias, stack[-2]) if len(stack) > 1 else None
 
     @cached_property
     def aliases(self) -> dict[str, list[int]]:
         """All aliases, sorted by name, with the versions that rollbacks would go through; the last is the one named."""
-        return {
-            alias: [self._named(place) for place in self.index.aliases[alias]] for alias in sorted(self.index.aliases)
-        }
+        stacks = sorted(self.index.aliases.items())
+        return {alias: [self._named(alias, place) for place in stack] for alias, stack in stacks}
 
     @cached_property
     def named(self) -> dict[str, int]:
         """All aliases, sorted by name, with the version that each names now."""
-        return {alias: self._named(places[-1]) for alias, places in sorted(self.index.aliases.items())}
+        return {alias: self._named(alias, places[-1]) for alias, places in sorted(self.index.aliases.items())}
 
     def aliases_of(self, number: int) -> list[str]:
         """Return the aliases that name a version now, sorted."""
         return [alias for alias, named in self.named.items() if named == number]
 
-    def _named(self, place: Place) -> int:
+    def _named(self, alias: str, place: Place) -> int:
         """Return the version that an ``alias.set`` event names, which must be the one that was registered."""
-        body = self._read(place).body
+        body = self._read(place, log.ALIAS_SET, alias=alias).body
         if self.version(body["version"]).digest != body["digest"]:
             raise IntegrityError(
                 f"event {place[0]} names version {body['version']} with digest {body['digest']}; "
                 f"expected {self.version(body['version']).digest}, with which it was registered",
-                hint="Check the whole registry: gamesales verify",
+                hint=_VERIFY,
             )
         return int(body["version"])
 
-    def _read(self, place: Place) -> Event:
+    def _read(self, place: Place, kind: str, **told: object) -> Event:
+        """Read an event once; where a checkpoint led to it, it must tell what was looked for."""
         sequence = place[0]
         if sequence not in self._events:
             self._events[sequence] = self._source(place)
-        return self._events[sequence]
+        event = self._events[sequence]
+        if event.kind != kind or any(event.body[name] != value for name, value in told.items()):
+            raise IntegrityError(
+                f"event {sequence} is {event.kind} and does not tell of {told or kind}; a checkpoint says so",
+                hint="Delete the folder checkpoints: they are made again from the log",
+            )
+        return event
 
 
 def replay(events: Iterable[Event], as_of: str | None = None) -> State:

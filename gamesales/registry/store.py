@@ -14,7 +14,7 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
@@ -30,6 +30,7 @@ _ANY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|(?:s3|gs|az|file|memory):")
 # As long as a name may be on most disks, and a key in most object stores.
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]{0,254}")
 _KEY_LENGTH_LIMIT = 1024
+_TEMPORARY = ".tmp-"
 _LINK = "{} is a symbolic link; a registry holds plain files only"
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
@@ -60,6 +61,12 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove a key; a missing one is no error."""
+
+    def sweep(self, prefix: str, before: float, *, dry_run: bool) -> int:
+        """Remove what killed writers left below a folder, out of sight of ``list``; return how many files it was.
+
+        Args: before: seconds since 1970; younger ones may be in use. dry_run: count them only.
+        """
 
 
 def open_store(location: str | Path) -> Store:
@@ -111,7 +118,7 @@ class LocalStore:
         path = self._path(key)
         with _explained(path):
             make_folder(path.parent)
-            temporary = path.parent / f".tmp-{secrets.token_hex(8)}"
+            temporary = path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
             try:
                 _write_durably(temporary, data)
                 self._probe(temporary)
@@ -136,7 +143,26 @@ class LocalStore:
                 path.unlink()
             except FileNotFoundError:
                 return
-            sync(path.parent)
+            try:
+                path.parent.rmdir()  # a folder without files is no key's
+            except OSError:
+                sync(path.parent)
+            else:
+                sync(path.parent.parent)
+
+    def sweep(self, prefix: str, before: float, *, dry_run: bool) -> int:
+        folder = self._path(prefix)
+        with _explained(folder):
+            old = [path for path in folder.rglob("*") if path.lstat().st_mtime < before]
+            stale = [path for path in old if path.name.startswith(_TEMPORARY)]
+            if not dry_run:
+                for path in stale:
+                    path.unlink(missing_ok=True)
+                for path in old:
+                    if path.is_dir():
+                        with suppress(OSError):
+                            path.rmdir()  # of a bundle that was removed; one with files stays
+        return len(stale)
 
     def _probe(self, temporary: Path) -> None:
         """Once, before the first name is given: refuse a disk whose ``link()`` does not mind that a name is taken."""

@@ -14,13 +14,13 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from gamesales import __version__
 from gamesales.data.batches import TableFile
 from gamesales.data.contract import OUTPUT_COLUMNS, Column, Contract
 from gamesales.data.partitions import with_partitions
 from gamesales.data.tables import open_table
 from gamesales.data.watching import Stamp, stamp, unchanged
 from gamesales.errors import ColumnsError, InputError
+from gamesales.release import RELEASE
 from gamesales.scoring.inputs import find_files
 from gamesales.scoring.scorer import LoadedVersion, load_runtime
 from gamesales.scoring.screen import COLUMNS_HINT, check_columns
@@ -117,7 +117,7 @@ def make_plan(
 
 def run_id(inputs: Sequence[Input], digest: str, settings: Mapping[str, object]) -> str:
     """Hash all that decides the bytes of a result, and nothing else: 64 hex digits."""
-    software = {"gamesales": __version__, "onnxruntime": load_runtime().__version__, "pyarrow": pa.__version__}
+    software = {"gamesales": RELEASE, "onnxruntime": load_runtime().__version__, "pyarrow": pa.__version__}
     identity = {
         "inputs": [[one.name, one.size, one.sha256] for one in inputs],
         "bundle": digest,

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from gamesales.data.batches import one_line
 from gamesales.data.contract import Contract
@@ -128,14 +127,14 @@ def load_version(model: str, number: int, digest: str, manifest: Mapping[str, An
     Raises: IntegrityError: the manifest lacks what scoring needs. SelfTestError: the graph can't be loaded.
     """
     try:
-        contract = Contract.model_validate(manifest["contract"])
+        contract = Contract.from_json(manifest["contract"])
         profile = {column["name"]: column for column in manifest["training_profile"]}
         golden = Golden(*(np.array(manifest["golden"][key], np.float64) for key in _GOLDEN_KEYS))
         golden.check(len(contract.features))
         lowest = np.array([profile[name]["minimum"] for name in contract.feature_names])
         highest = np.array([profile[name]["maximum"] for name in contract.feature_names])
         profiles = profiles_of(manifest, contract.feature_names)
-    except (ValidationError, LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise IntegrityError(
             f"the manifest of version {number} of {model} lacks what scoring needs: {error}",
             hint="Train again",
