@@ -73,6 +73,8 @@ def titles(tmp_path, simple_registry):
         ("versions",),
         ("show", "1"),
         ("history",),
+        ("compare", "1", "1"),
+        ("alias", "list"),
         ("verify",),
         ("promote", "1"),
         ("evaluate", "1", "--data", str(HOLDOUT)),

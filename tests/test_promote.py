@@ -24,6 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gamesales.data.contract import Contract
 from gamesales.errors import GateRefusedError, NothingPromotedError
 from gamesales.jobs import listing
+from gamesales.jobs.history import history
 from gamesales.jobs.loading import load, open_registry
 from gamesales.jobs.promote import promote, roll_back
 from gamesales.registry.log import EventLog
@@ -190,7 +191,7 @@ def test_forcing_is_recorded_for_ever(cli, registry):
     evidence = event.body["evidence"]
     assert (True, [False, True, True]) == (evidence["forced"], [finding["holds"] for finding in evidence["findings"]])
     line = cli("history").out.splitlines()[2]
-    assert "champion set to version 2 (was 1), MAE $105,854 to $106,104, forced past the gate" in line
+    assert "champion set to version 2 (was 1), forced past the gate  MAE $105,854, champion's $106,104; none" in line
     assert line.endswith("  the store’s anniversary – größer, 大きい 🎮")
     assert event.reason == cli("history", "--json").document["events"][1]["reason"]
 
@@ -482,7 +483,8 @@ def test_versions_as_json(cli, three):
     assert (4, [], None) == (newest["version"], newest["aliases"], newest["metrics"])
     assert (1, ["champion"], "for a test") == (oldest["version"], oldest["aliases"], oldest["reason"])
     assert oldest["digest"] == three.find_version(1).digest
-    assert {"version", "aliases", "registered", "actor", "reason", "digest", "metrics"} == set(oldest)
+    told = {"version", "aliases", "registered", "actor", "reason", "digest", "metrics", "data_sha256", "retired"}
+    assert told == set(oldest)
 
 
 def test_an_empty_registry_lists_nothing_and_says_how_to_begin(cli, tmp_path):
@@ -494,7 +496,7 @@ def test_an_empty_registry_lists_nothing_and_says_how_to_begin(cli, tmp_path):
     words = "nothing has happened to game-earnings in registry/ yet. Train a version: gamesales train\n"
     assert (0, words) == (history.code, history.out)
     empty = {"model": "game-earnings", "registry": "registry/"}
-    assert {**empty, "versions": []} == cli("versions", "--json").document
+    assert {**empty, "versions": [], "registered": 0, "retired_left_out": 0} == cli("versions", "--json").document
     assert {**empty, "events": []} == cli("history", "--json").document
     assert [] == list(tmp_path.iterdir())
 
@@ -557,16 +559,16 @@ def test_history_tells_who_did_what_when_and_why_newest_first(cli, registry, mon
     cli("rollback", "--reason", "too high")
     lines = [re.split(r"\s{2,}", line.strip()) for line in cli("history").out.splitlines()]
 
-    assert ["event", "when", "by", "what", "why"] == lines[0]
+    assert ["event", "when", "by", "what", "evidence", "why"] == lines[0]
     assert [
-        ["7", "grace", "champion rolled back to version 1 (was 2)", "too high"],
-        ["6", "grace", "champion set to version 2 (was 1), MAE $105,854 to $106,104", "better on sequels"],
-        ["5", "grace", "champion set to version 1 (was unset)"],
-        ["4", "ada", "evaluated version 2 on test.csv", "for a test"],
-        ["3", "ada", "registered version 2", "for a test"],
-        ["2", "ada", "evaluated version 1 on test.csv", "for a test"],
-        ["1", "ada", "registered version 1", "for a test"],
-    ] == [[cells[0], *cells[2:]] for cells in lines[1:]]
+        ["7", "grace", "champion rolled back to version 1 (was 2)", "-", "too high"],
+        ["6", "grace", "champion set to version 2 (was 1)", "MAE $105,854, champion's $106,104", "better on sequels"],
+        ["5", "grace", "champion set to version 1 (was unset)", "test.csv, 400 rows, recorded; s…"],
+        ["4", "ada", "evaluated version 2 on test.csv", "MAE $1,000, 400 rows", "for a test"],
+        ["3", "ada", "registered version 2", "-", "for a test"],
+        ["2", "ada", "evaluated version 1 on test.csv", "MAE $1,000, 400 rows", "for a test"],
+        ["1", "ada", "registered version 1", "-", "for a test"],
+    ] == [[cells[0], *(re.sub(" 20\\S+Z", "", cell) for cell in cells[2:])] for cells in lines[1:]]
     assert all(re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d", cells[1]) for cells in lines[1:])
 
 
@@ -585,13 +587,13 @@ def test_history_as_json_holds_the_events_whole(cli, three):
 def test_history_names_an_event_of_a_later_release_while_other_commands_stop_at_it(cli, three):
     """Somebody must be able to see what this release can't apply."""
     EventLog(LocalStore("registry"), "game-earnings").append(
-        "version.retired", "too old", lambda events: {"version": 1}
+        "version.renamed", "too old", lambda events: {"version": 1}
     )
 
-    assert re.search(r"^ +7 .* version\.retired +too old$", cli("history").out, re.MULTILINE)
+    assert re.search(r"^ +7 .* version\.renamed +- +too old$", cli("history").out, re.MULTILINE)
     for command in ("versions", "promote 1", "show 1", "verify"):
         answer = told(cli(*command.split()))
-        assert (4, "event 7 (version.retired) is not one that this release understands", "Upgrade gamesales") == answer
+        assert (4, "event 7 (version.renamed) is not one that this release understands", "Upgrade gamesales") == answer
 
 
 def test_a_reason_cannot_forge_a_line_of_history(cli, three):
@@ -738,7 +740,7 @@ class Registrar(RuleBasedStateMachine):
 
     @invariant()
     def the_history_is_whole(self):
-        events = list(reversed(listing.history(self.registry).events))
+        events = list(reversed(history(self.registry).events))
         assert self.reasons == [event.reason for event in events]
         assert list(range(1, len(events) + 1)) == [event.sequence for event in events]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -22,13 +22,13 @@ from gamesales.cli.options import (
 )
 from gamesales.cli.output import metrics_table, show_json, table
 from gamesales.errors import GateRefusedError
+from gamesales.jobs import evaluate as evaluating
+from gamesales.jobs import promote as promoting
+from gamesales.jobs.evaluate import Evaluated
 from gamesales.jobs.loading import open_registry
+from gamesales.jobs.promote import Promotion
+from gamesales.registry.gate import percent
 from gamesales.registry.refs import parse_ref
-
-# The jobs are imported by the commands that need them: every command imports this module.
-if TYPE_CHECKING:
-    from gamesales.jobs.evaluate import Evaluated
-    from gamesales.jobs.promote import Promotion
 
 
 def evaluate(
@@ -40,10 +40,8 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Tell how far off a version is on titles that it never saw, and record it."""
-    from gamesales.jobs.evaluate import evaluate as run
-
     parsed = parse_ref(ref, name)
-    done = run(open_registry(registry, parsed.model), parsed, data, reason=reason)
+    done = evaluating.evaluate(open_registry(registry, parsed.model), parsed, data, reason=reason)
     if as_json:
         show_json(done)
         return
@@ -74,12 +72,12 @@ def promote(
     as_json: JsonOption = False,
 ) -> None:
     """Let a version score from now on, if the gate agrees."""
-    from gamesales.jobs.promote import promote as run
-
     parsed = parse_ref(ref, name)
     opened = open_registry(registry, parsed.model)
     try:
-        done = run(opened, parsed, alias=alias, reason=reason, force=force, dry_run=dry_run, holdout=holdout)
+        done = promoting.promote(
+            opened, parsed, alias=alias, reason=reason, force=force, dry_run=dry_run, holdout=holdout
+        )
     except GateRefusedError as refused:
         if not as_json:
             _show_comparison(refused.evidence, "refused")
@@ -100,8 +98,6 @@ def promote(
 
 def _show_comparison(evidence: Mapping[str, Any], verdict: str) -> None:
     """Print how candidate and champion compare, if they were compared."""
-    from gamesales.registry.gate import percent
-
     one = evidence.get("comparison")
     if not one:
         return
@@ -129,9 +125,7 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Let the version before score again; a second time goes one further back."""
-    from gamesales.jobs.promote import roll_back as run
-
-    done = run(open_registry(registry, name), alias=alias, reason=reason)
+    done = promoting.roll_back(open_registry(registry, name), alias=alias, reason=reason)
     if as_json:
         show_json(done)
     else:

@@ -12,7 +12,13 @@ They introduce the registry, the model, scoring and the report to one another, w
     score_job.py    the job file of a scoring run
     score.py        titles become dollars, by the file
     predict.py      one title becomes dollars
-    listing.py      what the registry holds and what happened in it
+    aliases.py      aliases besides the champion, and the end of a version
+    listing.py      which versions there are, filtered and sorted
+    conditions.py   what is asked of a version's figures
+    showing.py      all about one version, now or then
+    history.py      who did what, when, why and on what evidence
+    comparison.py   two versions side by side
+    measurements.py what they scored on the same files
     loading.py      a registered version becomes one that can score
     titles.py       titles whose earnings are known
     provenance.py   what a version was made with

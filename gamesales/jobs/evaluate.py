@@ -39,7 +39,8 @@ class Evaluated:
     rejected: int
     first_rejects: list[str]
     metrics: Metrics
-    intervals: dict[str, Any]
+    intervals: dict[str, list[float]]
+    resampling: dict[str, Any]
     recorded: bool
     sequence: int | None
 
@@ -102,10 +103,8 @@ def measure(titles: Titles, predicted: npt.NDArray[np.float64], scaling: Scaling
         "intervals": {
             "mae_usd": mean_percentiles(np.abs(error), LEVELS, seed),
             "scaled_mse": mean_percentiles(scaled**2, LEVELS, seed),
-            "levels": list(LEVELS),
-            "resamples": resamples_of(len(titles)),
-            "seed": seed,
         },
+        "resampling": {"levels": list(LEVELS), "resamples": resamples_of(len(titles)), "seed": seed},
     }
 
 

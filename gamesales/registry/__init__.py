@@ -8,6 +8,7 @@
     bundle.py     the files of one version and the manifest that lists them
     index.py      where in the log each fact stands; checkpoints.py keeps it
     state.py      what the events add up to: versions, aliases, evaluations
+    spans.py      since when and until when an alias named a version
     registry.py   publish, resolve, set an alias, roll back, retire, verify
     retention.py  what may be forgotten
     gate.py       may this version be promoted? (resampling.py: what may be chance)

@@ -278,10 +278,11 @@ class ModelRegistry:
         return len(events), sum(self._verify(version) for version in state.versions.values())
 
     def _verify(self, version: Version) -> int:
-        """Check a version's files. A retired one's may be gone, in part too: whoever removes them can be killed."""
-        if version.retired and f"{version.folder}/{MANIFEST}" not in self._store.list(version.folder):
-            return 0
-        return self.bundle(version).verify()
+        return 0 if self.is_removed(version) else self.bundle(version).verify()
+
+    def is_removed(self, version: Version) -> bool:
+        """Tell whether a retired version's files are gone, in part too: whoever removes them can be killed."""
+        return version.retired is not None and f"{version.folder}/{MANIFEST}" not in self._store.list(version.folder)
 
 
 class _NothingToDoError(Exception):

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
-from typing import Any
 
 from gamesales.errors import IntegrityError
 from gamesales.registry import log
@@ -24,16 +23,18 @@ Reader = Callable[[Place], Event]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one version scored on one file, as an ``evaluation.recorded`` event tells it."""
+    """What one version scored on one file, as an ``evaluation.recorded`` event tells it.
+
+    ``intervals`` has the lower and the upper end of a figure's interval, if the event has.
+    """
 
     data: str
     data_sha256: str
     rows: int
     metrics: Mapping[str, float | None]
     time: str
-    # Between which bounds resampling puts the errors, and how many rows were rejected; earlier releases did not say.
-    intervals: Mapping[str, Any]
-    rejected: int
+    intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    rejected: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,14 +111,15 @@ class State:
                 f"expected {digest}, with which it was registered",
                 hint=_VERIFY,
             )
+        intervals, rejected = body.get("intervals"), body.get("rejected")  # of another release: of any shape
         return Evaluation(
             data=body["data"],
             data_sha256=body["data_sha256"],
             rows=body["rows"],
             metrics=body["metrics"],
             time=event.time,
-            intervals=body.get("intervals", {}),
-            rejected=body.get("rejected", 0),
+            intervals=intervals if isinstance(intervals, dict) else {},
+            rejected=rejected if isinstance(rejected, int) else 0,
         )
 
     def version(self, number: int) -> Version:
