@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from gamesales.cli.main import make_app
 from gamesales.jobs.aliases import Aliases, DeletedAlias, Retired
 from gamesales.jobs.comparison import Comparison
+from gamesales.jobs.evaluate import Evaluated
 from gamesales.jobs.history import History
 from gamesales.jobs.listing import Verified, Versions
 from gamesales.jobs.predict import Prediction
@@ -35,6 +36,7 @@ RESULTS = {
     "versions": Versions,
     "show": Shown,
     "history": History,
+    "evaluate": Evaluated,
     "compare": Comparison,
     "promote": Promotion,
     "rollback": Promotion,
@@ -57,7 +59,10 @@ ERROR_SCHEMA = {
             "type": "object",
             "required": ["code", "message", "hint"],
             "additionalProperties": False,
-            "properties": {name: {"type": "string"} for name in ("code", "message", "hint")},
+            "properties": {
+                **{name: {"type": "string"} for name in ("code", "message", "hint")},
+                "evidence": {"type": "object", "description": "What the gate found, with its figures."},
+            },
         }
     },
 }

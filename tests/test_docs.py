@@ -7,7 +7,7 @@ import tomllib
 
 import jsonschema
 import pytest
-from conftest import DATA, ROOT, publish_simple
+from conftest import DATA, HOLDOUT, ROOT, publish_simple
 
 from gamesales.jobs.train_job import load_job
 
@@ -92,6 +92,7 @@ class TestDocuments:
         check("show", "1")
         check("history")
         check("verify")
+        check("evaluate", "2", "--data", HOLDOUT)
         check("promote", "2", "--reason", "better")
         check("rollback")
         check("alias set", "challenger", "2")
@@ -102,6 +103,8 @@ class TestDocuments:
         check("show", "2")
         check("versions", "--retired")
         check("history")
+        publish_simple(simple_registry, bias=-50_000.0)
+        assert check("promote", "3", schema="error").code == 5
 
     def test_of_scoring(self, check, simple_registry):
         assert check("score", DATA / "new_titles.csv", "--output", "out.csv").document["rows_scored"] == 36

@@ -387,7 +387,7 @@ def test_show_tells_the_end_of_a_version_and_not_before_it_ended(cli, two):
 def test_show_tells_all_evaluations(cli, two):
     two.record_evaluation(1, {**EVALUATION, "data": "newer.csv", "rows": 1_200}, "on newer titles")
     text = cli("show", "1").out
-    assert re.search(r"^20\S+ \S+ +test\.csv +400 +000000000000 +1\.00e-04 +\$1,000 ", text, re.MULTILINE)
+    assert re.search(r"^20\S+ \S+ +test\.csv +400 +[0-9a-f]{12} +1\.00e-04 +\$1,000 ", text, re.MULTILINE)
     assert re.search(r"^20\S+ \S+ +newer\.csv +1,200 +000000000000 +- +\$1,000 +- +- +-$", text, re.MULTILINE)
 
 

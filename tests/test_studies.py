@@ -5,7 +5,7 @@ import re
 from conftest import ROOT
 
 from benchmarks.studies import __main__ as program
-from benchmarks.studies import drift, folding
+from benchmarks.studies import drift, folding, gate
 
 
 def test_the_drift_study_prints_the_table_of_its_page(monkeypatch):
@@ -35,6 +35,15 @@ def test_the_folding_study_compares_graphs_that_give_the_same_dollars(monkeypatc
     told = list(folding.lines())
     assert all("folded, the graph is" in line for line in told)
     assert len(told) == 2
+
+
+def test_the_gate_study_prints_the_table_of_its_page(monkeypatch):
+    """Its header, and the first rows of it whole: they take a second."""
+    monkeypatch.setattr(gate, "ROWS", gate.ROWS[:2])
+    page = (ROOT / "docs/registry.md").read_text(encoding="utf-8")
+    header, rule, *rows = gate.lines()
+    assert f"{header}\n{rule}\n" in page
+    assert 2 == sum(f"\n{row}\n" in page for row in rows)
 
 
 def test_pages_name_the_command_of_every_study():

@@ -19,7 +19,7 @@ from typer.exceptions import TyperException
 from gamesales import __version__
 from gamesales.cli.group import Group
 from gamesales.cli.output import show_error
-from gamesales.errors import GamesalesError, TryAgainError, UsageError
+from gamesales.errors import GamesalesError, GateRefusedError, TryAgainError, UsageError
 
 # The commands by the module that has them: of these, only that of the command which is run is loaded.
 MODULES = {
@@ -27,7 +27,7 @@ MODULES = {
     "registry": ("versions", "show", "verify"),
     "history": ("history",),
     "comparing": ("compare",),
-    "promotion": ("promote", "rollback"),
+    "promotion": ("evaluate", "promote", "rollback"),
     "aliases": ("alias", "retire"),
     "retention": ("gc",),
     "scoring": ("score", "predict"),
@@ -139,7 +139,8 @@ def run(arguments: Sequence[str]) -> int:
         known = _known(error)
         if isinstance(error, TyperException) and not known.message:
             return known.exit_code  # no arguments at all: the help was shown instead
-        show_error(known.code, known.message, known.hint, as_json=as_json)
+        evidence = known.evidence if isinstance(known, GateRefusedError) else None
+        show_error(known.code, known.message, known.hint, as_json=as_json, evidence=evidence)
         return known.exit_code
     return code
 

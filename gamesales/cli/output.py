@@ -21,10 +21,14 @@ def show_json(result: Any) -> None:
     print(json.dumps(asdict(result), ensure_ascii=False, indent=1))
 
 
-def show_error(code: str, message: str, hint: str, *, as_json: bool) -> None:
-    """Print a failure: on stderr for people, as a document on stdout for programs."""
+def show_error(code: str, message: str, hint: str, *, as_json: bool, evidence: Mapping[str, Any] | None = None) -> None:
+    """Print a failure: on stderr for people, as a document on stdout for programs.
+
+    Args: evidence: the gate's, which goes into the document.
+    """
     if as_json:
-        print(json.dumps({"error": {"code": code, "message": message, "hint": hint}}, ensure_ascii=False))
+        error = {"code": code, "message": message, "hint": hint, **({"evidence": evidence} if evidence else {})}
+        print(json.dumps({"error": error}, ensure_ascii=False))
         return
     print(f"error: {one_line(message)}", file=sys.stderr)
     if hint:

@@ -11,7 +11,7 @@
     spans.py      since when and until when an alias named a version
     registry.py   publish, resolve, set an alias, roll back, retire, verify
     retention.py  what may be forgotten
-    gate.py       may this version be promoted?
+    gate.py       may this version be promoted? (resampling.py: what may be chance)
 
 It knows files, digests and events; it knows neither games nor networks.
 """

@@ -111,7 +111,7 @@ class ModelRegistry:
 
         def body(state: State) -> Mapping[str, Any]:
             version = self.find(state, Ref(self.model, version=number))
-            return {"version": number, "digest": version.digest, **evaluation}
+            return {**evaluation, "version": number, "digest": version.digest}
 
         return self._append(log.EVALUATION_RECORDED, reason, body)
 

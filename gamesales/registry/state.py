@@ -34,6 +34,7 @@ class Evaluation:
     metrics: Mapping[str, float | None]
     time: str
     intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    rejected: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,16 @@ class State:
         return self._read(place, log.VERSION_RETIRED, version=number) if place else None
 
     def evaluation(self, number: int, place: Place) -> Evaluation:
-        """Return an evaluation of a version."""
+        """Return an evaluation of a version, which must be of the very bytes that were registered."""
         event = self._read(place, log.EVALUATION_RECORDED, version=number)
-        body = event.body
-        intervals = body.get("intervals")  # of another release they may be of any shape
+        body, digest = event.body, self.version(number).digest
+        if body["digest"] != digest:
+            raise IntegrityError(
+                f"event {place[0]} evaluates version {number} with digest {body['digest']}; "
+                f"expected {digest}, with which it was registered",
+                hint=_VERIFY,
+            )
+        intervals, rejected = body.get("intervals"), body.get("rejected")  # of another release: of any shape
         return Evaluation(
             data=body["data"],
             data_sha256=body["data_sha256"],
@@ -112,6 +119,7 @@ class State:
             metrics=body["metrics"],
             time=event.time,
             intervals=intervals if isinstance(intervals, dict) else {},
+            rejected=rejected if isinstance(rejected, int) else 0,
         )
 
     def version(self, number: int) -> Version:
