@@ -106,7 +106,8 @@ def _told(kind: str, body: dict[str, Any]) -> str:
     if kind == "version.registered":
         return f"registered version {body['version']}"
     if kind == "evaluation.recorded":
-        return f"evaluated version {body['version']} on {body['data']}"
+        verb = "backtested" if body.get("kind") == "backtest" else "evaluated"
+        return f"{verb} version {body['version']} on {body['data']}"
     if kind == "alias.set":
         before = body["previous_version"]
         verb = "rolled back to" if body["rollback"] else "set to"

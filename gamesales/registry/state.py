@@ -18,18 +18,25 @@ from gamesales.registry.log import Event
 
 _VERIFY = "Check the whole registry: gamesales verify"
 
+# The kind of an evaluation that is no holdout's.
+BACKTEST = "backtest"
+
 Reader = Callable[[Place], Event]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one version scored on one file, as an ``evaluation.recorded`` event tells it."""
+    """What one version scored on one file, as an ``evaluation.recorded`` event tells it.
+
+    ``kind`` is ``holdout``, or ``backtest`` for past predictions that were held to what titles earned.
+    """
 
     data: str
     data_sha256: str
     rows: int
     metrics: Mapping[str, float | None]
     time: str
+    kind: str = "holdout"
 
 
 @dataclass(frozen=True)
@@ -49,8 +56,9 @@ class Version:
 
     @property
     def evaluation(self) -> Evaluation | None:
-        """The latest evaluation."""
-        return self._state.evaluation(self.number, self._places[-1]) if self._places else None
+        """The latest evaluation on a holdout: what a version is compared and promoted by."""
+        found = (self._state.evaluation(self.number, place) for place in reversed(self._places))
+        return next((one for one in found if one.kind != BACKTEST), None)
 
     @property
     def retired(self) -> Event | None:
@@ -100,7 +108,8 @@ class State:
         """Return an evaluation of a version."""
         event = self._read(place, log.EVALUATION_RECORDED, version=number)
         body = event.body
-        return Evaluation(body["data"], body["data_sha256"], body["rows"], body["metrics"], event.time)
+        kind = body.get("kind", "holdout")
+        return Evaluation(body["data"], body["data_sha256"], body["rows"], body["metrics"], event.time, kind)
 
     def version(self, number: int) -> Version:
         """Return a version. Raises: KeyError: there is none of this number."""
