@@ -51,7 +51,7 @@ class Judged:
     """One version over all its dates.
 
     ``newest_from`` is the first of its newer dates, the later half: ``against_holdout`` compares their error with the
-    version's holdout; ``error_shift`` and ``bias_shift`` compare them with the older half. ``verdict`` says it in words.
+    version's holdout, ``error_shift`` and ``bias_shift`` with the older half; ``verdict`` tells it in words.
     ``refused`` says why nothing was recorded, where ``evidence`` says so.
     """
 
