@@ -9,6 +9,7 @@ registry.py    versions, show, history, verify
 promotion.py   promote, rollback
 retention.py   gc
 scoring.py     score, predict
+backtest.py    backtest
 night.py       what score does: a run for each date
 runs.py        what a scoring run did, in words
 """

@@ -9,6 +9,9 @@ They introduce the registry, the model, scoring and the report to one another, w
     score_job.py    the job file of a scoring run
     score.py        titles become dollars, by the file
     predict.py      one title becomes dollars
+    backtest.py     past predictions are held to what their titles earned
+    actuals.py      what titles earned; joining.py, predictions find it; judging.py, a version's figures
+    verdict.py      these in words; evidence.py, what the registry knows and is told
     listing.py      what the registry holds and what happened in it
     loading.py      a registered version becomes one that can score
     titles.py       past titles, read strictly

@@ -6,7 +6,7 @@ It shows the document that ``gamesales backtest --json`` prints, and some of the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -152,10 +152,17 @@ def _series(done: Document, version: Document, figure: str, unit: str) -> Series
 
 def _one_by_one(versions: Sequence[Document], drawn: Sequence[tuple[Array, Array]]) -> list[Plot]:
     return [
-        plot_predictions(actual, predicted, f"version {version['version']}")
+        replace(plot_predictions(actual, predicted, f"version {version['version']}"), caption=_dots(version, actual))
         for version, (actual, predicted) in zip(versions, drawn, strict=True)
         if len(actual)
     ]
+
+
+def _dots(version: Document, drawn: Array) -> str:
+    """Tell what a dot is, and that not all of them are shown where that is so."""
+    rows = version["figures"]["rows"]
+    some = f" {len(drawn):,} of {rows:,}, drawn evenly." if len(drawn) < rows else ""
+    return f"One dot is one prediction.{some} On the dashed line it is exactly right."
 
 
 def _facts(done: Document) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,8 +58,9 @@ def plot_over_time(
         tick: writes a value of the figure.
         zero: whether 0 means "right", and has a line of its own.
     """
-    from matplotlib import dates as time_axis
-    from matplotlib import ticker
+    from matplotlib import dates, ticker
+
+    time_axis: Any = dates  # its functions carry no types
 
     with open_axes(name, vertical, "") as (figure, axes):
         if zero:
