@@ -3,6 +3,8 @@
 import json
 import math
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -506,3 +508,12 @@ def test_intervals_hold_the_truth_as_often_as_they_say_though_titles_repeat():
 )
 def test_wilsons_interval_is_the_textbooks(share, rows, expected):
     assert wilson(share, rows) == pytest.approx(expected, abs=1e-4)
+
+
+def test_no_training_library_is_loaded_for_figures(past):
+    command = (
+        "import sys; from gamesales.cli.main import run; code = run(sys.argv[1:]); heavy = {'pandas', 'matplotlib'}"
+    )
+    script = f"{command}; sys.exit(code or len(heavy & set(sys.modules)))"
+    arguments = ["backtest", "--predictions", "out", "--actuals", "actuals.csv", "--dry-run"]
+    assert 0 == subprocess.run([sys.executable, "-c", script, *arguments], check=False).returncode
