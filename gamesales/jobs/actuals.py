@@ -99,7 +99,7 @@ def _as_text(column: pa.Array) -> pa.Array:
     if pa.types.is_floating(column.type) and compute.all(compute.equal(column, compute.trunc(column))).as_py():
         column = column.cast(pa.int64(), safe=False)  # what pandas makes of whole numbers where one was missing
     text = compute.utf8_trim_whitespace(column.cast(pa.string()))
-    return compute.if_else(compute.equal(text, ""), pa.nulls(1, pa.string())[0], text)
+    return compute.if_else(compute.equal(text, text_column([""])[0]), pa.nulls(1, pa.string())[0], text)
 
 
 def _require(path: Path, schema: pa.Schema, contract: Contract) -> None:
