@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from gamesales.cli.main import make_app
 from gamesales.jobs.aliases import Aliases, DeletedAlias, Retired
+from gamesales.jobs.backtest import Backtest
 from gamesales.jobs.comparison import Comparison
 from gamesales.jobs.evaluate import Evaluated
 from gamesales.jobs.history import History
@@ -47,6 +48,7 @@ RESULTS = {
     "verify": Verified,
     "score": RunReport | Planned | Backfill,
     "predict": Prediction,
+    "backtest": Backtest,
 }
 ERROR_SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -115,6 +115,11 @@ class TestDocuments:
         values += [f"{name}=0" for name in ["is_sequel", "is_sports", "suitable_for_kids"]]
         check("predict", "critic_rating=4", "unit_price=49.99", *values)
 
+    def test_of_a_backtest(self, check, simple_registry):
+        check("simulate", "--rows", "50", "--ids", "--output", "titles.csv")
+        check("score", "titles.csv", "--output", "out", "--date", "2026-11-01")
+        assert 50 == check("backtest", "--predictions", "out", "--actuals", "titles.csv").document["matched"]
+
     def test_of_making_and_scaling_files(self, check):
         check("simulate", "--rows", "20", "--output", "titles.csv")
         contract = ("--contract", DATA / "contract.toml")

@@ -13,6 +13,7 @@ promotion.py   promote, rollback
 aliases.py     alias set, alias delete, alias list; retire
 retention.py   gc
 scoring.py     score, predict
+backtest.py    backtest
 night.py       what score does: a run for each date
 runs.py        what a scoring run did, in words
 """

@@ -80,7 +80,9 @@ def _alias_set(body: Body) -> str:
 _WORDS: dict[str, Callable[[Body], str]] = {
     "version.registered": lambda body: f"registered version {body['version']}",
     "version.retired": lambda body: f"retired version {body['version']}",
-    "evaluation.recorded": lambda body: f"evaluated version {body['version']} on {body['data']}",
+    "evaluation.recorded": lambda body: (
+        f"{'backtested' if body.get('kind') == 'backtest' else 'evaluated'} version {body['version']} on {body['data']}"
+    ),
     "alias.set": _alias_set,
     "alias.deleted": lambda body: f"{body['alias']} deleted (was {body['previous_version']})",
 }

@@ -31,6 +31,7 @@ MODULES = {
     "aliases": ("alias", "retire"),
     "retention": ("gc",),
     "scoring": ("score", "predict"),
+    "backtest": ("backtest",),
 }
 
 

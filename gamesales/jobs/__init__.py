@@ -19,6 +19,9 @@ They introduce the registry, the model, scoring and the report to one another, w
     history.py      who did what, when, why and on what evidence
     comparison.py   two versions side by side
     measurements.py what they scored on the same files
+    backtest.py     past predictions are held to what their titles earned
+    actuals.py      what titles earned; joining.py, predictions find it; judging.py, a version's figures
+    verdict.py      these in words; evidence.py, what the registry knows and is told
     loading.py      a registered version becomes one that can score
     titles.py       titles whose earnings are known
     provenance.py   what a version was made with

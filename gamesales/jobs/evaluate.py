@@ -73,7 +73,7 @@ def record(
 ) -> Evaluated:
     """Record what was measured, unless the log has the same figures on the same file already."""
     key = ("data_sha256", "metrics")
-    is_known = any(all(getattr(one, name) == measured[name] for name in key) for one in version.evaluations)
+    is_known = any(all(getattr(one, name) == measured[name] for name in key) for one in version.held_out)
     write = not (is_known or dry_run)
     event = registry.record_evaluation(version.number, measured, reason) if write else None
     return Evaluated(

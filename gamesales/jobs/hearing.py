@@ -50,7 +50,7 @@ class Hearing:
         """Return the findings, and what else the log keeps: the holdout, and how the two versions compare."""
         champion = state.aliased(CHAMPION)
         if self._holdout is None or self._trial is None:
-            return [gate.evaluation_is_recorded(candidate.evaluations, None, REMEDY)], {}
+            return [gate.evaluation_is_recorded(candidate.held_out, None, REMEDY)], {}
         holdout = {"path": plain(str(self._holdout.path)), "sha256": self._holdout.sha256}
         findings = [self._is_evaluated(candidate, self._holdout)]
         if champion is None:
@@ -66,7 +66,7 @@ class Hearing:
     def _is_evaluated(self, candidate: Version, holdout: Holdout) -> Finding:
         ref = short_ref(self._registry.model, candidate.number)
         remedy = f"Evaluate it: gamesales evaluate {ref} --data {shlex.quote(str(holdout.path))}"
-        finding = gate.evaluation_is_recorded(candidate.evaluations, holdout.sha256, remedy)
+        finding = gate.evaluation_is_recorded(candidate.held_out, holdout.sha256, remedy)
         if finding.holds or self._evaluated is None:
             return finding
         return Finding(gate.EVALUATED, True, f"{holdout.path}, {self._evaluated.rows:,} rows, would be recorded first")

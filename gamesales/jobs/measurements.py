@@ -55,7 +55,7 @@ def measurements(version: Version, manifest: Mapping[str, Any]) -> Measurements:
     holdout, metrics = manifest.get("data", {}).get("test"), manifest.get("metrics")
     if holdout and metrics:
         found[holdout["sha256"]] = Measured(holdout["path"], holdout["rows"], metrics, manifest.get("intervals", {}))
-    for one in version.evaluations:
+    for one in version.held_out:
         found[one.data_sha256] = Measured(one.data, one.rows, one.metrics, one.intervals)
     return found
 

@@ -5,6 +5,7 @@
     network.py      the data becomes a Keras Sequential
     training.py     fit, reproducibly
     evaluation.py   metrics in scaled units and in dollars, and the baselines
+    tally.py        errors of many predictions, added up; accuracy.py, the figures that come of it
     compile.py      Keras to ONNX: scaling, network and unscaling in one graph
     parity.py       does the graph give what Keras gives?
 

@@ -18,6 +18,9 @@ from gamesales.registry.log import Event
 
 _VERIFY = "Check the whole registry: gamesales verify"
 
+# The kind of an evaluation that is no holdout's.
+BACKTEST = "backtest"
+
 Reader = Callable[[Sequence[Place]], Sequence[Event]]
 
 
@@ -25,7 +28,8 @@ Reader = Callable[[Sequence[Place]], Sequence[Event]]
 class Evaluation:
     """What one version scored on one file, as an ``evaluation.recorded`` event tells it.
 
-    ``intervals`` has the lower and the upper end of a figure's interval, if the event has.
+    ``intervals`` has the lower and the upper end of a figure's interval, if the event has. ``kind`` is ``holdout``, or
+    ``backtest`` for past predictions that were held to what titles earned.
     """
 
     data: str
@@ -35,6 +39,7 @@ class Evaluation:
     time: str
     intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)
     rejected: int = 0
+    kind: str = "holdout"
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,15 @@ class Version:
         return [self._state.evaluation(self.number, place) for place in self._places]
 
     @property
+    def held_out(self) -> list[Evaluation]:
+        """The evaluations on files that were held out, oldest first: backtests prove something else."""
+        return [one for one in self.evaluations if one.kind != BACKTEST]
+
+    @property
     def evaluation(self) -> Evaluation | None:
-        """The latest evaluation."""
-        return self._state.evaluation(self.number, self._places[-1]) if self._places else None
+        """The latest evaluation on a holdout: what a version is compared and promoted by."""
+        found = (self._state.evaluation(self.number, place) for place in reversed(self._places))
+        return next((one for one in found if one.kind != BACKTEST), None)
 
     @property
     def retired(self) -> Event | None:
@@ -120,6 +131,7 @@ class State:
             time=event.time,
             intervals=intervals if isinstance(intervals, dict) else {},
             rejected=rejected if isinstance(rejected, int) else 0,
+            kind=str(body.get("kind", "holdout")),
         )
 
     def version(self, number: int) -> Version:

@@ -1,6 +1,6 @@
 """The plots of a page, as SVG that takes its colours from the page.
 
-matplotlib draws with the colours of ``_PALETTE``; each is then replaced by the page's CSS variable of that
+matplotlib draws with the colours of ``PALETTE``; each is then replaced by the page's CSS variable of that
 name, so that one drawing is legible in light, in dark and on paper. The same data gives the same bytes: ids
 come from a fixed salt, and what matplotlib writes about itself and the date is removed.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 
-_PALETTE = {
+PALETTE = {
     "accent": "#2159c4",
     "second": "#c25a12",
     "ink": "#1a1d21",
@@ -55,31 +55,33 @@ class Plot:
     svg: str
 
 
-def plot_predictions(actual_usd: Array, predicted_usd: Array) -> Plot:
+def plot_predictions(actual_usd: Array, predicted_usd: Array, of: str = "") -> Plot:
     """Draw predicted against actual earnings; on the diagonal a prediction is right.
 
     Args:
         actual_usd: float64 (n,), finite, n > 0.
         predicted_usd: float64 (n,), finite.
+        of: what made them, such as ``version 2``, where a page has several such plots.
     """
     from matplotlib import ticker
 
     low, high = _with_margin(np.concatenate([actual_usd, predicted_usd]))
-    with _axes("predictions", "Predicted", "Actual earnings") as (figure, axes):
+    with open_axes(f"predictions{of}", "Predicted", "Actual earnings") as (figure, axes):
         axes.set_xlim(low, high)
         axes.set_ylim(low, high)
         if actual_usd.size <= _MAX_DOTS:
-            axes.plot(actual_usd, predicted_usd, "o", ms=3.3, mew=0, alpha=0.5, color=_PALETTE["accent"])
+            axes.plot(actual_usd, predicted_usd, "o", ms=3.3, mew=0, alpha=0.5, color=PALETTE["accent"])
         else:
             _draw_hexagons(axes, actual_usd, predicted_usd, (low, high))
-        axes.plot([low, high], [low, high], color=_PALETTE["ink"], lw=0.8, ls=(0, (4, 3)))
+        axes.plot([low, high], [low, high], color=PALETTE["ink"], lw=0.8, ls=(0, (4, 3)))
         axes.grid(axis="x")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
             axis.set_major_formatter(ticker.FuncFormatter(lambda usd, _: compact_money(usd)))
-        svg = _finish(figure)
+        svg = finish(figure)
     key = "One dot is one title." if actual_usd.size <= _MAX_DOTS else "Stronger colour, more titles."
-    return Plot("Predicted against actual", f"{key} On the dashed line a prediction is exactly right.", svg)
+    heading = "Predicted against actual" + (f", {of}" if of else "")
+    return Plot(heading, f"{key} On the dashed line a prediction is exactly right.", svg)
 
 
 def plot_errors_usd(errors_usd: Array) -> Plot:
@@ -113,18 +115,18 @@ def plot_loss(loss: Sequence[float], validation_loss: Sequence[float]) -> Plot |
     curves = [curve for curve in curves if np.isfinite(curve[2]).any()]
     if not curves:
         return None
-    with _axes("loss", "Mean squared error, scaled", "Epoch") as (figure, axes):
+    with open_axes("loss", "Mean squared error, scaled", "Epoch") as (figure, axes):
         axes.set_yscale("log")
         for name, colour, values in curves:
             epochs = np.arange(1, values.size + 1)
             marker = "o" if values.size == 1 else ""
-            axes.plot(epochs, values, lw=1.5, marker=marker, ms=4, color=_PALETTE[colour], label=name)
+            axes.plot(epochs, values, lw=1.5, marker=marker, ms=4, color=PALETTE[colour], label=name)
         _show_a_decade(axes, np.concatenate([values for _, _, values in curves]))
         axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True, min_n_ticks=1))
         axes.yaxis.set_minor_locator(ticker.NullLocator())
         axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.0e}"))
-        axes.legend(loc="upper right", labelcolor=_PALETTE["ink"], handlelength=1.4)
-        svg = _finish(figure)
+        axes.legend(loc="upper right", labelcolor=PALETTE["ink"], handlelength=1.4)
+        svg = finish(figure)
     last = "; ".join(f"{name} {values[-1]:.2e}" for name, _, values in curves if np.isfinite(values[-1]))
     return Plot("Loss by epoch", f"After {count(len(loss), 'epoch')}: {last or 'not a number'}.", svg)
 
@@ -136,15 +138,15 @@ def _plot_errors(name: str, heading: str, errors: Array, tick: Callable[[float],
     sizes = np.abs(errors)
     far, furthest = 1.5 * float(np.quantile(sizes, 0.99)), float(sizes.max())
     limit = (far if 0 < far < furthest else furthest) or 1.0
-    with _axes(name, "Titles", "Predicted too low ← 0 → too high") as (figure, axes):
-        axes.hist(errors, bins=_BARS, range=(-limit, limit), rwidth=0.86, color=_PALETTE["accent"])
-        axes.axvline(0, color=_PALETTE["ink"], lw=0.8, ls=(0, (4, 3)))
+    with open_axes(name, "Titles", "Predicted too low ← 0 → too high") as (figure, axes):
+        axes.hist(errors, bins=_BARS, range=(-limit, limit), rwidth=0.86, color=PALETTE["accent"])
+        axes.axvline(0, color=PALETTE["ink"], lw=0.8, ls=(0, (4, 3)))
         axes.set_xlim(-limit, limit)
         axes.xaxis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
         axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: tick(value)))
         axes.yaxis.set_major_locator(ticker.MaxNLocator(4, integer=True, prune="lower"))
         axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        svg = _finish(figure)
+        svg = finish(figure)
     beyond = int((sizes > limit).sum())
     return Plot(heading, middle + (f" {count(beyond, 'title')} beyond the edges." if beyond else ""), svg)
 
@@ -157,7 +159,7 @@ def _draw_hexagons(axes: Axes, actual_usd: Array, predicted_usd: Array, limits: 
     levels = np.log1p(np.asarray(hexagons.get_array(), np.float64))
     shade = _SHADES[np.ceil((_SHADES.size - 1) * levels / levels.max()).astype(int)]
     hexagons.set_array(None)
-    hexagons.set_facecolor([(_PALETTE["accent"], float(alpha)) for alpha in shade])
+    hexagons.set_facecolor([(PALETTE["accent"], float(alpha)) for alpha in shade])
 
 
 def _with_margin(values: Array) -> tuple[float, float]:
@@ -184,8 +186,8 @@ def _loggable(losses: Sequence[float]) -> Array:
 
 
 @contextmanager
-def _axes(name: str, vertical: str, horizontal: str) -> Iterator[tuple[Figure, Axes]]:
-    """Open a figure in the page's look; ``_finish`` it before this ends."""
+def open_axes(name: str, vertical: str, horizontal: str) -> Iterator[tuple[Figure, Axes]]:
+    """Open a figure in the pages' look; ``finish`` it before this ends."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -200,7 +202,7 @@ def _axes(name: str, vertical: str, horizontal: str) -> Iterator[tuple[Figure, A
         yield figure, axes
 
 
-def _finish(figure: Figure) -> str:
+def finish(figure: Figure) -> str:
     """Draw, and cut matplotlib's file down to what belongs inside a page, in the page's colours."""
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
@@ -211,14 +213,14 @@ def _finish(figure: Figure) -> str:
     svg = svg.replace("xlink:href", "href")
     svg = re.sub(r'<g id="[\w.]+_\d+"', "<g", svg)  # "axes_1" would be doubled between plots
     svg = re.sub(r"(\d+\.\d\d)\d+", r"\1", svg)
-    for name, colour in _PALETTE.items():
+    for name, colour in PALETTE.items():
         svg = svg.replace(colour, f"var(--{name})")
     return re.sub(r"\s*\n\s*", "\n", svg).strip()
 
 
 def _look(salt: str) -> dict[Any, Any]:
     """Give matplotlib's settings; all others are its defaults, whatever style the user has."""
-    muted, rule = _PALETTE["muted"], _PALETTE["rule"]
+    muted, rule = PALETTE["muted"], PALETTE["rule"]
     return {
         "svg.hashsalt": f"gamesales-{salt}",
         "svg.fonttype": "none",

@@ -70,7 +70,7 @@ class VersionPage:
 def render_version_page(page: VersionPage) -> str:
     """Write the page as one self-contained HTML document; the same page gives the same bytes."""
     actual, predicted = _usable(page)
-    template = _environment().get_template("version.html.j2")
+    template = environment().get_template("version.html.j2")
     return template.render(
         page=page,
         trained=_in_words(page.trained_at),
@@ -84,7 +84,8 @@ def render_version_page(page: VersionPage) -> str:
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return what renders the pages' templates."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(

@@ -13,6 +13,7 @@
     assembly.py   from the shards' pieces to a folder or a file
     commit.py     making a result appear whole or not at all
     reading.py    reading a result that may be replaced meanwhile
+    dated.py      which results there are from the past
     run.py        the run itself, from plan to commit; outcome.py, what it came to
 
 Neither TensorFlow, Keras, pandas nor scikit-learn is loaded here, and nothing is unpickled.

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from gamesales.data.batches import one_line
 from gamesales.data.csv_file import CsvFile
 from gamesales.errors import InputError, InputNotFoundError
 from gamesales.scoring.parts import SCORED_COLUMNS
@@ -25,6 +26,11 @@ from gamesales.scoring.target import REPORT
 
 # Seconds to wait after each try but the last: a file is without its report for some milliseconds.
 _WAITS = (0.02, 0.2)
+# Rows that are read at once.
+_ROWS = 1 << 20
+
+T = TypeVar("T")
+Report = dict[str, Any]
 
 
 def read_folder(path: Path, day: str | date) -> pa.Table:
@@ -44,7 +50,38 @@ def read_file(path: Path, day: str | date | None) -> pa.Table:
     return _patiently(lambda: _file(path, day), f"at {path}")
 
 
-def _patiently(read: Callable[[], pa.Table], where: str, waits: Sequence[float] = _WAITS) -> pa.Table:
+def scan_folder(folder: Path, names: Sequence[str] | None, use: Callable[[Report, Iterator[pa.Table]], T]) -> T:
+    """Let a function read a date's folder, ``run_date=2026-11-23``, piece by piece.
+
+    Args:
+        folder: the date's folder.
+        names: the columns to read; None: all of them, of no row, to learn which there are.
+        use: is given the run's report and the pieces of its rows. It is called again, from the beginning, where another
+            run took the place of the one that it was reading; so what it made of the first is to be forgotten.
+
+    Raises: InputNotFoundError: nothing is published there. InputError: a part is damaged, or another run's.
+    """
+
+    def read() -> T:
+        report = json.loads((folder / "_run.json").read_bytes())
+        return use(report, _pieces([folder / one["name"] for one in report["files"]], report, names))
+
+    return _patiently(read, f"in {folder}")
+
+
+def scan_file(path: Path, names: Sequence[str] | None, use: Callable[[Report, Iterator[pa.Table]], T]) -> T:
+    """Let a function read a single-file result piece by piece; see ``scan_folder``. A CSV is one piece."""
+
+    def read() -> T:
+        with _told_of(path) as report:
+            if path.suffix.lower() == ".csv":
+                return use(report, iter([_csv(path, names)]))
+            return use(report, _pieces([path], report, names))
+
+    return _patiently(read, f"at {path}")
+
+
+def _patiently(read: Callable[[], T], where: str, waits: Sequence[float] = _WAITS) -> T:
     """Try again if a run is published just now."""
     try:
         return read()
@@ -66,11 +103,7 @@ def _parts(folder: Path) -> pa.Table:
 
 
 def _file(path: Path, day: str | date | None) -> pa.Table:
-    with _held(path.with_name(f"{path.name}.{REPORT}")) as report:
-        size = path.stat().st_size
-        (told,) = report["files"]
-        if size != told["size"]:
-            raise _another(path, f"{size:,} bytes, expected {told['size']:,}")
+    with _told_of(path) as report:
         table = _csv(path) if path.suffix.lower() == ".csv" else _parquet(path)
         run = (table.schema.metadata or {}).get(b"gamesales.run_id", report["run_id"].encode()).decode()
         if run != report["run_id"]:
@@ -78,6 +111,17 @@ def _file(path: Path, day: str | date | None) -> pa.Table:
         if day is not None and str(day) != report["run_date"]:
             raise InputNotFoundError(f"no predictions for {day} in {path}: they are for {report['run_date']}")
         return table
+
+
+@contextmanager
+def _told_of(path: Path) -> Iterator[Report]:
+    """Read the report of a single file, and hold both to each other."""
+    with _held(path.with_name(f"{path.name}.{REPORT}")) as report:
+        size = path.stat().st_size
+        (told,) = report["files"]
+        if size != told["size"]:
+            raise _another(path, f"{size:,} bytes, expected {told['size']:,}")
+        yield report
 
 
 @contextmanager
@@ -108,7 +152,36 @@ def _parquet(path: Path) -> pa.Table:
         return parquet.read_table(file)
 
 
-def _csv(path: Path) -> pa.Table:
+def _pieces(paths: Sequence[Path], report: Report, names: Sequence[str] | None) -> Iterator[pa.Table]:
+    """Read parts of one run, some rows at a time."""
+    from pyarrow import parquet
+
+    for path in paths:
+        try:
+            with path.open("rb") as opened, parquet.ParquetFile(opened, page_checksum_verification=True) as file:
+                _check_run(path, file.schema_arrow, report)
+                if names is None:
+                    empty = [pa.nulls(0, one.type) for one in file.schema_arrow]  # empty_table would load pandas
+                    yield pa.Table.from_batches([pa.RecordBatch.from_arrays(empty, names=file.schema_arrow.names)])
+                    continue
+                for batch in file.iter_batches(_ROWS, columns=list(names)):
+                    yield pa.Table.from_batches([batch])
+        except pa.ArrowException as error:
+            raise InputError(f"{path} is damaged: {one_line(error)}", hint="Score this date again") from None
+
+
+def _check_run(path: Path, schema: pa.Schema, report: Report) -> None:
+    """Raises: InputError: a part says that it is of another run or another version than the report tells."""
+    for key in ("run_id", "bundle_sha256"):
+        found = (schema.metadata or {}).get(f"gamesales.{key}".encode(), str(report[key]).encode()).decode()
+        if found != report[key]:
+            raise InputError(
+                f"{path} has {key} {found[:12]}, but the report beside it tells of {report[key][:12]}",
+                hint="Score this date again",
+            )
+
+
+def _csv(path: Path, names: Sequence[str] | None = None) -> pa.Table:
     from pyarrow import csv
 
     types = {name: pa.string() for name in CsvFile(path).schema.names}
@@ -117,5 +190,5 @@ def _csv(path: Path) -> pa.Table:
         return csv.read_csv(
             file,
             parse_options=csv.ParseOptions(newlines_in_values=True),
-            convert_options=csv.ConvertOptions(column_types=types),
+            convert_options=csv.ConvertOptions(column_types=types, include_columns=list(names or [])),
         )
