@@ -14,6 +14,7 @@ import typer
 from pydantic import TypeAdapter
 
 from gamesales.cli.main import make_app
+from gamesales.jobs.export import Exported
 from gamesales.jobs.listing import History, Shown, Verified, Versions
 from gamesales.jobs.predict import Prediction
 from gamesales.jobs.preprocess import Preprocessed
@@ -36,6 +37,7 @@ RESULTS = {
     "verify": Verified,
     "score": RunReport | Planned | Backfill,
     "predict": Prediction,
+    "export": Exported,
 }
 ERROR_SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -8,6 +8,7 @@ training.py    train, preprocess, simulate
 registry.py    versions, show, history, verify
 promotion.py   promote, rollback
 retention.py   gc
+export.py      export
 scoring.py     score, predict
 night.py       what score does: a run for each date
 runs.py        what a scoring run did, in words

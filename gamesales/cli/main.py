@@ -16,11 +16,11 @@ import typer
 from typer.exceptions import TyperException
 
 from gamesales import __version__
-from gamesales.cli import promotion, registry, retention, scoring, training
+from gamesales.cli import export, promotion, registry, retention, scoring, training
 from gamesales.cli.output import show_error
 from gamesales.errors import GamesalesError, TryAgainError, UsageError
 
-_MODULES = (training, registry, promotion, retention, scoring)
+_MODULES = (training, registry, promotion, retention, scoring, export)
 COMMANDS = {command.__name__: command for module in _MODULES for command in module.COMMANDS}
 
 

@@ -6,6 +6,7 @@
     training.py     fit, reproducibly
     evaluation.py   metrics in scaled units and in dollars, and the baselines
     compile.py      Keras to ONNX: scaling, network and unscaling in one graph
+    export.py       Keras with scaling and unscaling around it, for other programs
     parity.py       does the graph give what Keras gives?
 
 Everything that is heavy (TensorFlow, scikit-learn, pandas) is imported inside the functions that need it.
