@@ -6,6 +6,7 @@ They introduce the registry, the model, scoring and the report to one another, w
     train_job.py    the job file of a training
     train.py        past titles become a registered version
     export.py       a version in formats that other programs read
+    checkpoint.py   where a training that was killed goes on
     promote.py      a version becomes champion, or the one before it does again
     score_job.py    the job file of a scoring run
     score.py        titles become dollars, by the file

@@ -4,6 +4,7 @@
     scaling.py      MinMaxScaler(0, 1), fitted on the training titles only
     network.py      the data becomes a Keras Sequential
     training.py     fit, reproducibly
+    tensorboard.py  training as TensorBoard shows it
     evaluation.py   metrics in scaled units and in dollars, and the baselines
     compile.py      Keras to ONNX: scaling, network and unscaling in one graph
     export.py       Keras with scaling and unscaling around it, for other programs
