@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from conftest import FEATURES, ROOT, publish_simple, simple_graph, title_values
-from runs import gamesales
+from runs import command_line, gamesales
 from test_train_job import write_job
 
 from gamesales.errors import UsageError
@@ -376,7 +377,26 @@ def test_a_scaling_is_read_back_as_it_was_written():
     np.testing.assert_array_equal([again.scale, again.offset], [scaling.scale, scaling.offset])
 
 
-# --- Stopped at any moment.
+# --- On a disk that is full, and stopped at any moment.
+
+
+@pytest.mark.parametrize("kilobytes", [8, 24])
+@pytest.mark.parametrize("form", ["keras", "h5", "savedmodel"])
+def test_a_full_disk_is_told_and_nothing_is_left_on_it(registry, tmp_path, form, kilobytes):
+    """HDF5 would end the process with a segmentation fault, and TensorFlow speaks of exhausted resources."""
+    if not shutil.which("unshare"):
+        pytest.skip("needs unshare(1) to mount a small disk for one process alone")
+    (tmp_path / "disk").mkdir()
+    script = f'mount -t tmpfs -o size={kilobytes}k tmpfs disk || exit 77\n"$@"\ncode=$?\nls -A disk\nexit $code'
+    place = ("--format", form, "--output", f"disk/{OUTPUTS[form]}", "--registry", registry.location)
+    unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c", script, "sh"]
+    command = [*unshare, *command_line("export", "1", *place)]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    if ran.returncode == 77 or "unshare:" in ran.stderr:
+        pytest.skip(f"may not mount a small disk here: {ran.stderr.strip()}")
+    assert (ran.returncode, ran.stdout) == (7, ""), ran.stderr
+    assert f"can't write disk/{OUTPUTS[form]}: No space left on device; nothing was changed" in ran.stderr
+
 
 WRITING = """
 import sys

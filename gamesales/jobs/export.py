@@ -6,9 +6,10 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +76,9 @@ def export(registry: ModelRegistry, ref: Ref, form: str, output: Path, *, force:
     scaling = _scaling(bundle, loaded)
     with _beside(place) as folder:
         made = folder / f"export{SUFFIXES.get(form, '')}"
+        write = _writer(bundle, loaded, scaling, form)
         with explaining(FULL, given):
-            _write(bundle, loaded, scaling, form, made)
+            write(made)
         values = _rows(loaded)
         largest = _check(loaded, scaling, form, made, values)
         _free_place(given, form, force)  # a second time, as this takes seconds
@@ -169,12 +171,14 @@ def _rows(loaded: LoadedVersion) -> parity.FloatArray:
     return np.concatenate([loaded.golden.values, parity.sample_contract(loaded.contract, seen, ROWS, seed=1)])
 
 
-def _write(bundle: Bundle, loaded: LoadedVersion, scaling: Scaling, form: str, made: Path) -> None:
+def _writer(bundle: Bundle, loaded: LoadedVersion, scaling: Scaling, form: str) -> Callable[[Path], object]:
+    """Read from the bundle what the format needs, every byte checked, and return what writes it to a path."""
     if form == "onnx":
-        made.write_bytes(bundle.read(GRAPH_FILE))
-        return
+        content = bundle.read(GRAPH_FILE)
+        return lambda made: made.write_bytes(content)
     network = exporting.load_network(bundle.read("model.keras"), f"{bundle.where}/model.keras")
-    exporting.write(exporting.with_scaling(network, scaling), loaded.contract.feature_names, form, made)
+    model = exporting.with_scaling(network, scaling)
+    return partial(exporting.write, model, loaded.contract.feature_names, form)
 
 
 def _check(loaded: LoadedVersion, scaling: Scaling, form: str, made: Path, values: parity.FloatArray) -> float:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gamesales.data.atomic import FULL
 from gamesales.data.batches import one_line
 from gamesales.errors import IntegrityError, UsageError
 from gamesales.model.network import load_keras
@@ -100,14 +102,29 @@ def write(model: Any, names: Sequence[str], form: str, path: Path) -> None:
     Args:
         model: what ``with_scaling`` returns.
         names: the k features in the contract's order.
-        form: ``keras``, ``h5`` or ``savedmodel``.
+        form: ``keras``, ``h5``, or else a SavedModel.
         path: the file or the folder to make; a file needs the ending that KERAS_SUFFIXES says.
+
+    Raises: OSError: the disk is full.
     """
     with _quiet():
-        if form in KERAS_SUFFIXES:
+        if form == "keras":
             model.save(path)
+        elif form == "h5":
+            _write_h5(model, path)
         else:
             _write_saved_model(model, names, path)
+
+
+def _write_h5(model: Any, path: Path) -> None:
+    """Write by way of memory: where the disk is full, HDF5 would take the whole process down."""
+    import h5py
+    from keras.src.legacy.saving.legacy_h5_format import save_model_to_hdf5  # what model.save calls, for a path only
+
+    with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+        save_model_to_hdf5(model, file)
+        file.flush()
+        path.write_bytes(file.id.get_file_image())
 
 
 def _write_saved_model(model: Any, names: Sequence[str], path: Path) -> None:
@@ -128,7 +145,14 @@ def _write_saved_model(model: Any, names: Sequence[str], path: Path) -> None:
         NAMED: signature(named, *(tf.TensorSpec((None,), tf.float32, name=name) for name in names)),
         MATRIX: signature(matrix, tf.TensorSpec((None, len(names)), tf.float32, name="titles")),
     }
-    tf.saved_model.save(module, str(path), signatures=signatures)
+    try:
+        tf.saved_model.save(module, str(path), signatures=signatures)
+    except tf.errors.OpError as error:
+        # TensorFlow has errors of its own for what the system says, with its words in them.
+        for number in FULL:
+            if os.strerror(number) in str(error):
+                raise OSError(number, os.strerror(number), str(path)) from None
+        raise
 
 
 def predictions(names: Sequence[str], form: str, path: Path, values: FloatArray) -> list[FloatArray]:
