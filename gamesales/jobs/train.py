@@ -207,7 +207,7 @@ def _report(
     facts = {
         "Training titles": f"{past.path}, {len(past):,} rows, sha256 {past.sha256[:12]}",
         "Test titles": f"{held_back.path}, {len(held_back):,} rows, sha256 {held_back.sha256[:12]}",
-        "Optimizer": f"{training.optimizer.name}, batches of {training.batch_size}, {training.epochs} epochs",
+        "Optimizer": f"{training.optimizer.name}, batches of {training.batch_size}, {len(history)} epochs",
         "Seed": str(training.seed),
         "Scoring graph": f"within ${details['parity']['largest_difference_usd']:.4f} of Keras on {parity.ROWS:,} rows",
         "Software": ", ".join(f"{name} {release}" for name, release in details["software"].items()),
