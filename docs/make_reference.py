@@ -18,6 +18,7 @@ from gamesales.jobs.aliases import Aliases, DeletedAlias, Retired
 from gamesales.jobs.backtest import Backtest
 from gamesales.jobs.comparison import Comparison
 from gamesales.jobs.evaluate import Evaluated
+from gamesales.jobs.export import Exported
 from gamesales.jobs.history import History
 from gamesales.jobs.listing import Verified, Versions
 from gamesales.jobs.predict import Prediction
@@ -49,6 +50,7 @@ RESULTS = {
     "score": RunReport | Planned | Backfill,
     "predict": Prediction,
     "backtest": Backtest,
+    "export": Exported,
 }
 ERROR_SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

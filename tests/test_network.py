@@ -183,3 +183,21 @@ def test_a_seed_decides_the_first_weights():
 
     np.testing.assert_array_equal(weights(3), weights(3))
     assert not np.array_equal(weights(3), weights(4))
+
+
+def test_a_layer_is_named_after_its_class_and_place_or_as_the_job_says():
+    """However many networks the process has made before."""
+    layers = [
+        {"layer": "Dense", "units": 2},
+        {"layer": "LeakyReLU"},
+        {"layer": "Dense", "units": 1, "name": "earnings"},
+    ]
+    for _ in range(2):
+        network = build_network(NetworkSpec(layers=layers), 3)
+        assert ["dense_0", "leakyrelu_1", "earnings"] == [layer.name for layer in network.layers]
+
+
+def test_two_layers_of_one_name_are_refused_by_place():
+    layers = [{"layer": "Dense", "units": 1, "name": "same"}] * 2
+    with pytest.raises(JobFileError, match=r"network\.layers\[1\].*unique"):
+        build_network(NetworkSpec(layers=layers), 3)

@@ -490,7 +490,7 @@ def test_long_training_says_a_line_for_about_every_tenth(capsys):
     def lines(epochs):
         with progress.epochs() as tell:
             for number in range(1, epochs + 1):
-                tell(Epoch(number, epochs, 0.01, None))
+                tell(Epoch(number, epochs, 0.01, None, 0.001))
         return capsys.readouterr().err.splitlines()
 
     assert 3 == len(lines(3))

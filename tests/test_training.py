@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gamesales.errors import InputError
 from gamesales.model.network import build_network, seed_everything
-from gamesales.model.spec import NetworkSpec, TrainingSpec
-from gamesales.model.training import fit, split
+from gamesales.model.spec import EarlyStopping, NetworkSpec, TrainingSpec
+from gamesales.model.training import History, _epochs, fit, split
 
 LINE = NetworkSpec(layers=[{"layer": "Dense", "units": 1, "kernel_initializer": "zeros"}])
 
@@ -119,6 +119,58 @@ def test_training_that_diverges_stops_at_once_and_says_what_to_lower():
         fit(build_network(LINE, 2), features, target, spec, told.append)
     assert 1 == len(told)
     assert "learning rate" in failed.value.hint
+
+
+def test_training_is_over_once_patience_epochs_in_a_row_were_no_better():
+    losses = (5.0, 4.0, 4.5, 3.95, 3.9, 3.95)
+
+    def over(patience, min_delta=0.0):
+        stopping = EarlyStopping(patience=patience, min_delta=min_delta)
+        return [History((1.0,) * n, losses[:n]).is_over(stopping) for n in range(len(losses) + 1)]
+
+    assert [False, False, False, True, False, False, True] == over(1)
+    assert not any(over(2))
+    assert [4] == [place for place, stops in enumerate(over(2, 0.1)) if stops][:1], "3.95 is no better than 4 by 0.1"
+    assert not History((1.0,) * 6, losses).is_over(None)
+
+
+def test_the_best_epoch_is_the_first_with_the_lowest_validation_loss_that_is_a_number():
+    assert 2 == History((1.0,) * 4, (5.0, 3.0, 3.0, np.nan)).best
+    assert 2 == History((1.0,) * 2, (np.nan, 3.0)).best
+    assert 0 == History((1.0,), (np.nan,)).best == History((1.0,)).best == History().best
+
+
+@pytest.mark.parametrize("restore_best", [True, False])
+def test_the_weights_at_the_end_are_those_of_the_best_epoch_or_of_the_last(restore_best):
+    """A rate this large swings about the aim, so that the best epoch is not the last."""
+    features, target = rows_on_a_line(40)
+    taken = {}
+    network = build_network(LINE, 2)
+    spec = TrainingSpec(
+        epochs=9,
+        batch_size=8,
+        validation_share=0.25,
+        optimizer={"name": "Adam", "learning_rate": 0.3},
+        early_stopping=EarlyStopping(patience=100, restore_best=restore_best),
+    )
+    seed_everything(1)
+    history = fit(network, features, target, spec, on_snapshot=lambda epoch, take: taken.update({epoch: take()}))
+    assert history.best < 9
+    kept = history.best if restore_best else 9
+    for weights, then in zip(network.get_weights(), taken[kept].variables, strict=False):
+        np.testing.assert_array_equal(weights, then)
+
+
+def test_rows_come_in_another_order_every_epoch_and_each_once():
+    x = np.arange(20, dtype=np.float32)[:, None]
+    batches = [part[0].numpy().ravel() for part in _epochs(x, x, TrainingSpec(epochs=3, batch_size=8, seed=5), 0)]
+    assert [8, 8, 4] * 3 == [len(batch) for batch in batches]
+    orders = [np.concatenate(batches[start : start + 3]) for start in (0, 3, 6)]
+    for order in orders:
+        assert list(range(20)) == sorted(order)
+    assert 3 == len({tuple(order) for order in orders})
+    later = [part[0].numpy().ravel() for part in _epochs(x, x, TrainingSpec(epochs=3, batch_size=8, seed=5), 2)]
+    np.testing.assert_array_equal(orders[2], np.concatenate(later))
 
 
 SCRIPT = """

@@ -12,6 +12,7 @@ comparing.py   compare
 promotion.py   promote, rollback
 aliases.py     alias set, alias delete, alias list; retire
 retention.py   gc
+export.py      export
 scoring.py     score, predict
 backtest.py    backtest
 night.py       what score does: a run for each date

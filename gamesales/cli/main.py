@@ -32,6 +32,7 @@ MODULES = {
     "retention": ("gc",),
     "scoring": ("score", "predict"),
     "backtest": ("backtest",),
+    "export": ("export",),
 }
 
 

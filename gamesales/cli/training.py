@@ -18,11 +18,21 @@ def train(
     preset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Take network and training from here: course.")
     ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write TensorBoard's logs there: losses and learning rate.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep there how far training is; if killed, it goes on from it.")
+    ] = None,
+    checkpoint_epochs: Annotated[
+        int, typer.Option(metavar="N", min=1, help="After how many epochs it is kept anew.")
+    ] = 10,
     reason: ReasonOption = "",
     registry: RegistryOption = REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
     """Train a version on past titles and register it."""
+    from gamesales.jobs.checkpoint import Checkpoints
     from gamesales.jobs.loading import open_registry
     from gamesales.jobs.train import train as run
     from gamesales.jobs.train_job import load_job
@@ -35,6 +45,8 @@ def train(
             reason=reason,
             on_stage=progress.say,
             on_epoch=on_epoch,
+            tensorboard=tensorboard,
+            checkpoints=Checkpoints(checkpoint, checkpoint_epochs) if checkpoint else None,
         )
     if as_json:
         show_json(trained)

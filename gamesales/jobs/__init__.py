@@ -6,6 +6,8 @@ They introduce the registry, the model, scoring and the report to one another, w
     train_job.py    the job file of a training
     train.py        past titles become a registered version
     evaluate.py     how far off a version is on titles whose earnings are known
+    export.py       a version in formats that other programs read
+    checkpoint.py   where a training that was killed goes on
     promote.py      a version becomes champion, or the one before it does again
     hearing.py      what the gate is told of a candidate
     holdout.py      the titles on which it is compared with the champion

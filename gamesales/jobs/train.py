@@ -14,6 +14,7 @@ import numpy as np
 
 from gamesales.data.contract import Contract
 from gamesales.errors import JobFileError, ParityError, SelfTestError
+from gamesales.jobs.checkpoint import Checkpoint, Checkpoints
 from gamesales.jobs.evaluate import measure
 from gamesales.jobs.provenance import git_commit, software
 from gamesales.jobs.titles import Titles, read_titles
@@ -23,6 +24,7 @@ from gamesales.model.compile import compile_graph
 from gamesales.model.evaluation import Metrics, baseline_predictions, column_profile, metrics, training_profile
 from gamesales.model.network import build_network, seed_everything
 from gamesales.model.scaling import Scaling, fit_scaler
+from gamesales.model.tensorboard import logging_to
 from gamesales.model.training import Epoch, History, fit
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.times import utc_now
@@ -55,6 +57,8 @@ def train(
     reason: str = "",
     on_stage: Callable[[str], None] = lambda stage: None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    tensorboard: Path | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Train a version and register it.
 
@@ -64,6 +68,8 @@ def train(
         reason: why, for the log.
         on_stage: called with a line as each stage begins.
         on_epoch: called as each epoch ends.
+        tensorboard: a folder for TensorBoard's logs.
+        checkpoints: where a training that is killed leaves how far it was, for the same one to go on from.
     """
     started = time.monotonic()
     on_stage("reading titles")
@@ -74,6 +80,7 @@ def train(
             f"data.test is the same file as data.train ({job.data.test}); expected titles that training never sees",
             hint="Hold some titles back: a fifth of them, say",
         )
+    checkpoint = Checkpoint.of(checkpoints, job, contract, past)
     scaler, scaling = fit_scaler(contract.feature_names, contract.target.name, past.features, past.earnings_usd)
 
     on_stage("starting TensorFlow and checking that the network can be exported")
@@ -84,9 +91,14 @@ def train(
 
     on_stage("training")
     scaled = scaling.scale_features(past.features), scaling.scale_target(past.earnings_usd)
-    history = fit(network, *scaled, job.training, on_epoch)
+    start = checkpoint.read()
+    if start:
+        on_stage(f"going on after epoch {len(start.history)}, from {checkpoint.path}")
+    with logging_to(tensorboard, on_epoch) as tell:
+        history = fit(network, *scaled, job.training, tell, start=start, on_snapshot=checkpoint.offer)
 
     on_stage("evaluating")
+    stopping = job.training.early_stopping
     graph, scorer, parity_usd = _compiled(network, scaling, probe)
     predicted, predicted_past = _predictions(scorer, held_back), _predictions(scorer, past)
     figures = metrics(held_back.earnings_usd, predicted, scaling)
@@ -102,6 +114,7 @@ def train(
         "metrics": figures,
         "baselines": baselines,
         "data": {"train": past.as_dict(), "test": held_back.as_dict()},
+        "epochs": {"run": len(history), "kept": history.best if stopping and stopping.restore_best else len(history)},
         "training_profile": training_profile(contract.feature_names, past.features),
         "prediction_profile": column_profile("predicted_earnings", predicted_past),
         "parity": {"rows": parity.ROWS, "largest_difference_usd": parity_usd, "tolerance": parity.TOLERANCE},
@@ -117,6 +130,7 @@ def train(
     }
     version = registry.publish(files, details, reason)
     registry.record_evaluation(version, measure(held_back, predicted, scaling), "recorded by training")
+    checkpoint.remove()
     folder = f"{registry.location}{registry.find_version(version).folder}"
     return Trained(
         model=registry.model,
@@ -126,7 +140,7 @@ def train(
         metrics=figures,
         baselines=baselines,
         parity_usd=parity_usd,
-        epochs=len(history.loss),
+        epochs=len(history),
         seconds=round(time.monotonic() - started, 1),
     )
 
@@ -187,7 +201,7 @@ def _report(
     facts = {
         "Training titles": f"{past.path}, {len(past):,} rows, sha256 {past.sha256[:12]}",
         "Test titles": f"{held_back.path}, {len(held_back):,} rows, sha256 {held_back.sha256[:12]}",
-        "Optimizer": f"{training.optimizer.name}, batches of {training.batch_size}, {training.epochs} epochs",
+        "Optimizer": f"{training.optimizer.name}, batches of {training.batch_size}, {len(history)} epochs",
         "Seed": str(training.seed),
         "Scoring graph": f"within ${details['parity']['largest_difference_usd']:.4f} of Keras on {parity.ROWS:,} rows",
         "Software": ", ".join(f"{name} {release}" for name, release in details["software"].items()),

@@ -40,7 +40,7 @@ def seed_everything(seed: int) -> None:
 
 
 def build_network(spec: NetworkSpec, features: int) -> Any:
-    """Build the untrained network.
+    """Build the untrained network; layer 2 is named after its class and its place, ``dropout_2``, or as it says.
 
     Args: features: k, the number of columns.  Returns: a keras.Sequential from (batch, k) to (batch, 1).
     Raises: JobFileError: a layer does not exist, refuses its arguments or does not fit the one before it.
@@ -50,7 +50,9 @@ def build_network(spec: NetworkSpec, features: int) -> Any:
     values: Any = np.zeros((1, features), np.float32)
     for place, layer in enumerate(spec.layers):
         key = f"network.layers[{place}]"
-        made = _make(keras.layers, layer.layer, layer.arguments, key, keras.layers.Layer)
+        # Keras's own names count up over all networks of a process; these tell the place in the job file.
+        arguments = {"name": f"{layer.layer.lower()}_{place}", **layer.arguments}
+        made = _make(keras.layers, layer.layer, arguments, key, keras.layers.Layer)
         try:
             network.add(made)
             values = made(values, training=False)  # some faults, such as an activation's, show with numbers only

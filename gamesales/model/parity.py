@@ -59,19 +59,29 @@ def tolerance_usd(earnings_usd: FloatArray, scaling: Scaling) -> FloatArray:
     return TOLERANCE * np.maximum(np.abs(earnings_usd), scaling.target_range_usd)
 
 
-def check_parity(keras_usd: FloatArray, graph_usd: FloatArray, scaling: Scaling) -> float:
-    """Hold the graph to Keras.
+def check_parity(
+    expected_usd: FloatArray,
+    found_usd: FloatArray,
+    scaling: Scaling,
+    names: tuple[str, str] = ("the scoring graph", "Keras"),
+) -> float:
+    """Hold the graph to Keras, or an export to the graph.
 
-    Args: keras_usd, graph_usd: (n,), predictions of the same rows.
+    Args:
+        expected_usd: (n,), predictions.
+        found_usd: (n,), predictions of the same rows.
+        scaling: how the target was scaled.
+        names: what is held to what, for the error.
+
     Returns: the largest difference, US dollars.
     Raises: ParityError: a difference is beyond the bound.
     """
-    off = np.abs(keras_usd - graph_usd)
-    if not (off <= tolerance_usd(keras_usd, scaling)).all():
+    off = np.abs(expected_usd - found_usd)
+    if not (off <= tolerance_usd(expected_usd, scaling)).all():
         worst = int(np.argmax(np.where(np.isnan(off), np.inf, off)))
         raise ParityError(
-            f"the scoring graph differs from Keras: {graph_usd[worst]:,.4f} against {keras_usd[worst]:,.4f} dollars "
-            f"for the worst of {len(off):,} rows",
+            f"{names[0]} differs from {names[1]}: {found_usd[worst]:,.4f} against {expected_usd[worst]:,.4f} "
+            f"dollars for the worst of {len(off):,} rows",
             hint="A layer is exported wrongly; remove layers one by one to find it",
         )
     return float(off.max())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,19 @@ class Scaling:
                 for name, scale, offset in zip(names, self.scale, self.offset, strict=True)
             ],
         }
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Self:
+        """Read what ``as_dict`` gave.
+
+        Raises: LookupError, TypeError, ValueError: it is not that.
+        """
+        columns = told["columns"]
+        *features, target = [str(column["name"]) for column in columns]
+        numbers = [np.array([float(column[key]) for column in columns]) for key in ("scale", "offset")]
+        if not (np.isfinite(numbers).all() and numbers[0].all()):
+            raise ValueError("expected finite numbers, and no scale of 0")
+        return cls(tuple(features), target, *numbers)
 
 
 def fit_scaler(

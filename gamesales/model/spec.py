@@ -56,6 +56,20 @@ class NetworkSpec(BaseModel):
     layers: tuple[LayerSpec, ...] = Field(min_length=1)
 
 
+class EarlyStopping(BaseModel):
+    """When training ends before its last epoch.
+
+    It ends once ``patience`` epochs in a row have not brought the validation loss down by more than ``min_delta``
+    (scaled units); ``restore_best`` goes back to the weights of the epoch with the lowest loss.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    patience: int = Field(ge=1)
+    min_delta: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    restore_best: bool = True
+
+
 class TrainingSpec(BaseModel):
     """How a network learns. ``batch_size`` is in rows; ``validation_share`` is a share of the training rows."""
 
@@ -67,7 +81,14 @@ class TrainingSpec(BaseModel):
     epochs: int = Field(ge=1, le=1_000_000)
     batch_size: int = Field(default=32, ge=1)
     validation_share: float = Field(default=0.0, ge=0, lt=1)
+    early_stopping: EarlyStopping | None = None
     seed: int = Field(default=1, ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _can_stop_early(self) -> Self:
+        if self.early_stopping and not self.validation_share:
+            raise ValueError("early_stopping watches the validation loss; expected a validation_share above 0, found 0")
+        return self
 
     @field_validator("optimizer", "schedule", mode="before")
     @classmethod
