@@ -27,17 +27,6 @@ class Scaling:
     scale: FloatArray
     offset: FloatArray
 
-    @classmethod
-    def from_dict(cls, kept: Mapping[str, Any]) -> Scaling:
-        """Read what a manifest keeps. The inverse of ``as_dict``.
-
-        Raises: LookupError, TypeError, ValueError: it is something else.
-        """
-        columns = kept["columns"]
-        names = [column["name"] for column in columns]
-        scale, offset = (np.array([float(column[key]) for column in columns]) for key in ("scale", "offset"))
-        return cls(tuple(names[:-1]), names[-1], scale, offset)
-
     def scale_features(self, values: npt.NDArray[np.floating[Any]]) -> FloatArray:
         """Scale features: (n, k) in their own units to float64 (n, k), unitless."""
         return np.asarray(values * self.scale[:-1] + self.offset[:-1], np.float64)
