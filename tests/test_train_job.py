@@ -34,6 +34,8 @@ from gamesales.registry.bundle import sha256
 
 DENSE = {"layer": "Dense", "units": 1}
 EMPTY = MappingProxyType({})
+# Most tests are not about intervals, for which networks are trained five times more.
+NO_INTERVALS = MappingProxyType({"method": "none"})
 
 
 def as_toml(value):
@@ -45,7 +47,7 @@ def as_toml(value):
     return json.dumps(str(value) if isinstance(value, Path) else value)
 
 
-def write_job(path, *, data=EMPTY, network=EMPTY, training=EMPTY, **top):
+def write_job(path, *, data=EMPTY, network=EMPTY, training=EMPTY, intervals=NO_INTERVALS, **top):
     """Write a small valid job with some keys changed; None leaves a key or a table out."""
     tables = {
         "data": {
@@ -55,9 +57,10 @@ def write_job(path, *, data=EMPTY, network=EMPTY, training=EMPTY, **top):
         },
         "network": {"layers": [{"layer": "Dense", "units": 8, "activation": "relu"}, DENSE]},
         "training": {"epochs": 2, "seed": 3},
+        "intervals": {},
     }
     lines = [f"{key} = {as_toml(value)}" for key, value in top.items()]
-    for (name, table), changes in zip(tables.items(), (data, network, training), strict=True):
+    for (name, table), changes in zip(tables.items(), (data, network, training, intervals), strict=True):
         if changes is not None:
             kept = {key: value for key, value in {**table, **changes}.items() if value is not None}
             lines += [f"[{name}]", *(f"{key} = {as_toml(value)}" for key, value in kept.items())]
