@@ -30,10 +30,10 @@ class Prediction:
     model: str
     model_version: int
     predicted_earnings: float
+    predicted_earnings_low: float | None
+    predicted_earnings_high: float | None
+    coverage: float | None
     outside_training_range: bool
-    predicted_earnings_low: float | None = None
-    predicted_earnings_high: float | None = None
-    coverage: float | None = None
 
 
 def parse_title(assignments: Sequence[str]) -> dict[str, str]:
@@ -67,10 +67,10 @@ def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str]) -> Pred
         model=version.model,
         model_version=version.number,
         predicted_earnings=float(predicted.earnings_usd[0]),
-        outside_training_range=bool(predicted.outside[0]),
         predicted_earnings_low=low,
         predicted_earnings_high=high,
         coverage=version.interval.coverage if version.interval else None,
+        outside_training_range=bool(predicted.outside[0]),
     )
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
+_MOST = float(np.finfo(np.float64).max)
 _NUMBERS = ("coverage", "floor_usd", "slope", "quantile")
 
 
@@ -62,13 +63,13 @@ class Interval:
         Args: earnings_usd: float64 (n,), finite.
         Returns: two of float64 (n,), US dollars, finite, not below 0, the lower one first.
         """
+        least, share = (min(self.quantile * one, _MOST) for one in (self.floor_usd, self.slope))
         with np.errstate(over="ignore"):  # what is too large for a number becomes the largest one
-            half = self.quantile * (self.floor_usd + self.slope * np.abs(earnings_usd))
+            half = least + share * np.abs(earnings_usd)
             low, high = earnings_usd - half, earnings_usd + half
         if self.whole_dollars:
             low, high = np.floor(low), np.ceil(high)
-        most = np.finfo(np.float64).max
-        return np.clip(low, 0.0, most) + 0.0, np.clip(high, 0.0, most) + 0.0  # and -0 becomes 0
+        return np.clip(low, 0.0, _MOST) + 0.0, np.clip(high, 0.0, _MOST) + 0.0  # and -0 becomes 0
 
     def holds(self, earnings_usd: Floats, actual_usd: Floats) -> npt.NDArray[np.bool_]:
         """Tell of which titles the actual earnings lie within the interval: two of (n,) to bool (n,)."""
