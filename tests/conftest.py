@@ -169,7 +169,8 @@ def trained_once(tmp_path_factory):
     job_file.write_text(
         f'[data]\ntrain = "{DATA}/sales_data_training.csv"\ntest = "{DATA}/sales_data_test.csv"\n'
         f'contract = "{DATA}/contract.toml"\n'
-        '[network]\nlayers = [{ layer = "Dense", units = 1 }]\n[training]\nepochs = 1\nseed = 7\n[intervals]\nfolds = 2\n',
+        '[network]\nlayers = [{ layer = "Dense", units = 1 }]\n[training]\nepochs = 1\nseed = 7\n'
+        "[intervals]\nfolds = 2\n",
         encoding="utf-8",
     )
     job = load_job(job_file, "course")
