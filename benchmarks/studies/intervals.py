@@ -12,7 +12,6 @@ import os
 import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
@@ -28,23 +27,25 @@ HELD_BACK = 0.2
 COVERAGES = (0.8, 0.9, 0.95)
 FOLDS = 5
 CALIBRATION_SHARE = 0.2
-FILES = ("data/sales_data_training.csv", *filter(None, [os.environ.get("TITLES")]))
 
 
 def lines() -> Iterator[str]:
     """Yield the rows of the table: for each file and method, coverage and width over the divisions."""
-    yield f"{DIVISIONS} divisions, {HELD_BACK:.0%} held back\n"
+    yield f"{DIVISIONS} divisions, {100 * HELD_BACK:.0f} % held back\n"
     yield "| titles | method | asked | held, mean | least to most | median width |"
     yield "|---|---|---|---|---|---|"
-    for path in FILES:
+    files = {"the simulated store's": "data/sales_data_training.csv", "those of `TITLES`": os.environ.get("TITLES")}
+    for name, path in files.items():
+        if not path:
+            continue
         titles = read_titles(ROOT / path, Contract.from_toml(ROOT / "data/contract.toml"))
         for method in ("cv", "split"):
             found = [_division(titles, method, seed) for seed in range(DIVISIONS)]
             for place, coverage in enumerate(COVERAGES):
                 held, width = np.array(found)[:, place].T
                 yield (
-                    f"| {Path(path).stem} | {method} | {coverage:.0%} | {held.mean():.1%} "
-                    f"| {held.min():.1%} to {held.max():.1%} | ${np.median(width):,.0f} |"
+                    f"| {name} | {method} | {100 * coverage:.0f} % | {100 * held.mean():.1f} % "
+                    f"| {100 * held.min():.1f} % to {100 * held.max():.1f} % | ${np.median(width):,.0f} |"
                 )
 
 
@@ -75,12 +76,12 @@ def learn(features: np.ndarray, earnings_usd: np.ndarray, seed: int) -> calibrat
     """Train the default job's network in NumPy; returns what predicts dollars from features."""
     lowest, span = features.min(0), np.ptp(features, 0)
     bottom, top = earnings_usd.min(), earnings_usd.max()
-    network = _Network(features.shape[1], np.random.default_rng(seed))
+    network = Network(features.shape[1], np.random.default_rng(seed))
     network.fit((features - lowest) / np.where(span > 0, span, 1), (earnings_usd - bottom) / (top - bottom))
     return lambda values: bottom + (top - bottom) * network.predict((values - lowest) / np.where(span > 0, span, 1))
 
 
-class _Network:
+class Network:
     """Dense layers with silu between them, float32, initialised as Keras does (Glorot's uniform; biases 0)."""
 
     def __init__(self, features: int, random: np.random.Generator) -> None:
@@ -104,7 +105,7 @@ class _Network:
         for _ in range(self.training["epochs"]):
             order = self.random.permutation(len(y))
             for batch in np.split(order, range(size, len(order), size)):
-                slope = self._slope(x[batch], y[batch])
+                slope = self.slope(x[batch], y[batch])
                 rate = schedule["initial_learning_rate"] * (1 + math.cos(math.pi * min(step / last, 1))) / 2
                 step += 1
                 rate *= math.sqrt(1 - 0.999**step) / (1 - 0.9**step)
@@ -124,7 +125,7 @@ class _Network:
             passed.append(values @ self.weights[place] + self.weights[place + 1])
         return passed
 
-    def _slope(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def slope(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return the derivative of the mean squared error by every weight, in one row."""
         passed = self._forward(x)
         back, slopes = 2 * (passed[-1] - y) / len(y), []
