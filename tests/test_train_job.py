@@ -24,6 +24,7 @@ from gamesales import Registry
 from gamesales.cli import progress
 from gamesales.data.contract import Contract
 from gamesales.errors import JobFileError
+from gamesales.jobs import calibrate
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.provenance import git_commit
 from gamesales.jobs.titles import read_titles
@@ -397,7 +398,7 @@ def test_intervals_are_calibrated_in_folds_and_told_wherever_figures_are(cli, tm
     assert ("cv", 0.9, 1000) == tuple(interval[key] for key in ("method", "coverage", "rows"))
     assert manifest["intervals"] == {"method": "auto", "coverage": 0.9, "folds": 3, "calibration_share": 0.2}
     line = re.search(r"^prediction intervals (.*)$", ran.out, re.MULTILINE)[1]
-    assert f"made to hold 90 % of titles; hold {100 * interval['achieved']['share']:.1f} % of the 400" in line
+    assert f"for 90 % of titles hold {100 * interval['achieved']['share']:.1f} % of the 400" in line
     assert line in bundle.read("report.html").decode()
 
     titles = pyarrow.csv.read_csv(DATA / "sales_data_test.csv")
@@ -407,6 +408,16 @@ def test_intervals_are_calibrated_in_folds_and_told_wherever_figures_are(cli, tm
     assert interval["achieved"]["share"] == np.mean((low <= actual) & (actual <= high))
     assert interval["median_width_usd"] == np.median(high - low)
     assert interval["achieved"]["low"] < interval["achieved"]["share"] < interval["achieved"]["high"]
+
+
+@pytest.mark.parametrize(("most", "warned"), [(0.899, 1), (0.9, 0), (1.0, 0)])
+def test_intervals_that_hold_fewer_titles_than_chance_explains_are_a_warning(most, warned):
+    """The report shows it above everything else."""
+    achieved = {"rows": 400, "share": most - 0.01, "low": most - 0.02, "high": most}
+    warnings = calibrate.warnings({"coverage": 0.9, "achieved": achieved, "median_width_usd": 4_000.0})
+    assert warned == len(warnings)
+    assert all("hold 88.9 % of the 400 test titles (of all, 87.9 to 89.9 %)" in warning for warning in warnings)
+    assert calibrate.warnings(None) == []
 
 
 def test_a_split_learns_from_what_it_does_not_calibrate_on(cli, tmp_path):

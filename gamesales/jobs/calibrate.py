@@ -108,10 +108,17 @@ def in_words(interval: Mapping[str, Any]) -> str:
     """Tell what a manifest's intervals promise and achieve, in a line."""
     achieved = interval["achieved"]
     return (
-        f"made to hold {100 * interval['coverage']:g} % of titles; hold {100 * achieved['share']:.1f} % of the "
-        f"{achieved['rows']:,} test titles ({100 * achieved['low']:.1f} to {100 * achieved['high']:.1f} % by chance); "
+        f"for {100 * interval['coverage']:g} % of titles hold {100 * achieved['share']:.1f} % of the "
+        f"{achieved['rows']:,} test titles (of all, {100 * achieved['low']:.1f} to {100 * achieved['high']:.1f} %); "
         f"median width ${interval['median_width_usd']:,.0f}"
     )
+
+
+def warnings(interval: Mapping[str, Any] | None) -> list[str]:
+    """Tell what to look into before promoting: intervals that hold fewer test titles than chance explains."""
+    if interval is None or interval["achieved"]["high"] >= interval["coverage"]:
+        return []
+    return [f"Prediction intervals hold too few: those {in_words(interval)}. Are these titles like those of training?"]
 
 
 def _learn(

@@ -221,6 +221,7 @@ def _report(
         validation_loss=history.validation_loss,
         actual_usd=held_back.earnings_usd,
         predicted_usd=predicted,
+        warnings=calibrate.warnings(details.get("interval")),
     )
     return render_version_page(page).encode("utf-8")
 
