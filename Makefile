@@ -95,7 +95,7 @@ test: .venv/dev.stamp servers  ## Run the tests and check their coverage
 
 .PHONY: test-full
 test-full: .venv/dev.stamp servers  ## Run the long sweeps and fuzzing that `make test` leaves out
-	$(PY) -m pytest -m slow
+	$(PY) -m pytest -m slow --numprocesses auto --maxprocesses 4 --dist load
 
 # The object stores that tests start: moto plays S3, azurite Azure's. Without npm the tests of the latter are skipped.
 .PHONY: servers

@@ -14,11 +14,16 @@ import typer
 from pydantic import TypeAdapter
 
 from gamesales.cli.main import make_app
-from gamesales.jobs.listing import History, Shown, Verified, Versions
+from gamesales.jobs.aliases import Aliases, DeletedAlias, Retired
+from gamesales.jobs.comparison import Comparison
+from gamesales.jobs.evaluate import Evaluated
+from gamesales.jobs.history import History
+from gamesales.jobs.listing import Verified, Versions
 from gamesales.jobs.predict import Prediction
 from gamesales.jobs.preprocess import Preprocessed
 from gamesales.jobs.promote import Promotion
 from gamesales.jobs.score import Backfill, Planned
+from gamesales.jobs.showing import Shown
 from gamesales.jobs.simulate import Simulated
 from gamesales.jobs.train import Trained
 from gamesales.scoring.outcome import RunReport
@@ -31,8 +36,14 @@ RESULTS = {
     "versions": Versions,
     "show": Shown,
     "history": History,
+    "evaluate": Evaluated,
+    "compare": Comparison,
     "promote": Promotion,
     "rollback": Promotion,
+    "retire": Retired,
+    "alias set": Promotion,
+    "alias delete": DeletedAlias,
+    "alias list": Aliases,
     "verify": Verified,
     "score": RunReport | Planned | Backfill,
     "predict": Prediction,
@@ -48,7 +59,10 @@ ERROR_SCHEMA = {
             "type": "object",
             "required": ["code", "message", "hint"],
             "additionalProperties": False,
-            "properties": {name: {"type": "string"} for name in ("code", "message", "hint")},
+            "properties": {
+                **{name: {"type": "string"} for name in ("code", "message", "hint")},
+                "evidence": {"type": "object", "description": "What the gate found, with its figures."},
+            },
         }
     },
 }
@@ -56,7 +70,7 @@ ERROR_SCHEMA = {
 
 def reference():
     """Return the content of every file: name to text."""
-    files = {f"{name}.schema.json": _text(_schema(name)) for name in RESULTS}
+    files = {f"{name.replace(' ', '-')}.schema.json": _text(_schema(name)) for name in RESULTS}
     return {"commands.md": _commands(), "error.schema.json": _text(ERROR_SCHEMA), **files}
 
 
@@ -83,10 +97,19 @@ def _commands():
         "Written by `make docs` from the code. Every command also takes `--help` and `--traceback`.",
         "What `--json` prints has a schema beside this page: `<command>.schema.json`; a failure, `error.schema.json`.",
     ]
-    for name, command in typer.main.get_command(make_app()).commands.items():
+    for name, command in _named(typer.main.get_command(make_app())):
         lines += ["", f"## gamesales {name}", "", command.help, "", "| | | default |", "|---|---|---|"]
         lines += [_row(parameter) for parameter in command.params if parameter.name != "help"]
     return "\n".join(lines) + "\n"
+
+
+def _named(group, before=""):
+    """Yield every command with its name, ``alias set`` of the group ``alias`` too."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _named(command, f"{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def _row(parameter):

@@ -19,6 +19,8 @@
 A message says what was expected, what was found and where; the hint says what to type next.
 """
 
+from collections.abc import Mapping
+
 
 class GamesalesError(Exception):
     """The root: ``except GamesalesError`` catches every failure that is told in one line."""
@@ -111,10 +113,14 @@ class ParityError(RegistryError):
 
 
 class GateRefusedError(GamesalesError):
-    """The gate refused to set the alias."""
+    """The gate refused to set the alias; ``evidence`` is what the log would have kept."""
 
     exit_code = 5
     code = "gate_refused"
+
+    def __init__(self, message: str, *, hint: str = "", evidence: Mapping[str, object] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.evidence = dict(evidence or {})
 
 
 class TryAgainError(GamesalesError, OSError):

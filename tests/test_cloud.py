@@ -233,7 +233,7 @@ def test_a_store_that_nobody_answers_for_ends_a_command_with_7(cli, enter):
     enter(servers.s3_environment(servers.free_port()))
     ran = cli("versions", "--registry", "s3://bucket/prefix")
     assert 7 == ran.code
-    assert "s3://bucket/prefix/game-earnings/log: HTTP error" in ran.err
+    assert "s3://bucket/prefix/game-earnings/checkpoints: HTTP error" in ran.err
     assert "Check the network and the service" in ran.err
 
 

@@ -7,7 +7,7 @@ import tomllib
 
 import jsonschema
 import pytest
-from conftest import DATA, ROOT, publish_simple
+from conftest import DATA, HOLDOUT, ROOT, publish_simple
 
 from gamesales.jobs.train_job import load_job
 
@@ -39,8 +39,12 @@ def test_links_between_pages_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_options_that_pages_show_exist(page):
     commands = reference["commands.md"]
+    groups = {group for group, _ in re.findall(r"## gamesales (\w+) (\w+)", commands)}
     for line in re.findall(r"gamesales ((?:\w+)(?: [^#`\n]*)?)", page.read_text(encoding="utf-8")):
         name, *rest = line.split()
+        if name in groups and rest:
+            name = f"{name} {rest.pop(0)}"
+            assert f"## gamesales {name}\n" in commands
         section = re.search(rf"## gamesales {name}\n(.*?)(?=\n## |\Z)", commands, re.DOTALL)
         if section:
             shown = [word for word in rest if re.fullmatch(r"--[a-z-]+", word)]
@@ -74,8 +78,10 @@ class TestDocuments:
     @pytest.fixture
     def check(self, cli):
         def run(command, *arguments, schema=None):
-            ran = cli(command, *arguments, "--json")
-            jsonschema.validate(ran.document, json.loads(reference[f"{schema or command}.schema.json"]))
+            ran = cli(*command.split(), *arguments, "--json")
+            jsonschema.validate(
+                ran.document, json.loads(reference[f"{schema or command.replace(' ', '-')}.schema.json"])
+            )
             return ran
 
         return run
@@ -86,8 +92,19 @@ class TestDocuments:
         check("show", "1")
         check("history")
         check("verify")
+        check("evaluate", "2", "--data", HOLDOUT)
         check("promote", "2", "--reason", "better")
         check("rollback")
+        check("alias set", "challenger", "2")
+        check("alias list")
+        check("compare", "1", "2", "--all")
+        check("alias delete", "challenger")
+        check("retire", "2", "--reason", "worse")
+        check("show", "2")
+        check("versions", "--retired")
+        check("history")
+        publish_simple(simple_registry, bias=-50_000.0)
+        assert check("promote", "3", schema="error").code == 5
 
     def test_of_scoring(self, check, simple_registry):
         assert check("score", DATA / "new_titles.csv", "--output", "out.csv").document["rows_scored"] == 36

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import pyarrow as pa
 import pytest
-from conftest import FEATURES, titles_table
+from conftest import FEATURES, HOLDOUT, titles_table
 from pyarrow import parquet
 from runs import GOOD, csv_line, put_column, read_rejects, written_csv
 
@@ -73,8 +73,11 @@ def titles(tmp_path, simple_registry):
         ("versions",),
         ("show", "1"),
         ("history",),
+        ("compare", "1", "1"),
+        ("alias", "list"),
         ("verify",),
         ("promote", "1"),
+        ("evaluate", "1", "--data", str(HOLDOUT)),
         ("--help",),
     ],
     ids=" ".join,

@@ -7,7 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from conftest import DATA, publish_simple, simple_details, simple_earnings, simple_graph, titles_table
+from conftest import (
+    DATA,
+    HOLDOUT,
+    HOLDOUT_SHA256,
+    publish_simple,
+    simple_details,
+    simple_earnings,
+    simple_graph,
+    titles_table,
+)
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -15,13 +24,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gamesales.data.contract import Contract
 from gamesales.errors import GateRefusedError, NothingPromotedError
 from gamesales.jobs import listing
+from gamesales.jobs.history import history
 from gamesales.jobs.loading import load, open_registry
 from gamesales.jobs.promote import promote, roll_back
 from gamesales.registry.log import EventLog
 from gamesales.registry.refs import Ref, parse_ref
 from gamesales.registry.store import LocalStore
 
-EVALUATION = {"data": "test.csv", "data_sha256": "0" * 64, "rows": 400, "metrics": {"mae_usd": 1000.0}}
+EVALUATION = {"data": "test.csv", "data_sha256": HOLDOUT_SHA256, "rows": 400, "metrics": {"mae_usd": 1000.0}}
 
 
 @pytest.fixture
@@ -73,7 +83,7 @@ def test_promoting_says_what_is_live_now_and_what_was_before(cli, three):
     first, second = cli("promote", "1"), cli("promote", "game-earnings/2", "--reason", "better on sequels")
 
     assert (0, "game-earnings@champion is now version 1 (was unset)\n") == (first.code, first.out)
-    assert (0, "game-earnings@champion is now version 2 (was 1)\n") == (second.code, second.out)
+    assert (0, "game-earnings@champion is now version 2 (was 1)") == (second.code, second.out.splitlines()[-1])
     assert "better on sequels" == three.events()[-1].reason
     assert 2 == champion(three)
 
@@ -83,9 +93,13 @@ def test_promoting_as_json_says_the_same_and_on_what_evidence(cli, three):
     ran = cli("promote", "2", "--reason", "better", "--json")
 
     assert (0, "") == (ran.code, ran.err)
-    finding = ran.document["findings"][0]
-    assert "an evaluation on the holdout is recorded" == finding["condition"]
-    assert re.fullmatch(r"test\.csv, 400 rows, recorded 20\S+Z", finding["found"])
+    findings = ran.document["findings"]
+    assert "an evaluation on the holdout is recorded" == findings[0]["condition"]
+    assert re.fullmatch(r"test\.csv, 400 rows, recorded 20\S+Z", findings[0]["found"])
+    assert [True] * 3 == [finding["holds"] for finding in findings]
+    assert (1, 2, 400, True) == tuple(
+        ran.document["comparison"][key] for key in ("champion", "candidate", "rows", "passes")
+    )
     assert {
         "model": "game-earnings",
         "alias": "champion",
@@ -94,10 +108,13 @@ def test_promoting_as_json_says_the_same_and_on_what_evidence(cli, three):
         "changed": True,
         "dry_run": False,
         "forced": False,
-        "findings": [{**finding, "holds": True}],
+        "findings": findings,
+        "holdout": {"path": str(HOLDOUT), "sha256": HOLDOUT_SHA256},
+        "comparison": ran.document["comparison"],
         "sequence": 8,
     } == ran.document
-    assert {"findings": ran.document["findings"], "forced": False} == three.events()[-1].body["evidence"]
+    evidence = {key: ran.document[key] for key in ("findings", "forced", "holdout", "comparison")}
+    assert evidence == three.events()[-1].body["evidence"]
 
 
 def test_the_promoted_version_is_the_one_that_scores(cli, three, tmp_path):
@@ -133,11 +150,12 @@ def test_without_an_evaluation_the_gate_refuses_and_says_what_to_type(cli, regis
     assert (
         5,
         "version 1 may not be promoted: expected that an evaluation on the holdout is recorded, but none is recorded",
-        'Train again, or override: gamesales promote 1 --force --reason "…"',
+        f'Evaluate it: gamesales evaluate 1 --data {HOLDOUT}, or override: gamesales promote 1 --force --reason "…"',
     ) == told(cli("promote", "1"))
     ran = cli("promote", "1", "--json")
     assert (5, "gate_refused", "") == (ran.code, ran.document["error"]["code"], ran.err)
-    assert {"code", "message", "hint"} == set(ran.document["error"])
+    assert {"code", "message", "hint", "evidence"} == set(ran.document["error"])
+    assert [False, True] == [finding["holds"] for finding in ran.document["error"]["evidence"]["findings"]]
     assert 5 == cli("promote", "1", "--dry-run").code
     assert before == contents(tmp_path)
 
@@ -167,13 +185,13 @@ def test_forcing_is_recorded_for_ever(cli, registry):
     ran = cli("promote", "2", "--force", "--reason", "the store’s anniversary – größer, 大きい 🎮")
     cli("rollback")
 
-    assert "game-earnings@champion is now version 2 (was 1) (forced)\n" == ran.out
+    assert "game-earnings@champion is now version 2 (was 1) (forced)" == ran.out.splitlines()[-1]
     event = open_registry("registry", "game-earnings").events()[-2]
     assert "the store’s anniversary – größer, 大きい 🎮" == event.reason
     evidence = event.body["evidence"]
-    assert (True, [False]) == (evidence["forced"], [finding["holds"] for finding in evidence["findings"]])
+    assert (True, [False, True, True]) == (evidence["forced"], [finding["holds"] for finding in evidence["findings"]])
     line = cli("history").out.splitlines()[2]
-    assert "champion set to version 2 (was 1), forced past the gate" in line
+    assert "champion set to version 2 (was 1), forced past the gate  MAE $105,854, champion's $106,104; none" in line
     assert line.endswith("  the store’s anniversary – größer, 大きい 🎮")
     assert event.reason == cli("history", "--json").document["events"][1]["reason"]
 
@@ -188,10 +206,11 @@ def test_a_dry_run_asks_the_gate_and_changes_nothing(cli, three, tmp_path):
     before = contents(tmp_path)
     text, document = cli("promote", "2", "--dry-run"), cli("promote", "2", "--dry-run", "--json").document
 
-    assert (0, "game-earnings@champion would become version 2 (was 1); nothing was changed\n") == (text.code, text.out)
+    words = "game-earnings@champion would become version 2 (was 1); nothing was changed"
+    assert (0, words) == (text.code, text.out.splitlines()[-1])
     assert (2, 1, True, True) == tuple(document[key] for key in ("version", "previous_version", "changed", "dry_run"))
     assert document["sequence"] is None
-    assert [True] == [finding["holds"] for finding in document["findings"]]
+    assert [True] * 3 == [finding["holds"] for finding in document["findings"]]
     assert before == contents(tmp_path)
 
 
@@ -464,7 +483,8 @@ def test_versions_as_json(cli, three):
     assert (4, [], None) == (newest["version"], newest["aliases"], newest["metrics"])
     assert (1, ["champion"], "for a test") == (oldest["version"], oldest["aliases"], oldest["reason"])
     assert oldest["digest"] == three.find_version(1).digest
-    assert {"version", "aliases", "registered", "actor", "reason", "digest", "metrics"} == set(oldest)
+    told = {"version", "aliases", "registered", "actor", "reason", "digest", "metrics", "data_sha256", "retired"}
+    assert told == set(oldest)
 
 
 def test_an_empty_registry_lists_nothing_and_says_how_to_begin(cli, tmp_path):
@@ -476,14 +496,14 @@ def test_an_empty_registry_lists_nothing_and_says_how_to_begin(cli, tmp_path):
     words = "nothing has happened to game-earnings in registry/ yet. Train a version: gamesales train\n"
     assert (0, words) == (history.code, history.out)
     empty = {"model": "game-earnings", "registry": "registry/"}
-    assert {**empty, "versions": []} == cli("versions", "--json").document
+    assert {**empty, "versions": [], "registered": 0, "retired_left_out": 0} == cli("versions", "--json").document
     assert {**empty, "events": []} == cli("history", "--json").document
     assert [] == list(tmp_path.iterdir())
 
 
 def test_show_tells_all_about_a_version(cli, registry):
     details = simple_details(Contract.from_toml(DATA / "contract.toml"))
-    data = {"training": {"path": "titles.csv", "rows": 1000, "sha256": "1f" * 32}}
+    data = {**details["data"], "training": {"path": "titles.csv", "rows": 1000, "sha256": "1f" * 32}}
     details |= {"data": data, "git_commit": "c0ffee", "software": {"keras": "3.13", "numpy": "2.3"}}
     details |= {"baselines": {"linear": {"mae_usd": 2000.0}}}
     registry.publish({"scorer.onnx": simple_graph()}, details, "the first one")
@@ -515,7 +535,7 @@ def test_show_as_json_holds_the_manifest_and_what_was_said_since(cli, three):
     manifest = json.loads(Path(f"registry/{folder}/MANIFEST.json").read_text(encoding="utf-8"))
     assert (f"registry/{folder}", manifest) == (document["bundle"], document["manifest"])
     evaluation = document["evaluations"][0]
-    assert {"data": "test.csv", "data_sha256": "0" * 64, "rows": 400} == {
+    assert {"data": "test.csv", "data_sha256": HOLDOUT_SHA256, "rows": 400} == {
         key: evaluation[key] for key in ("data", "data_sha256", "rows")
     }
     assert manifest["metrics"] == evaluation["metrics"]
@@ -539,16 +559,16 @@ def test_history_tells_who_did_what_when_and_why_newest_first(cli, registry, mon
     cli("rollback", "--reason", "too high")
     lines = [re.split(r"\s{2,}", line.strip()) for line in cli("history").out.splitlines()]
 
-    assert ["event", "when", "by", "what", "why"] == lines[0]
+    assert ["event", "when", "by", "what", "evidence", "why"] == lines[0]
     assert [
-        ["7", "grace", "champion rolled back to version 1 (was 2)", "too high"],
-        ["6", "grace", "champion set to version 2 (was 1)", "better on sequels"],
-        ["5", "grace", "champion set to version 1 (was unset)"],
-        ["4", "ada", "evaluated version 2 on test.csv", "for a test"],
-        ["3", "ada", "registered version 2", "for a test"],
-        ["2", "ada", "evaluated version 1 on test.csv", "for a test"],
-        ["1", "ada", "registered version 1", "for a test"],
-    ] == [[cells[0], *cells[2:]] for cells in lines[1:]]
+        ["7", "grace", "champion rolled back to version 1 (was 2)", "-", "too high"],
+        ["6", "grace", "champion set to version 2 (was 1)", "MAE $105,854, champion's $106,104", "better on sequels"],
+        ["5", "grace", "champion set to version 1 (was unset)", "test.csv, 400 rows, recorded; s…"],
+        ["4", "ada", "evaluated version 2 on test.csv", "MAE $1,000, 400 rows", "for a test"],
+        ["3", "ada", "registered version 2", "-", "for a test"],
+        ["2", "ada", "evaluated version 1 on test.csv", "MAE $1,000, 400 rows", "for a test"],
+        ["1", "ada", "registered version 1", "-", "for a test"],
+    ] == [[cells[0], *(re.sub(" 20\\S+Z", "", cell) for cell in cells[2:])] for cells in lines[1:]]
     assert all(re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d", cells[1]) for cells in lines[1:])
 
 
@@ -567,13 +587,13 @@ def test_history_as_json_holds_the_events_whole(cli, three):
 def test_history_names_an_event_of_a_later_release_while_other_commands_stop_at_it(cli, three):
     """Somebody must be able to see what this release can't apply."""
     EventLog(LocalStore("registry"), "game-earnings").append(
-        "version.retired", "too old", lambda events: {"version": 1}
+        "version.renamed", "too old", lambda events: {"version": 1}
     )
 
-    assert re.search(r"^ +7 .* version\.retired +too old$", cli("history").out, re.MULTILINE)
+    assert re.search(r"^ +7 .* version\.renamed +- +too old$", cli("history").out, re.MULTILINE)
     for command in ("versions", "promote 1", "show 1", "verify"):
         answer = told(cli(*command.split()))
-        assert (4, "event 7 (version.retired) is not one that this release understands", "Upgrade gamesales") == answer
+        assert (4, "event 7 (version.renamed) is not one that this release understands", "Upgrade gamesales") == answer
 
 
 def test_a_reason_cannot_forge_a_line_of_history(cli, three):
@@ -685,14 +705,15 @@ class Registrar(RuleBasedStateMachine):
         number = data.draw(st.sampled_from(sorted(self.evaluated)))
         ref, stack = Ref("game-earnings", version=number), self.stacks[alias]
         options = {"alias": alias, "reason": "because", "force": force, "dry_run": dry_run}
-        if alias == "champion" and not self.evaluated[number] and not force:
+        lacks = alias == "champion" and not self.evaluated[number] and stack[-1:] != [number]
+        if lacks and not force:
             with pytest.raises(GateRefusedError):
                 promote(self.registry, ref, **options)
             return
         done = promote(self.registry, ref, **options)
         assert (stack[-1] if stack else None, number) == (done.previous_version, done.version)
         assert (stack[-1:] != [number]) == done.changed
-        assert (alias == "champion" and not self.evaluated[number]) == done.forced
+        assert lacks == done.forced
         if done.changed and not dry_run:
             stack.append(number)
             self.reasons.append("because")
@@ -719,7 +740,7 @@ class Registrar(RuleBasedStateMachine):
 
     @invariant()
     def the_history_is_whole(self):
-        events = list(reversed(listing.history(self.registry).events))
+        events = list(reversed(history(self.registry).events))
         assert self.reasons == [event.reason for event in events]
         assert list(range(1, len(events) + 1)) == [event.sequence for event in events]
 

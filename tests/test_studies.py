@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 
 from benchmarks.studies import __main__ as program
-from benchmarks.studies import drift, folding, intervals
+from benchmarks.studies import drift, folding, gate, intervals
 
 
 def test_the_drift_study_prints_the_table_of_its_page(monkeypatch):
@@ -68,6 +68,15 @@ def test_the_network_of_the_intervals_study_learns_by_the_slopes_of_its_loss():
     for place in random.integers(0, len(network.flat), 40):
         measured = (loss(place, 1e-2) - loss(place, -1e-2)) / 2e-2
         assert measured == pytest.approx(slopes[place], rel=0.02, abs=1e-4)
+
+
+def test_the_gate_study_prints_the_table_of_its_page(monkeypatch):
+    """Its header, and the first rows of it whole: they take a second."""
+    monkeypatch.setattr(gate, "ROWS", gate.ROWS[:2])
+    page = (ROOT / "docs/registry.md").read_text(encoding="utf-8")
+    header, rule, *rows = gate.lines()
+    assert f"{header}\n{rule}\n" in page
+    assert 2 == sum(f"\n{row}\n" in page for row in rows)
 
 
 def test_pages_name_the_command_of_every_study():

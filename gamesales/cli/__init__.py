@@ -5,8 +5,12 @@ options.py     options that several commands share
 output.py      results as text or as one JSON document
 progress.py    what a person sees while something takes long
 training.py    train, preprocess, simulate
-registry.py    versions, show, history, verify
+group.py       commands under a name of their own
+registry.py    versions, show, verify
+history.py     history
+comparing.py   compare
 promotion.py   promote, rollback
+aliases.py     alias set, alias delete, alias list; retire
 retention.py   gc
 scoring.py     score, predict
 night.py       what score does: a run for each date

@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from types import FrameType
 from typing import Annotated
 
@@ -16,16 +17,25 @@ import typer
 from typer.exceptions import TyperException
 
 from gamesales import __version__
-from gamesales.cli import promotion, registry, retention, scoring, training
+from gamesales.cli.group import Group
 from gamesales.cli.output import show_error
-from gamesales.errors import GamesalesError, TryAgainError, UsageError
+from gamesales.errors import GamesalesError, GateRefusedError, TryAgainError, UsageError
 
-_MODULES = (training, registry, promotion, retention, scoring)
-COMMANDS = {command.__name__: command for module in _MODULES for command in module.COMMANDS}
+# The commands by the module that has them: of these, only that of the command which is run is loaded.
+MODULES = {
+    "training": ("train", "preprocess", "simulate"),
+    "registry": ("versions", "show", "verify"),
+    "history": ("history",),
+    "comparing": ("compare",),
+    "promotion": ("evaluate", "promote", "rollback"),
+    "aliases": ("alias", "retire"),
+    "retention": ("gc",),
+    "scoring": ("score", "predict"),
+}
 
 
-def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
-    """Make the command line with these commands; Typer takes milliseconds for each."""
+def make_app(name: str | None = None) -> typer.Typer:
+    """Make the command line, with one command if there is one of this name; Typer takes milliseconds for each."""
     app = typer.Typer(
         name="gamesales",
         help="What will each new title earn? Train, register, promote and score, in dollars.",
@@ -35,9 +45,20 @@ def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_common)
-    for name in names:
-        app.command()(COMMANDS[name])
+    modules = [module for module, names in MODULES.items() if name in names] or MODULES
+    commands = load_commands(modules)
+    for command in [commands[name]] if name in commands else commands.values():
+        if isinstance(command, Group):
+            app.add_typer(command.make_app())
+        else:
+            app.command()(command)
     return app
+
+
+def load_commands(modules: Iterable[str]) -> dict[str, Callable[..., None] | Group]:
+    """Return the commands of some modules by their names."""
+    loaded = [import_module(f"gamesales.cli.{module}") for module in modules]
+    return {command.__name__: command for module in loaded for command in module.COMMANDS}
 
 
 def _show_version(wanted: bool) -> None:
@@ -118,7 +139,8 @@ def run(arguments: Sequence[str]) -> int:
         known = _known(error)
         if isinstance(error, TyperException) and not known.message:
             return known.exit_code  # no arguments at all: the help was shown instead
-        show_error(known.code, known.message, known.hint, as_json=as_json)
+        evidence = known.evidence if isinstance(known, GateRefusedError) else None
+        show_error(known.code, known.message, known.hint, as_json=as_json, evidence=evidence)
         return known.exit_code
     return code
 
@@ -126,7 +148,7 @@ def run(arguments: Sequence[str]) -> int:
 def _call(arguments: Sequence[str]) -> int:
     # Without standalone mode a command's exit code comes back as a number, and failures come through;
     # but Typer makes a number of Ctrl-C too.
-    app = make_app(arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS)
+    app = make_app(arguments[0] if arguments else None)
     try:
         code = app(arguments, prog_name="gamesales", standalone_mode=False)
     except SystemExit as leaving:  # Typer's own way out, with code 1, when nobody reads what a command prints

@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import re
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
+
+# Control characters, line and paragraph separators, halves of characters.
+_NOT_IN_A_LINE = {"Cc", "Zl", "Zp", "Cs"}
+# What turns the direction of writing, so that a text reads as another.
+_TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 def show_json(result: Any) -> None:
@@ -15,18 +21,35 @@ def show_json(result: Any) -> None:
     print(json.dumps(asdict(result), ensure_ascii=False, indent=1))
 
 
-def show_error(code: str, message: str, hint: str, *, as_json: bool) -> None:
-    """Print a failure: on stderr for people, as a document on stdout for programs."""
+def show_error(code: str, message: str, hint: str, *, as_json: bool, evidence: Mapping[str, Any] | None = None) -> None:
+    """Print a failure: on stderr for people, as a document on stdout for programs.
+
+    Args: evidence: the gate's, which goes into the document.
+    """
     if as_json:
-        print(json.dumps({"error": {"code": code, "message": message, "hint": hint}}, ensure_ascii=False))
+        error = {"code": code, "message": message, "hint": hint, **({"evidence": evidence} if evidence else {})}
+        print(json.dumps({"error": error}, ensure_ascii=False))
         return
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     if hint:
-        print(f"       {hint}", file=sys.stderr)
+        print(f"       {one_line(hint)}", file=sys.stderr)
+
+
+def one_line(text: str) -> str:
+    """Bring a text of the registry into one line: a line break or an escape in a reason must not forge another line."""
+    return text if text.isprintable() else "".join(" " if _is_harmful(one) else one for one in text)
+
+
+def _is_harmful(character: str) -> bool:
+    return unicodedata.category(character) in _NOT_IN_A_LINE or unicodedata.bidirectional(character) in _TURNS
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay out a table in columns as wide as they need; columns of numbers are aligned right."""
+    """Lay out a table in columns as wide as they need; columns of numbers are aligned right.
+
+    A cell may be any text: it is brought into one line.
+    """
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     right = [all(_is_number(cell) for cell in column) and bool(rows) for column in zip(*rows, strict=True)]
     right = right or [False] * len(header)

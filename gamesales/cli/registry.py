@@ -1,8 +1,8 @@
-"""versions, show, history, verify: what is there and what happened."""
+"""versions, show, verify: what is there."""
 
 from __future__ import annotations
 
-import unicodedata
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -10,109 +10,170 @@ import typer
 from gamesales.cli.options import (
     NAME,
     REGISTRY,
+    AsOfOption,
     JsonOption,
+    LimitOption,
     NameOption,
     RefArgument,
     RegistryOption,
+    SinceOption,
+    UntilOption,
+    parse_as_of,
+    parse_span,
 )
-from gamesales.cli.output import metric_cells, metrics_table, moment, show_json, table
-from gamesales.jobs import listing
+from gamesales.cli.output import metric_cells, metrics_table, moment, one_line, show_json, table
+from gamesales.jobs import listing, showing
+from gamesales.jobs.conditions import FIGURES, parse_condition
 from gamesales.jobs.loading import open_registry
 from gamesales.registry.refs import parse_ref
 
-# Control characters, line and paragraph separators, halves of characters.
-_NOT_IN_A_LINE = {"Cc", "Zl", "Zp", "Cs"}
+_HEADER = ["version", "aliases", "registered", "by", "scaled MSE", "MAE", "RMSE", "R2", "MAPE", "reason"]
 
 
-def versions(registry: RegistryOption = REGISTRY, name: NameOption = NAME, as_json: JsonOption = False) -> None:
-    """List all versions, newest first, with their latest evaluation."""
-    listed = listing.list_versions(open_registry(registry, name))
+def versions(
+    alias: Annotated[str | None, typer.Option("--alias", metavar="NAME", help="Only the one that it names.")] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    by: Annotated[str | None, typer.Option("--by", metavar="ACTOR", help="Only what this person registered.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="CONDITION", help="Only where it holds: 'mae<5000'; may be repeated."),
+    ] = None,
+    retired: Annotated[bool, typer.Option("--retired", help="Those that were retired, too.")] = False,
+    order: Annotated[
+        str, typer.Option("--sort", metavar="COLUMN", help=f"Newest or best first, by {', '.join(listing.ORDERS)}.")
+    ] = "version",
+    is_reversed: Annotated[bool, typer.Option("--reverse", help="Oldest or worst first.")] = False,
+    limit: LimitOption = None,
+    as_of: AsOfOption = None,
+    registry: RegistryOption = REGISTRY,
+    name: NameOption = NAME,
+    as_json: JsonOption = False,
+) -> None:
+    """List the versions that are in use, newest first, with their latest evaluation."""
+    first, last = parse_span(since, until)
+    wanted = listing.Wanted(
+        alias=alias,
+        since=first,
+        until=last,
+        actor=by,
+        retired=retired,
+        where=tuple(map(parse_condition, where or [])),
+        order=order,
+        is_reversed=is_reversed,
+        limit=limit,
+        as_of=parse_as_of(as_of),
+    )
+    listed = listing.list_versions(open_registry(registry, name), wanted)
     if as_json:
         show_json(listed)
-    elif not listed.versions:
+        return
+    if listed.versions:
+        print(table(_HEADER, [_version_cells(row) for row in listed.versions]))
+    elif not listed.registered:
         print(f"no version of {name} in {listed.registry} yet. Train one: gamesales train")
     else:
-        header = [
-            "version",
-            "aliases",
-            "registered",
-            "by",
-            "scaled MSE",
-            "MAE",
-            "RMSE",
-            "R2",
-            "MAPE",
-            "reason",
-        ]
-        print(table(header, [_version_cells(row) for row in listed.versions]))
+        print(f"no version of {name} in {listed.registry} is one of these. See all: gamesales versions --retired")
+    for remark in _remarks(listed, wanted):
+        print(f"\n{remark}")
+
+
+def _remarks(listed: listing.Versions, wanted: listing.Wanted) -> list[str]:
+    remarks = []
+    files = len({row.data_sha256 for row in listed.versions} - {None})
+    if files > 1 and (wanted.order in FIGURES or wanted.where):
+        remarks.append(f"These figures are of {files} different files of titles. To be sure: gamesales compare A B")
+    if listed.retired_left_out and wanted.alias is None:
+        remarks.append(f"{listed.retired_left_out:,} retired, not listed without --retired")
+    return remarks
 
 
 def _version_cells(row: listing.VersionRow) -> list[str]:
-    aliases = ", ".join(row.aliases) or "-"
+    marks = [*row.aliases, *(["(retired)"] if row.retired else [])]
     return [
         str(row.version),
-        aliases,
+        ", ".join(marks) or "-",
         moment(row.registered),
-        _line(row.actor),
+        row.actor,
         *metric_cells(row.metrics or {}),
-        _line(row.reason),
+        row.reason,
     ]
 
 
 def show(
     ref: RefArgument,
+    as_of: AsOfOption = None,
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell all about one version."""
+    """Tell all about one version; of an alias, the version that it names or named then."""
     parsed = parse_ref(ref, name)
-    shown = listing.show(open_registry(registry, parsed.model), parsed)
+    shown = showing.show(open_registry(registry, parsed.model), parsed, parse_as_of(as_of))
     if as_json:
         show_json(shown)
         return
-    manifest = shown.manifest
-    print(f"version {shown.version} of {shown.model}" + (f", {', '.join(shown.aliases)}" if shown.aliases else ""))
-    because = f": {shown.reason}" if shown.reason else ""
-    print(_line(f"registered  {moment(shown.registered)} UTC by {shown.actor}{because}"))
-    print(f"bundle      {shown.bundle}")
-    print(f"digest      {shown.digest}")
-    for role, data in manifest.get("data", {}).items():
-        print(f"{role:<11} {data['path']}, {data['rows']:,} rows, sha256 {data['sha256'][:12]}")
-    print(f"git commit  {manifest.get('git_commit') or '-'}")
-    print(f"software    {', '.join(f'{key} {value}' for key, value in manifest.get('software', {}).items())}\n")
-    print(metrics_table({f"version {shown.version}": manifest.get("metrics", {}), **manifest.get("baselines", {})}))
+    for line in _lines(shown):
+        print(one_line(line))
+    if shown.evaluations:
+        print("\n" + _evaluations_table(shown))
+    if shown.manifest is not None:
+        metrics = {f"version {shown.version}": shown.manifest.get("metrics", {}), **shown.manifest.get("baselines", {})}
+        print("\n" + metrics_table(metrics))
 
 
-def history(registry: RegistryOption = REGISTRY, name: NameOption = NAME, as_json: JsonOption = False) -> None:
-    """Tell who did what, when and why, newest first."""
-    told = listing.history(open_registry(registry, name))
-    if as_json:
-        show_json(told)
-    elif not told.events:
-        print(f"nothing has happened to {name} in {told.registry} yet. Train a version: gamesales train")
-    else:
-        rows = [[str(e.sequence), moment(e.time), e.actor, _told(e.kind, e.body), e.reason] for e in told.events]
-        print(table(["event", "when", "by", "what", "why"], [[_line(cell) for cell in row] for row in rows]))
+def _lines(shown: showing.Shown) -> list[str]:
+    then = f" (as of {_moment(shown.as_of)})" if shown.as_of else ""
+    named = f", {', '.join(shown.aliases)}" if shown.aliases else ""
+    retired = shown.retired
+    return [
+        f"version {shown.version} of {shown.model}{named}{then}",
+        f"registered  {_who(shown.registered, shown.actor, shown.reason)}",
+        *([f"retired     {_who(retired.time, retired.actor, retired.reason)}"] if retired else []),
+        *(_span_words(each.alias, each.since, each.until) for each in shown.spans),
+        f"bundle      {shown.bundle}" + (" (removed)" if shown.manifest is None else ""),
+        f"digest      {shown.digest}",
+        *([] if shown.manifest is None else _manifest_lines(shown.manifest)),
+    ]
 
 
-def _line(text: str) -> str:
-    """Bring a text of the log into one line: a line break or an escape in a reason must not forge another event."""
-    return "".join(" " if unicodedata.category(one) in _NOT_IN_A_LINE else one for one in text)
+def _manifest_lines(manifest: Mapping[str, Any]) -> list[str]:
+    return [
+        *(
+            f"{role:<11} {data['path']}, {data['rows']:,} rows, sha256 {data['sha256'][:12]}"
+            for role, data in manifest.get("data", {}).items()
+        ),
+        f"git commit  {manifest.get('git_commit') or '-'}",
+        f"software    {', '.join(f'{key} {value}' for key, value in manifest.get('software', {}).items())}",
+    ]
 
 
-def _told(kind: str, body: dict[str, Any]) -> str:
-    """Tell an event in words."""
-    if kind == "version.registered":
-        return f"registered version {body['version']}"
-    if kind == "evaluation.recorded":
-        return f"evaluated version {body['version']} on {body['data']}"
-    if kind == "alias.set":
-        before = body["previous_version"]
-        verb = "rolled back to" if body["rollback"] else "set to"
-        forced = ", forced past the gate" if body["evidence"].get("forced") else ""
-        return f"{body['alias']} {verb} version {body['version']} (was {before or 'unset'}){forced}"
-    return kind
+def _who(time: str, actor: str, reason: str) -> str:
+    return f"{moment(time)} UTC by {actor}" + (f": {reason}" if reason else "")
+
+
+def _span_words(alias: str, since: str, until: str | None) -> str:
+    return f"{alias:<11} from {_moment(since)}" + (f" to {_moment(until)}" if until else ", until now")
+
+
+def _moment(time: str) -> str:
+    """Shorten a time of the log to the second, in which much can happen to an alias."""
+    return f"{time[:10]} {time[11:19]} UTC"
+
+
+def _evaluations_table(shown: showing.Shown) -> str:
+    header = ["evaluated", "on", "rows", "sha256", "scaled MSE", "MAE", "RMSE", "R2", "MAPE"]
+    rows = [
+        [
+            moment(each["time"]),
+            each["data"],
+            f"{each['rows']:,}",
+            each["data_sha256"][:12],
+            *metric_cells(each["metrics"]),
+        ]
+        for each in shown.evaluations
+    ]
+    return table(header, rows)
 
 
 def verify(
@@ -131,4 +192,4 @@ def verify(
         print(f"{checked.model} in {checked.registry} is sound: {counted}")
 
 
-COMMANDS = (versions, show, history, verify)
+COMMANDS = (versions, show, verify)

@@ -1,19 +1,26 @@
-"""What the registry holds and what happened in it, for people to read."""
+"""Which versions there are: those that fit what is asked, in the order that is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
-from gamesales.registry.refs import Ref
+from gamesales.errors import UsageError
+from gamesales.jobs.conditions import FIGURES, HIGHER_IS_BETTER, Condition, figure
+from gamesales.registry.refs import Ref, check_alias
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.state import State, Version
+from gamesales.registry.state import State
+
+ORDERS = ("version", "registered", *FIGURES)
 
 
 @dataclass(frozen=True)
 class VersionRow:
-    """One version in a list: its number, its aliases, and its latest evaluation if there is one."""
+    """One version in a list: its number, its aliases, and its latest evaluation if there is one.
+
+    ``retired`` is when it was, ``data_sha256`` the digest of the file that it was evaluated on.
+    """
 
     version: int
     aliases: list[str]
@@ -22,52 +29,19 @@ class VersionRow:
     reason: str
     digest: str
     metrics: dict[str, float | None] | None
+    data_sha256: str | None
+    retired: str | None
 
 
 @dataclass(frozen=True)
 class Versions:
-    """All versions of a model, newest first."""
+    """The versions of a model that were asked for, of how many, and how many were left out because they are retired."""
 
     model: str
     registry: str
     versions: list[VersionRow]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One version whole: what the log says of it, and its manifest."""
-
-    model: str
-    version: int
-    aliases: list[str]
-    registered: str
-    actor: str
-    reason: str
-    digest: str
-    bundle: str
-    evaluations: list[dict[str, Any]]
-    manifest: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class EventRow:
-    """One event of the log."""
-
-    sequence: int
-    time: str
-    actor: str
-    kind: str
-    reason: str
-    body: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class History:
-    """The events of a model, newest first."""
-
-    model: str
-    registry: str
-    events: list[EventRow]
+    registered: int
+    retired_left_out: int
 
 
 @dataclass(frozen=True)
@@ -80,40 +54,97 @@ class Verified:
     files: int
 
 
-def list_versions(registry: ModelRegistry) -> Versions:
-    """List all versions, newest first."""
-    state = registry.state()
-    rows = [_row(state, version) for _, version in sorted(state.versions.items(), reverse=True)]
-    return Versions(registry.model, registry.location, rows)
+@dataclass(frozen=True)
+class Wanted:
+    """Which versions are listed, and how; by default all that are in use, newest first.
+
+    ``alias`` names it; it was registered by ``actor``, from ``since`` to ``until``, both included; every condition
+    ``where`` holds of its latest evaluation. ``order`` is one of ORDERS, the best or newest first. Times are as the log
+    writes them; with ``as_of``, everything is told as it was then.
+    """
+
+    alias: str | None = None
+    since: str | None = None
+    until: str | None = None
+    actor: str | None = None
+    retired: bool = False
+    where: Sequence[Condition] = ()
+    order: str = "version"
+    is_reversed: bool = False
+    limit: int | None = None
+    as_of: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.alias is not None:
+            check_alias(self.alias)
+        if self.order not in ORDERS:
+            raise UsageError(f"versions are sorted by one of {', '.join(ORDERS)}, received {self.order!r}")
 
 
-def show(registry: ModelRegistry, ref: Ref) -> Shown:
-    """Tell all about one version; its manifest is checked against the log."""
-    state = registry.state()
-    version = registry.find(state, ref)
-    bundle = registry.bundle(version)
-    row = _row(state, version)
-    return Shown(
-        model=registry.model,
-        version=row.version,
-        aliases=row.aliases,
-        registered=row.registered,
-        actor=row.actor,
-        reason=row.reason,
-        digest=row.digest,
-        bundle=bundle.where,
-        evaluations=[_plain(asdict(evaluation)) for evaluation in version.evaluations],
-        manifest=dict(bundle.manifest),
+def list_versions(registry: ModelRegistry, wanted: Wanted | None = None) -> Versions:
+    """List the versions that fit. Of the log no more is read than that takes: with a limit, little."""
+    wanted = wanted or Wanted()
+    state = registry.state(wanted.as_of)
+    left_out = 0 if wanted.retired else sum(map(state.is_retired, state.numbers))
+    rows = list(islice(_sorted(_fitting(state, wanted), wanted), wanted.limit))
+    return Versions(registry.model, registry.location, rows, state.newest, left_out)
+
+
+def _fitting(state: State, wanted: Wanted) -> Iterator[VersionRow]:
+    """Yield the rows that fit, newest version first; or last, if that is how they are wanted."""
+    aliases: dict[int, list[str]] = {}
+    for alias, number in state.named.items():
+        aliases.setdefault(number, []).append(alias)
+    oldest_first = wanted.order == "version" and wanted.is_reversed
+    for number in state.numbers if oldest_first else reversed(state.numbers):
+        named = aliases.get(number, [])
+        if wanted.alias is not None and wanted.alias not in named:
+            continue
+        if state.is_retired(number) and not wanted.retired:
+            continue
+        row = _row(state, number, named)
+        if _fits(row, wanted):
+            yield row
+
+
+def _fits(row: VersionRow, wanted: Wanted) -> bool:
+    return (
+        (wanted.since is None or wanted.since <= row.registered)
+        and (wanted.until is None or row.registered <= wanted.until)
+        and wanted.actor in (None, row.actor)
+        and all(condition.holds(row.metrics or {}) for condition in wanted.where)
     )
 
 
-def history(registry: ModelRegistry) -> History:
-    """Tell who did what, when and why, newest first."""
-    rows = [
-        EventRow(event.sequence, event.time, event.actor, event.kind, event.reason, dict(event.body))
-        for event in reversed(registry.events())
-    ]
-    return History(registry.model, registry.location, rows)
+def _sorted(rows: Iterator[VersionRow], wanted: Wanted) -> Iterator[VersionRow]:
+    """Put rows, which come newest version first, in order. Those without the figure come last, whichever the order."""
+    if wanted.order == "version":
+        return rows
+    if wanted.order == "registered":
+        return iter(sorted(rows, key=lambda row: row.registered, reverse=not wanted.is_reversed))
+    known, unknown = list[tuple[float, VersionRow]](), list[VersionRow]()
+    for row in rows:
+        value = figure(row.metrics or {}, FIGURES[wanted.order])
+        unknown.append(row) if value is None else known.append((value, row))
+    highest_first = (wanted.order in HIGHER_IS_BETTER) != wanted.is_reversed
+    known.sort(key=lambda each: each[0], reverse=highest_first)
+    return iter([*(row for _, row in known), *unknown])
+
+
+def _row(state: State, number: int, aliases: list[str]) -> VersionRow:
+    version = state.version(number)
+    event, evaluation, retired = version.registered, version.evaluation, version.retired
+    return VersionRow(
+        version=number,
+        aliases=aliases,
+        registered=event.time,
+        actor=event.actor,
+        reason=event.reason,
+        digest=version.digest,
+        metrics=dict(evaluation.metrics) if evaluation else None,
+        data_sha256=evaluation.data_sha256 if evaluation else None,
+        retired=retired.time if retired else None,
+    )
 
 
 def verify(registry: ModelRegistry, ref: Ref | None = None) -> Verified:
@@ -123,15 +154,3 @@ def verify(registry: ModelRegistry, ref: Ref | None = None) -> Verified:
     """
     events, files = registry.verify(ref)
     return Verified(registry.model, registry.location, events, files)
-
-
-def _row(state: State, version: Version) -> VersionRow:
-    event = version.registered
-    evaluation = version.evaluation
-    latest = dict(evaluation.metrics) if evaluation else None
-    aliases = state.aliases_of(version.number)
-    return VersionRow(version.number, aliases, event.time, event.actor, event.reason, version.digest, latest)
-
-
-def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: dict(value) if isinstance(value, Mapping) else value for key, value in fields.items()}

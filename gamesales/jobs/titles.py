@@ -1,8 +1,12 @@
-"""Past titles, read strictly: a network learns from every row, so one bad row stops the work."""
+"""Titles whose earnings are known.
+
+Training reads them strictly: a network learns from every row, so one bad row stops the work.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,17 +19,25 @@ from gamesales.data.tables import open_table
 from gamesales.data.watching import stamp, unchanged
 from gamesales.errors import InputError
 from gamesales.registry.log import plain
+from gamesales.scoring.counts import RejectLimit
 from gamesales.scoring.screen import require_columns, screen
+
+NONE_REJECTED = RejectLimit(rows=0, share=0.0)
 
 
 @dataclass(frozen=True)
 class Titles:
-    """Titles whose earnings are known: ``features`` float64 (n, k), ``earnings_usd`` float64 (n,)."""
+    """Titles whose earnings are known: ``features`` float64 (n, k), ``earnings_usd`` float64 (n,).
+
+    ``rows`` is int64 (n,), their numbers in the file, ascending; those of ``rejected`` are not among them.
+    """
 
     path: Path
     sha256: str
     features: npt.NDArray[np.float64]
     earnings_usd: npt.NDArray[np.float64]
+    rows: npt.NDArray[np.int64]
+    rejected: Sequence[BadRow] = ()
 
     def __len__(self) -> int:
         return len(self.earnings_usd)
@@ -39,33 +51,44 @@ class Titles:
         return {"path": plain(str(self.path)), "sha256": self.sha256, "rows": len(self)}
 
 
-def read_titles(path: Path, contract: Contract) -> Titles:
+def read_titles(path: Path, contract: Contract, limit: RejectLimit = NONE_REJECTED) -> Titles:
     """Read a CSV or Parquet file of titles and their earnings.
 
-    Raises: InputError: no rows, or rows that break the contract; the first few are named. ColumnsError: columns
+    Args: limit: how many rows may break the contract, and be left out.
+    Raises: InputError: no rows, or more rows that break the contract; the first few are named. ColumnsError: columns
         are missing or hold no numbers.
     """
     since = stamp(path) if path.exists() else (0, 0)
     table = open_table(path)
     columns = [*contract.features, contract.target]
     require_columns(str(path), table.schema, columns)
-    parts, rejected = [], list[BadRow]()
+    parts, numbers, rejected = [], [], list[BadRow]()
     with unchanged(path, since):
         for batch in table.batches([column.name for column in columns]):
             screened = screen(batch, columns)
             parts.append(screened.values)
+            numbers.append(batch.rows[screened.accepted])
             rejected += screened.rejected
         rows = table.count_rows()
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = digest_of(path)
     values = np.concatenate(parts) if parts else np.empty((0, len(columns)))
     if rows != len(values) + len(rejected):
         raise InputError(f"{path} has {rows:,} rows, but {len(values) + len(rejected):,} could be read")
-    if rejected:
+    if len(rejected) > limit.allowed(rows):
         raise InputError(
-            f"{path} has {len(rejected):,} rows that break the contract: {shorten(rejected)}",
+            f"{path} has {len(rejected):,} rows that break the contract{_beyond(limit, rows)}: {shorten(rejected)}",
             hint="Mend or remove these rows; see docs/contract.md",
         )
     if not len(values):
         raise InputError(f"{path} has no rows; expected titles and their earnings")
-    return Titles(path, digest, values[:, :-1], values[:, -1])
+    return Titles(path, digest, values[:, :-1], values[:, -1], np.concatenate(numbers), rejected)
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _beyond(limit: RejectLimit, rows: int) -> str:
+    return f", of {rows:,}; {limit.allowed(rows):,} may" if limit.allowed(rows) else ""

@@ -15,6 +15,7 @@ import numpy as np
 from gamesales.data.contract import Contract
 from gamesales.errors import JobFileError, ParityError, SelfTestError
 from gamesales.jobs import calibrate
+from gamesales.jobs.evaluate import measure
 from gamesales.jobs.provenance import git_commit, software
 from gamesales.jobs.titles import Titles, read_titles
 from gamesales.jobs.train_job import TrainJob
@@ -24,7 +25,6 @@ from gamesales.model.evaluation import Metrics, baseline_predictions, column_pro
 from gamesales.model.network import build_network, seed_everything
 from gamesales.model.scaling import Scaling, fit_scaler
 from gamesales.model.training import Epoch, History, fit
-from gamesales.registry.log import plain
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.times import utc_now
 from gamesales.report.version_page import VersionPage, render_version_page
@@ -123,13 +123,7 @@ def train(
         REPORT_FILE: _report(job, details, past, held_back, history, predicted),
     }
     version = registry.publish(files, details, reason)
-    evaluation = {
-        "data": plain(str(held_back.path)),
-        "data_sha256": held_back.sha256,
-        "rows": len(held_back),
-        "metrics": figures,
-    }
-    registry.record_evaluation(version, evaluation, "recorded by training")
+    registry.record_evaluation(version, measure(held_back, predicted, scaling), "recorded by training")
     folder = f"{registry.location}{registry.find_version(version).folder}"
     return Trained(
         model=registry.model,

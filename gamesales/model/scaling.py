@@ -5,7 +5,7 @@ scikit-learn's scaler computes ``x * scale_ + min_``; both numbers are kept in f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,17 @@ class Scaling:
     target: str
     scale: FloatArray
     offset: FloatArray
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Scaling:
+        """Read what a manifest keeps. The inverse of ``as_dict``.
+
+        Raises: LookupError, TypeError, ValueError: it is something else.
+        """
+        columns = kept["columns"]
+        names = [column["name"] for column in columns]
+        scale, offset = (np.array([float(column[key]) for column in columns]) for key in ("scale", "offset"))
+        return cls(tuple(names[:-1]), names[-1], scale, offset)
 
     def scale_features(self, values: npt.NDArray[np.floating[Any]]) -> FloatArray:
         """Scale features: (n, k) in their own units to float64 (n, k), unitless."""

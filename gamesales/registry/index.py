@@ -119,7 +119,14 @@ def _alias_deleted(index: Index, body: Mapping[str, Any], _place: Place) -> None
 _FIELDS: dict[str, dict[str, type]] = {
     log.VERSION_REGISTERED: {"version": int, "folder": str, "digest": str},
     log.VERSION_RETIRED: {"version": int, "digest": str},
-    log.EVALUATION_RECORDED: {"version": int, "data": str, "data_sha256": str, "rows": int, "metrics": dict},
+    log.EVALUATION_RECORDED: {
+        "version": int,
+        "digest": str,
+        "data": str,
+        "data_sha256": str,
+        "rows": int,
+        "metrics": dict,
+    },
     log.ALIAS_SET: {"alias": str, "version": int, "digest": str, "rollback": bool},
     log.ALIAS_DELETED: {"alias": str},
 }

@@ -15,6 +15,7 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ from gamesales.registry.times import utc_now
 FIRST_PREVIOUS = "0" * 64
 # An event holds a reason and some evidence: kilobytes. Of a larger file no more than this is read.
 EVENT_SIZE_LIMIT = 16 * 1024 * 1024
+# Requests to a remote store at once.
+_AT_A_TIME = 16
 _EVENT_NAME = re.compile(r"(?!0{20})[0-9]{20}\.json")
 _FIELDS = {
     "sequence": int,
@@ -95,24 +98,26 @@ class EventLog:
         Raises: IntegrityError: an event was changed, is missing, or does not follow the one before it.
         """
         events: list[Event] = []
-        for sequence in range(after.sequence + 1 if after else 1, self._last(after) + 1):
-            events.append(self._checked(sequence, events[-1] if events else after))
+        sequences = range(after.sequence + 1 if after else 1, self._last(after) + 1)
+        for sequence, event in zip(sequences, self._find_all(sequences), strict=True):
+            events.append(self._linked(self._found(event, sequence), events[-1] if events else after))
         return events
 
-    def event(self, place: tuple[int, str]) -> Event:
-        """Return the event at a place, which is known by its digest.
+    def events(self, places: Sequence[tuple[int, str]]) -> list[Event]:
+        """Return the events at some places, which are known by their digests.
 
-        Raises: IntegrityError: it is missing, was changed, or is another one.
+        Raises: IntegrityError: one is missing, was changed, or is another one.
         """
-        sequence, digest = place
-        event = self._read(sequence)
-        if event.place != place:
-            raise IntegrityError(
-                f"{self._where(sequence)} is event {event.sequence} with digest {event.digest}; "
-                f"expected event {sequence} with digest {digest}",
-                hint="Check the whole log: gamesales verify",
-            )
-        return event
+        sequences = [sequence for sequence, _ in places]
+        found = [self._found(event, at) for event, at in zip(self._find_all(sequences), sequences, strict=True)]
+        for event, (sequence, digest) in zip(found, places, strict=True):
+            if event.place != (sequence, digest):
+                raise IntegrityError(
+                    f"{self._where(sequence)} is event {event.sequence} with digest {event.digest}; "
+                    f"expected event {sequence} with digest {digest}",
+                    hint="Check the whole log: gamesales verify",
+                )
+        return found
 
     def _last(self, after: Event | None) -> int:
         """Return the last event's sequence, from the names alone: a listing made while others write has gaps."""
@@ -154,7 +159,8 @@ class EventLog:
             if self._create(self._key(fields["sequence"]), data):
                 return Event(**fields, digest=digest)
             # Whatever won is there now, and is read even if a listing does not show it: a folder in its place, say.
-            events.append(self._checked(fields["sequence"], before))
+            sequence = fields["sequence"]
+            events.append(self._linked(self._found(self._find(sequence), sequence), before))
             self._follow(events)
 
     def _follow(self, events: list[Event]) -> None:
@@ -190,15 +196,18 @@ class EventLog:
                 hint="See what holds now: gamesales history",
             ) from None
 
-    def _checked(self, sequence: int, before: Event | None) -> Event:
-        return self._linked(self._read(sequence), before)
-
-    def _read(self, sequence: int) -> Event:
-        event = self._find(sequence)
+    def _found(self, event: Event | None, sequence: int) -> Event:
         if event is None:
             where = self._where(sequence)
             raise IntegrityError(f"{where} is missing", hint="Restore it from a backup of the registry")
         return event
+
+    def _find_all(self, sequences: Sequence[int]) -> Sequence[Event | None]:
+        """Find events; in a remote store many at a time, as each takes its time to come."""
+        if not self._store.is_remote or len(sequences) < 2:
+            return [self._find(sequence) for sequence in sequences]
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            return list(pool.map(self._find, sequences))
 
     def _find(self, sequence: int) -> Event | None:
         try:

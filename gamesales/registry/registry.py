@@ -64,7 +64,7 @@ class ModelRegistry:
         if not index.last[0]:
             return index, None
         try:
-            return index, self._log.event(index.last)
+            return index, self._log.events([index.last])[0]
         except IntegrityError as error:
             raise IntegrityError(
                 f"{error}; a checkpoint was made after that event",
@@ -72,7 +72,7 @@ class ModelRegistry:
             ) from None
 
     def _state(self, index: Index) -> State:
-        return State(index, self._log.event)
+        return State(index, self._log.events)
 
     def _append(self, kind: str, reason: str, decide: Callable[[State], Mapping[str, Any]]) -> Event:
         """Append an event whose body is decided from the state just before it, again whenever that changes."""
@@ -111,7 +111,7 @@ class ModelRegistry:
 
         def body(state: State) -> Mapping[str, Any]:
             version = self.find(state, Ref(self.model, version=number))
-            return {"version": number, "digest": version.digest, **evaluation}
+            return {**evaluation, "version": number, "digest": version.digest}
 
         return self._append(log.EVALUATION_RECORDED, reason, body)
 
@@ -278,10 +278,11 @@ class ModelRegistry:
         return len(events), sum(self._verify(version) for version in state.versions.values())
 
     def _verify(self, version: Version) -> int:
-        """Check a version's files. A retired one's may be gone, in part too: whoever removes them can be killed."""
-        if version.retired and f"{version.folder}/{MANIFEST}" not in self._store.list(version.folder):
-            return 0
-        return self.bundle(version).verify()
+        return 0 if self.is_removed(version) else self.bundle(version).verify()
+
+    def is_removed(self, version: Version) -> bool:
+        """Tell whether a retired version's files are gone, in part too: whoever removes them can be killed."""
+        return version.retired is not None and f"{version.folder}/{MANIFEST}" not in self._store.list(version.folder)
 
 
 class _NothingToDoError(Exception):

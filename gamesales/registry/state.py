@@ -18,18 +18,23 @@ from gamesales.registry.log import Event
 
 _VERIFY = "Check the whole registry: gamesales verify"
 
-Reader = Callable[[Place], Event]
+Reader = Callable[[Sequence[Place]], Sequence[Event]]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one version scored on one file, as an ``evaluation.recorded`` event tells it."""
+    """What one version scored on one file, as an ``evaluation.recorded`` event tells it.
+
+    ``intervals`` has the lower and the upper end of a figure's interval, if the event has.
+    """
 
     data: str
     data_sha256: str
     rows: int
     metrics: Mapping[str, float | None]
     time: str
+    intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    rejected: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class State:
 
     Args:
         index: where everything stands.
-        read: returns the event at a place, checked.
+        read: returns the events at some places, checked.
         as_of: the moment that this was the state at, as the log writes times; None: now.
     """
 
@@ -97,10 +102,25 @@ class State:
         return self._read(place, log.VERSION_RETIRED, version=number) if place else None
 
     def evaluation(self, number: int, place: Place) -> Evaluation:
-        """Return an evaluation of a version."""
+        """Return an evaluation of a version, which must be of the very bytes that were registered."""
         event = self._read(place, log.EVALUATION_RECORDED, version=number)
-        body = event.body
-        return Evaluation(body["data"], body["data_sha256"], body["rows"], body["metrics"], event.time)
+        body, digest = event.body, self.version(number).digest
+        if body["digest"] != digest:
+            raise IntegrityError(
+                f"event {place[0]} evaluates version {number} with digest {body['digest']}; "
+                f"expected {digest}, with which it was registered",
+                hint=_VERIFY,
+            )
+        intervals, rejected = body.get("intervals"), body.get("rejected")  # of another release: of any shape
+        return Evaluation(
+            data=body["data"],
+            data_sha256=body["data_sha256"],
+            rows=body["rows"],
+            metrics=body["metrics"],
+            time=event.time,
+            intervals=intervals if isinstance(intervals, dict) else {},
+            rejected=rejected if isinstance(rejected, int) else 0,
+        )
 
     def version(self, number: int) -> Version:
         """Return a version. Raises: KeyError: there is none of this number."""
@@ -116,7 +136,11 @@ class State:
 
     @cached_property
     def versions(self) -> dict[int, Version]:
-        """All versions, by number."""
+        """All versions, by number; what a list of them tells, last evaluations and aliases too, is read in one go."""
+        index = self.index
+        latest = [places[-1] for places in index.evaluations.values()]
+        aliases = [places[-1] for places in index.aliases.values()]
+        self._fetch([*index.versions.values(), *index.retired.values(), *latest, *aliases])
         return {number: self.version(number) for number in self.numbers}
 
     def aliased(self, alias: str) -> int | None:
@@ -162,9 +186,8 @@ class State:
 
     def _read(self, place: Place, kind: str, **told: object) -> Event:
         """Read an event once; where a checkpoint led to it, it must tell what was looked for."""
+        self._fetch([place])
         sequence = place[0]
-        if sequence not in self._events:
-            self._events[sequence] = self._source(place)
         event = self._events[sequence]
         if event.kind != kind or any(event.body[name] != value for name, value in told.items()):
             raise IntegrityError(
@@ -172,6 +195,11 @@ class State:
                 hint="Delete the folder checkpoints: they are made again from the log",
             )
         return event
+
+    def _fetch(self, places: Sequence[Place]) -> None:
+        unread = [place for place in places if place[0] not in self._events]
+        if unread:
+            self._events |= {event.sequence: event for event in self._source(unread)}
 
 
 def replay(events: Iterable[Event], as_of: str | None = None) -> State:
@@ -188,4 +216,4 @@ def replay(events: Iterable[Event], as_of: str | None = None) -> State:
     for event in takewhile(lambda event: as_of is None or event.time <= as_of, events):
         index.add(event)
         held.append(event)
-    return State(index, lambda place: held[place[0] - held[0].sequence], as_of)
+    return State(index, lambda places: [held[sequence - held[0].sequence] for sequence, _ in places], as_of)
