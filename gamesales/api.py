@@ -28,7 +28,7 @@ from gamesales.scoring.reading import read_file, read_folder
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.screen import require_columns
 from gamesales.scoring.target import FILE_SUFFIXES
-from gamesales.scoring.titles import predict_titles
+from gamesales.scoring.titles import Predicted, predict_titles
 
 
 class Predictor:
@@ -49,6 +49,11 @@ class Predictor:
     def contract(self) -> Contract:
         return self._version.contract
 
+    @property
+    def coverage(self) -> float | None:
+        """The share of titles that the version's intervals are to hold; None if it gives none."""
+        return self._version.interval.coverage if self._version.interval else None
+
     def predict(self, titles: Any) -> npt.NDArray[np.float64]:
         """Predict what titles will earn.
 
@@ -60,6 +65,25 @@ class Predictor:
         Raises: ColumnsError: columns are missing, doubled or hold no numbers. InputError: rows break the contract;
             the first few are named, counted from 1. TypeError: it is no table.
         """
+        return self._predict(titles).earnings_usd
+
+    def predict_interval(self, titles: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Predict between which dollars the earnings of titles lie.
+
+        Args: titles: as for ``predict``.
+        Returns: the lower and the upper bounds, float64 (n,) each, US dollars, in the order of the rows. They are to
+            hold the share of titles that ``coverage`` tells.
+        Raises: UsageError: the version gives no intervals. And what ``predict`` raises.
+        """
+        if self._version.interval is None:
+            raise UsageError(
+                f"version {self.version} of {self.model} gives no prediction intervals",
+                hint="Train one that does: see [intervals] in docs/train.md",
+            )
+        low, high = self._predict(titles).bounds_usd
+        return low, high
+
+    def _predict(self, titles: Any) -> Predicted:
         _check_columns(titles, self.contract)
         table = _as_batch(titles, self.contract.feature_names)
         rows = np.arange(1, len(table) + 1, dtype=np.int64)
@@ -70,7 +94,7 @@ class Predictor:
                 f"{len(rejected):,} of {len(table):,} rows can't be scored: {shorten(rejected)}",
                 hint="Mend or drop these rows; see docs/contract.md",
             )
-        return predicted.earnings_usd
+        return predicted
 
 
 class Registry:

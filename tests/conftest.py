@@ -41,6 +41,10 @@ FEATURES = (
 SIMPLE_WEIGHTS = (1000.0, 100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 10.0)
 
 
+# Half as wide as 200 dollars and a tenth of the prediction.
+INTERVAL = {"coverage": 0.9, "floor_usd": 100.0, "slope": 0.05, "quantile": 2.0, "whole_dollars": True}
+
+
 def simple_earnings(values, bias=0.0):
     """What a simple version predicts: (n, 9) to (n,) dollars."""
     return np.asarray(values, np.float32).astype(np.float64) @ np.array(SIMPLE_WEIGHTS) + bias
@@ -94,10 +98,10 @@ def simple_details(contract, bias=0.0):
     }
 
 
-def publish_simple(registry: ModelRegistry, bias=0.0, *, evaluated=True):
-    """Publish a simple version and return its number."""
+def publish_simple(registry: ModelRegistry, bias=0.0, *, evaluated=True, interval=None):
+    """Publish a simple version, with the numbers of its intervals if it gives some, and return its number."""
     contract = Contract.from_toml(DATA / "contract.toml")
-    details = simple_details(contract, bias)
+    details = simple_details(contract, bias) | ({} if interval is None else {"interval": interval})
     number = registry.publish({"scorer.onnx": simple_graph(bias)}, details, "for a test")
     if evaluated:
         evaluation = {"data": "test.csv", "data_sha256": HOLDOUT_SHA256, "rows": 400, "metrics": details["metrics"]}
@@ -173,7 +177,8 @@ def trained_once(tmp_path_factory):
     job_file.write_text(
         f'[data]\ntrain = "{DATA}/sales_data_training.csv"\ntest = "{DATA}/sales_data_test.csv"\n'
         f'contract = "{DATA}/contract.toml"\n'
-        '[network]\nlayers = [{ layer = "Dense", units = 1 }]\n[training]\nepochs = 1\nseed = 7\n',
+        '[network]\nlayers = [{ layer = "Dense", units = 1 }]\n[training]\nepochs = 1\nseed = 7\n'
+        "[intervals]\nfolds = 2\n",
         encoding="utf-8",
     )
     job = load_job(job_file, "course")

@@ -30,9 +30,10 @@ GOOD = ("4.5", "1", "0", "0", "0", "1", "0", "0", "60")
 GOOD_EARNS = 5700.0  # by conftest's formula
 
 
-def simple_version(bias=0.0, number=1):
-    """A loaded version whose earnings follow conftest's formula."""
-    return load_version("game-earnings", number, "0" * 64, simple_details(CONTRACT, bias), simple_graph(bias))
+def simple_version(bias=0.0, number=1, interval=None):
+    """A loaded version whose earnings follow conftest's formula, with intervals if their numbers are given."""
+    details = simple_details(CONTRACT, bias) | ({} if interval is None else {"interval": interval})
+    return load_version("game-earnings", number, "0" * 64, details, simple_graph(bias))
 
 
 def network_version(seed=3):

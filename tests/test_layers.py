@@ -38,7 +38,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
 
 def test_public_methods_take_what_the_documentation_shows():
     assert {"load"} == {name for name in vars(gamesales.Registry) if not name.startswith("_")}
-    assert {"predict", "model", "version", "contract"} == {
+    assert {"predict", "predict_interval", "coverage", "model", "version", "contract"} == {
         name for name in vars(gamesales.Predictor) if not name.startswith("_")
     }
 

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from conftest import FEATURES, publish_simple, simple_details
+from conftest import FEATURES, INTERVAL, publish_simple, simple_details
 from runs import CONTRACT, GOOD, GOOD_EARNS, picky_version
 
 from gamesales.errors import ColumnsError, InputError, UsageError
@@ -99,8 +99,19 @@ class TestCommand:
             "model": "game-earnings",
             "model_version": 1,
             "predicted_earnings": 5700.0,
+            "predicted_earnings_low": None,
+            "predicted_earnings_high": None,
+            "coverage": None,
             "outside_training_range": False,
         }
+
+    def test_with_its_interval_where_the_version_gives_one(self, cli, simple_registry):
+        publish_simple(simple_registry, interval=INTERVAL)
+        ran = cli("predict", *words(), "--model", "2")
+        assert ran.out == "$5,700.00 (90 %: $4,930 to $6,470)  by version 2 of game-earnings\n"
+        document = cli("predict", *words(), "--model", "2", "--json").document
+        keys = ("predicted_earnings_low", "predicted_earnings", "predicted_earnings_high", "coverage")
+        assert [document[key] for key in keys] == [4930.0, 5700.0, 6470.0, 0.9]
 
     @pytest.mark.parametrize(
         ("arguments", "code", "said"),

@@ -2,10 +2,12 @@
 
 import re
 
+import numpy as np
+import pytest
 from conftest import ROOT
 
 from benchmarks.studies import __main__ as program
-from benchmarks.studies import drift, folding, gate
+from benchmarks.studies import drift, folding, gate, intervals
 
 
 def test_the_drift_study_prints_the_table_of_its_page(monkeypatch):
@@ -35,6 +37,37 @@ def test_the_folding_study_compares_graphs_that_give_the_same_dollars(monkeypatc
     told = list(folding.lines())
     assert all("folded, the graph is" in line for line in told)
     assert len(told) == 2
+
+
+def test_the_intervals_study_prints_the_table_of_its_page(monkeypatch):
+    """Its header, and a row for each method and coverage, of intervals that hold about as many titles as asked."""
+    monkeypatch.setattr(intervals, "DIVISIONS", 2)
+    monkeypatch.delenv("TITLES", raising=False)
+    page = (ROOT / "docs/intervals.md").read_text(encoding="utf-8")
+    _, header, rule, *rows = intervals.lines()
+    assert f"{header}\n{rule}\n" in page
+    assert len(rows) == 2 * len(intervals.COVERAGES)
+    for row in rows:
+        name, method, asked, held, *_ = (cell.strip(" %") for cell in row.strip("|").split("|"))
+        assert f"\n| {name} | {method} | {asked} % | " in page
+        assert abs(float(held) - float(asked)) < 15
+
+
+def test_the_network_of_the_intervals_study_learns_by_the_slopes_of_its_loss():
+    """Each slope is that of the loss, measured by moving the weight a little either way."""
+    network, random = intervals.Network(3, np.random.default_rng(1)), np.random.default_rng(2)
+    x, y = random.random((8, 3)).astype(np.float32), random.random((8, 1)).astype(np.float32)
+
+    def loss(place, step):
+        network.flat[place] += step
+        found = np.mean((network.predict(x) - y[:, 0]) ** 2)
+        network.flat[place] -= step
+        return found
+
+    slopes = network.slope(x, y)
+    for place in random.integers(0, len(network.flat), 40):
+        measured = (loss(place, 1e-2) - loss(place, -1e-2)) / 2e-2
+        assert measured == pytest.approx(slopes[place], rel=0.02, abs=1e-4)
 
 
 def test_the_gate_study_prints_the_table_of_its_page(monkeypatch):

@@ -24,6 +24,7 @@ from gamesales import Registry
 from gamesales.cli import progress
 from gamesales.data.contract import Contract
 from gamesales.errors import JobFileError
+from gamesales.jobs import calibrate
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.provenance import git_commit
 from gamesales.jobs.titles import read_titles
@@ -34,6 +35,10 @@ from gamesales.registry.bundle import sha256
 
 DENSE = {"layer": "Dense", "units": 1}
 EMPTY = MappingProxyType({})
+# Most tests are not about intervals, for which networks are trained five times more.
+NO_INTERVALS = MappingProxyType({"method": "none"})
+# Enough of training for errors that are not the same everywhere.
+LEARNS = MappingProxyType({"epochs": 10, "optimizer": {"name": "Adam", "learning_rate": 0.01}})
 
 
 def as_toml(value):
@@ -45,7 +50,7 @@ def as_toml(value):
     return json.dumps(str(value) if isinstance(value, Path) else value)
 
 
-def write_job(path, *, data=EMPTY, network=EMPTY, training=EMPTY, **top):
+def write_job(path, *, data=EMPTY, network=EMPTY, training=EMPTY, intervals=NO_INTERVALS, **top):
     """Write a small valid job with some keys changed; None leaves a key or a table out."""
     tables = {
         "data": {
@@ -55,9 +60,10 @@ def write_job(path, *, data=EMPTY, network=EMPTY, training=EMPTY, **top):
         },
         "network": {"layers": [{"layer": "Dense", "units": 8, "activation": "relu"}, DENSE]},
         "training": {"epochs": 2, "seed": 3},
+        "intervals": {},
     }
     lines = [f"{key} = {as_toml(value)}" for key, value in top.items()]
-    for (name, table), changes in zip(tables.items(), (data, network, training), strict=True):
+    for (name, table), changes in zip(tables.items(), (data, network, training, intervals), strict=True):
         if changes is not None:
             kept = {key: value for key, value in {**table, **changes}.items() if value is not None}
             lines += [f"[{name}]", *(f"{key} = {as_toml(value)}" for key, value in kept.items())]
@@ -92,6 +98,12 @@ def write_job(path, *, data=EMPTY, network=EMPTY, training=EMPTY, **top):
         ({"training": {"batchsize": 3}}, "training.batchsize: Extra inputs"),
         ({"training": {"validation_share": -0.1}}, "training.validation_share: "),
         ({"training": {"optimizer": {"learning_rate": 1}}}, "training.optimizer.name: Field required"),
+        ({"intervals": {"coverage": 90}}, "intervals.coverage: Input should be less than 1 (received 90)"),
+        ({"intervals": {"coverage": 0}}, "intervals.coverage: Input should be greater than 0"),
+        ({"intervals": {"method": "bootstrap"}}, "intervals.method: Input should be 'auto', 'cv', 'split' or 'none'"),
+        ({"intervals": {"folds": 1}}, "intervals.folds: "),
+        ({"intervals": {"calibration_share": 1}}, "intervals.calibration_share: "),
+        ({"intervals": {"level": 0.9}}, "intervals.level: Extra inputs are not permitted"),
     ],
 )
 def test_a_mistake_in_a_job_file_is_told_by_its_key(cli, tmp_path, changes, message):
@@ -372,6 +384,78 @@ def test_the_api_and_the_command_line_predict_the_same_dollars(cli, trained_regi
     np.testing.assert_array_equal(predictor.predict(pd.read_csv(DATA / "sales_data_test.csv")), scored)
 
 
+# --- Prediction intervals.
+
+
+def test_intervals_are_calibrated_in_folds_and_told_wherever_figures_are(cli, tmp_path):
+    """The manifest tells what they achieve; the same figures come from a scored test file."""
+    ran = cli("train", write_job(tmp_path / "job.toml", training=LEARNS, intervals={"folds": 3}))
+    assert 0 == ran.code, ran.err
+    assert re.findall(r"calibrating prediction intervals: training (\d) of 3", ran.err) == ["1", "2", "3"]
+    registry = open_registry(tmp_path / "registry", "game-earnings")
+    bundle = registry.bundle(registry.find_version(1))
+    interval, manifest = bundle.manifest["interval"], bundle.manifest
+    assert ("cv", 0.9, 1000) == tuple(interval[key] for key in ("method", "coverage", "rows"))
+    assert manifest["intervals"] == {"method": "auto", "coverage": 0.9, "folds": 3, "calibration_share": 0.2}
+    line = re.search(r"^prediction intervals (.*)$", ran.out, re.MULTILINE)[1]
+    assert f"for 90 % of titles hold {100 * interval['achieved']['share']:.1f} % of the 400" in line
+    assert line in bundle.read("report.html").decode()
+
+    titles = pyarrow.csv.read_csv(DATA / "sales_data_test.csv")
+    low, high = Registry(tmp_path / "registry").load("1").predict_interval(titles)
+    actual = titles.column("total_earnings").to_numpy()
+    assert interval["achieved"]["rows"] == len(actual)
+    assert interval["achieved"]["share"] == np.mean((low <= actual) & (actual <= high))
+    assert interval["median_width_usd"] == np.median(high - low)
+    assert interval["achieved"]["low"] < interval["achieved"]["share"] < interval["achieved"]["high"]
+
+
+@pytest.mark.parametrize(("most", "warned"), [(0.899, 1), (0.9, 0), (1.0, 0)])
+def test_intervals_that_hold_fewer_titles_than_chance_explains_are_a_warning(most, warned):
+    """The report shows it above everything else."""
+    achieved = {"rows": 400, "share": most - 0.01, "low": most - 0.02, "high": most}
+    warnings = calibrate.warnings({"coverage": 0.9, "achieved": achieved, "median_width_usd": 4_000.0})
+    assert warned == len(warnings)
+    assert all("hold 88.9 % of the 400 test titles (of all, 87.9 to 89.9 %)" in warning for warning in warnings)
+    assert calibrate.warnings(None) == []
+
+
+def test_a_split_learns_from_what_it_does_not_calibrate_on(cli, tmp_path):
+    """So the scaler knows four fifths of the titles, and the intervals rest on the others."""
+    ran = cli("train", write_job(tmp_path / "job.toml", training=LEARNS, intervals={"method": "split"}), "--json")
+    assert ("split", 200) == tuple(ran.document["interval"][key] for key in ("method", "rows"))
+    assert ran.document["interval"]["achieved"]["share"] == pytest.approx(0.9, abs=0.1)
+    assert "calibrating" not in ran.err
+    registry = open_registry(tmp_path / "registry", "game-earnings")
+    bundle = registry.bundle(registry.find_version(1))
+    assert 800 == joblib.load(io.BytesIO(bundle.read("scaler.joblib"))).n_samples_seen_
+
+
+def test_calibrating_changes_no_prediction(cli, tmp_path):
+    """The published network is trained before those of the folds."""
+    figures = [
+        cli("train", write_job(tmp_path / "job.toml", intervals=intervals), "--json").document["metrics"]
+        for intervals in ({"method": "none"}, {"folds": 2})
+    ]
+    assert figures[0] == figures[1]
+    titles = pyarrow.csv.read_csv(DATA / "sales_data_test.csv")
+    without, with_intervals = (Registry(tmp_path / "registry").load(ref).predict(titles) for ref in ("1", "2"))
+    np.testing.assert_array_equal(without, with_intervals)
+
+
+def test_a_job_without_intervals_leaves_none_in_the_manifest(cli, tmp_path):
+    ran = cli("train", write_job(tmp_path / "job.toml", intervals={"method": "none"}), "--json")
+    assert ran.document["interval"] is None
+    registry = open_registry(tmp_path / "registry", "game-earnings")
+    assert "interval" not in registry.bundle(registry.find_version(1)).manifest
+
+
+def test_a_preset_keeps_the_intervals_of_the_job(tmp_path):
+    job = load_job(write_job(tmp_path / "job.toml", intervals={"coverage": 0.8}), "course")
+    assert 0.8 == job.intervals.coverage
+    assert "auto" == job.intervals.method
+
+
 # --- A column more.
 
 
@@ -429,8 +513,18 @@ def test_a_column_more_is_an_entry_in_the_contract_and_a_retrain(cli, tmp_path):
             3,
             "training diverged: the loss is ",
         ),
+        (
+            {"intervals": {"coverage": 0.9999}},
+            3,
+            "intervals.coverage is 0.9999, which takes 9,999 titles to calibrate on; there are 1,000",
+        ),
+        ({"intervals": {"folds": 1001}}, 3, "1000 training rows can't be cut into 1001 folds"),
+        ({"intervals": {"method": "split", "calibration_share": 0.0001}}, 3, "1000 training rows can't be split"),
     ],
-    ids=["layer", "no-operator", "not-loadable", "not-the-same", "loss", "split", "diverged"],
+    ids=[
+        *("layer", "no-operator", "not-loadable", "not-the-same", "loss", "split", "diverged"),
+        *("coverage", "folds", "calibration"),
+    ],
 )
 def test_a_job_that_fails_registers_nothing(cli, tmp_path, changes, code, message):
     ran = cli("train", write_job(tmp_path / "job.toml", **changes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from gamesales.cli.options import NAME, REGISTRY, JsonOption, NameOption, Regist
 from gamesales.cli.output import show_json
 from gamesales.jobs.loading import open_registry
 from gamesales.registry.refs import CHAMPION, parse_ref
+
+if TYPE_CHECKING:
+    from gamesales.jobs.predict import Prediction
 
 ModelOption = Annotated[str, typer.Option("--model", metavar="REF", help="Which version scores.")]
 
@@ -124,9 +127,17 @@ def predict(
     if as_json:
         show_json(done)
         return
-    print(f"${done.predicted_earnings:,.2f}  by version {done.model_version} of {done.model}")
+    print(f"${done.predicted_earnings:,.2f}{_between(done)}  by version {done.model_version} of {done.model}")
     if done.outside_training_range:
         print("(a characteristic lies outside what the version was trained on)")
+
+
+def _between(done: Prediction) -> str:
+    """Show the interval around a prediction; nothing where the version gives none."""
+    if done.coverage is None:
+        return ""
+    low, high = done.predicted_earnings_low, done.predicted_earnings_high
+    return f" ({100 * done.coverage:g} %: ${low:,.0f} to ${high:,.0f})"
 
 
 COMMANDS = (score, predict)

@@ -32,6 +32,7 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a version on past titles and register it."""
+    from gamesales.jobs.calibrate import in_words
     from gamesales.jobs.checkpoint import Checkpoints
     from gamesales.jobs.loading import open_registry
     from gamesales.jobs.train import train as run
@@ -55,6 +56,8 @@ def train(
         f"version {trained.version} of {trained.model}, trained in {trained.seconds:.0f} s, on titles it never saw:\n"
     )
     print(metrics_table({f"version {trained.version}": trained.metrics, **trained.baselines}))
+    if trained.interval:
+        print(f"\nprediction intervals {in_words(trained.interval)}")
     print(f"\nreport   {trained.report}")
     print(f"promote  gamesales promote {short_ref(trained.model, trained.version)}")
 

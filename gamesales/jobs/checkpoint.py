@@ -39,11 +39,12 @@ class Checkpoints:
     every: int = EVERY
 
 
-def identity(job: TrainJob, contract: Contract, past: Titles) -> str:
+def identity(job: TrainJob, contract: Contract, learnt: Titles) -> str:
     """Return the digest of all that the weights after so many epochs depend on, 64 hex digits."""
     told = {
         "format": FORMAT,
-        "titles": past.sha256,
+        "titles": learnt.sha256,
+        "rows": hashlib.sha256(learnt.rows.tobytes()).hexdigest(),  # a job may set some aside
         "contract": contract.as_json(),
         "network": job.network.model_dump(mode="json"),
         "training": job.training.model_dump(mode="json"),
@@ -63,7 +64,7 @@ class Checkpoint:
     every: int = EVERY
 
     @classmethod
-    def of(cls, wanted: Checkpoints | None, job: TrainJob, contract: Contract, past: Titles) -> Self:
+    def of(cls, wanted: Checkpoints | None, job: TrainJob, contract: Contract, learnt: Titles) -> Self:
         """Return the file of one training; its folder is made.
 
         Raises: UsageError: there is something else where the folder should be.
@@ -73,7 +74,7 @@ class Checkpoint:
         if wanted.folder.exists() and not wanted.folder.is_dir():
             raise UsageError(f"{wanted.folder} is no folder to keep a checkpoint in", hint="Give another --checkpoint")
         make_folder(wanted.folder)
-        return cls(wanted.folder / f"{identity(job, contract, past)}.npz", wanted.every)
+        return cls(wanted.folder / f"{identity(job, contract, learnt)}.npz", wanted.every)
 
     def read(self) -> Snapshot | None:
         """Return what a training that did not end left, or None.

@@ -34,7 +34,7 @@ class Known:
     @property
     def target_coverage(self) -> float | None:
         """Which share of earnings its intervals promise to hold; None: it promises none."""
-        promised = self.manifest.get("intervals")
+        promised = self.manifest.get("interval")
         share = promised.get("coverage") if isinstance(promised, Mapping) else None
         return share if isinstance(share, float) else None
 

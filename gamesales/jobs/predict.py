@@ -21,11 +21,18 @@ from gamesales.scoring.titles import predict_titles
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one title will earn, US dollars."""
+    """What one title will earn, US dollars.
+
+    ``coverage`` is the share of titles that intervals from low to high are to hold; these three are None where the
+    version gives no intervals.
+    """
 
     model: str
     model_version: int
     predicted_earnings: float
+    predicted_earnings_low: float | None
+    predicted_earnings_high: float | None
+    coverage: float | None
     outside_training_range: bool
 
 
@@ -55,7 +62,16 @@ def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str]) -> Pred
     if predicted.screened.rejected:
         reason = predicted.screened.rejected[0].reason
         raise InputError(f"this title can't be scored: {reason}", hint="See docs/contract.md")
-    return Prediction(version.model, version.number, float(predicted.earnings_usd[0]), bool(predicted.outside[0]))
+    low, high = (float(bound[0]) for bound in predicted.bounds_usd) if predicted.bounds_usd else (None, None)
+    return Prediction(
+        model=version.model,
+        model_version=version.number,
+        predicted_earnings=float(predicted.earnings_usd[0]),
+        predicted_earnings_low=low,
+        predicted_earnings_high=high,
+        coverage=version.interval.coverage if version.interval else None,
+        outside_training_range=bool(predicted.outside[0]),
+    )
 
 
 def _check_names(title: Mapping[str, str], contract: Contract) -> None:

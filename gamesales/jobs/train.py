@@ -14,6 +14,7 @@ import numpy as np
 
 from gamesales.data.contract import Contract
 from gamesales.errors import JobFileError, ParityError, SelfTestError
+from gamesales.jobs import calibrate
 from gamesales.jobs.checkpoint import Checkpoint, Checkpoints
 from gamesales.jobs.evaluate import measure
 from gamesales.jobs.provenance import git_commit, software
@@ -48,6 +49,7 @@ class Trained:
     parity_usd: float
     epochs: int
     seconds: float
+    interval: dict[str, Any] | None
 
 
 def train(
@@ -80,8 +82,9 @@ def train(
             f"data.test is the same file as data.train ({job.data.test}); expected titles that training never sees",
             hint="Hold some titles back: a fifth of them, say",
         )
-    checkpoint = Checkpoint.of(checkpoints, job, contract, past)
-    scaler, scaling = fit_scaler(contract.feature_names, contract.target.name, past.features, past.earnings_usd)
+    learnt, aside = calibrate.divide(job, past)
+    checkpoint = Checkpoint.of(checkpoints, job, contract, learnt)
+    scaler, scaling = fit_scaler(contract.feature_names, contract.target.name, learnt.features, learnt.earnings_usd)
 
     on_stage("starting TensorFlow and checking that the network can be exported")
     seed_everything(job.training.seed)
@@ -90,7 +93,7 @@ def train(
     _check_export(network, scaling, probe)
 
     on_stage("training")
-    scaled = scaling.scale_features(past.features), scaling.scale_target(past.earnings_usd)
+    scaled = scaling.scale_features(learnt.features), scaling.scale_target(learnt.earnings_usd)
     start = checkpoint.read()
     if start:
         on_stage(f"going on after epoch {len(start.history)}, from {checkpoint.path}")
@@ -102,6 +105,8 @@ def train(
     graph, scorer, parity_usd = _compiled(network, scaling, probe)
     predicted, predicted_past = _predictions(scorer, held_back), _predictions(scorer, past)
     figures = metrics(held_back.earnings_usd, predicted, scaling)
+    calibrated = calibrate.calibrate(job, contract, learnt, aside, scorer.score, on_stage)
+    interval = calibrated.as_dict(held_back, predicted) if calibrated else None
     baselines = _baselines(past, held_back, scaling, job.training.seed)
 
     on_stage("registering")
@@ -110,6 +115,7 @@ def train(
         "contract": contract.as_json(),
         "network": job.network.model_dump(mode="json"),
         "training": job.training.model_dump(mode="json"),
+        "intervals": job.intervals.model_dump(mode="json"),
         "scaling": scaling.as_dict(),
         "metrics": figures,
         "baselines": baselines,
@@ -118,7 +124,8 @@ def train(
         "training_profile": training_profile(contract.feature_names, past.features),
         "prediction_profile": column_profile("predicted_earnings", predicted_past),
         "parity": {"rows": parity.ROWS, "largest_difference_usd": parity_usd, "tolerance": parity.TOLERANCE},
-        "golden": _golden(probe[:GOLDEN_ROWS], scorer, scaling),
+        "golden": _golden(probe[:GOLDEN_ROWS], scorer, scaling, calibrated),
+        **({"interval": interval} if interval else {}),
         "software": software(),
         "git_commit": git_commit(),
     }
@@ -142,6 +149,7 @@ def train(
         parity_usd=parity_usd,
         epochs=len(history),
         seconds=round(time.monotonic() - started, 1),
+        interval=interval,
     )
 
 
@@ -178,13 +186,16 @@ def _compiled(network: Any, scaling: Scaling, probe: parity.FloatArray) -> tuple
     return graph, scorer, largest
 
 
-def _golden(values: parity.FloatArray, scorer: Scorer, scaling: Scaling) -> dict[str, Any]:
+def _golden(
+    values: parity.FloatArray, scorer: Scorer, scaling: Scaling, calibrated: calibrate.Calibrated | None
+) -> dict[str, Any]:
     """Rows of the contract with the earnings that this version gives for them, for every self-test to come."""
     earnings = scorer.score(values)
     return {
         "values": values.tolist(),
         "earnings_usd": earnings.tolist(),
         "tolerance_usd": parity.tolerance_usd(earnings, scaling).tolist(),
+        **({"bounds_usd": np.stack(calibrated.interval.bounds(earnings)).tolist()} if calibrated else {}),
     }
 
 
@@ -204,6 +215,7 @@ def _report(
         "Optimizer": f"{training.optimizer.name}, batches of {training.batch_size}, {len(history)} epochs",
         "Seed": str(training.seed),
         "Scoring graph": f"within ${details['parity']['largest_difference_usd']:.4f} of Keras on {parity.ROWS:,} rows",
+        **({"Prediction intervals": calibrate.in_words(details["interval"])} if "interval" in details else {}),
         "Software": ", ".join(f"{name} {release}" for name, release in details["software"].items()),
         "Git commit": details["git_commit"] or "not in a git checkout",
     }
@@ -217,6 +229,7 @@ def _report(
         validation_loss=history.validation_loss,
         actual_usd=held_back.earnings_usd,
         predicted_usd=predicted,
+        warnings=calibrate.warnings(details.get("interval")),
     )
     return render_version_page(page).encode("utf-8")
 

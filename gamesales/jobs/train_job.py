@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from gamesales.data.contract import describe, read_toml
 from gamesales.errors import JobFileError
-from gamesales.model.spec import PRESETS, NetworkSpec, TrainingSpec
+from gamesales.model.spec import PRESETS, IntervalsSpec, NetworkSpec, TrainingSpec
 from gamesales.registry.refs import DEFAULT_MODEL, check_model
 
 
@@ -31,6 +31,7 @@ class TrainJob(BaseModel):
     data: DataFiles
     network: NetworkSpec
     training: TrainingSpec
+    intervals: IntervalsSpec = IntervalsSpec()
 
     @field_validator("name")
     @classmethod

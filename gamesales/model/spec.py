@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -95,6 +95,32 @@ class TrainingSpec(BaseModel):
     def _by_name(cls, value: object) -> object:
         """A bare name means the default arguments."""
         return {"name": value} if isinstance(value, str) else value
+
+
+# Beyond this many rows, a fifth of them is plenty to calibrate on, and further trainings are what costs.
+_MOST_ROWS_FOR_FOLDS = 20_000
+
+
+class IntervalsSpec(BaseModel):
+    """How prediction intervals are calibrated.
+
+    ``coverage`` is the share of titles that they are to hold. ``folds`` counts the networks that are trained beside the
+    published one where the method is ``cv``; ``calibration_share`` is the share of the training rows that it does not
+    learn from where the method is ``split``. ``auto`` is one of these two, by the number of rows.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Literal["auto", "cv", "split", "none"] = "auto"
+    coverage: float = Field(default=0.9, gt=0, lt=1)
+    folds: int = Field(default=5, ge=2)
+    calibration_share: float = Field(default=0.2, gt=0, lt=1)
+
+    def method_for(self, rows: int) -> Literal["cv", "split", "none"]:
+        """Return the method for so many training rows."""
+        if self.method == "auto":
+            return "cv" if rows <= _MOST_ROWS_FOR_FOLDS else "split"
+        return self.method
 
 
 # The network and the training of the Keras course that this project starts from.

@@ -17,7 +17,7 @@ from typing import Any, Protocol, Self
 import pyarrow as pa
 
 from gamesales.scoring import commit
-from gamesales.scoring.parts import REJECT_COLUMNS, check_for_csv, csv_header, open_part, part_schema
+from gamesales.scoring.parts import REJECT_COLUMNS, check_for_csv, csv_header, open_part
 from gamesales.scoring.shard import Places
 from gamesales.scoring.target import Target
 
@@ -106,11 +106,11 @@ class Folder:
 
 @dataclass
 class File:
-    """One file: the pieces are joined in order as they are done. Columns: see ``part_schema``."""
+    """One file: the pieces are joined in order as they are done. ``schema`` has its columns."""
 
     target: Target
     work: Path
-    kept: pa.Schema
+    schema: pa.Schema
     metadata: Mapping[str, str]
     _ready: set[int] = field(default_factory=set)
     _joined: int = 0
@@ -123,11 +123,11 @@ class File:
         self.made = self.work / f"result{self.target.path.suffix.lower()}"
         self.rejects.unlink(missing_ok=True)
         if self._is_csv:
-            check_for_csv(part_schema(self.kept))
+            check_for_csv(self.schema)
             self._out = self._files.enter_context(self.made.open("wb"))
-            self._out.write(csv_header(part_schema(self.kept)))
+            self._out.write(csv_header(self.schema))
         else:
-            self._out = self._files.enter_context(open_part(self.made, part_schema(self.kept), self.metadata))
+            self._out = self._files.enter_context(open_part(self.made, self.schema, self.metadata))
 
     @property
     def rejects(self) -> Path:

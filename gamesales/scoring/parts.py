@@ -14,8 +14,10 @@ from gamesales.data.batches import BadRow
 from gamesales.errors import ColumnsError
 
 REJECT_COLUMNS = ("file", "row", "column", "value", "reason", "record")
+BOUNDS = (pa.field("predicted_earnings_low", pa.float64()), pa.field("predicted_earnings_high", pa.float64()))
 SCORED_COLUMNS = (
     pa.field("predicted_earnings", pa.float64()),
+    *BOUNDS,
     pa.field("outside_training_range", pa.bool_()),
     pa.field("model_version", pa.int32()),
 )
@@ -23,9 +25,9 @@ SCORED_COLUMNS = (
 GROUP_ROWS = 1 << 18
 
 
-def part_schema(kept: pa.Schema) -> pa.Schema:
-    """Return the columns of a result: those that pass through, then ours."""
-    return pa.schema([*kept, *SCORED_COLUMNS])
+def part_schema(kept: pa.Schema, *, bounds: bool) -> pa.Schema:
+    """Return the columns of a result: those that pass through, then ours; bounds where the version gives intervals."""
+    return pa.schema([*kept, *(field for field in SCORED_COLUMNS if bounds or field not in BOUNDS)])
 
 
 class PartWriter(Protocol):
@@ -166,14 +168,14 @@ _NOT_IN_CSV: tuple[Callable[[pa.DataType], bool], ...] = (
 def _parquet_writer(path: Path, schema: pa.Schema) -> Any:
     from pyarrow import parquet
 
-    predicted = SCORED_COLUMNS[0].name
+    dollars = [field.name for field in SCORED_COLUMNS if field.type == pa.float64() and field.name in schema.names]
     return parquet.ParquetWriter(
         path,
         schema,
         compression="zstd",
         compression_level=1,
         # Predictions hardly repeat: a dictionary would be as long as the column, split bytes compress.
-        use_dictionary=[name for name in schema.names if name != predicted],
-        column_encoding={predicted: "BYTE_STREAM_SPLIT"},
+        use_dictionary=[name for name in schema.names if name not in dollars],
+        column_encoding=dict.fromkeys(dollars, "BYTE_STREAM_SPLIT"),
         write_page_checksum=True,
     )

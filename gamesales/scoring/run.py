@@ -21,7 +21,7 @@ from gamesales.scoring.options import Options
 from gamesales.scoring.outcome import RunReport, as_text, doubled_ids, make_report, read_report
 from gamesales.scoring.plan import Plan
 from gamesales.scoring.scorer import LoadedVersion
-from gamesales.scoring.shard import TooManyError, score_shard, settle
+from gamesales.scoring.shard import TooManyError, result_schema, score_shard, settle
 from gamesales.scoring.target import Target
 from gamesales.scoring.titles import predict_titles
 
@@ -89,7 +89,7 @@ def _would_do(published: RunReport, allowed: int, options: Options) -> bool:
 
 def _result(plan: Plan, version: LoadedVersion, target: Target, work: Path) -> Result:
     if target.is_file:
-        return File(target, work, plan.kept, plan.metadata(version))
+        return File(target, work, result_schema(plan, version), plan.metadata(version))
     return Folder(target, work, plan.run_id)
 
 

@@ -17,6 +17,7 @@ from gamesales.data.batches import one_line
 from gamesales.data.contract import Contract
 from gamesales.errors import IntegrityError, SelfTestError
 from gamesales.scoring.drift import Profile, profiles_of
+from gamesales.scoring.intervals import Interval
 
 GRAPH_FILE = "scorer.onnx"
 # Rows given to the graph at a time: their activations stay in the first-level caches. Every chunk has this many,
@@ -74,12 +75,14 @@ class Scorer:
 class Golden:
     """Rows with the earnings that a version must give for them, on whatever machine it runs.
 
-    ``values`` is (g, k); ``earnings_usd`` and ``tolerance_usd`` are (g,).
+    ``values`` is (g, k); ``earnings_usd`` and ``tolerance_usd`` are (g,). ``bounds_usd`` is (2, g), the bounds of the
+    intervals around ``earnings_usd``; None for a version that gives none.
     """
 
     values: npt.NDArray[np.float64]
     earnings_usd: npt.NDArray[np.float64]
     tolerance_usd: npt.NDArray[np.float64]
+    bounds_usd: npt.NDArray[np.float64] | None = None
 
     def check(self, features: int) -> None:
         """Raises: ValueError: there is none, or the parts do not fit together."""
@@ -87,6 +90,8 @@ class Golden:
         rows = len(self.earnings_usd) if self.earnings_usd.ndim else 0
         if not rows or shapes != [(rows, features), (rows,), (rows,)]:
             raise ValueError(f"expected golden rows of {features} values with earnings and tolerance, found {shapes}")
+        if self.bounds_usd is not None and self.bounds_usd.shape != (2, rows):
+            raise ValueError(f"expected golden bounds of shape (2, {rows}), found {self.bounds_usd.shape}")
 
 
 @dataclass(frozen=True)
@@ -104,9 +109,11 @@ class LoadedVersion:
     highest: npt.NDArray[np.float64]
     # How features and predictions lay in training; None for a version that does not say.
     profiles: tuple[Profile, ...] | None = None
+    # How wide an interval to give around a prediction; None for a version that gives none.
+    interval: Interval | None = None
 
     def self_test(self) -> None:
-        """Score the golden rows.
+        """Score the golden rows, and give their intervals.
 
         Raises: SelfTestError: this machine's answers are not those that the version was published with.
         """
@@ -119,6 +126,13 @@ class LoadedVersion:
                 f"{self.golden.earnings_usd[worst]:,.2f} dollars, here it gives {found[worst]:,.2f}",
                 hint="Compare this machine's onnxruntime with the one in the bundle's manifest",
             )
+        if self.interval is not None and self.golden.bounds_usd is not None:
+            bounds = self.interval.bounds(self.golden.earnings_usd)
+            if not np.array_equal(bounds, self.golden.bounds_usd):
+                raise SelfTestError(
+                    f"version {self.number} of {self.model} fails its self-test: other bounds around its golden rows",
+                    hint="Score with the release of gamesales that the bundle's manifest names",
+                )
 
 
 def load_version(model: str, number: int, digest: str, manifest: Mapping[str, Any], graph: bytes) -> LoadedVersion:
@@ -129,18 +143,21 @@ def load_version(model: str, number: int, digest: str, manifest: Mapping[str, An
     try:
         contract = Contract.from_json(manifest["contract"])
         profile = {column["name"]: column for column in manifest["training_profile"]}
-        golden = Golden(*(np.array(manifest["golden"][key], np.float64) for key in _GOLDEN_KEYS))
+        values, earnings, tolerance = (np.array(manifest["golden"][key], np.float64) for key in _GOLDEN_KEYS)
+        bounds = manifest["golden"].get("bounds_usd")
+        golden = Golden(values, earnings, tolerance, None if bounds is None else np.array(bounds, np.float64))
         golden.check(len(contract.features))
         lowest = np.array([profile[name]["minimum"] for name in contract.feature_names])
         highest = np.array([profile[name]["maximum"] for name in contract.feature_names])
         profiles = profiles_of(manifest, contract.feature_names)
+        interval = Interval.from_manifest(manifest)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise IntegrityError(
             f"the manifest of version {number} of {model} lacks what scoring needs: {error}",
             hint="Train again",
         ) from None
     scorer = Scorer(graph)
-    return LoadedVersion(model, number, digest, contract, scorer, golden, lowest, highest, profiles)
+    return LoadedVersion(model, number, digest, contract, scorer, golden, lowest, highest, profiles, interval)
 
 
 _GOLDEN_KEYS = ("values", "earnings_usd", "tolerance_usd")

@@ -62,14 +62,15 @@ def score_shard(
     """
     part, rejects, ids = (places.work / name for name in (places.part, places.rejects, places.ids))
     tally = _Tally(shard)
+    schema = result_schema(plan, version)
     with ExitStack() as undo:
         undo.callback(_remove, hidden(part), hidden(rejects), hidden(ids))
         with ExitStack() as files:
-            scored = files.enter_context(open_part(hidden(part), part_schema(plan.kept), plan.metadata(version)))
+            scored = files.enter_context(open_part(hidden(part), schema, plan.metadata(version)))
             rejected = files.enter_context(RejectsWriter(hidden(rejects), header=places.rejects_header))
             for one, batch in _batches(shard, plan, version, shadow):
                 predicted = predict_titles(batch, version)
-                scored.write(_result(batch, predicted, plan.kept, version))
+                scored.write(_result(batch, predicted, schema, version))
                 rejected.write(plan.inputs[one.source].name, predicted.screened.rejected)
                 tally.add(one, plan.inputs[one.source], predicted)
                 if shadow is not None:
@@ -112,15 +113,20 @@ def _batches(
                 yield one, batch
 
 
-def _result(batch: Batch, predicted: Predicted, kept: pa.Schema, version: LoadedVersion) -> pa.RecordBatch:
+def result_schema(plan: Plan, version: LoadedVersion) -> pa.Schema:
+    """Return the columns of a run's result."""
+    return part_schema(plan.kept, bounds=version.interval is not None)
+
+
+def _result(batch: Batch, predicted: Predicted, schema: pa.Schema, version: LoadedVersion) -> pa.RecordBatch:
     """Return the scored rows in the result's columns."""
     accepted = predicted.screened.accepted
-    columns = [batch.table.column(name) for name in kept.names]
+    number = np.full(len(predicted.earnings_usd), version.number, np.int32)
+    ours = (predicted.earnings_usd, *predicted.bounds_usd, predicted.outside, number)
+    columns = [batch.table.column(name) for name in schema.names[: -len(ours)]]
     if not accepted.all():
         columns = [keep_rows(column, accepted) for column in columns]
-    number = np.full(len(predicted.earnings_usd), version.number, np.int32)
-    added = [to_arrow(values) for values in (predicted.earnings_usd, predicted.outside, number)]
-    return pa.RecordBatch.from_arrays([*columns, *added], schema=part_schema(kept))
+    return pa.RecordBatch.from_arrays([*columns, *map(to_arrow, ours)], schema=schema)
 
 
 class _Tally:

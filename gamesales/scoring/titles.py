@@ -25,10 +25,13 @@ class Predicted:
     ``earnings_usd`` is float64 (m,); ``outside`` is bool (m,): a feature lies outside the range that training saw.
     ``outside_by_feature`` counts those rows for each feature. ``histograms`` count rows by the bins of the version's
     training profile, feature by feature and then the predictions; a version without a profile has none.
+    ``bounds_usd`` are the lower and the upper bounds around ``earnings_usd``, float64 (m,) each; a version without
+    intervals has none.
     """
 
     screened: Screened
     earnings_usd: Floats
+    bounds_usd: tuple[Floats, ...]
     outside: npt.NDArray[np.bool_]
     outside_by_feature: list[int]
     histograms: list[npt.NDArray[np.int64]]
@@ -46,11 +49,13 @@ def predict_titles(batch: Batch, version: LoadedVersion) -> Predicted:
         distinct = find_distinct(screened.columns)
         earnings = _earnings(screened.columns, distinct, version)
     columns = _of_distinct(screened.columns, distinct)
+    bounds = version.interval.bounds(earnings) if version.interval else ()
     by_feature = _outside(columns, version)
     repeats = None if distinct is None else distinct.repeats
     return Predicted(
         screened=screened,
         earnings_usd=_to_rows(earnings, distinct),
+        bounds_usd=tuple(_to_rows(bound, distinct) for bound in bounds),
         outside=_to_rows(_any_of(by_feature, len(earnings)), distinct),
         outside_by_feature=[_count(rows, repeats) for rows in by_feature],
         histograms=[
