@@ -70,7 +70,7 @@ def arrow_csv(threads: int, source: str) -> Probe:
     pa.set_cpu_count(threads)
     reading, path = csv.ReadOptions(use_threads=threads > 1), _written(source, ".csv")
     rows = csv.read_csv(source, reading).num_rows
-    part = _part(np.resize(_predictions(source), rows), part_schema(pa.schema([]), bounds=True))
+    part = _part(np.resize(_predictions(source), rows), part_schema(pa.schema([]), bounds=False))
 
     def turn() -> None:
         csv.read_csv(source, reading)
@@ -136,7 +136,7 @@ def csv_write(_threads: int, source: str) -> Probe:
 def _write(source: str, suffix: str) -> Probe:
     from gamesales.scoring.parts import open_part, part_schema
 
-    schema = part_schema(pa.schema([]), bounds=True)
+    schema = part_schema(pa.schema([]), bounds=False)
     predicted = _predictions(source)
     batches = [_part(predicted[at : at + BATCH_ROWS], schema) for at in range(0, len(predicted), BATCH_ROWS)]
     path = _written(source, suffix)
@@ -164,12 +164,8 @@ def _predictions(source: str) -> np.ndarray:
 
 
 def _part(earnings: np.ndarray, schema: pa.Schema) -> pa.RecordBatch:
-    from gamesales.scoring.intervals import Interval
-
     outside, version = np.arange(len(earnings)) % 4 > 0, np.ones(len(earnings), np.int32)
-    low, high = Interval(0.9, 500.0, 0.01, 2.0, whole_dollars=True).bounds(earnings)
-    columns = (earnings, low, high, outside, version)
-    return pa.RecordBatch.from_arrays([pa.array(values) for values in columns], schema=schema)
+    return pa.RecordBatch.from_arrays([pa.array(values) for values in (earnings, outside, version)], schema=schema)
 
 
 def _batches(source: str) -> Iterator[pa.RecordBatch]:
