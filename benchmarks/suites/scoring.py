@@ -64,8 +64,8 @@ def show(result: Result) -> Section:
     words = (
         "Each contender reads the same file, predicts with the same weights and writes a file of its kind, as a process"
         " of its own. gamesales also screens every row against the contract, flags rows outside the training range,"
-        " hashes its input and counts rows twice; the others do not. None computes prediction intervals: what these cost"
-        " is in docs/intervals.md. A quick run has the slow ones on Parquet of continuous titles alone, each up to the"
+        " hashes its input and counts rows twice; the others do not. None computes prediction intervals; their cost is"
+        " in docs/intervals.md. A quick run has the slow ones on Parquet of continuous titles alone, each up to the"
         " size that it does in seconds; a full run has all on every file."
     )
     who = [f"**{one.label}** (`{one.name}`): {one.why}" for one in catalogue()]

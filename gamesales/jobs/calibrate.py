@@ -12,6 +12,7 @@ from gamesales.data.contract import Contract
 from gamesales.jobs.titles import Titles
 from gamesales.jobs.train_job import TrainJob
 from gamesales.model import calibration
+from gamesales.model.accuracy import wilson
 from gamesales.model.network import build_network, seed_everything
 from gamesales.model.scaling import fit_scaler
 from gamesales.model.training import fit
@@ -36,7 +37,8 @@ class Calibrated:
         """
         low, high = self.interval.bounds(predicted)
         held = int(np.count_nonzero(self.interval.holds(predicted, test.earnings_usd)))
-        share, least, most = calibration.share_with_error(held, len(test))
+        share = held / len(test)
+        least, most = wilson(share, len(test))
         return {
             **asdict(self.interval),
             "method": self.method,

@@ -116,6 +116,7 @@ def _r2(squared: float, actual: Moments) -> float | None:
 def wilson(share: float, rows: float) -> tuple[float, float]:
     """Return the 95 % interval of a share (Wilson, *Journal of the American Statistical Association* 22, 1927).
 
+    Recommended by Brown, Cai and DasGupta, "Interval estimation for a binomial proportion", Statistical Science, 2001.
     Of titles that come several times it is given the titles, not the rows: a bound on how much they can say.
     """
     middle = (share + _Z**2 / (2 * rows)) / (1 + _Z**2 / rows)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -141,18 +140,6 @@ def rank(rows: int, coverage: float) -> int:
             hint="Lower intervals.coverage, or train on more titles",
         )
     return place
-
-
-def share_with_error(held: int, rows: int, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Return a share, and between which shares that of all titles lies, by Wilson's score interval.
-
-    Recommended by Brown, Cai and DasGupta, "Interval estimation for a binomial proportion", Statistical Science, 2001.
-    """
-    z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
-    share = held / rows
-    middle = (share + z2 / (2 * rows)) / (1 + z2 / rows)
-    half = math.sqrt(z2 * (share * (1 - share) + z2 / (4 * rows)) / rows) / (1 + z2 / rows)
-    return share, max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _shuffled(rows: int, seed: int) -> Places:
