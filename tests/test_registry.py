@@ -686,3 +686,40 @@ def test_damage_to_any_file_of_a_frozen_registry_is_named(frozen, tmp_path):
             frozen.verify()
         path.write_bytes(whole)
     assert (10, 9) == frozen.verify()
+
+
+FROZEN_2 = FROZEN.with_name("registry-2")
+
+
+def test_a_frozen_registry_with_a_checkpoint_is_sound_and_tells_its_story():
+    registry = open_registry(FROZEN_2, "game-earnings")
+    kinds = [event.kind for event in registry.events()]
+
+    assert (66, 4) == registry.verify()
+    assert ["alias.set", "alias.deleted", "version.retired"] == [kind for kind in kinds if "evalu" not in kind][-3:]
+    assert {"champion": [1, 2]} == registry.state().aliases == replay(registry.events()).aliases
+    compared = [event.body["evidence"] for event in registry.events() if event.kind == log.ALIAS_SET][1]
+    assert not compared["forced"]
+    assert all(finding["holds"] for finding in compared["findings"])
+    with pytest.raises(UnknownVersionError, match=r"version 3 of game-earnings was retired .*: worse on sequels"):
+        registry.resolve(parse_ref("3"))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_frozen_version_with_intervals_scores_to_the_recorded_bounds(number):
+    version = load(open_registry(FROZEN_2, "game-earnings"), Ref("game-earnings", version=number))
+
+    version.self_test()
+    assert simple_earnings(version.golden.values, bias=10 * number).tolist() == version.golden.earnings_usd.tolist()
+    assert (number == 2) == (version.interval is not None) == (version.golden.bounds_usd is not None)
+    if number == 2:
+        assert version.golden.bounds_usd.tolist() == [[4605, 3527], [6835, 5713]]
+
+
+def test_work_goes_on_behind_a_frozen_checkpoint(tmp_path):
+    shutil.copytree(FROZEN_2, tmp_path / "registry")
+    registry = open_registry(tmp_path / "registry", "game-earnings")
+    assert 4 == publish(registry, b"a graph of today")
+    set_alias(registry, "champion", 4)
+    assert 2 == roll_back(registry).body["version"]
+    registry.verify()
