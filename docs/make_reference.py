@@ -24,6 +24,7 @@ from gamesales.jobs.listing import Verified, Versions
 from gamesales.jobs.predict import Prediction
 from gamesales.jobs.preprocess import Preprocessed
 from gamesales.jobs.promote import Promotion
+from gamesales.jobs.retention import Collected
 from gamesales.jobs.score import Backfill, Planned
 from gamesales.jobs.showing import Shown
 from gamesales.jobs.simulate import Simulated
@@ -49,6 +50,7 @@ RESULTS = {
     "verify": Verified,
     "score": RunReport | Planned | Backfill,
     "predict": Prediction,
+    "gc": Collected,
     "backtest": Backtest,
     "export": Exported,
 }

@@ -100,6 +100,8 @@ class TestDocuments:
         check("compare", "1", "2", "--all")
         check("alias delete", "challenger")
         check("retire", "2", "--reason", "worse")
+        check("gc", "--dry-run")
+        check("gc", "--keep-newest", "0", "--keep-days", "0")
         check("show", "2")
         check("versions", "--retired")
         check("history")
