@@ -27,8 +27,8 @@ from gamesales.registry.times import utc_now
 FIRST_PREVIOUS = "0" * 64
 # An event holds a reason and some evidence: kilobytes. Of a larger file no more than this is read.
 EVENT_SIZE_LIMIT = 16 * 1024 * 1024
-# Requests to a remote store at once.
-_AT_A_TIME = 16
+# Requests to a remote store at once, and events that are asked for before the first of them is looked at.
+_AT_A_TIME, _BLOCK = 16, 256
 _EVENT_NAME = re.compile(r"(?!0{20})[0-9]{20}\.json")
 _FIELDS = {
     "sequence": int,
@@ -98,9 +98,12 @@ class EventLog:
         Raises: IntegrityError: an event was changed, is missing, or does not follow the one before it.
         """
         events: list[Event] = []
-        sequences = range(after.sequence + 1 if after else 1, self._last(after) + 1)
-        for sequence, event in zip(sequences, self._find_all(sequences), strict=True):
-            events.append(self._linked(self._found(event, sequence), events[-1] if events else after))
+        end = self._last(after) + 1
+        # By the block: of a log with a hole nothing beyond it is asked for, whatever its last name promises.
+        for begin in range(after.sequence + 1 if after else 1, end, _BLOCK):
+            block = range(begin, min(begin + _BLOCK, end))
+            for sequence, event in zip(block, self._find_all(block), strict=True):
+                events.append(self._linked(self._found(event, sequence), events[-1] if events else after))
         return events
 
     def events(self, places: Sequence[tuple[int, str]]) -> list[Event]:
