@@ -106,7 +106,7 @@ bench: .venv/package.stamp  ## Measure gamesales against what else one would use
 	$(PY) -m benchmarks quick
 
 .PHONY: bench-full
-bench-full: .venv/package.stamp  ## The same with every contender on every file, and more rounds: about an hour
+bench-full: .venv/package.stamp  ## The same with every contender on every file, and more rounds: one to two hours
 	$(PY) -m benchmarks full
 
 .PHONY: docs
