@@ -132,7 +132,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition(";")[0] + ".")
     verbs = parser.add_subparsers(dest="verb", required=True)
     every = list(suites.NAMES)
-    for scale, told in (("quick", "measure in under 10 minutes"), ("full", "every contender on every file: one to two hours")):
+    for scale, told in (
+        ("quick", "measure in under 10 minutes"),
+        ("full", "every contender on every file: an hour or two"),
+    ):
         measuring = verbs.add_parser(scale, help=told)
         measuring.add_argument("--suite", type=suite_names, default=every, help="some of: " + ",".join(every))
         measuring.add_argument("--contenders", type=names, default=[], help="some of contenders/ or registries/")
