@@ -131,7 +131,7 @@ def test_what_killed_writers_left_goes_once_it_is_old(registry, root):
     assert [".tmp-young"] == [path.name for path in (root / "game-earnings/log").glob(".tmp-*")]
 
 
-def test_two_versions_that_share_their_files_go_together(root, monkeypatch):
+def test_files_that_two_versions_share_stay_as_long_as_either_needs_them(root):
     """Equal content that is published in the same second lies in one folder."""
     registry = open_registry(root)
     while len(registry.events()) < 2 or len(bundles(root)) > 1:
@@ -244,8 +244,7 @@ def test_killed_at_any_call_it_leaves_a_sound_registry_and_the_next_one_does_the
         assert (left, [3, 4]) == (bundles(root), in_use(registry)), place
 
 
-def test_the_log_knows_when(registry):
-    """Times of the log compare as text."""
+def test_nothing_was_held_before_anything_was_promoted(registry):
     events = registry.events()
     assert set() == held_since(events[:6], utc(datetime.now(UTC)))
     assert {4, 3} == held_since(events, utc(datetime.now(UTC)))

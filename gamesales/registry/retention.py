@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from gamesales.errors import UsageError
-from gamesales.registry import log
 from gamesales.registry.bundle import manifest_first
 from gamesales.registry.log import Event
 from gamesales.registry.registry import ModelRegistry
+from gamesales.registry.spans import spans
 from gamesales.registry.state import replay
 from gamesales.registry.times import utc
 
@@ -99,7 +99,7 @@ def find_waste(events: Sequence[Event], keys: Iterable[str], retention: Retentio
         now: the time, with its zone.
     """
     state = replay(events)
-    needed = {*held_since(events, utc(now - timedelta(retention.held_days))), *state.named.values()}
+    needed = held_since(events, utc(now - timedelta(retention.held_days)))
     in_use = [number for number in state.numbers if not state.is_retired(number)]
     kept = {*needed, *in_use[len(in_use) - min(retention.newest, len(in_use)) :]}
     owners: dict[str, set[int]] = {}
@@ -119,20 +119,7 @@ def find_waste(events: Sequence[Event], keys: Iterable[str], retention: Retentio
 
 def held_since(events: Iterable[Event], since: str) -> set[int]:
     """Return the versions that any alias named at any time from a moment on, which is written as the log does."""
-    now: dict[str, int] = {}
-    held: set[int] = set()
-    reached = False
-    for event in events:
-        if event.time >= since and not reached:
-            reached = True
-            held.update(now.values())
-        if event.kind == log.ALIAS_SET:
-            now[event.body["alias"]] = event.body["version"]
-        elif event.kind == log.ALIAS_DELETED:
-            now.pop(event.body["alias"])
-        if reached:
-            held.update(now.values())
-    return held | set(now.values())
+    return {span.version for span in spans(events) if span.until is None or span.until >= since}
 
 
 def _folder(key: str) -> str:
