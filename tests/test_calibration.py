@@ -106,21 +106,6 @@ def test_predictions_that_are_no_numbers_are_told():
 # --- Rows that were not learnt from.
 
 
-@given(st.integers(5, 200), st.integers(2, 5), st.integers(0, 2**32 - 1))
-def test_every_row_is_predicted_once_by_what_never_saw_it(rows, folds, seed):
-    """A learner that remembers its rows, and predicts whether it knows one."""
-
-    def learn(features, earnings):
-        known = set(features[:, 0])
-        assert len(known) == len(earnings)
-        return lambda values: np.array([float(value in known) for value in values[:, 0]])
-
-    features = np.arange(rows, dtype=float)[:, None]
-    parts = calibration.cut(rows, folds, seed)
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    assert not calibration.out_of_fold(learn, features, np.zeros(rows), parts).any()
-
-
 @given(st.integers(2, 300), st.floats(0.01, 0.99), st.integers(0, 2**32 - 1))
 def test_rows_set_aside_are_not_learnt_from(rows, share, seed):
     if not 0 < round(rows * share) < rows:
@@ -130,11 +115,6 @@ def test_rows_set_aside_are_not_learnt_from(rows, share, seed):
     learnt, aside = calibration.set_aside(rows, share, seed)
     assert sorted([*learnt, *aside]) == list(range(rows))
     assert len(aside) == round(rows * share)
-
-
-def test_more_folds_than_rows_are_refused():
-    with pytest.raises(InputError, match="4 training rows can't be cut into 5 folds"):
-        calibration.cut(4, 5, seed=1)
 
 
 @pytest.mark.parametrize(("rows", "method"), [(1_000, "cv"), (20_000, "cv"), (20_001, "split")])

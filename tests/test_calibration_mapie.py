@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import PredefinedSplit
 
-from gamesales.model import calibration
+from gamesales.model import calibration, folds
 from gamesales.scoring.intervals import Interval
 
 mapie = pytest.importorskip("mapie.regression", reason="mapie is not installed: pip install -r requirements/dev.lock")
@@ -76,11 +76,11 @@ def test_a_split_whose_width_follows_the_prediction(store, coverage):
 def cross(store, coverage, method):
     """Our bounds by folds, and MAPIE's, around the predictions of a model that learnt from all titles."""
     features, earnings, new = store
-    folds = calibration.cut(len(features), 5, SEED)
-    predicted = calibration.out_of_fold(lambda x, y: LinearRegression().fit(x, y).predict, features, earnings, folds)
+    parts = folds.cut(len(features), 5, SEED)
+    predicted = folds.out_of_fold(lambda x, y: LinearRegression().fit(x, y).predict, features, earnings, parts)
     answers = LinearRegression().fit(features, earnings).predict(new)
     number = np.empty(len(features), int)
-    for place, fold in enumerate(folds):
+    for place, fold in enumerate(parts):
         number[fold] = place
     reference = mapie.CrossConformalRegressor(
         LinearRegression(), coverage, conformity_score="absolute", method=method, cv=PredefinedSplit(number)

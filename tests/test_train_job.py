@@ -518,7 +518,7 @@ def test_a_column_more_is_an_entry_in_the_contract_and_a_retrain(cli, tmp_path):
             3,
             "intervals.coverage is 0.9999, which takes 9,999 titles to calibrate on; there are 1,000",
         ),
-        ({"intervals": {"folds": 1001}}, 3, "1000 training rows can't be cut into 1001 folds"),
+        ({"intervals": {"folds": 1001}}, 3, "1000 rows of training can't be cut into 1001 folds"),
         ({"intervals": {"method": "split", "calibration_share": 0.0001}}, 3, "1000 training rows can't be split"),
     ],
     ids=[

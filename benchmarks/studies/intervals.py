@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.assets import ROOT
 from gamesales.data.contract import Contract
 from gamesales.jobs.titles import Titles, read_titles
-from gamesales.model import calibration
+from gamesales.model import calibration, folds
 from gamesales.scoring.intervals import Interval
 
 DIVISIONS = 100
@@ -59,8 +59,8 @@ def _division(titles: Titles, method: str, seed: int) -> list[tuple[float, float
         predicted, actual = predict(aside.features), aside.earnings_usd
     else:
         predict, actual = learn(past.features, past.earnings_usd, seed), past.earnings_usd
-        folds = calibration.cut(len(past), FOLDS, seed)
-        predicted = calibration.out_of_fold(lambda x, y: learn(x, y, seed), past.features, actual, folds)
+        parts = folds.cut(len(past), FOLDS, seed)
+        predicted = folds.out_of_fold(lambda x, y: learn(x, y, seed), past.features, actual, parts)
         scale = calibration.fit_scale(predicted, actual)
     found = calibration.scores(predicted, actual, *scale)
     answers = predict(test.features)
@@ -72,7 +72,7 @@ def _division(titles: Titles, method: str, seed: int) -> list[tuple[float, float
     return results
 
 
-def learn(features: np.ndarray, earnings_usd: np.ndarray, seed: int) -> calibration.Predict:
+def learn(features: np.ndarray, earnings_usd: np.ndarray, seed: int) -> folds.Predict:
     """Train the default job's network in NumPy; returns what predicts dollars from features."""
     lowest, span = features.min(0), np.ptp(features, 0)
     bottom, top = earnings_usd.min(), earnings_usd.max()

@@ -9,13 +9,11 @@ from typing import Any, Literal
 import numpy as np
 
 from gamesales.data.contract import Contract
+from gamesales.jobs.learning import learn
 from gamesales.jobs.titles import Titles
 from gamesales.jobs.train_job import TrainJob
-from gamesales.model import calibration
+from gamesales.model import calibration, folds
 from gamesales.model.accuracy import wilson
-from gamesales.model.network import build_network, seed_everything
-from gamesales.model.scaling import fit_scaler
-from gamesales.model.training import fit
 from gamesales.scoring.intervals import Interval
 
 # Bounds are rounded to whole dollars where the narrowest interval reaches at least this far to either side.
@@ -30,7 +28,7 @@ class Calibrated:
     rows: int
     interval: Interval
 
-    def as_dict(self, test: Titles, predicted: calibration.FloatArray) -> dict[str, Any]:
+    def as_dict(self, test: Titles, predicted: folds.FloatArray) -> dict[str, Any]:
         """Return what the manifest keeps: the numbers, and what they achieve on titles that nothing was fitted to.
 
         Args: test: the held-back titles; predicted: (n,), what the version says of them, US dollars.
@@ -60,7 +58,7 @@ def divide(job: TrainJob, past: Titles) -> tuple[Titles, Titles]:
         calibration.rank(len(aside), spec.coverage)
         return past.take(learnt), past.take(aside)
     if method == "cv":
-        calibration.cut(rows, spec.folds, seed)
+        folds.cut(rows, spec.folds, seed)
         calibration.rank(rows, spec.coverage)
     return past, past.take(np.empty(0, np.int64))
 
@@ -70,7 +68,7 @@ def calibrate(
     contract: Contract,
     learnt: Titles,
     aside: Titles,
-    predict: calibration.Predict,
+    predict: folds.Predict,
     on_stage: Callable[[str], None],
 ) -> Calibrated | None:
     """Find how wide the intervals of a network that is trained must be; None if the job wants none.
@@ -92,11 +90,11 @@ def calibrate(
         scale = calibration.fit_scale(predict(learnt.features), learnt.earnings_usd)
     else:
         titles = learnt
-        predicted = calibration.out_of_fold(
-            lambda features, earnings_usd: _learn(job, contract, features, earnings_usd),
+        predicted = folds.out_of_fold(
+            lambda features, earnings_usd: learn(job.network, job.training, contract, features, earnings_usd),
             titles.features,
             titles.earnings_usd,
-            calibration.cut(len(titles), spec.folds, job.training.seed),
+            folds.cut(len(titles), spec.folds, job.training.seed),
             lambda number: on_stage(f"calibrating prediction intervals: training {number} of {spec.folds}"),
         )
         scale = calibration.fit_scale(predicted, titles.earnings_usd)
@@ -121,19 +119,3 @@ def warnings(interval: Mapping[str, Any] | None) -> list[str]:
     if interval is None or interval["achieved"]["high"] >= interval["coverage"]:
         return []
     return [f"Prediction intervals hold too few: those {in_words(interval)}. Are these titles like those of training?"]
-
-
-def _learn(
-    job: TrainJob, contract: Contract, features: calibration.FloatArray, earnings_usd: calibration.FloatArray
-) -> calibration.Predict:
-    """Train a network of the job's on some titles, as the published one was trained on all."""
-    _, scaling = fit_scaler(contract.feature_names, contract.target.name, features, earnings_usd)
-    seed_everything(job.training.seed)
-    network = build_network(job.network, features.shape[1])
-    fit(network, scaling.scale_features(features), scaling.scale_target(earnings_usd), job.training)
-
-    def predict(values: calibration.FloatArray) -> calibration.FloatArray:
-        scaled = network(scaling.scale_features(values).astype(np.float32), training=False)
-        return scaling.unscale_target(np.asarray(scaled)[:, 0])
-
-    return predict

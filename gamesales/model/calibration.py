@@ -12,18 +12,12 @@ Journal of the American Statistical Association, 2018. What that promises, and f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
 from gamesales.errors import InputError
-
-FloatArray = npt.NDArray[np.float64]
-Places = npt.NDArray[np.int64]
-Predict = Callable[[FloatArray], FloatArray]
-Learn = Callable[[FloatArray, FloatArray], Predict]
+from gamesales.model.folds import FloatArray, Places, shuffled
 
 # Groups of titles of like size whose typical errors the scale is drawn through.
 _GROUPS = 10
@@ -42,44 +36,8 @@ def set_aside(rows: int, share: float, seed: int) -> tuple[Places, Places]:
     aside = round(rows * share)
     if not 0 < aside < rows:
         raise InputError(f"{rows} training rows can't be split: intervals.calibration_share is {share}")
-    order = _shuffled(rows, seed)
+    order = shuffled(rows, seed)
     return np.sort(order[aside:]), np.sort(order[:aside])
-
-
-def cut(rows: int, folds: int, seed: int) -> list[Places]:
-    """Cut rows at random into folds of equal size but for one row: each int64 (m,).
-
-    Raises: InputError: fewer rows than folds.
-    """
-    if rows < folds:
-        raise InputError(f"{rows} training rows can't be cut into {folds} folds", hint="Lower intervals.folds")
-    return np.array_split(_shuffled(rows, seed), folds)
-
-
-def out_of_fold(
-    learn: Learn,
-    features: FloatArray,
-    earnings_usd: FloatArray,
-    folds: Sequence[Places],
-    on_fold: Callable[[int], None] = lambda number: None,
-) -> FloatArray:
-    """Predict each row by a network that learnt from the other folds alone.
-
-    Args:
-        learn: given (m, k) features and (m,) dollars, returns what predicts dollars from features.
-        features: (n, k), in their own units.
-        earnings_usd: (n,).
-        folds: the rows, cut into parts.
-        on_fold: called with the number of a fold, from 1, as it begins.
-
-    Returns: float64 (n,), US dollars.
-    """
-    predicted = np.empty(len(earnings_usd), np.float64)
-    for number, fold in enumerate(folds, 1):
-        on_fold(number)
-        others = np.setdiff1d(np.arange(len(earnings_usd)), fold)
-        predicted[fold] = learn(features[others], earnings_usd[others])(features[fold])
-    return predicted
 
 
 def fit_scale(predicted_usd: FloatArray, actual_usd: FloatArray) -> tuple[float, float]:
@@ -140,8 +98,3 @@ def rank(rows: int, coverage: float) -> int:
             hint="Lower intervals.coverage, or train on more titles",
         )
     return place
-
-
-def _shuffled(rows: int, seed: int) -> Places:
-    """Draw an order that has nothing to do with the one that validation rows are drawn by."""
-    return np.random.default_rng([seed, 1]).permutation(rows)
