@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gamesales.errors import InputError
-from gamesales.model.network import build_network, seed_everything
+from gamesales.model.network import build_network, compile_network, seed_everything
 from gamesales.model.spec import EarlyStopping, NetworkSpec, TrainingSpec
-from gamesales.model.training import History, _epochs, fit, split
+from gamesales.model.training import History, draw_order, fit, split
 
 LINE = NetworkSpec(layers=[{"layer": "Dense", "units": 1, "kernel_initializer": "zeros"}])
 
@@ -162,22 +162,55 @@ def test_the_weights_at_the_end_are_those_of_the_best_epoch_or_of_the_last(resto
 
 
 def test_rows_come_in_another_order_every_epoch_and_each_once():
-    x = np.arange(20, dtype=np.float32)[:, None]
-    batches = [part[0].numpy().ravel() for part in _epochs(x, x, TrainingSpec(epochs=3, batch_size=8, seed=5), 0)]
-    assert [8, 8, 4] * 3 == [len(batch) for batch in batches]
-    orders = [np.concatenate(batches[start : start + 3]) for start in (0, 3, 6)]
+    orders = [draw_order(20, [5, epoch]).numpy() for epoch in range(3)]
     for order in orders:
         assert list(range(20)) == sorted(order)
     assert 3 == len({tuple(order) for order in orders})
-    later = [part[0].numpy().ravel() for part in _epochs(x, x, TrainingSpec(epochs=3, batch_size=8, seed=5), 2)]
-    np.testing.assert_array_equal(orders[2], np.concatenate(later))
+    np.testing.assert_array_equal(orders[2], draw_order(20, [5, 2]).numpy())
+
+
+@pytest.mark.parametrize(
+    ("layers", "training"),
+    [
+        ([], {}),
+        ([], {"optimizer": {"name": "SGD", "momentum": 0.9}, "batch_size": 40}),
+        ([], {"optimizer": {"name": "Adam", "use_ema": True, "ema_momentum": 0.5}, "epochs": 1}),
+        ([{"layer": "Dropout", "rate": 0.2}, {"layer": "BatchNormalization"}], {"loss": "huber"}),
+        ([{"layer": "Reshape", "target_shape": [4, 1]}, {"layer": "GRU", "units": 3}], {"batch_size": 7}),
+        ([{"layer": "Dense", "units": 3, "kernel_regularizer": "l2"}], {"validation_share": 0.25}),
+    ],
+    ids=["plain", "one-batch", "averaged", "random-and-moving", "recurrent", "regularised"],
+)
+def test_the_weights_and_losses_are_those_of_keras_own_fit(layers, training):
+    features, target = rows_on_a_line(40)
+    first = {"layer": "Dense", "units": 4, "activation": "tanh"}
+    network = NetworkSpec(layers=[first, *layers, {"layer": "Dense", "units": 1}])
+    ours, history, _ = fitted(features, target, network, **training)
+
+    spec = TrainingSpec(**{"epochs": 3, "batch_size": 8, **training})
+    seed_everything(spec.seed)
+    keras = build_network(network, features.shape[1])
+    learnt, watched = split(40, spec.validation_share, spec.seed)
+    compile_network(keras, spec, len(learnt))
+    x, y = features.astype(np.float32), target.astype(np.float32)[:, None]
+    told = []
+    for epoch in range(spec.epochs):
+        order = learnt[draw_order(len(learnt), [spec.seed, epoch]).numpy()]
+        watch = {"validation_data": (x[watched], y[watched])} if len(watched) else {}
+        fitting = keras.fit(x[order], y[order], batch_size=spec.batch_size, shuffle=False, verbose=0, **watch)
+        told.append([fitting.history["loss"][0], *fitting.history.get("val_loss", [])])
+    for weights, expected in zip(ours.get_weights(), keras.get_weights(), strict=True):
+        np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        np.column_stack([history.loss, *filter(None, [history.validation_loss])]), told, rtol=1e-5
+    )
 
 
 SCRIPT = """
 import hashlib
 import sys
 import numpy as np
-from gamesales.model.network import build_network, seed_everything
+from gamesales.model.network import build_network, compile_network, seed_everything
 from gamesales.model.spec import COURSE, NetworkSpec, TrainingSpec
 from gamesales.model.training import fit
 

@@ -27,7 +27,7 @@ from gamesales.jobs.train_job import TrainJob
 from gamesales.model.training import Arrays, History, Snapshot
 
 # A way of fitting that gives other weights, or another form of the file, counts this up.
-FORMAT = 1
+FORMAT = 2
 EVERY = 10
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gamesales.errors import InputError
-from gamesales.model.network import compile_network, load_keras
+from gamesales.model.network import compile_network
 from gamesales.model.spec import EarlyStopping, TrainingSpec
 
 Arrays = tuple[npt.NDArray[Any], ...]
@@ -103,27 +103,23 @@ def fit(
     x, y = features.astype(np.float32), target.astype(np.float32)[:, None]
     compile_network(network, spec, len(training))
     network.optimizer.build(network.trainable_variables)
-    course = _course(network, spec, on_epoch, on_snapshot, start)
-    if len(course.history) < spec.epochs and not course.history.is_over(spec.early_stopping):
-        network.fit(
-            _epochs(x[training], y[training], spec, len(course.history)),
-            initial_epoch=len(course.history),
-            epochs=spec.epochs,
-            steps_per_epoch=-(-len(training) // spec.batch_size),
-            validation_data=(x[validation], y[validation]) if len(validation) else None,
-            validation_batch_size=spec.batch_size,
-            shuffle=False,  # as each epoch's batches are already
-            verbose=0,
-            callbacks=[course],
-        )
-    history: History = course.history
+    course = _Course(network, spec, start)
+    learn = _learning(network, x[training], y[training], spec)
+    watch = _watching(network, x[validation], y[validation], spec) if len(validation) else None
+    while course.goes_on:
+        number = len(course.history) + 1
+        loss = learn(number - 1)
+        validation_loss = watch() if watch else None
+        course.note(loss, validation_loss)
+        on_epoch(Epoch(number, spec.epochs, loss, validation_loss, float(network.optimizer.learning_rate)))
+        on_snapshot(number, course.snapshot)
+    history = course.history
     if not np.isfinite(history.loss[-1]):
         raise InputError(
             f"training diverged: the loss is {history.loss[-1]} after epoch {len(history)} of {spec.epochs}",
             hint="Lower the learning rate in training.optimizer or training.schedule of the job file",
         )
-    if course.best:
-        _assign(network.variables, course.best)
+    course.finish()
     return history
 
 
@@ -139,59 +135,100 @@ def split(rows: int, share: float, seed: int) -> tuple[npt.NDArray[np.int64], np
     return np.sort(order[held_back:]), np.sort(order[:held_back])
 
 
-def _epochs(x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], spec: TrainingSpec, done: int) -> Any:
-    """Return the batches of all epochs to come, one after the other, as a tf.data.Dataset."""
+def _learning(
+    network: Any, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], spec: TrainingSpec
+) -> Callable[[int], float]:
+    """Return what learns from all rows once: given the epoch's number from 0, it returns the loss.
+
+    An epoch is one call into TensorFlow, its steps a loop in there. Each step is Keras's own, so the weights are those
+    of ``network.fit``; that comes back to Python after each step, which takes longer than a step of so few rows.
+    """
+    import tensorflow as tf
+
+    features, target = tf.constant(x), tf.constant(y)
+    full = len(x) - len(x) % spec.batch_size
+
+    def learn(seed: Any) -> Any:
+        order = draw_order(len(x), seed)
+
+        def step(rows: Any) -> None:
+            network.train_step((tf.gather(features, rows), tf.gather(target, rows)))
+
+        def full_batch(begin: Any) -> Any:
+            step(tf.slice(order, [begin], [spec.batch_size]))
+            return begin + spec.batch_size
+
+        network.reset_metrics()
+        tf.while_loop(lambda begin: begin < full, full_batch, [0], parallel_iterations=1)
+        if full < len(x):
+            step(order[full:])
+        return network.get_metrics_result()["loss"]
+
+    compiled = tf.function(learn, autograph=False)
+    return lambda epoch: float(compiled(tf.constant([spec.seed, epoch], tf.int64)))
+
+
+def draw_order(rows: int, seed: Any) -> Any:
+    """Draw the order in which an epoch takes its rows, an int32 tensor (rows,), from the seed and its number."""
+    import tensorflow as tf
+
+    return tf.random.experimental.stateless_shuffle(tf.range(rows), seed=seed)
+
+
+def _watching(
+    network: Any, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], spec: TrainingSpec
+) -> Callable[[], float]:
+    """Return what takes the loss on rows that are not learnt from."""
     import tensorflow as tf
 
     features, target = tf.constant(x), tf.constant(y)
 
-    def batches(epoch: Any) -> Any:
-        seed = tf.stack([tf.constant(spec.seed, tf.int64), epoch])
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(x)), seed=seed)
-        rows = tf.gather(features, order), tf.gather(target, order)
-        return tf.data.Dataset.from_tensor_slices(rows).batch(spec.batch_size)
+    def watch() -> Any:
+        def batch(begin: Any) -> Any:
+            end = begin + spec.batch_size
+            network.test_step((features[begin:end], target[begin:end]))
+            return end
 
-    return tf.data.Dataset.range(done, spec.epochs).flat_map(batches)
+        network.reset_metrics()
+        tf.while_loop(lambda begin: begin < len(x), batch, [0], parallel_iterations=1)
+        return network.get_metrics_result()["loss"]
+
+    compiled = tf.function(watch, autograph=False)
+    return lambda: float(compiled())
 
 
-def _course(
-    network: Any,
-    spec: TrainingSpec,
-    on_epoch: Callable[[Epoch], None],
-    on_snapshot: Callable[[int, Callable[[], Snapshot]], None],
-    start: Snapshot | None,
-) -> Any:
-    """Make the callback that keeps the history and the best weights, tells, and ends training early."""
-    keras = load_keras()
-    keeps_best = spec.early_stopping is not None and spec.early_stopping.restore_best
+class _Course:
+    """How a training went so far, with the best weights if they are to come back."""
 
-    class Course(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.history = start.history if start else History()
-            self.best: Arrays = start.best if start else ()
-            if start:
-                _assign(self.variables(), start.variables)
+    def __init__(self, network: Any, spec: TrainingSpec, start: Snapshot | None) -> None:
+        self._network, self._spec = network, spec
+        self._keeps_best = spec.early_stopping is not None and spec.early_stopping.restore_best
+        self.history = start.history if start else History()
+        self._best: Arrays = start.best if start else ()
+        if start:
+            _assign(self._variables(), start.variables)
 
-        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            logs = logs or {}
-            validation = logs.get("val_loss")
-            told = () if validation is None else (validation,)
-            self.history = History((*self.history.loss, logs["loss"]), (*self.history.validation_loss, *told))
-            if keeps_best and self.history.best == epoch + 1:
-                self.best = _values(network.variables)
-            rate = float(network.optimizer.learning_rate)
-            on_epoch(Epoch(epoch + 1, spec.epochs, logs["loss"], validation, rate))
-            self.model.stop_training = self.history.is_over(spec.early_stopping)
-            on_snapshot(epoch + 1, self.snapshot)
+    @property
+    def goes_on(self) -> bool:
+        return len(self.history) < self._spec.epochs and not self.history.is_over(self._spec.early_stopping)
 
-        def snapshot(self) -> Snapshot:
-            return Snapshot(self.history, _values(self.variables()), self.best)
+    def note(self, loss: float, validation_loss: float | None) -> None:
+        told = () if validation_loss is None else (validation_loss,)
+        self.history = History((*self.history.loss, loss), (*self.history.validation_loss, *told))
+        if self._keeps_best and self.history.best == len(self.history):
+            self._best = _values(self._network.variables)
 
-        def variables(self) -> list[Any]:
-            return [*network.variables, *network.optimizer.variables]
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self.history, _values(self._variables()), self._best)
 
-    return Course()
+    def finish(self) -> None:
+        """Leave the network with the weights that are to stay."""
+        self._network.optimizer.finalize_variable_values(self._network.trainable_weights)
+        if self._best:
+            _assign(self._network.variables, self._best)
+
+    def _variables(self) -> list[Any]:
+        return [*self._network.variables, *self._network.optimizer.variables]
 
 
 def _values(variables: Sequence[Any]) -> Arrays:
