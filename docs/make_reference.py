@@ -29,11 +29,13 @@ from gamesales.jobs.score import Backfill, Planned
 from gamesales.jobs.showing import Shown
 from gamesales.jobs.simulate import Simulated
 from gamesales.jobs.train import Trained
+from gamesales.jobs.tune import Tuned
 from gamesales.scoring.outcome import RunReport
 
 FOLDER = Path(__file__).parent / "reference"
 RESULTS = {
     "train": Trained,
+    "tune": Tuned,
     "preprocess": Preprocessed,
     "simulate": Simulated,
     "versions": Versions,

@@ -289,7 +289,7 @@ DATE = ["--date", "2026-11-23"]
 STOPPED = {
     "code": "interrupted",
     "message": "interrupted; nothing is half written",
-    "hint": "Run the same command again; a scoring run goes on where it stopped",
+    "hint": "Run the same command again; a scoring run and a search go on where they stopped",
 }
 
 

@@ -24,6 +24,7 @@ from gamesales.errors import GamesalesError, GateRefusedError, TryAgainError, Us
 # The commands by the module that has them: of these, only that of the command which is run is loaded.
 MODULES = {
     "training": ("train", "preprocess", "simulate"),
+    "tuning": ("tune",),
     "registry": ("versions", "show", "verify"),
     "history": ("history",),
     "comparing": ("compare",),
@@ -131,7 +132,7 @@ def run(arguments: Sequence[str]) -> int:
         show_error(
             "interrupted",
             "interrupted; nothing is half written",
-            "Run the same command again; a scoring run goes on where it stopped",
+            "Run the same command again; a scoring run and a search go on where they stopped",
             as_json=as_json,
         )
         return code

@@ -27,7 +27,7 @@ def say(line: str) -> None:
 def epochs() -> Iterator[Callable[[Epoch], None]]:
     """Show training epoch by epoch, with the loss."""
     if not sys.stderr.isatty():
-        yield _say_epoch
+        yield say_epoch
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -42,16 +42,18 @@ def epochs() -> Iterator[Callable[[Epoch], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None, visible=False)
         yield lambda epoch: progress.update(
-            task, completed=epoch.number, total=epoch.of, description=_told(epoch), visible=True
+            task, completed=epoch.number, total=epoch.of, description=told(epoch), visible=True
         )
 
 
-def _say_epoch(epoch: Epoch) -> None:
+def say_epoch(epoch: Epoch) -> None:
+    """Print a line of an epoch, of some ten of them."""
     if epoch.number % max(1, epoch.of // _LINES) == 0 or epoch.number == epoch.of:
-        say(f"  epoch {epoch.number}/{epoch.of}  {_told(epoch)}")
+        say(f"  epoch {epoch.number}/{epoch.of}  {told(epoch)}")
 
 
-def _told(epoch: Epoch) -> str:
+def told(epoch: Epoch) -> str:
+    """Write the losses of an epoch."""
     validation = "" if epoch.validation_loss is None else f"  validation {epoch.validation_loss:.2e}"
     return f"loss {epoch.loss:.2e}{validation}"
 

@@ -6,19 +6,18 @@ import io
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gamesales.data.contract import Contract
 from gamesales.errors import JobFileError, ParityError, SelfTestError
 from gamesales.jobs import calibrate
 from gamesales.jobs.checkpoint import Checkpoint, Checkpoints
 from gamesales.jobs.evaluate import measure
 from gamesales.jobs.provenance import git_commit, software
-from gamesales.jobs.titles import Titles, read_titles
+from gamesales.jobs.titles import Titles, read_data
 from gamesales.jobs.train_job import TrainJob
 from gamesales.model import parity
 from gamesales.model.compile import compile_graph
@@ -52,6 +51,18 @@ class Trained:
     interval: dict[str, Any] | None
 
 
+@dataclass(frozen=True)
+class Additions:
+    """What a version carries besides: keys of the manifest, files of the bundle, facts of its page by their labels."""
+
+    details: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+NOTHING_MORE = Additions()
+
+
 def train(
     job: TrainJob,
     registry: ModelRegistry,
@@ -61,6 +72,7 @@ def train(
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     tensorboard: Path | None = None,
     checkpoints: Checkpoints | None = None,
+    additions: Additions = NOTHING_MORE,
 ) -> Trained:
     """Train a version and register it.
 
@@ -72,16 +84,11 @@ def train(
         on_epoch: called as each epoch ends.
         tensorboard: a folder for TensorBoard's logs.
         checkpoints: where a training that is killed leaves how far it was, for the same one to go on from.
+        additions: what the version carries besides.
     """
     started = time.monotonic()
     on_stage("reading titles")
-    contract = Contract.from_toml(job.data.contract)
-    past, held_back = read_titles(job.data.train, contract), read_titles(job.data.test, contract)
-    if past.sha256 == held_back.sha256:
-        raise JobFileError(
-            f"data.test is the same file as data.train ({job.data.test}); expected titles that training never sees",
-            hint="Hold some titles back: a fifth of them, say",
-        )
+    contract, past, held_back = read_data(job.data)
     learnt, aside = calibrate.divide(job, past)
     checkpoint = Checkpoint.of(checkpoints, job, contract, learnt)
     scaler, scaling = fit_scaler(contract.feature_names, contract.target.name, learnt.features, learnt.earnings_usd)
@@ -90,7 +97,7 @@ def train(
     seed_everything(job.training.seed)
     network = build_network(job.network, len(contract.features))
     probe = parity.sample_contract(contract, past.features, parity.ROWS, job.training.seed)
-    _check_export(network, scaling, probe)
+    check_export(network, scaling, probe)
 
     on_stage("training")
     scaled = scaling.scale_features(learnt.features), scaling.scale_target(learnt.earnings_usd)
@@ -128,12 +135,14 @@ def train(
         **({"interval": interval} if interval else {}),
         "software": software(),
         "git_commit": git_commit(),
+        **additions.details,
     }
     files = {
         "model.keras": _keras_file(network),
         "scaler.joblib": _joblib_file(scaler),
         GRAPH_FILE: graph,
-        REPORT_FILE: _report(job, details, past, held_back, history, predicted),
+        REPORT_FILE: _report(job, details, past, held_back, history, predicted, additions.facts),
+        **additions.files,
     }
     version = registry.publish(files, details, reason)
     registry.record_evaluation(version, measure(held_back, predicted, scaling), "recorded by training")
@@ -153,7 +162,7 @@ def train(
     )
 
 
-def _check_export(network: Any, scaling: Scaling, probe: parity.FloatArray) -> None:
+def check_export(network: Any, scaling: Scaling, probe: parity.FloatArray) -> None:
     """Fail in seconds, before training, where the network can't be turned into a graph that works."""
     try:
         _compiled(network, scaling, probe)
@@ -206,6 +215,7 @@ def _report(
     held_back: Titles,
     history: History,
     predicted: parity.FloatArray,
+    more: Mapping[str, str],
 ) -> bytes:
     """The page to look at before promoting."""
     training = job.training
@@ -216,6 +226,7 @@ def _report(
         "Seed": str(training.seed),
         "Scoring graph": f"within ${details['parity']['largest_difference_usd']:.4f} of Keras on {parity.ROWS:,} rows",
         **({"Prediction intervals": calibrate.in_words(details["interval"])} if "interval" in details else {}),
+        **more,
         "Software": ", ".join(f"{name} {release}" for name, release in details["software"].items()),
         "Git commit": details["git_commit"] or "not in a git checkout",
     }

@@ -24,9 +24,9 @@ class Options:
     @property
     def threads(self) -> int:
         """As many as asked for, or as there are cores."""
-        return self.workers or _cores()
+        return self.workers or cores()
 
 
-def _cores() -> int:
+def cores() -> int:
     """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
