@@ -67,6 +67,10 @@ export SHOW_PREDICTIONS
 train: install  ## Train a version as jobs/train.toml says, and register it
 	@$(GAMESALES) train
 
+.PHONY: tune
+tune: install  ## Search ten minutes for a small network that is as accurate, and register it (MINUTES=30)
+	@$(GAMESALES) tune $(if $(MINUTES),--minutes "$(MINUTES)")
+
 .PHONY: promote
 promote: version-is-given install  ## Let a version score from now on: make promote VERSION=3
 	@$(GAMESALES) promote "$(VERSION)" --reason "$(if $(REASON),$(REASON),make promote)"

@@ -8,8 +8,10 @@ import tomllib
 import jsonschema
 import pytest
 from conftest import DATA, HOLDOUT, ROOT, publish_simple
+from searches import write_tune_job
 
 from gamesales.jobs.train_job import load_job
+from gamesales.jobs.tune_job import load_tune_job
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -62,6 +64,13 @@ def test_the_job_file_in_the_docs_is_a_job_file(tmp_path):
     page = (ROOT / "docs/train.md").read_text(encoding="utf-8")
     (tmp_path / "train.toml").write_text(re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1], encoding="utf-8")
     assert load_job(tmp_path / "train.toml").name == "game-earnings"
+
+
+def test_the_search_job_in_the_docs_is_a_job_file(tmp_path):
+    page = (ROOT / "docs/tune.md").read_text(encoding="utf-8")
+    (tmp_path / "tune.toml").write_text(re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1], encoding="utf-8")
+    shown, shipped = load_tune_job(tmp_path / "tune.toml"), load_tune_job(ROOT / "jobs/tune.toml")
+    assert (shipped.space, shipped.start, shipped.data) == (shown.space, shown.start, shown.data)
 
 
 def test_the_contract_in_the_docs_is_the_shipped_ones_beginning():
@@ -131,6 +140,9 @@ class TestDocuments:
         job = (ROOT / "jobs/train.toml").read_text(encoding="utf-8").replace('"data/', f'"{DATA}/')
         (tmp_path / "job.toml").write_text(job.replace("epochs = 200\n", "epochs = 1\n"), encoding="utf-8")
         check("train", "job.toml")
+
+    def test_of_a_search(self, check, tmp_path):
+        check("tune", write_tune_job(tmp_path / "job.toml", search={"trials": 2}))
 
     @pytest.mark.parametrize("arguments", [["show", "7"], ["score", "none.csv"], ["nonsense"], ["promote", "@x"]])
     def test_of_failures(self, check, arguments):

@@ -23,6 +23,7 @@ TRAINING = (
     "jinja2",
     "h5py",
     "scipy",
+    "optuna",
 )
 
 LIST = """

@@ -10,7 +10,7 @@ from conftest import ROOT
 
 import gamesales
 
-HEAVY = ["joblib", "keras", "onnx", "onnxruntime", "pandas", "sklearn", "tensorflow", "tf2onnx"]
+HEAVY = ["joblib", "keras", "onnx", "onnxruntime", "optuna", "pandas", "sklearn", "tensorflow", "tf2onnx"]
 
 
 def loaded_after(statement, names):

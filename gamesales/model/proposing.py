@@ -57,7 +57,7 @@ def importances(space: Space, trials: Sequence[Trial], seed: int) -> dict[str, f
     if space.units.distribution():
         searched["units"] = _spanned(space.units)
     shown = [trial for trial in trials if trial.errors and space.holds(trial.candidate)]
-    if len(shown) < FEWEST_FOR_IMPORTANCE or not searched:
+    if len(shown) < FEWEST_FOR_IMPORTANCE or not searched or len({trial.error for trial in shown}) == 1:
         return {}
     optuna = load_optuna()
     study = optuna.create_study()
@@ -68,9 +68,10 @@ def importances(space: Space, trials: Sequence[Trial], seed: int) -> dict[str, f
         study.add_trial(_frozen(placed, axes, math.log(max(trial.error, _TINY))))
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
     try:
-        return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
-    except RuntimeError:  # all errors are the same
+        shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    except RuntimeError:  # the forest could not split: the trials do not differ in anything that is told to it
         return {}
+    return {name: float(share) for name, share in shares.items()}
 
 
 def load_optuna() -> Any:

@@ -101,7 +101,7 @@ def smallest_within(trials: Sequence[Trial], tolerance: float) -> Trial:
 
 def derived_seed(*numbers: int) -> int:
     """Return a seed that has nothing to do with those of other numbers, from 0 to 2**32 - 1."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+    return int(np.random.SeedSequence([len(numbers), *numbers]).generate_state(1)[0])
 
 
 def _complete(trials: Iterable[Trial]) -> list[Trial]:
