@@ -52,7 +52,7 @@ def test_a_search_tells_its_trials_what_it_found_and_what_to_type_next(searched)
     folder, ran = searched
     lines = ran.stderr.splitlines()
     assert "reading titles" == lines[0]
-    told = [line for line in lines if re.match(r"  trial \d+  complete  \d\.\d\de-\d\d +\d+ parameters  \d", line)]
+    told = [line for line in lines if re.match(r"  trial \d+  complete  \d\.\d\de[+-]\d\d +\d+ parameters  \d", line)]
     assert 10 == len(told)
     assert re.search(r"training the smallest, [\d-]+ (relu|silu), on all titles", ran.stderr)
     assert re.match(r"10 trials in \d+\.\d minutes: 10 complete, 0 pruned, 0 failed\n", ran.stdout)

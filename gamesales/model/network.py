@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
 from collections.abc import Callable
@@ -25,6 +26,8 @@ def load_keras() -> Any:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import keras
 
+    # A function that is compiled anew for each network is no mistake when several are trained in a process.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     if keras.backend.backend() != "tensorflow":
         raise JobFileError(f"Keras runs on {keras.backend.backend()}, expected tensorflow; start a fresh process")
     return keras
