@@ -1,4 +1,4 @@
-"""Examining a version, without a network: what is found of a model whose faults are known, and what the page says of it."""
+"""Examining a version, without a network: what is found of a model of known faults, and what the page says of it."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ from gamesales.jobs.train_job import ReportSpec, load_job
 from gamesales.model.scaling import Scaling
 from gamesales.report.version_page import render_version_page
 
-NONE = ReportSpec(folds=0, learning_curve=False)
+NONE = ReportSpec(folds=0, learning_curve=False, seeds=0)
 
 
 def as_titles(drawn):

@@ -187,6 +187,13 @@ def test_a_worse_slice_is_a_note_and_one_that_is_far_worse_a_warning():
     assert "warning" == warning.level
 
 
+def test_a_seed_that_was_luckier_than_all_others_is_told():
+    (note,) = concerns.about_seeds(800.0, [1000.0, 1400.0])
+    assert "from 2 other seeds is off by $1,000 to $1,400 on average" in note.text
+    assert [] == list(concerns.about_seeds(950.0, [1000.0, 1400.0]))
+    assert [] == list(concerns.about_seeds(950.0, []))
+
+
 def test_errors_that_follow_the_row_before_are_told():
     assert 1 == len(list(concerns.about_order(Correlation("the row before", 0.4, is_clear=True))))
     assert [] == list(concerns.about_order(Correlation("the row before", 0.4, is_clear=False)))

@@ -38,7 +38,7 @@ EMPTY = MappingProxyType({})
 # Most tests are not about intervals, for which networks are trained five times more.
 NO_INTERVALS = MappingProxyType({"method": "none"})
 # Nor about the report, for which they are trained eight times more.
-PLAIN_REPORT = MappingProxyType({"folds": 0, "learning_curve": False})
+PLAIN_REPORT = MappingProxyType({"folds": 0, "learning_curve": False, "seeds": 0})
 # Enough of training for errors that are not the same everywhere.
 LEARNS = MappingProxyType({"epochs": 10, "optimizer": {"name": "Adam", "learning_rate": 0.01}})
 
@@ -507,7 +507,8 @@ def test_the_evaluation_agrees_with_the_figures_beside_it(examined):
     assert 10 == len(evaluation["importance"])
     assert 7 == len(evaluation["dependence"])
     assert evaluation["noise"]["scaled_mse"]["value"] < own["scaled_mse"]
-    assert {"folds": 2, "learning_curve": True, "most_titles": 5000} == manifest["report"]
+    assert {"folds": 2, "learning_curve": True, "seeds": 1, "most_titles": 5000} == manifest["report"]
+    assert [8] == [one["seed"] for one in evaluation["seeds"]]
     assert len(json.dumps(evaluation)) < 20_000
 
 
@@ -517,6 +518,7 @@ def test_the_report_shows_the_evaluation_in_its_sections(examined):
         assert heading in text
     assert "For which titles is it good?" in text
     assert "is_action / is_role_playing / is_sports" in text
+    assert "The same network on the same titles, from 1 other seed: $" in text
     assert "2 other networks, on titles unlike those learnt from" in text
     assert "The noise, which no model can predict" in text
     grouped = manifest["evaluation"]["kfold"]["grouped"]["metrics"]
@@ -532,14 +534,15 @@ def test_show_has_the_evaluation(cli, trained_registry):
 def test_examining_trains_what_the_job_asks_for_and_changes_no_prediction(cli, tmp_path):
     """Without cv, plain folds are the report's own to train."""
     told, figures = [], []
-    for report in ({"folds": 2}, {"folds": 2, "most_titles": 999}, PLAIN_REPORT):
+    for report in ({"folds": 2, "seeds": 2}, {"folds": 2, "most_titles": 999}, PLAIN_REPORT):
         ran = cli("train", write_job(tmp_path / "job.toml", report=report), "--json")
         assert 0 == ran.code, ran.err
-        told.append([line for line in ran.err.splitlines() if "k-fold" in line or "curve" in line])
+        told.append([line for line in ran.err.splitlines() if re.search("k-fold|curve|seeds", line)])
         figures.append(ran.document["metrics"])
     assert [
         *(f"{kind} k-fold: training {fold} of 2" for kind in ("plain", "grouped") for fold in (1, 2)),
         *(f"learning curve: training {n} of 3, on {titles} titles" for n, titles in ((1, 125), (2, 250), (3, 500))),
+        *(f"other seeds: training {number} of 2" for number in (1, 2)),
     ] == told[0]
     assert [[], []] == told[1:]
     assert figures[0] == figures[1] == figures[2]
@@ -557,7 +560,7 @@ def test_few_titles_are_examined_as_far_as_they_go_and_warned_of(cli, tmp_path):
     for which, name, rows in (("train", "sales_data_training.csv", 30), ("test", "sales_data_test.csv", 4)):
         data[which] = tmp_path / name
         data[which].write_text("\n".join(rows_of(name)[: rows + 1]) + "\n", encoding="utf-8")
-    job = write_job(tmp_path / "job.toml", data=data, training={"epochs": 1}, report={"folds": 31})
+    job = write_job(tmp_path / "job.toml", data=data, training={"epochs": 1}, report={"folds": 31, "seeds": 0})
     assert 0 == cli("train", job).code
     registry = open_registry(tmp_path / "registry", "game-earnings")
     bundle = registry.bundle(registry.find_version(1))
@@ -569,13 +572,13 @@ def test_few_titles_are_examined_as_far_as_they_go_and_warned_of(cli, tmp_path):
     assert "Too few titles to say how surely" in page
 
 
-@pytest.mark.parametrize("what", ["kfold.predict", "learning_curve"])
+@pytest.mark.parametrize("what", ["kfold.predict", "learning_curve", "other_seeds"])
 def test_networks_of_the_report_that_diverge_cost_a_warning_and_not_the_version(cli, tmp_path, monkeypatch, what):
     def diverge(*arguments):
         raise InputError("training diverged: the loss is inf after epoch 1 of 2")
 
     monkeypatch.setattr(f"gamesales.jobs.examine.{what}", diverge)
-    report = {"folds": 2 if what == "kfold.predict" else 0, "learning_curve": what == "learning_curve"}
+    report = {"folds": 2 if what == "kfold.predict" else 0, "learning_curve": what == "learning_curve", "seeds": 0}
     assert 0 == cli("train", write_job(tmp_path / "job.toml", report=report)).code
     registry = open_registry(tmp_path / "registry", "game-earnings")
     page = registry.bundle(registry.find_version(1)).read("report.html").decode()

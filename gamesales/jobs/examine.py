@@ -15,7 +15,7 @@ from gamesales.data.contract import Column, Contract
 from gamesales.errors import InputError
 from gamesales.jobs import kfold
 from gamesales.jobs.calibrate import Calibrated
-from gamesales.jobs.learning_curve import learning_curve
+from gamesales.jobs.learning_curve import Seeded, learning_curve, other_seeds
 from gamesales.jobs.titles import Titles
 from gamesales.jobs.train_job import TrainJob
 from gamesales.model import (
@@ -87,6 +87,7 @@ def examine(subject: Subject, on_stage: Callable[[str], None]) -> dict[str, Any]
     failed: list[Notice] = []
     crossed, sizes = _kfold(subject, labels[0], on_stage, failed)
     curve = _learning_curve(subject, labels[1], on_stage, failed)
+    seeds = _other_seeds(subject, on_stage, failed)
     both = [
         notices.Sample(one.features, one.earnings_usd, label, one.rows)
         for one, label in zip((past, test), labels, strict=True)
@@ -96,6 +97,7 @@ def examine(subject: Subject, on_stage: Callable[[str], None]) -> dict[str, Any]
         *notices.notices(subject.contract, *both),
         *copies.about_copies(*both),
         *concerns.about_folds(sizes.get("plain"), sizes.get("grouped"), labels[0]),
+        *concerns.about_seeds(float(np.abs(subject.errors).mean()), [one.mae_usd for one in seeds]),
         *concerns.about_slices(parts),
         *concerns.about_order(checks.order),
         *concerns.about_fit(subject.errors, noise),
@@ -107,6 +109,7 @@ def examine(subject: Subject, on_stage: Callable[[str], None]) -> dict[str, Any]
             "noise": _noise(noise, subject.scaling),
             "slices": [asdict(one) for one in parts],
             "residuals": asdict(checks),
+            "seeds": [asdict(one) for one in seeds],
             "learning_curve": curve,
             **_reasons(subject, labels[1], groups),
             "notices": [asdict(one) for one in told],
@@ -132,6 +135,16 @@ def _learning_curve(
         failed.append(_failure("the learning curve", error))
         return None
     return asdict(curve) if curve else None
+
+
+def _other_seeds(subject: Subject, on_stage: Callable[[str], None], failed: list[Notice]) -> list[Seeded]:
+    if not _trains(subject):
+        return []
+    try:
+        return other_seeds(subject.job, subject.contract, subject.learnt, subject.test, on_stage)
+    except InputError as error:
+        failed.append(_failure("other seeds", error))
+        return []
 
 
 def _failure(what: str, error: InputError) -> Notice:

@@ -1,4 +1,4 @@
-"""Would more titles help? The error on the test titles of networks that learnt from a part of the training titles."""
+"""Would more titles help, and would another seed? Further networks of a job, measured on the test titles."""
 
 from __future__ import annotations
 
@@ -37,6 +37,14 @@ class LearningCurve:
     last_doubling_usd: means.Estimate
 
 
+@dataclass(frozen=True)
+class Seeded:
+    """The average error on the test titles of the same network from another seed."""
+
+    seed: int
+    mae_usd: float
+
+
 def learning_curve(
     job: TrainJob,
     contract: Contract,
@@ -63,18 +71,40 @@ def learning_curve(
     sizes = [size for share in _SHARES if _can_learn(job, size := len(learnt) // share)]
     if not sizes:
         return None
-    learn, order = learner(job, contract), _order(len(learnt), job.training.seed)
+    order = _order(len(learnt), job.training.seed)
     errors = []
     for number, size in enumerate(sizes, 1):
         on_stage(f"learning curve: training {number} of {len(sizes)}, on {size:,} titles")
         part = learnt.take(np.sort(order[:size]))
-        guess = learn(part.features, part.earnings_usd)(test.features)
-        if not np.isfinite(guess).all():
-            raise InputError(f"predictions after learning from {size:,} titles are no finite numbers")
-        errors.append(np.abs(guess - test.earnings_usd))
+        errors.append(_errors(job, contract, part, test))
     errors.append(np.abs(predicted - test.earnings_usd))
     points = [Point(size, means.mean(error, labels)) for size, error in zip([*sizes, len(learnt)], errors, strict=True)]
     return LearningCurve(points, means.mean(errors[-1] - errors[-2], labels))
+
+
+def other_seeds(
+    job: TrainJob, contract: Contract, learnt: Titles, test: Titles, on_stage: Callable[[str], None]
+) -> list[Seeded]:
+    """Train the same network from the seeds that follow the job's, and measure each on the test titles.
+
+    Raises: InputError: a training diverged, or predictions are no finite numbers.
+    """
+    found = []
+    for number in range(1, job.report.seeds + 1):
+        on_stage(f"other seeds: training {number} of {job.report.seeds}")
+        seed = (job.training.seed + number) % 2**32
+        seeded = job.model_copy(update={"training": job.training.model_copy(update={"seed": seed})})
+        errors = _errors(seeded, contract, learnt, test)
+        found.append(Seeded(seed, float(errors.mean())))
+    return found
+
+
+def _errors(job: TrainJob, contract: Contract, part: Titles, test: Titles) -> FloatArray:
+    """Learn from some titles, and return the sizes of the errors on the test titles, (m,), US dollars."""
+    guess = learner(job, contract)(part.features, part.earnings_usd)(test.features)
+    if not np.isfinite(guess).all():
+        raise InputError(f"predictions after learning from {len(part):,} titles are no finite numbers")
+    return np.abs(guess - test.earnings_usd)
 
 
 def _can_learn(job: TrainJob, size: int) -> bool:

@@ -27,13 +27,15 @@ class ReportSpec(BaseModel):
 
     ``folds`` further networks are trained for k-fold with titles of the same features together, and as many for plain
     k-fold unless prediction intervals have trained them; 0 for none. ``learning_curve`` trains on an eighth, a fourth
-    and a half of the titles. Beyond ``most_titles`` training titles neither is done.
+    and a half of the titles, and ``seeds`` further networks on all of them, each from another seed. Beyond
+    ``most_titles`` training titles none of this is done.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     folds: int = Field(default=5, ge=0)
     learning_curve: bool = True
+    seeds: int = Field(default=3, ge=0)
     most_titles: int = Field(default=5_000, ge=0)
 
     @field_validator("folds")

@@ -15,6 +15,8 @@ from gamesales.model.twins import Labels, Noise
 _MUCH_WORSE = 2.0
 # With like titles kept together, errors may be so many times as large before it is worth a note, and a warning.
 _APART, _FAR_APART = 1.2, 1.5
+# The seed is called lucky if the error is below this share of the lowest from another seed.
+_LUCKY = 0.9
 # Beyond so many times the noise, less than a half of the squared error is noise.
 _MOSTLY_FIT, _FIT_DOUBT = 2.0, 0.001
 # A weaker correlation with the row before is not worth a word.
@@ -52,6 +54,18 @@ def about_folds(plain: FloatArray | None, grouped: FloatArray | None, labels: La
             f"(${grouped.mean():,.0f} instead of ${plain.mean():,.0f}): the test flatters where its titles resemble "
             "those of training. "
             "Expect the larger error for new kinds of titles.",
+        )
+
+
+def about_seeds(own_usd: float, others_usd: Sequence[float]) -> Iterator[Notice]:
+    """Compare a version's average error with those of the same network from other seeds."""
+    if others_usd and own_usd < _LUCKY * min(others_usd):
+        yield Notice(
+            "note",
+            "lucky seed",
+            f"This seed was lucky: the same network from {len(others_usd)} other seeds is off by "
+            f"${min(others_usd):,.0f} to ${max(others_usd):,.0f} on average. "
+            "Do not expect the next training to be as good.",
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from gamesales.report.canvas import Plot
 from gamesales.report.evaluation_plots import left_out, plot_learning_curve, plots_of_dependence
-from gamesales.report.words import MISSING, finite, fraction, money, percent, scientific, signed_money
+from gamesales.report.words import MISSING, count, finite, fraction, money, percent, scientific, signed_money
 
 Document = Mapping[str, Any]
 
@@ -123,6 +123,12 @@ def _figures(one: Document, metrics: Document, rival_usd: float, rival: str) -> 
 
 def _luck_notes(found: Document) -> list[str]:
     notes = []
+    seeds = [one["mae_usd"] for one in found["seeds"]]
+    if seeds:
+        notes.append(
+            f"The same network on the same titles, from {count(len(seeds), 'other seed')}: {money(min(seeds))} to "
+            f"{money(max(seeds))} off on average."
+        )
     plain, grouped = found["kfold"]["plain"], found["kfold"]["grouped"]
     for one, how in ((plain, "other titles"), (grouped, "other titles, none like those learnt from")):
         if one:
