@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from gamesales.model.folds import FloatArray
 from gamesales.model.notices import Notice, Sample
-from gamesales.model.twins import label
+from gamesales.model.twins import Labels
 
 # More than this share of the titles, and more than a few.
 _SHARE, _FEWEST = 0.01, 3
@@ -21,14 +22,16 @@ _SHARE, _FEWEST = 0.01, 3
 _TIMES = 2
 # Shifts that are tried: the most common differences.
 _SHIFTS = 5
+# Titles that are shifted; of more, so many are enough to know how many match.
+_MOST_SHIFTED = 50_000
 
 
 def about_copies(past: Sample, test: Sample) -> Iterator[Notice]:
     """Look for test titles that were learnt from, and for training titles that count twice."""
+    known = _Known(past)
     twins = int(np.isin(test.labels, past.labels).sum())
-    learnt, tested = label(_whole(past, 0.0), _whole(test, 0.0))
-    copied = int(np.isin(tested, learnt).sum())
-    if _is_news(copied, past, test):
+    copied = known.matches(test, 0.0)
+    if _is_news(copied, known, test):
         yield Notice(
             "warning",
             "test in training",
@@ -42,39 +45,60 @@ def about_copies(past: Sample, test: Sample) -> Iterator[Notice]:
             f"{twins:,} of {len(test.rows):,} test titles have the same features as a training title. "
             "For titles unlike any other, look at the grouped folds.",
         )
-    again = int((np.bincount(learnt)[learnt] > 1).sum())
-    if _is_news(again, past, past):
-        doubled = len(learnt) - len(np.unique(learnt))
+    if _is_news(known.repeating, known, past):
         yield Notice(
             "warning",
             "doubled rows",
-            f"{doubled:,} of {len(past.rows):,} training titles repeat another one, features and earnings: they count "
-            "more, and folds and noise look better than they are. Remove them if they are the same titles.",
+            f"{known.doubled:,} of {len(past.rows):,} training titles repeat another one, features and earnings: they "
+            "count more, and folds and noise look better than they are. Remove them if they are the same titles.",
         )
 
 
-def _is_news(matches: int, past: Sample, others: Sample) -> bool:
+class _Known:
+    """The training titles, numbered by features and earnings together.
+
+    ``doubled`` of them repeat an earlier one; ``repeating`` counts those earlier ones too.
+    """
+
+    def __init__(self, past: Sample) -> None:
+        self._earnings, place = np.unique(past.earnings_usd, return_inverse=True)
+        self._numbers, rows = np.unique(self._number(past.labels, place.reshape(-1)), return_counts=True)
+        self.doubled = int((rows - 1).sum())
+        self.repeating = int(rows[rows > 1].sum())
+        self._shifts = _usual_differences(past)
+
+    def matches(self, others: Sample, shift_usd: float) -> int:
+        """Count the others that match a training title if they earn so much more."""
+        earned = others.earnings_usd + shift_usd
+        place = np.minimum(np.searchsorted(self._earnings, earned), len(self._earnings) - 1)
+        there = self._earnings[place] == earned
+        return int(_is_in(self._number(others.labels[there], place[there]), self._numbers).sum())
+
+    def by_chance(self, others: Sample) -> float:
+        """Count the others that match after a usual shift, of all shifts the most; of many titles, every so manieth."""
+        every = -(-len(others.rows) // _MOST_SHIFTED)
+        some = others.every(every)
+        return every * max((self.matches(some, shift) for shift in self._shifts), default=0)
+
+    def _number(self, labels: Labels, place: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return labels * len(self._earnings) + place
+
+
+def _is_in(numbers: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Tell which numbers are known; ``known`` is ascending, which ``np.isin`` would not make use of."""
+    place = np.minimum(np.searchsorted(known, numbers), len(known) - 1)
+    return np.asarray(known[place] == numbers)
+
+
+def _is_news(matches: int, known: _Known, others: Sample) -> bool:
     """Whether others match titles of training more often than chance explains."""
-    return matches > max(_FEWEST, _SHARE * len(others.rows)) and matches > _TIMES * _by_chance(past, others)
-
-
-def _by_chance(past: Sample, others: Sample) -> int:
-    """Count how many of the others match a title of training if they earn a usual difference more or less; the most."""
-    most = 0
-    for shift in _usual_differences(past):
-        learnt, shifted = label(_whole(past, 0.0), _whole(others, shift))
-        most = max(most, int(np.isin(shifted, learnt).sum()))
-    return most
+    return matches > max(_FEWEST, _SHARE * len(others.rows)) and matches > _TIMES * known.by_chance(others)
 
 
 def _usual_differences(past: Sample) -> FloatArray:
-    """Return the most common differences in dollars between a title and the next with the same features."""
+    """Return the most common differences in dollars between a title and the next with the same features, both ways."""
     order = np.argsort(past.labels, kind="stable")
     apart, alike = np.diff(past.earnings_usd[order]), np.diff(past.labels[order]) == 0
     found, times = np.unique(np.abs(apart[alike & (apart != 0)]), return_counts=True)
     usual = found[np.argsort(-times, kind="stable")[:_SHIFTS]]
     return np.concatenate([usual, -usual])
-
-
-def _whole(sample: Sample, shift_usd: float) -> FloatArray:
-    return np.stack([sample.labels.astype(np.float64), sample.earnings_usd + shift_usd], axis=1)

@@ -48,6 +48,10 @@ class Sample:
     labels: Labels
     rows: npt.NDArray[np.int64]
 
+    def every(self, step: int) -> Sample:
+        """Return one of so many titles."""
+        return Sample(self.features[::step], self.earnings_usd[::step], self.labels[::step], self.rows[::step])
+
 
 def notices(contract: Contract, past: Sample, test: Sample) -> list[Notice]:
     """Look for all that can be known of the titles without a model."""
