@@ -78,7 +78,9 @@ class _Known:
         """Count the others that match after a usual shift, of all shifts the most; of many titles, every so manieth."""
         every = -(-len(others.rows) // _MOST_SHIFTED)
         some = others.every(every)
-        return every * max((self.matches(some, shift) for shift in self._shifts), default=0)
+        # Steps of 316.67 dollars, rounded, are now 316 and now 317.
+        near = ([shift - 1, shift, shift + 1] for shift in self._shifts)
+        return every * max((sum(self.matches(some, shift) for shift in shifts if shift) for shifts in near), default=0)
 
     def _number(self, labels: Labels, place: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         return labels * len(self._earnings) + place
