@@ -196,3 +196,20 @@ def test_a_column_of_money_and_a_column_of_many_values_are_drawn_in_their_units(
     text = read(page_of(found, subject))
     assert "from $20k to $70k, all else equal" in text
     assert "The noise" not in text
+
+
+@pytest.mark.parametrize("module", ["kfold", "learning_curve"])
+def test_networks_of_the_report_that_predict_no_numbers_are_told_and_not_measured(monkeypatch, module):
+    def learner(*arguments):
+        return lambda features, earnings: lambda values: np.full(len(values), np.nan)
+
+    monkeypatch.setattr(f"gamesales.jobs.{module}.learner", learner)
+    report = ReportSpec(folds=2 if module == "kfold" else 0, learning_curve=module == "learning_curve", seeds=0)
+    subject = make_subject(formula)
+    subject = dataclasses.replace(subject, job=subject.job.model_copy(update={"report": report}))
+    found = examine(subject, print)
+    failed = [one["text"] for one in found["notices"] if one["about"] == "failed networks"]
+    assert failed
+    assert all("no finite numbers" in text for text in failed)
+    assert {"plain": None, "grouped": None} == found["kfold"]
+    assert found["learning_curve"] is None
