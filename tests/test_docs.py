@@ -131,6 +131,7 @@ class TestDocuments:
         job = (ROOT / "jobs/train.toml").read_text(encoding="utf-8").replace('"data/', f'"{DATA}/')
         (tmp_path / "job.toml").write_text(re.sub(r"(?m)^epochs = \d+$", "epochs = 1", job), encoding="utf-8")
         check("train", "job.toml")
+        check("crossvalidate", "job.toml", "--folds", "2")
 
     @pytest.mark.parametrize("arguments", [["show", "7"], ["score", "none.csv"], ["nonsense"], ["promote", "@x"]])
     def test_of_failures(self, check, arguments):

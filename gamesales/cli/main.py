@@ -24,6 +24,7 @@ from gamesales.errors import GamesalesError, GateRefusedError, TryAgainError, Us
 # The commands by the module that has them: of these, only that of the command which is run is loaded.
 MODULES = {
     "training": ("train", "preprocess", "simulate"),
+    "crossvalidating": ("crossvalidate",),
     "registry": ("versions", "show", "verify"),
     "history": ("history",),
     "comparing": ("compare",),
