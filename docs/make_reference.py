@@ -17,6 +17,7 @@ from gamesales.cli.main import make_app
 from gamesales.jobs.aliases import Aliases, DeletedAlias, Retired
 from gamesales.jobs.backtest import Backtest
 from gamesales.jobs.comparison import Comparison
+from gamesales.jobs.crossvalidate import CrossValidated
 from gamesales.jobs.evaluate import Evaluated
 from gamesales.jobs.export import Exported
 from gamesales.jobs.history import History
@@ -36,6 +37,7 @@ FOLDER = Path(__file__).parent / "reference"
 RESULTS = {
     "train": Trained,
     "tune": Tuned,
+    "crossvalidate": CrossValidated,
     "preprocess": Preprocessed,
     "simulate": Simulated,
     "versions": Versions,

@@ -178,7 +178,7 @@ def trained_once(tmp_path_factory):
         f'[data]\ntrain = "{DATA}/sales_data_training.csv"\ntest = "{DATA}/sales_data_test.csv"\n'
         f'contract = "{DATA}/contract.toml"\n'
         '[network]\nlayers = [{ layer = "Dense", units = 1 }]\n[training]\nepochs = 1\nseed = 7\n'
-        "[intervals]\nfolds = 2\n",
+        "[intervals]\nfolds = 2\n[report]\nfolds = 2\nseeds = 1\n",
         encoding="utf-8",
     )
     job = load_job(job_file, "course")

@@ -18,6 +18,7 @@ from pyarrow import parquet
 
 from gamesales.data.contract import Contract
 from gamesales.scoring.counts import RejectLimit
+from gamesales.scoring.inputs import find_inputs
 from gamesales.scoring.options import Options
 from gamesales.scoring.plan import make_plan
 from gamesales.scoring.run import score_files
@@ -101,8 +102,9 @@ def score(
         sources = [sources]
     target = Target(Path(output), day)
     settings = {"run_date": str(day), "format": target.path.suffix}
-    sources = [str(source) for source in sources]
-    plan = make_plan(sources, version.contract, version.digest, settings, leave_out=target.leaves_out, **planned)
+    found = {"leave_out": target.leaves_out, "allow_empty": planned.pop("allow_empty", False)}
+    with find_inputs([str(source) for source in sources], **found) as inputs:
+        plan = make_plan(inputs, version.contract, version.digest, settings, **planned)
     options = Options(limit=limit or RejectLimit(), workers=workers, fresh=fresh)
     return score_files(plan, version, target, options, on_rows)
 

@@ -37,6 +37,7 @@ def write_tune_job(path, **changes):
         "space": SPACE,
         "start": START,
         "intervals": {"method": "none"},
+        "report": {"folds": 0, "seeds": 0, "learning_curve": False},
     }
     top = {key: value for key, value in changes.items() if key not in tables or isinstance(value, str)}
     lines = [f"{key} = {as_toml(value)}" for key, value in top.items()]

@@ -138,8 +138,9 @@ class TestDocuments:
 
     def test_of_training(self, check, tmp_path):
         job = (ROOT / "jobs/train.toml").read_text(encoding="utf-8").replace('"data/', f'"{DATA}/')
-        (tmp_path / "job.toml").write_text(job.replace("epochs = 200\n", "epochs = 1\n"), encoding="utf-8")
+        (tmp_path / "job.toml").write_text(re.sub(r"(?m)^epochs = \d+$", "epochs = 1", job), encoding="utf-8")
         check("train", "job.toml")
+        check("crossvalidate", "job.toml", "--folds", "2")
 
     def test_of_a_search(self, check, tmp_path):
         check("tune", write_tune_job(tmp_path / "job.toml", search={"trials": 2}))

@@ -12,6 +12,7 @@ from pyarrow import parquet
 from runs import CONTRACT, csv_line, csv_text, simple_version
 
 from gamesales.errors import InputError
+from gamesales.scoring.inputs import find_inputs
 from gamesales.scoring.plan import make_plan
 from gamesales.scoring.titles import predict_titles
 
@@ -39,7 +40,8 @@ SPLINTERS = [
 
 def account(path):
     """Plan and score a file as a run does, without publishing; return rows in, scored and rejected."""
-    plan = make_plan([str(path)], CONTRACT, "0" * 64, {})
+    with find_inputs([str(path)]) as found:
+        plan = make_plan(found, CONTRACT, "0" * 64, {})
     names = [*FEATURES, *plan.kept.names]
     scored = rejected = 0
     for shard in plan.shards:

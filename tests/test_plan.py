@@ -14,7 +14,7 @@ from runs import CONTRACT, GOOD, csv_text, snapshot
 
 from gamesales.data.contract import OUTPUT_COLUMNS
 from gamesales.errors import ColumnsError, InputError, InputNotFoundError, TryAgainError
-from gamesales.scoring.inputs import find_files
+from gamesales.scoring.inputs import find_files, find_inputs
 from gamesales.scoring.plan import make_plan, run_id
 
 
@@ -32,7 +32,8 @@ def write(path, header=FEATURES, rows=(GOOD,)):
 
 
 def plan(*sources, digest="d", settings=None):
-    return make_plan([str(source) for source in sources], CONTRACT, digest, settings or {})
+    with find_inputs([str(source) for source in sources]) as inputs:
+        return make_plan(inputs, CONTRACT, digest, settings or {})
 
 
 def found(*sources):

@@ -136,6 +136,7 @@ def test_page_tells_its_plots_to_those_who_cannot_see_them(document: str) -> Non
     images = [of["aria-label"] or "" for _, of in tags if of.get("role") == "img"]
     assert [label.split(".")[0] for label in images] == [
         "Predicted against actual",
+        "Error by size",
         "Error in dollars",
         "Error in percent",
         "Loss by epoch",

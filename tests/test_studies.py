@@ -7,7 +7,10 @@ import pytest
 from conftest import ROOT
 
 from benchmarks.studies import __main__ as program
-from benchmarks.studies import drift, folding, gate, intervals
+from benchmarks.studies import accuracy, drift, folding, gate, intervals, many
+from gamesales.data.contract import Contract
+from gamesales.jobs import learning
+from gamesales.model.spec import NetworkSpec, TrainingSpec
 
 
 def test_the_drift_study_prints_the_table_of_its_page(monkeypatch):
@@ -53,21 +56,56 @@ def test_the_intervals_study_prints_the_table_of_its_page(monkeypatch):
         assert abs(float(held) - float(asked)) < 15
 
 
-def test_the_network_of_the_intervals_study_learns_by_the_slopes_of_its_loss():
-    """Each slope is that of the loss, measured by moving the weight a little either way."""
-    network, random = intervals.Network(3, np.random.default_rng(1)), np.random.default_rng(2)
-    x, y = random.random((8, 3)).astype(np.float32), random.random((8, 1)).astype(np.float32)
+def test_the_accuracy_study_prints_the_table_of_its_page(monkeypatch):
+    """Its header, and the first cells of the rows that are asked for; a shortened training reaches no such errors."""
+    quick = accuracy.DEFAULT.with_(epochs=2)
+    candidates = accuracy.CANDIDATES
+    monkeypatch.setattr(accuracy, "CANDIDATES", (quick,))
+    monkeypatch.setattr(accuracy, "NETWORKS", 2)
+    monkeypatch.delenv("TITLES", raising=False)
+    page = (ROOT / "docs/accuracy.md").read_text(encoding="utf-8")
+    formula, header, rule, row = accuracy.lines()
+    assert formula.strip() in page
+    assert [header.count("|")] * 2 == [rule.count("|"), row.count("|")]
+    told = [float(cell.split()[0]) for cell in row.strip("|").split("|")[3:]]
+    assert all(10 < error < 10_000 for error in told)
+    named = [name for name in map(accuracy._described, candidates) if f"\n| {name} |" not in page]
+    assert named == []
 
-    def loss(place, step):
-        network.flat[place] += step
-        found = np.mean((network.predict(x) - y[:, 0]) ** 2)
-        network.flat[place] -= step
-        return found
 
-    slopes = network.slope(x, y)
-    for place in random.integers(0, len(network.flat), 40):
-        measured = (loss(place, 1e-2) - loss(place, -1e-2)) / 2e-2
-        assert measured == pytest.approx(slopes[place], rel=0.02, abs=1e-4)
+def test_networks_that_are_trained_at_once_learn_what_keras_would_alone():
+    """The same recipe in Keras, several seeds each: errors of the same size, on a line that is easy to learn."""
+    random = np.random.default_rng(1)
+    features = random.random((300, 9))
+    earnings = 50_000 + features @ random.uniform(-20_000, 20_000, 9) + 9_000 * features[:, 0] * features[:, 1]
+    recipe = many.Recipe((8,), "silu", 30, 16, 0.02)
+    contract = Contract.from_toml(ROOT / "data/contract.toml")
+    layers = [{"layer": "Dense", "units": 8, "activation": "silu"}, {"layer": "Dense", "units": 1}]
+
+    def by_keras(seed):
+        schedule = {"name": "CosineDecay", "initial_learning_rate": 0.02, "decay_epochs": 30}
+        training = TrainingSpec(epochs=30, batch_size=16, schedule=schedule, seed=seed)
+        return learning.learn(NetworkSpec(layers=layers), training, contract, features, earnings)
+
+    together = many.learn(recipe, [(features, earnings)] * 8, 1)
+    errors = [
+        [np.abs(predict(features) - earnings).mean() for predict in group]
+        for group in (together, map(by_keras, range(1, 5)))
+    ]
+    assert len(set(errors[0])) == 8
+    assert 0.5 < np.median(errors[0]) / np.median(errors[1]) < 2
+
+
+@pytest.mark.parametrize("rows", [(40, 40, 40), (40, 33, 48)])
+def test_each_network_learns_its_own_titles(rows):
+    """One learns that all earn little, another that all earn much, whichever sizes are trained together."""
+    random = np.random.default_rng(1)
+    sets = [
+        (random.random((n, 9)), 1_000.0 * level + random.random(n)) for n, level in zip(rows, (1, 50, 900), strict=True)
+    ]
+    learnt = many.learn(many.Recipe((4,), "tanh", 2, 16, 0.01), sets, 1)
+    for (features, earnings), predict in zip(sets, learnt, strict=True):
+        assert np.abs(predict(features) - earnings).max() < 20
 
 
 def test_the_gate_study_prints_the_table_of_its_page(monkeypatch):

@@ -23,7 +23,7 @@ from conftest import DATA, FEATURES
 from gamesales import Registry
 from gamesales.cli import progress
 from gamesales.data.contract import Contract
-from gamesales.errors import JobFileError
+from gamesales.errors import InputError, JobFileError
 from gamesales.jobs import calibrate
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.provenance import git_commit
@@ -37,6 +37,8 @@ DENSE = {"layer": "Dense", "units": 1}
 EMPTY = MappingProxyType({})
 # Most tests are not about intervals, for which networks are trained five times more.
 NO_INTERVALS = MappingProxyType({"method": "none"})
+# Nor about the report, for which they are trained eight times more.
+PLAIN_REPORT = MappingProxyType({"folds": 0, "learning_curve": False, "seeds": 0})
 # Enough of training for errors that are not the same everywhere.
 LEARNS = MappingProxyType({"epochs": 10, "optimizer": {"name": "Adam", "learning_rate": 0.01}})
 
@@ -50,7 +52,7 @@ def as_toml(value):
     return json.dumps(str(value) if isinstance(value, Path) else value)
 
 
-def write_job(path, *, data=EMPTY, network=EMPTY, training=EMPTY, intervals=NO_INTERVALS, **top):
+def write_job(path, *, data=EMPTY, network=EMPTY, training=EMPTY, intervals=NO_INTERVALS, report=PLAIN_REPORT, **top):
     """Write a small valid job with some keys changed; None leaves a key or a table out."""
     tables = {
         "data": {
@@ -61,9 +63,10 @@ def write_job(path, *, data=EMPTY, network=EMPTY, training=EMPTY, intervals=NO_I
         "network": {"layers": [{"layer": "Dense", "units": 8, "activation": "relu"}, DENSE]},
         "training": {"epochs": 2, "seed": 3},
         "intervals": {},
+        "report": {},
     }
     lines = [f"{key} = {as_toml(value)}" for key, value in top.items()]
-    for (name, table), changes in zip(tables.items(), (data, network, training, intervals), strict=True):
+    for (name, table), changes in zip(tables.items(), (data, network, training, intervals, report), strict=True):
         if changes is not None:
             kept = {key: value for key, value in {**table, **changes}.items() if value is not None}
             lines += [f"[{name}]", *(f"{key} = {as_toml(value)}" for key, value in kept.items())]
@@ -103,6 +106,10 @@ def write_job(path, *, data=EMPTY, network=EMPTY, training=EMPTY, intervals=NO_I
         ({"intervals": {"method": "bootstrap"}}, "intervals.method: Input should be 'auto', 'cv', 'split' or 'none'"),
         ({"intervals": {"folds": 1}}, "intervals.folds: "),
         ({"intervals": {"calibration_share": 1}}, "intervals.calibration_share: "),
+        ({"report": {"folds": 1}}, "report.folds: expected 2 or more, or 0 for none (received 1)"),
+        ({"report": {"learning_curve": "some"}}, "report.learning_curve: "),
+        ({"report": {"most_titles": -1}}, "report.most_titles: "),
+        ({"report": {"kfold": True}}, "report.kfold: Extra inputs are not permitted"),
         ({"intervals": {"level": 0.9}}, "intervals.level: Extra inputs are not permitted"),
     ],
 )
@@ -454,6 +461,128 @@ def test_a_preset_keeps_the_intervals_of_the_job(tmp_path):
     job = load_job(write_job(tmp_path / "job.toml", intervals={"coverage": 0.8}), "course")
     assert 0.8 == job.intervals.coverage
     assert "auto" == job.intervals.method
+
+
+# --- The evaluation in the manifest, and on the report.
+
+
+@pytest.fixture(scope="module")
+def examined(trained_once):
+    """The manifest's evaluation of a version that was examined whole, and the text of its page."""
+    from test_report import read
+
+    registry = open_registry(trained_once / "registry", "game-earnings")
+    bundle = registry.bundle(registry.find_version(1))
+    return bundle.manifest, read(bundle.read("report.html").decode())
+
+
+def test_k_fold_of_the_intervals_is_not_trained_twice(examined):
+    """Its quantile is that of the out-of-fold errors which the plain figures come from."""
+    manifest, _ = examined
+    plain, grouped = (manifest["evaluation"]["kfold"][kind] for kind in ("plain", "grouped"))
+    assert (2, 1000, 2, 1000) == (plain["folds"], plain["rows"], grouped["folds"], grouped["rows"])
+    for one in (plain, grouped):
+        low, high = one["intervals"]["mae_usd"]
+        assert low < one["metrics"]["mae_usd"] < high
+        assert 2 == len(one["folds_mae_usd"])
+        assert set(manifest["baselines"]) == set(one["baselines"])
+
+
+def test_the_evaluation_agrees_with_the_figures_beside_it(examined):
+    manifest, _ = examined
+    evaluation, own = manifest["evaluation"], manifest["metrics"]
+    for name in ("mae_usd", "scaled_mse"):
+        low, high = evaluation["holdout"]["intervals"][name]
+        assert low < own[name] < high
+    lead = evaluation["holdout"]["lead"]
+    assert lead["mae_usd"] == pytest.approx(manifest["baselines"][lead["over"]]["mae_usd"], rel=1e-5)
+    assert lead["usd"]["value"] == pytest.approx(lead["mae_usd"] - own["mae_usd"], rel=1e-4)
+    genres = [one for one in evaluation["slices"] if one["family"] == "is_action / is_role_playing / is_sports"]
+    assert 400 == sum(one["rows"] for one in genres)
+    assert own["mae_usd"] == pytest.approx(sum(one["rows"] * one["mae_usd"]["value"] for one in genres) / 400, rel=1e-4)
+    held = sum(one["rows"] * one["held"] for one in genres) / 400
+    assert held == pytest.approx(manifest["interval"]["achieved"]["share"], rel=1e-4)
+    assert [125, 250, 500, 1000] == [point["titles"] for point in evaluation["learning_curve"]["points"]]
+    assert evaluation["learning_curve"]["points"][-1]["mae_usd"]["value"] == pytest.approx(own["mae_usd"], rel=1e-4)
+    assert 10 == len(evaluation["importance"])
+    assert 7 == len(evaluation["dependence"])
+    assert evaluation["noise"]["scaled_mse"]["value"] < own["scaled_mse"]
+    assert {"folds": 2, "learning_curve": True, "seeds": 1, "most_titles": 5000} == manifest["report"]
+    assert [8] == [one["seed"] for one in evaluation["seeds"]]
+    assert len(json.dumps(evaluation)) < 20_000
+
+
+def test_the_report_shows_the_evaluation_in_its_sections(examined):
+    manifest, text = examined
+    for heading in ("Was it luck?", "Would more titles help?", "What is left in the errors", "What does it go by?"):
+        assert heading in text
+    assert "For which titles is it good?" in text
+    assert "is_action / is_role_playing / is_sports" in text
+    assert "The same network on the same titles, from 1 other seed: $" in text
+    assert "2 other networks, on titles unlike those learnt from" in text
+    assert "The noise, which no model can predict" in text
+    grouped = manifest["evaluation"]["kfold"]["grouped"]["metrics"]
+    assert f"${grouped['mae_usd']:,.0f}" in text
+    for notice in manifest["evaluation"]["notices"]:
+        assert notice["text"] in text
+
+
+def test_show_has_the_evaluation(cli, trained_registry):
+    assert 400 == cli("show", "1", "--json").document["manifest"]["evaluation"]["holdout"]["rows"]
+
+
+def test_examining_trains_what_the_job_asks_for_and_changes_no_prediction(cli, tmp_path):
+    """Without cv, plain folds are the report's own to train."""
+    told, figures = [], []
+    for report in ({"folds": 2, "seeds": 2}, {"folds": 2, "most_titles": 999}, PLAIN_REPORT):
+        ran = cli("train", write_job(tmp_path / "job.toml", report=report), "--json")
+        assert 0 == ran.code, ran.err
+        told.append([line for line in ran.err.splitlines() if re.search("k-fold|curve|seeds", line)])
+        figures.append(ran.document["metrics"])
+    assert [
+        *(f"{kind} k-fold: training {fold} of 2" for kind in ("plain", "grouped") for fold in (1, 2)),
+        *(f"learning curve: training {n} of 3, on {titles} titles" for n, titles in ((1, 125), (2, 250), (3, 500))),
+        *(f"other seeds: training {number} of 2" for number in (1, 2)),
+    ] == told[0]
+    assert [[], []] == told[1:]
+    assert figures[0] == figures[1] == figures[2]
+    registry = open_registry(tmp_path / "registry", "game-earnings")
+    bundle = registry.bundle(registry.find_version(2))
+    evaluation = bundle.manifest["evaluation"]
+    assert {"plain": None, "grouped": None} == evaluation["kfold"]
+    assert evaluation["learning_curve"] is None
+    assert "K-fold was left out" in bundle.read("report.html").decode()
+
+
+def test_few_titles_are_examined_as_far_as_they_go_and_warned_of(cli, tmp_path):
+    """No curve, no folds, no noise; and the page says first that the figures are chance."""
+    data = {}
+    for which, name, rows in (("train", "sales_data_training.csv", 30), ("test", "sales_data_test.csv", 4)):
+        data[which] = tmp_path / name
+        data[which].write_text("\n".join(rows_of(name)[: rows + 1]) + "\n", encoding="utf-8")
+    job = write_job(tmp_path / "job.toml", data=data, training={"epochs": 1}, report={"folds": 31, "seeds": 0})
+    assert 0 == cli("train", job).code
+    registry = open_registry(tmp_path / "registry", "game-earnings")
+    bundle = registry.bundle(registry.find_version(1))
+    evaluation = bundle.manifest["evaluation"]
+    assert (None, None, None) == (evaluation["noise"], evaluation["learning_curve"], evaluation["kfold"]["plain"])
+    assert {"tiny training", "tiny test"} <= {one["about"] for one in evaluation["notices"]}
+    page = bundle.read("report.html").decode()
+    assert page.index("Only 4 titles to test on") < page.index("Is it better?")
+    assert "Too few titles to say how surely" in page
+
+
+@pytest.mark.parametrize("what", ["kfold.predict", "learning_curve", "other_seeds"])
+def test_networks_of_the_report_that_diverge_cost_a_warning_and_not_the_version(cli, tmp_path, monkeypatch, what):
+    def diverge(*arguments):
+        raise InputError("training diverged: the loss is inf after epoch 1 of 2")
+
+    monkeypatch.setattr(f"gamesales.jobs.examine.{what}", diverge)
+    report = {"folds": 2 if what == "kfold.predict" else 0, "learning_curve": what == "learning_curve", "seeds": 0}
+    assert 0 == cli("train", write_job(tmp_path / "job.toml", report=report)).code
+    registry = open_registry(tmp_path / "registry", "game-earnings")
+    page = registry.bundle(registry.find_version(1)).read("report.html").decode()
+    assert "could not be used: training diverged" in page
 
 
 # --- A column more.

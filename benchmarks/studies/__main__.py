@@ -7,10 +7,11 @@ import importlib
 
 from benchmarks import studies
 
-NAMES = ("drift", "folding", "gate", "intervals")
+NAMES = ("accuracy", "drift", "folding", "gate", "intervals")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies", description="Print what a study finds.")
     parser.add_argument("study", choices=NAMES)
     study = importlib.import_module(f"{studies.__name__}.{parser.parse_args().study}")
-    print("\n".join(study.lines()))
+    for line in study.lines():
+        print(line, flush=True)

@@ -25,6 +25,7 @@ from gamesales.errors import GamesalesError, GateRefusedError, TryAgainError, Us
 MODULES = {
     "training": ("train", "preprocess", "simulate"),
     "tuning": ("tune",),
+    "crossvalidating": ("crossvalidate",),
     "registry": ("versions", "show", "verify"),
     "history": ("history",),
     "comparing": ("compare",),

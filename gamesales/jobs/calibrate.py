@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from gamesales.data.contract import Contract
-from gamesales.jobs.learning import learn
+from gamesales.jobs.learning import learner
 from gamesales.jobs.titles import Titles
 from gamesales.jobs.train_job import TrainJob
 from gamesales.model import calibration, folds
@@ -22,11 +22,15 @@ _REACH_FOR_WHOLE_DOLLARS = 100.0
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A version's intervals, and how many titles they were calibrated on, by which method."""
+    """A version's intervals, and how many titles they were calibrated on, by which method.
+
+    ``out_of_fold`` float64 (rows,) are the predictions that were found by ``cv``, US dollars; None by another method.
+    """
 
     method: Literal["cv", "split"]
     rows: int
     interval: Interval
+    out_of_fold: folds.FloatArray | None = None
 
     def as_dict(self, test: Titles, predicted: folds.FloatArray) -> dict[str, Any]:
         """Return what the manifest keeps: the numbers, and what they achieve on titles that nothing was fitted to.
@@ -91,7 +95,7 @@ def calibrate(
     else:
         titles = learnt
         predicted = folds.out_of_fold(
-            lambda features, earnings_usd: learn(job.network, job.training, contract, features, earnings_usd),
+            learner(job, contract),
             titles.features,
             titles.earnings_usd,
             folds.cut(len(titles), spec.folds, job.training.seed),
@@ -101,7 +105,8 @@ def calibrate(
     found = calibration.scores(predicted, titles.earnings_usd, *scale)
     quantile = calibration.conformal_quantile(found, spec.coverage)
     whole = quantile * scale[0] >= _REACH_FOR_WHOLE_DOLLARS
-    return Calibrated(method, len(titles), Interval(spec.coverage, *scale, quantile, whole))
+    interval = Interval(spec.coverage, *scale, quantile, whole)
+    return Calibrated(method, len(titles), interval, predicted if method == "cv" else None)
 
 
 def in_words(interval: Mapping[str, Any]) -> str:

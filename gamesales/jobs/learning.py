@@ -7,11 +7,17 @@ from collections.abc import Callable
 import numpy as np
 
 from gamesales.data.contract import Contract
-from gamesales.model.folds import FloatArray, Predict
+from gamesales.jobs.train_job import TrainJob
+from gamesales.model.folds import FloatArray, Learn, Predict
 from gamesales.model.network import build_network, seed_everything
 from gamesales.model.scaling import fit_scaler
 from gamesales.model.spec import NetworkSpec, TrainingSpec
 from gamesales.model.training import Epoch, fit
+
+
+def learner(job: TrainJob, contract: Contract, on_epoch: Callable[[Epoch], None] = lambda epoch: None) -> Learn:
+    """Return what trains a network of a job on the features and the earnings that it is given."""
+    return lambda features, earnings_usd: learn(job.network, job.training, contract, features, earnings_usd, on_epoch)
 
 
 def learn(

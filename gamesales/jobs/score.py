@@ -11,6 +11,7 @@ from typing import Any
 from gamesales.jobs.loading import load
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
+from gamesales.scoring.inputs import find_inputs
 from gamesales.scoring.options import Options
 from gamesales.scoring.outcome import RunReport, read_report
 from gamesales.scoring.plan import Plan, make_plan
@@ -112,8 +113,6 @@ def plan_score(registry: ModelRegistry, ref: Ref, night: Night, options: Options
 def _planned(
     registry: ModelRegistry, ref: Ref, night: Night
 ) -> tuple[LoadedVersion, LoadedVersion | None, Plan, Target]:
-    version = load(registry, ref, night.as_of)
-    shadow = None if night.shadow is None else load(registry, night.shadow, night.as_of)
     output = night.output
     if output.is_symlink():
         output = output.resolve()  # a link stays a link; the file that it names is replaced
@@ -122,16 +121,11 @@ def _planned(
         "run_date": target.day.isoformat(),
         "format": output.suffix.lower() if target.is_file else ".parquet",
     }
-    if shadow is not None:
-        settings["shadow"] = shadow.digest
-    plan = make_plan(
-        night.sources,
-        version.contract,
-        version.digest,
-        settings,
-        keep=night.keep,
-        allow_empty=night.allow_empty,
-        leave_out=target.leaves_out,
-        also=() if shadow is None else shadow.contract.features,
-    )
+    with find_inputs(night.sources, allow_empty=night.allow_empty, leave_out=target.leaves_out) as found:
+        version = load(registry, ref, night.as_of)
+        shadow = None if night.shadow is None else load(registry, night.shadow, night.as_of)
+        if shadow is not None:
+            settings["shadow"] = shadow.digest
+        also = () if shadow is None else shadow.contract.features
+        plan = make_plan(found, version.contract, version.digest, settings, keep=night.keep, also=also)
     return version, shadow, plan, target

@@ -16,19 +16,20 @@ from gamesales.errors import JobFileError, ParityError, SelfTestError
 from gamesales.jobs import calibrate
 from gamesales.jobs.checkpoint import Checkpoint, Checkpoints
 from gamesales.jobs.evaluate import measure
+from gamesales.jobs.examine import Subject, examine
 from gamesales.jobs.provenance import git_commit, software
 from gamesales.jobs.titles import Titles, read_data
 from gamesales.jobs.train_job import TrainJob
+from gamesales.jobs.train_report import report
 from gamesales.model import parity
 from gamesales.model.compile import compile_graph
 from gamesales.model.evaluation import Metrics, baseline_predictions, column_profile, metrics, training_profile
 from gamesales.model.network import build_network, seed_everything
 from gamesales.model.scaling import Scaling, fit_scaler
 from gamesales.model.tensorboard import logging_to
-from gamesales.model.training import Epoch, History, fit
+from gamesales.model.training import Epoch, fit
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.times import utc_now
-from gamesales.report.version_page import VersionPage, render_version_page
 from gamesales.scoring.scorer import GRAPH_FILE, Scorer
 
 GOLDEN_ROWS = 16
@@ -114,7 +115,12 @@ def train(
     figures = metrics(held_back.earnings_usd, predicted, scaling)
     calibrated = calibrate.calibrate(job, contract, learnt, aside, scorer.score, on_stage)
     interval = calibrated.as_dict(held_back, predicted) if calibrated else None
-    baselines = _baselines(past, held_back, scaling, job.training.seed)
+    guesses = baseline_predictions(past.features, past.earnings_usd, held_back.features, job.training.seed)
+    baselines = {name: metrics(held_back.earnings_usd, guess, scaling) for name, guess in guesses.items()}
+    subject = Subject(
+        job, contract, past, learnt, held_back, predicted_past, predicted, guesses, scorer.score, scaling, calibrated
+    )
+    evaluation = examine(subject, on_stage)
 
     on_stage("registering")
     details = {
@@ -123,9 +129,11 @@ def train(
         "network": job.network.model_dump(mode="json"),
         "training": job.training.model_dump(mode="json"),
         "intervals": job.intervals.model_dump(mode="json"),
+        "report": job.report.model_dump(mode="json"),
         "scaling": scaling.as_dict(),
         "metrics": figures,
         "baselines": baselines,
+        "evaluation": evaluation,
         "data": {"train": past.as_dict(), "test": held_back.as_dict()},
         "epochs": {"run": len(history), "kept": history.best if stopping and stopping.restore_best else len(history)},
         "training_profile": training_profile(contract.feature_names, past.features),
@@ -141,7 +149,7 @@ def train(
         "model.keras": _keras_file(network),
         "scaler.joblib": _joblib_file(scaler),
         GRAPH_FILE: graph,
-        REPORT_FILE: _report(job, details, past, held_back, history, predicted, additions.facts),
+        REPORT_FILE: report(subject, details, history, additions.facts),
         **additions.files,
     }
     version = registry.publish(files, details, reason)
@@ -182,11 +190,6 @@ def _predictions(scorer: Scorer, titles: Titles) -> parity.FloatArray:
     return predicted
 
 
-def _baselines(past: Titles, held_back: Titles, scaling: Scaling, seed: int) -> dict[str, Metrics]:
-    guesses = baseline_predictions(past.features, past.earnings_usd, held_back.features, seed)
-    return {name: metrics(held_back.earnings_usd, guess, scaling) for name, guess in guesses.items()}
-
-
 def _compiled(network: Any, scaling: Scaling, probe: parity.FloatArray) -> tuple[bytes, Scorer, float]:
     """Compile the network as it is now, and hold the graph to Keras on the probe rows."""
     graph = compile_graph(network, scaling)
@@ -206,43 +209,6 @@ def _golden(
         "tolerance_usd": parity.tolerance_usd(earnings, scaling).tolist(),
         **({"bounds_usd": np.stack(calibrated.interval.bounds(earnings)).tolist()} if calibrated else {}),
     }
-
-
-def _report(
-    job: TrainJob,
-    details: Mapping[str, Any],
-    past: Titles,
-    held_back: Titles,
-    history: History,
-    predicted: parity.FloatArray,
-    more: Mapping[str, str],
-) -> bytes:
-    """The page to look at before promoting."""
-    training = job.training
-    facts = {
-        "Training titles": f"{past.path}, {len(past):,} rows, sha256 {past.sha256[:12]}",
-        "Test titles": f"{held_back.path}, {len(held_back):,} rows, sha256 {held_back.sha256[:12]}",
-        "Optimizer": f"{training.optimizer.name}, batches of {training.batch_size}, {len(history)} epochs",
-        "Seed": str(training.seed),
-        "Scoring graph": f"within ${details['parity']['largest_difference_usd']:.4f} of Keras on {parity.ROWS:,} rows",
-        **({"Prediction intervals": calibrate.in_words(details["interval"])} if "interval" in details else {}),
-        **more,
-        "Software": ", ".join(f"{name} {release}" for name, release in details["software"].items()),
-        "Git commit": details["git_commit"] or "not in a git checkout",
-    }
-    page = VersionPage(
-        model=job.name,
-        trained_at=details["trained_at"],
-        facts=facts,
-        layers=[str(layer) for layer in job.network.layers],
-        metrics={"this version": details["metrics"], **details["baselines"]},
-        loss=history.loss,
-        validation_loss=history.validation_loss,
-        actual_usd=held_back.earnings_usd,
-        predicted_usd=predicted,
-        warnings=calibrate.warnings(details.get("interval")),
-    )
-    return render_version_page(page).encode("utf-8")
 
 
 def _keras_file(network: Any) -> bytes:

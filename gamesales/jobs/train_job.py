@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from gamesales.data.contract import describe, read_toml
 from gamesales.errors import JobFileError
@@ -22,6 +22,30 @@ class DataFiles(BaseModel):
     contract: Path = Path("data/contract.toml")
 
 
+class ReportSpec(BaseModel):
+    """What training does so that the report can say how good such networks are, and not this one alone.
+
+    ``folds`` further networks are trained for k-fold with titles of the same features together, and as many for plain
+    k-fold unless prediction intervals have trained them; 0 for none. ``learning_curve`` trains on an eighth, a fourth
+    and a half of the titles, and ``seeds`` further networks on all of them, each from another seed. Beyond
+    ``most_titles`` training titles none of this is done.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folds: int = Field(default=5, ge=0)
+    learning_curve: bool = True
+    seeds: int = Field(default=3, ge=0)
+    most_titles: int = Field(default=5_000, ge=0)
+
+    @field_validator("folds")
+    @classmethod
+    def _check_folds(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("expected 2 or more, or 0 for none")
+        return folds
+
+
 class TrainJob(BaseModel):
     """What ``jobs/train.toml`` says."""
 
@@ -32,6 +56,7 @@ class TrainJob(BaseModel):
     network: NetworkSpec
     training: TrainingSpec
     intervals: IntervalsSpec = IntervalsSpec()
+    report: ReportSpec = ReportSpec()
 
     @field_validator("name")
     @classmethod

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gamesales.data.contract import describe, read_toml
 from gamesales.errors import JobFileError
-from gamesales.jobs.train_job import DataFiles, TrainJob
+from gamesales.jobs.train_job import DataFiles, ReportSpec, TrainJob
 from gamesales.model.space import COURSE_CANDIDATE, Candidate, Space
 from gamesales.model.spec import IntervalsSpec
 from gamesales.registry.refs import DEFAULT_MODEL, check_model
@@ -59,6 +59,7 @@ class TuneJob(BaseModel):
     space: Space
     start: Candidate = COURSE_CANDIDATE
     intervals: IntervalsSpec = IntervalsSpec()
+    report: ReportSpec = ReportSpec()
 
     @field_validator("name")
     @classmethod
@@ -82,6 +83,7 @@ class TuneJob(BaseModel):
             network=candidate.network(),
             training=candidate.training(self.search.seed),
             intervals=self.intervals,
+            report=self.report,
         )
 
 

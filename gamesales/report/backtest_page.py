@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gamesales.report.backtest_plots import Series, plot_over_time
-from gamesales.report.plots import Plot, plot_predictions
+from gamesales.report.canvas import Plot
+from gamesales.report.plots import plot_predictions
 from gamesales.report.version_page import environment
 from gamesales.report.words import MISSING, compact_money, count, finite, fraction, money, percent, signed_money
 

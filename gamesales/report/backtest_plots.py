@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gamesales.report.plots import PALETTE, Plot, finish, open_axes
+from gamesales.report.canvas import PALETTE, Plot, finish, open_axes
 
 Array = npt.NDArray[np.float64]
 

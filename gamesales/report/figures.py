@@ -27,8 +27,11 @@ class Highlight:
     remark: str
 
 
-def highlights(actual: Array, predicted: Array) -> list[Highlight]:
-    """Sum up the errors in four figures that need no statistics to be understood."""
+def highlights(actual: Array, predicted: Array, interval: Sequence[float] | None = None) -> list[Highlight]:
+    """Sum up the errors in four figures that need no statistics to be understood.
+
+    Args: interval: 95 % bounds of the average error, where they are known better than from these errors alone.
+    """
     if not actual.size:
         return []
     errors = predicted - actual
@@ -39,7 +42,7 @@ def highlights(actual: Array, predicted: Array) -> list[Highlight]:
     said, earned = money(float(predicted[worst])), money(float(actual[worst]))
     direction = "too high" if lean > 0 else "too low" if lean < 0 else "neither high nor low"
     return [
-        Highlight("Off on average", money(float(sizes.mean())), _interval(sizes)),
+        Highlight("Off on average", money(float(sizes.mean())), _sure(*interval) if interval else _interval(sizes)),
         Highlight("Nine in ten within", money(float(most)), f"half of them within {money(float(half))}"),
         Highlight("Furthest off", money(float(sizes[worst])), f"said {said}, earned {earned}"),
         Highlight("Leans by", signed_money(lean), f"{direction}, all titles together"),
@@ -52,7 +55,11 @@ def _interval(sizes: Array) -> str:
         return "too few titles to say how surely"
     margin = _Z * float(sizes.std(ddof=1)) / math.sqrt(sizes.size)
     low, high = float(sizes.mean()) - margin, float(sizes.mean()) + margin
-    return f"95\u00a0% sure: {money(max(low, 0.0))} to {money(high)}"
+    return _sure(max(low, 0.0), high)
+
+
+def _sure(low: float, high: float) -> str:
+    return f"95\u00a0% sure: {money(low)} to {money(high)}"
 
 
 @dataclass(frozen=True)

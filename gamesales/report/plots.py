@@ -1,67 +1,49 @@
-"""The plots of a page, as SVG that takes its colours from the page.
-
-matplotlib draws with the colours of ``PALETTE``; each is then replaced by the page's CSS variable of that
-name, so that one drawing is legible in light, in dark and on paper. The same data gives the same bytes: ids
-come from a fixed salt, and what matplotlib writes about itself and the date is removed.
-"""
+"""The plots of how a version's predictions are wrong, and how its training went."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from gamesales.report.canvas import PALETTE, Array, Plot, finish, open_axes
 from gamesales.report.words import compact_money, count, money, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-Array = npt.NDArray[np.float64]
-
-PALETTE = {
-    "accent": "#2159c4",
-    "second": "#c25a12",
-    "ink": "#1a1d21",
-    "muted": "#626a73",
-    "rule": "#dfe2e6",
-}
-
-# Inches at 72 units each: about the width of a phone, so that there the labels keep their size.
-_SIZE = (4.45, 3.0)
 
 # Every title is a dot up to here; beyond, hexagons count them, which keeps outliers and a small file.
 _MAX_DOTS = 1_500
 _HEXAGONS = (60, 20)  # regular ones, in these proportions
+_LARGE_HEXAGONS = (36, 12)  # where they fill the plot
 _SHADES = np.array([0.25, 0.45, 0.65, 0.85, 1.0])
 
 # An odd number, so that the middle bar is centred on "no error".
 _BARS = 41
+# Points of the edge of a band.
+_STEPS = 64
 
 
 @dataclass(frozen=True)
-class Plot:
-    """A drawing, with what it shows in words for those who can't see it."""
+class Bounds:
+    """Prediction intervals: the share of titles that they are to hold, and the bounds around predictions, dollars."""
 
-    heading: str
-    caption: str
-    svg: str
+    coverage: float
+    of: Callable[[Array], tuple[Array, Array]]
 
 
-def plot_predictions(actual_usd: Array, predicted_usd: Array, of: str = "") -> Plot:
+def plot_predictions(actual_usd: Array, predicted_usd: Array, of: str = "", *, bounds: Bounds | None = None) -> Plot:
     """Draw predicted against actual earnings; on the diagonal a prediction is right.
 
     Args:
         actual_usd: float64 (n,), finite, n > 0.
         predicted_usd: float64 (n,), finite.
         of: what made them, such as ``version 2``, where a page has several such plots.
+        bounds: prediction intervals to draw around the diagonal.
     """
     from matplotlib import ticker
 
@@ -72,8 +54,11 @@ def plot_predictions(actual_usd: Array, predicted_usd: Array, of: str = "") -> P
         if actual_usd.size <= _MAX_DOTS:
             axes.plot(actual_usd, predicted_usd, "o", ms=3.3, mew=0, alpha=0.5, color=PALETTE["accent"])
         else:
-            _draw_hexagons(axes, actual_usd, predicted_usd, (low, high))
+            _draw_hexagons(axes, (actual_usd, predicted_usd), (low, high), (low, high), _HEXAGONS)
         axes.plot([low, high], [low, high], color=PALETTE["ink"], lw=0.8, ls=(0, (4, 3)))
+        if bounds:
+            line = _between(predicted_usd)
+            axes.fill_betweenx(line, *bounds.of(line), color=PALETTE["second"], alpha=0.3, lw=0, zorder=0)
         axes.grid(axis="x")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
@@ -82,6 +67,36 @@ def plot_predictions(actual_usd: Array, predicted_usd: Array, of: str = "") -> P
     key = "One dot is one title." if actual_usd.size <= _MAX_DOTS else "Stronger colour, more titles."
     heading = "Predicted against actual" + (f", {of}" if of else "")
     return Plot(heading, f"{key} On the dashed line a prediction is exactly right.", svg)
+
+
+def plot_errors_by_size(actual_usd: Array, predicted_usd: Array, bounds: Bounds | None) -> Plot:
+    """Draw errors, predicted minus actual, against predictions; float64 (n,) each, finite, n > 0.
+
+    Args: bounds: prediction intervals, drawn as what they allow.
+    """
+    from matplotlib import ticker
+
+    errors = predicted_usd - actual_usd
+    limit = float(np.abs(errors).max()) * 1.05 or 1.0
+    horizontal = _with_margin(predicted_usd)
+    with open_axes("errors-by-size", "Error", "Predicted") as (figure, axes):
+        if bounds:
+            line = _between(predicted_usd)
+            low, high = bounds.of(line)
+            axes.fill_between(line, line - high, line - low, color=PALETTE["second"], alpha=0.16, lw=0)
+        if errors.size <= _MAX_DOTS:
+            axes.plot(predicted_usd, errors, "o", ms=3.3, mew=0, alpha=0.5, color=PALETTE["accent"])
+        else:
+            _draw_hexagons(axes, (predicted_usd, errors), horizontal, (-limit, limit), _LARGE_HEXAGONS)
+        axes.axhline(0, color=PALETTE["ink"], lw=0.8, ls=(0, (4, 3)))
+        axes.set_xlim(*horizontal)
+        axes.set_ylim(-limit, limit)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+            axis.set_major_formatter(ticker.FuncFormatter(lambda usd, _: compact_money(usd)))
+        svg = finish(figure)
+    band = f"The band is the prediction interval, for {percent(100 * bounds.coverage)} of titles. " if bounds else ""
+    return Plot("Error by size", f"{band}Above 0 predictions are too high.", svg)
 
 
 def plot_errors_usd(errors_usd: Array) -> Plot:
@@ -151,15 +166,24 @@ def _plot_errors(name: str, heading: str, errors: Array, tick: Callable[[float],
     return Plot(heading, middle + (f" {count(beyond, 'title')} beyond the edges." if beyond else ""), svg)
 
 
-def _draw_hexagons(axes: Axes, actual_usd: Array, predicted_usd: Array, limits: tuple[float, float]) -> None:
+def _draw_hexagons(
+    axes: Axes,
+    points: tuple[Array, Array],
+    horizontal: tuple[float, float],
+    vertical: tuple[float, float],
+    grid: tuple[int, int],
+) -> None:
     """Count titles in hexagons, in few shades of one colour, by the logarithm of the count."""
-    hexagons = axes.hexbin(
-        actual_usd, predicted_usd, gridsize=_HEXAGONS, mincnt=1, extent=(*limits, *limits), linewidths=0
-    )
+    hexagons = axes.hexbin(*points, gridsize=grid, mincnt=1, extent=(*horizontal, *vertical), linewidths=0)
     levels = np.log1p(np.asarray(hexagons.get_array(), np.float64))
     shade = _SHADES[np.ceil((_SHADES.size - 1) * levels / levels.max()).astype(int)]
     hexagons.set_array(None)
     hexagons.set_facecolor([(PALETTE["accent"], float(alpha)) for alpha in shade])
+
+
+def _between(usd: Array) -> Array:
+    """Return values from the lowest to the highest, to draw a band by; float64 (64,)."""
+    return np.linspace(float(usd.min()), float(usd.max()), _STEPS)
 
 
 def _with_margin(values: Array) -> tuple[float, float]:
@@ -183,67 +207,3 @@ def _loggable(losses: Sequence[float]) -> Array:
     """Blank what a log scale can't show; float64 (epochs,)."""
     values = np.asarray(losses, np.float64)
     return np.where(np.isfinite(values) & (values > 0), values, np.nan)
-
-
-@contextmanager
-def open_axes(name: str, vertical: str, horizontal: str) -> Iterator[tuple[Figure, Axes]]:
-    """Open a figure in the pages' look; ``finish`` it before this ends."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_look(salt=name))
-        figure = Figure(figsize=_SIZE, layout="constrained")
-        axes = figure.add_subplot()
-        axes.set_axisbelow(True)
-        axes.set_title(vertical, loc="left", pad=8)
-        axes.set_xlabel(horizontal)
-        yield figure, axes
-
-
-def finish(figure: Figure) -> str:
-    """Draw, and cut matplotlib's file down to what belongs inside a page, in the page's colours."""
-    file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
-    svg = file.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<svg[^>]*(viewBox=\"[^\"]*\")[^>]*>", r'<svg \1 aria-hidden="true">', svg)
-    svg = svg.replace("xlink:href", "href")
-    svg = re.sub(r'<g id="[\w.]+_\d+"', "<g", svg)  # "axes_1" would be doubled between plots
-    svg = re.sub(r"(\d+\.\d\d)\d+", r"\1", svg)
-    for name, colour in PALETTE.items():
-        svg = svg.replace(colour, f"var(--{name})")
-    return re.sub(r"\s*\n\s*", "\n", svg).strip()
-
-
-def _look(salt: str) -> dict[Any, Any]:
-    """Give matplotlib's settings; all others are its defaults, whatever style the user has."""
-    muted, rule = PALETTE["muted"], PALETTE["rule"]
-    return {
-        "svg.hashsalt": f"gamesales-{salt}",
-        "svg.fonttype": "none",
-        "font.family": ["DejaVu Sans"],  # ships with matplotlib, so the layout is the same everywhere
-        "font.size": 10,
-        "text.parse_math": False,  # a dollar is a dollar
-        "figure.facecolor": "none",
-        "axes.facecolor": "none",
-        "axes.edgecolor": rule,
-        "axes.grid": True,
-        "axes.grid.axis": "y",
-        "grid.color": rule,
-        "grid.linewidth": 0.7,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.spines.left": False,
-        "axes.titlesize": 10,
-        "axes.titlecolor": muted,
-        "axes.labelcolor": muted,
-        "axes.labelsize": 10,
-        "xtick.color": muted,
-        "ytick.color": muted,
-        "xtick.major.size": 0,
-        "ytick.major.size": 0,
-        "legend.frameon": False,
-    }

@@ -10,13 +10,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gamesales.report.canvas import Plot
+from gamesales.report.evaluation import Told, tell
 from gamesales.report.figures import COLUMNS, compare, highlights
-from gamesales.report.plots import Plot, plot_errors_percent, plot_errors_usd, plot_loss, plot_predictions
+from gamesales.report.plots import (
+    Bounds,
+    plot_errors_by_size,
+    plot_errors_percent,
+    plot_errors_usd,
+    plot_loss,
+    plot_predictions,
+)
 from gamesales.report.words import count, finite, money, verdict
 
 if TYPE_CHECKING:
@@ -45,6 +54,8 @@ class VersionPage:
         actual_usd: float64 (n,), what the held-back titles earned.
         predicted_usd: float64 (n,), what the version says of them.
         warnings: what a person must read before promoting.
+        evaluation: what the manifest says under that name; None: the version was not examined.
+        bounds: its prediction intervals; None: it has none.
 
     Raises:
         ValueError: there is not one prediction for each held-back title.
@@ -60,6 +71,8 @@ class VersionPage:
     actual_usd: Array
     predicted_usd: Array
     warnings: Sequence[str] = ()
+    evaluation: Mapping[str, Any] | None = None
+    bounds: Bounds | None = None
 
     def __post_init__(self) -> None:
         actual, predicted = np.shape(self.actual_usd), np.shape(self.predicted_usd)
@@ -76,12 +89,27 @@ def render_version_page(page: VersionPage) -> str:
         trained=_in_words(page.trained_at),
         verdict=verdict(page.actual_usd.size, page.metrics),
         warnings=[*page.warnings, *_own_warnings(page, np.abs(predicted - actual))],
-        highlights=highlights(actual, predicted),
+        highlights=highlights(actual, predicted, _interval(page)),
         columns=COLUMNS,
         rows=compare(page.metrics),
         plots=_plots(page, actual, predicted),
+        loss=plot_loss(page.loss, page.validation_loss),
+        told=_told(page),
         titles=count(page.actual_usd.size, "title"),
     )
+
+
+def _interval(page: VersionPage) -> Sequence[float] | None:
+    """Return the bounds of the average error that the page shows elsewhere too."""
+    return None if page.evaluation is None else page.evaluation["holdout"]["intervals"]["mae_usd"]
+
+
+def _told(page: VersionPage) -> Told | None:
+    """Put what was found of the version into words; None for one that was not examined."""
+    if page.evaluation is None:
+        return None
+    own = next(iter(page.metrics.values()))
+    return tell(page.evaluation, own)
 
 
 def environment() -> Environment:
@@ -133,12 +161,15 @@ def _in_words(utc: str) -> str:
 
 def _plots(page: VersionPage, actual: Array, predicted: Array) -> list[Plot]:
     """Draw what there is data for."""
-    plots: list[Plot | None] = []
+    plots: list[Plot] = []
     if actual.size:
-        plots += [plot_predictions(actual, predicted), plot_errors_usd(predicted - actual)]
+        plots += [
+            plot_predictions(actual, predicted, bounds=page.bounds),
+            plot_errors_by_size(actual, predicted, page.bounds),
+            plot_errors_usd(predicted - actual),
+        ]
         earned = actual > 0
         if earned.any():
             errors_percent = 100 * (predicted[earned] - actual[earned]) / actual[earned]
             plots.append(plot_errors_percent(errors_percent, int((~earned).sum())))
-    plots.append(plot_loss(page.loss, page.validation_loss))
-    return [plot for plot in plots if plot]
+    return plots

@@ -1,4 +1,8 @@
-"""Which files a run reads: those that files, folders and globs name, each once, in a stable order."""
+"""Which files a run reads: those that files, folders and globs name, each once, in a stable order.
+
+They are hashed from the moment that they are found: a digest decides the run's identity, and nothing of the run can
+begin without it, but the version that scores can be loaded meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,46 @@ import glob
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from gamesales.data.hashing import hashing
 from gamesales.data.tables import is_table
+from gamesales.data.watching import Stamp, stamp
 from gamesales.errors import InputNotFoundError
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files of a run, each with its name, and a stamp from before anything was learnt from it.
+
+    ``sha256`` waits for the digest of the file at a place, 64 hex digits.
+    """
+
+    names: Sequence[str]
+    paths: Sequence[Path]
+    stamps: Sequence[Stamp]
+    sha256: Callable[[int], str]
+
+
+@contextmanager
+def find_inputs(sources: Sequence[str], *, allow_empty: bool = False, leave_out: Path | None = None) -> Iterator[Found]:
+    """Find the files of a run, and hash them while the body goes on.
+
+    Args:
+        sources: files, folders or globs.
+        allow_empty: whether nothing to read is a run without rows.
+        leave_out: a folder of results, which are no inputs though they may lie below one.
+
+    Raises: InputNotFoundError: nothing to read. TryAgainError: a file was removed meanwhile.
+    """
+    files = find_files(sources, allow_empty=allow_empty, leave_out=leave_out)
+    names, paths = [name for name, _ in files], [path for _, path in files]
+    stamps = [stamp(path) for path in paths]
+    with hashing(paths) as sha256:
+        yield Found(names, paths, stamps, sha256)
 
 
 def find_files(

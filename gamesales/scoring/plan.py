@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pyarrow as pa
 
@@ -18,10 +18,10 @@ from gamesales.data.batches import TableFile
 from gamesales.data.contract import OUTPUT_COLUMNS, Column, Contract
 from gamesales.data.partitions import with_partitions
 from gamesales.data.tables import open_table
-from gamesales.data.watching import Stamp, stamp, unchanged
+from gamesales.data.watching import Stamp, unchanged
 from gamesales.errors import ColumnsError, InputError
 from gamesales.release import RELEASE
-from gamesales.scoring.inputs import find_files
+from gamesales.scoring.inputs import Found
 from gamesales.scoring.scorer import LoadedVersion, load_runtime
 from gamesales.scoring.screen import COLUMNS_HINT, check_columns
 from gamesales.scoring.shards import Shard, cut
@@ -78,35 +78,29 @@ class Plan:
 
 
 def make_plan(
-    sources: Sequence[str],
+    found: Found,
     contract: Contract,
     digest: str,
     settings: Mapping[str, str],
     *,
     keep: Sequence[str] | None = None,
-    allow_empty: bool = False,
-    leave_out: Path | None = None,
     also: Sequence[Column] = (),
 ) -> Plan:
-    """List the inputs, check their columns, and cut their rows into shards.
+    """Check the columns of the inputs, and cut their rows into shards.
 
     Args:
-        sources: files, folders or globs.
+        found: the inputs.
         contract: what the version expects of a row.
         digest: of the version's bundle.
         settings: what else changes the bytes of the result.
         keep: the columns that pass through; by default all that are no feature.
-        allow_empty: whether nothing to read is a run without rows.
-        leave_out: a folder of results, which are no inputs though they may lie below one.
         also: columns that a second version needs.
 
-    Raises: InputNotFoundError: nothing to read. ColumnsError: it names every file and column that is wrong.
+    Raises: ColumnsError: it names every file and column that is wrong. TryAgainError: an input was changed meanwhile.
     """
-    files = find_files(sources, allow_empty=allow_empty, leave_out=leave_out)
-    stamps = [stamp(path) for _, path in files]  # before anything is learnt from a file
-    tables = _open_all(files)
+    tables = _open_all(found)
     _check_all(tables, contract, keep, also)
-    inputs = [_input(name, table, since) for (name, _), table, since in zip(files, tables, stamps, strict=True)]
+    inputs = [_input(found, place, table) for place, table in enumerate(tables)]
     kept = _kept_of_all(tables, contract, keep)
     shards = cut([one.table.units() for one in inputs])
     # Where shards are cut changes no row of the result, but its files, and what an interrupted run can take over.
@@ -127,13 +121,13 @@ def run_id(inputs: Sequence[Input], digest: str, settings: Mapping[str, object])
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def _open_all(files: Sequence[tuple[str, Path]]) -> list[TableFile]:
+def _open_all(found: Found) -> list[TableFile]:
     """Open all files, or say of each that can't be opened why.
 
     Raises: InputError: the only one, or one that tells of all.
     """
     tables, faults = [], []
-    for name, path in files:
+    for name, path in zip(found.names, found.paths, strict=True):
         try:
             tables.append(with_partitions(open_table(path), PurePosixPath(name).parts[:-1]))
         except InputError as error:
@@ -145,9 +139,11 @@ def _open_all(files: Sequence[tuple[str, Path]]) -> list[TableFile]:
     return tables
 
 
-def _input(name: str, table: TableFile, since: Stamp) -> Input:
-    with unchanged(table.path, since), table.path.open("rb") as file:
-        return Input(name, table, since, hashlib.file_digest(file, "sha256").hexdigest(), table.count_rows())
+def _input(found: Found, place: int, table: TableFile) -> Input:
+    since = found.stamps[place]
+    with unchanged(table.path, since):
+        rows = table.count_rows()
+        return Input(found.names[place], table, since, found.sha256(place), rows)
 
 
 def _few(faults: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 # About so many shards a run: enough to keep any usual number of workers busy to the end.
-SHARDS = 32
+SHARDS = 64
 FEWEST_ROWS, MOST_ROWS = 1 << 18, 1 << 21
 # A stretch that can only be read from its beginning is cut where it is so large a share of the run that workers would
 # wait for it, and into so many pieces at most: each reads past those before it.
