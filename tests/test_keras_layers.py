@@ -201,6 +201,27 @@ def test_what_would_fail_later_is_refused_before_training(titles, layers, messag
     assert not re.search(r"\n|\x1b|\{\{", refused.value.message)
 
 
+@pytest.mark.parametrize(
+    ("layer", "arguments", "message"),
+    [
+        (
+            "Embedding",
+            {"input_dim": 2, "output_dim": 2},
+            r"layers\[0\] \(Embedding\) .*: the scoring graph does not run",
+        ),
+        ("Dense", {"units": 2, "dtype": "bfloat16"}, r"layers\[0\] \(Dense\) .*: the scoring graph can't be loaded"),
+        ("Dense", {"units": 2, "dtype": "float16"}, r"layers\[0\] \(Dense\) .*: the scoring graph differs from Keras"),
+    ],
+)
+def test_a_layer_that_slips_through_is_named_when_the_graph_is_held_to_keras(titles, layer, arguments, message):
+    """Made here by Keras itself: a job file does not get that far with them."""
+    layers = load_keras().layers
+    seed_everything(1)
+    made = [layers.Input((9,)), getattr(layers, layer)(**arguments), layers.Flatten(), layers.Dense(1)]
+    with pytest.raises(JobFileError, match=message):
+        titles.check(load_keras().Sequential(made))
+
+
 def test_the_checks_leave_the_network_as_it_was(titles):
     """Dropout's generators and the averages of batch normalisation too: training starts where it would have."""
     network = network_of(

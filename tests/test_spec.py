@@ -132,3 +132,11 @@ def test_a_layer_reads_as_a_call_with_the_layers_and_objects_inside_it():
     assert str(layer) == (
         "RNN(cell=[GRUCell(3), LSTMCell(2)], bias_initializer=Constant(value=0.5), other={'class_name': 'Ones'})"
     )
+
+
+def test_a_manifest_has_a_loss_as_a_bare_name_unless_it_has_arguments():
+    huber = {"name": "Huber", "delta": 0.5}
+    dumped = [
+        TrainingSpec(epochs=1, loss=loss).model_dump(mode="json")["loss"] for loss in ("mse", {"name": "mse"}, huber)
+    ]
+    assert ["mse", "mse", huber] == dumped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -136,7 +137,8 @@ def _at_work(loss: Callable[..., Any]) -> tuple[npt.NDArray[Any], npt.NDArray[An
 
     actual = tf.constant(np.linspace(0.15, 0.85, 8, dtype=np.float32)[:, None])
     predicted = tf.constant(np.linspace(0.8, 0.3, 8, dtype=np.float32)[:, None])
-    with tf.GradientTape() as tape:
+    with warnings.catch_warnings(), tf.GradientTape() as tape:
+        warnings.simplefilter("ignore")  # what Keras warns of here is refused in words of our own
         tape.watch(predicted)
         value = loss(actual, predicted)
         if not isinstance(loss, load_keras().losses.Loss):

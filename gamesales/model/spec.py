@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 
 Args = dict[str, Any]
 
@@ -109,6 +109,11 @@ class TrainingSpec(BaseModel):
     def _by_name(cls, value: object) -> object:
         """A bare name means the default arguments."""
         return {"name": value} if isinstance(value, str) else value
+
+    @field_serializer("loss")
+    def _bare(self, loss: Named) -> str | Args:
+        """Manifests have always had a loss as a bare name, and still do where it has no arguments."""
+        return loss.model_dump(mode="json") if loss.arguments else loss.name
 
 
 # Beyond this many rows, a fifth of them is plenty to calibrate on, and further trainings are what costs.
