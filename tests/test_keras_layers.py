@@ -113,7 +113,7 @@ def test_a_layer_that_passes_untrained_passes_trained_and_comes_back_from_its_fi
     network.save(tmp_path / "model.keras")
     again = load_keras().models.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     scaled = titles.scaled[0].astype(np.float32)
-    np.testing.assert_allclose(again(scaled), network(scaled), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(again(scaled, training=False), network(scaled, training=False), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
