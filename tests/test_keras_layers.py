@@ -53,7 +53,7 @@ WORKING = {name: layers for name, _, layers in working()}
 ALIASES = {other: name for name, others, _ in working() for other in others}
 REFUSED = {name: (words, tables(example)[0]) for name, words, example in rows(part("Layers that are refused"))}
 # One of each kind is tried whenever tests are; its relatives, and what augments images, in the long tests.
-SLOW = re.compile(r"3D|Random|Rand|Aug|Mix|Contrast|ConvLSTM|Adaptive|Average|RNN|GRU|Bidirectional|Transpose|Spatial")
+SLOW = re.compile(r"[23]D|Rand|Aug|Mix|Contrast|ConvLSTM|Adaptive|Average|RNN|GRU|Bidirectional|Transpose|Spatial")
 
 
 class Titles:
