@@ -76,12 +76,16 @@ def test_every_activation_of_keras_is_exported(contract, activation):
         [{"layer": "Dense", "units": 16, "activation": "gelu"}, {"layer": "Dropout", "rate": 0.3}],
         [{"layer": "Dense", "units": 16, "activation": "celu"}, {"layer": "BatchNormalization"}],
         [{"layer": "Dense", "units": 16, "activation": "tanh"}, {"layer": "LayerNormalization"}],
+        [
+            {"layer": "Normalization", "mean": 0.5, "variance": 0.1},
+            {"layer": "Discretization", "bin_boundaries": [0.0]},
+        ],
         [{"layer": "UnitNormalization"}, {"layer": "Dense", "units": 16}, {"layer": "PReLU"}],
         [{"layer": "GaussianNoise", "stddev": 0.1}, {"layer": "Dense", "units": 16}, {"layer": "LeakyReLU"}],
         [IN_A_ROW, {"layer": "Conv1D", "filters": 4, "kernel_size": 3, "activation": "relu"}, {"layer": "Flatten"}],
         pytest.param([IN_A_ROW, {"layer": "LSTM", "units": 4}], marks=pytest.mark.slow),
     ],
-    ids=["course", "dropout", "batch-norm", "layer-norm", "prelu", "noise", "conv", "lstm"],
+    ids=["course", "dropout", "batch-norm", "layer-norm", "fixed-norm", "prelu", "noise", "conv", "lstm"],
 )
 def test_a_trained_network_is_exported(contract, layers):
     """Dropout and noise are off, and batch normalisation uses what it learnt."""
@@ -103,17 +107,38 @@ def test_a_column_far_from_zero_keeps_its_digits(contract, lowest, highest):
     assert case.differences().max() < 2e-6
 
 
-@pytest.mark.parametrize(
-    ("layer", "reason"),
-    [
-        ({"layer": "Discretization", "bin_boundaries": [0.5]}, "ONNX has no operator Bucketize"),
-        ({"layer": "Normalization"}, "waits for numbers that training does not give"),
-    ],
-)
-def test_a_layer_that_can_not_be_exported_is_refused_by_name(contract, layer, reason):
-    case = Case(contract, [{"layer": "Dense", "units": 4}, layer], epochs=0)
-    with pytest.raises(JobFileError, match=rf"network\.layers\[1\] \({layer['layer']}\) can't be compiled.*{reason}"):
+def test_a_layer_that_can_not_be_exported_is_refused_by_name(contract):
+    grouped = {"layer": "Conv1D", "filters": 2, "kernel_size": 1, "groups": 2}
+    layers = [
+        {"layer": "Reshape", "target_shape": [3, 3]},
+        {"layer": "Dense", "units": 2},
+        grouped,
+        {"layer": "Flatten"},
+    ]
+    case = Case(contract, layers, epochs=0)
+    message = r"network\.layers\[2\] \(Conv1D\) can't be compiled to a scoring graph: ONNX has no operator"
+    with pytest.raises(JobFileError, match=message):
         compile_graph(case.network, case.scaling)
+
+
+@pytest.mark.parametrize("units", [3, 9, 16, 50])
+@pytest.mark.parametrize("layer", ["LayerNormalization", "UnitNormalization", "RMSNormalization"])
+def test_a_title_gets_the_same_bytes_wherever_it_lies_among_others(contract, layer, units):
+    """Sums over a title's numbers are where ONNX Runtime by itself would give other last bits."""
+    case = Case(contract, [{"layer": "Dense", "units": units}, {"layer": layer}], epochs=0)
+    scorer = Scorer(compile_graph(case.network, case.scaling))
+    together = scorer.score(case.probe)
+    order = np.random.default_rng(2).permutation(ROWS)
+    np.testing.assert_array_equal(together[order], scorer.score(case.probe[order]))
+    alone = [scorer.score(case.probe[place : place + 1])[0] for place in range(30)]
+    np.testing.assert_array_equal(together[:30], alone)
+
+
+def test_a_scorer_whose_answers_depend_on_the_order_is_found_out():
+    values = np.arange(8.0)[:, None]
+    assert parity.check_places(lambda rows: rows[:, 0] * 2, values) is None
+    with pytest.raises(ParityError, match=r"gives \d of 8 rows something else when they come in another order"):
+        parity.check_places(lambda rows: rows[:, 0] + np.arange(8), values)
 
 
 @pytest.fixture(scope="module")

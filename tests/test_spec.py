@@ -26,7 +26,7 @@ named = st.builds(lambda name, given: {"name": name, **given}, st.text(min_size=
 networks = st.builds(lambda made: NetworkSpec(layers=made), st.lists(layers, min_size=1, max_size=4))
 trainings = st.builds(
     TrainingSpec,
-    loss=st.text(max_size=8),
+    loss=named | st.text(min_size=1, max_size=8),
     optimizer=named | st.text(min_size=1, max_size=8),
     schedule=st.none() | named,
     epochs=st.integers(1, 1000),
@@ -72,7 +72,8 @@ def test_a_training_comes_back_from_the_manifest_as_it_went_in(spec):
         (TrainingSpec, {"epochs": 1, "validation_share": 1.0}, "validation_share: Input should be less than 1"),
         (TrainingSpec, {"epochs": 1, "seed": -1}, "seed: "),
         (TrainingSpec, {"epochs": 1, "seed": 2**32}, "seed: "),
-        (TrainingSpec, {"epochs": 1, "loss": 3}, "loss: Input should be a valid string (received 3)"),
+        (TrainingSpec, {"epochs": 1, "loss": 3}, "loss: "),
+        (TrainingSpec, {"epochs": 1, "loss": {"delta": 0.1}}, "loss.name: Field required"),
         (TrainingSpec, {"epochs": 1, "optimizer": 3}, "optimizer: "),
         (TrainingSpec, {"epochs": 1, "optimizer": {"learning_rate": 0.1}}, "optimizer.name: Field required"),
         (TrainingSpec, {"epochs": 1, "schedule": {"name": ""}}, "schedule.name: "),
@@ -94,7 +95,8 @@ def test_every_wrong_key_is_named_at_once():
 
 
 def test_a_bare_optimizer_or_schedule_means_default_arguments():
-    spec = TrainingSpec.model_validate({"epochs": 1, "optimizer": "SGD", "schedule": "CosineDecay"})
+    spec = TrainingSpec.model_validate({"epochs": 1, "loss": "mse", "optimizer": "SGD", "schedule": "CosineDecay"})
+    assert Named(name="mse") == spec.loss
     assert Named(name="SGD") == spec.optimizer
     assert Named(name="CosineDecay") == spec.schedule
     assert {} == spec.optimizer.arguments
@@ -116,3 +118,25 @@ def test_the_course_trains_50_epochs_in_batches_of_32_on_every_row():
     training = TrainingSpec.model_validate(COURSE["training"])
     assert (50, 32, 0.0) == (training.epochs, training.batch_size, training.validation_share)
     assert training.schedule is None
+
+
+def test_a_layer_reads_as_a_call_with_the_layers_and_objects_inside_it():
+    layer = LayerSpec.model_validate(
+        {
+            "layer": "RNN",
+            "cell": [{"layer": "GRUCell", "units": 3}, {"layer": "LSTMCell", "units": 2}],
+            "bias_initializer": {"name": "Constant", "value": 0.5},
+            "other": {"class_name": "Ones"},
+        }
+    )
+    assert str(layer) == (
+        "RNN(cell=[GRUCell(3), LSTMCell(2)], bias_initializer=Constant(value=0.5), other={'class_name': 'Ones'})"
+    )
+
+
+def test_a_manifest_has_a_loss_as_a_bare_name_unless_it_has_arguments():
+    huber = {"name": "Huber", "delta": 0.5}
+    dumped = [
+        TrainingSpec(epochs=1, loss=loss).model_dump(mode="json")["loss"] for loss in ("mse", {"name": "mse"}, huber)
+    ]
+    assert ["mse", "mse", huber] == dumped

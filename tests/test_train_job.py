@@ -615,26 +615,33 @@ def test_a_column_more_is_an_entry_in_the_contract_and_a_retrain(cli, tmp_path):
 
 # --- What fails leaves nothing.
 
+SQUARE = {"layer": "Reshape", "target_shape": [3, 3]}
+GROUPED = {"layer": "Conv1D", "filters": 3, "kernel_size": 1, "groups": 3}
+NEGATIVE = {
+    "layers": [{**DENSE, "kernel_initializer": "zeros", "bias_initializer": {"name": "Constant", "value": -1.0}}]
+}
+
 
 @pytest.mark.parametrize(
     ("changes", "code", "message"),
     [
-        ({"network": {"layers": [{"layer": "Dens", "units": 1}]}}, 2, "network.layers[0]: Keras has no layers class"),
+        ({"network": {"layers": [{"layer": "Dens", "units": 1}]}}, 2, "network.layers[0]: Keras has no layer"),
         (
-            {"network": {"layers": [{"layer": "Discretization", "bin_boundaries": [0.5]}, DENSE]}},
+            {"network": {"layers": [SQUARE, GROUPED, {"layer": "Flatten"}, DENSE]}},
             2,
-            "network.layers[0] (Discretization) can't be compiled to a scoring graph",
+            "network.layers[1] (Conv1D) can't be compiled to a scoring graph",
         ),
         (
             {"network": {"layers": [{"layer": "Dense", "units": 4, "dtype": "bfloat16"}, DENSE]}},
             2,
-            "network.layers can't be exported: the scoring graph can't be loaded here",
+            "network.layers[0]: Dense computes in bfloat16",
         ),
         (
-            {"network": {"layers": [{"layer": "Dense", "units": 4, "dtype": "float16"}, DENSE]}},
+            {"network": {"layers": [SQUARE, {"layer": "Lambda", "function": "f"}, DENSE]}},
             2,
-            "network.layers can't be exported: the scoring graph differs from Keras",
+            "network.layers[1]: Lambda runs code that a job file can't hold",
         ),
+        ({"training": {"loss": "Poisson"}, "network": NEGATIVE}, 2, "training.loss: Poisson is nan"),
         ({"training": {"loss": "mse "}}, 2, "training.loss: Keras has no loss 'mse '"),
         ({"training": {"validation_share": 0.0001}}, 3, "1000 training rows can't be split"),
         (
@@ -651,7 +658,7 @@ def test_a_column_more_is_an_entry_in_the_contract_and_a_retrain(cli, tmp_path):
         ({"intervals": {"method": "split", "calibration_share": 0.0001}}, 3, "1000 training rows can't be split"),
     ],
     ids=[
-        *("layer", "no-operator", "not-loadable", "not-the-same", "loss", "split", "diverged"),
+        *("layer", "no-operator", "dtype", "code", "loss-at-start", "loss", "split", "diverged"),
         *("coverage", "folds", "calibration"),
     ],
 )

@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from gamesales.errors import JobFileError, ParityError, SelfTestError
+from gamesales.errors import JobFileError
 from gamesales.jobs import calibrate
 from gamesales.jobs.checkpoint import Checkpoint, Checkpoints
 from gamesales.jobs.evaluate import measure
 from gamesales.jobs.examine import Subject, examine
+from gamesales.jobs.exportable import check_before_training, compiled
 from gamesales.jobs.provenance import git_commit, software
 from gamesales.jobs.titles import Titles, read_data
 from gamesales.jobs.train_job import TrainJob
 from gamesales.jobs.train_report import report
 from gamesales.model import parity
-from gamesales.model.compile import compile_graph
 from gamesales.model.evaluation import Metrics, baseline_predictions, column_profile, metrics, training_profile
 from gamesales.model.network import build_network, seed_everything
 from gamesales.model.scaling import Scaling, fit_scaler
@@ -98,10 +98,10 @@ def train(
     seed_everything(job.training.seed)
     network = build_network(job.network, len(contract.features))
     probe = parity.sample_contract(contract, past.features, parity.ROWS, job.training.seed)
-    check_export(network, scaling, probe)
+    scaled = scaling.scale_features(learnt.features), scaling.scale_target(learnt.earnings_usd)
+    check_before_training(network, scaling, probe, *scaled, job.training)
 
     on_stage("training")
-    scaled = scaling.scale_features(learnt.features), scaling.scale_target(learnt.earnings_usd)
     start = checkpoint.read()
     if start:
         on_stage(f"going on after epoch {len(start.history)}, from {checkpoint.path}")
@@ -110,7 +110,7 @@ def train(
 
     on_stage("evaluating")
     stopping = job.training.early_stopping
-    graph, scorer, parity_usd = _compiled(network, scaling, probe)
+    graph, scorer, parity_usd = compiled(network, scaling, probe)
     predicted, predicted_past = _predictions(scorer, held_back), _predictions(scorer, past)
     figures = metrics(held_back.earnings_usd, predicted, scaling)
     calibrated = calibrate.calibrate(job, contract, learnt, aside, scorer.score, on_stage)
@@ -170,16 +170,6 @@ def train(
     )
 
 
-def check_export(network: Any, scaling: Scaling, probe: parity.FloatArray) -> None:
-    """Fail in seconds, before training, where the network can't be turned into a graph that works."""
-    try:
-        _compiled(network, scaling, probe)
-    except (ParityError, SelfTestError) as error:
-        raise JobFileError(
-            f"network.layers can't be exported: {error}", hint="Replace layers one by one to find which"
-        ) from None
-
-
 def _predictions(scorer: Scorer, titles: Titles) -> parity.FloatArray:
     predicted = scorer.score(titles.features)
     if not np.isfinite(predicted).all():
@@ -188,14 +178,6 @@ def _predictions(scorer: Scorer, titles: Titles) -> parity.FloatArray:
             hint="Use another network, or a lower learning rate",
         )
     return predicted
-
-
-def _compiled(network: Any, scaling: Scaling, probe: parity.FloatArray) -> tuple[bytes, Scorer, float]:
-    """Compile the network as it is now, and hold the graph to Keras on the probe rows."""
-    graph = compile_graph(network, scaling)
-    scorer = Scorer(graph)
-    largest = parity.check_parity(parity.keras_earnings(network, scaling, probe), scorer.score(probe), scaling)
-    return graph, scorer, largest
 
 
 def _golden(

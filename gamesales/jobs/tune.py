@@ -12,10 +12,11 @@ from gamesales.data.contract import Contract
 from gamesales.errors import JobFileError
 from gamesales.jobs import calibrate
 from gamesales.jobs.crossing import Known, crossing
+from gamesales.jobs.exportable import check_export
 from gamesales.jobs.searching import Search, Watch
 from gamesales.jobs.study import PAGE_FILE, STORAGE, Study
 from gamesales.jobs.titles import Titles, read_data
-from gamesales.jobs.train import Additions, check_export, train
+from gamesales.jobs.train import Additions, train
 from gamesales.jobs.tune_job import TuneJob
 from gamesales.model import parity
 from gamesales.model.evaluation import Metrics

@@ -2,67 +2,42 @@
 
 from __future__ import annotations
 
-import difflib
-import logging
-import os
-import re
-from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gamesales.errors import JobFileError
-from gamesales.model.spec import NetworkSpec, TrainingSpec
+from gamesales.model.backend import load_keras, seed_everything
+from gamesales.model.named import first_line, make_layer
+from gamesales.model.optimization import compile_network
+from gamesales.model.spec import LayerSpec, NetworkSpec
 
-
-def load_keras() -> Any:
-    """Import Keras on TensorFlow, once, with TensorFlow's start-up chatter off.
-
-    oneDNN reorders sums by the processor's mood; without it the same seed gives the same weights.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    import keras
-
-    # A function that is compiled anew for each network is no mistake when several are trained in a process.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    if keras.backend.backend() != "tensorflow":
-        raise JobFileError(f"Keras runs on {keras.backend.backend()}, expected tensorflow; start a fresh process")
-    return keras
-
-
-def seed_everything(seed: int) -> None:
-    """Make what follows reproducible: Python's, NumPy's and TensorFlow's random numbers, and TensorFlow's kernels."""
-    keras = load_keras()
-    import tensorflow as tf
-
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
+__all__ = ["build_network", "compile_network", "load_keras", "seed_everything"]
 
 
 def build_network(spec: NetworkSpec, features: int) -> Any:
     """Build the untrained network; layer 2 is named after its class and its place, ``dropout_2``, or as it says.
 
     Args: features: k, the number of columns.  Returns: a keras.Sequential from (batch, k) to (batch, 1).
-    Raises: JobFileError: a layer does not exist, refuses its arguments or does not fit the one before it.
+    Raises: JobFileError: a layer does not exist, refuses its arguments, does not fit the one before or mixes titles.
     """
     keras = load_keras()
     network = keras.Sequential([keras.Input((features,), name="scaled_features")], name="gamesales")
-    values: Any = np.zeros((1, features), np.float32)
+    values: Any = _titles(features)
     for place, layer in enumerate(spec.layers):
         key = f"network.layers[{place}]"
         # Keras's own names count up over all networks of a process; these tell the place in the job file.
-        arguments = {"name": f"{layer.layer.lower()}_{place}", **layer.arguments}
-        made = _make(keras.layers, layer.layer, arguments, key, keras.layers.Layer)
+        made = make_layer(layer.layer, {"name": f"{layer.layer.lower()}_{place}", **layer.arguments}, key)
         try:
             network.add(made)
-            values = made(values, training=False)  # some faults, such as an activation's, show with numbers only
-        except Exception as error:  # each layer raises what it likes about shapes
+            # Some faults, such as an activation's, show with numbers only.
+            values, fewer = made(values, training=False), made(values[:2], training=False)
+        except Exception as error:  # each layer raises what it likes about shapes and numbers
             raise JobFileError(
-                f"{key} ({layer}) can't be applied to what comes before it: {_first_line(error)}"
+                f"{key} ({layer}) can't be applied to what comes before it: {first_line(error)}"
             ) from None
+        _check_titles_stay_apart(network, layer, key, np.asarray(values), np.asarray(fewer))
     shape = getattr(network, "output_shape", None)
     if shape != (None, 1):
         raise JobFileError(
@@ -72,82 +47,24 @@ def build_network(spec: NetworkSpec, features: int) -> Any:
     return network
 
 
-def compile_network(network: Any, spec: TrainingSpec, rows: int) -> None:
-    """Give a network its loss and its optimizer.
+def _titles(features: int) -> npt.NDArray[np.float32]:
+    """Return scaled titles to try layers with: (5, k), ordinary ones first, and two far outside what training saw.
 
-    Args: rows: the training rows, which turn a schedule's ``…_epochs`` into Keras's ``…_steps``.
-    Raises: JobFileError: Keras has no such thing, or it refuses its arguments.
+    A contract may leave a column open, so that a layer which takes numbers of some range alone is none for a job file.
     """
-    keras = load_keras()
-    arguments = spec.optimizer.arguments
-    if spec.schedule is not None:
-        if "learning_rate" in arguments:
-            raise JobFileError(
-                "training.optimizer gives a learning_rate and training.schedule another",
-                hint="Remove one of them; a schedule takes its first as initial_learning_rate",
-            )
-        steps = -(-rows // spec.batch_size)
-        in_steps = {
-            _to_steps(key): value * steps if key.endswith("_epochs") else value
-            for key, value in spec.schedule.arguments.items()
-        }
-        schedules = keras.optimizers.schedules
-        arguments["learning_rate"] = _make(
-            schedules,
-            spec.schedule.name,
-            in_steps,
-            "training.schedule",
-            schedules.LearningRateSchedule,
-            # Keras looks at most of a schedule's arguments when it first computes with them.
-            check=lambda schedule: float(schedule(0)),
-        )
-    optimizer = _make(
-        keras.optimizers, spec.optimizer.name, arguments, "training.optimizer", keras.optimizers.Optimizer
-    )
-    try:
-        loss = keras.losses.get(spec.loss)
-    except Exception:  # ValueError for an unknown name, TypeError for a class that takes more than its name
+    ordinary = np.linspace(0, 1, 3 * features, dtype=np.float32).reshape(3, features)
+    return np.concatenate([ordinary, np.full((1, features), 1e4, np.float32), np.full((1, features), -1e4, np.float32)])
+
+
+def _check_titles_stay_apart(
+    network: Any, layer: LayerSpec, key: str, together: npt.NDArray[Any], fewer: npt.NDArray[Any]
+) -> None:
+    """Refuse a layer that gives a title something else when others are scored with it."""
+    shape = network.output_shape[1:]
+    if together.shape[1:] != shape:
+        raise JobFileError(f"{key} ({layer}) gives numbers of shape {together.shape[1:]} where Keras expects {shape}")
+    if not np.allclose(together[:2], fewer, rtol=1e-3, atol=1e-5, equal_nan=True):
         raise JobFileError(
-            f"training.loss: Keras has no loss {spec.loss!r}", hint="mean_squared_error, for one"
-        ) from None
-    network.compile(optimizer=optimizer, loss=loss)
-
-
-def _to_steps(key: str) -> str:
-    return re.sub("_epochs$", "_steps", key)
-
-
-def _make(
-    module: ModuleType,
-    name: str,
-    arguments: dict[str, Any],
-    key: str,
-    base: type,
-    *,
-    check: Callable[[Any], object] = lambda made: None,
-) -> Any:
-    """Call a class of Keras's by its name, and tell its refusal, or that of ``check``, by the key of the job file."""
-    classes = {known: value for known, value in vars(module).items() if _is_class(value, base)}
-    if name not in classes:
-        by_small_letters = {known.lower(): known for known in classes}
-        near = difflib.get_close_matches(name.lower(), by_small_letters, n=1)
-        hint = (
-            f"Did you mean {by_small_letters[near[0]]}?" if near else "See the names on the Keras site under API docs"
+            f"{key} ({layer}) makes the prediction for a title depend on the titles that are scored with it",
+            hint="Axis 0 is the titles: use another axis",
         )
-        raise JobFileError(f"{key}: Keras has no {module.__name__.rpartition('.')[2]} class {name!r}", hint=hint)
-    try:
-        made = classes[name](**arguments)
-        check(made)
-    except Exception as error:  # constructors raise TypeError, ValueError and more
-        raise JobFileError(f"{key}: {name} refuses its arguments: {_first_line(error)}") from None
-    return made
-
-
-def _is_class(value: object, base: type) -> bool:
-    return isinstance(value, type) and issubclass(value, base)
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line that says something; Keras wraps what a layer raises in lines of its own, and in bold."""
-    lines = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines()]
-    return next((line for line in lines if line and not line.startswith("Exception encountered")), type(error).__name__)

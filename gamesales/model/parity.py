@@ -6,6 +6,7 @@ would fail by luck: some rows of the contract predict nearly nothing, and float3
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -85,3 +86,19 @@ def check_parity(
             hint="A layer is exported wrongly; remove layers one by one to find it",
         )
     return float(off.max())
+
+
+def check_places(score: Callable[[FloatArray], FloatArray], values: FloatArray) -> None:
+    """Hold a scorer to itself: a title's prediction is the same bytes wherever it lies among others.
+
+    Args: score: (n, k) raw features to (n,), US dollars.  values: (n, k), rows to try.
+    Raises: ParityError: it is not.
+    """
+    order = np.random.default_rng(0).permutation(len(values))
+    differs = score(values)[order].view(np.uint64) != score(values[order]).view(np.uint64)
+    if differs.any():
+        raise ParityError(
+            f"the scoring graph gives {int(differs.sum()):,} of {len(values):,} rows something else "
+            "when they come in another order",
+            hint="Remove layers one by one to find the one that does it",
+        )

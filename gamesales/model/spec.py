@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 
 Args = dict[str, Any]
 
@@ -42,10 +42,24 @@ class LayerSpec(_WithArguments):
     layer: str = Field(min_length=1)
 
     def __str__(self) -> str:
-        shown = (
-            str(value) if key in ("units", "activation") else f"{key}={value}" for key, value in self.arguments.items()
-        )
-        return f"{self.layer}({', '.join(shown)})"
+        return _call(self.layer, self.arguments)
+
+
+def _call(name: str, arguments: Args) -> str:
+    """Write what a table says as a call: ``Bidirectional(wrapped=LSTM(8))``."""
+    shown = {key: _shown(value) for key, value in arguments.items()}
+    parts = (text if key in ("units", "activation") else f"{key}={text}" for key, text in shown.items())
+    return f"{name}({', '.join(parts)})"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        for key in ("layer", "name"):
+            if isinstance(value.get(key), str):
+                return _call(value[key], {other: given for other, given in value.items() if other != key})
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
+    return str(value)
 
 
 class NetworkSpec(BaseModel):
@@ -75,7 +89,7 @@ class TrainingSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    loss: str = "mean_squared_error"
+    loss: Named = Named(name="mean_squared_error")
     optimizer: Named = Named(name="Adam")
     schedule: Named | None = None
     epochs: int = Field(ge=1, le=1_000_000)
@@ -90,11 +104,16 @@ class TrainingSpec(BaseModel):
             raise ValueError("early_stopping watches the validation loss; expected a validation_share above 0, found 0")
         return self
 
-    @field_validator("optimizer", "schedule", mode="before")
+    @field_validator("loss", "optimizer", "schedule", mode="before")
     @classmethod
     def _by_name(cls, value: object) -> object:
         """A bare name means the default arguments."""
         return {"name": value} if isinstance(value, str) else value
+
+    @field_serializer("loss")
+    def _bare(self, loss: Named) -> str | Args:
+        """Manifests have always had a loss as a bare name, and still do where it has no arguments."""
+        return loss.model_dump(mode="json") if loss.arguments else loss.name
 
 
 # Beyond this many rows, a fifth of them is plenty to calibrate on, and further trainings are what costs.
