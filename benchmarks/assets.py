@@ -3,7 +3,9 @@
     ASSETS/titles/continuous-1000000.parquet     the nine features, no earnings
     ASSETS/titles/one-group-1000000.parquet      the same titles in a single row group
     ASSETS/titles/rejected-1000000.csv           the same, but each hundredth row breaks the contract
+    ASSETS/titles/past-1000000.parquet           titles with earnings, to train on
     ASSETS/registry/                             the course's network, trained and promoted
+    ASSETS/default-plain/, default-bounds/       the default job's network, without and with prediction intervals
     ASSETS/bundle/                               its files: model.keras, scaler.joblib, scorer.onnx
     ASSETS/truth/continuous.parquet              what the course's way predicts for CHECK_ROWS titles
 
@@ -48,6 +50,14 @@ class Assets:
             gamesales("simulate", "--rows", rows, "--no-earnings", *continuous, "--output", path)
         return path
 
+    def past_titles(self, rows: int) -> Path:
+        """Return a file of titles with their earnings, to train on."""
+        path = self.folder / "titles" / f"past-{rows}.parquet"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            gamesales("simulate", "--rows", rows, "--output", path)
+        return path
+
     def one_group(self, rows: int) -> Path:
         """Return the continuous titles as Parquet in a single row group."""
         return self._made_of(self.titles("continuous", rows, "parquet"), f"one-group-{rows}.parquet", join_groups)
@@ -70,14 +80,25 @@ class Assets:
 
         No other contender computes them; docs/intervals.md tells what they cost.
         """
-        path = self.folder / "registry"
+        return self._trained("registry", "--preset", PRESET, intervals=False)
+
+    def default_registry(self, *, intervals: bool) -> Path:
+        """Return a registry with a version as the default job trains it, promoted, with or without intervals."""
+        return self._trained(f"default-{'bounds' if intervals else 'plain'}", intervals=intervals)
+
+    def _trained(self, name: str, *options: str, intervals: bool) -> Path:
+        path = self.folder / name
         if not path.exists():
-            made = self.folder / "registry.new"
+            made = self.folder / f"{name}.new"
             shutil.rmtree(made, ignore_errors=True)
             job = self.folder / "train.toml"
             usual = (ROOT / "jobs/train.toml").read_text(encoding="utf-8")
-            job.write_text(usual.replace('method = "auto"', 'method = "none"'), encoding="utf-8")
-            gamesales("train", job, "--preset", PRESET, "--registry", made)
+            method = "split" if intervals else "none"
+            usual = usual.replace('method = "auto"', f'method = "{method}"').replace(
+                "most_titles = 5000", "most_titles = 0"
+            )
+            job.write_text(usual, encoding="utf-8")
+            gamesales("train", job, *options, "--registry", made)
             gamesales("promote", "1", "--reason", "to be measured", "--registry", made)
             made.rename(path)
         return path

@@ -24,7 +24,7 @@ from benchmarks.measure import Measured, measure
 from benchmarks.page import markdown, page
 from benchmarks.rounds import FULL, QUICK, Cell, Patience, measure_rounds, turned
 from benchmarks.show import seconds, significant, spread, times
-from benchmarks.suites import growth, limits, scoring, startup, training
+from benchmarks.suites import growth, limits, network, scoring, startup, training
 from gamesales.data.simulate import write_titles
 
 MACHINE = {
@@ -359,8 +359,15 @@ def results():
         run("ours", 1_000_000, number, 0.6 * (1 + number), limits.REJECTED.format("parquet")) for number in range(3)
     ]
     shapes = [run("ours", 1_000_000, 0, 0.9, growth.ONE_CSV), run("ours", 1_000_000, 0, 0.8, growth.ONE_GROUP)]
+    folder = [
+        run(network.WAY, rows, number, 0.3 + rows * cost, case)
+        for number in range(3)
+        for case, cost in ((network.COURSE, 1e-7), (network.DEFAULT, 5e-8))
+        for rows in (1_000, network.ROWS)
+    ]
     answer = {"start_s": 4.0, "fit_s": 5.0, "scaled_mse": 7e-5, "curve": [[1.0, 9e-5], [5.0, 7e-5]]}
     trained = [run(name, 1_000, 0, 9.0, training.CASE, answer=answer) for name in ("keras_fit", "ours_fit")]
+    trained.append(run("ours_million", 1_000_000, 0, 90.0, training.MANY.format(1_000_000), answer=answer))
     started = [run(startup.BARE, 0, 0, 0.2, startup.IMPORT), run("ours", 1, 0, 0.3, startup.FIRST_ROW)]
     checks = [{"contender": "ours", "case": "parquet, continuous titles", "largest_difference_usd": 0.05}]
     refused = [{"contender": "mlflow_pyfunc", "what": "parquet", "reason": "no <network> | here"}]
@@ -377,6 +384,7 @@ def results():
         "startup": {"runs": started, "skipped": []},
         "growth": {"runs": [one for one in runs if one["contender"] == "ours"], "shapes": shapes, "skipped": []},
         "limits": {"cores": 2, "runs": [*parts, *runs, *rejecting], "skipped": []},
+        "network": {"runs": folder, "skipped": []},
         "training": {"runs": trained, "skipped": []},
         "registry": {"runs": registered, "skipped": []},
     }
@@ -437,6 +445,33 @@ class TestPages:
         """Two times of 0.6 s and 0.4 s, and both twice and three times as long."""
         table = next(one for one in limits.show(results["suites"]["limits"]).tables if "rejects" in one.heading)
         assert [str(cell) for cell in table.rows[0]][-1] == "1.50 ×"
+
+    def test_a_smaller_network_is_told_with_how_many_times_the_rate_it_has(self, results):
+        """Half the time a row: twice the rate; what was not measured has no row."""
+        (table,) = network.show(results["suites"]["network"]).tables
+        assert [[str(cell) for cell in row][::2] for row in table.rows] == [
+            [network.COURSE, "1.00 ×"],
+            [network.DEFAULT, "2.00 ×"],
+        ]
+
+    def test_a_folder_of_parts_is_held_to_the_same_bound_where_it_was_measured(self, results):
+        def ways():
+            tables = limits.show(results["suites"]["limits"]).tables
+            return [row[0] for row in next(one for one in tables if "the bound" in one.heading).rows]
+
+        assert ways() == ["Parquet to Parquet", "CSV to CSV"]
+        folder = [
+            {**one, "contender": limits.FOLDER}
+            for one in results["suites"]["limits"]["runs"]
+            if one["contender"] == "ours"
+        ]
+        results["suites"]["limits"]["runs"] += folder
+        assert "Parquet to Parquet, a folder of parts" in ways()
+
+    def test_what_a_million_titles_take_to_train_is_a_table_of_its_own(self, results):
+        tables = training.show(results["suites"]["training"]).tables
+        assert [table.heading for table in tables] == [training.CASE, "1,000,000 past titles, one epoch"]
+        assert [str(cell) for cell in tables[1].rows[0]][1] == "90.0 s (once)"
 
     def test_the_look_adds_to_the_time_of_the_graph(self, results):
         """Both parts as fast as each other: the time doubles."""

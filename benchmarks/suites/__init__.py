@@ -10,7 +10,7 @@ import importlib
 from types import ModuleType
 
 # In the order of the page.
-NAMES = ("scoring", "startup", "growth", "limits", "training", "registry")
+NAMES = ("scoring", "startup", "growth", "limits", "network", "training", "registry")
 
 
 def load(name: str) -> ModuleType:

@@ -17,7 +17,9 @@ from benchmarks.show import NONE, Bars, Ratio, Section, Table, megabytes, second
 PLAIN = "keras_fit"
 CASE = "1,000 past titles"
 # The whole commands do not tell what training alone takes, so no ratio hangs on them: once in a quick run.
-COMMANDS = ("ours_course", "ours_default")
+COMMANDS = ("ours_course", "ours_default", "ours_million")
+# Trainers that say so train on so many titles instead.
+MANY = "{:,} past titles, one epoch"
 
 
 def run(bench: Bench) -> Result:
@@ -29,7 +31,8 @@ def run(bench: Bench) -> Result:
 
 def show(result: Result) -> Section:
     """Show whole processes, training alone, and the time to the error that plain Keras ends with."""
-    runs, known = result["runs"], _trainers()
+    known = _trainers()
+    runs = select(result["runs"], case=CASE)
     goal = figure(run["answer"]["scaled_mse"] for run in select(runs, contender=PLAIN))
     each = {name: select(runs, contender=name) for name in known}
     rows = [_row(known[name], mine, runs, goal) for name, mine in each.items() if mine]
@@ -53,12 +56,29 @@ def show(result: Result) -> Section:
     who = [f"**{module.LABEL}**: {' '.join((module.__doc__ or '').split())}" for module in known.values()]
     values = [(known[name].LABEL, _training(mine)) for name, mine in each.items()]
     plots = [Bars("Training alone", "Log scale.", [(name, found) for name, found in values if found], seconds)]
-    return Section("Training", who, [Table(CASE, columns, rows, note)], plots, result["skipped"])
+    tables = [Table(CASE, columns, rows, note), *_many(result["runs"], known)]
+    return Section("Training", who, tables, plots, result["skipped"])
 
 
 def time_to(run: Run, error: float) -> float | None:
     """Return the seconds of training after which a run was as good as ``error``, None if it never was."""
     return next((at for at, found in run["answer"]["curve"] if found <= error), None)
+
+
+def _many(runs: list[Run], known: dict[str, ModuleType]) -> list[Table]:
+    """Show what large files take; nothing of results that have none."""
+    tables = []
+    for module in known.values():
+        case = MANY.format(getattr(module, "ROWS", 0))
+        mine = select(runs, case=case)
+        cells = [
+            module.LABEL,
+            spread(figure(run["wall_s"] for run in mine), seconds),
+            spread(figure(run["cpu_s"] for run in mine), seconds),
+            spread(figure(by_round(mine, "peak_bytes").values()), megabytes),
+        ]
+        tables += [Table(case, ["", "whole process", "CPU time", "peak memory"], [cells])] if mine else []
+    return tables
 
 
 def _row(module: ModuleType, mine: list[Run], runs: list[Run], goal: Figure | None) -> list[str | Ratio]:
@@ -91,11 +111,14 @@ def _trainers() -> dict[str, ModuleType]:
 
 def _cell(bench: Bench, name: str) -> Cell:
     answer = bench.assets.folder / f"trainer-{name}.json"
+    rows = getattr(_trainers()[name], "ROWS", None)
     files = [str(ROOT / f"data/sales_data_{which}.csv") for which in ("training", "test")]
+    if rows:
+        files[0] = str(bench.assets.past_titles(rows))
 
     def command(number: int) -> list[str]:
         answer.unlink(missing_ok=True)
         return [sys.executable, "-m", f"{trainers.__name__}.{name}", *files, str(answer), str(number + 1)]
 
     once = {"most_rounds": 1} if bench.scale == "quick" and name in COMMANDS else {}
-    return Cell(name, CASE, 1_000, command, answer, **once)
+    return Cell(name, MANY.format(rows) if rows else CASE, rows or 1_000, command, answer, **once)

@@ -14,13 +14,16 @@ from benchmarks.assets import ROOT
 LABEL = "gamesales train --preset course"
 
 
-def main(train: str, test: str, answer: str, seed: str, *options: str) -> None:
-    """Train into a registry that is thrown away. What is training alone, the command does not tell."""
+def main(train: str, test: str, answer: str, seed: str, *options: str, **changed: str) -> None:
+    """Train into a registry that is thrown away. What is training alone, the command does not tell.
+
+    Args: options: of the command; changed: other values of the job file.
+    """
     with tempfile.TemporaryDirectory() as folder:
         job = (ROOT / "jobs/train.toml").read_text(encoding="utf-8")
-        changed = Path(folder) / "job.toml"
-        changed.write_text(_with(job, train=train, test=test, seed=seed), encoding="utf-8")
-        command = [sys.executable, "-m", "gamesales", "train", str(changed), *(options or ("--preset", "course"))]
+        path = Path(folder) / "job.toml"
+        path.write_text(_with(job, train=train, test=test, seed=seed, **changed), encoding="utf-8")
+        command = [sys.executable, "-m", "gamesales", "train", str(path), *(options or ("--preset", "course"))]
         command += ["--registry", f"{folder}/registry", "--json"]
         trained = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
     told = {"start_s": None, "fit_s": None, "scaled_mse": trained["metrics"]["scaled_mse"], "curve": []}
