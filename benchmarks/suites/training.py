@@ -53,7 +53,11 @@ def show(result: Result) -> Section:
         f"As good as plain Keras means a scaled MSE of {reached}, the median that it ends with; "
         f"{NONE} means that it was not reached in every round, or that the command does not tell."
     )
-    who = [f"**{module.LABEL}**: {' '.join((module.__doc__ or '').split())}" for module in known.values()]
+    who = [
+        f"**{module.LABEL}**: {' '.join((module.__doc__ or '').split())}"
+        for name, module in known.items()
+        if select(result["runs"], contender=name)
+    ]
     values = [(known[name].LABEL, _training(mine)) for name, mine in each.items()]
     plots = [Bars("Training alone", "Log scale.", [(name, found) for name, found in values if found], seconds)]
     tables = [Table(CASE, columns, rows, note), *_many(result["runs"], known)]
