@@ -22,7 +22,9 @@ def searched(tmp_path_factory):
     """A search of a few trials in a folder of its own, from the command line; what it printed, and its registry."""
     folder = tmp_path_factory.mktemp("searched")
     # Enough trials to tell what mattered.
-    job = write_tune_job(folder / "job.toml", search={"trials": 10, "pruning": False}, intervals={"folds": 2})
+    job = write_tune_job(
+        folder / "job.toml", search={"trials": 10, "pruning": False}, intervals={"method": "cv", "folds": 2}
+    )
     ran = gamesales(folder, "tune", job, "--reason", "for a test")
     assert ran.returncode == 0, ran.stderr
     return folder, ran
