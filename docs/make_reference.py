@@ -15,9 +15,8 @@ from pydantic import TypeAdapter
 
 from gamesales.cli.main import make_app
 from gamesales.jobs.aliases import Aliases, DeletedAlias, Retired
-from gamesales.jobs.backtest import Backtest
+from gamesales.jobs.backtesting.backtest import Backtest
 from gamesales.jobs.comparison import Comparison
-from gamesales.jobs.crossvalidate import CrossValidated
 from gamesales.jobs.evaluate import Evaluated
 from gamesales.jobs.export import Exported
 from gamesales.jobs.history import History
@@ -27,10 +26,11 @@ from gamesales.jobs.preprocess import Preprocessed
 from gamesales.jobs.promote import Promotion
 from gamesales.jobs.retention import Collected
 from gamesales.jobs.score import Backfill, Planned
+from gamesales.jobs.search.tune import Tuned
 from gamesales.jobs.showing import Shown
 from gamesales.jobs.simulate import Simulated
-from gamesales.jobs.train import Trained
-from gamesales.jobs.tune import Tuned
+from gamesales.jobs.training.crossvalidate import CrossValidated
+from gamesales.jobs.training.train import Trained
 from gamesales.scoring.outcome import RunReport
 
 FOLDER = Path(__file__).parent / "reference"

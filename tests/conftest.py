@@ -169,8 +169,8 @@ def simple_registry(tmp_path):
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory):
     """The folder of a registry with a version trained by the course's preset, for few epochs, on the shipped titles."""
-    from gamesales.jobs.train import train
-    from gamesales.jobs.train_job import load_job
+    from gamesales.jobs.training.train import train
+    from gamesales.jobs.training.train_job import load_job
 
     folder = tmp_path_factory.mktemp("trained")
     job_file = folder / "job.toml"

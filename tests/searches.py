@@ -7,10 +7,10 @@ from conftest import DATA
 from test_train_job import as_toml
 
 from gamesales.data.contract import Contract
-from gamesales.jobs.searching import Search, Watch
-from gamesales.jobs.study import Study
+from gamesales.jobs.search.searching import Search, Watch
+from gamesales.jobs.search.study import Study
+from gamesales.jobs.search.tune_job import load_tune_job
 from gamesales.jobs.titles import read_titles
-from gamesales.jobs.tune_job import load_tune_job
 
 # Networks that learn next to nothing, in next to no time.
 SPACE = {

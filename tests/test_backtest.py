@@ -18,7 +18,7 @@ from pyarrow import parquet
 from runs import snapshot
 from sklearn import metrics as sklearn_metrics
 
-from gamesales.jobs import joining
+from gamesales.jobs.backtesting import joining
 from gamesales.model.accuracy import against_holdout, bias_shift, error_shift, figures, wilson
 from gamesales.model.tally import MOST_DRAWN, Gathered, Joined
 from gamesales.scoring import reading

@@ -15,10 +15,10 @@ from conftest import DATA
 from test_train_job import write_job
 
 from gamesales.data.contract import Contract
-from gamesales.jobs.checkpoint import identity
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.titles import read_titles
-from gamesales.jobs.train_job import load_job
+from gamesales.jobs.training.checkpoint import identity
+from gamesales.jobs.training.train_job import load_job
 from gamesales.model.network import load_keras
 
 # All that training draws by chance: first weights, the split, the order of rows, dropout, noise; a schedule that counts

@@ -8,10 +8,10 @@ import pytest
 from conftest import title_values
 
 from gamesales.errors import JobFileError, TryAgainError
-from gamesales.jobs.crossing import Known, Task, crossing, fold_error
-from gamesales.jobs.learning import learn
+from gamesales.jobs.search.crossing import Known, Task, crossing, fold_error
+from gamesales.jobs.training.learning import learn
 from gamesales.model.folds import cut
-from gamesales.model.space import Candidate
+from gamesales.model.search.space import Candidate
 
 LEARNS = Candidate(units=(4,), activation="relu", learning_rate=0.05, epochs=3, batch_size=20)
 DIVERGES = LEARNS.model_copy(update={"learning_rate": 1e30})

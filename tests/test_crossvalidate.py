@@ -6,10 +6,10 @@ from conftest import DATA
 from test_train_job import LEARNS, write_job
 
 from gamesales.data.contract import Contract
-from gamesales.jobs import kfold
-from gamesales.jobs.learning import learner
 from gamesales.jobs.titles import read_titles
-from gamesales.jobs.train_job import load_job
+from gamesales.jobs.training import kfold
+from gamesales.jobs.training.learning import learner
+from gamesales.jobs.training.train_job import load_job
 
 SMALL = {"training": {"epochs": 1}}
 

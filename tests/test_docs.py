@@ -10,8 +10,8 @@ import pytest
 from conftest import DATA, HOLDOUT, ROOT, publish_simple
 from searches import write_tune_job
 
-from gamesales.jobs.train_job import load_job
-from gamesales.jobs.tune_job import load_tune_job
+from gamesales.jobs.search.tune_job import load_tune_job
+from gamesales.jobs.training.train_job import load_job
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

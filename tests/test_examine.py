@@ -11,9 +11,9 @@ from test_report import HOSTILE, Outline, make_page, read
 from test_twins import titles
 
 from gamesales.data.contract import Column, Contract
-from gamesales.jobs.examine import Subject, examine
 from gamesales.jobs.titles import Titles
-from gamesales.jobs.train_job import ReportSpec, load_job
+from gamesales.jobs.training.examine import Subject, examine
+from gamesales.jobs.training.train_job import ReportSpec, load_job
 from gamesales.model.scaling import Scaling
 from gamesales.report.version_page import render_version_page
 
@@ -203,7 +203,7 @@ def test_networks_of_the_report_that_predict_no_numbers_are_told_and_not_measure
     def learner(*arguments):
         return lambda features, earnings: lambda values: np.full(len(values), np.nan)
 
-    monkeypatch.setattr(f"gamesales.jobs.{module}.learner", learner)
+    monkeypatch.setattr(f"gamesales.jobs.training.{module}.learner", learner)
     report = ReportSpec(folds=2 if module == "kfold" else 0, learning_curve=module == "learning_curve", seeds=0)
     subject = make_subject(formula)
     subject = dataclasses.replace(subject, job=subject.job.model_copy(update={"report": report}))

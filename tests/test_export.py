@@ -21,8 +21,8 @@ from test_train_job import write_job
 from gamesales.errors import UsageError
 from gamesales.jobs.export import FORMATS
 from gamesales.jobs.loading import open_registry
-from gamesales.jobs.train import train
-from gamesales.jobs.train_job import load_job
+from gamesales.jobs.training.train import train
+from gamesales.jobs.training.train_job import load_job
 from gamesales.model.export import check_names, with_scaling
 from gamesales.model.network import load_keras
 from gamesales.model.parity import TOLERANCE

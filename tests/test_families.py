@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from test_twins import titles
 
 from gamesales.data.contract import Column, Contract
-from gamesales.model import families
+from gamesales.model.diagnosis import families
 
 GENRES = tuple(FEATURES.index(name) for name in ("is_action", "is_role_playing", "is_sports"))
 

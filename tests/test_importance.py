@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_twins import titles
 
-from gamesales.model import families, importance, twins
+from gamesales.model.diagnosis import families, importance, twins
 from gamesales.scoring.scorer import Scorer
 
 PLACES = {name: place for place, name in enumerate(FEATURES)}

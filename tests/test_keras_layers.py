@@ -10,7 +10,7 @@ from conftest import DATA, ROOT
 
 from gamesales.data.contract import Contract
 from gamesales.errors import JobFileError
-from gamesales.jobs.exportable import check_before_training, compiled
+from gamesales.jobs.training.exportable import check_before_training, compiled
 from gamesales.model import parity
 from gamesales.model.network import build_network, load_keras, seed_everything
 from gamesales.model.scaling import fit_scaler

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gamesales.model import means
+from gamesales.model.diagnosis import means
 from gamesales.registry.resampling import clustered_percentiles, mean_percentiles
 
 LEVELS = (0.025, 0.975)

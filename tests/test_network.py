@@ -5,7 +5,7 @@ import pytest
 from conftest import DATA
 
 from gamesales.errors import JobFileError
-from gamesales.jobs.train_job import load_job
+from gamesales.jobs.training.train_job import load_job
 from gamesales.model.network import build_network, compile_network, load_keras, seed_everything
 from gamesales.model.spec import NetworkSpec, TrainingSpec
 

@@ -7,10 +7,10 @@ import pytest
 from conftest import FEATURES
 from test_twins import titles
 
-from gamesales.model import concerns, copies, notices, twins
-from gamesales.model.means import Estimate
-from gamesales.model.residuals import Correlation
-from gamesales.model.slices import Slice
+from gamesales.model.diagnosis import concerns, copies, notices, twins
+from gamesales.model.diagnosis.means import Estimate
+from gamesales.model.diagnosis.residuals import Correlation
+from gamesales.model.diagnosis.slices import Slice
 
 PLACES = {name: place for place, name in enumerate(FEATURES)}
 PRICE = PLACES["unit_price"]

@@ -5,7 +5,7 @@ import pytest
 from conftest import FEATURES
 from test_twins import titles
 
-from gamesales.model import residuals, twins
+from gamesales.model.diagnosis import residuals, twins
 
 
 def checked(seed=1, change=lambda errors, features: errors):

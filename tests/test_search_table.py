@@ -7,7 +7,7 @@ import pytest
 from test_tuning import NETWORK, make_trial
 
 from gamesales.cli import search_table
-from gamesales.jobs.tune_job import SearchSpec
+from gamesales.jobs.search.tune_job import SearchSpec
 from gamesales.model.training import Epoch
 
 COSINE = NETWORK.model_copy(update={"schedule": "CosineDecay", "units": (7, 5)})

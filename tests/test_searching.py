@@ -12,11 +12,11 @@ from searches import SPACE, by_formula, crossing_by, open_search, write_tune_job
 
 from gamesales.data.contract import Contract
 from gamesales.errors import InputError, UsageError
-from gamesales.jobs.searching import Watch
-from gamesales.jobs.study import Study
+from gamesales.jobs.search.searching import Watch
+from gamesales.jobs.search.study import Study
+from gamesales.jobs.search.tune_job import load_tune_job
 from gamesales.jobs.titles import read_titles
-from gamesales.jobs.tune_job import load_tune_job
-from gamesales.model.tuning import finalists
+from gamesales.model.search.tuning import finalists
 
 CROSS = crossing_by(by_formula)
 

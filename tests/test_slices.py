@@ -6,7 +6,7 @@ from conftest import FEATURES
 from test_twins import titles
 
 from gamesales.data.contract import Column
-from gamesales.model import families, slices, twins
+from gamesales.model.diagnosis import families, slices, twins
 
 SPORTS = FEATURES.index("is_sports")
 

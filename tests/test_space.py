@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gamesales.model.network import build_network, load_keras
-from gamesales.model.space import COURSE_CANDIDATE, Candidate, Space, Values, parts
+from gamesales.model.search.space import COURSE_CANDIDATE, Candidate, Space, Values, parts
 from gamesales.model.spec import COURSE, NetworkSpec, TrainingSpec
 
 SMALL = {"layers": {"low": 1, "high": 3}, "units": {"low": 2, "high": 64, "log": True}, "activation": ["relu", "silu"]}

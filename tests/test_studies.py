@@ -9,7 +9,7 @@ from conftest import ROOT
 from benchmarks.studies import __main__ as program
 from benchmarks.studies import accuracy, drift, folding, gate, intervals, many
 from gamesales.data.contract import Contract
-from gamesales.jobs import learning
+from gamesales.jobs.training import learning
 from gamesales.model.spec import NetworkSpec, TrainingSpec
 
 

@@ -24,11 +24,11 @@ from gamesales import Registry
 from gamesales.cli import progress
 from gamesales.data.contract import Contract
 from gamesales.errors import InputError, JobFileError
-from gamesales.jobs import calibrate
 from gamesales.jobs.loading import open_registry
-from gamesales.jobs.provenance import git_commit
 from gamesales.jobs.titles import read_titles
-from gamesales.jobs.train_job import load_job
+from gamesales.jobs.training import calibrate
+from gamesales.jobs.training.provenance import git_commit
+from gamesales.jobs.training.train_job import load_job
 from gamesales.model.network import load_keras
 from gamesales.model.training import Epoch
 from gamesales.registry.bundle import sha256
@@ -577,7 +577,7 @@ def test_networks_of_the_report_that_diverge_cost_a_warning_and_not_the_version(
     def diverge(*arguments):
         raise InputError("training diverged: the loss is inf after epoch 1 of 2")
 
-    monkeypatch.setattr(f"gamesales.jobs.examine.{what}", diverge)
+    monkeypatch.setattr(f"gamesales.jobs.training.examine.{what}", diverge)
     report = {"folds": 2 if what == "kfold.predict" else 0, "learning_curve": what == "learning_curve", "seeds": 0}
     assert 0 == cli("train", write_job(tmp_path / "job.toml", report=report)).code
     registry = open_registry(tmp_path / "registry", "game-earnings")

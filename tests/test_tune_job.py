@@ -5,8 +5,8 @@ from conftest import DATA
 from searches import write_tune_job
 
 from gamesales.errors import JobFileError
-from gamesales.jobs.tune_job import load_tune_job
-from gamesales.model.space import COURSE_CANDIDATE
+from gamesales.jobs.search.tune_job import load_tune_job
+from gamesales.model.search.space import COURSE_CANDIDATE
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gamesales.model.proposing import FEWEST_FOR_IMPORTANCE, importances, propose
-from gamesales.model.space import COURSE_CANDIDATE, Candidate, Space
-from gamesales.model.tuning import Trial, derived_seed, finalists, front, is_hopeless, ranking, smallest_within
+from gamesales.model.search.proposing import FEWEST_FOR_IMPORTANCE, importances, propose
+from gamesales.model.search.space import COURSE_CANDIDATE, Candidate, Space
+from gamesales.model.search.tuning import Trial, derived_seed, finalists, front, is_hopeless, ranking, smallest_within
 
 SPACE = Space.model_validate(
     {

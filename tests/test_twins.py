@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gamesales.data.simulate import NOISE, expected_earnings, simulate
-from gamesales.model import twins
+from gamesales.model.diagnosis import twins
 
 tables = hnp.arrays(np.float64, st.tuples(st.integers(1, 30), st.just(3)), elements=st.sampled_from([0.0, 1.0, 2.5]))
 

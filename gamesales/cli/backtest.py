@@ -14,8 +14,8 @@ from gamesales.cli.output import metric_cells, show_error, show_json, table
 from gamesales.jobs.loading import open_registry
 
 if TYPE_CHECKING:
-    from gamesales.jobs.backtest import Backtest
-    from gamesales.jobs.judging import Dated, Judged
+    from gamesales.jobs.backtesting.backtest import Backtest
+    from gamesales.jobs.backtesting.judging import Dated, Judged
     from gamesales.model.accuracy import Figures
 
 _FIGURES = ["predictions", "MAE", "RMSE", "bias", "R2", "MAPE", "covered", "outside"]
@@ -40,8 +40,8 @@ def backtest(
     as_json: JsonOption = False,
 ) -> None:
     """Hold past predictions to what their titles earned, and record that as evidence."""
-    from gamesales.jobs.backtest import Work
-    from gamesales.jobs.backtest import backtest as run
+    from gamesales.jobs.backtesting.backtest import Work
+    from gamesales.jobs.backtesting.backtest import backtest as run
     from gamesales.scoring.counts import RejectLimit
 
     limit = RejectLimit.parse(max_rejects) if max_rejects else RejectLimit()

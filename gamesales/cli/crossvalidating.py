@@ -12,7 +12,7 @@ from gamesales.cli.options import JsonOption
 from gamesales.cli.output import metric_cells, show_json, table
 
 if TYPE_CHECKING:
-    from gamesales.jobs.crossvalidate import CrossValidated
+    from gamesales.jobs.training.crossvalidate import CrossValidated
 
 
 def crossvalidate(
@@ -34,9 +34,9 @@ def crossvalidate(
     as_json: JsonOption = False,
 ) -> None:
     """Tell how good networks of a job are on titles that they did not learn from; nothing is registered."""
-    from gamesales.jobs.crossvalidate import crossvalidate as run
-    from gamesales.jobs.kfold import KINDS
-    from gamesales.jobs.train_job import load_job
+    from gamesales.jobs.training.crossvalidate import crossvalidate as run
+    from gamesales.jobs.training.kfold import KINDS
+    from gamesales.jobs.training.train_job import load_job
 
     wanted = {"plain": plain, "grouped": grouped}
     kinds = [kind for kind in KINDS if wanted[kind]] or KINDS

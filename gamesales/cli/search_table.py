@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gamesales.cli import progress
-from gamesales.jobs.searching import Watch
-from gamesales.model.tuning import ranking
+from gamesales.jobs.search.searching import Watch
+from gamesales.model.search.tuning import ranking
 
 if TYPE_CHECKING:
-    from gamesales.jobs.tune_job import SearchSpec
+    from gamesales.jobs.search.tune_job import SearchSpec
+    from gamesales.model.search.tuning import Trial
     from gamesales.model.training import Epoch
-    from gamesales.model.tuning import Trial
 
 _SHOWN = 10
 _COLUMNS = ("trial", "", "error", "parameters", "network", "learning rate", "batch", "epochs", "L2", "dropout")

@@ -32,11 +32,11 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a version on past titles and register it."""
-    from gamesales.jobs.calibrate import in_words
-    from gamesales.jobs.checkpoint import Checkpoints
     from gamesales.jobs.loading import open_registry
-    from gamesales.jobs.train import train as run
-    from gamesales.jobs.train_job import load_job
+    from gamesales.jobs.training.calibrate import in_words
+    from gamesales.jobs.training.checkpoint import Checkpoints
+    from gamesales.jobs.training.train import train as run
+    from gamesales.jobs.training.train_job import load_job
 
     settings = load_job(job, preset)
     with progress.epochs() as on_epoch:

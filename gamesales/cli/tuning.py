@@ -12,7 +12,7 @@ from gamesales.cli.output import metrics_table, show_json, table
 from gamesales.registry.refs import short_ref
 
 if TYPE_CHECKING:
-    from gamesales.jobs.tune import Contender, Searched, Tuned
+    from gamesales.jobs.search.tune import Contender, Searched, Tuned
 
 
 def tune(
@@ -36,8 +36,8 @@ def tune(
     """Search for a small network that is as accurate as the best, and register it."""
     from gamesales.cli.search_table import watching
     from gamesales.jobs.loading import open_registry
-    from gamesales.jobs.tune import tune as run
-    from gamesales.jobs.tune_job import load_tune_job
+    from gamesales.jobs.search.tune import tune as run
+    from gamesales.jobs.search.tune_job import load_tune_job
 
     settings = load_tune_job(job, trials=trials, minutes=minutes, workers=workers)
     with watching(settings.search) as watch:

@@ -17,8 +17,7 @@ from gamesales.data.batches import BadRow, shorten
 from gamesales.data.contract import Contract
 from gamesales.data.tables import open_table
 from gamesales.data.watching import stamp, unchanged
-from gamesales.errors import InputError, JobFileError
-from gamesales.jobs.train_job import DataFiles
+from gamesales.errors import InputError
 from gamesales.registry.log import plain
 from gamesales.scoring.counts import RejectLimit
 from gamesales.scoring.screen import require_columns, screen
@@ -83,21 +82,6 @@ def read_titles(path: Path, contract: Contract, limit: RejectLimit = NONE_REJECT
     if not len(values):
         raise InputError(f"{path} has no rows; expected titles and their earnings")
     return Titles(path, digest, values[:, :-1], values[:, -1], np.concatenate(numbers), rejected)
-
-
-def read_data(files: DataFiles) -> tuple[Contract, Titles, Titles]:
-    """Read the contract, the titles to learn from and those held back.
-
-    Raises: JobFileError: they are the same file.
-    """
-    contract = Contract.from_toml(files.contract)
-    past, held_back = read_titles(files.train, contract), read_titles(files.test, contract)
-    if past.sha256 == held_back.sha256:
-        raise JobFileError(
-            f"data.test is the same file as data.train ({files.test}); expected titles that training never sees",
-            hint="Hold some titles back: a fifth of them, say",
-        )
-    return contract, past, held_back
 
 
 def digest_of(path: Path) -> str:
