@@ -57,20 +57,16 @@ def importances(space: Space, trials: Sequence[Trial], seed: int) -> dict[str, f
     if space.units.distribution():
         searched["units"] = _spanned(space.units)
     shown = [trial for trial in trials if trial.errors and space.holds(trial.candidate)]
-    if len(shown) < FEWEST_FOR_IMPORTANCE or not searched or len({trial.error for trial in shown}) == 1:
+    placed = [{name: _place(values, _part(trial, name)) for name, values in searched.items()} for trial in shown]
+    axes = {name: _axis(values) for name, values in searched.items() if len({one[name] for one in placed}) > 1}
+    if len(shown) < FEWEST_FOR_IMPORTANCE or not axes or len({trial.error for trial in shown}) == 1:
         return {}
     optuna = load_optuna()
     study = optuna.create_study()
-    axes = {name: _axis(values) for name, values in searched.items()}
-    for trial in shown:
-        has = {**parts(trial.candidate), "units": float(np.mean(trial.candidate.units))}
-        placed = {name: _place(values, has[name]) for name, values in searched.items()}
-        study.add_trial(_frozen(placed, axes, math.log(max(trial.error, _TINY))))
+    for trial, places in zip(shown, placed, strict=True):
+        study.add_trial(_frozen({name: places[name] for name in axes}, axes, math.log(max(trial.error, _TINY))))
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
-    try:
-        shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    except RuntimeError:  # the forest could not split: the trials do not differ in anything that is told to it
-        return {}
+    shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: float(share) for name, share in shares.items()}
 
 
@@ -135,6 +131,10 @@ def _frozen(
 def _spanned(values: Values[Any]) -> Values[Any]:
     """Return the range that all choices lie in, and their means."""
     return Values(low=min(values.ends), high=max(values.ends), log=values.log)
+
+
+def _part(trial: Trial, name: str) -> Any:
+    return float(np.mean(trial.candidate.units)) if name == "units" else parts(trial.candidate)[name]
 
 
 def _axis(values: Values[Any]) -> BaseDistribution:
