@@ -15,11 +15,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import settings
 
 from gamesales.cli.main import run
 from gamesales.data.contract import Contract
 from gamesales.jobs.loading import open_registry
 from gamesales.registry.registry import ModelRegistry
+
+# A test that is right on a slow machine is right.
+settings.register_profile("gamesales", deadline=None)
+settings.load_profile("gamesales")
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "data"
