@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from searches import SPACE, START, write_tune_job
 
+from gamesales.cli.tuning import as_sentence
 from gamesales.jobs.loading import open_registry
+from gamesales.jobs.search.tune import Contender, Searched
 
 ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -59,7 +61,7 @@ def test_a_search_tells_its_trials_what_it_found_and_what_to_type_next(searched)
     assert re.search(r"training the smallest, [\d-]+ (relu|silu), on all titles", ran.stderr)
     assert re.match(r"10 trials in \d+\.\d minutes: 10 complete, 0 pruned, 0 failed\n", ran.stdout)
     assert re.search(r"^what mattered  \w+ \d+ %", ran.stdout, re.MULTILINE)
-    assert "\nversion 1 of game-earnings is the smallest network within 10 % of the best, with " in ran.stdout
+    assert re.search(r"^version 1 of game-earnings is the .*smallest .*within 10 % of ", ran.stdout, re.MULTILINE)
     for label in ("the search", "report"):
         path = folder / re.search(rf"^{label} +(.*)$", ran.stdout, re.MULTILINE)[1]
         assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
@@ -86,6 +88,22 @@ def test_the_manifest_keeps_the_search(searched):
     (kept,) = (folder / ".tune").iterdir()
     assert kept.name == search["study"][:16]
     assert search["study"] == json.loads((kept / "study.json").read_text("utf-8"))["identity"]
+
+
+def test_which_network_was_registered_is_told_in_a_sentence(searched):
+    folder, _ = searched
+    _, bundle = read_version(folder)
+    kept = dict(bundle.manifest["search"])
+    best, smallest = (Contender(**{**kept["best"], "trial": size, "parameters": size}) for size in (2000, 300))
+
+    def told(chosen, smallest):
+        return as_sentence(Searched(**{**kept, "chosen": chosen, "best": best, "smallest": smallest}))
+
+    assert "the best, with 2,000 parameters" == told("best", smallest)
+    assert "the smallest network within 10 % of the best, with 300 parameters to its 2,000" == told(
+        "smallest", smallest
+    )
+    assert "the best network and the smallest within 10 % of it, with 2,000 parameters" == told("smallest", best)
 
 
 def test_the_winner_is_the_version_trained_as_a_job_would_train_it(searched):

@@ -63,7 +63,7 @@ def _told(tuned: Tuned) -> str:
             "",
             f"what mattered  {mattered or 'too few trials to tell'}",
             "",
-            f"{version} of {tuned.model} is {_as_sentence(search)}; on titles it never saw:",
+            f"{version} of {tuned.model} is {as_sentence(search)}; on titles it never saw:",
             "",
             metrics_table({version: tuned.metrics, **tuned.baselines}),
             "",
@@ -88,10 +88,13 @@ def _cells(one: Contender, search: Searched) -> list[str]:
     ]
 
 
-def _as_sentence(search: Searched) -> str:
+def as_sentence(search: Searched) -> str:
+    """Tell which network was registered, as what follows "is"."""
     if search.chosen == "best":
         return f"the best, with {search.best.parameters:,} parameters"
     share = 100 * search.settings["search"]["tolerance"]
+    if search.best == search.smallest:
+        return f"the best network and the smallest within {share:g} % of it, with {search.best.parameters:,} parameters"
     return (
         f"the smallest network within {share:g} % of the best, with {search.smallest.parameters:,} parameters "
         f"to its {search.best.parameters:,}"
