@@ -401,7 +401,7 @@ class TestProcesses:
             arrow_csv.write_csv(table.slice(0, rows), night / "in" / name)
         before = results(night)
         with halted(night, "score", "in", "--output", "out", "--workers", "1", *DATE) as process:
-            assert list(night.glob("out/.run_date=*.work/ledger/00001.json"))
+            wait_until(lambda: list(night.glob("out/.run_date=*.work/ledger/00001.json")))
             disturb(night / "in/a.csv", change)
         assert (7, "") == (process.returncode, process.out)
         assert process.err.startswith(f"error: in/a.csv was {'removed' if change == 'removed' else 'changed'} while")
