@@ -34,7 +34,7 @@ def _with(job: str, **values: str) -> str:
     """Put other values into the lines of a job file."""
     for key, value in values.items():
         shown = value if value.isdigit() else json.dumps(value)
-        job, found = re.subn(rf"(?m)^{key} = \S+", lambda _match, shown=shown, key=key: f"{key} = {shown}", job)
+        job, found = re.subn(rf"\b{key} = [^\s,]+", lambda _match, shown=shown, key=key: f"{key} = {shown}", job)
         assert found == 1, key
     return job
 

@@ -78,12 +78,14 @@ def check_parity(
     Raises: ParityError: a difference is beyond the bound.
     """
     off = np.abs(expected_usd - found_usd)
-    if not (off <= tolerance_usd(expected_usd, scaling)).all():
-        worst = int(np.argmax(np.where(np.isnan(off), np.inf, off)))
+    beyond = off / tolerance_usd(expected_usd, scaling)
+    if not (beyond <= 1).all():
+        worst = int(np.argmax(np.where(np.isnan(beyond), np.inf, beyond)))
         raise ParityError(
             f"{names[0]} differs from {names[1]}: {found_usd[worst]:,.4f} against {expected_usd[worst]:,.4f} "
             f"dollars for the worst of {len(off):,} rows",
-            hint="A layer is exported wrongly; remove layers one by one to find it",
+            hint="A layer is exported wrongly: remove layers one by one to find it. Or training did not settle, and "
+            "weights are too large for float32: lower the learning rate, or let its schedule end",
         )
     return float(off.max())
 
