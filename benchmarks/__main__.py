@@ -133,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True)
     every = list(suites.NAMES)
     for scale, told in (
-        ("quick", "measure in under 10 minutes"),
+        ("quick", "measure in 10 to 20 minutes"),
         ("full", "every contender on every file: an hour or two"),
     ):
         measuring = verbs.add_parser(scale, help=told)
