@@ -1,4 +1,4 @@
-"""crossvalidate."""
+"""crossvalidate: how good are networks of a job, whatever the seed?"""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from gamesales.data.contract import describe, read_toml
 from gamesales.errors import JobFileError
 from gamesales.jobs.training.data_files import DataFiles
-from gamesales.jobs.training.train_job import ReportSpec, TrainJob
+from gamesales.jobs.training.train_job import ModelName, ReportSpec, TrainJob
 from gamesales.model.search.space import COURSE_CANDIDATE, Candidate, Space
 from gamesales.model.spec import IntervalsSpec
-from gamesales.registry.refs import DEFAULT_MODEL, check_model
+from gamesales.registry.refs import DEFAULT_MODEL
 
 STARTS = {"course": COURSE_CANDIDATE}
 
@@ -54,18 +54,13 @@ class TuneJob(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = DEFAULT_MODEL
+    name: ModelName = DEFAULT_MODEL
     data: DataFiles
     search: SearchSpec
     space: Space
     start: Candidate = COURSE_CANDIDATE
     intervals: IntervalsSpec = IntervalsSpec()
     report: ReportSpec = ReportSpec()
-
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, name: str) -> str:
-        return check_model(name)
 
     @field_validator("start", mode="before")
     @classmethod

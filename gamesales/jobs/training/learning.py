@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from gamesales.data.contract import Contract
@@ -12,12 +10,12 @@ from gamesales.model.folds import FloatArray, Learn, Predict
 from gamesales.model.network import build_network, seed_everything
 from gamesales.model.scaling import fit_scaler
 from gamesales.model.spec import NetworkSpec, TrainingSpec
-from gamesales.model.training import Epoch, fit
+from gamesales.model.training import fit
 
 
-def learner(job: TrainJob, contract: Contract, on_epoch: Callable[[Epoch], None] = lambda epoch: None) -> Learn:
+def learner(job: TrainJob, contract: Contract) -> Learn:
     """Return what trains a network of a job on the features and the earnings that it is given."""
-    return lambda features, earnings_usd: learn(job.network, job.training, contract, features, earnings_usd, on_epoch)
+    return lambda features, earnings_usd: learn(job.network, job.training, contract, features, earnings_usd)
 
 
 def learn(
@@ -26,7 +24,6 @@ def learn(
     contract: Contract,
     features: FloatArray,
     earnings_usd: FloatArray,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Predict:
     """Train a network on some titles exactly as one that is published: scaled by these titles alone, from the seed.
 
@@ -36,14 +33,13 @@ def learn(
         contract: of the titles.
         features: (n, k), in their own units.
         earnings_usd: (n,).
-        on_epoch: called as each epoch ends.
 
     Returns: what predicts dollars, float64 (m,), from features, (m, k).
     """
     _, scaling = fit_scaler(contract.feature_names, contract.target.name, features, earnings_usd)
     seed_everything(training.seed)
     made = build_network(network, features.shape[1])
-    fit(made, scaling.scale_features(features), scaling.scale_target(earnings_usd), training, on_epoch)
+    fit(made, scaling.scale_features(features), scaling.scale_target(earnings_usd), training)
 
     def predict(values: FloatArray) -> FloatArray:
         scaled = made(scaling.scale_features(values).astype(np.float32), training=False)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from gamesales.data.contract import describe, read_toml
 from gamesales.errors import JobFileError
 from gamesales.jobs.training.data_files import DataFiles
 from gamesales.model.spec import PRESETS, IntervalsSpec, NetworkSpec, TrainingSpec
 from gamesales.registry.refs import DEFAULT_MODEL, check_model
+
+# A model that a job file names.
+ModelName = Annotated[str, AfterValidator(check_model)]
 
 
 class ReportSpec(BaseModel):
@@ -42,17 +46,12 @@ class TrainJob(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = DEFAULT_MODEL
+    name: ModelName = DEFAULT_MODEL
     data: DataFiles
     network: NetworkSpec
     training: TrainingSpec
     intervals: IntervalsSpec = IntervalsSpec()
     report: ReportSpec = ReportSpec()
-
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, name: str) -> str:
-        return check_model(name)
 
 
 def load_job(path: Path, preset: str | None = None) -> TrainJob:
