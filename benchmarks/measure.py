@@ -48,6 +48,14 @@ class Measured:
         return None
 
 
+def _usual() -> dict[str, str]:
+    """Return this process's environment, in which Python may keep the modules that it compiles, as users let it.
+
+    Installed libraries come compiled; a checkout alone would be compiled anew in every run.
+    """
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def measure(
     command: Sequence[str],
     *,
@@ -75,7 +83,7 @@ def measure(
             start_new_session=True,
             cwd=folder,
             # For all alike: what a library reports of its use is no part of the work.
-            env={**os.environ, "ORT_DISABLE_TELEMETRY": "1", **(environment or {})},
+            env={**_usual(), "ORT_DISABLE_TELEMETRY": "1", **(environment or {})},
         )
         watch = _Watch(process.pid, timeout, memory_limit or _machine_memory() * 4 // 5)
         watch.start()
