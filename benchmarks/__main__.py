@@ -131,13 +131,14 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition(";")[0] + ".")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    every = list(suites.NAMES)
-    for scale, told in (
-        ("quick", "measure in 10 to 20 minutes"),
-        ("full", "every contender on every file: an hour or two"),
+    for scale, told, every in (
+        ("quick", "measure in under 10 minutes", suites.QUICK),
+        ("full", "every contender on every file: an hour or two", suites.NAMES),
     ):
         measuring = verbs.add_parser(scale, help=told)
-        measuring.add_argument("--suite", type=suite_names, default=every, help="some of: " + ",".join(every))
+        measuring.add_argument(
+            "--suite", type=suite_names, default=list(every), help="some of: " + ",".join(suites.NAMES)
+        )
         measuring.add_argument("--contenders", type=names, default=[], help="some of contenders/ or registries/")
         measuring.add_argument("--rounds", type=int, help="for all alike, instead of fewer for what takes longer")
         measuring.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from benchmarks.assets import CHECK_ROWS
 
-REPEATS = 5
+REPEATS = 3
 BATCH_ROWS = 65_536
 # The graph alone runs on this many batches a thread.
 GRAPH_BATCHES = 8

@@ -59,9 +59,9 @@ class Patience:
         return self.steps[0][1]
 
 
-# The spreads of two calls of equal speed miss each other once in 35 times with four rounds, once in 126 with five, and
-# once in ten with three: 2 / C(2n, n).
-QUICK = Patience([(3.0, 5), (math.inf, 4)])
+# The spreads of two calls of equal speed miss each other once in 35 times with four rounds, once in ten with three:
+# 2 / C(2n, n).
+QUICK = Patience([(math.inf, 4)])
 FULL = Patience([(3.0, 7), (10.0, 5), (60.0, 3), (math.inf, 1)])
 
 

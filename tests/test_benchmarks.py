@@ -119,7 +119,11 @@ class TestRounds:
         assert [FULL.rounds(wall_s) for wall_s in (59.0, 61.0, 3_000.0)] == [3, 1, 1]
 
     def test_in_a_quick_run_everything_has_a_spread(self):
-        assert [QUICK.rounds(wall_s) for wall_s in (0.4, 5.0, 3_000.0)] == [5, 4, 4]
+        assert [QUICK.rounds(wall_s) for wall_s in (0.4, 5.0, 3_000.0)] == [4, 4, 4]
+
+    def test_a_quick_run_takes_the_suites_that_fit_in_minutes_and_a_full_run_all(self):
+        quick, full = (program._parser().parse_args([scale]).suite for scale in ("quick", "full"))
+        assert (set(full) - set(quick), tuple(full)) == ({"network"}, suites.NAMES)
 
     def test_rounds_that_were_asked_for_are_for_all_alike(self, tmp_path):
         assert Bench(Assets(tmp_path), "quick", rounds=2).patience.rounds(3_000.0) == 2

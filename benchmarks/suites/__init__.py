@@ -11,6 +11,8 @@ from types import ModuleType
 
 # In the order of the page.
 NAMES = ("scoring", "startup", "growth", "limits", "network", "training", "registry")
+# A quick run takes these unless it is told which: what a smaller network does is not what one looks up.
+QUICK = tuple(name for name in NAMES if name != "network")
 
 
 def load(name: str) -> ModuleType:

@@ -53,8 +53,10 @@ def run(bench: Bench) -> Result:
     refused = []
     for kind in STEPS:
         good, _, told = bench.admitted(bench.choose(WAYS[kind]), "continuous", kind)
-        sizes = sorted({BASE_ROWS, REJECT_ROWS[bench.scale], OUR_ROWS[bench.scale][kind]})
-        cells += [bench.cell(one, "continuous", kind, rows) for one in good for rows in sizes]
+        for one in good:
+            beside_rejects = [REJECT_ROWS[bench.scale]] if one.name == OURS else []
+            sizes = sorted({BASE_ROWS, *beside_rejects, OUR_ROWS[bench.scale][kind]})
+            cells += [bench.cell(one, "continuous", kind, rows) for rows in sizes]
         cells += [_rejecting(bench, one, kind) for one in good if one.name == OURS]
         refused += told
     runs, failed = measure_rounds(cells, bench.patience)

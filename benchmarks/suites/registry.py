@@ -62,7 +62,7 @@ def show(result: Result) -> Section:
         "call that fails is counted and not tried again. Then a process that took no part reads the registry, and what "
         "writers were told is held against it. gamesales stores two files with each version and syncs every file and "
         "folder to the disk, SQLite syncs its database, the others sync nothing; MLflow stores where a version's files "
-        "are, not the files."
+        "are, not the files. A quick run has MLflow only if `--contenders` names it."
     )
     who = [f"**{module.LABEL}** (`{name}`): {_why(module)}" for name, module in known().items()]
     plots = [_bars(case, mine) for case, mine in list(races.items())[:1]]
@@ -77,7 +77,7 @@ def known() -> dict[str, ModuleType]:
 
 def _ready(bench: Bench) -> tuple[dict[str, ModuleType], list[Skipped]]:
     """Install what the chosen registries need; return those that can be measured, and who can't and why."""
-    chosen = {name: module for name, module in known().items() if not bench.contenders or name in bench.contenders}
+    chosen = {name: module for name, module in known().items() if _wanted(bench, name, module)}
     needed = {environment for module in chosen.values() if (environment := _environment(module))}
     faults = {environment: ensure(environment) for environment in sorted(needed)}
     ready, refused = {}, []
@@ -88,6 +88,13 @@ def _ready(bench: Bench) -> tuple[dict[str, ModuleType], list[Skipped]]:
         else:
             refused.append(skipped(name, "everything", fault))
     return ready, refused
+
+
+def _wanted(bench: Bench, name: str, module: ModuleType) -> bool:
+    """Tell whether a registry takes part: in a quick run MLflow, which is slow to install and to start, if named."""
+    if bench.contenders:
+        return name in bench.contenders
+    return bench.scale == "full" or _environment(module) != "mlflow"
 
 
 def _patience(bench: Bench) -> Patience:
