@@ -43,9 +43,10 @@ def markdown(results: Results) -> str:
         "",
         "Written by `python -m benchmarks docs` from [benchmarks.json](benchmarks.json), which holds every run.",
         "Figures are medians, with the smallest and the largest of all rounds in brackets; ratios are taken within a",
-        "round. `make bench` measures again on your machine in under 10 minutes, and draws plots as well:",
+        "round. `make bench` measures again on your machine in about 10 minutes, and draws plots as well:",
         "`benchmarks/results/index.html`. `make bench-full` has every contender on every file, in one to two hours.",
         "`python -m benchmarks compare A.json B.json` tells whether two results agree: their spreads overlap.",
+        "The command above a section made it then; with `full` for `quick` it has every contender.",
         "",
         f"Machine: {_machine(results)}.",
     ]
