@@ -15,6 +15,7 @@ from gamesales.model.search.space import Candidate
 
 LEARNS = Candidate(units=(4,), activation="relu", learning_rate=0.05, epochs=3, batch_size=20)
 DIVERGES = LEARNS.model_copy(update={"learning_rate": 1e30})
+LEARNS_LONG = LEARNS.model_copy(update={"epochs": 1_000_000})
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_what_a_process_raises_is_raised_here(known):
 @pytest.mark.parametrize("before", [True, False])
 def test_a_process_that_is_ended_from_outside_ends_the_search_for_now(known, before):
     with crossing(known, 2) as cross:
-        outcomes = cross(tasks(LEARNS))
+        outcomes = cross([*tasks(LEARNS)[:1], *tasks(LEARNS_LONG)])
         if not before:
             next(outcomes)
         for process in cross.__self__._processes:
