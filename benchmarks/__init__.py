@@ -1,6 +1,6 @@
 """How fast, how big, how good: gamesales beside what a user would otherwise pick, on the user's own machine.
 
-    python -m benchmarks quick                      about 10 minutes
+    python -m benchmarks quick                      under 10 minutes
     python -m benchmarks full                       every contender on every file, more rounds: one to two hours
     python -m benchmarks quick --suite startup,growth
     python -m benchmarks compare A.json B.json      whether two results agree on every ratio
@@ -15,7 +15,7 @@
     measure.py    one command: wall time, CPU seconds and peak memory of the whole process tree
     rounds.py     every contender once a round, in another order each round; what takes long is in fewer rounds
     figures.py    medians with their spread, rates, ratios within a round, fitted exponents
-    compare.py    two results beside each other: do the spreads of each ratio overlap
+    compare.py    two results beside each other: do the intervals of each ratio overlap
     page.py       the results as results/index.html and as docs/benchmarks.md
 
 A new contender is one file in contenders/, and a new registry one in registries/: their __init__.py says what it holds.

@@ -38,6 +38,10 @@ class Bench:
         """Return the contenders that were asked for, of those that a suite names."""
         return [one for one in catalogue(self.contenders) if not names or one.name in names]
 
+    def choose_few(self, names: Sequence[str]) -> list[Contender]:
+        """Return those whom a quick run has, with whom ``--contenders`` adds; of a full run, all."""
+        return self.choose([*names, *self.contenders] if self.scale == "quick" else ())
+
     def _verdict(self, contender: Contender, titles: str, kind: str) -> Verdict:
         """Prepare a contender and check what it says, each once."""
         if contender.name not in self._prepared:
@@ -87,14 +91,14 @@ class Bench:
         rejected: int = 0,
         most_rounds: int = Cell.most_rounds,
     ) -> Cell:
-        """Return the cell in which a contender scores any file, which is in memory by then.
+        """Return the cell in which a contender scores any file, which is in memory each time.
 
         Args: rejected: how many of its rows break the contract.
         """
-        warm(source)
         place = self.assets.output_place(contender.output_name(source.suffix.lstrip(".")))
 
         def command(_round: int) -> list[str]:
+            warm(source)
             return contender.command(source, self.assets.output(place.name), self.assets.folder)
 
         def fault() -> str | None:

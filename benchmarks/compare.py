@@ -1,7 +1,7 @@
 """Two results beside each other: whether each ratio that both show is the same within the spreads that both print.
 
-The spreads, from the smallest to the largest of all rounds, must overlap. Of two calls that measure the same thing,
-those of n rounds miss each other by chance alone once in C(2n, n) / 2 times: 35 with four rounds, 126 with five.
+The intervals of both, see ``figures.py``, must overlap. Of two calls of four rounds each that measure the same thing,
+they miss each other by chance alone once in about 200 times.
 A ratio that both took only once has no spread to judge by.
 """
 

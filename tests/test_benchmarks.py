@@ -18,7 +18,7 @@ from benchmarks.assets import CHECK_ROWS, Assets
 from benchmarks.bench import Bench, count_rows
 from benchmarks.compare import pairs, ratios_of
 from benchmarks.contender import OURS, Contender, catalogue
-from benchmarks.figures import figure, rates, ratios, slope
+from benchmarks.figures import figure, rates, ratios, slope, with_interval
 from benchmarks.machine import commit
 from benchmarks.measure import Measured, measure
 from benchmarks.page import markdown, page
@@ -125,6 +125,14 @@ class TestRounds:
         quick, full = (program._parser().parse_args([scale]).suite for scale in ("quick", "full"))
         assert (set(full) - set(quick), tuple(full)) == ({"network"}, suites.NAMES)
 
+    def test_a_quick_run_has_few_contenders_and_whom_one_names_and_a_full_run_all(self, tmp_path):
+        def chosen(scale, *named):
+            return [one.name for one in Bench(Assets(tmp_path), scale, contenders=named).choose_few(["ours", "course"])]
+
+        assert chosen("quick") == ["ours", "course"]
+        assert chosen("quick", "ours", "mlflow_pyfunc") == ["ours", "mlflow_pyfunc"]
+        assert chosen("full") == [one.name for one in catalogue()]
+
     def test_rounds_that_were_asked_for_are_for_all_alike(self, tmp_path):
         assert Bench(Assets(tmp_path), "quick", rounds=2).patience.rounds(3_000.0) == 2
         assert Bench(Assets(tmp_path), "full").patience == FULL
@@ -161,6 +169,24 @@ class TestFigures:
         """A machine that is twice as slow in one round changes no ratio."""
         found = ratios({0: 10.0, 1: 20.0, 2: 30.0}, {0: 5.0, 1: 10.0, 3: 1.0})
         assert (found.median, found.low, found.high, found.count) == (2.0, 2.0, 2.0, 2)
+
+    def test_a_ratio_has_the_interval_that_student_gives(self):
+        """Logarithms -1, 0 and 1: their mean 0, their deviation 1, and 4.303 times 1 over the root of three."""
+        found = with_interval([1 / math.e, 1.0, math.e])
+        assert (math.log(found.low), math.log(found.high)) == pytest.approx((-2.484, 2.484), abs=1e-3)
+
+    def test_intervals_of_four_rounds_hold_the_true_ratio_nineteen_times_in_twenty(self):
+        noise = np.random.default_rng(0).lognormal(math.log(3.0), 0.1, size=(20_000, 4))
+        held = [found.low <= 3.0 <= found.high for found in map(with_interval, noise.tolist())]
+        assert np.mean(held) == pytest.approx(0.95, abs=0.01)
+
+    def test_the_median_lies_in_the_interval_even_of_many_rounds_with_one_far_off(self):
+        found = with_interval([1.0] * 200 + [1e9] * 40)
+        assert found.low == found.median == 1.0
+
+    def test_of_one_round_there_is_no_interval_and_of_none_no_ratio(self):
+        assert spread(with_interval([2.0]), times) == "2.00 × (once)"
+        assert with_interval([]) is None
 
     def test_a_rate_leaves_the_start_out(self):
         runs = [run("ours", 1_000, 0, 0.5), run("ours", 10_000, 0, 2.5)]
@@ -434,6 +460,18 @@ class TestPages:
         """Four steps of 10 M rows a second on each of two cores: 5 M rows a second."""
         assert limits.bounds(results["suites"]["limits"]["runs"], "parquet", 2) == {0: pytest.approx(5e6)}
 
+    def test_the_other_bound_has_the_graph_as_fast_as_it_is_on_all_cores_at_once(self, results):
+        """12 M rows a second on two cores, 6 M on each: 2 / (3/10 M + 1/6 M)."""
+        runs = results["suites"]["limits"]["runs"]
+        shared = next(one for one in runs if (one["contender"], one["case"]) == ("graph", limits.ALL))
+        shared["answer"] = {"seconds": 1.0, "work": 12_000_000}
+        assert limits.shared_bounds(runs, "parquet", 2) == {0: pytest.approx(2 / (3 / 10e6 + 1 / 6e6))}
+        assert limits.bounds(runs, "parquet", 2) == {0: pytest.approx(5e6)}
+
+    def test_a_round_that_misses_a_part_has_no_bound(self, results):
+        runs = [one for one in results["suites"]["limits"]["runs"] if one["contender"] != "fill"]
+        assert limits.bounds(runs, "parquet", 2) == limits.shared_bounds(runs, "parquet", 2) == {}
+
     def test_results_of_before_a_table_existed_are_shown_without_it(self, results):
         new = ["in one piece", "and Arrow's CSV", "What rejects cost", "What looking for rows"]
         assert [words for words in new if f"{words}" not in markdown(results)] == []
@@ -569,7 +607,7 @@ class TestCompare:
         printed = {cell for cell in cells if re.match(r"[\d.,]+ [×%]", cell) and not cell.startswith("1.00 ×")}
         compared = {spread(found, text) for found, text in ratios_of(results).values()}
         assert printed == compared - {"1.00 ×"}
-        assert len(printed) == 8
+        assert len(printed) == 9
 
     def test_the_same_results_agree(self, results, tmp_path, capsys):
         assert self.compare(tmp_path, results, results) == 0

@@ -30,9 +30,7 @@ def run(bench: Bench) -> Result:
     """Time imports, one title through each contender, and our commands, all in the same rounds."""
     imports = {name: code for name, code in IMPORTS.items() if bench.scale == "full" or "TensorFlow" not in name}
     cells = [_process(name, IMPORT, [sys.executable, "-c", code]) for name, code in imports.items()]
-    good, _, refused = bench.admitted(
-        bench.choose([*QUICK, *bench.contenders] if bench.scale == "quick" else ()), "continuous", "parquet"
-    )
+    good, _, refused = bench.admitted(bench.choose_few(QUICK), "continuous", "parquet")
     if any(one.environment == "mlflow" for one in good):
         interpreter = str(environments.python("mlflow"))
         cells.append(_process(MLFLOW, IMPORT, [interpreter, "-c", "import mlflow.pyfunc, pandas, joblib, keras"]))
