@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import tempfile
 import time
@@ -73,6 +74,7 @@ def measure_suite(name: str, bench: Bench) -> dict[str, Any]:
     """Run a suite; with what it found goes how and when it was done, and how busy the machine was."""
     say(f"suite {name}")
     before, started = load(), time.monotonic()
+    bench.until = started + suites.QUICK.get(name, math.inf)
     result = suites.load(name).run(bench)
     made = {
         "command": " ".join(["python -m benchmarks", bench.scale, "--suite", name, *_options(bench)]),

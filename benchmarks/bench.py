@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,25 @@ Result = dict[str, Any]
 
 @dataclass
 class Bench:
-    """One call of ``python -m benchmarks``; ``scale`` is quick or full, ``rounds`` is for all cells alike."""
+    """One call of ``python -m benchmarks``; ``scale`` is quick or full, ``rounds`` is for all cells alike.
+
+    A quick run is told ``until`` when, on ``time.monotonic``, it may begin more rounds.
+    """
 
     assets: Assets
     scale: str
     rounds: int | None = None
     contenders: Sequence[str] = ()
+    until: float = math.inf
     _prepared: dict[str, str | None] = field(default_factory=dict)
     _verdicts: dict[tuple[str, str, str], Verdict] = field(default_factory=dict)
 
     @property
     def patience(self) -> Patience:
         """Return how many rounds there are for whom."""
-        return Patience([(math.inf, self.rounds)]) if self.rounds else {"quick": QUICK, "full": FULL}[self.scale]
+        if self.rounds:
+            return Patience([(math.inf, self.rounds)])
+        return replace(QUICK, until=self.until) if self.scale == "quick" else FULL
 
     def choose(self, names: Sequence[str] = ()) -> list[Contender]:
         """Return the contenders that were asked for, of those that a suite names."""

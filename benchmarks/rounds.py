@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -44,10 +45,13 @@ class Cell:
 class Patience:
     """How many rounds a cell takes part in, by the seconds that its first one took: the dearer, the fewer.
 
-    ``steps`` are pairs (seconds, rounds), the cheapest first: a run that took less has so many rounds.
+    ``steps`` are pairs (seconds, rounds), the cheapest first: a run that took less has so many rounds. From ``FEWEST``
+    rounds on, another one begins only if it would end ``until`` then, on ``time.monotonic``, if it took as long as the
+    one before.
     """
 
     steps: Sequence[tuple[float, int]]
+    until: float = math.inf
 
     def rounds(self, wall_s: float) -> int:
         """Return the rounds of a cell whose first run took so long."""
@@ -59,8 +63,10 @@ class Patience:
         return self.steps[0][1]
 
 
-# The interval of a ratio is 1.6 standard deviations to each side with four rounds, 2.5 with three: figures.py.
-QUICK = Patience([(math.inf, 4)])
+# The interval of a ratio is 1.0 standard deviations to each side with six rounds, 1.6 with four, 2.5 with three, and 9
+# with two, which is the least that gives any: figures.py.
+QUICK = Patience([(math.inf, 6)])
+FEWEST = 2
 FULL = Patience([(3.0, 7), (10.0, 5), (60.0, 3), (math.inf, 1)])
 
 
@@ -81,6 +87,7 @@ def measure_rounds(cells: Sequence[Cell], patience: Patience) -> tuple[list[Run]
     runs: list[Run] = []
     failed: list[Skipped] = []
     left = [patience.most] * len(cells)
+    ended = time.monotonic()
     for number in range(patience.most):
         order = turned([place for place in range(len(cells)) if left[place] > number], number, patience.most)
         for done, place in enumerate(order, 1):
@@ -97,6 +104,9 @@ def measure_rounds(cells: Sequence[Cell], patience: Patience) -> tuple[list[Run]
             runs.append(as_run(cell, number, measured))
             if number == 0:
                 left[place] = min(cell.most_rounds, patience.rounds(measured.wall_s))
+        began, ended = ended, time.monotonic()
+        if number + 1 >= FEWEST and ended + (ended - began) > patience.until:
+            break
     return runs, failed
 
 

@@ -5,6 +5,8 @@ import math
 import re
 import subprocess
 import sys
+import time
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -119,7 +121,26 @@ class TestRounds:
         assert [FULL.rounds(wall_s) for wall_s in (59.0, 61.0, 3_000.0)] == [3, 1, 1]
 
     def test_in_a_quick_run_everything_has_a_spread(self):
-        assert [QUICK.rounds(wall_s) for wall_s in (0.4, 5.0, 3_000.0)] == [4, 4, 4]
+        assert [QUICK.rounds(wall_s) for wall_s in (0.4, 5.0, 3_000.0)] == [6, 6, 6]
+        runs, _ = measure_rounds(self.cells("a"), replace(QUICK, until=-math.inf))
+        assert len(runs) == 2
+
+    def test_a_round_that_would_end_too_late_does_not_begin(self, monkeypatch):
+        """Rounds of 10 s until 35 s: three."""
+        clock = iter(range(0, 1_000, 10))
+        monkeypatch.setattr(rounds.time, "monotonic", lambda: next(clock))
+        monkeypatch.setattr(rounds, "measure", lambda *_, **__: Measured(10.0, 1.0, 1, 0, None, ""))
+        runs, _ = measure_rounds(self.cells("a", "b"), replace(QUICK, until=35.0))
+        assert [one["round"] for one in runs] == [0, 0, 1, 1, 2, 2]
+
+    def test_a_quick_run_shares_its_minutes_among_the_suites(self, tmp_path, monkeypatch):
+        assert sum(suites.QUICK.values()) < 600
+        bench = Bench(Assets(tmp_path), "quick")
+        seen = []
+        monkeypatch.setattr(program.suites.load("growth"), "run", lambda bench: seen.append(bench.patience.until) or {})
+        started = time.monotonic()
+        program.measure_suite("growth", bench)
+        assert seen[0] == pytest.approx(started + suites.QUICK["growth"], abs=30)
 
     def test_a_quick_run_takes_the_suites_that_fit_in_minutes_and_a_full_run_all(self):
         quick, full = (program._parser().parse_args([scale]).suite for scale in ("quick", "full"))
