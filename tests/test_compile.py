@@ -126,6 +126,18 @@ def test_a_layer_that_can_not_be_exported_is_refused_by_name(contract):
 def test_a_title_gets_the_same_bytes_wherever_it_lies_among_others(contract, layer, units):
     """Sums over a title's numbers are where ONNX Runtime by itself would give other last bits."""
     case = Case(contract, [{"layer": "Dense", "units": units}, {"layer": layer}], epochs=0)
+    check_same_bytes_anywhere(case)
+
+
+@pytest.mark.parametrize("units", [3, 16, 50])
+@pytest.mark.parametrize("activation", ["relu", "silu", "softmax"])
+def test_a_title_gets_the_same_bytes_in_whatever_column_it_lies(contract, activation, units):
+    """In a graph of products alone, and in one that an activation keeps in rows."""
+    dense = {"layer": "Dense", "units": units, "activation": activation}
+    check_same_bytes_anywhere(Case(contract, [dense, {"layer": "Dropout", "rate": 0.5}, dense], epochs=0))
+
+
+def check_same_bytes_anywhere(case):
     scorer = Scorer(compile_graph(case.network, case.scaling))
     together = scorer.score(case.probe)
     order = np.random.default_rng(2).permutation(ROWS)
@@ -170,7 +182,7 @@ def test_compiling_prints_nothing(course_case, capfd):
 
 def test_a_graph_with_one_changed_weight_is_not_keras_any_more(course_case):
     graph = onnx.load_from_string(compile_graph(course_case.network, course_case.scaling))
-    kernel = next(tensor for tensor in graph.graph.initializer if list(tensor.dims) == [50, 100])
+    kernel = next(tensor for tensor in graph.graph.initializer if list(tensor.dims) == [100, 50])
     weights = numpy_helper.to_array(kernel).copy()
     weights[np.unravel_index(np.abs(weights).argmax(), weights.shape)] *= 1.5
     kernel.CopyFrom(numpy_helper.from_array(weights, kernel.name))

@@ -1,16 +1,18 @@
 """The studies behind figures of the documentation; fewer nights and turns than theirs."""
 
 import re
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from conftest import ROOT
 
 from benchmarks.studies import __main__ as program
-from benchmarks.studies import accuracy, drift, folding, gate, intervals, many
+from benchmarks.studies import accuracy, drift, gate, graphs, intervals, many
 from gamesales.data.contract import Contract
 from gamesales.jobs.training import learning
-from gamesales.model.spec import NetworkSpec, TrainingSpec
+from gamesales.model import compile as compiling
+from gamesales.model.spec import PRESETS, NetworkSpec, TrainingSpec
 
 
 def test_the_drift_study_prints_the_table_of_its_page(monkeypatch):
@@ -34,12 +36,22 @@ def test_a_night_of_a_changed_store_is_changed_in_that_only():
     assert study.dearer(random, 1_000)[:, price].min() == study.store[:, price].min() + 20
 
 
-def test_the_folding_study_compares_graphs_that_give_the_same_dollars(monkeypatch):
-    monkeypatch.setattr(folding, "ROWS", 2_048)
-    monkeypatch.setattr(folding, "TURNS", 2)
-    told = list(folding.lines())
-    assert all("folded, the graph is" in line for line in told)
-    assert len(told) == 2
+def test_the_study_of_graphs_tells_of_each_way_for_each_network(monkeypatch):
+    monkeypatch.setattr(graphs, "ROWS", 2_048)
+    monkeypatch.setattr(graphs, "TURNS", 2)
+    told = [line.partition(", the graph is")[0] for line in graphs.lines()]
+    assert told == [
+        f"{name}: {way}" for name in ("the default network", "the course's network") for way in graphs.WITHOUT
+    ]
+
+
+def test_each_way_makes_another_graph():
+    """A switch that no longer switched anything would compare a graph with itself."""
+    built, scaling = graphs.network_of(PRESETS["course"]["network"])
+    usual = compiling.compile_graph(built, scaling)
+    for way, other in graphs.WITHOUT.items():
+        with patch.multiple(compiling, **other):
+            assert compiling.compile_graph(built, scaling) != usual, way
 
 
 def test_the_intervals_study_prints_the_table_of_its_page(monkeypatch):

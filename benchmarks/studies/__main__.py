@@ -7,7 +7,7 @@ import importlib
 
 from benchmarks import studies
 
-NAMES = ("accuracy", "drift", "folding", "gate", "intervals")
+NAMES = ("accuracy", "drift", "gate", "graphs", "intervals")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies", description="Print what a study finds.")
