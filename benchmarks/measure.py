@@ -2,7 +2,8 @@
 
 CPU seconds come from ``wait4``: the kernel adds up the process and every descendant that was waited for.
 
-Memory is sampled. Of a single process the kernel's own high-water mark is read (``VmHWM``), which misses only what
+Memory is sampled, less and less often, so that on a machine with few cores the samples don't slow down what they
+measure. Of a single process the kernel's own high-water mark is read (``VmHWM``), which misses only what
 grows after the last sample. Of several, the sum of their proportional shares (PSS) counts, so that pages which
 they share count once; as reading PSS holds the processes up, it may take a twentieth of the time at most.
 (``ru_maxrss`` is of no use: a child inherits the size of the process that forked it.)
@@ -22,8 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-INTERVAL = 0.01
+INTERVAL, LONGEST_INTERVAL = 0.01, 0.25
 _SHARE_OF_TIME = 1 / 20
+# How late a sample may be, as a share of the time so far.
+_LATE = 1 / 50
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,8 @@ class _Watch(threading.Thread):
                 self._kill(f"it took more than {self._most_seconds:g} s")
             elif found > self._most_bytes:
                 self._kill(f"it held more than {self._most_bytes / 1e9:.1f} GB")
-            wait = max(INTERVAL, (time.perf_counter() - started) / _SHARE_OF_TIME)
+            now = time.perf_counter()
+            wait = max(min((now - begun) * _LATE, LONGEST_INTERVAL), INTERVAL, (now - started) / _SHARE_OF_TIME)
 
     def stop(self) -> None:
         self._over.set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 import pkgutil
 import shutil
 import sys
@@ -18,7 +17,7 @@ from benchmarks.contender import OURS
 from benchmarks.environments import ensure
 from benchmarks.figures import Figure, by_round, figure, ratios, select
 from benchmarks.measure import measure
-from benchmarks.rounds import FULL, Cell, Patience, Run, Skipped, measure_rounds, skipped
+from benchmarks.rounds import Cell, Run, Skipped, measure_rounds, skipped
 from benchmarks.show import NONE, Bars, Ratio, Section, Table, milliseconds, significant, spread, times
 
 # Writers, and the versions that each registers; each is two calls. The larger ones are ours alone.
@@ -27,7 +26,6 @@ OUR_RACES = {"quick": (), "full": ((16, 313),)}
 # Versions, and how often the alias is then moved.
 LOOKUPS = {"quick": (60, 1), "full": (200, 1)}
 OUR_LOOKUPS = {"quick": (), "full": ((2_000, 8_000),)}
-QUICK = Patience([(3.0, 3), (math.inf, 1)])
 
 
 def run(bench: Bench) -> Result:
@@ -44,7 +42,7 @@ def run(bench: Bench) -> Result:
             cells.append(_lookup(bench, name, module, size))
         else:
             refused.append(skipped(name, _lookup_case(*size), fault))
-    runs, failed = measure_rounds(cells, _patience(bench))
+    runs, failed = measure_rounds(cells, bench.patience)
     return {"runs": runs, "skipped": refused + failed}
 
 
@@ -95,12 +93,6 @@ def _wanted(bench: Bench, name: str, module: ModuleType) -> bool:
     if bench.contenders:
         return name in bench.contenders
     return bench.scale == "full" or _environment(module) != "mlflow"
-
-
-def _patience(bench: Bench) -> Patience:
-    if bench.rounds:
-        return bench.patience
-    return {"quick": QUICK, "full": FULL}[bench.scale]
 
 
 def _race(bench: Bench, name: str, module: ModuleType, size: Sequence[int]) -> Cell:
