@@ -489,6 +489,14 @@ class TestPages:
         assert limits.shared_bounds(runs, "parquet", 2) == {0: pytest.approx(2 / (3 / 10e6 + 1 / 6e6))}
         assert limits.bounds(runs, "parquet", 2) == {0: pytest.approx(5e6)}
 
+    def test_the_matrix_peak_is_told_in_titles(self, results):
+        """21,000 operations a title: 2.1 T a second are 100 M titles."""
+        runs = results["suites"]["limits"]["runs"]
+        peak = next(one for one in runs if (one["contender"], one["case"]) == ("matmul", limits.ALL))
+        peak["answer"] = {"seconds": 1.0, "work": 2.1e12}
+        assert "21,000 multiplications and additions a title" in markdown(results)
+        assert "is 100 M/s: with nothing read" in markdown(results)
+
     def test_a_round_that_misses_a_part_has_no_bound(self, results):
         runs = [one for one in results["suites"]["limits"]["runs"] if one["contender"] != "fill"]
         assert limits.bounds(runs, "parquet", 2) == limits.shared_bounds(runs, "parquet", 2) == {}
