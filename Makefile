@@ -106,7 +106,7 @@ test-full: .venv/dev.stamp servers  ## Run the long sweeps and fuzzing that `mak
 servers: tests/.servers/moto.stamp tests/.servers/$(AZURITE).stamp
 
 .PHONY: bench
-bench: .venv/package.stamp  ## Measure gamesales against what else one would use, in under 10 minutes
+bench: .venv/package.stamp  ## Measure gamesales against what else one would use, in 10 minutes or so
 	$(PY) -m benchmarks quick
 
 .PHONY: bench-full

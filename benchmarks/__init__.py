@@ -1,6 +1,6 @@
 """How fast, how big, how good: gamesales beside what a user would otherwise pick, on the user's own machine.
 
-    python -m benchmarks quick                      under 10 minutes
+    python -m benchmarks quick                      10 minutes or so
     python -m benchmarks full                       every contender on every file, more rounds: one to two hours
     python -m benchmarks quick --suite startup,growth
     python -m benchmarks compare A.json B.json      whether two results agree on every ratio

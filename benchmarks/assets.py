@@ -139,7 +139,7 @@ def gamesales(*arguments: object) -> None:
 
 
 def warm(path: Path) -> None:
-    """Read a file once, so that the first contender finds it in memory like all others."""
+    """Read a file, so that whoever comes next finds it in memory."""
     with path.open("rb") as file:
         while file.read(1 << 24):
             pass

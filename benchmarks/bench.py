@@ -22,7 +22,7 @@ Result = dict[str, Any]
 class Bench:
     """One call of ``python -m benchmarks``; ``scale`` is quick or full, ``rounds`` is for all cells alike.
 
-    A quick run is told ``until`` when, on ``time.monotonic``, it may begin more rounds.
+    A quick run is told ``until`` when, on ``time.monotonic``, its rounds should have ended.
     """
 
     assets: Assets
@@ -45,7 +45,7 @@ class Bench:
         return [one for one in catalogue(self.contenders) if not names or one.name in names]
 
     def choose_few(self, names: Sequence[str]) -> list[Contender]:
-        """Return those whom a quick run has, with whom ``--contenders`` adds; of a full run, all."""
+        """Return those whom a quick run has, or whom ``--contenders`` names instead; of a full run, all."""
         return self.choose([*names, *self.contenders] if self.scale == "quick" else ())
 
     def _verdict(self, contender: Contender, titles: str, kind: str) -> Verdict:

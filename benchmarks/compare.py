@@ -1,8 +1,8 @@
-"""Two results beside each other: whether each ratio that both show is the same within the spreads that both print.
+"""Two results beside each other: whether each ratio that both show is the same within the intervals that both print.
 
 The intervals of both, see ``figures.py``, must overlap. Of two calls of four rounds each that measure the same thing,
-they miss each other by chance alone once in about 200 times.
-A ratio that both took only once has no spread to judge by.
+they miss each other by chance alone once in about 200 times, and more often if a whole call fell into a bad hour.
+A ratio that either took only once has no interval to judge by.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ class Pair:
 
     @property
     def judged(self) -> bool:
-        """Whether at least one of them has a spread."""
-        return max(self.first.count, self.second.count) > 1
+        """Whether both have an interval."""
+        return min(self.first.count, self.second.count) > 1
 
     @property
     def agrees(self) -> bool:
-        """Whether the spreads overlap."""
+        """Whether the intervals overlap."""
         return max(self.first.low, self.second.low) <= min(self.first.high, self.second.high)
 
     @property
     def medians_within(self) -> int:
-        """How many of the two medians lie within the other's spread."""
+        """How many of the two medians lie within the other's interval."""
         one, other = self.first, self.second
         return (other.low <= one.median <= other.high) + (one.low <= other.median <= one.high)
 
     def __str__(self) -> str:
-        verdict = ("agrees" if self.agrees else "DISAGREES") if self.judged else "once each"
+        verdict = ("agrees" if self.agrees else "DISAGREES") if self.judged else "once"
         figures = " and ".join(spread(one, self.text) for one in (self.first, self.second))
         return f"{verdict:<9}  {figures}: {'; '.join(self.place)}"
 
@@ -64,7 +64,7 @@ def summary(found: list[Pair]) -> str:
     within = sum(pair.medians_within for pair in judged)
     once = f"; {len(found) - len(judged)} taken only once are not judged" if len(judged) < len(found) else ""
     return (
-        f"{agreeing} of {len(judged)} ratios agree; {within} of {2 * len(judged)} medians lie within the other's spread"
+        f"{agreeing} of {len(judged)} ratios agree; {within} of {2 * len(judged)} medians lie in the other's interval"
         f"{once}"
     )
 

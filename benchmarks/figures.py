@@ -61,16 +61,20 @@ def ratios(ours: dict[int, float], theirs: dict[int, float]) -> Figure | None:
 
 
 def with_interval(values: Sequence[float]) -> Figure | None:
-    """Return the median of positive values with the interval of their mean on a log scale, None of no values."""
-    plain = figure(values)
+    """Return the median of values with the interval of their mean on a log scale, None of no values.
+
+    What is not finite, or not above 0, is left out.
+    """
+    known = [value for value in values if math.isfinite(value) and value > 0]
+    plain = figure(known)
     if plain is None or plain.count == 1:
         return plain
     from scipy.special import stdtrit
 
-    logs = [math.log(value) for value in values]
+    logs = [math.log(value) for value in known]
     half = float(stdtrit(len(logs) - 1, (1 + CONFIDENCE) / 2)) * stdev(logs) / math.sqrt(len(logs))
     low, high = math.exp(mean(logs) - half), math.exp(mean(logs) + half)
-    # Of many rounds with one far off, the mean's interval may end short of the median.
+    # Of many rounds with several far off to one side, the mean's interval may end short of the median.
     return Figure(plain.median, min(low, plain.median), max(high, plain.median), plain.count)
 
 

@@ -129,7 +129,7 @@ class _Watch(threading.Thread):
             elif found > self._most_bytes:
                 self._kill(f"it held more than {self._most_bytes / 1e9:.1f} GB")
             now = time.perf_counter()
-            wait = max(min((now - begun) * _LATE, LONGEST_INTERVAL), INTERVAL, (now - started) / _SHARE_OF_TIME)
+            wait = until_next_sample(now - begun, now - started)
 
     def stop(self) -> None:
         self._over.set()
@@ -138,6 +138,12 @@ class _Watch(threading.Thread):
     def _kill(self, reason: str) -> None:
         self.reason = reason
         _kill_group(self._pid)
+
+
+def until_next_sample(elapsed_s: float, sample_s: float) -> float:
+    """Return how many seconds to wait, from how long a program runs and how long the last sample took."""
+    rare = min(elapsed_s * _LATE, LONGEST_INTERVAL)
+    return max(rare, INTERVAL, sample_s / _SHARE_OF_TIME)
 
 
 def tree_memory(pid: int) -> int:

@@ -44,7 +44,7 @@ def markdown(results: Results) -> str:
         "Written by `python -m benchmarks docs` from [benchmarks.json](benchmarks.json), which holds every run.",
         "Figures are medians. In brackets stand the smallest and the largest of all rounds; behind a ratio, which is",
         "taken within each round, the 95 % confidence interval of the true one, so that few rounds make it wide.",
-        "`make bench` measures again on your machine in under 10 minutes, in as many rounds as fit, and draws plots:",
+        "`make bench` measures again on your machine, in as many rounds as fit into 10 minutes, and draws plots:",
         "`benchmarks/results/index.html`. `make bench-full` has every contender on every file, in one to two hours.",
         "`python -m benchmarks compare A.json B.json` tells whether two results agree: their intervals overlap.",
         "The command above a section made it then; with `full` for `quick` it has every contender.",

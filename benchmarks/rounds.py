@@ -1,7 +1,7 @@
 """Rounds: every contender once, in an order that each round begins elsewhere, so that what drifts hits all alike.
 
 Nothing is dropped: a slow round stays in the spread. There is no warm-up round either; what warms the caches is the
-check that every contender passes before it is timed, and reading the input once.
+check that every contender passes before it is timed, and reading the input before every run.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Patience:
     """How many rounds a cell takes part in, by the seconds that its first one took: the dearer, the fewer.
 
     ``steps`` are pairs (seconds, rounds), the cheapest first: a run that took less has so many rounds. From ``FEWEST``
-    rounds on, another one begins only if it would end ``until`` then, on ``time.monotonic``, if it took as long as the
-    one before.
+    rounds on, another one begins only if it would end ``until`` then, on ``time.monotonic``, if each of its cells took
+    as long as in the round before.
     """
 
     steps: Sequence[tuple[float, int]]
@@ -70,10 +70,19 @@ FEWEST = 2
 FULL = Patience([(3.0, 7), (10.0, 5), (60.0, 3), (math.inf, 1)])
 
 
-def turned(cells: Sequence[_T], number: int, rounds: int) -> list[_T]:
-    """Return the order of a round; each begins elsewhere: with three, the second begins a third of the way in."""
-    start = number * len(cells) // rounds
+def turned(cells: Sequence[_T], number: int, patience: Patience) -> list[_T]:
+    """Return the order of a round; each begins elsewhere: with three, the second begins a third of the way in.
+
+    If it is not known how many there will be, each begins far from all before it: a half in, a quarter, three quarters.
+    """
+    share = number / patience.most if patience.until == math.inf else _halves(number)
+    start = int(share * len(cells) + 1e-9)
     return [*cells[start:], *cells[:start]]
+
+
+def _halves(number: int) -> float:
+    """Return 0, 1/2, 1/4, 3/4, 1/8, 5/8 …: the digits in base 2 mirrored, as van der Corput (1935) spreads points."""
+    return int(f"{number:b}"[::-1], 2) / 2 ** max(number.bit_length(), 1)
 
 
 def measure_rounds(cells: Sequence[Cell], patience: Patience) -> tuple[list[Run], list[Skipped]]:
@@ -86,12 +95,11 @@ def measure_rounds(cells: Sequence[Cell], patience: Patience) -> tuple[list[Run]
     """
     runs: list[Run] = []
     failed: list[Skipped] = []
-    left = [patience.most] * len(cells)
-    ended = time.monotonic()
+    left, took = [patience.most] * len(cells), [0.0] * len(cells)
     for number in range(patience.most):
-        order = turned([place for place in range(len(cells)) if left[place] > number], number, patience.most)
+        order = turned([place for place in range(len(cells)) if left[place] > number], number, patience)
         for done, place in enumerate(order, 1):
-            cell = cells[place]
+            cell, began = cells[place], time.monotonic()
             measured = measure(cell.command(number), environment=cell.environment)
             fault = measured.failure or cell.fault()
             what = cell.case + (f", {cell.rows:,} rows" if cell.rows > 1 else "")
@@ -104,8 +112,9 @@ def measure_rounds(cells: Sequence[Cell], patience: Patience) -> tuple[list[Run]
             runs.append(as_run(cell, number, measured))
             if number == 0:
                 left[place] = min(cell.most_rounds, patience.rounds(measured.wall_s))
-        began, ended = ended, time.monotonic()
-        if number + 1 >= FEWEST and ended + (ended - began) > patience.until:
+            took[place] = time.monotonic() - began
+        next_s = sum(seconds for seconds, rounds in zip(took, left, strict=True) if rounds > number + 1)
+        if number + 1 >= FEWEST and time.monotonic() + next_s > patience.until:
             break
     return runs, failed
 

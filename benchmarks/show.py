@@ -74,7 +74,7 @@ class Section:
 
 
 def spread(figure: Figure | None, text: Callable[[float], str]) -> str:
-    """Tell a median and, in brackets, the smallest and the largest value, unless all digits that are told agree."""
+    """Tell a median and, in brackets, from where to where its spread goes, unless all digits that are told agree."""
     if figure is None:
         return NONE
     if figure.count == 1:

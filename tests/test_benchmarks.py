@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +21,9 @@ from benchmarks.assets import CHECK_ROWS, Assets
 from benchmarks.bench import Bench, count_rows
 from benchmarks.compare import pairs, ratios_of
 from benchmarks.contender import OURS, Contender, catalogue
-from benchmarks.figures import figure, rates, ratios, slope, with_interval
+from benchmarks.figures import Figure, figure, rates, ratios, slope, with_interval
 from benchmarks.machine import commit
-from benchmarks.measure import Measured, measure
+from benchmarks.measure import Measured, measure, until_next_sample
 from benchmarks.page import markdown, page
 from benchmarks.rounds import FULL, QUICK, Cell, Patience, measure_rounds, turned
 from benchmarks.show import seconds, significant, spread, times
@@ -85,6 +86,12 @@ class TestMeasure:
         measured = measure(python("import time; time.sleep(60)"), timeout=0.2)
         assert measured.failure == "stopped: it took more than 0.2 s"
 
+    @pytest.mark.parametrize(
+        ("elapsed_s", "sample_s", "wait_s"), [(0.1, 1e-4, 0.01), (5.0, 1e-4, 0.1), (60.0, 1e-4, 0.25), (60.0, 0.1, 2.0)]
+    )
+    def test_samples_rarely_what_takes_long_and_more_rarely_what_is_dear_to_sample(self, elapsed_s, sample_s, wait_s):
+        assert until_next_sample(elapsed_s, sample_s) == pytest.approx(wait_s)
+
     def test_kills_a_program_that_takes_the_machines_memory(self):
         code = "import time; held = bytearray(b'x') * (64 << 20); time.sleep(60)"
         assert "it held more than 0.0 GB" in measure(python(code), memory_limit=32 << 20).failure
@@ -100,7 +107,11 @@ class TestRounds:
         assert [one["round"] for one in runs] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
     def test_with_more_cells_than_rounds_it_begins_far_from_the_round_before(self):
-        assert turned("abcdef", 1, 2) == list("defabc")
+        assert turned("abcdef", 1, same_rounds(2)) == list("defabc")
+
+    def test_where_the_number_of_rounds_is_open_each_begins_far_from_all_before_it(self):
+        starts = [turned("abcdefgh", number, replace(QUICK, until=9.0))[0] for number in range(6)]
+        assert "".join(starts) == "aecgbf"
 
     def test_what_takes_long_is_in_the_first_rounds_only(self, monkeypatch):
         """So that whatever two cells are compared, they share the rounds of the slower one."""
@@ -126,12 +137,21 @@ class TestRounds:
         assert len(runs) == 2
 
     def test_a_round_that_would_end_too_late_does_not_begin(self, monkeypatch):
-        """Rounds of 10 s until 35 s: three."""
-        clock = iter(range(0, 1_000, 10))
-        monkeypatch.setattr(rounds.time, "monotonic", lambda: next(clock))
-        monkeypatch.setattr(rounds, "measure", lambda *_, **__: Measured(10.0, 1.0, 1, 0, None, ""))
-        runs, _ = measure_rounds(self.cells("a", "b"), replace(QUICK, until=35.0))
+        """Rounds of 20 s until 75 s: three; the dear one, which is measured twice, does not count for the third."""
+        clock = [0.0]
+
+        def taken(command, **_):
+            clock[0] += 500.0 if command == ["dear"] else 10.0
+            return Measured(10.0, 1.0, 1, 0, None, "")
+
+        monkeypatch.setattr(rounds, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+        monkeypatch.setattr(rounds, "measure", taken)
+        runs, _ = measure_rounds(self.cells("a", "b"), replace(QUICK, until=75.0))
         assert [one["round"] for one in runs] == [0, 0, 1, 1, 2, 2]
+        clock[0] = 0.0
+        dear = Cell("dear", "case", 1, lambda _round: ["dear"], most_rounds=2)
+        runs, _ = measure_rounds([*self.cells("a"), dear], replace(QUICK, until=1_040.0))
+        assert [one["contender"] for one in runs if one["round"] > 1] == ["a", "a"]
 
     def test_a_quick_run_shares_its_minutes_among_the_suites(self, tmp_path, monkeypatch):
         assert sum(suites.QUICK.values()) < 600
@@ -201,7 +221,10 @@ class TestFigures:
         held = [found.low <= 3.0 <= found.high for found in map(with_interval, noise.tolist())]
         assert np.mean(held) == pytest.approx(0.95, abs=0.01)
 
-    def test_the_median_lies_in_the_interval_even_of_many_rounds_with_one_far_off(self):
+    def test_what_can_not_be_a_ratio_is_left_out(self):
+        assert with_interval([2.0, 2.0, 0.0, math.inf, -1.0]) == Figure(2.0, 2.0, 2.0, 2)
+
+    def test_the_median_lies_in_the_interval_even_of_many_rounds_with_some_far_off(self):
         found = with_interval([1.0] * 200 + [1e9] * 40)
         assert found.low == found.median == 1.0
 
@@ -495,7 +518,7 @@ class TestPages:
         peak = next(one for one in runs if (one["contender"], one["case"]) == ("matmul", limits.ALL))
         peak["answer"] = {"seconds": 1.0, "work": 2.1e12}
         assert "21,000 multiplications and additions a title" in markdown(results)
-        assert "is 100 M/s: with nothing read" in markdown(results)
+        assert "is 100 M/s: so many titles" in markdown(results)
 
     def test_a_round_that_misses_a_part_has_no_bound(self, results):
         runs = [one for one in results["suites"]["limits"]["runs"] if one["contender"] != "fill"]

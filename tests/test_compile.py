@@ -82,10 +82,26 @@ def test_every_activation_of_keras_is_exported(contract, activation):
         ],
         [{"layer": "UnitNormalization"}, {"layer": "Dense", "units": 16}, {"layer": "PReLU"}],
         [{"layer": "GaussianNoise", "stddev": 0.1}, {"layer": "Dense", "units": 16}, {"layer": "LeakyReLU"}],
+        [{"layer": "GaussianNoise", "stddev": 0.1}, {"layer": "Dense", "units": 16, "activation": "silu"}],
+        [{"layer": "Dense", "units": 16, "activation": "relu", "use_bias": False}],
+        [],
         [IN_A_ROW, {"layer": "Conv1D", "filters": 4, "kernel_size": 3, "activation": "relu"}, {"layer": "Flatten"}],
         pytest.param([IN_A_ROW, {"layer": "LSTM", "units": 4}], marks=pytest.mark.slow),
     ],
-    ids=["course", "dropout", "batch-norm", "layer-norm", "fixed-norm", "prelu", "noise", "conv", "lstm"],
+    ids=[
+        "course",
+        "dropout",
+        "batch-norm",
+        "layer-norm",
+        "fixed-norm",
+        "prelu",
+        "leaky",
+        "noise",
+        "no-bias",
+        "linear",
+        "conv",
+        "lstm",
+    ],
 )
 def test_a_trained_network_is_exported(contract, layers):
     """Dropout and noise are off, and batch normalisation uses what it learnt."""
@@ -178,6 +194,21 @@ def test_compiling_prints_nothing(course_case, capfd):
     """Not on stdout, where ``--json`` promises one document, and not on stderr, where progress is shown."""
     compile_graph(course_case.network, course_case.scaling)
     assert ("", "") == capfd.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("activation", "kernels"),
+    [("relu", {(6, 9), (4, 6)}), ("softmax", {(9, 6), (6, 4)})],
+    ids=["across", "in rows"],
+)
+def test_titles_lie_across_where_each_number_is_changed_by_itself(contract, activation, kernels):
+    """Which a kernel's shape shows: units by features, or features by units."""
+    layers = [{"layer": "Dense", "units": units, "activation": activation} for units in (6, 4)]
+    case = Case(contract, layers, epochs=0)
+    graph = onnx.load_from_string(compile_graph(case.network, case.scaling)).graph
+    found = {tuple(one.dims) for one in graph.initializer}
+    assert found >= kernels
+    assert not found & {dims[::-1] for dims in kernels}
 
 
 def test_a_graph_with_one_changed_weight_is_not_keras_any_more(course_case):

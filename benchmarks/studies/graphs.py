@@ -65,8 +65,11 @@ def _ratios(usual: bytes, other: bytes) -> list[float]:
     graphs = [Scorer(usual), Scorer(other)]
     for graph in graphs:
         graph.score(rows)
-    taken = [[_seconds(graph, rows) for graph in graphs] for _ in range(TURNS)]
-    return [slow / fast for fast, slow in taken]
+    taken = []
+    for turn in range(TURNS):
+        order = graphs if turn % 2 else graphs[::-1]
+        taken.append({graph: _seconds(graph, rows) for graph in order})
+    return [seconds[graphs[1]] / seconds[graphs[0]] for seconds in taken]
 
 
 def _seconds(graph: Scorer, rows: Any) -> float:

@@ -12,7 +12,8 @@ from types import ModuleType
 # In the order of the page.
 NAMES = ("scoring", "startup", "growth", "limits", "network", "training", "registry")
 # A quick run takes these unless it is told which: what a smaller network does is not what one looks up. Each has so
-# many seconds, 9.5 minutes in all, and makes as many rounds as fit, so that a slow machine has fewer of them.
+# many seconds, 9.5 minutes in all, and makes as many rounds as fit, so that a slow machine has fewer of them; two,
+# however long they take.
 QUICK = {"scoring": 230, "startup": 30, "growth": 90, "limits": 100, "training": 100, "registry": 20}
 
 

@@ -71,8 +71,9 @@ def show(result: Result) -> Section:
         " of its own. gamesales also screens every row against the contract, flags rows outside the training range,"
         " hashes its input and counts rows twice; the others do not. None computes prediction intervals; their cost is"
         " in docs/intervals.md. A quick run has the slow ones on Parquet of continuous titles alone, each up to the"
-        " size that it does in seconds; batched Keras and MLflow, which start as slowly as the course's way, only if"
-        " `--contenders` names them; gamesales into a folder is under Limits. A full run has all on every file."
+        " size that it does in seconds; batched Keras and MLflow, which start as slowly as the course's way, and"
+        " gamesales into a folder, which is under Limits too, only if `--contenders` names them. A full run has all on"
+        " every file."
     )
     who = [f"**{one.label}** (`{one.name}`): {one.why}" for one in catalogue()]
     return Section("Scoring", [words, *who], tables, plots, result["skipped"])

@@ -6,9 +6,9 @@ weights of the first layer where that is a Dense and loses no more than three bi
 so that a column far from 0, such as a year, keeps its digits. The conversion is tf2onnx's, the exporter that Keras
 itself uses on TensorFlow.
 
-A network of Dense layers has its titles lie across: each layer is kernel' (u, k) times values (k, n), not values (n, k)
-times kernel (k, u). A product is computed in tiles, some rows high and sixteen or more numbers wide; there are titles
-enough to fill the width, where 50 units leave every fourth tile nearly empty.
+A network of Dense layers, with activations of one number each, has its titles lie across: a layer is kernel' (u, k)
+times values (k, n), not values (n, k) times kernel (k, u). A product is computed in tiles, some rows high and sixteen
+or more numbers wide; there are titles enough to fill the width, where 50 units leave every fourth tile nearly empty.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _may_lie_across(layer: Any) -> bool:
 
     if type(layer).__name__ in _OFF_IN_SCORING and type(layer).__module__.startswith("keras."):
         return True
-    return _is_dense(layer) and layer.activation in [getattr(keras.activations, name) for name in _ONE_BY_ONE]
+    return _is_dense(layer) and layer.activation in [getattr(keras.activations, name, None) for name in _ONE_BY_ONE]
 
 
 def _is_dense(layer: Any) -> bool:
