@@ -134,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition(";")[0] + ".")
     verbs = parser.add_subparsers(dest="verb", required=True)
     for scale, told, every in (
-        ("quick", "measure for 10 minutes, longer on a machine that makes no two rounds in them", suites.QUICK),
+        ("quick", "measure in 10 minutes or so", suites.QUICK),
         ("full", "every contender on every file: an hour or two", suites.NAMES),
     ):
         measuring = verbs.add_parser(scale, help=told)

@@ -68,9 +68,9 @@ class TestMeasure:
         assert measure(python(code)).cpu_s >= 0.3
 
     def test_sees_the_memory_of_the_whole_tree(self):
-        """Two processes of 64 MB each, at the same time."""
+        """Two processes of 64 MB each, at the same time: for as long as even a busy machine needs to be sampled."""
         take = "held = bytearray(b'x') * (64 << 20)"
-        hold = f"import time; {take}; time.sleep(0.4)"
+        hold = f"import time; {take}; time.sleep(3)"
         code = f"import subprocess, sys; {take}; subprocess.run([sys.executable, '-c', {hold!r}])"
         measured = measure(python(code))
         assert measured.peak_bytes > 128 << 20
@@ -160,7 +160,7 @@ class TestRounds:
         monkeypatch.setattr(program.suites.load("growth"), "run", lambda bench: seen.append(bench.patience.until) or {})
         started = time.monotonic()
         program.measure_suite("growth", bench)
-        assert seen[0] == pytest.approx(started + suites.QUICK["growth"], abs=30)
+        assert started <= seen[0] - suites.QUICK["growth"] <= time.monotonic()
 
     def test_a_quick_run_takes_the_suites_that_fit_in_minutes_and_a_full_run_all(self):
         quick, full = (program._parser().parse_args([scale]).suite for scale in ("quick", "full"))

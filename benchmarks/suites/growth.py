@@ -42,9 +42,10 @@ def run(bench: Bench) -> Result:
     good, _, refused = bench.admitted(bench.choose([OURS]), "continuous", "parquet")
     cells = [_cell(bench, one, rows) for one in good for rows in SIZES[bench.scale]]
     measured, failed = measure_rounds([*cells, *_shapes(bench, good)], bench.patience)
-    shapes = [run for run in measured if run["case"] in (ONE_CSV, ONE_GROUP)]
-    runs = [run for run in measured if run not in shapes]
-    return {"runs": runs, "shapes": shapes, "skipped": refused + failed}
+    found: dict[bool, list[Run]] = {True: [], False: []}
+    for one in measured:
+        found[one["case"] in (ONE_CSV, ONE_GROUP)].append(one)
+    return {"runs": found[False], "shapes": found[True], "skipped": refused + failed}
 
 
 def _cell(bench: Bench, contender: Contender, rows: int) -> Cell:

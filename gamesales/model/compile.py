@@ -126,7 +126,7 @@ def _may_lie_across(layer: Any) -> bool:
     """Tell whether a layer is a product and what changes each number by itself, or does nothing in scoring."""
     import keras
 
-    if type(layer).__name__ in _OFF_IN_SCORING and type(layer).__module__.startswith("keras."):
+    if type(layer) in [getattr(keras.layers, name) for name in _OFF_IN_SCORING]:
         return True
     return _is_dense(layer) and layer.activation in [getattr(keras.activations, name, None) for name in _ONE_BY_ONE]
 
