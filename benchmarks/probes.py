@@ -81,7 +81,7 @@ def arrow_csv(threads: int, source: str) -> Probe:
 
 def look(_threads: int, source: str) -> Probe:
     """Look in each batch whether its rows repeat, as scoring does before it runs the graph."""
-    from gamesales.scoring.distinct import find_distinct
+    from gamesales.scoring.predict import find_distinct
 
     batches = [[column.to_numpy(zero_copy_only=False) for column in batch.columns] for batch in _batches(source)]
     return lambda: [find_distinct(columns) for columns in batches], sum(len(columns[0]) for columns in batches)

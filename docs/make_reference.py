@@ -15,23 +15,21 @@ from pydantic import TypeAdapter
 
 from gamesales.cli.main import make_app
 from gamesales.jobs.aliases import Aliases, DeletedAlias, Retired
-from gamesales.jobs.backtesting.backtest import Backtest
-from gamesales.jobs.comparison import Comparison
+from gamesales.jobs.backtest import Backtest
+from gamesales.jobs.compare import Comparison
+from gamesales.jobs.crossvalidate import CrossValidated
 from gamesales.jobs.evaluate import Evaluated
 from gamesales.jobs.export import Exported
 from gamesales.jobs.history import History
-from gamesales.jobs.listing import Verified, Versions
 from gamesales.jobs.predict import Prediction
-from gamesales.jobs.preprocess import Preprocessed
+from gamesales.jobs.prepare import Preprocessed, Simulated
 from gamesales.jobs.promote import Promotion
 from gamesales.jobs.retention import Collected
 from gamesales.jobs.score import Backfill, Planned
-from gamesales.jobs.search.tune import Tuned
-from gamesales.jobs.showing import Shown
-from gamesales.jobs.simulate import Simulated
-from gamesales.jobs.training.crossvalidate import CrossValidated
-from gamesales.jobs.training.train import Trained
-from gamesales.scoring.outcome import RunReport
+from gamesales.jobs.train import Trained
+from gamesales.jobs.tune import Tuned
+from gamesales.jobs.versions import Shown, Verified, Versions
+from gamesales.scoring.run_report import RunReport
 
 FOLDER = Path(__file__).parent / "reference"
 RESULTS = {

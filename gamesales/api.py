@@ -15,20 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from gamesales.data.batches import Batch, shorten
-from gamesales.data.columns import text_column, to_arrow
+from gamesales.arrays import FloatArray
+from gamesales.data.arrow import text_column, to_arrow
 from gamesales.data.contract import Contract
+from gamesales.data.screen import require_columns
+from gamesales.data.table import Batch, shorten
 from gamesales.errors import ColumnsError, InputError, UsageError
 from gamesales.jobs.loading import load, open_registry
 from gamesales.registry.refs import DEFAULT_MODEL, parse_ref
-from gamesales.scoring.reading import read_file, read_folder
+from gamesales.scoring.output import FILE_SUFFIXES
+from gamesales.scoring.predict import Predicted, predict_titles
+from gamesales.scoring.results import read_file, read_folder
 from gamesales.scoring.scorer import LoadedVersion
-from gamesales.scoring.screen import require_columns
-from gamesales.scoring.target import FILE_SUFFIXES
-from gamesales.scoring.titles import Predicted, predict_titles
 
 
 class Predictor:
@@ -54,7 +54,7 @@ class Predictor:
         """The share of titles that the version's intervals are to hold; None if it gives none."""
         return self._version.interval.coverage if self._version.interval else None
 
-    def predict(self, titles: Any) -> npt.NDArray[np.float64]:
+    def predict(self, titles: Any) -> FloatArray:
         """Predict what titles will earn.
 
         Args:
@@ -67,7 +67,7 @@ class Predictor:
         """
         return self._predict(titles).earnings_usd
 
-    def predict_interval(self, titles: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def predict_interval(self, titles: Any) -> tuple[FloatArray, FloatArray]:
         """Predict between which dollars the earnings of titles lie.
 
         Args: titles: as for ``predict``.

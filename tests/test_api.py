@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from conftest import FEATURES, publish_simple, simple_earnings, title_values, titles_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from gamesales.errors import (
     UnknownVersionError,
     UsageError,
 )
+from support.versions import FEATURES, publish_simple, simple_earnings, title_values, titles_table
 
 VALUES = title_values(7)
 EARNINGS = simple_earnings(VALUES)

@@ -7,11 +7,11 @@ import tomllib
 
 import jsonschema
 import pytest
-from conftest import DATA, HOLDOUT, ROOT, publish_simple
-from searches import write_tune_job
 
-from gamesales.jobs.search.tune_job import load_tune_job
-from gamesales.jobs.training.train_job import load_job
+from gamesales.search.tune_job import load_tune_job
+from gamesales.training.train_job import load_job
+from support.searches import write_tune_job
+from support.versions import DATA, HOLDOUT, ROOT, publish_simple
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

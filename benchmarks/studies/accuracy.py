@@ -14,9 +14,9 @@ import numpy as np
 from benchmarks.assets import ROOT
 from benchmarks.studies.many import Recipe, Rows, learn
 from gamesales.data.contract import Contract
+from gamesales.data.labeled_titles import read_titles
 from gamesales.data.simulate import expected_earnings
-from gamesales.jobs.titles import read_titles
-from gamesales.model import folds
+from gamesales.training import folds
 
 FOLDS = 5
 SEEDS = range(5)
@@ -49,7 +49,7 @@ CANDIDATES = (
     DEFAULT,
 )
 
-Cut = Callable[[int], list[folds.Places]]
+Cut = Callable[[int], list[folds.IntArray]]
 
 
 def lines() -> Iterator[str]:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gamesales.data.simulate import COLUMNS, GENRES, TARGET, expected_earnings, simulate
-from gamesales.model.evaluation import column_profile, training_profile
 from gamesales.scoring import drift
+from gamesales.training.metrics import column_profile, training_profile
 
 FEATURES = tuple(name for name in COLUMNS if name != TARGET)
 PAST_TITLES, STORE_TITLES = 1_000, 100_000

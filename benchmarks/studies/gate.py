@@ -12,7 +12,8 @@ from unittest import mock
 
 import numpy as np
 
-from gamesales.registry import gate, resampling
+from gamesales.registry import gate
+from gamesales.stats import bootstrap as resampling
 
 ROWS = (30, 200, 400, 1_000, 2_000, 5_000)
 PAIRS = 2_000

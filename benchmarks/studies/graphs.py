@@ -26,8 +26,8 @@ WITHOUT: dict[str, dict[str, Any]] = {
 
 def lines() -> Iterator[str]:
     """Yield a line for each way and each of the two networks that are trained here."""
-    from gamesales.model import compile as compiling
-    from gamesales.model.spec import PRESETS
+    from gamesales.training import onnx_graph as compiling
+    from gamesales.training.spec import PRESETS
 
     default = tomllib.loads((ROOT / "jobs/train.toml").read_text(encoding="utf-8"))["network"]
     for name, network in (("the default network", default), ("the course's network", PRESETS["course"]["network"])):
@@ -44,9 +44,9 @@ def network_of(spec: Any) -> tuple[Any, Any]:
     """Build an untrained network, which has biases as a trained one, and its scaling."""
     from gamesales.data.contract import Contract
     from gamesales.data.simulate import TARGET, simulate
-    from gamesales.model.network import build_network, seed_everything
-    from gamesales.model.scaling import fit_scaler
-    from gamesales.model.spec import NetworkSpec
+    from gamesales.training.network import build_network, seed_everything
+    from gamesales.training.scaling import fit_scaler
+    from gamesales.training.spec import NetworkSpec
 
     names = Contract.from_toml(ROOT / "data/contract.toml").feature_names
     past = next(simulate(1_000, seed=1))

@@ -15,9 +15,10 @@ import numpy as np
 from benchmarks.assets import ROOT
 from benchmarks.studies.many import Recipe, learn
 from gamesales.data.contract import Contract
-from gamesales.jobs.titles import Titles, read_titles
-from gamesales.model import calibration, folds
-from gamesales.scoring.intervals import Interval
+from gamesales.data.labeled_titles import Titles, read_titles
+from gamesales.scoring.scorer import Interval
+from gamesales.training import folds
+from gamesales.training import intervals as calibration
 
 DIVISIONS = 100
 # Titles that each division holds back; the others train.

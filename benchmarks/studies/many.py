@@ -19,8 +19,8 @@ from typing import Any, Self
 import numpy as np
 
 from benchmarks.assets import ROOT
-from gamesales.model.folds import FloatArray, Predict
-from gamesales.model.network import load_keras
+from gamesales.training.folds import FloatArray, Predict
+from gamesales.training.network import load_keras
 
 Rows = tuple[FloatArray, FloatArray]
 # Adam's, as Keras has them.

@@ -11,9 +11,9 @@ LABEL = "gamesales, the fit alone"
 
 def main(train: str, test: str, answer: str, seed: str) -> None:
     """Train by the course's preset."""
-    from gamesales.model.network import build_network, seed_everything
-    from gamesales.model.spec import PRESETS, NetworkSpec, TrainingSpec
-    from gamesales.model.training import fit
+    from gamesales.training.fit import fit
+    from gamesales.training.network import build_network, seed_everything
+    from gamesales.training.spec import PRESETS, NetworkSpec, TrainingSpec
 
     x, y, x_test, y_test = read_scaled(train, test)
     training = TrainingSpec.model_validate({**PRESETS["course"]["training"], "seed": int(seed)})

@@ -10,13 +10,13 @@ import typer
 
 from gamesales.cli import progress
 from gamesales.cli.options import NAME, REGISTRY, JsonOption, NameOption, ReasonOption, RegistryOption
-from gamesales.cli.output import metric_cells, show_error, show_json, table
+from gamesales.cli.render import metric_cells, show_error, show_json, table
 from gamesales.jobs.loading import open_registry
 
 if TYPE_CHECKING:
-    from gamesales.jobs.backtesting.backtest import Backtest
-    from gamesales.jobs.backtesting.judging import Dated, Judged
-    from gamesales.model.accuracy import Figures
+    from gamesales.backtest.verdict import Dated, Judged
+    from gamesales.jobs.backtest import Backtest
+    from gamesales.stats.errors import Figures
 
 _FIGURES = ["predictions", "MAE", "RMSE", "bias", "R2", "MAPE", "covered", "outside"]
 # How a command ends whose figures are told, but not on record.
@@ -40,9 +40,9 @@ def backtest(
     as_json: JsonOption = False,
 ) -> None:
     """Hold past predictions to what their titles earned, and record that as evidence."""
-    from gamesales.jobs.backtesting.backtest import Work
-    from gamesales.jobs.backtesting.backtest import backtest as run
-    from gamesales.scoring.counts import RejectLimit
+    from gamesales.data.screen import RejectLimit
+    from gamesales.jobs.backtest import Work
+    from gamesales.jobs.backtest import backtest as run
 
     limit = RejectLimit.parse(max_rejects) if max_rejects else RejectLimit()
     work = Work(predictions, actuals, limit, page, reason, dry_run)

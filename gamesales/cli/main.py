@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from types import FrameType
 from typing import Annotated
@@ -17,24 +18,17 @@ import typer
 from typer.exceptions import TyperException
 
 from gamesales import __version__
-from gamesales.cli.group import Group
-from gamesales.cli.output import show_error
+from gamesales.cli.render import show_error
 from gamesales.errors import GamesalesError, GateRefusedError, TryAgainError, UsageError
 
 # The commands by the module that has them: of these, only that of the command which is run is loaded.
 MODULES = {
-    "training": ("train", "preprocess", "simulate"),
-    "tuning": ("tune",),
-    "crossvalidating": ("crossvalidate",),
-    "registry": ("versions", "show", "verify"),
-    "history": ("history",),
-    "comparing": ("compare",),
-    "promotion": ("evaluate", "promote", "rollback"),
-    "aliases": ("alias", "retire"),
-    "retention": ("gc",),
-    "scoring": ("score", "predict"),
+    "train": ("train", "preprocess", "simulate", "tune", "crossvalidate"),
+    "registry": ("versions", "show", "verify", "gc", "export"),
+    "history": ("history", "compare"),
+    "promote": ("evaluate", "promote", "rollback", "alias", "retire"),
+    "score": ("score", "predict"),
     "backtest": ("backtest",),
-    "export": ("export",),
 }
 
 
@@ -191,3 +185,23 @@ def _known(error: Exception) -> GamesalesError:
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise _TerminatedError
+
+
+@dataclass(frozen=True)
+class Group:
+    """Several commands, and the name and the sentence that they share."""
+
+    name: str
+    about: str
+    commands: Mapping[str, Callable[..., None]]
+
+    @property
+    def __name__(self) -> str:
+        return self.name
+
+    def make_app(self) -> typer.Typer:
+        """Make the command line of the group; Typer takes milliseconds for each command."""
+        app = typer.Typer(name=self.name, help=self.about, no_args_is_help=True, pretty_exceptions_enable=False)
+        for name, command in self.commands.items():
+            app.command(name)(command)
+        return app

@@ -11,8 +11,9 @@ from pathlib import Path
 import typer
 
 from gamesales.cli import progress
-from gamesales.cli.output import show_json
+from gamesales.cli.render import show_json
 from gamesales.cli.runs import show_planned, show_run
+from gamesales.data.screen import RejectLimit
 from gamesales.errors import UsageError
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.score import Backfill, Night, Planned, plan_score
@@ -20,9 +21,8 @@ from gamesales.jobs.score import score as run_score
 from gamesales.jobs.score_job import ScoreJob, days, end_of, on_date, today
 from gamesales.registry.refs import Ref, parse_ref
 from gamesales.registry.registry import ModelRegistry
-from gamesales.scoring.counts import RejectLimit
 from gamesales.scoring.options import Options
-from gamesales.scoring.outcome import RunReport
+from gamesales.scoring.run_report import RunReport
 
 # Published, but the titles are not those of training.
 DRIFTED = 6
@@ -101,7 +101,7 @@ def score_nights(asked: Asked) -> None:
 def _job(path: Path | None, inputs: Sequence[str] | None, output: Path | None) -> ScoreJob:
     """Read the job file that is named, or else the usual one if it is there or needed."""
     if path is not None or JOB.exists():
-        from gamesales.jobs.score_file import load_score_job
+        from gamesales.jobs.score_job_file import load_score_job
 
         return load_score_job(path or JOB)
     if not inputs or output is None:

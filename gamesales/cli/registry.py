@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,11 +22,14 @@ from gamesales.cli.options import (
     parse_as_of,
     parse_span,
 )
-from gamesales.cli.output import metric_cells, metrics_table, moment, one_line, show_json, table
-from gamesales.jobs import listing, showing
-from gamesales.jobs.conditions import FIGURES, parse_condition
+from gamesales.cli.render import metric_cells, metrics_table, moment, one_line, show_json, table
+from gamesales.jobs import versions as listing
+from gamesales.jobs import versions as showing
 from gamesales.jobs.loading import open_registry
+from gamesales.jobs.retention import Collected, collect
+from gamesales.jobs.versions import FIGURES, parse_condition
 from gamesales.registry.refs import parse_ref
+from gamesales.registry.retention import Retention
 
 _HEADER = ["version", "aliases", "registered", "by", "scaled MSE", "MAE", "RMSE", "R2", "MAPE", "reason"]
 
@@ -192,4 +196,76 @@ def verify(
         print(f"{checked.model} in {checked.registry} is sound: {counted}")
 
 
-COMMANDS = (versions, show, verify)
+_KEPT = Retention()
+
+
+def gc(
+    newest: Annotated[
+        int, typer.Option("--keep-newest", min=0, metavar="N", help="Keep so many of the newest versions.")
+    ] = _KEPT.newest,
+    held_days: Annotated[
+        int, typer.Option("--keep-days", min=0, metavar="DAYS", help="Keep what an alias named in the last days.")
+    ] = _KEPT.held_days,
+    orphan_days: Annotated[
+        int,
+        typer.Option("--orphan-days", min=1, metavar="DAYS", help="Remove what no event names from this age on."),
+    ] = _KEPT.orphan_days,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False,
+    registry: RegistryOption = REGISTRY,
+    name: NameOption = NAME,
+    as_json: JsonOption = False,
+) -> None:
+    """Retire versions that nobody needs any more, and remove their files; their history stays."""
+    done = collect(open_registry(registry, name), Retention(newest, held_days, orphan_days), dry_run=dry_run)
+    if as_json:
+        show_json(done)
+    else:
+        print(_told(done))
+
+
+def _told(done: Collected) -> str:
+    would = "would be " if done.dry_run else ""
+    lines = [f"retired     {_listed([str(number) for number in done.versions])}", *_bundles(done.bundles)]
+    lines.append(f"{done.files:,} files of bundles and {done.temporary_files:,} temporary files {would}removed")
+    if done.dry_run:
+        lines.append("nothing was changed")
+    return "\n".join(lines)
+
+
+def _bundles(folders: Sequence[str]) -> list[str]:
+    return [f"bundle      {folder}" for folder in folders]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def export(
+    ref: RefArgument,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="keras, h5, onnx, savedmodel or tfserving.")],
+    output: Annotated[
+        Path, typer.Option(metavar="PATH", help="The file or folder to make; for tfserving, the model's folder.")
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Replace an export that is there, whole.")] = False,
+    registry: RegistryOption = REGISTRY,
+    name: NameOption = NAME,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a version for other programs: raw columns in, dollars out."""
+    from gamesales.jobs.export import export as run
+    from gamesales.jobs.loading import open_registry
+
+    parsed = parse_ref(ref, name)
+    done = run(open_registry(registry, parsed.model), parsed, form, output, force=force)
+    if as_json:
+        show_json(done)
+        return
+    print(
+        f"wrote version {done.version} of {done.model} to {done.output}; loaded again, it is within "
+        f"${done.largest_difference_usd:.4f} of the scorer on {done.rows_checked:,} rows"
+    )
+    if done.config:
+        print(f"\nFor tensorflow_model_server --model_config_file=FILE:\n\n{done.config}", end="")
+
+
+COMMANDS = (versions, show, verify, gc, export)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gamesales.cli.output import table
+from gamesales.cli.render import table
 from gamesales.jobs.score import Planned
-from gamesales.scoring.outcome import RunReport
+from gamesales.scoring.run_report import RunReport
 
 
 def show_run(done: RunReport) -> None:

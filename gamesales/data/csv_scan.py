@@ -13,13 +13,14 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from gamesales.arrays import BoolArray, IntArray
+
 # Text of about as many rows as a Parquet batch has.
 CHUNK_BYTES = 2 << 20
 _QUOTE, _COMMA, _LF, _CR = b'",\n\r'
 _BOM = b"\xef\xbb\xbf"
 
 Bytes = npt.NDArray[np.uint8]
-Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class _Scanner:
             self._in_quotes = bool((len(toggles) + self._in_quotes) % 2)
         self._mark(breaks)
 
-    def _mark(self, breaks: Places) -> None:
+    def _mark(self, breaks: IntArray) -> None:
         """Mark the end of the header and of the chunk's last record; the header is a record, but no row."""
         if len(breaks) and not self._records:
             self._marks.append(Mark(self._offset + int(breaks[0]) + 1, 0))
@@ -124,7 +125,7 @@ class _Scanner:
         rows = max(self._records + unfinished - 1, 0)
         return CsvScan((*self._marks, Mark(self._offset, rows)), self._in_quotes)
 
-    def _toggles(self, chunk: bytes, data: Bytes, before: Bytes) -> Places:
+    def _toggles(self, chunk: bytes, data: Bytes, before: Bytes) -> IntArray:
         """Return where quoting starts and stops: int64, sorted.
 
         Where every quote stands as writers put them, each of them toggles: a doubled one twice, to no effect.
@@ -142,7 +143,7 @@ class _Scanner:
             return quotes
         return self._walk(chunk)
 
-    def _walk(self, chunk: bytes) -> Places:
+    def _walk(self, chunk: bytes) -> IntArray:
         """Find the toggles one by one, where quotes stand in odd places."""
         toggles = []
         in_quotes = self._in_quotes
@@ -160,12 +161,12 @@ class _Scanner:
         return np.array(toggles, np.int64)
 
 
-def _is_break(data: Bytes) -> npt.NDArray[np.bool_]:
-    breaks: npt.NDArray[np.bool_] = (data == _LF) | (data == _CR)
+def _is_break(data: Bytes) -> BoolArray:
+    breaks: BoolArray = (data == _LF) | (data == _CR)
     return breaks
 
 
-def _is_edge(data: Bytes) -> npt.NDArray[np.bool_]:
+def _is_edge(data: Bytes) -> BoolArray:
     """Tell which bytes stand between fields."""
-    edges: npt.NDArray[np.bool_] = _is_break(data) | (data == _COMMA)
+    edges: BoolArray = _is_break(data) | (data == _COMMA)
     return edges

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gamesales.data.batches import Batch, one_line
+from gamesales.data.table import Batch, one_line
 from gamesales.errors import InputError
 
 BATCH_ROWS = 65_536

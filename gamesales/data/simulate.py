@@ -38,8 +38,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import csv
 
-from gamesales.data.atomic import replacing
-from gamesales.data.columns import text_column, to_arrow
+from gamesales.data.arrow import text_column, to_arrow
+from gamesales.data.files import replacing
 from gamesales.errors import UsageError
 
 SEED = 1

@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from gamesales.arrays import FloatArray
+from gamesales.data.files import escape_surrogates
+from gamesales.data.labeled_titles import Titles, read_titles
+from gamesales.data.screen import RejectLimit, told
 from gamesales.errors import InputError, IntegrityError
 from gamesales.jobs.loading import load_registered
-from gamesales.jobs.titles import Titles, read_titles
-from gamesales.model.evaluation import Metrics, metrics
-from gamesales.model.scaling import Scaling
-from gamesales.registry.log import plain
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.resampling import mean_percentiles, resamples_of, seed_from
 from gamesales.registry.state import Version
-from gamesales.scoring.counts import RejectLimit, told
 from gamesales.scoring.scorer import LoadedVersion
+from gamesales.stats.bootstrap import mean_percentiles, resamples_of, seed_from
+from gamesales.training.metrics import Metrics, metrics
+from gamesales.training.scaling import Scaling
 
 # Of 100 such intervals about 95 hold the error on all titles of the kind.
 LEVELS = (0.025, 0.975)
@@ -86,7 +86,7 @@ def record(
     )
 
 
-def measure(titles: Titles, predicted: npt.NDArray[np.float64], scaling: Scaling) -> dict[str, Any]:
+def measure(titles: Titles, predicted: FloatArray, scaling: Scaling) -> dict[str, Any]:
     """Return what the log keeps of an evaluation.
 
     Args: predicted: float64 (n,), US dollars, finite.
@@ -95,7 +95,7 @@ def measure(titles: Titles, predicted: npt.NDArray[np.float64], scaling: Scaling
     seed = seed_from(titles.sha256)
     scaled = error * float(scaling.scale[-1])
     return {
-        "data": plain(str(titles.path)),
+        "data": escape_surrogates(str(titles.path)),
         "data_sha256": titles.sha256,
         "rows": len(titles),
         "rejected": len(titles.rejected),
@@ -108,7 +108,7 @@ def measure(titles: Titles, predicted: npt.NDArray[np.float64], scaling: Scaling
     }
 
 
-def predictions(version: LoadedVersion, titles: Titles) -> npt.NDArray[np.float64]:
+def predictions(version: LoadedVersion, titles: Titles) -> FloatArray:
     """Predict as scoring does: float64 (n,), US dollars.
 
     Raises: InputError: a prediction is not finite, and so has no error; to leave it out would flatter.

@@ -14,18 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
-from gamesales.data.atomic import FULL, REFUSED, explaining
-from gamesales.data.durable import sync
+from gamesales.arrays import FloatArray
+from gamesales.data.files import FULL, REFUSED, explaining, sync
 from gamesales.errors import IntegrityError, UsageError
 from gamesales.jobs.loading import load_registered
-from gamesales.model import export as exporting
-from gamesales.model import parity
-from gamesales.model.scaling import Scaling
 from gamesales.registry.bundle import Bundle
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.scoring.commit import publish_folder
 from gamesales.scoring.scorer import GRAPH_FILE, LoadedVersion, Scorer
+from gamesales.training import export as exporting
+from gamesales.training import parity
+from gamesales.training.scaling import Scaling
 
 # What each format's file must be called at its end; a format without one is a folder.
 SUFFIXES = {**exporting.KERAS_SUFFIXES, "onnx": ".onnx"}
@@ -165,7 +165,7 @@ def _scaling(bundle: Bundle, loaded: LoadedVersion) -> Scaling:
     return scaling
 
 
-def _rows(loaded: LoadedVersion) -> parity.FloatArray:
+def _rows(loaded: LoadedVersion) -> FloatArray:
     """Return the golden rows, and rows from all that the contract allows: (g + ROWS, k)."""
     seen = np.stack([loaded.lowest, loaded.highest])
     return np.concatenate([loaded.golden.values, parity.sample_contract(loaded.contract, seen, ROWS, seed=1)])
@@ -181,7 +181,7 @@ def _writer(bundle: Bundle, loaded: LoadedVersion, scaling: Scaling, form: str) 
     return partial(exporting.write, model, loaded.contract.feature_names, form)
 
 
-def _check(loaded: LoadedVersion, scaling: Scaling, form: str, made: Path, values: parity.FloatArray) -> float:
+def _check(loaded: LoadedVersion, scaling: Scaling, form: str, made: Path, values: FloatArray) -> float:
     """Load what was written, hold it to the scorer, and return the largest difference, US dollars."""
     if form == "onnx":
         found = [Scorer(made.read_bytes()).score(values)]

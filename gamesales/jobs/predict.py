@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from gamesales.data.batches import Batch
-from gamesales.data.columns import text_column
+from gamesales.data.arrow import text_column
 from gamesales.data.contract import Contract
+from gamesales.data.table import Batch
 from gamesales.errors import ColumnsError, InputError, UsageError
 from gamesales.jobs.loading import load
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
-from gamesales.scoring.titles import predict_titles
+from gamesales.scoring.predict import predict_titles
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.scoring.inputs import find_inputs
 from gamesales.scoring.options import Options
-from gamesales.scoring.outcome import RunReport, read_report
+from gamesales.scoring.output import Target
 from gamesales.scoring.plan import Plan, make_plan
 from gamesales.scoring.run import estimate, resumable, score_files
+from gamesales.scoring.run_report import RunReport, read_report
 from gamesales.scoring.scorer import LoadedVersion
-from gamesales.scoring.target import Target
 
 
 @dataclass(frozen=True)

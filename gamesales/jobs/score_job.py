@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 
+from gamesales.data.screen import RejectLimit
 from gamesales.errors import UsageError
 from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, Ref, parse_ref
-from gamesales.scoring.counts import RejectLimit
 from gamesales.scoring.drift import PSI_THRESHOLD
 
 DATE = "{date}"

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gamesales.errors import IntegrityError
-from gamesales.registry.store import Store, is_safe_key
+from gamesales.registry.keys import is_safe_key
+from gamesales.registry.store import Store
 
 FORMAT = 1
 MANIFEST = "MANIFEST.json"

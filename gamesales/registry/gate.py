@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from gamesales.arrays import FloatArray
 from gamesales.errors import GateRefusedError
-from gamesales.registry.resampling import mean_percentiles, resamples_of
 from gamesales.registry.state import Evaluation
+from gamesales.stats.bootstrap import mean_percentiles, resamples_of
 
 # A candidate passes if, with this confidence, it is not worse by more than this share of the champion's error.
 # docs/decisions.md says why these two.
@@ -24,8 +24,6 @@ CONFIDENCE = 0.975
 MARGIN = 0.05
 # Resamples of fewer rows are too much alike to tell how far chance goes: of one row, all are the same.
 FEWEST_ROWS = 30
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def percent(share: float) -> str:

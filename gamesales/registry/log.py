@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from gamesales.data.files import escape_surrogates
 from gamesales.errors import IntegrityError, TryAgainError, UsageError
 from gamesales.registry import sealing
 from gamesales.registry.store import Store
@@ -241,17 +242,12 @@ def _fields(kind: str, reason: str, body: Mapping[str, Any], before: Event | Non
         "sequence": before.sequence + 1 if before else 1,
         "id": uuid.uuid4().hex,
         "time": utc_now(),
-        "actor": plain(actor()),
+        "actor": escape_surrogates(actor()),
         "kind": kind,
-        "reason": plain(reason),
+        "reason": escape_surrogates(reason),
         "previous": before.digest if before else FIRST_PREVIOUS,
         "body": body,
     }
-
-
-def plain(text: str) -> str:
-    """Return text as JSON can hold it: what came in another encoding has surrogates, which become backslashes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def actor() -> str:

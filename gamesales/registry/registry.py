@@ -6,16 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from gamesales.errors import (
-    IntegrityError,
-    NothingPromotedError,
-    UnknownVersionError,
-    UsageError,
-)
+from gamesales.errors import IntegrityError, NothingPromotedError, UnknownVersionError, UsageError
 from gamesales.registry import log
 from gamesales.registry.bundle import MANIFEST, Bundle, open_bundle, write_bundle
-from gamesales.registry.checkpoints import EVERY, Checkpoints
-from gamesales.registry.index import Index
+from gamesales.registry.index import EVERY, Checkpoints, Index
 from gamesales.registry.log import Event, EventLog
 from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, Ref, check_alias, check_model, short_ref
 from gamesales.registry.state import State, Version, replay

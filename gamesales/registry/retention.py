@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 from gamesales.errors import UsageError
 from gamesales.registry.bundle import manifest_first
+from gamesales.registry.index import spans
 from gamesales.registry.log import Event
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.spans import spans
 from gamesales.registry.state import replay
 from gamesales.registry.times import utc
 

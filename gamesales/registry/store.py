@@ -19,17 +19,14 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
 
-from gamesales.data.durable import make_folder, sync
+from gamesales.data.files import make_folder, sync
 from gamesales.errors import IntegrityError, RegistryError, TryAgainError, UsageError
+from gamesales.registry.keys import CLOUD_FORMS, check_key
 
-CLOUD_FORMS = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX"
 _CLOUD = re.compile(r"(?:s3|gs|az)://|memory:$")
 _FILE = re.compile(r"file:///")
 # A single slash is what is left of a URL that went through a path.
 _ANY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|(?:s3|gs|az|file|memory):")
-# As long as a name may be on most disks, and a key in most object stores.
-_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]{0,254}")
-_KEY_LENGTH_LIMIT = 1024
 _TEMPORARY = ".tmp-"
 _LINK = "{} is a symbolic link; a registry holds plain files only"
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
@@ -191,20 +188,6 @@ class LocalStore:
             if os.path.islink(path):  # noqa: PTH114
                 raise IntegrityError(_LINK.format(path))
         return Path(path)
-
-
-def is_safe_key(key: str) -> bool:
-    """Tell whether a key stays inside the store: no ``..``, no absolute path, no hidden name, none too long."""
-    return len(key) <= _KEY_LENGTH_LIMIT and all(_PART.fullmatch(part) for part in key.split("/"))
-
-
-def check_key(key: str) -> None:
-    """Refuse a key that could leave the store."""
-    if not is_safe_key(key):
-        raise IntegrityError(
-            f"{key!r} is not a key: expected names of letters, digits and ._=- joined by /, each of at most 255 "
-            f"characters and in all {_KEY_LENGTH_LIMIT:,}"
-        )
 
 
 def _keys(folder: Path, prefix: str, after: str) -> Iterator[str]:

@@ -5,21 +5,19 @@ It shows the document that ``gamesales backtest --json`` prints, and some of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from gamesales.report.backtest_plots import Series, plot_over_time
-from gamesales.report.canvas import Plot
+from gamesales.arrays import FloatArray
+from gamesales.report.format import MISSING, compact_money, count, finite, fraction, money, percent, signed_money
 from gamesales.report.plots import plot_predictions
+from gamesales.report.svg import PALETTE, Plot, finish, open_axes
 from gamesales.report.version_page import environment
-from gamesales.report.words import MISSING, compact_money, count, finite, fraction, money, percent, signed_money
 
-Array = npt.NDArray[np.float64]
 Document = Mapping[str, Any]
 
 COLUMNS = (
@@ -44,7 +42,7 @@ class Line:
     cells: Sequence[str]
 
 
-def render_backtest_page(done: Document, drawn: Sequence[tuple[Array, Array]]) -> str:
+def render_backtest_page(done: Document, drawn: Sequence[tuple[FloatArray, FloatArray]]) -> str:
     """Write the page as one self-contained HTML document; the same backtest gives the same bytes.
 
     Args:
@@ -151,7 +149,7 @@ def _series(done: Document, version: Document, figure: str, unit: str) -> Series
     return Series(f"version {version['version']}", dates, values, low, high, held_to.get(figure))
 
 
-def _one_by_one(versions: Sequence[Document], drawn: Sequence[tuple[Array, Array]]) -> list[Plot]:
+def _one_by_one(versions: Sequence[Document], drawn: Sequence[tuple[FloatArray, FloatArray]]) -> list[Plot]:
     return [
         replace(plot_predictions(actual, predicted, f"version {version['version']}"), caption=_dots(version, actual))
         for version, (actual, predicted) in zip(versions, drawn, strict=True)
@@ -159,7 +157,7 @@ def _one_by_one(versions: Sequence[Document], drawn: Sequence[tuple[Array, Array
     ]
 
 
-def _dots(version: Document, drawn: Array) -> str:
+def _dots(version: Document, drawn: FloatArray) -> str:
     """Tell what a dot is, and that not all of them are shown where that is so."""
     rows = version["figures"]["rows"]
     some = f" {len(drawn):,} of {rows:,}, drawn evenly." if len(drawn) < rows else ""
@@ -195,3 +193,74 @@ def _notes(done: Document) -> list[str]:
         if one["titles_doubled"]
     ]
     return notes
+
+
+# More versions than these share colours, and are told apart by the marks.
+_COLOURS = ("accent", "second", "ink", "muted")
+_MARKS = ("o", "s", "^", "D", "v")
+# Of more dates than this the marks would touch.
+_MOST_MARKS = 60
+
+
+@dataclass(frozen=True)
+class Series:
+    """One version's figure by date.
+
+    ``values`` float64 (d,) with a band from ``low`` to ``high``, float64 (d,) each, NaN where there is none;
+    ``reference`` is what the figure is held to, drawn dashed; None: nothing.
+    """
+
+    label: str
+    dates: Sequence[date]
+    values: FloatArray
+    low: FloatArray
+    high: FloatArray
+    reference: float | None = None
+
+
+def plot_over_time(
+    name: str,
+    heading: str,
+    caption: str,
+    vertical: str,
+    series: Sequence[Series],
+    tick: Callable[[float], str],
+    *,
+    zero: bool = False,
+) -> Plot:
+    """Draw a figure over time.
+
+    Args:
+        name: tells this plot from others on the page.
+        heading: what it shows.
+        caption: what to see in it.
+        vertical: the figure and its unit.
+        series: the versions.
+        tick: writes a value of the figure.
+        zero: whether 0 means "right", and has a line of its own.
+    """
+    from matplotlib import dates, ticker
+
+    time_axis: Any = dates  # its functions carry no types
+
+    with open_axes(name, vertical, "") as (figure, axes):
+        if zero:
+            axes.axhline(0, color=PALETTE["ink"], lw=0.8, ls=(0, (4, 3)))
+        for place, one in enumerate(series):
+            colour = PALETTE[_COLOURS[place % len(_COLOURS)]]
+            days = np.asarray(time_axis.date2num(list(one.dates)), np.float64)
+            mark = _MARKS[place % len(_MARKS)] if len(days) <= _MOST_MARKS else ""
+            axes.fill_between(days, one.low, one.high, color=colour, alpha=0.14, lw=0)
+            axes.plot(days, one.values, lw=1.5, marker=mark, ms=3.5, color=colour, label=one.label)
+            if one.reference is not None:
+                ends = [days[0] - 0.4, days[-1] + 0.4]
+                axes.plot(ends, [one.reference] * 2, color=colour, lw=0.9, ls=(0, (4, 3)))
+        locator = time_axis.AutoDateLocator(minticks=2, maxticks=6)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(time_axis.ConciseDateFormatter(locator))
+        axes.yaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+        axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: tick(value)))
+        if len(series) > 1:
+            axes.legend(loc="best", labelcolor=PALETTE["ink"], handlelength=1.4)
+        svg = finish(figure)
+    return Plot(heading, caption, svg)

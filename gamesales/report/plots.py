@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gamesales.report.canvas import PALETTE, Array, Plot, finish, open_axes
-from gamesales.report.words import compact_money, count, money, percent
+from gamesales.arrays import FloatArray
+from gamesales.report.format import compact_money, count, money, percent
+from gamesales.report.svg import PALETTE, Plot, finish, open_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,10 +34,12 @@ class Bounds:
     """Prediction intervals: the share of titles that they are to hold, and the bounds around predictions, dollars."""
 
     coverage: float
-    of: Callable[[Array], tuple[Array, Array]]
+    of: Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
 
-def plot_predictions(actual_usd: Array, predicted_usd: Array, of: str = "", *, bounds: Bounds | None = None) -> Plot:
+def plot_predictions(
+    actual_usd: FloatArray, predicted_usd: FloatArray, of: str = "", *, bounds: Bounds | None = None
+) -> Plot:
     """Draw predicted against actual earnings; on the diagonal a prediction is right.
 
     Args:
@@ -69,7 +72,7 @@ def plot_predictions(actual_usd: Array, predicted_usd: Array, of: str = "", *, b
     return Plot(heading, f"{key} On the dashed line a prediction is exactly right.", svg)
 
 
-def plot_errors_by_size(actual_usd: Array, predicted_usd: Array, bounds: Bounds | None) -> Plot:
+def plot_errors_by_size(actual_usd: FloatArray, predicted_usd: FloatArray, bounds: Bounds | None) -> Plot:
     """Draw errors, predicted minus actual, against predictions; float64 (n,) each, finite, n > 0.
 
     Args: bounds: prediction intervals, drawn as what they allow.
@@ -99,13 +102,13 @@ def plot_errors_by_size(actual_usd: Array, predicted_usd: Array, bounds: Bounds 
     return Plot("Error by size", f"{band}Above 0 predictions are too high.", svg)
 
 
-def plot_errors_usd(errors_usd: Array) -> Plot:
+def plot_errors_usd(errors_usd: FloatArray) -> Plot:
     """Draw how the errors, predicted minus actual, are spread in dollars; float64 (n,), finite, n > 0."""
     middle = f"Half of the titles are off by less than {money(float(np.median(np.abs(errors_usd))))}."
     return _plot_errors("errors-usd", "Error in dollars", errors_usd, compact_money, middle)
 
 
-def plot_errors_percent(errors_percent: Array, left_out: int) -> Plot:
+def plot_errors_percent(errors_percent: FloatArray, left_out: int) -> Plot:
     """Draw how the errors are spread in percent of what a title earned; float64 (n,), finite, n > 0.
 
     Args:
@@ -146,7 +149,7 @@ def plot_loss(loss: Sequence[float], validation_loss: Sequence[float]) -> Plot |
     return Plot("Loss by epoch", f"After {count(len(loss), 'epoch')}: {last or 'not a number'}.", svg)
 
 
-def _plot_errors(name: str, heading: str, errors: Array, tick: Callable[[float], str], middle: str) -> Plot:
+def _plot_errors(name: str, heading: str, errors: FloatArray, tick: Callable[[float], str], middle: str) -> Plot:
     """Draw a histogram around zero; far outliers are counted in the caption instead of flattening it."""
     from matplotlib import ticker
 
@@ -168,7 +171,7 @@ def _plot_errors(name: str, heading: str, errors: Array, tick: Callable[[float],
 
 def _draw_hexagons(
     axes: Axes,
-    points: tuple[Array, Array],
+    points: tuple[FloatArray, FloatArray],
     horizontal: tuple[float, float],
     vertical: tuple[float, float],
     grid: tuple[int, int],
@@ -181,18 +184,18 @@ def _draw_hexagons(
     hexagons.set_facecolor([(PALETTE["accent"], float(alpha)) for alpha in shade])
 
 
-def _between(usd: Array) -> Array:
+def _between(usd: FloatArray) -> FloatArray:
     """Return values from the lowest to the highest, to draw a band by; float64 (64,)."""
     return np.linspace(float(usd.min()), float(usd.max()), _STEPS)
 
 
-def _with_margin(values: Array) -> tuple[float, float]:
+def _with_margin(values: FloatArray) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     margin = 0.04 * (high - low) or max(1.0, abs(high) * 0.1)
     return low - margin, high + margin
 
 
-def _show_a_decade(axes: Axes, losses: Array) -> None:
+def _show_a_decade(axes: Axes, losses: FloatArray) -> None:
     """Show at least a factor of ten, so that a flat curve looks flat and there are ticks to read it by."""
     from matplotlib import ticker
 
@@ -203,7 +206,7 @@ def _show_a_decade(axes: Axes, losses: Array) -> None:
     axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=7))
 
 
-def _loggable(losses: Sequence[float]) -> Array:
+def _loggable(losses: Sequence[float]) -> FloatArray:
     """Blank what a log scale can't show; float64 (epochs,)."""
     values = np.asarray(losses, np.float64)
     return np.where(np.isfinite(values) & (values > 0), values, np.nan)

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gamesales.data.atomic import replacing
+from gamesales.data.files import replacing
 
 _PREFIX = "gamesales_score_"
 _LAST_SUCCESS = "last_success_timestamp_seconds"

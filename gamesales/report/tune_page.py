@@ -10,16 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gamesales.report.figures import Highlight
-from gamesales.report.tune_plots import (
-    Attempt,
-    plot_history,
-    plot_importances,
-    plot_part,
-    plot_size,
-)
+from gamesales.report.format import MISSING, count, scientific
+from gamesales.report.metric_table import Highlight
+from gamesales.report.tune_plots import Attempt, plot_history, plot_importances, plot_part, plot_size
 from gamesales.report.version_page import environment
-from gamesales.report.words import MISSING, count, scientific
 
 # So many trials the table shows; those in the final come first.
 _SHOWN = 15

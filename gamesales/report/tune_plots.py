@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from gamesales.report.canvas import PALETTE, Plot, finish, open_axes
+from gamesales.report.svg import PALETTE, Plot, finish, open_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

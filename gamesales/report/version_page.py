@@ -13,11 +13,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from gamesales.report.canvas import Plot
-from gamesales.report.evaluation import Told, tell
-from gamesales.report.figures import COLUMNS, compare, highlights
+from gamesales.arrays import FloatArray
+from gamesales.report.format import count, finite, money, verdict
+from gamesales.report.metric_table import COLUMNS, compare, highlights
 from gamesales.report.plots import (
     Bounds,
     plot_errors_by_size,
@@ -26,12 +25,12 @@ from gamesales.report.plots import (
     plot_loss,
     plot_predictions,
 )
-from gamesales.report.words import count, finite, money, verdict
+from gamesales.report.svg import Plot
+from gamesales.report.version_sections import Told, tell
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-Array = npt.NDArray[np.float64]
 
 # By how much, relatively, a given average error may differ from that of the predictions shown.
 _ROUNDING = 0.005
@@ -68,8 +67,8 @@ class VersionPage:
     metrics: Mapping[str, Mapping[str, float | None]]
     loss: Sequence[float]
     validation_loss: Sequence[float]
-    actual_usd: Array
-    predicted_usd: Array
+    actual_usd: FloatArray
+    predicted_usd: FloatArray
     warnings: Sequence[str] = ()
     evaluation: Mapping[str, Any] | None = None
     bounds: Bounds | None = None
@@ -125,7 +124,7 @@ def environment() -> Environment:
     )
 
 
-def _usable(page: VersionPage) -> tuple[Array, Array]:
+def _usable(page: VersionPage) -> tuple[FloatArray, FloatArray]:
     """Keep the titles with a finite prediction and a finite truth; both float64 (m,)."""
     actual = np.asarray(page.actual_usd, np.float64)
     predicted = np.asarray(page.predicted_usd, np.float64)
@@ -133,7 +132,7 @@ def _usable(page: VersionPage) -> tuple[Array, Array]:
     return actual[usable], predicted[usable]
 
 
-def _own_warnings(page: VersionPage, sizes: Array) -> list[str]:
+def _own_warnings(page: VersionPage, sizes: FloatArray) -> list[str]:
     """Say what the data itself gives away, whether or not the caller noticed."""
     titles, warnings = page.actual_usd.size, []
     if sizes.size < titles:
@@ -159,7 +158,7 @@ def _in_words(utc: str) -> str:
     return f"{time.day} {time:%B %Y, %H:%M} UTC"
 
 
-def _plots(page: VersionPage, actual: Array, predicted: Array) -> list[Plot]:
+def _plots(page: VersionPage, actual: FloatArray, predicted: FloatArray) -> list[Plot]:
     """Draw what there is data for."""
     plots: list[Plot] = []
     if actual.size:

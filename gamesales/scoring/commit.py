@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gamesales.data.durable import make_folder, sync
+from gamesales.data.files import make_folder, sync
 from gamesales.errors import TooManyRejectsError, TryAgainError, UsageError
 
 _AT_FDCWD = -100

@@ -15,9 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gamesales.data.hashing import hashing
-from gamesales.data.tables import is_table
-from gamesales.data.watching import Stamp, stamp
+from gamesales.data.files import Stamp, hashing, stamp
+from gamesales.data.open_table import is_table
 from gamesales.errors import InputNotFoundError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from gamesales.scoring.counts import RejectLimit
+from gamesales.data.screen import RejectLimit
 from gamesales.scoring.drift import PSI_THRESHOLD
 from gamesales.scoring.scorer import LoadedVersion
 

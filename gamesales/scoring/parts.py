@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 
 import pyarrow as pa
 
-from gamesales.data.batches import BadRow
+from gamesales.data.table import BadRow
 from gamesales.errors import ColumnsError
 
 REJECT_COLUMNS = ("file", "row", "column", "value", "reason", "record")

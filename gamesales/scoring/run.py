@@ -12,18 +12,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gamesales.data.atomic import FULL, explaining
-from gamesales.scoring import commit, counts
-from gamesales.scoring.assembly import File, Folder, Result
+from gamesales.data import screen as counts
+from gamesales.data.files import FULL, explaining
+from gamesales.scoring import commit
 from gamesales.scoring.engines import local
 from gamesales.scoring.ledger import Ledger, ShardDone
 from gamesales.scoring.options import Options
-from gamesales.scoring.outcome import RunReport, as_text, doubled_ids, make_report, read_report
+from gamesales.scoring.output import File, Folder, Result, Target
 from gamesales.scoring.plan import Plan
+from gamesales.scoring.predict import predict_titles
+from gamesales.scoring.run_report import RunReport, as_text, doubled_ids, make_report, read_report
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.shard import TooManyError, result_schema, score_shard, settle
-from gamesales.scoring.target import Target
-from gamesales.scoring.titles import predict_titles
 
 
 def score_files(

@@ -1,10 +1,11 @@
 """One verified version, ready to score: raw feature columns in, dollars out.
 
-The scoring graph holds scaling, network and unscaling; see ``gamesales/model/compile.py`` for how it is made.
+The scoring graph holds scaling, network and unscaling; see ``gamesales/training/onnx_graph.py`` for how it is made.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gamesales.data.batches import one_line
+from gamesales.arrays import BoolArray, FloatArray
 from gamesales.data.contract import Contract
+from gamesales.data.table import one_line
 from gamesales.errors import IntegrityError, SelfTestError
 from gamesales.scoring.drift import Profile, profiles_of
-from gamesales.scoring.intervals import Interval
 
 GRAPH_FILE = "scorer.onnx"
 # Rows given to the graph at a time: their activations stay in the first-level caches. Every chunk has this many,
@@ -49,7 +50,7 @@ class Scorer:
             raise SelfTestError(f"the scoring graph can't be loaded here: {reason}", hint="Train again") from None
         self._input = self._session.get_inputs()[0].name
 
-    def score(self, values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    def score(self, values: npt.NDArray[np.floating[Any]]) -> FloatArray:
         """Predict earnings.
 
         Args: values: (n, k), the raw features in the contract's order.  Returns: float64 (n,), US dollars.
@@ -66,8 +67,8 @@ class Scorer:
             earnings[whole:] = self._run(padded)[: rows - whole]
         return earnings
 
-    def _run(self, chunk: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        earnings: npt.NDArray[np.float64] = self._session.run(None, {self._input: chunk})[0]
+    def _run(self, chunk: npt.NDArray[np.float32]) -> FloatArray:
+        earnings: FloatArray = self._session.run(None, {self._input: chunk})[0]
         return earnings
 
 
@@ -79,10 +80,10 @@ class Golden:
     intervals around ``earnings_usd``; None for a version that gives none.
     """
 
-    values: npt.NDArray[np.float64]
-    earnings_usd: npt.NDArray[np.float64]
-    tolerance_usd: npt.NDArray[np.float64]
-    bounds_usd: npt.NDArray[np.float64] | None = None
+    values: FloatArray
+    earnings_usd: FloatArray
+    tolerance_usd: FloatArray
+    bounds_usd: FloatArray | None = None
 
     def check(self, features: int) -> None:
         """Raises: ValueError: there is none, or the parts do not fit together."""
@@ -105,8 +106,8 @@ class LoadedVersion:
     scorer: Scorer
     golden: Golden
     # The smallest and the largest value of each feature in training: float64 (k,).
-    lowest: npt.NDArray[np.float64]
-    highest: npt.NDArray[np.float64]
+    lowest: FloatArray
+    highest: FloatArray
     # How features and predictions lay in training; None for a version that does not say.
     profiles: tuple[Profile, ...] | None = None
     # How wide an interval to give around a prediction; None for a version that gives none.
@@ -161,3 +162,67 @@ def load_version(model: str, number: int, digest: str, manifest: Mapping[str, An
 
 
 _GOLDEN_KEYS = ("values", "earnings_usd", "tolerance_usd")
+
+
+_MOST = float(np.finfo(np.float64).max)
+_NUMBERS = ("coverage", "floor_usd", "slope", "quantile")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """What a version's intervals are made of.
+
+    ``coverage`` is the share of titles that they are to hold; ``floor_usd`` is in US dollars, the other numbers have no
+    unit. With ``whole_dollars``, bounds are rounded outwards: nobody plans by the cents of a bound, and writing them
+    takes half as long.
+
+    Raises: ValueError: no interval can be made of these numbers.
+    """
+
+    coverage: float
+    floor_usd: float
+    slope: float
+    quantile: float
+    whole_dollars: bool
+
+    def __post_init__(self) -> None:
+        numbers: list[Any] = [getattr(self, name) for name in _NUMBERS]
+        finite = all(type(one) in (int, float) and math.isfinite(one) for one in numbers)
+        if not (finite and min(numbers) >= 0 and 0 < self.coverage < 1) or self.whole_dollars not in (True, False):
+            raise ValueError(f"expected an interval of finite numbers from 0, coverage below 1, received {self}")
+
+    @classmethod
+    def from_manifest(cls, manifest: Mapping[str, Any]) -> Interval | None:
+        """Read a manifest's; None for a version that gives no intervals.
+
+        Raises: ValueError, LookupError, TypeError: it is malformed.
+        """
+        entry = manifest.get("interval")
+        if entry is None:
+            return None
+        return cls(*(entry[name] for name in (*_NUMBERS, "whole_dollars")))
+
+    def bounds(self, earnings_usd: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the lower and the upper bounds of predictions: those of the interval, cut at 0 dollars.
+
+        Each number is computed by itself, so that no row's bounds depend on what others came with it.
+
+        Args: earnings_usd: float64 (n,), finite.
+        Returns: two of float64 (n,), US dollars, finite, not below 0, the lower one first.
+        """
+        least, share = (min(self.quantile * one, _MOST) for one in (self.floor_usd, self.slope))
+        with np.errstate(over="ignore"):  # what is too large for a number becomes the largest one
+            half = share * np.abs(earnings_usd)
+            half += least
+            low, high = earnings_usd - half, np.add(half, earnings_usd, out=half)
+        for bound, outwards in ((low, np.floor), (high, np.ceil)):  # in place: nine times as fast as with fresh arrays
+            if self.whole_dollars:
+                outwards(bound, out=bound)
+            np.clip(bound, 0.0, _MOST, out=bound)
+            np.add(bound, 0.0, out=bound)  # -0 becomes 0
+        return low, high
+
+    def holds(self, earnings_usd: FloatArray, actual_usd: FloatArray) -> BoolArray:
+        """Tell of which titles the actual earnings lie within the interval: two of (n,) to bool (n,)."""
+        low, high = self.bounds(earnings_usd)
+        return np.asarray((low <= actual_usd) & (actual_usd <= high))

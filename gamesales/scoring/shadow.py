@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from gamesales.data.batches import Batch
-from gamesales.data.columns import keep_rows
+from gamesales.arrays import FloatArray
+from gamesales.data.arrow import keep_rows
+from gamesales.data.table import Batch
+from gamesales.scoring.predict import Predicted, predict_titles
 from gamesales.scoring.scorer import LoadedVersion
-from gamesales.scoring.titles import Predicted, predict_titles
 
 # Shares of the first version's prediction by which the two may differ.
 BEYOND = (0.01, 0.05, 0.1, 0.2)
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass
@@ -115,7 +114,7 @@ def report(found: Comparison | None, version: LoadedVersion, shadow: LoadedVersi
     }
 
 
-def _bins(edges: Floats, rows: Sequence[int], sums: Sequence[float]) -> list[dict[str, Any]]:
+def _bins(edges: FloatArray, rows: Sequence[int], sums: Sequence[float]) -> list[dict[str, Any]]:
     """Tell the mean difference of each bin that has rows; the first and the last are open."""
     bounds = [None, *edges.tolist(), None]
     return [

@@ -10,25 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from gamesales.data.batches import BadRow, Batch
-from gamesales.data.columns import keep_rows, to_arrow
-from gamesales.data.durable import sync
-from gamesales.scoring.counts import told
-from gamesales.scoring.doubled import Hashes, hash_ids, write_hashes
+from gamesales.arrays import BoolArray
+from gamesales.data.arrow import keep_rows, to_arrow
+from gamesales.data.files import sync
+from gamesales.data.screen import told
+from gamesales.data.table import BadRow, Batch
+from gamesales.scoring.duplicates import Hashes, hash_ids, write_hashes
 from gamesales.scoring.ledger import ShardDone, SliceCounts
 from gamesales.scoring.parts import RejectsWriter, open_part, part_schema
-from gamesales.scoring.plan import Input, Plan
+from gamesales.scoring.plan import Input, Plan, Shard, Slice
+from gamesales.scoring.predict import Predicted, predict_titles
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.shadow import Comparison, compare
-from gamesales.scoring.shards import Shard, Slice
-from gamesales.scoring.titles import Predicted, predict_titles
 
 
 @dataclass(frozen=True)
-class Places:
+class ShardPaths:
     """Where a shard's files go, below the working folder: the part's name decides its format."""
 
     work: Path
@@ -50,7 +49,7 @@ def score_shard(
     shard: Shard,
     plan: Plan,
     version: LoadedVersion,
-    places: Places,
+    places: ShardPaths,
     *,
     most_rejects: int,
     on_rows: Callable[[int], None],
@@ -146,7 +145,7 @@ class _Tally:
     def rejected(self) -> int:
         return self._rejected.total()
 
-    def add_ids(self, columns: Sequence[pa.Array], accepted: npt.NDArray[np.bool_]) -> None:
+    def add_ids(self, columns: Sequence[pa.Array], accepted: BoolArray) -> None:
         """Take in the ids of a batch's scored rows."""
         chosen = columns if accepted.all() else [keep_rows(column, accepted) for column in columns]
         self._ids.append(hash_ids(chosen))

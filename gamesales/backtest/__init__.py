@@ -1,0 +1,1 @@
+"""Compare past predictions with what their titles earned."""

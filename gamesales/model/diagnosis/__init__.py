@@ -1,1 +1,0 @@
-"""What is behind a version's errors: luck, noise, kinds of titles, columns, and titles that are not what they seem."""

@@ -1,0 +1,1 @@
+"""Search for a small network that is as accurate as the best."""

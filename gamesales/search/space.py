@@ -1,0 +1,209 @@
+"""What a search chooses from, and one choice of it, from which follow a network and how it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from gamesales.training.spec import COURSE, LayerSpec, Named, NetworkSpec, TrainingSpec
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+T = TypeVar("T")
+Schedule = Literal["constant", "CosineDecay"]
+
+
+class Candidate(BaseModel):
+    """One choice: a network of dense layers, and how it learns by Adam.
+
+    ``units`` counts those of each hidden layer; ``l2`` is the factor of the squared weights in the loss; ``dropout`` is
+    the share of a hidden layer's outputs that a step leaves out. ``CosineDecay`` takes the learning rate down to 0 over
+    all epochs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    units: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = Field(min_length=1, max_length=20)
+    activation: str = Field(min_length=1)
+    batch_size: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=0.001, gt=0, allow_inf_nan=False)
+    l2: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    epochs: int = Field(default=50, ge=1, le=1_000_000)
+    schedule: Schedule = "constant"
+
+    def __str__(self) -> str:
+        return f"{self.shape} {self.activation}"
+
+    @property
+    def shape(self) -> str:
+        """The units of the hidden layers, as in ``50-100-50``."""
+        return "-".join(map(str, self.units))
+
+    def network(self) -> NetworkSpec:
+        """Return the layers, as a training job would give them."""
+        layers = []
+        for units in self.units:
+            layers.append({"layer": "Dense", "units": units, "activation": self.activation, **self._regularizer()})
+            if self.dropout:
+                layers.append({"layer": "Dropout", "rate": self.dropout})
+        layers.append({"layer": "Dense", "units": 1, "activation": "linear"})
+        return NetworkSpec(layers=tuple(LayerSpec.model_validate(layer) for layer in layers))
+
+    def training(self, seed: int) -> TrainingSpec:
+        """Return how it learns, as a training job would give it."""
+        decays = self.schedule == "CosineDecay"
+        rate = {"initial_learning_rate": self.learning_rate, "decay_epochs": self.epochs}
+        return TrainingSpec(
+            optimizer=Named(name="Adam") if decays else Named.model_validate(self._adam()),
+            schedule=Named.model_validate({"name": "CosineDecay", **rate}) if decays else None,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            seed=seed,
+        )
+
+    def parameters(self, features: int) -> int:
+        """Count the weights and biases, for so many features."""
+        widths = (features, *self.units, 1)
+        return sum((before + 1) * after for before, after in pairwise(widths))
+
+    def _adam(self) -> dict[str, Any]:
+        return {"name": "Adam", "learning_rate": self.learning_rate}
+
+    def _regularizer(self) -> dict[str, Any]:
+        return {"kernel_regularizer": {"class_name": "L2", "config": {"l2": self.l2}}} if self.l2 else {}
+
+
+# Keras's Adam has a learning rate of 0.001 where a job gives none, as the course's does.
+COURSE_CANDIDATE = Candidate(
+    units=tuple(layer["units"] for layer in COURSE["network"]["layers"][:-1]),
+    activation=COURSE["network"]["layers"][0]["activation"],
+    batch_size=COURSE["training"]["batch_size"],
+    epochs=COURSE["training"]["epochs"],
+)
+
+
+class Values(BaseModel, Generic[T]):
+    """Values to choose from: some, or all from ``low`` to ``high``, on a log scale if ``log`` says so.
+
+    A job file gives ``32``, ``[16, 32]`` or ``{ low = 8, high = 128, log = true }``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    choices: tuple[T, ...] = ()
+    low: T | None = None
+    high: T | None = None
+    log: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_one_or_several(cls, value: object) -> object:
+        if isinstance(value, Mapping | cls):
+            return value
+        return {"choices": value if isinstance(value, list | tuple) else [value]}
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> Self:
+        if not self.is_range:
+            if not self.choices or len(set(self.choices)) < len(self.choices) or self.log:
+                raise ValueError("expected a value, a list of different values, or a range { low = …, high = … }")
+            return self
+        low, high = self.ends if len(self.ends) == 2 else (None, None)
+        if self.choices or not isinstance(low, int | float) or not isinstance(high, int | float) or not low < high:
+            raise ValueError("expected a range { low = …, high = … } of numbers, low below high")
+        if self.log and low <= 0:
+            raise ValueError("expected a range above 0 for log = true")
+        return self
+
+    @property
+    def is_range(self) -> bool:
+        return self.low is not None or self.high is not None
+
+    @property
+    def ends(self) -> tuple[T, ...]:
+        """The two ends of a range, or every choice: if these are allowed, all are."""
+        return (self.low, self.high) if self.low is not None and self.high is not None else self.choices
+
+    def holds(self, value: Any) -> bool:
+        """Tell whether a value is one of these."""
+        low, high = self.ends if self.is_range else (value, value)
+        return bool(low <= value <= high) if self.is_range else value in self.choices
+
+    def distribution(self) -> BaseDistribution | None:
+        """Return what Optuna draws from; None where there is nothing to choose."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        if not self.is_range:
+            choices: Any = self.choices
+            return CategoricalDistribution(choices) if len(choices) > 1 else None
+        low, high = cast("tuple[float, float]", self.ends)
+        if isinstance(low, int) and isinstance(high, int):
+            return IntDistribution(low, high, log=self.log)
+        return FloatDistribution(low, high, log=self.log)
+
+
+class Space(BaseModel):
+    """What ``[space]`` of a search's job says: values for each part of a ``Candidate``.
+
+    ``layers`` counts the hidden ones; each has ``units`` of its own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layers: Values[int]
+    units: Values[int]
+    activation: Values[str]
+    batch_size: Values[int] = Values(choices=(32,))
+    learning_rate: Values[float] = Values(choices=(0.001,))
+    l2: Values[float] = Values(choices=(0.0,))
+    dropout: Values[float] = Values(choices=(0.0,))
+    epochs: Values[int] = Values(choices=(50,))
+    schedule: Values[Schedule] = Values(choices=("constant",))
+
+    @field_validator("*")
+    @classmethod
+    def _makes_candidates(cls, values: Values[Any], info: ValidationInfo) -> Values[Any]:
+        """Let a ``Candidate`` say what it does not take."""
+        name = info.field_name or ""
+        for value in values.ends:
+            try:
+                Candidate.model_validate({"units": (1,), "activation": "relu", **_part(name, value)})
+            except ValidationError as error:
+                raise ValueError(f"{error.errors()[0]['msg']}, received {value!r}") from None
+        return values
+
+    def named(self, layers: int) -> dict[str, Values[Any]]:
+        """Return the values by the names that Optuna knows them by, of networks with so many hidden layers."""
+        units = {f"units_{place}": self.units for place in range(1, layers + 1)}
+        others = {name: getattr(self, name) for name in type(self).model_fields if name not in ("layers", "units")}
+        return {"layers": self.layers, **units, **others}
+
+    def choose(self, pick: Callable[[str, Values[Any]], Any]) -> Candidate:
+        """Return the candidate whose parts ``pick`` chooses, given a name and the values."""
+        layers = pick("layers", self.layers)
+        chosen = {name: pick(name, values) for name, values in self.named(layers).items() if name != "layers"}
+        units = tuple(chosen.pop(f"units_{place}") for place in range(1, layers + 1))
+        return Candidate(units=units, **chosen)
+
+    def holds(self, candidate: Candidate) -> bool:
+        """Tell whether a candidate is one that could be chosen."""
+        told = parts(candidate)
+        return all(values.holds(told[name]) for name, values in self.named(len(candidate.units)).items())
+
+
+def _part(name: str, value: Any) -> dict[str, Any]:
+    """Return the part of a candidate that a value of the space stands for."""
+    if name == "layers":
+        return {"units": (1,) * min(value, 100)}
+    return {name: (value,) if name == "units" else value}
+
+
+def parts(candidate: Candidate) -> dict[str, Any]:
+    """Return a candidate's parts by the names of ``Space.named``."""
+    units = {f"units_{place}": value for place, value in enumerate(candidate.units, 1)}
+    return {"layers": len(candidate.units), **units, **candidate.model_dump(exclude={"units"})}

@@ -1,0 +1,1 @@
+"""Statistics of errors: means, intervals, bootstrap and drift, with no knowledge of files or versions."""

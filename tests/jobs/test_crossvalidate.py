@@ -1,0 +1,98 @@
+"""``gamesales crossvalidate``: k-fold figures over seeds, plain and grouped, with nothing registered."""
+
+import numpy as np
+import pytest
+
+from gamesales.data.contract import Contract
+from gamesales.data.labeled_titles import read_titles
+from gamesales.training import kfold
+from gamesales.training.fit import learner
+from gamesales.training.train_job import load_job
+from support.train_jobs import LEARNS, write_job
+from support.versions import DATA
+
+SMALL = {"training": {"epochs": 1}}
+
+
+@pytest.fixture
+def titles(tmp_path):
+    """A file of a few titles."""
+    lines = (DATA / "sales_data_training.csv").read_text(encoding="utf-8").splitlines()[:121]
+    (tmp_path / "few.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path / "few.csv"
+
+
+def test_both_kinds_of_folds_are_told_and_nothing_is_registered(cli, tmp_path, titles):
+    ran = cli("crossvalidate", write_job(tmp_path / "job.toml", **SMALL), "--data", titles, "--folds", "2")
+    assert 0 == ran.code, ran.err
+    assert [f"{kind} k-fold: training {fold} of 2" for kind in ("plain", "grouped") for fold in (1, 2)] == [
+        line for line in ran.err.splitlines() if "k-fold" in line
+    ]
+    assert ran.out.startswith(f"2-fold cross-validation on 120 titles of {titles} (")
+    assert ["plain", "grouped"] == [line.split()[0] for line in ran.out.splitlines() if line.endswith(" %")]
+    assert "plain, 95 % sure: MAE $" in ran.out
+    assert "which no model predicts" in ran.out
+    assert not (tmp_path / "registry").exists()
+
+
+def test_seeds_are_told_one_by_one_with_their_spread(cli, tmp_path, titles):
+    job = write_job(tmp_path / "job.toml", training={"epochs": 1, "seed": 5})
+    options = ("--data", titles, "--folds", "2", "--seeds", "3", "--plain")
+    shown = cli("crossvalidate", job, *options)
+    assert "seed 6, plain k-fold: training 2 of 2" in shown.err
+    told = ["seed 5", "seed 6", "seed 7", "mean", "standard deviation"]
+    assert (
+        told
+        == [
+            line.removeprefix("plain, ").split("  ")[0] for line in shown.out.splitlines() if line.startswith("plain, ")
+        ][:5]
+    )
+    document = cli("crossvalidate", job, *options, "--json").document
+    plain = document["plain"]
+    assert document["grouped"] is None
+    values = [seed["metrics"]["mae_usd"] for seed in plain["seeds"]]
+    assert (np.mean(values), np.std(values, ddof=1)) == pytest.approx(
+        (plain["mean"]["mae_usd"], plain["standard_deviation"]["mae_usd"])
+    )
+    assert (min(values), max(values)) == (plain["lowest"]["mae_usd"], plain["highest"]["mae_usd"])
+    low, high = plain["intervals"]["mae_usd"]
+    assert low < plain["mean"]["mae_usd"] < high
+
+
+def test_figures_are_those_of_out_of_fold_predictions(cli, tmp_path):
+    """Done by hand: each fold's network, learnt from the other folds."""
+    path = write_job(tmp_path / "job.toml", training=LEARNS)
+    document = cli("crossvalidate", path, "--folds", "2", "--grouped", "--json").document
+    job = load_job(path)
+    contract = Contract.from_toml(job.data.contract)
+    titles = read_titles(job.data.train, contract)
+    one, other = kfold.cut(titles, "grouped", 2, job.training.seed)
+    assert not set(map(tuple, titles.features[one])) & set(map(tuple, titles.features[other]))
+    off = []
+    for fold, rest in ((one, other), (other, one)):
+        predict = learner(job, contract)(titles.features[rest], titles.earnings_usd[rest])
+        off.append(np.abs(predict(titles.features[fold]) - titles.earnings_usd[fold]))
+    (seeded,) = document["grouped"]["seeds"]
+    assert [float(errors.mean()) for errors in off] == pytest.approx(seeded["folds_mae_usd"])
+    assert float(np.concatenate(off).mean()) == pytest.approx(seeded["metrics"]["mae_usd"])
+    assert document["plain"] is None
+    assert document["grouped"]["standard_deviation"]["mae_usd"] is None
+
+
+def test_too_few_titles_are_told_before_a_network_is_trained(cli, tmp_path, titles):
+    ran = cli("crossvalidate", write_job(tmp_path / "job.toml"), "--data", titles, "--folds", "110")
+    assert 3 == ran.code
+    assert "distinct rows of training can't be cut into 110 folds" in ran.err
+    assert "k-fold: training" not in ran.err
+    assert 2 == cli("crossvalidate", write_job(tmp_path / "job.toml"), "--folds", "1").code
+    assert 3 == cli("crossvalidate", write_job(tmp_path / "job.toml"), "--data", "nowhere.csv").code
+
+
+def test_titles_that_all_differ_have_no_noise_to_tell(cli, tmp_path):
+    assert 0 == cli("simulate", "--rows", "60", "--continuous", "--output", "all.csv").code
+    ran = cli(
+        "crossvalidate", write_job(tmp_path / "job.toml", **SMALL), "--data", "all.csv", "--folds", "2", "--plain"
+    )
+    assert 0 == ran.code
+    assert "(60 distinct)" in ran.out
+    assert "which no model predicts" not in ran.out

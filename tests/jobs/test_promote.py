@@ -1,0 +1,767 @@
+"""Who is champion, since when, and on whose word: the jobs and the commands."""
+
+import json
+import re
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from gamesales.data.contract import Contract
+from gamesales.errors import GateRefusedError, NothingPromotedError
+from gamesales.jobs import versions as listing
+from gamesales.jobs.history import history
+from gamesales.jobs.loading import load, open_registry
+from gamesales.jobs.promote import promote, roll_back
+from gamesales.registry.log import EventLog
+from gamesales.registry.refs import Ref, parse_ref
+from gamesales.registry.store import LocalStore
+from support.versions import (
+    DATA,
+    HOLDOUT,
+    HOLDOUT_SHA256,
+    publish_simple,
+    simple_details,
+    simple_earnings,
+    simple_graph,
+    titles_table,
+)
+
+EVALUATION = {"data": "test.csv", "data_sha256": HOLDOUT_SHA256, "rows": 400, "metrics": {"mae_usd": 1000.0}}
+
+
+@pytest.fixture
+def registry(tmp_path):
+    """An empty registry, where the command line looks for one."""
+    return open_registry(tmp_path / "registry", "game-earnings")
+
+
+@pytest.fixture
+def three(registry):
+    """A registry with three evaluated versions, none promoted."""
+    for bias in (0.0, 250.0, 500.0):
+        publish_simple(registry, bias)
+    return registry
+
+
+def publish_unsound(registry):
+    """Publish a version that promises other earnings than its graph gives, as on a machine that computes otherwise."""
+    details = simple_details(Contract.from_toml(DATA / "contract.toml"), bias=1.0)
+    return registry.publish({"scorer.onnx": simple_graph(bias=0.0)}, details, "for a test")
+
+
+def contents(folder):
+    return {str(path): None if path.is_dir() else path.read_bytes() for path in Path(folder).rglob("*")}
+
+
+def champion(registry):
+    return registry.state().aliased("champion")
+
+
+def damage(registry, number, file="scorer.onnx"):
+    """Flip a bit of a version's file; return the file as the command line names it."""
+    path = Path(f"registry/{registry.find_version(number).folder}/{file}")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+def told(ran):
+    """Return the code, message and hint of a failed command, the same as text and as a document."""
+    return (ran.code, *ran.err.removeprefix("error: ").rstrip("\n").split("\n       ", 1))
+
+
+# promote
+
+
+def test_promoting_says_what_is_live_now_and_what_was_before(cli, three):
+    first, second = cli("promote", "1"), cli("promote", "game-earnings/2", "--reason", "better on sequels")
+
+    assert (0, "game-earnings@champion is now version 1 (was unset)\n") == (first.code, first.out)
+    assert (0, "game-earnings@champion is now version 2 (was 1)") == (second.code, second.out.splitlines()[-1])
+    assert "better on sequels" == three.events()[-1].reason
+    assert 2 == champion(three)
+
+
+def test_promoting_as_json_says_the_same_and_on_what_evidence(cli, three):
+    cli("promote", "1")
+    ran = cli("promote", "2", "--reason", "better", "--json")
+
+    assert (0, "") == (ran.code, ran.err)
+    findings = ran.document["findings"]
+    assert "an evaluation on the holdout is recorded" == findings[0]["condition"]
+    assert re.fullmatch(r"test\.csv, 400 rows, recorded 20\S+Z", findings[0]["found"])
+    assert [True] * 3 == [finding["holds"] for finding in findings]
+    assert (1, 2, 400, True) == tuple(
+        ran.document["comparison"][key] for key in ("champion", "candidate", "rows", "passes")
+    )
+    assert {
+        "model": "game-earnings",
+        "alias": "champion",
+        "version": 2,
+        "previous_version": 1,
+        "changed": True,
+        "dry_run": False,
+        "forced": False,
+        "findings": findings,
+        "holdout": {"path": str(HOLDOUT), "sha256": HOLDOUT_SHA256},
+        "comparison": ran.document["comparison"],
+        "sequence": 8,
+    } == ran.document
+    evidence = {key: ran.document[key] for key in ("findings", "forced", "holdout", "comparison")}
+    assert evidence == three.events()[-1].body["evidence"]
+
+
+def test_the_promoted_version_is_the_one_that_scores(cli, three, tmp_path):
+    title = [f"{name}=0" for name in ("is_action", "is_exclusive_to_us", "is_portable", "is_role_playing", "is_sequel")]
+    title += ["critic_rating=4", "is_sports=0", "suitable_for_kids=0", "unit_price=50"]
+    for number, dollars in ((2, "4,750.00"), (3, "5,000.00"), (1, "4,500.00")):
+        cli("promote", number)
+        assert dollars in cli("predict", *title).out
+
+
+def test_another_alias_can_be_promoted_by_name_and_then_by_that_alias(cli, three):
+    trial = cli("promote", "3", "--alias", "challenger")
+    won = cli("promote", "@challenger", "--reason", "won its trial")
+
+    assert "game-earnings@challenger is now version 3 (was unset)\n" == trial.out
+    assert "game-earnings@champion is now version 3 (was unset)\n" == won.out
+    assert {"challenger": [3], "champion": [3]} == three.state().aliases
+
+
+def test_a_model_named_in_the_reference_wins_over_the_default(cli, tmp_path, registry):
+    other = open_registry(tmp_path / "registry", "other")
+    publish_simple(other)
+    for ran in (cli("promote", "other/1"), cli("promote", "1", "--name", "other")):
+        assert 0 == ran.code
+    assert 1 == champion(other)
+    assert [] == registry.events()
+
+
+def test_without_an_evaluation_the_gate_refuses_and_says_what_to_type(cli, registry, tmp_path):
+    publish_simple(registry, evaluated=False)
+    before = contents(tmp_path)
+
+    assert (
+        5,
+        "version 1 may not be promoted: expected that an evaluation on the holdout is recorded, but none is recorded",
+        f'Evaluate it: gamesales evaluate 1 --data {HOLDOUT}, or override: gamesales promote 1 --force --reason "…"',
+    ) == told(cli("promote", "1"))
+    ran = cli("promote", "1", "--json")
+    assert (5, "gate_refused", "") == (ran.code, ran.document["error"]["code"], ran.err)
+    assert {"code", "message", "hint", "evidence"} == set(ran.document["error"])
+    assert [False, True] == [finding["holds"] for finding in ran.document["error"]["evidence"]["findings"]]
+    assert 5 == cli("promote", "1", "--dry-run").code
+    assert before == contents(tmp_path)
+
+
+def test_only_champion_is_guarded_by_the_gate(cli, registry):
+    """A challenger is on trial; it is not what the night scores with."""
+    publish_simple(registry, evaluated=False)
+    assert 0 == cli("promote", "1", "--alias", "challenger").code
+    assert 5 == cli("promote", "@challenger").code
+
+
+@pytest.mark.parametrize("reason", [[], ["--reason", ""], ["--reason", " \t\n"]])
+def test_forcing_needs_a_reason(cli, registry, tmp_path, reason):
+    publish_simple(registry, evaluated=False)
+    before = contents(tmp_path)
+
+    assert (2, "--force needs a reason, for the log", 'Add --reason "…"') == told(
+        cli("promote", "1", "--force", *reason)
+    )
+    assert before == contents(tmp_path)
+
+
+def test_forcing_is_recorded_for_ever(cli, registry):
+    publish_simple(registry)
+    publish_simple(registry, 250.0, evaluated=False)
+    cli("promote", "1")
+    ran = cli("promote", "2", "--force", "--reason", "the store’s anniversary – größer, 大きい 🎮")
+    cli("rollback")
+
+    assert "game-earnings@champion is now version 2 (was 1) (forced)" == ran.out.splitlines()[-1]
+    event = open_registry("registry", "game-earnings").events()[-2]
+    assert "the store’s anniversary – größer, 大きい 🎮" == event.reason
+    evidence = event.body["evidence"]
+    assert (True, [False, True, True]) == (evidence["forced"], [finding["holds"] for finding in evidence["findings"]])
+    line = cli("history").out.splitlines()[2]
+    assert "champion set to version 2 (was 1), forced past the gate  MAE $105,854, champion's $106,104; none" in line
+    assert line.endswith("  the store’s anniversary – größer, 大きい 🎮")
+    assert event.reason == cli("history", "--json").document["events"][1]["reason"]
+
+
+def test_forcing_what_the_gate_lets_through_is_not_recorded_as_forced(cli, three):
+    ran = cli("promote", "1", "--force", "--reason", "to be sure", "--json")
+    assert (0, False) == (ran.code, ran.document["forced"])
+
+
+def test_a_dry_run_asks_the_gate_and_changes_nothing(cli, three, tmp_path):
+    cli("promote", "1")
+    before = contents(tmp_path)
+    text, document = cli("promote", "2", "--dry-run"), cli("promote", "2", "--dry-run", "--json").document
+
+    words = "game-earnings@champion would become version 2 (was 1); nothing was changed"
+    assert (0, words) == (text.code, text.out.splitlines()[-1])
+    assert (2, 1, True, True) == tuple(document[key] for key in ("version", "previous_version", "changed", "dry_run"))
+    assert document["sequence"] is None
+    assert [True] * 3 == [finding["holds"] for finding in document["findings"]]
+    assert before == contents(tmp_path)
+
+
+def test_promoting_the_champion_again_writes_nothing(cli, three, tmp_path):
+    cli("promote", "2")
+    before = contents(tmp_path)
+    for ran in (cli("promote", "2"), cli("promote", "@champion"), cli("promote", "2", "--dry-run")):
+        assert (0, "game-earnings@champion is version 2 already; nothing was changed\n") == (ran.code, ran.out)
+    assert not cli("promote", "2", "--json").document["changed"]
+    assert before == contents(tmp_path)
+
+
+def test_of_two_who_promote_the_same_version_the_second_is_told_that_it_is_done(three, monkeypatch):
+    """Somebody else promotes it between the look at the log and the event."""
+    other = open_registry(three.location, "game-earnings")
+    set_alias = three.set_alias
+
+    def late(*arguments):
+        promote(other, Ref("game-earnings", version=2), reason="faster")
+        return set_alias(*arguments)
+
+    monkeypatch.setattr(three, "set_alias", late)
+    done = promote(three, Ref("game-earnings", version=2), reason="slower")
+    assert (False, 2, None) == (done.changed, done.version, done.sequence)
+    assert ["faster"] == [event.reason for event in three.events() if event.kind == "alias.set"]
+
+
+# What is not sound can't be promoted, whoever forces it
+
+
+@pytest.mark.parametrize("force", [[], ["--force", "--reason", "it must be"]])
+@pytest.mark.parametrize("alias", ["champion", "challenger"])
+def test_a_version_that_does_not_reproduce_its_golden_rows_cannot_be_promoted(cli, registry, alias, force):
+    publish_simple(registry)
+    cli("promote", "1", "--alias", alias)
+    number = publish_unsound(registry)
+    registry.record_evaluation(number, EVALUATION, "")
+    events = registry.events()
+
+    ran = cli("promote", "2", "--alias", alias, *force)
+    assert 4 == ran.code
+    words = (
+        r"version 2 of game-earnings fails its self-test: golden row 1 should earn 5,701.00 dollars, here it gives 5,7"
+    )
+    assert re.search(words, ran.err)
+    assert events == registry.events()
+
+
+@pytest.mark.parametrize("force", [[], ["--force", "--reason", "it must be"], ["--dry-run"]])
+@pytest.mark.parametrize("file", ["scorer.onnx", "MANIFEST.json", "report.html"])
+def test_a_version_whose_bytes_changed_cannot_be_promoted_and_the_file_is_named(cli, registry, force, file):
+    details = simple_details(Contract.from_toml(DATA / "contract.toml"))
+    registry.publish({"scorer.onnx": simple_graph(), "report.html": b"<p>fine</p>"}, details, "")
+    registry.record_evaluation(1, EVALUATION, "")
+    path = damage(registry, 1, file)
+    events = registry.events()
+
+    ran = cli("promote", "1", *force)
+    assert 4 == ran.code
+    assert re.search(rf"error: {path} was changed: expected sha256 [0-9a-f]{{64}}, found [0-9a-f]{{64}}", ran.err)
+    assert events == registry.events()
+
+
+def test_a_stranger_in_the_bundle_keeps_a_version_from_being_promoted(cli, three):
+    bundle = Path(f"registry/{three.find_version(1).folder}")
+    (bundle / "scaler.joblib").write_bytes(b"unpickle me")
+    code, message, *_ = told(cli("promote", "1"))
+    assert (4, f"{bundle} holds files that its manifest does not list: scaler.joblib") == (code, message)
+
+
+def test_a_version_that_holds_no_graph_cannot_be_promoted(cli, registry):
+    details = simple_details(Contract.from_toml(DATA / "contract.toml"))
+    registry.publish({"model.keras": b"a network"}, details, "")
+    registry.publish({"scorer.onnx": b"no graph"}, details, "")
+    registry.publish({"scorer.onnx": simple_graph()}, {}, "")
+    answers = [told(cli("promote", number, "--force", "--reason", "it must be")) for number in (1, 2, 3)]
+
+    assert [4, 4, 4] == [code for code, *_ in answers]
+    for (_, message, *_), words in zip(
+        answers,
+        ["lists no scorer.onnx; it holds model.keras", "the scoring graph can't be loaded", "lacks what scoring needs"],
+        strict=True,
+    ):
+        assert words in message
+    assert champion(registry) is None
+
+
+def test_promoting_a_damaged_champion_again_says_that_it_is_damaged(cli, three):
+    """It is asked for whenever somebody wonders what is live: "already" alone would soothe."""
+    cli("promote", "2")
+    damage(three, 2)
+    assert 4 == cli("promote", "2").code
+
+
+# rollback
+
+
+def test_rollback_goes_back_and_a_second_one_further_back(cli, three):
+    for number in (1, 2, 3):
+        cli("promote", number)
+    first, second = cli("rollback", "--reason", "too high"), cli("rollback", "--json")
+
+    assert (0, "game-earnings@champion is version 2 again (was 3)\n") == (first.code, first.out)
+    assert (1, 2, True, False) == tuple(
+        second.document[key] for key in ("version", "previous_version", "changed", "forced")
+    )
+    assert ["too high", ""] == [event.reason for event in three.events()[-2:]]
+    assert (
+        4,
+        "no version of game-earnings was champion before version 1; there is nothing to roll back to",
+        "Promote another version: gamesales promote N --alias champion",
+    ) == told(cli("rollback"))
+    assert 1 == champion(three)
+
+
+def test_rollback_of_what_was_never_promoted_says_what_to_type(cli, three):
+    words = "no version of game-earnings is {} in registry/; newest is 3"
+    assert (4, words.format("champion"), "Promote one: gamesales promote 3") == told(cli("rollback"))
+    trial = told(cli("rollback", "--alias", "challenger"))
+    assert (4, words.format("challenger"), "Promote one: gamesales promote 3 --alias challenger") == trial
+
+
+def test_rollback_moves_one_alias_only(cli, three):
+    for alias in ("champion", "challenger"):
+        cli("promote", "1", "--alias", alias)
+        cli("promote", "2", "--alias", alias)
+    cli("rollback", "--alias", "challenger")
+    assert {"champion": [1, 2], "challenger": [1]} == three.state().aliases
+
+
+@pytest.mark.parametrize("command", ["rollback", "promote 1"])
+def test_going_back_to_a_damaged_version_is_refused(cli, three, command):
+    cli("promote", "1")
+    cli("promote", "2")
+    damage(three, 1)
+
+    code, message, *_ = told(cli(*command.split()))
+    assert 4 == code
+    assert "scorer.onnx was changed: expected sha256" in message
+    assert 2 == champion(three)
+
+
+def test_rollback_does_not_ask_the_gate(cli, registry):
+    """What was live once by force may be live again: at night nobody argues."""
+    publish_simple(registry, evaluated=False)
+    publish_simple(registry)
+    cli("promote", "1", "--force", "--reason", "the first one")
+    cli("promote", "2")
+    assert 0 == cli("rollback").code
+    assert 1 == champion(registry)
+
+
+# Words for what can't be
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["score", "titles.csv", "--output", "out.csv"], ["predict", "critic_rating=4"], ["show", "@champion"]],
+)
+def test_with_nothing_promoted_a_command_says_what_to_type(cli, three, tmp_path, command):
+    (tmp_path / "titles.csv").write_text("critic_rating\n4\n")
+    message = "no version of game-earnings is champion in registry/; newest is 3"
+    assert (4, message, "Promote one: gamesales promote 3") == told(cli(*command))
+    ran = cli(*command, "--json")
+    assert (4, "") == (ran.code, ran.err)
+    error = {"code": "nothing_promoted", "message": message, "hint": "Promote one: gamesales promote 3"}
+    assert {"error": error} == ran.document
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("command", ["promote 1", "promote @champion", "rollback", "show 1", "verify", "verify 1"])
+def test_with_no_version_at_all_a_command_says_how_to_train_one(cli, tmp_path, command):
+    hint = "Train one: gamesales train; or give --registry PATH"
+    assert (4, "no model game-earnings in registry/", hint) == told(cli(*command.split()))
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["promote 7", "show 7", "verify 7", "show game-earnings/7"])
+def test_a_version_that_is_not_there_is_told_with_the_newest_one(cli, three, command):
+    message = "no version 7 of game-earnings in registry/; newest is 3"
+    assert (4, message, "List what there is: gamesales versions") == told(cli(*command.split()))
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("promote", "Missing argument 'REF'"),
+        (
+            "promote latest",
+            "'latest' names no version; expected 4, game-earnings/4, @champion or game-earnings@champion",
+        ),
+        ("promote @latest", "'latest' can't be an alias"),
+        ("promote 1 --alias latest", "'latest' can't be an alias"),
+        ("promote 1 --alias v1", "'v1' can't be an alias"),
+        ("promote 1 --alias 7", "'7' can't be an alias"),
+        ("promote 1 --alias with-hyphen", "'with-hyphen' can't be an alias"),
+        ("rollback --alias with-hyphen", "'with-hyphen' can't be an alias"),
+        ("promote 1 --name ../other", "'../other' can't name a model"),
+        ("versions --name A", "'A' can't name a model"),
+        ("history --name .", "'.' can't name a model"),
+        ("rollback 1", "unexpected extra argument"),
+        ("show 0", "'0' names no version"),
+        ("verify v1", "'v1' names no version"),
+    ],
+)
+def test_a_wrong_command_line_is_exit_2_and_changes_nothing(cli, three, tmp_path, command, words):
+    before = contents(tmp_path)
+    ran, as_json = cli(*command.split()), cli(*command.split(), "--json")
+
+    assert (2, "") == (ran.code, ran.out)
+    assert words in ran.err
+    assert (2, "") == (as_json.code, as_json.err)
+    assert words in as_json.document["error"]["message"]
+    assert before == contents(tmp_path)
+
+
+@pytest.mark.parametrize("command", ["versions", "history", "show 1", "promote 1", "rollback", "verify"])
+def test_a_file_in_the_registrys_place_is_told_as_that(cli, tmp_path, command):
+    (tmp_path / "titles.csv").write_text("critic_rating\n")
+    message = "titles.csv is a file; expected a folder of the registry"
+    answer = told(cli(*command.split(), "--registry", "titles.csv"))
+    assert (4, message, "Name the registry: --registry PATH") == answer
+
+
+def test_the_registry_can_be_named_by_option_or_environment(cli, three, tmp_path, monkeypatch):
+    shutil.move(tmp_path / "registry", tmp_path / "store with a space")
+    by_option = cli("versions", "--registry", "store with a space", "--json")
+    monkeypatch.setenv("GAMESALES_REGISTRY", str(tmp_path / "store with a space"))
+
+    assert 0 == cli("promote", "1").code
+    assert [3, 3] == [len(ran.document["versions"]) for ran in (by_option, cli("versions", "--json"))]
+    assert ["store with a space"] == [path.name for path in tmp_path.iterdir()]
+
+
+# versions, show, history, verify
+
+
+def test_versions_lists_the_newest_first_with_aliases_and_figures(cli, three, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "ada")
+    publish_simple(three, 750.0, evaluated=False)
+    cli("promote", "2")
+    cli("promote", "2", "--alias", "challenger")
+    lines = cli("versions").out.splitlines()
+
+    assert re.split(r"\s{2,}", lines[0].strip()) == [
+        *["version", "aliases", "registered", "by", "scaled MSE", "MAE", "RMSE", "R2", "MAPE", "reason"]
+    ]
+    assert ["4", "3", "2", "1"] == [line.split()[0] for line in lines[1:]]
+    cells = [re.split(r"\s{2,}", line.strip()) for line in lines[1:]]
+    assert ["-", "ada", *["-"] * 5, "for a test"] == [cells[0][1], *cells[0][3:]]
+    assert "challenger, champion" == cells[2][1]
+    assert ["1.00e-04", "$1,000", "$1,300", "0.9900", "1.00 %", "for a test"] == cells[2][4:]
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d", cells[2][2])
+
+
+def test_versions_shows_the_latest_evaluation(cli, three):
+    three.record_evaluation(2, {**EVALUATION, "metrics": {"mae_usd": 900.0}}, "on newer titles")
+    rows = cli("versions", "--json").document["versions"]
+
+    assert [1000.0, 900.0, 1000.0] == [row["metrics"]["mae_usd"] for row in rows]
+
+
+def test_versions_as_json(cli, three):
+    publish_simple(three, 750.0, evaluated=False)
+    cli("promote", "1")
+    ran = cli("versions", "--json")
+
+    assert (0, "", "game-earnings", "registry/") == (ran.code, ran.err, ran.document["model"], ran.document["registry"])
+    newest, *_, oldest = ran.document["versions"]
+    assert (4, [], None) == (newest["version"], newest["aliases"], newest["metrics"])
+    assert (1, ["champion"], "for a test") == (oldest["version"], oldest["aliases"], oldest["reason"])
+    assert oldest["digest"] == three.find_version(1).digest
+    told = {"version", "aliases", "registered", "actor", "reason", "digest", "metrics", "data_sha256", "retired"}
+    assert told == set(oldest)
+
+
+def test_an_empty_registry_lists_nothing_and_says_how_to_begin(cli, tmp_path):
+    versions, history = cli("versions"), cli("history")
+    assert (0, "no version of game-earnings in registry/ yet. Train one: gamesales train\n") == (
+        versions.code,
+        versions.out,
+    )
+    words = "nothing has happened to game-earnings in registry/ yet. Train a version: gamesales train\n"
+    assert (0, words) == (history.code, history.out)
+    empty = {"model": "game-earnings", "registry": "registry/"}
+    assert {**empty, "versions": [], "registered": 0, "retired_left_out": 0} == cli("versions", "--json").document
+    assert {**empty, "events": []} == cli("history", "--json").document
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_show_tells_all_about_a_version(cli, registry):
+    details = simple_details(Contract.from_toml(DATA / "contract.toml"))
+    data = {**details["data"], "training": {"path": "titles.csv", "rows": 1000, "sha256": "1f" * 32}}
+    details |= {"data": data, "git_commit": "c0ffee", "software": {"keras": "3.13", "numpy": "2.3"}}
+    details |= {"baselines": {"linear": {"mae_usd": 2000.0}}}
+    registry.publish({"scorer.onnx": simple_graph()}, details, "the first one")
+    registry.record_evaluation(1, EVALUATION, "")
+    cli("promote", "1")
+    version = registry.find_version(1)
+    text = cli("show", "@champion").out
+
+    for line in (
+        "version 1 of game-earnings, champion",
+        f"bundle      registry/{version.folder}",
+        f"digest      {version.digest}",
+        "training    titles.csv, 1,000 rows, sha256 1f1f1f1f1f1f",
+        "git commit  c0ffee",
+        "software    keras 3.13, numpy 2.3",
+    ):
+        assert line in text.splitlines()
+    assert re.search(r"^registered  20\d\d-\d\d-\d\d \d\d:\d\d UTC by \S+: the first one$", text, re.MULTILINE)
+    assert re.search(r"^version 1 +1\.00e-04 +\$1,000 +\$1,300 +0\.9900 +1\.00 %$", text, re.MULTILINE)
+    assert re.search(r"^linear +- +\$2,000 +- +- +-$", text, re.MULTILINE)
+
+
+def test_show_as_json_holds_the_manifest_and_what_was_said_since(cli, three):
+    cli("promote", "2", "--alias", "challenger")
+    document = cli("show", "2", "--json").document
+
+    assert (2, ["challenger"]) == (document["version"], document["aliases"])
+    folder = three.find_version(2).folder
+    manifest = json.loads(Path(f"registry/{folder}/MANIFEST.json").read_text(encoding="utf-8"))
+    assert (f"registry/{folder}", manifest) == (document["bundle"], document["manifest"])
+    evaluation = document["evaluations"][0]
+    assert {"data": "test.csv", "data_sha256": HOLDOUT_SHA256, "rows": 400} == {
+        key: evaluation[key] for key in ("data", "data_sha256", "rows")
+    }
+    assert manifest["metrics"] == evaluation["metrics"]
+
+
+def test_show_of_a_changed_manifest_is_refused(cli, three):
+    path = damage(three, 3, "MANIFEST.json")
+    assert 0 == cli("show", "2").code
+    code, message, *_ = told(cli("show", "3"))
+    assert 4 == code
+    assert message.startswith(f"{path} was changed: expected sha256 ")
+
+
+def test_history_tells_who_did_what_when_and_why_newest_first(cli, registry, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "ada")
+    publish_simple(registry)
+    publish_simple(registry, 250.0)
+    monkeypatch.setenv("LOGNAME", "grace")
+    cli("promote", "1")
+    cli("promote", "2", "--reason", "better on sequels")
+    cli("rollback", "--reason", "too high")
+    lines = [re.split(r"\s{2,}", line.strip()) for line in cli("history").out.splitlines()]
+
+    assert ["event", "when", "by", "what", "evidence", "why"] == lines[0]
+    assert [
+        ["7", "grace", "champion rolled back to version 1 (was 2)", "-", "too high"],
+        ["6", "grace", "champion set to version 2 (was 1)", "MAE $105,854, champion's $106,104", "better on sequels"],
+        ["5", "grace", "champion set to version 1 (was unset)", "test.csv, 400 rows, recorded; s…"],
+        ["4", "ada", "evaluated version 2 on test.csv", "MAE $1,000, 400 rows", "for a test"],
+        ["3", "ada", "registered version 2", "-", "for a test"],
+        ["2", "ada", "evaluated version 1 on test.csv", "MAE $1,000, 400 rows", "for a test"],
+        ["1", "ada", "registered version 1", "-", "for a test"],
+    ] == [[cells[0], *(re.sub(" 20\\S+Z", "", cell) for cell in cells[2:])] for cells in lines[1:]]
+    assert all(re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d", cells[1]) for cells in lines[1:])
+
+
+def test_history_as_json_holds_the_events_whole(cli, three):
+    cli("promote", "2", "--reason", "better")
+    document = cli("history", "--json").document
+
+    assert list(range(7, 0, -1)) == [event["sequence"] for event in document["events"]]
+    expected = [
+        {key: value for key, value in asdict(event).items() if key not in ("id", "previous", "digest")}
+        for event in reversed(three.events())
+    ]
+    assert expected == document["events"]
+
+
+def test_history_names_an_event_of_a_later_release_while_other_commands_stop_at_it(cli, three):
+    """Somebody must be able to see what this release can't apply."""
+    EventLog(LocalStore("registry"), "game-earnings").append(
+        "version.renamed", "too old", lambda events: {"version": 1}
+    )
+
+    assert re.search(r"^ +7 .* version\.renamed +- +too old$", cli("history").out, re.MULTILINE)
+    for command in ("versions", "promote 1", "show 1", "verify"):
+        answer = told(cli(*command.split()))
+        assert (4, "event 7 (version.renamed) is not one that this release understands", "Upgrade gamesales") == answer
+
+
+def test_a_reason_cannot_forge_a_line_of_history(cli, three):
+    reason = "fine\n   99  2026-01-01 00:00  boss  champion set to version 3\x1b[2J\x1b[1A\r\u2028\x85end"
+    cli("promote", "1", "--reason", reason)
+    lines = cli("history").out.split("\n")
+
+    assert (8, "") == (len(lines) - 1, lines[-1])
+    assert not re.search(r"[\x00-\x1f\x85\u2028]", "".join(lines))
+    assert reason == cli("history", "--json").document["events"][0]["reason"], "programs get it as it was"
+
+    details = simple_details(Contract.from_toml(DATA / "contract.toml"))
+    three.publish({"scorer.onnx": simple_graph()}, details, reason)
+    assert 5 == len(cli("versions").out.splitlines())
+    assert 1 == cli("show", "4").out.count("\nregistered  ")
+    assert "\x1b" not in cli("show", "4").out
+
+
+def test_verify_counts_what_it_checked(cli, three):
+    everything, one = cli("verify"), cli("verify", "2", "--json")
+
+    assert (0, "game-earnings in registry/ is sound: 6 events, 6 files checked\n") == (everything.code, everything.out)
+    assert {"model": "game-earnings", "registry": "registry/", "events": 6, "files": 2} == one.document
+
+
+def test_verify_names_the_file_with_both_digests(cli, three):
+    path = damage(three, 2)
+    code, message, hint = told(cli("verify"))
+
+    assert 4 == code
+    assert re.fullmatch(rf"{path} was changed: expected sha256 [0-9a-f]{{64}}, found [0-9a-f]{{64}}", message)
+    assert "Restore it from a backup of the registry, or promote another version" == hint
+    assert "integrity" == cli("verify", "--json").document["error"]["code"]
+    assert [0, 4, 4, 0] == [cli("verify", ref).code for ref in ("1", "2", "game-earnings/2", "3")]
+
+
+@pytest.mark.parametrize("command", ["versions", "history", "show 1", "promote 1", "rollback", "verify", "verify 1"])
+def test_every_command_refuses_a_log_that_was_changed(cli, three, tmp_path, command):
+    event = tmp_path / "registry/game-earnings/log/00000000000000000002.json"
+    event.write_bytes(event.read_bytes().replace(b"for a test", b"for a jest"))
+    before = contents(tmp_path)
+
+    code, message, hint = told(cli(*command.split()))
+    assert (4, "Restore this file from a backup of the registry") == (code, hint)
+    assert message.startswith("registry/game-earnings/log/00000000000000000002.json was changed: its content has ")
+    assert before == contents(tmp_path)
+
+
+# Loading
+
+
+def test_a_reference_loads_the_version_that_it_names_at_this_moment(three):
+    promote(three, parse_ref("1"))
+    loaded = load(three, parse_ref("@champion"))
+    promote(three, parse_ref("2"))
+
+    values = titles_table(50).to_pandas().to_numpy()
+    assert (1, 2) == (loaded.number, load(three, parse_ref("@champion")).number)
+    assert simple_earnings(values).tolist() == loaded.scorer.score(values).tolist()
+    assert three.find_version(1).digest == loaded.digest
+
+
+def test_loading_reads_the_manifest_and_the_graph_and_nothing_else(cli, registry):
+    """A night's run does not depend on the network, the scaler or the report."""
+    details = simple_details(Contract.from_toml(DATA / "contract.toml"))
+    registry.publish({"scorer.onnx": simple_graph(), "scaler.joblib": b"unpickle me"}, details, "")
+    damage(registry, 1, "scaler.joblib")
+    load(registry, parse_ref("1")).self_test()
+
+
+# All of it at once, against a plain dictionary
+
+
+class Registrar(RuleBasedStateMachine):
+    """People publish, evaluate, promote and roll back in any order; a dictionary says what must be true then."""
+
+    folders = None  # a factory of empty folders, set by the test
+
+    def __init__(self):
+        super().__init__()
+        self.registry = open_registry(type(self).folders.mktemp("registrar"), "game-earnings")
+        self.evaluated = {}  # version: is an evaluation recorded?
+        self.stacks = {"champion": [], "challenger": []}
+        self.reasons = []  # of every event
+
+    @rule(evaluated=st.booleans())
+    def publish(self, evaluated):
+        number = publish_simple(self.registry, bias=10.0 * len(self.evaluated), evaluated=evaluated)
+        assert len(self.evaluated) + 1 == number
+        self.evaluated[number] = evaluated
+        self.reasons += ["for a test"] * (2 if evaluated else 1)
+
+    @precondition(lambda self: self.evaluated)
+    @rule(data=st.data(), reason=st.text(max_size=5))
+    def record(self, data, reason):
+        number = data.draw(st.sampled_from(sorted(self.evaluated)))
+        self.registry.record_evaluation(number, EVALUATION, reason)
+        self.evaluated[number] = True
+        self.reasons.append(reason)
+
+    @precondition(lambda self: self.evaluated)
+    @rule(
+        data=st.data(),
+        alias=st.sampled_from(["champion", "challenger"]),
+        force=st.booleans(),
+        dry_run=st.sampled_from([False, False, False, True]),
+    )
+    def promote(self, data, alias, force, dry_run):
+        number = data.draw(st.sampled_from(sorted(self.evaluated)))
+        ref, stack = Ref("game-earnings", version=number), self.stacks[alias]
+        options = {"alias": alias, "reason": "because", "force": force, "dry_run": dry_run}
+        lacks = alias == "champion" and not self.evaluated[number] and stack[-1:] != [number]
+        if lacks and not force:
+            with pytest.raises(GateRefusedError):
+                promote(self.registry, ref, **options)
+            return
+        done = promote(self.registry, ref, **options)
+        assert (stack[-1] if stack else None, number) == (done.previous_version, done.version)
+        assert (stack[-1:] != [number]) == done.changed
+        assert lacks == done.forced
+        if done.changed and not dry_run:
+            stack.append(number)
+            self.reasons.append("because")
+
+    @rule(alias=st.sampled_from(["champion", "challenger"]))
+    @precondition(lambda self: self.evaluated)
+    def roll_back(self, alias):
+        stack = self.stacks[alias]
+        if len(stack) < 2:
+            with pytest.raises(NothingPromotedError):
+                roll_back(self.registry, alias=alias, reason="too high")
+            return
+        done = roll_back(self.registry, alias=alias, reason="too high")
+        assert (stack.pop(), stack[-1]) == (done.previous_version, done.version)
+        self.reasons.append("too high")
+
+    @invariant()
+    def the_registry_says_what_the_dictionary_says(self):
+        rows = listing.list_versions(self.registry).versions
+        assert sorted(self.evaluated, reverse=True) == [row.version for row in rows]
+        assert self.evaluated == {row.version: row.metrics is not None for row in rows}
+        for alias, stack in self.stacks.items():
+            assert stack[-1:] == [row.version for row in rows if alias in row.aliases]
+
+    @invariant()
+    def the_history_is_whole(self):
+        events = list(reversed(history(self.registry).events))
+        assert self.reasons == [event.reason for event in events]
+        assert list(range(1, len(events) + 1)) == [event.sequence for event in events]
+
+    def teardown(self):
+        if self.evaluated:
+            expected = (len(self.reasons), 2 * len(self.evaluated))
+            checked = listing.verify(self.registry)
+            assert expected == (checked.events, checked.files)
+        shutil.rmtree(self.registry.location, ignore_errors=True)
+
+
+def test_in_any_order_the_registry_says_what_a_dictionary_says(tmp_path_factory):
+    from hypothesis.stateful import run_state_machine_as_test
+
+    Registrar.folders = tmp_path_factory
+    run_state_machine_as_test(Registrar, settings=settings(deadline=None, max_examples=20, stateful_step_count=15))
+
+
+@pytest.mark.slow
+def test_in_any_long_order_the_registry_says_what_a_dictionary_says(tmp_path_factory):
+    from hypothesis.stateful import run_state_machine_as_test
+
+    Registrar.folders = tmp_path_factory
+    run_state_machine_as_test(Registrar, settings=settings(deadline=None, max_examples=60, stateful_step_count=50))

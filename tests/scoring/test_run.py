@@ -1,0 +1,831 @@
+"""A whole run, from files to dollars: every row accounted for, and the same dollars however the titles come."""
+
+import io
+import json
+import random
+import tempfile
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import csv as arrow_csv
+from pyarrow import parquet
+
+from gamesales.data import csv_scan, parquet_file
+from gamesales.data.csv_file import CsvFile
+from gamesales.data.screen import RejectLimit, check_invariant
+from gamesales.errors import (
+    ColumnsError,
+    GamesalesError,
+    InputError,
+    SelfTestError,
+    TooManyRejectsError,
+    TryAgainError,
+    UsageError,
+)
+from gamesales.jobs.loading import open_registry
+from gamesales.jobs.score import Night
+from gamesales.jobs.score import score as run_job
+from gamesales.registry.refs import parse_ref
+from gamesales.scoring import commit
+from gamesales.scoring.scorer import load_version
+from support.runs import (
+    CONTRACT,
+    DAY,
+    GOOD,
+    csv_line,
+    csv_text,
+    earnings,
+    network_version,
+    picky_version,
+    put_column,
+    read_csv,
+    read_rejects,
+    score,
+    simple_version,
+    snapshot,
+    written_csv,
+)
+from support.strategies import as_text, cells, faulty_cells, titles
+from support.versions import FEATURES, simple_details, simple_earnings, simple_graph, title_values, titles_table
+
+SIMPLE = simple_version()
+NETWORK = network_version()
+ANY = RejectLimit(share=1.0)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_parquet(folder, rows, name="t.parquet"):
+    columns = np.array(rows, float).reshape(-1, len(FEATURES)).T
+    parquet.write_table(pa.table(dict(zip(FEATURES, columns, strict=True))), folder / name)
+    return folder / name
+
+
+def write_csv(folder, rows, name="t.csv", header=FEATURES, **how):
+    (folder / name).write_bytes(written_csv([header, *rows], **how))
+    return folder / name
+
+
+class TestTheSameDollars:
+    """However the same titles come."""
+
+    @given(titles(), st.sampled_from([".csv", ".parquet", ""]))
+    @settings(deadline=None, max_examples=25)
+    def test_from_csv_and_from_parquet(self, rows, suffix):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            score(NETWORK, write_parquet(folder, rows), folder / f"one{suffix}")
+            score(NETWORK, write_csv(folder, [map(repr, row) for row in rows]), folder / f"two{suffix}")
+            one, two = ((folder / f"{word}{suffix}") for word in ("one", "two"))
+            if not suffix:
+                one, two = one / f"run_date={DAY}", two / f"run_date={DAY}"
+            assert earnings(one) == earnings(two)
+            assert earnings(one) == NETWORK.scorer.score(np.array(rows).reshape(-1, len(FEATURES))).tolist()
+
+    @given(titles(min_size=1), st.integers(0, 2**32))
+    @settings(deadline=None, max_examples=25)
+    def test_in_any_order_of_rows(self, rows, seed):
+        order = np.random.default_rng(seed).permutation(len(rows))
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            score(NETWORK, write_parquet(folder, rows), folder / "one.parquet")
+            score(NETWORK, write_parquet(folder, np.array(rows)[order]), folder / "two.parquet")
+            assert np.array(earnings(folder / "one.parquet"))[order].tolist() == earnings(folder / "two.parquet")
+
+    @given(titles(min_size=1, max_size=8), st.data())
+    @settings(deadline=None, max_examples=40)
+    def test_in_any_dress_of_csv(self, rows, data):
+        """Order of columns, extra columns, BOM, line ends, quotes, and ways to write a number."""
+        extra = [data.draw(st.lists(cells, min_size=len(rows), max_size=len(rows))) for _ in range(2)]
+        columns = [
+            [data.draw(as_text(row[place], flag=0 < place < 8)) for row in rows] for place in range(len(FEATURES))
+        ]
+        named = dict(zip([*FEATURES, "title_id", 'a, "note"'], [*columns, *extra], strict=True))
+        header = data.draw(st.permutations(list(named)))
+        how = {
+            "quote_all": data.draw(st.booleans()),
+            "end": data.draw(st.sampled_from(["\n", "\r\n", "\n\n", "\r"])),
+        }
+        with tempfile.TemporaryDirectory() as name:
+            path = write_csv(Path(name), zip(*(named[one] for one in header), strict=True), header=header, **how)
+            if data.draw(st.booleans()):
+                path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+            score(NETWORK, path, Path(name) / "out.csv")
+            assert NETWORK.scorer.score(np.array(rows)).tolist() == earnings(Path(name) / "out.csv")
+            for kept, texts in zip(("title_id", 'a, "note"'), extra, strict=True):
+                assert texts == [row[kept] for row in read_csv(Path(name) / "out.csv")]
+
+    @pytest.mark.parametrize(
+        "convert",
+        [
+            lambda column: column.cast(pa.int8()),
+            lambda column: column.cast(pa.int64()),
+            lambda column: column.cast(pa.uint64()),
+            lambda column: column.cast(pa.bool_()),
+            lambda column: column.cast(pa.float16()),
+            lambda column: column.cast(pa.string()),
+            lambda column: column.cast(pa.bool_()).cast(pa.string()),
+            lambda column: column.cast(pa.string()).dictionary_encode(),
+            lambda column: column.cast(pa.decimal128(38, 18)),
+            lambda column: column.dictionary_encode(),
+            lambda column: column.cast(pa.string_view()),
+        ],
+        ids=["int8", "int64", "uint64", "bool", "half", "text", "true", "dictionary", "decimal", "numbers", "view"],
+    )
+    def test_from_flags_of_any_type(self, here, convert):
+        table = titles_table(40)
+        score(SIMPLE, write_parquet(here, title_values(40)), "one.csv")
+        for name in FEATURES[1:-1]:
+            table = table.set_column(table.schema.get_field_index(name), name, convert(table.column(name)))
+        parquet.write_table(table.select(list(reversed(FEATURES))), "two.parquet")
+        score(SIMPLE, "two.parquet", "two.csv")
+        assert (here / "one.csv").read_bytes() == (here / "two.csv").read_bytes()
+
+    @pytest.mark.parametrize("arrow_type", [pa.float32(), pa.float64(), pa.decimal128(12, 2), pa.large_string()])
+    def test_from_prices_of_any_type(self, here, arrow_type):
+        prices = ["0.25", "59.99", "3.50"]
+        parquet.write_table(put_column(titles_table(3), "unit_price", prices), "one.parquet")
+        texts, numbers = pa.array(prices), pa.array(map(float, prices))
+        typed = (numbers if pa.types.is_floating(arrow_type) else texts).cast(arrow_type)
+        parquet.write_table(put_column(titles_table(3), "unit_price", typed), "two.parquet")
+        score(NETWORK, "one.parquet", "one.csv")
+        score(NETWORK, "two.parquet", "two.csv")
+        assert (here / "one.csv").read_bytes() == (here / "two.csv").read_bytes()
+
+
+class TestTheSameBytes:
+    """Whatever the machine does with them."""
+
+    @pytest.fixture
+    def mixed(self, here):
+        """Files with good and bad rows in both kinds, of which the CSV file spans blocks."""
+        rows = [csv_line(f"T{number}", critic_rating=str(number % 13 / 2)) for number in range(3000)]
+        rows[0] = rows[1500] = rows[2999] = ["malformed"]
+        write_csv(here, rows, "a.csv", [*FEATURES, "title_id"])
+        table = titles_table(3000, title_id=pa.array([f"P{number}" for number in range(3000)]))
+        parquet.write_table(put_column(table, "is_sequel", [number % 3 for number in range(3000)]), "b.parquet")
+        return ["a.csv", "b.parquet"]
+
+    def results(self, output, sources, workers=1):
+        score(NETWORK, sources, output, limit=ANY, workers=workers)
+        folder = Path(output) if not Path(output).suffix else Path()
+        return {
+            name: content
+            for name, content in snapshot(folder).items()
+            if not name.endswith("run.json") and (folder != Path() or name.startswith(output))
+        }
+
+    @pytest.mark.parametrize("output", ["out.csv", "out.parquet", "out"])
+    def test_any_number_of_workers(self, mixed, output, monkeypatch):
+        monkeypatch.setattr(parquet_file, "BATCH_ROWS", 100)
+        monkeypatch.setattr(csv_scan, "CHUNK_BYTES", 4000)
+        one = self.results(output, mixed)
+        assert len(one) > 1
+        for workers in (2, 3, 16):
+            assert one == self.results(output, mixed, workers)
+
+    def test_any_size_of_batches(self, mixed, monkeypatch):
+        whole = self.results("out.csv", mixed)
+        for size in (70, 700, 7000):
+            monkeypatch.setattr(parquet_file, "BATCH_ROWS", size)
+            monkeypatch.setattr(csv_scan, "CHUNK_BYTES", size * 4)
+            assert whole == self.results("out.csv", mixed)
+
+    def test_a_second_run_is_the_first_again(self, mixed):
+        for output in ("out.csv", "out.parquet", "out"):
+            assert self.results(output, mixed) == self.results(output, mixed, workers=2)
+
+
+@st.composite
+def csv_rows(draw):
+    """Lines of a CSV file, and what each is: a good title, faults by column, or another number of fields."""
+    lines, expected = [], []
+    for number in range(draw(st.integers(1, 25))):
+        row, faults = csv_line(f"T{number}"), []
+        kind = draw(st.sampled_from(["good", "good", "faulty", "short", "long"]))
+        if kind == "faulty":
+            for name in draw(st.lists(st.sampled_from(FEATURES), min_size=1, max_size=3, unique=True)):
+                row[FEATURES.index(name)], reason = draw(faulty_cells(name))
+                faults.append((FEATURES.index(name), name, row[FEATURES.index(name)], reason))
+        if kind == "short":
+            row = row[: draw(st.integers(1, 9))]
+        if kind == "long":
+            row += draw(st.lists(st.sampled_from(["x", '"y"', ""]), min_size=1, max_size=3))
+        line = ",".join(f'"{cell}"' if "," in cell else cell for cell in row)
+        lines += [line, *[""] * draw(st.integers(0, 2))]
+        expected.append((kind, row, line, sorted(faults)))
+    return lines, expected
+
+
+class TestRejects:
+    @given(csv_rows(), st.sampled_from([400, 1000, 4 << 20]), st.sampled_from([1, 3]), st.sampled_from([".csv", ""]))
+    @settings(deadline=None, max_examples=80)
+    def test_every_row_of_a_csv_is_scored_or_told(self, rows, block_bytes, workers, suffix):
+        """Number, column, value, reason and record of each reject, wherever it stands; and nothing else is lost."""
+        lines, expected = rows
+        header = [*FEATURES, "title_id"]
+        told, scored = [], []
+        for number, (kind, row, line, faults) in enumerate(expected, 1):
+            if kind == "good":
+                scored.append(row[-1])
+            elif kind == "faulty":
+                reasons = "; ".join(f"{name}: {reason}" for _, name, _, reason in faults)
+                record = dict(zip(header, row, strict=True))
+                told.append((number, faults[0][1], faults[0][2], reasons, record))
+            else:
+                told.append((number, "", "", f"expected 10 fields, found {len(row)}", line))
+        with tempfile.TemporaryDirectory() as name, mock.patch.object(csv_scan, "CHUNK_BYTES", block_bytes):
+            folder = Path(name)
+            (folder / "titles.csv").write_text("\n".join([",".join(header), *lines]))
+            if not scored:
+                with pytest.raises(TooManyRejectsError):
+                    score(SIMPLE, folder / "titles.csv", folder / f"out{suffix}", limit=ANY)
+                return
+            report = score(SIMPLE, folder / "titles.csv", folder / f"out{suffix}", limit=ANY, workers=workers)
+            assert (len(expected), len(scored), len(told)) == (report.rows_in, report.rows_scored, report.rows_rejected)
+            rejects = folder / "out.csv.rejects.csv"
+            if suffix:
+                assert scored == [row["title_id"] for row in read_csv(folder / "out.csv")]
+                assert [GOOD_DOLLARS] * len(scored) == earnings(folder / "out.csv")
+            else:
+                place = folder / f"out/run_date={DAY}"
+                assert scored == parquet.read_table(next(place.glob("*.parquet"))).column("title_id").to_pylist()
+                rejects = next((place / "_rejects").glob("*.csv"), folder / "none")
+            assert rejects.exists() == bool(told)
+            if told:
+                found = [tuple(one.values()) for one in read_rejects(rejects)]
+                assert [("titles.csv", *one) for one in told] == found
+                assert report.rejects == str(rejects if suffix else rejects.parent)
+
+    @given(
+        st.lists(st.tuples(st.sampled_from(FEATURES), st.sampled_from([None, np.nan, np.inf, -1.0, 1e39])) | st.none()),
+        st.sampled_from([1, 3, 7, 65_536]),
+    )
+    @settings(deadline=None, max_examples=40)
+    def test_every_row_of_a_parquet_file_is_scored_or_told(self, faults, batch_rows):
+        reasons = {None: "missing", np.inf: "not a finite number", 1e39: "not a finite number"}
+        rows = [dict(zip(FEATURES, map(float, GOOD), strict=True)) for _ in faults] + [dict.fromkeys(FEATURES, 1.0)]
+        told = []
+        for number, fault in enumerate(faults, 1):
+            if fault:
+                name, value = fault
+                rows[number - 1][name] = value
+                reason = reasons.get(value, "out of range" if value == -1 else "not a number")
+                told.append((number, name, "" if value is None else str(value), reason))
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(parquet_file, "BATCH_ROWS", batch_rows):
+            table = pa.Table.from_pylist(rows, pa.schema([(name, pa.float64()) for name in FEATURES]))
+            parquet.write_table(table, Path(folder) / "t.parquet")
+            report = score(SIMPLE, Path(folder) / "t.parquet", Path(folder) / "out.parquet", limit=ANY)
+            assert report.rows_scored == len(earnings(Path(folder) / "out.parquet")) == len(rows) - len(told)
+            found = read_rejects(Path(folder) / "out.parquet.rejects.csv") if told else []
+            assert told == [
+                (one["row"], one["column"], one["value"], one["reason"].split(": ")[1].split(",")[0]) for one in found
+            ]
+            assert all(set(one["record"]) == set(FEATURES) for one in found)
+
+    def test_rejects_of_several_files_are_told_with_their_file(self, here):
+        for name in ("in/a.csv", "in/sub/b.csv"):
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            write_csv(here, [GOOD, csv_line(unit_price="0"), GOOD], name)
+        report = score(SIMPLE, "in", "out.csv")
+        assert [(one["file"], one["row"]) for one in read_rejects(here / "out.csv.rejects.csv")] == [
+            ("a.csv", 2),
+            ("sub/b.csv", 2),
+        ]
+        assert [(one["name"], one["rows"], one["rejected"]) for one in report.inputs] == [
+            ("a.csv", 3, 1),
+            ("sub/b.csv", 3, 1),
+        ]
+
+    @pytest.mark.parametrize("output", ["out.csv", "out"])
+    def test_a_prediction_that_is_no_number_rejects_its_row(self, here, output):
+        details = simple_details(CONTRACT)
+        details["golden"] = {"values": [[1] * 9], "earnings_usd": [-1 / 12], "tolerance_usd": [0.01]}
+        version = load_version("game-earnings", 1, "0" * 64, details, picky_version(forbidden=13.0))
+        rows = [csv_line(unit_price=price) for price in ("14", "13", "x", "15", "13")]
+        report = score(version, write_csv(here, rows), output)
+        rejects = next(here.glob("out/run*/_rejects/*.csv"), here / "out.csv.rejects.csv")
+        assert [(one["row"], one["column"], one["reason"]) for one in read_rejects(rejects)] == [
+            (2, "", "the prediction is not a finite number"),
+            (3, "unit_price", "unit_price: not a number"),
+            (5, "", "the prediction is not a finite number"),
+        ]
+        assert read_rejects(rejects)[0]["record"]["unit_price"] == "13"
+        assert earnings(Path(report.output)) == [1.0, 0.5]
+
+
+GOOD_DOLLARS = float(simple_earnings([list(map(float, GOOD))])[0])
+
+
+class TestRejectLimit:
+    @pytest.mark.parametrize(
+        ("text", "rows", "allowed"),
+        [
+            ("0", 1000, 0),
+            ("25", 1000, 25),
+            ("25", 20, 19),
+            ("1%", 1000, 10),
+            ("1%", 99, 0),
+            ("29%", 100, 29),
+            ("0.5%", 1000, 5),
+            ("100%", 50, 49),
+            ("100%", 1, 0),
+            ("100%", 0, 0),
+        ],
+    )
+    def test_a_count_or_a_share_and_never_all(self, text, rows, allowed):
+        assert RejectLimit.parse(text).allowed(rows) == allowed
+
+    @given(st.integers(0, 100), st.integers(0, 10**7))
+    @settings(deadline=None)
+    def test_a_share_is_exact(self, percent, rows):
+        assert min(percent * rows // 100, max(rows - 1, 0)) == RejectLimit.parse(f"{percent}%").allowed(rows)
+
+    @pytest.mark.parametrize(("rows", "allowed"), [(5, 4), (500, 10), (1000, 10), (5000, 50)])
+    def test_by_default_ten_rows_or_one_percent(self, rows, allowed):
+        assert RejectLimit().allowed(rows) == allowed
+
+    @pytest.mark.parametrize("text", ["many", "", "%", "-1", "1.5", "101%", "-1%", "nan%", "inf%", "1%%", "1e2"])
+    def test_nonsense_is_refused(self, text):
+        with pytest.raises(UsageError) as failure:
+            RejectLimit.parse(text)
+        expected = "--max-rejects expects a count such as 25 or a share such as 1%, received "
+        assert failure.value.message == expected + repr(text)
+
+    @pytest.mark.parametrize("output", ["out.csv", "out.parquet", "out"])
+    def test_too_many_rejects_publish_nothing_and_are_kept(self, here, output):
+        write_csv(here, [csv_line(unit_price="x"), GOOD, csv_line(unit_price="-1"), ["short"], csv_line(is_action="2")])
+        before = snapshot(here)
+        with pytest.raises(TooManyRejectsError) as failure:
+            score(SIMPLE, "t.csv", output, limit=RejectLimit(3, 0))
+        assert failure.value.message == (
+            "4 of 5 rows were rejected, more than the 3 allowed; nothing was published. First: "
+            "t.csv row 1: unit_price: not a number; t.csv row 3: unit_price: out of range, allowed: above 0; "
+            "t.csv row 4: expected 9 fields, found 1"
+        )
+        kept = Path(failure.value.hint.split(": ")[1].removesuffix(". To allow more"))
+        assert kept.exists()
+        rejects = [one for path in [kept, *kept.rglob("*.csv")] if path.is_file() for one in read_rejects(path)]
+        assert [one["row"] for one in rejects] == [1, 3, 4, 5]
+        seen = {name for name in snapshot(here) if ".work" not in name}
+        assert seen - set(before) <= {"out"}
+
+    def test_all_rows_rejected_never_pass(self, here):
+        with pytest.raises(TooManyRejectsError, match="2 of 2 rows were rejected, more than the 1 allowed"):
+            score(SIMPLE, write_csv(here, [["x"], ["y"]]), "out.csv", limit=RejectLimit.parse("100%"))
+
+    def test_lost_rows_are_a_fault_of_ours(self):
+        with pytest.raises(GamesalesError, match="rows were lost: 1,000 read, 998 scored, 1 rejected") as failure:
+            check_invariant(1000, 998, 1)
+        assert failure.value.exit_code == 1
+
+    @pytest.mark.parametrize("output", ["out.csv", "out"])
+    def test_a_parser_that_loses_rows_publishes_nothing(self, here, output, monkeypatch):
+        """The count of the plan does not come from the parser."""
+        write_csv(here, [GOOD] * 10)
+        batches = CsvFile.batches
+
+        def losing(self, *wanted):
+            for batch in batches(self, *wanted):
+                yield replace(batch, table=batch.table.slice(1), rows=batch.rows[1:])
+
+        monkeypatch.setattr(CsvFile, "batches", losing)
+        with pytest.raises(GamesalesError, match="rows were lost: 10 read, 9 scored, 0 rejected; nothing was"):
+            score(SIMPLE, "t.csv", output)
+        assert set(snapshot(here)) <= {"t.csv", "out"}
+
+
+KEPT = {
+    "text": pa.array(["007", None, "é\n"]),
+    "large text": pa.array(["007", None, "x"], pa.large_string()),
+    "text view": pa.array(["007", None, "a long text that no view holds itself"], pa.string_view()),
+    "binary": pa.array([b"\xff", None, b""]),
+    "fixed binary": pa.array([b"ab", None, b"cd"], pa.binary(2)),
+    "binary view": pa.array([b"\xff", None, b"x" * 50], pa.binary_view()),
+    "int64": pa.array([2**53 + 1, None, -(2**63)]),
+    "uint64": pa.array([2**64 - 1, None, 0], pa.uint64()),
+    "int8": pa.array([1, None, -1], pa.int8()),
+    "float": pa.array([0.1, None, float("inf")], pa.float32()),
+    "half": pa.array([0.5, None, 1.0], pa.float16()),
+    "bool": pa.array([True, None, False]),
+    "date": pa.array([20_000, None, 0], pa.date32()),
+    "time": pa.array([1, None, 0], pa.time64("ns")),
+    "timestamp": pa.array([2**62, None, 1], pa.timestamp("us")),
+    "timestamp of a zone": pa.array([1, None, 0], pa.timestamp("ns", "Europe/Lisbon")),
+    "duration": pa.array([1, None, 0], pa.duration("ns")),
+    "decimal": pa.array([Decimal("1.10"), None, Decimal("-2.00")], pa.decimal128(38, 18)),
+    "wide decimal": pa.array([Decimal("1.10"), None, Decimal(0)], pa.decimal256(60, 2)),
+    "dictionary": pa.array(["a", None, "b"]).dictionary_encode(),
+    "small dictionary": pa.DictionaryArray.from_arrays(pa.array([0, None, 1], pa.int8()), ["a", "b"]),
+    "list": pa.array([[1, None], None, []]),
+    "list of views": pa.array([["a"], None, []], pa.list_(pa.string_view())),
+    "fixed list": pa.array([[1, 2], None, [3, 4]], pa.list_(pa.int16(), 2)),
+    "struct": pa.array([{"a": 1, "b": [None]}, None, {"a": None, "b": ["x"]}]),
+    "map": pa.array([[("k", 1)], None, []], pa.map_(pa.string(), pa.int64())),
+    "null": pa.nulls(3),
+    "uuid": pa.ExtensionArray.from_storage(pa.uuid(), pa.array([b"0" * 16, None, b"1" * 16], pa.binary(16))),
+}
+NOT_IN_CSV = {"text view", "binary", "fixed binary", "binary view", "list", "list of views", "fixed list", "struct"}
+NOT_IN_CSV |= {"map", "uuid"}
+
+
+class TestWhatPassesThrough:
+    @pytest.mark.parametrize("name", KEPT)
+    @pytest.mark.parametrize("rejected", [None, 0, 1, 2])
+    def test_parquet_types_are_kept_exactly(self, here, name, rejected):
+        """Behind any rejected row too."""
+        prices = [-1.0 if place == rejected else 50.0 for place in range(3)]
+        parquet.write_table(put_column(titles_table(3, kept=KEPT[name]), "unit_price", prices), "t.parquet")
+        score(SIMPLE, "t.parquet", "out.parquet")
+        expected, found = (parquet.read_table(path).column("kept") for path in ("t.parquet", "out.parquet"))
+        rows = [place for place in range(3) if place != rejected]
+        assert expected.type == found.type
+        assert [expected[place] for place in rows] == list(found)
+        if rejected is not None:
+            assert read_rejects(here / "out.parquet.rejects.csv")[0]["row"] == rejected + 1
+
+    @pytest.mark.parametrize("name", KEPT)
+    def test_parquet_to_csv_is_written_or_refused_by_name(self, here, name):
+        parquet.write_table(titles_table(3, **{name: KEPT[name]}), "t.parquet")
+        if name in NOT_IN_CSV:
+            with pytest.raises(ColumnsError) as failure:
+                score(SIMPLE, "t.parquet", "out.csv")
+            assert failure.value.message.startswith(f"columns of these types can't be written as CSV: {name} (")
+            assert failure.value.hint == "Give --output a .parquet path"
+            assert set(snapshot(here)) == {"t.parquet"}
+        else:
+            score(SIMPLE, "t.parquet", "out.csv")
+            assert [row[name] for row in read_csv(here / "out.csv")][1] == ""
+
+    @pytest.mark.parametrize("output", ["out.csv", "out.parquet"])
+    def test_text_in_parquet_that_is_none_is_kept_byte_by_byte(self, here, output):
+        broken = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())
+        parquet.write_table(titles_table(1, title=broken), "t.parquet")
+        score(SIMPLE, "t.parquet", output)
+        if output == "out.csv":
+            assert Path(output).read_bytes().splitlines()[1].startswith(b'"\xff",')
+        else:
+            assert parquet.read_table(output).column("title").cast(pa.binary()).to_pylist() == [b"\xff"]
+
+    @given(st.lists(cells, min_size=1, max_size=10), st.sampled_from([".csv", ".parquet"]))
+    @settings(deadline=None, max_examples=40)
+    def test_csv_text_is_kept_as_it_is(self, texts, suffix):
+        rows = [[*GOOD, text, "007"] for text in texts]
+        with tempfile.TemporaryDirectory() as name:
+            output = Path(name) / f"out{suffix}"
+            score(SIMPLE, write_csv(Path(name), rows, header=[*FEATURES, "title", "code"]), output)
+            found = read_csv(output) if suffix == ".csv" else parquet.read_table(output).to_pylist()
+            assert texts == [row["title"] for row in found]
+            assert {"007"} == {row["code"] for row in found}
+
+    def test_the_target_passes_through_like_any_column(self, here):
+        """Past titles may be scored too, beside what they earned."""
+        write_csv(here, [[*GOOD, "123"]], header=[*FEATURES, "total_earnings"])
+        score(SIMPLE, "t.csv", "out.csv")
+        assert read_csv(here / "out.csv")[0]["total_earnings"] == "123"
+
+    def test_dictionaries_of_several_row_groups_and_files_are_joined(self, here):
+        for name in ("a", "b"):
+            tables = [titles_table(2, kept=pa.array([name, word]).dictionary_encode()) for word in ("x", "y")]
+            with parquet.ParquetWriter(f"{name}.parquet", tables[0].schema) as writer:
+                for table in tables:
+                    writer.write_table(table)
+        score(SIMPLE, "?.parquet", "out.parquet")
+        kept = parquet.read_table("out.parquet").column("kept")
+        assert kept.to_pylist() == ["a", "x", "a", "y", "b", "x", "b", "y"]
+
+    def test_nulls_in_the_second_file_alone(self, here):
+        strict = titles_table(2, kept=pa.array(["a", "b"]))
+        strict = strict.cast(pa.schema([one.with_nullable(one.name != "kept") for one in strict.schema]))
+        parquet.write_table(strict, "a.parquet")
+        parquet.write_table(titles_table(2, kept=pa.array([None, "c"])), "b.parquet")
+        score(SIMPLE, "?.parquet", "out.parquet")
+        assert parquet.read_table("out.parquet").column("kept").to_pylist() == ["a", "b", None, "c"]
+
+    def test_columns_of_the_result(self, here):
+        write_parquet(here, title_values(3))
+        version = simple_version(bias=7.0, number=4)
+        score(version, "t.parquet", "out.parquet")
+        table = parquet.read_table("out.parquet")
+        types = {"predicted_earnings": pa.float64(), "outside_training_range": pa.bool_(), "model_version": pa.int32()}
+        assert table.schema.remove_metadata() == pa.schema(types.items())
+        assert table.column("model_version").to_pylist() == [4, 4, 4]
+        assert earnings(here / "out.parquet") == simple_earnings(title_values(3), 7.0).tolist()
+        assert table.schema.metadata[b"gamesales.model_version"] == b"4"
+
+    def test_titles_unlike_the_training_titles_are_flagged_and_counted(self, here):
+        write_csv(here, [GOOD, csv_line(unit_price="71"), csv_line(critic_rating="1.5")])
+        report = score(SIMPLE, "t.csv", "out.csv")
+        assert [row["outside_training_range"] for row in read_csv(here / "out.csv")] == ["false", "true", "true"]
+        assert report.rows_outside_training_range == 2
+
+
+class TestTargets:
+    def test_a_folder_of_dates(self, here):
+        write_csv(here, [GOOD, csv_line(unit_price="0")], "a.csv")
+        write_csv(here, [GOOD, GOOD], "b.csv")
+        report = score(SIMPLE, ["a.csv", "b.csv"], "out")
+        place = here / "out/run_date=2026-11-23"
+        run = report.run_id[:8]
+        assert set(snapshot(place)) == {
+            f"part-{run}-00000.parquet",
+            "_rejects",
+            f"_rejects/part-{run}-00000.csv",
+            "_run.json",
+            "_SUCCESS",
+        }
+        assert earnings(place) == [GOOD_DOLLARS] * 3
+        assert parquet.read_table(place).num_rows == 3
+        metadata = parquet.read_schema(place / f"part-{run}-00000.parquet").metadata
+        assert metadata[b"gamesales.run_id"].decode() == report.run_id
+
+    def test_another_date_lies_beside(self, here):
+        write_csv(here, [GOOD])
+        score(SIMPLE, "t.csv", "out")
+        before = snapshot(here / "out")
+        score(SIMPLE, "t.csv", "out", day=DAY.replace(day=24))
+        assert before.items() <= snapshot(here / "out").items()
+        assert {path.name for path in Path("out").iterdir()} == {"run_date=2026-11-23", "run_date=2026-11-24"}
+
+    def test_a_date_is_replaced_whole(self, here):
+        score(SIMPLE, write_csv(here, [GOOD, ["bad"]]), "out")
+        report = score(SIMPLE, write_csv(here, [GOOD, GOOD]), "out")
+        names = {path.name for path in here.glob("out/run_date=2026-11-23/**/*")}
+        assert names == {f"part-{report.run_id[:8]}-00000.parquet", "_rejects", "_run.json", "_SUCCESS"}
+        assert {path.name for path in Path("out").iterdir()} == {"run_date=2026-11-23"}
+
+    @pytest.mark.parametrize("output", ["out.csv", "out.parquet", "OUT.CSV", "a.b.Parquet"])
+    def test_a_single_file_with_its_sidecars(self, here, output):
+        write_csv(here, [GOOD, csv_line(unit_price="0")])
+        report = score(SIMPLE, "t.csv", output)
+        assert set(snapshot(here)) == {"t.csv", output, f"{output}.rejects.csv", f"{output}.run.json"}
+        assert json.loads(Path(f"{output}.run.json").read_text()) == json.loads(json.dumps(vars(report)))
+
+    def test_sidecars_of_an_earlier_run_are_replaced_or_removed(self, here):
+        score(SIMPLE, write_csv(here, [GOOD, csv_line(unit_price="0")]), "out.csv")
+        first = Path("out.csv.run.json").read_text()
+        score(SIMPLE, write_csv(here, [GOOD, GOOD]), "out.csv")
+        assert set(snapshot(here)) == {"t.csv", "out.csv", "out.csv.run.json"}
+        assert Path("out.csv.run.json").read_text() != first
+
+    def test_the_report_says_what_was_done(self, here):
+        content = write_csv(here, [GOOD, csv_line(unit_price="99"), ["bad"]]).read_bytes()
+        report = score(simple_version(number=3), "t.csv", "out.csv")
+        assert (report.run_date, report.model, report.model_version) == ("2026-11-23", "game-earnings", 3)
+        assert (report.output, report.rejects) == ("out.csv", "out.csv.rejects.csv")
+        assert (report.rows_in, report.rows_scored, report.rows_rejected) == (3, 2, 1)
+        assert report.rows_outside_training_range == 1
+        assert report.bundle_sha256 == "0" * 64
+        (one,) = report.inputs
+        assert (one["name"], one["size"], one["rows"], one["rejected"]) == ("t.csv", len(content), 3, 1)
+
+    @pytest.mark.parametrize("output", ["out.csv", "out.parquet", "out"])
+    @pytest.mark.parametrize("content", [csv_text([]), csv_text([]).strip(), csv_text([], end="\r\n") + "\r\n"])
+    def test_no_titles_are_an_empty_whole_result(self, here, output, content):
+        Path("t.csv").write_bytes(content.encode())
+        report = score(SIMPLE, "t.csv", output)
+        assert (report.rows_in, report.rows_scored, report.rejects) == (0, 0, None)
+        assert earnings(Path(report.output)) == []
+        if output == "out.csv":
+            assert Path(output).read_text() == '"predicted_earnings","outside_training_range","model_version"\n'
+
+    def test_progress_counts_every_row_once(self, here, monkeypatch):
+        monkeypatch.setattr(csv_scan, "CHUNK_BYTES", 400)
+        seen = []
+        write_csv(here, [GOOD, ["bad"], csv_line(unit_price="0")] * 20)
+        score(SIMPLE, "t.csv", "out.csv", limit=ANY, on_rows=seen.append)
+        assert len(seen) > 1
+        assert sum(seen) == 60
+
+    def test_missing_folders_of_the_output_are_made(self, here):
+        score(SIMPLE, write_csv(here, [GOOD]), "new/deep/out.csv")
+        score(SIMPLE, "t.csv", "also/new")
+        assert Path("new/deep/out.csv").exists()
+        assert Path("also/new/run_date=2026-11-23/_SUCCESS").exists()
+
+
+def results(folder):
+    """What lies in a folder but for working folders."""
+    return {name: content for name, content in snapshot(folder).items() if ".work" not in name}
+
+
+class TestRefused:
+    """What stops a run leaves an earlier result as it was, byte for byte, and nothing beside it."""
+
+    @pytest.fixture
+    def standing(self, here):
+        write_csv(here, [GOOD, ["bad"]], "good.csv")
+        score(SIMPLE, "good.csv", "out.csv")
+        score(SIMPLE, "good.csv", "out.parquet")
+        score(SIMPLE, "good.csv", "out")
+        return here
+
+    @pytest.mark.parametrize("output", ["out.csv", "out.parquet", "out"])
+    @pytest.mark.parametrize(
+        ("content", "error", "said"),
+        [
+            (csv_text([], FEATURES[3:]), ColumnsError, "lacks critic_rating, is_action, is_exclusive_to_us"),
+            (csv_text([], [*FEATURES, "model_version"]), ColumnsError, "model_version is a column that scoring writes"),
+            (csv_text([], [*FEATURES, "is_action"]), ColumnsError, "has columns twice: is_action"),
+            (csv_text([GOOD]) + '"', InputError, "ends inside a quoted field: a quote that opens in row 2"),
+            ("", InputError, "is empty"),
+            (csv_text([["x"], ["y"]]), TooManyRejectsError, "2 of 2 rows were rejected"),
+        ],
+    )
+    def test_by_the_input(self, standing, output, content, error, said):
+        write = (standing / "t.csv").write_text(content)
+        assert write == len(content)
+        before = snapshot(standing)
+        with pytest.raises(error, match=said):
+            score(SIMPLE, "t.csv", output)
+        after = {name: content for name, content in snapshot(standing).items() if ".work" not in name}
+        assert before == after
+        assert error == TooManyRejectsError or not list(standing.rglob("*.work"))
+
+    @pytest.mark.parametrize("output", ["out.csv", "out.parquet", "out"])
+    def test_by_damage_in_the_midst(self, standing, output):
+        content = io.BytesIO()
+        parquet.write_table(titles_table(5000), content, use_dictionary=False, write_page_checksum=True)
+        damaged = bytearray(content.getvalue())
+        damaged[len(damaged) // 2] ^= 1
+        (standing / "t.parquet").write_bytes(damaged)
+        before = snapshot(standing)
+        with pytest.raises(InputError, match=r"t\.parquet is damaged after row \d+: "):
+            score(SIMPLE, "t.parquet", output)
+        assert before == snapshot(standing)
+
+    @pytest.mark.parametrize("output", ["out.csv", "out.parquet", "out"])
+    @pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError(), OSError(28, "No space left on device")])
+    def test_by_the_machine(self, standing, output, error):
+        before = snapshot(standing)
+
+        def fail(rows):
+            raise error
+
+        with pytest.raises(type(error)):
+            score(SIMPLE, "good.csv", output, on_rows=fail, fresh=True)
+        assert before == results(standing)
+
+    @pytest.mark.parametrize("output", ["out.csv", "out.parquet", "out"])
+    def test_by_a_disk_that_fails_at_the_very_end(self, standing, output, monkeypatch):
+        before = snapshot(standing)
+
+        def fail(path):
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(commit, "sync", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            score(SIMPLE, "good.csv", output, fresh=True)
+        assert before == results(standing)
+
+    def test_by_a_version_that_fails_its_self_test(self, standing):
+        before = snapshot(standing)
+        registry = open_registry(standing.parent / "registry-of-another", "game-earnings")
+        registry.publish({"scorer.onnx": simple_graph(bias=1.0)}, simple_details(CONTRACT), "its graph is another's")
+        with pytest.raises(SelfTestError, match="golden row"):
+            run_job(registry, parse_ref("1"), Night(["good.csv"], Path("out.csv")))
+        assert before == snapshot(standing)
+
+    @pytest.mark.parametrize(
+        ("source", "output"),
+        [
+            ("good.csv", "good.csv"),
+            ("good.csv", "./sub/../good.csv"),
+            ("good.csv", "link.csv"),
+            ("link.csv", "good.csv"),
+            ("good.csv.rejects.csv", "good.csv"),
+            ("good.csv.work/in.csv", "good.csv"),
+            ("dates/run_date=2026-11-23/in.csv", "dates"),
+            ("dates/.run_date=2026-11-23.work/in.csv", "dates"),
+        ],
+    )
+    def test_an_output_that_would_destroy_an_input(self, standing, source, output):
+        for name in ("sub/x", "good.csv.rejects.csv", "good.csv.work/in.csv", "dates/run_date=2026-11-23/in.csv"):
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            write_csv(standing, [GOOD], name)
+        Path("dates/.run_date=2026-11-23.work").mkdir()
+        write_csv(standing, [GOOD], "dates/.run_date=2026-11-23.work/in.csv")
+        Path("link.csv").symlink_to("good.csv")
+        before = snapshot(standing)
+        with pytest.raises(UsageError, match="is both input and output"):
+            score(SIMPLE, source, output)
+        assert before == snapshot(standing)
+
+    @pytest.mark.parametrize(("output", "said"), [("folder.csv", "a folder"), ("file", "a file")])
+    def test_an_output_of_the_wrong_kind(self, standing, output, said):
+        Path("folder.csv").mkdir()
+        Path("file").touch()
+        before = snapshot(standing)
+        with pytest.raises(UsageError) as failure:
+            score(SIMPLE, "good.csv", output)
+        expected = f"--output {output} is {said}; .csv and .parquet mean one file, all else a folder"
+        assert failure.value.message == expected
+        assert before == snapshot(standing)
+
+    @pytest.mark.parametrize("sidecar", ["new.csv.rejects.csv", "new.csv.run.json"])
+    def test_a_folder_in_the_place_of_a_sidecar(self, standing, sidecar):
+        Path(sidecar).mkdir()
+        before = snapshot(standing)
+        with pytest.raises(UsageError, match=f"{sidecar} is a folder, where a file of this run belongs"):
+            score(SIMPLE, "good.csv", "new.csv")
+        assert before == snapshot(standing)
+
+    def test_an_output_inside_the_input_folder_is_no_input_of_the_same_run(self, here):
+        Path("in").mkdir()
+        write_csv(here, [GOOD], "in/a.csv")
+        score(SIMPLE, "in", "in/dates")
+        score(SIMPLE, ["in/a.csv"], "in/out.csv")
+        with pytest.raises(ColumnsError, match=r"in/out\.csv: predicted_earnings is a column that scoring writes"):
+            score(SIMPLE, "in", "in/other")
+        assert not Path("in/other").exists()
+
+
+FUZZED = 10_500
+
+
+def mutate(random, content, *, footer=False):
+    """Change some bytes: flipped, replaced, removed, doubled, cut off, or what is special put in between."""
+    content = bytearray(content)
+    special = b'" , \n \r \0 \xff \xc9 "" \r\n - nan 1e999 "a""b" \xef\xbb\xbf \n\n'.split(b" ")
+    for _ in range(random.choice([1, 1, 1, 2, 3, 8])):
+        if not content:
+            break
+        place = random.randrange(max(0, len(content) - 700), len(content)) if footer else random.randrange(len(content))
+        match random.randrange(6):
+            case 0:
+                content[place] = random.randrange(256)
+            case 1:
+                content[place] ^= 1 << random.randrange(8)
+            case 2:
+                del content[place : place + random.choice([1, 1, 2, 10, 100])]
+            case 3:
+                content[place:place] = random.choice(special)
+            case 4:
+                content[place:place] = content[place : place + random.randrange(200)]
+            case 5 if random.random() < 0.3:
+                del content[place:]
+    return bytes(content)
+
+
+def fuzz_seeds(suffix):
+    table = titles_table(6, title_id=pa.array(["T1", "T,2", 'é"3', None, "T\n5", "007"]))
+    buffer = io.BytesIO()
+    if suffix == ".csv":
+        arrow_csv.write_csv(table, buffer)
+        text = buffer.getvalue()
+        return [text, text.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + text.replace(b'"', b"")]
+    nested = table.append_column("list", pa.array([[1], [2, 3], None, [], [4], [5]]))
+    nested = nested.append_column("dictionary", pa.array(["a", "b"] * 3).dictionary_encode())
+    nested = nested.append_column("time", pa.array(range(6), pa.timestamp("ns", "UTC")))
+    seeds = []
+    for made, options in (
+        (table, {}),
+        (table, {"compression": "zstd", "row_group_size": 2, "data_page_version": "2.0"}),
+        (table, {"compression": "none", "use_dictionary": False}),
+        (table, {"compression": "none", "write_page_checksum": True}),
+        (nested, {"compression": "none"}),
+    ):
+        buffer = io.BytesIO()
+        parquet.write_table(made, buffer, **options)
+        seeds.append(buffer.getvalue())
+    return seeds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_whatever_the_bytes_a_run_ends_in_order(here, suffix, monkeypatch):
+    """Of damaged files nothing comes out but our own errors, never as a fault of ours; what is scored adds up."""
+    monkeypatch.setattr(commit, "sync", lambda path: None)  # for speed; nobody pulls the plug here
+    chance = random.Random(20261123)
+    seeds = fuzz_seeds(suffix)
+    path, ended = here / f"t{suffix}", {"scored": 0, "refused": 0}
+    for number in range(FUZZED):
+        content = mutate(chance, chance.choice(seeds), footer=suffix == ".parquet" and chance.random() < 0.5)
+        path.write_bytes(content)
+        try:
+            report = score(SIMPLE, path, "out.parquet")
+        except InputError:
+            ended["refused"] += 1
+        except BaseException as error:
+            raise AssertionError((number, content)) from error
+        else:
+            assert report.rows_in == report.rows_scored + report.rows_rejected, (number, content)
+            assert report.rows_scored == parquet.read_metadata("out.parquet").num_rows, (number, content)
+            ended["scored"] += 1
+    assert min(ended.values()) > FUZZED // 50
+
+
+def test_try_again_is_what_a_changed_input_asks_for():
+    assert TryAgainError.exit_code == 7

@@ -1,0 +1,86 @@
+"""The job file of a search: every mistake is told by its key, before anything is read."""
+
+import pytest
+
+from gamesales.errors import JobFileError
+from gamesales.search.space import COURSE_CANDIDATE
+from gamesales.search.tune_job import load_tune_job
+from support.searches import write_tune_job
+from support.versions import DATA
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": None}, "data: Field required"),
+        ({"search": None}, "search: expected a budget: trials, minutes or both"),
+        ({"space": None}, "space: Field required"),
+        ({"sapce": {"layers": 1}}, "sapce: Extra inputs are not permitted"),
+        ({"name": "Game Earnings"}, "name: 'Game Earnings' can't name a model"),
+        ({"search": {"trials": None}}, "search: expected a budget: trials, minutes or both"),
+        ({"search": {"trials": 0}}, "search.trials: Input should be greater than or equal to 1 (received 0)"),
+        ({"search": {"minutes": 0}}, "search.minutes: Input should be greater than 0"),
+        ({"search": {"folds": 1}}, "search.folds: "),
+        ({"search": {"tolerance": -0.1}}, "search.tolerance: "),
+        ({"search": {"choose": "largest"}}, "search.choose: Input should be 'smallest' or 'best'"),
+        ({"search": {"finalists": 0}}, "search.finalists: "),
+        ({"search": {"rounds": 0}}, "search.rounds: "),
+        ({"search": {"workers": 0}}, "search.workers: "),
+        ({"search": {"prune": True}}, "search.prune: Extra inputs"),
+        ({"search": 3}, "search: "),
+        ({"space": {"layers": None}}, "space.layers: Field required"),
+        ({"space": {"units": {"low": 8, "high": 4}}}, "space.units: expected a range { low = …, high = … }"),
+        ({"start": "curse"}, "start: expected course or a table [start]"),
+        ({"start": {"units": []}}, "start.units: "),
+        ({"start": {"depth": 3}}, "start.depth: Extra inputs"),
+        ({"intervals": {"coverage": 90}}, "intervals.coverage: "),
+    ],
+)
+def test_a_mistake_in_a_job_file_is_told_by_its_key(cli, tmp_path, changes, message):
+    path = write_tune_job(tmp_path / "job.toml", **{key: value for key, value in changes.items() if value != 3})
+    if changes == {"search": 3}:
+        path.write_text(path.read_text(encoding="utf-8").replace("[search]", "search = 3\n[other]"), encoding="utf-8")
+    ran = cli("tune", path)
+    assert 2 == ran.code
+    assert ran.err.startswith(f"error: {tmp_path}/job.toml is not a search job: ")
+    assert message in ran.err
+    assert not (tmp_path / "registry").exists()
+    assert not (tmp_path / ".tune").exists()
+
+
+def test_the_command_line_gives_the_budget_in_place_of_the_job(tmp_path):
+    path = write_tune_job(tmp_path / "job.toml")
+    assert (3, None, 1) == tuple(vars(load_tune_job(path).search)[key] for key in ("trials", "minutes", "workers"))
+    given = load_tune_job(path, trials=None, minutes=0.5, workers=2).search
+    assert (3, 0.5, 2) == (given.trials, given.minutes, given.workers)
+    with pytest.raises(JobFileError, match=r"search\.trials: .*received -1"):
+        load_tune_job(path, trials=-1)
+
+
+def test_a_search_starts_from_the_course_s_network_unless_the_job_says_otherwise(tmp_path):
+    by_name = load_tune_job(write_tune_job(tmp_path / "job.toml", start="course"))
+    assert COURSE_CANDIDATE == by_name.start
+    assert COURSE_CANDIDATE == load_tune_job(write_tune_job(tmp_path / "job.toml", start=None)).start
+    assert (5, 6) == load_tune_job(write_tune_job(tmp_path / "job.toml", start={"units": [5, 6]})).start.units
+
+
+def test_the_winner_s_training_has_the_search_s_seed_and_the_job_s_titles_and_intervals(tmp_path):
+    job = load_tune_job(write_tune_job(tmp_path / "job.toml", name="other", search={"seed": 5}))
+    training = job.train_job(job.start)
+    assert ("other", job.data, job.intervals, 5) == (
+        training.name,
+        training.data,
+        training.intervals,
+        training.training.seed,
+    )
+
+
+def test_the_shipped_job_is_valid_and_holds_the_course_s_network():
+    job = load_tune_job(DATA.parent / "jobs" / "tune.toml")
+    assert job.space.holds(COURSE_CANDIDATE)
+    assert (10, None, "smallest", 0.1) == (
+        job.search.minutes,
+        job.search.trials,
+        job.search.choose,
+        job.search.tolerance,
+    )

@@ -1,0 +1,26 @@
+"""Keys that no store accepts."""
+
+NAMES_OUTSIDE = [
+    "",
+    "/",
+    "/etc/passwd",
+    ".",
+    "..",
+    "../outside",
+    "a/../../outside",
+    "a/..",
+    "a//b",
+    "a/",
+    "./a",
+    ".hidden",
+    "a/.tmp-0123456789abcdef",
+    "-option",
+    "a\\b",
+    "a\0b",
+    "a\n",
+    "a b",
+    "C:",
+    "ä",
+    "a" * 256,
+    "/".join(["a" * 200] * 6),
+]

@@ -1,0 +1,74 @@
+"""Pages: a version page to render, and how a person and a parser read one."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+
+from gamesales.report.version_page import VersionPage
+
+HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
+
+
+def figures(mae_usd: float | None, **others: float | None) -> dict[str, float | None]:
+    """Give a full set of metrics around an average error."""
+    rest = {"scaled_mse": 1.234e-5, "rmse_usd": 1500.0, "r2": 0.9987, "mape_percent": 1.04}
+    return {"mae_usd": mae_usd, **rest, **others}
+
+
+def make_page(titles: int = 400, **changes: object) -> VersionPage:
+    """Make the page of a version that is right within about one percent."""
+    random = np.random.default_rng(7)
+    actual_usd = random.uniform(20_000, 200_000, titles)
+    predicted_usd = actual_usd * (1 + random.normal(0, 0.01, titles))
+    mae_usd = float(np.abs(predicted_usd - actual_usd).mean()) if titles else math.nan
+    page = VersionPage(
+        model="game-earnings",
+        trained_at="2026-11-24T02:00:00Z",
+        facts={"Training file": "data/sales_data_training.csv, 1,000 titles"},
+        layers=["Dense(50, relu)", "Dense(1, linear)"],
+        metrics={
+            "this version": figures(mae_usd),
+            "gradient boosting": figures(7.4 * mae_usd, scaled_mse=9e-4, r2=0.95, mape_percent=7.7),
+        },
+        loss=[1e-2, 1e-3, 1e-4],
+        validation_loss=[2e-2, 2e-3, 3e-4],
+        actual_usd=actual_usd,
+        predicted_usd=predicted_usd,
+    )
+    return dataclasses.replace(page, **changes)
+
+
+def read(document: str) -> str:
+    """Give what a person reads: no styles, no tags, one space between words."""
+    body = document[document.index("<body>") :]
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
+
+
+class Outline(HTMLParser):
+    """Collects start tags and ids, and checks that what is opened is closed."""
+
+    VOID = ("meta", "link")
+
+    def __init__(self, document: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(document)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag

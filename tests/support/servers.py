@@ -1,0 +1,225 @@
+"""Object stores on this machine, each a process of its own that speaks real HTTP on a free port of the loopback.
+
+    with s3() as server:                      moto, which keeps buckets in memory
+        server.url("mine")                    s3://registries/mine
+        server.environment                    what a client must find in its environment
+
+Run as a script, this module is what starts a server and ends it when its standard input closes: so no server outlives
+the tests, however they end.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from wsgiref.handlers import format_date_time
+
+BUCKET = "registries"
+# Installed by `make servers`; moto in an environment of its own.
+INSTALLED = Path(__file__).parents[1] / ".servers"
+MOTO_PYTHON = INSTALLED / "moto/bin/python"
+AZURITE = INSTALLED / "azurite/node_modules/azurite/dist/src/blob/main.js"
+# The only account of azurite, with a key that is no secret: its manual prints it.
+ACCOUNT = "devstoreaccount1"
+ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running store, and what a client's environment must hold to find it."""
+
+    scheme: str
+    environment: dict[str, str]
+
+    def url(self, prefix):
+        return f"{self.scheme}://{BUCKET}/{prefix}"
+
+
+@contextmanager
+def s3(fault="none"):
+    """Run moto, honest or with one of the faults below, with an empty bucket in it."""
+    if not MOTO_PYTHON.exists():
+        _skip("moto is not installed; make servers installs it")
+    with _server(MOTO_PYTHON, "s3", fault) as port:
+        environment = s3_environment(port)
+        _put(f"{environment['AWS_ENDPOINT_URL']}/{BUCKET}", {})
+        yield Server("s3", environment)
+
+
+def s3_environment(port):
+    return {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "tests",
+        "AWS_SECRET_ACCESS_KEY": "tests",
+        "AWS_REGION": "us-east-1",
+    }
+
+
+@contextmanager
+def azure():
+    """Run azurite with an empty container in it, or skip the test and say why."""
+    if not shutil.which("node") or not AZURITE.exists():
+        _skip("azurite is not installed; make servers installs it where there is npm")
+    with _server(sys.executable, "azure") as port:
+        endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
+        _put(f"{endpoint}/{BUCKET}?restype=container", _signed(f"/{ACCOUNT}/{ACCOUNT}/{BUCKET}\nrestype:container"))
+        environment = {
+            "AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT,
+            "AZURE_STORAGE_ACCOUNT_KEY": ACCOUNT_KEY,
+            "AZURE_STORAGE_ENDPOINT": endpoint,
+            "AZURE_ALLOW_HTTP": "true",
+        }
+        yield Server("az", environment)
+
+
+def free_port():
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextmanager
+def _server(python, *arguments):
+    """Run this module as a script; yield the port that it prints when the server listens."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([python, __file__, *arguments], **pipes) as process:
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.stdin.close()
+
+
+def _skip(reason):
+    import pytest  # which the server's environment does not have
+
+    pytest.skip(reason)
+
+
+def _put(url, headers):
+    """Make a bucket or a container, which obstore has no verb for."""
+    with urllib.request.urlopen(urllib.request.Request(url, b"", headers, method="PUT"), timeout=30) as answer:
+        assert answer.status in {200, 201}
+
+
+def _signed(resource):
+    """The headers of a request of Azure's that has no content, signed with the account's key."""
+    headers = {"x-ms-date": format_date_time(time.time()), "x-ms-version": "2021-08-06"}
+    lines = ["PUT", *[""] * 4, "application/octet-stream", *[""] * 6, *map(":".join, headers.items()), resource]
+    digest = hmac.digest(base64.b64decode(ACCOUNT_KEY), "\n".join(lines).encode(), hashlib.sha256)
+    signature = base64.b64encode(digest).decode()
+    content = {"Content-Type": "application/octet-stream"}
+    return {**headers, **content, "Authorization": f"SharedKey {ACCOUNT}:{signature}"}
+
+
+# What follows runs in the server's process.
+_ANSWERED: set[str] = set()
+
+
+def _deaf(environ, start_response, store):
+    """Lose the condition, as a service does that does not know it: a second write overwrites the first."""
+    environ.pop("HTTP_IF_NONE_MATCH", None)
+    return store(environ, start_response)
+
+
+def _unclear(environ, start_response, store):
+    """Do each write, but lose the first answer on the way, so that the client tries again."""
+    key = environ["PATH_INFO"]
+    if environ["REQUEST_METHOD"] != "PUT" or not environ.get("HTTP_IF_NONE_MATCH") or key in _ANSWERED:
+        return store(environ, start_response)
+    _ANSWERED.add(key)
+    list(store(environ, lambda status, headers, exc_info=None: None))
+    return _refuse(start_response, "503 Slow Down")
+
+
+def _unable(environ, start_response, store):
+    """Have no writes on condition, and say so."""
+    if environ.get("HTTP_IF_NONE_MATCH"):
+        return _refuse(start_response, "501 Not Implemented")
+    return store(environ, start_response)
+
+
+def _keeping(environ, start_response, store):
+    """Let nothing be removed."""
+    if environ["REQUEST_METHOD"] == "DELETE":
+        return _refuse(start_response, "403 Forbidden")
+    return store(environ, start_response)
+
+
+def _refuse(start_response, status):
+    start_response(status, [("Content-Length", "0")])
+    return [b""]
+
+
+FAULTS = {
+    "none": lambda environ, start_response, store: store(environ, start_response),
+    "deaf": _deaf,
+    "unclear": _unclear,
+    "unable": _unable,
+    "keeping": _keeping,
+    "denied": lambda environ, start_response, store: _refuse(start_response, "403 Forbidden"),
+    "broken": lambda environ, start_response, store: _refuse(start_response, "503 Slow Down"),
+}
+
+
+def _serve_s3(fault):
+    from moto.server import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    moto = DomainDispatcherApplication(create_backend_app)
+    one_at_a_time = threading.Lock()
+    is_bucket = f"/{BUCKET}"
+
+    def application(environ, start_response):
+        with one_at_a_time:  # moto looks and then writes, so that of two writers at once both might win
+            behave = FAULTS["none" if environ["PATH_INFO"] == is_bucket and not environ["QUERY_STRING"] else fault]
+            return list(behave(environ, start_response, moto))
+
+    server = make_server("127.0.0.1", 0, application, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    _say(server.server_port)
+    sys.stdin.read()
+
+
+def _serve_azure():
+    port = free_port()
+    options = ["--inMemoryPersistence", "--skipApiVersionCheck", "--silent", "--disableTelemetry"]
+    command = ["node", str(AZURITE), "--blobHost", "127.0.0.1", "--blobPort", str(port), *options]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as azurite:
+        try:
+            _wait_for(port)
+            _say(port)
+            sys.stdin.read()
+        finally:
+            azurite.kill()
+
+
+def _say(port):
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+
+
+def _wait_for(port):
+    for _ in range(300):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    sys.exit("azurite did not start within 30 s")
+
+
+if __name__ == "__main__":
+    {"s3": _serve_s3, "azure": _serve_azure}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,10 @@
+"""Trials of a search."""
+
+from gamesales.search.space import Candidate
+from gamesales.search.trials import Trial
+
+NETWORK = Candidate(units=(3,), activation="relu")
+
+
+def make_trial(number=0, parameters=100, error=1e-4, state="complete", candidate=NETWORK):
+    return Trial(number, candidate, parameters, state, () if state == "failed" else (error, error), 1.0)
