@@ -113,7 +113,7 @@ class Assets:
         return path
 
     @cached_property
-    def target_range_usd(self) -> float:
+    def target_range(self) -> float:
         """Return the range of the earnings that the version was trained on, US dollars."""
         manifest = json.loads((self.bundle / "MANIFEST.json").read_bytes())
         return 1.0 / manifest["scaling"]["columns"][-1]["scale"]

@@ -75,7 +75,7 @@ class Bench:
             verdict = self._verdict(one, titles, kind)
             if verdict.fault is None:
                 good.append(one)
-                checks.append({"contender": one.name, "case": case, "largest_difference_usd": verdict.difference_usd})
+                checks.append({"contender": one.name, "case": case, "largest_difference": verdict.difference})
             else:
                 refused.append(skipped(one.name, case, verdict.fault))
         return good, checks, refused

@@ -22,7 +22,7 @@ TRUTH = "course"
 class Verdict:
     """The largest difference of a contender from the truth; ``fault`` says why it is not timed, None if it is."""
 
-    difference_usd: float | None = None
+    difference: float | None = None
     fault: str | None = None
 
 
@@ -44,10 +44,10 @@ def check(contender: Contender, assets: Assets, titles: str, kind: str) -> Verdi
     expected = truth(assets, titles)
     try:
         found = read_predictions(output)
-        off = largest_difference(found, expected, assets.target_range_usd)
+        off = largest_difference(found, expected, assets.target_range)
     except (ValueError, KeyError, OSError) as error:
         return Verdict(fault=f"wrong output: {error}")
-    return Verdict(difference_usd=round(off, 5))
+    return Verdict(difference=round(off, 5))
 
 
 def truth(assets: Assets, titles: str) -> npt.NDArray[np.float64]:
@@ -76,9 +76,7 @@ def read_predictions(place: Path) -> npt.NDArray[np.float64]:
     return np.concatenate([one.column("predicted_earnings").to_numpy() for one in tables]).astype(np.float64)
 
 
-def largest_difference(
-    found: npt.NDArray[np.float64], expected: npt.NDArray[np.float64], target_range_usd: float
-) -> float:
+def largest_difference(found: npt.NDArray[np.float64], expected: npt.NDArray[np.float64], target_range: float) -> float:
     """Return the largest difference in dollars.
 
     Raises: ValueError: there are other rows, or one is off by more than ``TOLERANCE`` of its size and of the range.
@@ -86,7 +84,7 @@ def largest_difference(
     if found.shape != expected.shape:
         raise ValueError(f"{len(found):,} predictions, expected {len(expected):,}")
     off = np.abs(found - expected)
-    beyond = ~(off <= TOLERANCE * np.maximum(np.abs(expected), target_range_usd))
+    beyond = ~(off <= TOLERANCE * np.maximum(np.abs(expected), target_range))
     if beyond.any():
         worst = int(np.nanargmax(np.where(np.isnan(off), np.inf, off)))
         raise ValueError(f"{beyond.sum():,} rows off, row {worst + 1}: {found[worst]:,.2f}, not {expected[worst]:,.2f}")

@@ -29,6 +29,7 @@ from gamesales.jobs.score import Backfill, Planned
 from gamesales.jobs.train import Trained
 from gamesales.jobs.tune import Tuned
 from gamesales.jobs.versions import Shown, Verified, Versions
+from gamesales.old_keys import OLD_KEYS
 from gamesales.scoring.run_report import RunReport
 
 FOLDER = Path(__file__).parent / "reference"
@@ -83,7 +84,7 @@ def reference():
 
 
 def _schema(name):
-    schema = TypeAdapter(RESULTS[name]).json_schema(mode="serialization")
+    schema = _with_old_keys(TypeAdapter(RESULTS[name]).json_schema(mode="serialization"))
     # Of a command with several documents, each is closed by itself.
     for document in schema["$defs"].values() if "anyOf" in schema else [schema]:
         document["additionalProperties"] = False
@@ -92,6 +93,19 @@ def _schema(name):
         **schema,
         "title": f"gamesales {name} --json",
     }
+
+
+def _with_old_keys(schema):
+    """Add the old spelling of each renamed key to the properties of a schema, as deprecated."""
+    if isinstance(schema, dict):
+        schema = {key: _with_old_keys(value) for key, value in schema.items()}
+        properties = schema.get("properties", {})
+        for key in [key for key in properties if key in OLD_KEYS]:
+            properties[OLD_KEYS[key]] = {**properties[key], "deprecated": True}
+            if key in schema.get("required", ()):
+                schema["required"].append(OLD_KEYS[key])
+        return schema
+    return [_with_old_keys(part) for part in schema] if isinstance(schema, list) else schema
 
 
 def _text(document):

@@ -65,7 +65,7 @@ class Predictor:
         Raises: ColumnsError: columns are missing, doubled or hold no numbers. InputError: rows break the contract;
             the first few are named, counted from 1. TypeError: it is no table.
         """
-        return self._predict(titles).earnings_usd
+        return self._predict(titles).earnings
 
     def predict_interval(self, titles: Any) -> tuple[FloatArray, FloatArray]:
         """Predict between which dollars the earnings of titles lie.
@@ -80,7 +80,7 @@ class Predictor:
                 f"version {self.version} of {self.model} gives no prediction intervals",
                 hint="Train one that does: see [intervals] in docs/train.md",
             )
-        low, high = self._predict(titles).bounds_usd
+        low, high = self._predict(titles).bounds
         return low, high
 
     def _predict(self, titles: Any) -> Predicted:

@@ -56,7 +56,7 @@ def lines() -> Iterator[str]:
     """Yield the table: a candidate a row, its errors as scaled MSE in units of 1e-5."""
     past, test = _titles("data/sales_data_training.csv"), _titles("data/sales_data_test.csv")
     span = float(np.ptp(past[1]))
-    best = [1e5 * _error(_formula(features), earnings_usd, span) for features, earnings_usd in (past, test)]
+    best = [1e5 * _error(_formula(features), earnings, span) for features, earnings in (past, test)]
     yield f"the formula itself: {best[0]:.2f} on the training titles, {best[1]:.2f} on the test titles\n"
     named = os.environ.get("TITLES")
     files = {"the simulated store": past} | ({"`TITLES`": _titles(named)} if named else {})
@@ -73,18 +73,18 @@ def lines() -> Iterator[str]:
 
 def cross_validated(recipe: Recipe, rows: Rows, grouped: bool) -> list[float]:
     """Return the error of each seed's cross-validation, scaled by the range of all titles, in units of 1e-5."""
-    features, earnings_usd = rows
-    everything = np.arange(len(earnings_usd))
+    features, earnings = rows
+    everything = np.arange(len(earnings))
     cuts = [
         folds.cut_grouped(features, FOLDS, seed) if grouped else folds.cut(len(features), FOLDS, seed) for seed in SEEDS
     ]
     parts = [part for cut in cuts for part in cut]
     others = [np.setdiff1d(everything, part) for part in parts]
-    learnt = learn(recipe, [(features[rest], earnings_usd[rest]) for rest in others], 1)
-    span, found = float(np.ptp(earnings_usd)), np.empty((len(SEEDS), len(earnings_usd)))
+    learnt = learn(recipe, [(features[rest], earnings[rest]) for rest in others], 1)
+    span, found = float(np.ptp(earnings)), np.empty((len(SEEDS), len(earnings)))
     for place, (part, predict) in enumerate(zip(parts, learnt, strict=True)):
         found[place // FOLDS, part] = predict(features[part])
-    return [1e5 * _error(predicted, earnings_usd, span) for predicted in found]
+    return [1e5 * _error(predicted, earnings, span) for predicted in found]
 
 
 def _formula(features: folds.FloatArray) -> folds.FloatArray:
@@ -93,8 +93,8 @@ def _formula(features: folds.FloatArray) -> folds.FloatArray:
     return expected_earnings(dict(zip(names, features.T, strict=True)))
 
 
-def _error(predicted: folds.FloatArray, earnings_usd: folds.FloatArray, span: float) -> float:
-    return float(np.mean(((predicted - earnings_usd) / span) ** 2))
+def _error(predicted: folds.FloatArray, earnings: folds.FloatArray, span: float) -> float:
+    return float(np.mean(((predicted - earnings) / span) ** 2))
 
 
 def _described(recipe: Recipe) -> str:
@@ -109,4 +109,4 @@ _CONTRACT = ROOT / "data/contract.toml"
 
 def _titles(path: str) -> Rows:
     titles = read_titles(ROOT / path, Contract.from_toml(_CONTRACT))
-    return titles.features, titles.earnings_usd
+    return titles.features, titles.earnings

@@ -60,8 +60,8 @@ def _by_split(titles: Titles) -> list[Found]:
     learnt = _learn([known for known, _, _ in divisions])
     found = []
     for (known, aside, test), predict in zip(divisions, learnt, strict=True):
-        scale = calibration.fit_scale(predict(known.features), known.earnings_usd)
-        found.append(_held(scale, predict(aside.features), aside.earnings_usd, predict(test.features), test))
+        scale = calibration.fit_scale(predict(known.features), known.earnings)
+        found.append(_held(scale, predict(aside.features), aside.earnings, predict(test.features), test))
     return found
 
 
@@ -81,8 +81,8 @@ def _by_folds(titles: Titles) -> list[Found]:
         predicted = np.empty(len(past))
         for part, one in zip(cut, learners, strict=True):
             predicted[part] = one(past.features[part])
-        scale = calibration.fit_scale(predicted, past.earnings_usd)
-        found.append(_held(scale, predicted, past.earnings_usd, predict(test.features), test))
+        scale = calibration.fit_scale(predicted, past.earnings)
+        found.append(_held(scale, predicted, past.earnings, predict(test.features), test))
     return found
 
 
@@ -93,7 +93,7 @@ def _divided(titles: Titles, seed: int) -> tuple[Titles, Titles]:
 
 
 def _learn(parts: list[Titles]) -> list[folds.Predict]:
-    return learn(Recipe.of_default_job(), [(part.features, part.earnings_usd) for part in parts], 1)
+    return learn(Recipe.of_default_job(), [(part.features, part.earnings) for part in parts], 1)
 
 
 def _held(
@@ -106,7 +106,7 @@ def _held(
     """Calibrate, and return for each coverage the share of the test titles that is held, and the median width."""
     scores, results = calibration.scores(predicted, actual, *scale), []
     for coverage in COVERAGES:
-        interval = Interval(coverage, *scale, calibration.conformal_quantile(scores, coverage), whole_dollars=True)
+        interval = Interval(coverage, *scale, calibration.conformal_quantile(scores, coverage), whole_units=True)
         low, high = interval.bounds(answers)
-        results.append((float(interval.holds(answers, test.earnings_usd).mean()), float(np.median(high - low))))
+        results.append((float(interval.holds(answers, test.earnings).mean()), float(np.median(high - low))))
     return results

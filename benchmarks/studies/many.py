@@ -70,8 +70,8 @@ def learn(recipe: Recipe, sets: Sequence[Rows], seed: int) -> list[Predict]:
     Returns: for each set what predicts dollars, (m,), from features, (m, k).
     """
     alike = defaultdict(list)
-    for place, (_, earnings_usd) in enumerate(sets):
-        alike[len(earnings_usd)].append(place)
+    for place, (_, earnings) in enumerate(sets):
+        alike[len(earnings)].append(place)
     learnt: dict[int, Predict] = {}
     for places in alike.values():
         scaled = [_scale(*sets[place]) for place in places]
@@ -82,15 +82,15 @@ def learn(recipe: Recipe, sets: Sequence[Rows], seed: int) -> list[Predict]:
     return [learnt[place] for place in range(len(sets))]
 
 
-def _scale(features: FloatArray, earnings_usd: FloatArray) -> Rows:
+def _scale(features: FloatArray, earnings: FloatArray) -> Rows:
     span = np.ptp(features, 0)
     scaled = (features - features.min(0)) / np.where(span > 0, span, 1)
-    return scaled, (earnings_usd - earnings_usd.min()) / np.ptp(earnings_usd)
+    return scaled, (earnings - earnings.min()) / np.ptp(earnings)
 
 
-def _predictor(recipe: Recipe, weights: list[Any], features: FloatArray, earnings_usd: FloatArray) -> Predict:
+def _predictor(recipe: Recipe, weights: list[Any], features: FloatArray, earnings: FloatArray) -> Predict:
     lowest, span = features.min(0), np.ptp(features, 0)
-    bottom, reach = earnings_usd.min(), np.ptp(earnings_usd)
+    bottom, reach = earnings.min(), np.ptp(earnings)
 
     def predict(values: FloatArray) -> FloatArray:
         scaled = ((values - lowest) / np.where(span > 0, span, 1)).astype(np.float32)

@@ -138,7 +138,7 @@ def _processes(case: str, runs: list[Run]) -> Table:
 def _checks(checks: list[Result]) -> Table:
     called = labels()
     rows = [
-        [called.get(one["contender"], one["contender"]), one["case"], f"${one['largest_difference_usd']:.4f}"]
+        [called.get(one["contender"], one["contender"]), one["case"], f"${one['largest_difference']:.4f}"]
         for one in checks
     ]
     note = (

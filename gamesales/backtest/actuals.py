@@ -28,7 +28,7 @@ _SEPARATOR = "\x1f"
 
 @dataclass(frozen=True)
 class Actuals:
-    """Titles and their earnings: ``ids`` Arrow text (n,), no two alike; ``earnings_usd`` float64 (n,).
+    """Titles and their earnings: ``ids`` Arrow text (n,), no two alike; ``earnings`` float64 (n,).
 
     ``left_out`` are the rows without a usable id or earnings, with their reasons.
     """
@@ -36,7 +36,7 @@ class Actuals:
     path: Path
     sha256: str
     ids: pa.Array
-    earnings_usd: FloatArray
+    earnings: FloatArray
     left_out: Sequence[BadRow]
 
     def __len__(self) -> int:

@@ -71,11 +71,11 @@ def _take(matched: Matched, piece: pa.Table, past: Past, actuals: Actuals, contr
     matched.example_ids = matched.example_ids or examples(ids)
     joined = Joined(
         titles=titles[known],
-        actual_usd=actuals.earnings_usd[titles[known]],
-        predicted_usd=predicted[known],
+        actual=actuals.earnings[titles[known]],
+        predicted=predicted[known],
         outside=_numbers(piece, _OUTSIDE)[known] == 1,
-        low_usd=low,
-        high_usd=high,
+        low=low,
+        high=high,
     )
     matched.gathered.take(joined, seed=(past.day.toordinal(), number))
 

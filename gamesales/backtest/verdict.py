@@ -165,9 +165,9 @@ def _metrics(found: Figures, manifest: Mapping[str, Any]) -> dict[str, float | N
     columns = manifest.get("scaling", {}).get("columns", [])
     scale: float | None = columns[-1]["scale"] if columns else None
     return {
-        "scaled_mse": None if scale is None or found.rmse_usd is None else (found.rmse_usd * scale) ** 2,
-        "mae_usd": found.mae_usd,
-        "rmse_usd": found.rmse_usd,
+        "scaled_mse": None if scale is None or found.rmse is None else (found.rmse * scale) ** 2,
+        "mae": found.mae,
+        "rmse": found.rmse,
         "r2": found.r2,
         "mape_percent": found.mape_percent,
     }
@@ -197,11 +197,11 @@ def sentences(
 
 def _overall(found: Figures) -> str:
     predictions = f"{count(found.rows, 'prediction')} of {count(found.titles, 'title')}"
-    return f"Off by {money(found.mae_usd)} on average, on {predictions}; {_bias(found)}."
+    return f"Off by {money(found.mae)} on average, on {predictions}; {_bias(found)}."
 
 
 def _bias(found: Figures) -> str:
-    bias, low, high = found.bias_usd, found.bias_low_usd, found.bias_high_usd
+    bias, low, high = found.bias, found.bias_low, found.bias_high
     if bias is None or low is None or high is None:
         return "too few titles to say whether it leans"
     sure = f"95\u00a0% sure: {signed_money(low)} to {signed_money(high)}"
@@ -213,7 +213,7 @@ def _bias(found: Figures) -> str:
 def _newest(newest_from: str, shift: Shift | None) -> str:
     if shift is None:
         return "There is no holdout figure to compare it with."
-    figures = f"{money(shift.after_usd)} against {money(shift.before_usd)}"
+    figures = f"{money(shift.value_after)} against {money(shift.value_before)}"
     since = f"From {newest_from} on"
     if shift.change == "too few titles":
         return f"{since} it is off by {figures} on its holdout; too few titles to say whether that is worse."
@@ -224,7 +224,7 @@ def _newest(newest_from: str, shift: Shift | None) -> str:
 
 
 def _drift(newest_from: str, shift: Shift) -> str:
-    figures = f"{money(shift.before_usd)} before {newest_from}, {money(shift.after_usd)} since"
+    figures = f"{money(shift.value_before)} before {newest_from}, {money(shift.value_after)} since"
     if shift.change == "too few titles":
         return f"Too few titles to say whether its error is changing: {figures}."
     if shift.change == "within chance":
@@ -233,10 +233,8 @@ def _drift(newest_from: str, shift: Shift) -> str:
 
 
 def _sure(shift: Shift) -> str:
-    low, high = shift.low_usd or 0.0, shift.high_usd or 0.0
-    return (
-        f"difference {signed_money(shift.difference_usd)}, 95\u00a0% sure: {signed_money(low)} to {signed_money(high)}"
-    )
+    low, high = signed_money(shift.difference_low or 0.0), signed_money(shift.difference_high or 0.0)
+    return f"difference {signed_money(shift.value_difference)}, 95\u00a0% sure: {low} to {high}"
 
 
 def _coverage(found: Figures, target: float | None) -> str:

@@ -105,9 +105,9 @@ def _date_cells(one: Dated) -> list[str]:
 
 
 def _cells(figures: Figures) -> list[str]:
-    metrics = {"mae_usd": figures.mae_usd, "rmse_usd": figures.rmse_usd, "r2": figures.r2}
+    metrics = {"mae": figures.mae, "rmse": figures.rmse, "r2": figures.r2}
     _, mae, rmse, r2, mape = metric_cells({**metrics, "mape_percent": figures.mape_percent})
-    bias = "-" if figures.bias_usd is None else f"${figures.bias_usd:,.0f}".replace("$-", "-$")
+    bias = "-" if figures.bias is None else f"${figures.bias:,.0f}".replace("$-", "-$")
     return [f"{figures.rows:,}", mae, rmse, bias, r2, mape, _share(figures.coverage), _share(figures.outside_share)]
 
 

@@ -114,7 +114,7 @@ def _compared(comparison: Body) -> list[str]:
 
 
 def _figures(body: Body) -> str:
-    mae, rows = _mapping(body.get("metrics")).get("mae_usd"), body.get("rows")
+    mae, rows = _mapping(body.get("metrics")).get("mae"), body.get("rows")
     told = [f"MAE ${mae:,.0f}"] if isinstance(mae, (int, float)) else []
     return ", ".join([*told, *([f"{rows:,} rows"] if isinstance(rows, int) else [])]) or "-"
 
@@ -131,7 +131,7 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-_NAMES = {"scaled_mse": "scaled MSE", "mae_usd": "MAE", "rmse_usd": "RMSE", "r2": "R2", "mape_percent": "MAPE"}
+_NAMES = {"scaled_mse": "scaled MSE", "mae": "MAE", "rmse": "RMSE", "r2": "R2", "mape_percent": "MAPE"}
 
 
 def compare(

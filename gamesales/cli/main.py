@@ -23,7 +23,7 @@ from gamesales.errors import GamesalesError, GateRefusedError, TryAgainError, Us
 
 # The commands by the module that has them: of these, only that of the command which is run is loaded.
 MODULES = {
-    "train": ("train", "preprocess", "simulate", "tune", "crossvalidate"),
+    "train": ("train", "tune", "crossvalidate", "preprocess", "simulate"),
     "registry": ("versions", "show", "verify", "gc", "export"),
     "history": ("history", "compare"),
     "promote": ("evaluate", "promote", "rollback", "alias", "retire"),

@@ -49,7 +49,7 @@ def evaluate(
         return
     print(f"version {done.version} of {done.model} on {done.rows:,} titles of {done.data}{_rejected(done)}\n")
     print(metrics_table({f"version {done.version}": done.metrics}))
-    (low_mae, high_mae), (low_mse, high_mse) = done.intervals["mae_usd"], done.intervals["scaled_mse"]
+    (low_mae, high_mae), (low_mse, high_mse) = done.intervals["mae"], done.intervals["scaled_mse"]
     print(f"\n95 % intervals: MAE ${low_mae:,.0f} to ${high_mae:,.0f}, scaled MSE {low_mse:.2e} to {high_mse:.2e}")
     told = f"recorded as event {done.sequence}" if done.recorded else "recorded already; nothing was written"
     print(told)

@@ -262,7 +262,7 @@ def export(
         return
     print(
         f"wrote version {done.version} of {done.model} to {done.output}; loaded again, it is within "
-        f"${done.largest_difference_usd:.4f} of the scorer on {done.rows_checked:,} rows"
+        f"${done.largest_difference:.4f} of the scorer on {done.rows_checked:,} rows"
     )
     if done.config:
         print(f"\nFor tensorflow_model_server --model_config_file=FILE:\n\n{done.config}", end="")

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from gamesales.old_keys import add_old_keys
+
 # Control characters, line and paragraph separators, halves of characters.
 _NOT_IN_A_LINE = {"Cc", "Zl", "Zp", "Cs"}
 # What turns the direction of writing, so that a text reads as another.
@@ -18,7 +20,7 @@ _TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 def show_json(result: Any) -> None:
     """Print a result, a dataclass, as one JSON document."""
-    print(json.dumps(asdict(result), ensure_ascii=False, indent=1))
+    print(json.dumps(add_old_keys(asdict(result)), ensure_ascii=False, indent=1))
 
 
 def show_error(code: str, message: str, hint: str, *, as_json: bool, evidence: Mapping[str, Any] | None = None) -> None:
@@ -73,8 +75,8 @@ def metric_cells(metrics: Mapping[str, float | None]) -> list[str]:
     """Format metrics in the order of ``metrics_table``."""
     formats = {
         "scaled_mse": "{:.2e}",
-        "mae_usd": "${:,.0f}",
-        "rmse_usd": "${:,.0f}",
+        "mae": "${:,.0f}",
+        "rmse": "${:,.0f}",
         "r2": "{:.4f}",
         "mape_percent": "{:.2f} %",
     }

@@ -39,7 +39,7 @@ def _shadow_words(shadow: Mapping[str, Any]) -> str:
     if not shadow["rows_compared"]:
         return f"shadow: version {shadow['model_version']} scored none of them"
     beyond = ", ".join(f"{share:.1%} of titles by more than {by}" for by, share in shadow["share_beyond"].items())
-    mean, off = shadow["mean_difference_usd"], shadow["mean_absolute_difference_usd"]
+    mean, off = shadow["mean_difference"], shadow["mean_absolute_difference"]
     left = f"; {shadow['rows_not_scored']:,} it could not score" if shadow["rows_not_scored"] else ""
     return (
         f"shadow: version {shadow['model_version']} says {abs(mean):,.0f} dollars {'more' if mean >= 0 else 'less'} on "

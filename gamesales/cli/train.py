@@ -143,7 +143,7 @@ def crossvalidate(
     print(_table(done))
     for one in (done.plain, done.grouped):
         if one:
-            mae, scaled = one.intervals["mae_usd"], one.intervals["scaled_mse"]
+            mae, scaled = one.intervals["mae"], one.intervals["scaled_mse"]
             print(
                 f"\n{one.kind}, 95 % sure: MAE ${mae[0]:,.0f} to ${mae[1]:,.0f}, "
                 f"scaled MSE {scaled[0]:.2e} to {scaled[1]:.2e}",
@@ -188,7 +188,7 @@ def tune(
     as_json: JsonOption = False,
 ) -> None:
     """Search for a small network that is as accurate as the best, and register it."""
-    from gamesales.cli.progress import watching
+    from gamesales.cli.search_progress import watching
     from gamesales.jobs.loading import open_registry
     from gamesales.jobs.tune import tune as run
     from gamesales.search.tune_job import load_tune_job

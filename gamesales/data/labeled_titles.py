@@ -25,7 +25,7 @@ NONE_REJECTED = RejectLimit(rows=0, share=0.0)
 
 @dataclass(frozen=True)
 class Titles:
-    """Titles whose earnings are known: ``features`` float64 (n, k), ``earnings_usd`` float64 (n,).
+    """Titles whose earnings are known: ``features`` float64 (n, k), ``earnings`` float64 (n,).
 
     ``rows`` is int64 (n,), their numbers in the file, ascending; those of ``rejected`` are not among them.
     """
@@ -33,16 +33,16 @@ class Titles:
     path: Path
     sha256: str
     features: FloatArray
-    earnings_usd: FloatArray
+    earnings: FloatArray
     rows: IntArray
     rejected: Sequence[BadRow] = ()
 
     def __len__(self) -> int:
-        return len(self.earnings_usd)
+        return len(self.earnings)
 
     def take(self, rows: IntArray) -> Titles:
         """Return some of the titles, by their places from 0."""
-        return replace(self, features=self.features[rows], earnings_usd=self.earnings_usd[rows], rows=self.rows[rows])
+        return replace(self, features=self.features[rows], earnings=self.earnings[rows], rows=self.rows[rows])
 
     def as_dict(self) -> dict[str, str | int]:
         """Return what the manifest says of the file."""

@@ -43,16 +43,16 @@ class Notice:
 
 @dataclass(frozen=True)
 class Sample:
-    """Some titles: ``features`` (n, k), ``earnings_usd`` (n,), ``labels`` int64 (n,), alike for twins; row numbers."""
+    """Some titles: ``features`` (n, k), ``earnings`` (n,), ``labels`` int64 (n,), alike for twins; row numbers."""
 
     features: FloatArray
-    earnings_usd: FloatArray
+    earnings: FloatArray
     labels: IntArray
     rows: IntArray
 
     def every(self, step: int) -> Sample:
         """Return one of so many titles."""
-        return Sample(self.features[::step], self.earnings_usd[::step], self.labels[::step], self.rows[::step])
+        return Sample(self.features[::step], self.earnings[::step], self.labels[::step], self.rows[::step])
 
 
 def notices(contract: Contract, past: Sample, test: Sample) -> list[Notice]:
@@ -105,7 +105,7 @@ def _constant(contract: Contract, past: Sample, test: Sample) -> Iterator[Notice
 
 def _leaks(contract: Contract, past: Sample) -> Iterator[Notice]:
     for place, column in enumerate(contract.features):
-        share = order_explained(past.features[:, place], past.earnings_usd)
+        share = order_explained(past.features[:, place], past.earnings)
         if share >= _LEAK:
             yield Notice(
                 "warning",
@@ -115,10 +115,10 @@ def _leaks(contract: Contract, past: Sample) -> Iterator[Notice]:
             )
 
 
-def order_explained(values: FloatArray, earnings_usd: FloatArray) -> float:
+def order_explained(values: FloatArray, earnings: FloatArray) -> float:
     """Return the share of the variance of the earnings' ranks that a column explains in bins, adjusted for those.
 
-    Args: values, earnings_usd: (n,).  Returns: 1 where earnings are a function of the column; about 0 for noise.
+    Args: values, earnings: (n,).  Returns: 1 where earnings are a function of the column; about 0 for noise.
     """
     rows = len(values)
     distinct, bins = np.unique(values, return_inverse=True)
@@ -128,7 +128,7 @@ def order_explained(values: FloatArray, earnings_usd: FloatArray) -> float:
         bins[np.argsort(values, kind="stable")] = np.arange(rows) * max(most, 1) // rows
     bins = bins.reshape(-1)
     used = int(np.count_nonzero(np.bincount(bins)))
-    rank = np.unique(earnings_usd, return_inverse=True)[1].reshape(-1).astype(np.float64)
+    rank = np.unique(earnings, return_inverse=True)[1].reshape(-1).astype(np.float64)
     total = float(((rank - rank.mean()) ** 2).sum())
     if not total or used >= rows - 1:
         return 0.0
@@ -139,8 +139,8 @@ def order_explained(values: FloatArray, earnings_usd: FloatArray) -> float:
 
 def _conflicts(past: Sample) -> Iterator[Notice]:
     """Look for titles that earn far from their twins: a slip of the decimal point, say."""
-    order = np.lexsort((past.earnings_usd, past.labels))
-    labels, earned = past.labels[order], past.earnings_usd[order]
+    order = np.lexsort((past.earnings, past.labels))
+    labels, earned = past.labels[order], past.earnings[order]
     first = np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
     size = np.diff(np.r_[first, len(labels)])
     middle = (earned[first + (size - 1) // 2] + earned[first + size // 2]) / 2
@@ -177,7 +177,7 @@ def _outside(contract: Contract, past: Sample, test: Sample) -> Iterator[Notice]
 
 
 def _shifted(contract: Contract, past: Sample, test: Sample) -> Iterator[Notice]:
-    columns = [*past.features.T, past.earnings_usd], [*test.features.T, test.earnings_usd]
+    columns = [*past.features.T, past.earnings], [*test.features.T, test.earnings]
     names = [*contract.feature_names, contract.target.name]
     found = [(name, *shift(*both)) for name, *both in zip(names, *columns, strict=True)]
     clear = [(name, index) for name, index, p in found if index >= _SHIFT_SOME and p < _SHIFT_DOUBT / len(names)]
@@ -238,7 +238,7 @@ def about_slices(slices: Sequence[Slice]) -> Iterator[Notice]:
                 "warning" if one.times >= _MUCH_WORSE else "note",
                 "worse slice",
                 f"{one.family} {one.label}: {one.times:.1f} times as far off as other titles of that size "
-                f"(${one.mae_usd.value:,.0f} on average, {one.rows:,} titles). "
+                f"(${one.mae.value:,.0f} on average, {one.rows:,} titles). "
                 "Collect more such titles, or look for a column that explains them.",
             )
 
@@ -264,14 +264,14 @@ def about_folds(plain: FloatArray | None, grouped: FloatArray | None, labels: In
         )
 
 
-def about_seeds(own_usd: float, others_usd: Sequence[float]) -> Iterator[Notice]:
+def about_seeds(own: float, others: Sequence[float]) -> Iterator[Notice]:
     """Compare a version's average error with those of the same network from other seeds."""
-    if others_usd and own_usd < _LUCKY * min(others_usd):
+    if others and own < _LUCKY * min(others):
         yield Notice(
             "note",
             "lucky seed",
-            f"This seed was lucky: the same network from {len(others_usd)} other seeds is off by "
-            f"${min(others_usd):,.0f} to ${max(others_usd):,.0f} on average. "
+            f"This seed was lucky: the same network from {len(others)} other seeds is off by "
+            f"${min(others):,.0f} to ${max(others):,.0f} on average. "
             "Do not expect the next training to be as good.",
         )
 
@@ -287,11 +287,11 @@ def about_order(order: Correlation) -> Iterator[Notice]:
         )
 
 
-def about_fit(errors_usd: FloatArray, noise: Noise | None) -> Iterator[Notice]:
-    """Tell that errors are mostly no noise. Args: errors_usd: (m,); noise: None where it is not known."""
-    if noise is None or noise.p is None or noise.variance_usd2.value <= 0:
+def about_fit(errors: FloatArray, noise: Noise | None) -> Iterator[Notice]:
+    """Tell that errors are mostly no noise. Args: errors: (m,); noise: None where it is not known."""
+    if noise is None or noise.p is None or noise.variance.value <= 0:
         return
-    times = float((errors_usd**2).mean()) / noise.variance_usd2.value
+    times = float((errors**2).mean()) / noise.variance.value
     if times >= _MOSTLY_FIT and noise.p < _FIT_DOUBT:
         yield Notice(
             "note",

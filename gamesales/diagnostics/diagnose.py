@@ -61,7 +61,7 @@ class Subject:
 
     @property
     def errors(self) -> FloatArray:
-        return self.predicted - self.test.earnings_usd
+        return self.predicted - self.test.earnings
 
 
 def examine(subject: Subject, on_stage: Callable[[str], None]) -> dict[str, Any]:
@@ -74,10 +74,10 @@ def examine(subject: Subject, on_stage: Callable[[str], None]) -> dict[str, Any]
     labels = twins.label(past.features, test.features)
     scales = _scales(subject)
     noise = twins.noise(
-        (labels[0], labels[1]), (past.earnings_usd, test.earnings_usd), subject.predicted, np.concatenate(scales)
+        (labels[0], labels[1]), (past.earnings, test.earnings), subject.predicted, np.concatenate(scales)
     )
     groups = families.one_hot(subject.contract, past.features)
-    held = subject.calibrated.interval.holds(subject.predicted, test.earnings_usd) if subject.calibrated else None
+    held = subject.calibrated.interval.holds(subject.predicted, test.earnings) if subject.calibrated else None
     parts = slices.measure(_families(subject, groups), subject.errors, scales[1], labels[1], held)
     checks = residuals.check(
         subject.contract.feature_names, test.features, subject.errors, subject.predicted, scales[1], labels[1]
@@ -87,7 +87,7 @@ def examine(subject: Subject, on_stage: Callable[[str], None]) -> dict[str, Any]
     curve = _learning_curve(subject, labels[1], on_stage, failed)
     seeds = _other_seeds(subject, on_stage, failed)
     both = [
-        notices.Sample(one.features, one.earnings_usd, label, one.rows)
+        notices.Sample(one.features, one.earnings, label, one.rows)
         for one, label in zip((past, test), labels, strict=True)
     ]
     told = [
@@ -95,7 +95,7 @@ def examine(subject: Subject, on_stage: Callable[[str], None]) -> dict[str, Any]
         *notices.notices(subject.contract, *both),
         *copies.about_copies(*both),
         *concerns.about_folds(sizes.get("plain"), sizes.get("grouped"), labels[0]),
-        *concerns.about_seeds(float(np.abs(subject.errors).mean()), [one.mae_usd for one in seeds]),
+        *concerns.about_seeds(float(np.abs(subject.errors).mean()), [one.mae for one in seeds]),
         *concerns.about_slices(parts),
         *concerns.about_order(checks.order),
         *concerns.about_fit(subject.errors, noise),
@@ -153,7 +153,7 @@ def _failure(what: str, error: InputError) -> Notice:
 
 def _reasons(subject: Subject, labels: IntArray, groups: Sequence[tuple[int, ...]]) -> dict[str, Any]:
     """Ask the scoring graph what it makes of each column."""
-    titles, seed = (subject.test.features, subject.test.earnings_usd), subject.job.training.seed
+    titles, seed = (subject.test.features, subject.test.earnings), subject.job.training.seed
     shuffled = importance.importance(subject.contract, subject.predict, titles, labels, groups, seed)
     curves = importance.dependence(subject.contract, subject.predict, subject.past.features, groups, seed)
     return {"importance": [asdict(one) for one in shuffled], "dependence": [asdict(one) for one in curves]}
@@ -162,9 +162,9 @@ def _reasons(subject: Subject, labels: IntArray, groups: Sequence[tuple[int, ...
 def _scales(subject: Subject) -> tuple[FloatArray, FloatArray]:
     """Return how many dollars titles of such a size miss by as a rule, of training and of the test: (n,), (m,)."""
     if subject.calibrated:
-        floor, slope = subject.calibrated.interval.floor_usd, subject.calibrated.interval.slope
+        floor, slope = subject.calibrated.interval.floor, subject.calibrated.interval.slope
     else:
-        floor, slope = calibration.fit_scale(subject.predicted, subject.test.earnings_usd)
+        floor, slope = calibration.fit_scale(subject.predicted, subject.test.earnings)
     past, test = (floor + slope * np.abs(predicted) for predicted in (subject.predicted_past, subject.predicted))
     return past, test
 
@@ -176,7 +176,7 @@ def _families(subject: Subject, groups: Sequence[tuple[int, ...]]) -> list[Famil
 
 def _holdout(subject: Subject, labels: IntArray) -> dict[str, Any]:
     """Tell how surely the figures on the test titles are known, and the lead over the best baseline."""
-    actual, sizes = subject.test.earnings_usd, np.abs(subject.errors)
+    actual, sizes = subject.test.earnings, np.abs(subject.errors)
     off = {name: np.abs(guess - actual) for name, guess in subject.guesses.items()}
     rival = min(off, key=lambda name: float(off[name].mean()))
     return {
@@ -185,8 +185,8 @@ def _holdout(subject: Subject, labels: IntArray) -> dict[str, Any]:
         "intervals": kfold.intervals(subject.test, subject.errors, labels, subject.scaling),
         "lead": {
             "over": rival,
-            "mae_usd": float(off[rival].mean()),
-            "usd": asdict(means.mean(off[rival] - sizes, labels)),
+            "mae": float(off[rival].mean()),
+            "error_change": asdict(means.mean(off[rival] - sizes, labels)),
         },
     }
 
@@ -216,7 +216,7 @@ def _kfold(
                 failed.append(_failure(f"{kind} k-fold", error))
                 continue
         found[kind] = asdict(kfold.judge(past, predicted, kind, parts, labels, subject.scaling, seed))
-        sizes[kind] = np.abs(predicted - past.earnings_usd)
+        sizes[kind] = np.abs(predicted - past.earnings)
     return found, sizes
 
 
@@ -224,12 +224,12 @@ def _noise(noise: twins.Noise | None, scaling: Scaling) -> dict[str, Any] | None
     if noise is None:
         return None
     squared = float(scaling.scale[-1]) ** 2
-    variance = noise.variance_usd2
+    variance = noise.variance
     low, high = (None if one is None else max(one, 0.0) * squared for one in (variance.low, variance.high))
     return {
         "titles": noise.titles,
         "degrees": noise.degrees,
-        "rmse_usd": variance.value**0.5,
+        "rmse": variance.value**0.5,
         "scaled_mse": {"value": variance.value * squared, "low": low, "high": high},
         "f": noise.f,
         "p": noise.p,

@@ -147,8 +147,8 @@ class Slice:
     family: str
     label: str
     rows: int
-    mae_usd: means.Estimate
-    bias_usd: means.Estimate
+    mae: means.Estimate
+    bias: means.Estimate
     times: float | None
     is_worse: bool
     held: float | None
@@ -156,8 +156,8 @@ class Slice:
 
 def measure(
     families: Sequence[Family],
-    errors_usd: FloatArray,
-    scale_usd: FloatArray,
+    errors: FloatArray,
+    scale: FloatArray,
     clusters: IntArray,
     held: BoolArray | None = None,
 ) -> list[Slice]:
@@ -165,25 +165,25 @@ def measure(
 
     Args:
         families: how to divide them; no part is empty.
-        errors_usd: predicted minus actual, float64 (n,).
-        scale_usd: how far off a title of its size is as a rule, float64 (n,), above 0.
+        errors: predicted minus actual, float64 (n,).
+        scale: how far off a title of its size is as a rule, float64 (n,), above 0.
         clusters: int64 (n,), alike for titles with the same features.
         held: bool (n,), which titles' earnings lie within their prediction interval.
     """
-    sizes = np.abs(errors_usd)
+    sizes = np.abs(errors)
     asked = sum(len(family.labels) for family in families)
     found = []
     for family in families:
         for place, label in enumerate(family.labels):
             rows = family.slice_of == place
-            times, is_worse = _against_rest(sizes / scale_usd, rows, clusters, asked)
+            times, is_worse = _against_rest(sizes / scale, rows, clusters, asked)
             found.append(
                 Slice(
                     family.name,
                     label,
                     int(rows.sum()),
                     means.mean(sizes[rows], clusters[rows]),
-                    means.mean(errors_usd[rows], clusters[rows]),
+                    means.mean(errors[rows], clusters[rows]),
                     times,
                     is_worse,
                     None if held is None else float(held[rows].mean()),

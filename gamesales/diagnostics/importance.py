@@ -39,7 +39,7 @@ class Importance:
     columns: tuple[str, ...]
     rows: int
     repeats: int
-    usd: means.Estimate
+    error_change: means.Estimate
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Dependence:
     """What a version predicts with some columns set to each of some values.
 
     ``values`` are those of one column, ``labels`` how they are read; of several flags, labels are the names of those
-    set. ``mean_usd`` is the average prediction; ``low_usd`` and ``high_usd`` are by how many dollars single titles
+    set. ``mean`` is the average prediction; ``low`` and ``high`` are by how many dollars single titles
     change since the first value: the 10 % and the 90 % point.
     """
 
@@ -56,9 +56,9 @@ class Dependence:
     values: tuple[float, ...]
     labels: tuple[str, ...]
     rows: int
-    mean_usd: tuple[float, ...]
-    low_usd: tuple[float, ...]
-    high_usd: tuple[float, ...]
+    prediction_mean: tuple[float, ...]
+    prediction_low: tuple[float, ...]
+    prediction_high: tuple[float, ...]
 
 
 def importance(
@@ -88,7 +88,7 @@ def importance(
         grown = _grown(predict, features, earned, before, columns, repeats, seed)
         names = tuple(contract.features[place].name for place in columns)
         found.append(Importance(names, len(drawn), repeats, means.mean(grown, clusters.reshape(-1))))
-    return sorted(found, key=lambda one: -one.usd.value)
+    return sorted(found, key=lambda one: -one.error_change.value)
 
 
 def _grown(
@@ -146,9 +146,9 @@ def _dependence(
     columns: tuple[str, ...], kind: str, values: tuple[float, ...], labels: tuple[str, ...], lines: FloatArray
 ) -> Dependence:
     low, high = np.quantile(lines - lines[0], BAND, axis=1)
-    means_usd = lines.mean(axis=1)
+    centers = lines.mean(axis=1)
     return Dependence(
-        columns, kind, values, labels, lines.shape[1], *(tuple(one.tolist()) for one in (means_usd, low, high))
+        columns, kind, values, labels, lines.shape[1], *(tuple(one.tolist()) for one in (centers, low, high))
     )
 
 

@@ -59,15 +59,15 @@ class _Known:
     """
 
     def __init__(self, past: Sample) -> None:
-        self._earnings, place = np.unique(past.earnings_usd, return_inverse=True)
+        self._earnings, place = np.unique(past.earnings, return_inverse=True)
         self._numbers, rows = np.unique(self._number(past.labels, place.reshape(-1)), return_counts=True)
         self.doubled = int((rows - 1).sum())
         self.repeating = int(rows[rows > 1].sum())
         self._shifts = _usual_differences(past)
 
-    def matches(self, others: Sample, shift_usd: float) -> int:
+    def matches(self, others: Sample, amount: float) -> int:
         """Count the others that match a training title if they earn so much more."""
-        earned = others.earnings_usd + shift_usd
+        earned = others.earnings + amount
         place = np.minimum(np.searchsorted(self._earnings, earned), len(self._earnings) - 1)
         there = self._earnings[place] == earned
         return int(_is_in(self._number(others.labels[there], place[there]), self._numbers).sum())
@@ -98,7 +98,7 @@ def _is_news(matches: int, known: _Known, others: Sample) -> bool:
 def _usual_differences(past: Sample) -> FloatArray:
     """Return the most common differences in dollars between a title and the next with the same features, both ways."""
     order = np.argsort(past.labels, kind="stable")
-    apart, alike = np.diff(past.earnings_usd[order]), np.diff(past.labels[order]) == 0
+    apart, alike = np.diff(past.earnings[order]), np.diff(past.labels[order]) == 0
     found, times = np.unique(np.abs(apart[alike & (apart != 0)]), return_counts=True)
     usual = found[np.argsort(-times, kind="stable")[:_SHIFTS]]
     return np.concatenate([usual, -usual])

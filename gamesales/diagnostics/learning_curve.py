@@ -25,7 +25,7 @@ class Point:
     """The average error on the test titles after learning from so many titles, with 95 % bounds."""
 
     titles: int
-    mae_usd: means.Estimate
+    mae: means.Estimate
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class LearningCurve:
     """The points, the version's own last, and by how much the last doubling changed the average error."""
 
     points: list[Point]
-    last_doubling_usd: means.Estimate
+    last_doubling: means.Estimate
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Seeded:
     """The average error on the test titles of the same network from another seed."""
 
     seed: int
-    mae_usd: float
+    mae: float
 
 
 def learning_curve(
@@ -76,7 +76,7 @@ def learning_curve(
         on_stage(f"learning curve: training {number} of {len(sizes)}, on {size:,} titles")
         part = learnt.take(np.sort(order[:size]))
         errors.append(_errors(job, contract, part, test))
-    errors.append(np.abs(predicted - test.earnings_usd))
+    errors.append(np.abs(predicted - test.earnings))
     points = [Point(size, means.mean(error, labels)) for size, error in zip([*sizes, len(learnt)], errors, strict=True)]
     return LearningCurve(points, means.mean(errors[-1] - errors[-2], labels))
 
@@ -100,10 +100,10 @@ def other_seeds(
 
 def _errors(job: TrainJob, contract: Contract, part: Titles, test: Titles) -> FloatArray:
     """Learn from some titles, and return the sizes of the errors on the test titles, (m,), US dollars."""
-    guess = learner(job, contract)(part.features, part.earnings_usd)(test.features)
+    guess = learner(job, contract)(part.features, part.earnings)(test.features)
     if not np.isfinite(guess).all():
         raise InputError(f"predictions after learning from {len(part):,} titles are no finite numbers")
-    return np.abs(guess - test.earnings_usd)
+    return np.abs(guess - test.earnings)
 
 
 def _can_learn(job: TrainJob, size: int) -> bool:

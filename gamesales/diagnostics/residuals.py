@@ -32,14 +32,14 @@ class Correlation:
 class Residuals:
     """The checks of some errors, predicted minus actual.
 
-    ``bias_usd`` is their mean with 95 % bounds. ``lowest_fifth_usd`` and ``highest_fifth_usd`` are the average errors
+    ``bias`` is their mean with 95 % bounds. ``lowest_fifth`` and ``highest_fifth`` are the average errors
     of the fifths of titles with the lowest and the highest predictions. ``columns`` and ``order`` are correlations of
     the errors, in units of what is usual for their size, with each column, and with the error of the row before.
     """
 
-    bias_usd: means.Estimate
-    lowest_fifth_usd: float
-    highest_fifth_usd: float
+    bias: means.Estimate
+    lowest_fifth: float
+    highest_fifth: float
     columns: tuple[Correlation, ...]
     order: Correlation
 
@@ -47,20 +47,20 @@ class Residuals:
 def check(
     names: Sequence[str],
     features: FloatArray,
-    errors_usd: FloatArray,
-    predicted_usd: FloatArray,
-    scale_usd: FloatArray,
+    errors: FloatArray,
+    predicted: FloatArray,
+    scale: FloatArray,
     clusters: IntArray,
 ) -> Residuals:
     """Check errors, in the order of their file.
 
-    Args: features: (n, k); errors_usd, predicted_usd, scale_usd: float64 (n,), the last above 0; clusters: int64 (n,).
+    Args: features: (n, k); errors, predicted, scale: float64 (n,), the last above 0; clusters: int64 (n,).
     """
-    order = np.argsort(predicted_usd, kind="stable")
+    order = np.argsort(predicted, kind="stable")
     fifth = max(1, math.ceil(len(order) * _FIFTH))
-    sizes, relative = np.abs(errors_usd), errors_usd / scale_usd
+    sizes, relative = np.abs(errors), errors / scale
     return Residuals(
-        means.mean(errors_usd, clusters),
+        means.mean(errors, clusters),
         float(sizes[order[:fifth]].mean()),
         float(sizes[order[-fifth:]].mean()),
         tuple(

@@ -149,7 +149,7 @@ def _record(registry: ModelRegistry, known: Known, judged: Judged, actuals: Actu
         "last_date": judged.last_date,
         "dates": judged.dates,
         "titles": judged.figures.titles,
-        "bias_usd": judged.figures.bias_usd,
+        "bias": judged.figures.bias,
         "coverage": judged.figures.coverage,
         "predictions": escape_surrogates(str(work.predictions)),
     }
@@ -165,4 +165,4 @@ def _record(registry: ModelRegistry, known: Known, judged: Judged, actuals: Actu
 def _write_page(path: Path, done: Backtest, samples: Sequence[Sample]) -> None:
     from gamesales.report.backtest_page import render_backtest_page
 
-    path.write_text(render_backtest_page(asdict(done), [(one.actual_usd, one.predicted_usd) for one in samples]))
+    path.write_text(render_backtest_page(asdict(done), [(one.actual, one.predicted) for one in samples]))

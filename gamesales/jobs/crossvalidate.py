@@ -24,7 +24,7 @@ class Seeded:
 
     seed: int
     metrics: Metrics
-    folds_mae_usd: list[float]
+    folds_mae: list[float]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Crossed:
     """K-fold of one kind over several seeds.
 
     ``mean``, ``standard_deviation`` (None for one seed), ``lowest`` and ``highest`` are of each figure over the seeds.
-    ``intervals`` are 95 % bounds of the mean ``mae_usd`` and ``scaled_mse`` on other titles of the kind: the bootstrap,
+    ``intervals`` are 95 % bounds of the mean ``mae`` and ``scaled_mse`` on other titles of the kind: the bootstrap,
     with titles of the same features drawn together and each title's error averaged over the seeds.
     """
 
@@ -88,7 +88,7 @@ def crossvalidate(
     (labels,) = twins.label(titles.features)
     for kind in kinds:
         kfold.cut(titles, kind, folds, job.training.seed)  # told before a network is trained in vain
-    _, scaling = fit_scaler(contract.feature_names, contract.target.name, titles.features, titles.earnings_usd)
+    _, scaling = fit_scaler(contract.feature_names, contract.target.name, titles.features, titles.earnings)
     crossed: dict[str, Crossed] = {}
     for kind in kinds:
         found, errors = [], []
@@ -96,11 +96,11 @@ def crossvalidate(
             parts = kfold.cut(titles, kind, folds, seed)
             on_training = _told(on_stage, f"seed {seed}, " if seeds > 1 else "")
             predicted = kfold.predict(_with_seed(job, seed), contract, titles, parts, kind, on_training)
-            errors.append(predicted - titles.earnings_usd)
+            errors.append(predicted - titles.earnings)
             by_fold = [float(np.abs(errors[-1][part]).mean()) for part in parts]
-            found.append(Seeded(seed, metrics(titles.earnings_usd, predicted, scaling), by_fold))
+            found.append(Seeded(seed, metrics(titles.earnings, predicted, scaling), by_fold))
         crossed[kind] = _crossed(kind, titles, labels, found, np.stack(errors), scaling)
-    noise = twins.pure_error(labels, titles.earnings_usd)
+    noise = twins.pure_error(labels, titles.earnings)
     return CrossValidated(
         data=str(titles.path),
         data_sha256=titles.sha256,
@@ -126,12 +126,12 @@ def _crossed(
     titles: Titles,
     labels: IntArray,
     seeds: Sequence[Seeded],
-    errors_usd: FloatArray,
+    errors: FloatArray,
     scaling: Scaling,
 ) -> Crossed:
-    """Sum up the seeds. Args: errors_usd: (seeds, n)."""
+    """Sum up the seeds. Args: errors: (seeds, n)."""
     of_seeds = [one.metrics for one in seeds]
-    sizes, squared = np.abs(errors_usd), (errors_usd * float(scaling.scale[-1])) ** 2
+    sizes, squared = np.abs(errors), (errors * float(scaling.scale[-1])) ** 2
     return Crossed(
         kind,
         _over(of_seeds, lambda values: float(values.mean())),

@@ -91,7 +91,7 @@ def measure(titles: Titles, predicted: FloatArray, scaling: Scaling) -> dict[str
 
     Args: predicted: float64 (n,), US dollars, finite.
     """
-    error = predicted - titles.earnings_usd
+    error = predicted - titles.earnings
     seed = seed_from(titles.sha256)
     scaled = error * float(scaling.scale[-1])
     return {
@@ -99,9 +99,9 @@ def measure(titles: Titles, predicted: FloatArray, scaling: Scaling) -> dict[str
         "data_sha256": titles.sha256,
         "rows": len(titles),
         "rejected": len(titles.rejected),
-        "metrics": metrics(titles.earnings_usd, predicted, scaling),
+        "metrics": metrics(titles.earnings, predicted, scaling),
         "intervals": {
-            "mae_usd": mean_percentiles(np.abs(error), LEVELS, seed),
+            "mae": mean_percentiles(np.abs(error), LEVELS, seed),
             "scaled_mse": mean_percentiles(scaled**2, LEVELS, seed),
         },
         "resampling": {"levels": list(LEVELS), "resamples": resamples_of(len(titles)), "seed": seed},

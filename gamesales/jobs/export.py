@@ -48,7 +48,7 @@ class Exported:
     output: str
     inputs: tuple[str, ...]
     rows_checked: int
-    largest_difference_usd: float
+    largest_difference: float
     config: str
 
 
@@ -92,7 +92,7 @@ def export(registry: ModelRegistry, ref: Ref, form: str, output: Path, *, force:
         output=str(given),
         inputs=loaded.contract.feature_names,
         rows_checked=len(values),
-        largest_difference_usd=largest,
+        largest_difference=largest,
         config=_config(registry.model, output, version.number) if form == "tfserving" else "",
     )
 

@@ -62,11 +62,11 @@ def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str]) -> Pred
     if predicted.screened.rejected:
         reason = predicted.screened.rejected[0].reason
         raise InputError(f"this title can't be scored: {reason}", hint="See docs/contract.md")
-    low, high = (float(bound[0]) for bound in predicted.bounds_usd) if predicted.bounds_usd else (None, None)
+    low, high = (float(bound[0]) for bound in predicted.bounds) if predicted.bounds else (None, None)
     return Prediction(
         model=version.model,
         model_version=version.number,
-        predicted_earnings=float(predicted.earnings_usd[0]),
+        predicted_earnings=float(predicted.earnings[0]),
         predicted_earnings_low=low,
         predicted_earnings_high=high,
         coverage=version.interval.coverage if version.interval else None,

@@ -48,7 +48,7 @@ def preprocess(training: Path, test: Path, contract: Contract) -> Preprocessed:
             hint="Rename one of the files",
         )
     past, held_back = read_titles(training, contract), read_titles(test, contract)
-    _, scaling = fit_scaler(contract.feature_names, contract.target.name, past.features, past.earnings_usd)
+    _, scaling = fit_scaler(contract.feature_names, contract.target.name, past.features, past.earnings)
     with ExitStack() as both:  # neither appears before both are written
         for titles, place in zip((past, held_back), places, strict=True):
             _scaled_frame(titles, scaling).to_csv(both.enter_context(replacing(place)), index=False)
@@ -64,7 +64,7 @@ def _scaled_frame(titles: Titles, scaling: Scaling) -> pd.DataFrame:
 
     from gamesales.data.open_table import open_table
 
-    values: Any = np.column_stack([scaling.scale_features(titles.features), scaling.scale_target(titles.earnings_usd)])
+    values: Any = np.column_stack([scaling.scale_features(titles.features), scaling.scale_target(titles.earnings)])
     frame = pd.DataFrame(values, columns=[*scaling.features, scaling.target])
     return frame[[name for name in open_table(titles.path).schema.names if name in frame.columns]]
 

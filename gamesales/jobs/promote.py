@@ -280,6 +280,6 @@ class Trial:
             loaded = load_registered(self._registry, version)
             titles = read_titles(self._holdout.path, loaded.contract, RejectLimit())
             self._holdout.require(titles.sha256)
-            error = predictions(loaded, titles) - titles.earnings_usd
+            error = predictions(loaded, titles) - titles.earnings
             self._errors[version.digest] = Errors(titles.rows, error)
         return self._errors[version.digest]

@@ -48,7 +48,7 @@ class Trained:
     report: str
     metrics: Metrics
     baselines: dict[str, Metrics]
-    parity_usd: float
+    parity_difference: float
     epochs: int
     seconds: float
     interval: dict[str, Any] | None
@@ -94,13 +94,13 @@ def train(
     contract, past, held_back = read_data(job.data)
     learnt, aside = calibrate.divide(job, past)
     checkpoint = Checkpoint.of(checkpoints, job, contract, learnt)
-    scaler, scaling = fit_scaler(contract.feature_names, contract.target.name, learnt.features, learnt.earnings_usd)
+    scaler, scaling = fit_scaler(contract.feature_names, contract.target.name, learnt.features, learnt.earnings)
 
     on_stage("starting TensorFlow and checking that the network can be exported")
     seed_everything(job.training.seed)
     network = build_network(job.network, len(contract.features))
     probe = parity.sample_contract(contract, past.features, parity.ROWS, job.training.seed)
-    scaled = scaling.scale_features(learnt.features), scaling.scale_target(learnt.earnings_usd)
+    scaled = scaling.scale_features(learnt.features), scaling.scale_target(learnt.earnings)
     check_before_training(network, scaling, probe, *scaled, job.training)
 
     on_stage("training")
@@ -112,13 +112,13 @@ def train(
 
     on_stage("evaluating")
     stopping = job.training.early_stopping
-    graph, scorer, parity_usd = compiled(network, scaling, probe)
+    graph, scorer, largest_difference = compiled(network, scaling, probe)
     predicted, predicted_past = _predictions(scorer, held_back), _predictions(scorer, past)
-    figures = metrics(held_back.earnings_usd, predicted, scaling)
+    figures = metrics(held_back.earnings, predicted, scaling)
     calibrated = calibrate.calibrate(job, contract, learnt, aside, scorer.score, on_stage)
     interval = calibrated.as_dict(held_back, predicted) if calibrated else None
-    guesses = baseline_predictions(past.features, past.earnings_usd, held_back.features, job.training.seed)
-    baselines = {name: metrics(held_back.earnings_usd, guess, scaling) for name, guess in guesses.items()}
+    guesses = baseline_predictions(past.features, past.earnings, held_back.features, job.training.seed)
+    baselines = {name: metrics(held_back.earnings, guess, scaling) for name, guess in guesses.items()}
     subject = Subject(
         job, contract, past, learnt, held_back, predicted_past, predicted, guesses, scorer.score, scaling, calibrated
     )
@@ -140,7 +140,7 @@ def train(
         "epochs": {"run": len(history), "kept": history.best if stopping and stopping.restore_best else len(history)},
         "training_profile": training_profile(contract.feature_names, past.features),
         "prediction_profile": column_profile("predicted_earnings", predicted_past),
-        "parity": {"rows": parity.ROWS, "largest_difference_usd": parity_usd, "tolerance": parity.TOLERANCE},
+        "parity": {"rows": parity.ROWS, "largest_difference": largest_difference, "tolerance": parity.TOLERANCE},
         "golden": _golden(probe[:GOLDEN_ROWS], scorer, scaling, calibrated),
         **({"interval": interval} if interval else {}),
         "software": software(),
@@ -165,7 +165,7 @@ def train(
         report=f"{folder}/{REPORT_FILE}",
         metrics=figures,
         baselines=baselines,
-        parity_usd=parity_usd,
+        parity_difference=largest_difference,
         epochs=len(history),
         seconds=round(time.monotonic() - started, 1),
         interval=interval,
@@ -189,9 +189,9 @@ def _golden(
     earnings = scorer.score(values)
     return {
         "values": values.tolist(),
-        "earnings_usd": earnings.tolist(),
-        "tolerance_usd": parity.tolerance_usd(earnings, scaling).tolist(),
-        **({"bounds_usd": np.stack(calibrated.interval.bounds(earnings)).tolist()} if calibrated else {}),
+        "expected_predictions": earnings.tolist(),
+        "prediction_tolerance": parity.tolerance(earnings, scaling).tolist(),
+        **({"prediction_bounds": np.stack(calibrated.interval.bounds(earnings)).tolist()} if calibrated else {}),
     }
 
 
@@ -232,8 +232,8 @@ def report(subject: Subject, details: Mapping[str, Any], history: History, facts
         metrics={"this version": details["metrics"], **details["baselines"]},
         loss=history.loss,
         validation_loss=history.validation_loss,
-        actual_usd=subject.test.earnings_usd,
-        predicted_usd=subject.predicted,
+        actual=subject.test.earnings,
+        predicted=subject.predicted,
         warnings=[
             *calibrate.warnings(details.get("interval")),
             *(one["text"] for one in evaluation["notices"] if one["level"] == "warning"),
@@ -254,7 +254,7 @@ def _facts(subject: Subject, details: Mapping[str, Any], history: History) -> di
         **titles,
         "Optimizer": f"{training.optimizer.name}, batches of {training.batch_size}, {len(history)} epochs",
         "Seed": str(training.seed),
-        "Scoring graph": f"within ${details['parity']['largest_difference_usd']:.4f} of Keras on {parity.ROWS:,} rows",
+        "Scoring graph": f"within ${details['parity']['largest_difference']:.4f} of Keras on {parity.ROWS:,} rows",
         **({"Prediction intervals": calibrate.in_words(details["interval"])} if "interval" in details else {}),
         "Software": ", ".join(f"{name} {release}" for name, release in details["software"].items()),
         "Git commit": details["git_commit"] or "not in a git checkout",

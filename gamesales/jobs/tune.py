@@ -116,7 +116,7 @@ def tune(
 
     watch.stage("searching")
     search = Search(job, learnt, study, watch)
-    with crossing(Known(contract, learnt.features, learnt.earnings_usd), job.search.workers or cores()) as cross:
+    with crossing(Known(contract, learnt.features, learnt.earnings), job.search.workers or cores()) as cross:
         trials = search.run(cross)
         watch.stage("training the best again, on other folds and from other seeds")
         again = search.look_again(cross)
@@ -161,7 +161,7 @@ def _check_exports(job: TuneJob, contract: Contract, learnt: Titles) -> None:
 
     Raises: JobFileError: an activation that Keras does not know, or that can't be exported.
     """
-    _, scaling = fit_scaler(contract.feature_names, contract.target.name, learnt.features, learnt.earnings_usd)
+    _, scaling = fit_scaler(contract.feature_names, contract.target.name, learnt.features, learnt.earnings)
     seed_everything(job.search.seed)
     probe = parity.sample_contract(contract, learnt.features, parity.ROWS, job.search.seed)
     for activation in dict.fromkeys([job.start.activation, *job.space.activation.choices]):

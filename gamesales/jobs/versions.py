@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from gamesales.errors import UsageError
+from gamesales.old_keys import OLD_KEYS
 from gamesales.registry.index import Span, spans
 from gamesales.registry.log import Event
 from gamesales.registry.refs import Ref, check_alias
@@ -161,8 +162,8 @@ def verify(registry: ModelRegistry, ref: Ref | None = None) -> Verified:
 
 # The figures of an evaluation by the names that people type; the longer ones, with their units, are understood too.
 FIGURES = {
-    "mae": "mae_usd",
-    "rmse": "rmse_usd",
+    "mae": "mae",
+    "rmse": "rmse",
     "scaled_mse": "scaled_mse",
     "r2": "r2",
     "mape": "mape_percent",
@@ -199,14 +200,14 @@ class Condition:
 
 
 def parse_condition(text: str) -> Condition:
-    """Read ``mae_usd<5000``. Raises: UsageError: it is no figure, sign and number."""
+    """Read ``mae<5000``. Raises: UsageError: it is no figure, sign and number."""
     match = _CONDITION.fullmatch(text)
     if match is None or not math.isfinite(float(match["bound"])):
         raise UsageError(
             f"--where expects a figure, a sign and a number, such as 'mae<5000' or 'r2>=0.99', received {text!r}",
             hint=f"Figures: {', '.join(FIGURES)}; signs: {' '.join(_COMPARE)}; in quotes, for the shell's sake",
         )
-    names = {**FIGURES, **{name: name for name in FIGURES.values()}}
+    names = {**FIGURES, **{OLD_KEYS.get(name, name): name for name in FIGURES.values()}}
     if match["name"] not in names:
         raise UsageError(
             f"--where knows no figure {match['name']!r}; expected one of {', '.join(FIGURES)}",

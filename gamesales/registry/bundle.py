@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gamesales.errors import IntegrityError
+from gamesales.old_keys import add_old_keys, drop_old_keys
 from gamesales.registry.keys import is_safe_key
 from gamesales.registry.store import Store
 
@@ -94,7 +95,7 @@ def write_bundle(store: Store, model: str, files: Mapping[str, bytes], details: 
         details: what else the manifest says, ready for JSON; it becomes top-level keys of the manifest.
     """
     listing = {name: {"size": len(data), "sha256": sha256(data)} for name, data in files.items()}
-    manifest = {"format": FORMAT, "model": model, "files": listing, **details}
+    manifest = {"format": FORMAT, "model": model, "files": listing, **add_old_keys(dict(details))}
     content = (json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
     digest = sha256(content)
     folder = f"{model}/bundles/{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{digest[:12]}"
@@ -138,7 +139,8 @@ def _parsed(content: bytes, where: str) -> dict[str, Any]:
         manifest = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{where} is not JSON: {error}") from None
-    return _check_manifest(manifest, where)
+    checked: dict[str, Any] = drop_old_keys(_check_manifest(manifest, where))
+    return checked
 
 
 def _check_manifest(manifest: Any, where: str) -> dict[str, Any]:

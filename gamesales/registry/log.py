@@ -16,11 +16,12 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gamesales.data.files import escape_surrogates
 from gamesales.errors import IntegrityError, TryAgainError, UsageError
+from gamesales.old_keys import add_old_keys, drop_old_keys
 from gamesales.registry import sealing
 from gamesales.registry.store import Store
 from gamesales.registry.times import utc_now
@@ -161,7 +162,7 @@ class EventLog:
             if len(data) > EVENT_SIZE_LIMIT:
                 raise UsageError(f"an event of {len(data):,} bytes is too large; it may have {EVENT_SIZE_LIMIT:,}")
             if self._create(self._key(fields["sequence"]), data):
-                return Event(**fields, digest=digest)
+                return Event(**{**fields, "body": drop_old_keys(fields["body"])}, digest=digest)
             # Whatever won is there now, and is read even if a listing does not show it: a folder in its place, say.
             sequence = fields["sequence"]
             events.append(self._linked(self._found(self._find(sequence), sequence), before))
@@ -218,7 +219,8 @@ class EventLog:
             data = self._store.read(self._key(sequence), EVENT_SIZE_LIMIT + 1)
         except KeyError:
             return None
-        return unseal(data, self._where(sequence))
+        event = unseal(data, self._where(sequence))
+        return replace(event, body=drop_old_keys(event.body))
 
     def _linked(self, event: Event, before: Event | None) -> Event:
         sequence, previous = (before.sequence + 1, before.digest) if before else (1, FIRST_PREVIOUS)
@@ -246,7 +248,7 @@ def _fields(kind: str, reason: str, body: Mapping[str, Any], before: Event | Non
         "kind": kind,
         "reason": escape_surrogates(reason),
         "previous": before.digest if before else FIRST_PREVIOUS,
-        "body": body,
+        "body": add_old_keys(dict(body)),
     }
 
 

@@ -82,13 +82,13 @@ def _is_alarming(version: Document) -> bool:
 
 
 def _cells(figures: Document) -> list[str]:
-    mae = [money(figures[f"mae_{end}_usd"]) for end in ("low", "high")]
-    bias = figures["bias_usd"]
+    mae = [money(figures[f"mae_{end}"]) for end in ("low", "high")]
+    bias = figures["bias"]
     return [
         f"{figures['rows']:,}",
-        money(figures["mae_usd"]),
+        money(figures["mae"]),
         MISSING if MISSING in mae else " to ".join(mae),
-        money(figures["rmse_usd"]),
+        money(figures["rmse"]),
         signed_money(bias) if finite(bias) else MISSING,
         percent(figures["mape_percent"]),
         fraction(figures["r2"]),
@@ -108,8 +108,8 @@ def _compact_share(share: float) -> str:
 def _over_time(done: Document) -> list[Plot]:
     """Draw error, bias and coverage by date, of dates that have predictions with earnings."""
     error, bias, coverage = (
-        [one for version in done["versions"] if (one := _series(done, version, *names))]
-        for names in (("mae", "usd"), ("bias", "usd"), ("coverage", ""))
+        [one for version in done["versions"] if (one := _series(done, version, name))]
+        for name in ("mae", "bias", "coverage")
     )
     if not error:
         return []
@@ -135,16 +135,16 @@ def _over_time(done: Document) -> list[Plot]:
     return plots
 
 
-def _series(done: Document, version: Document, figure: str, unit: str) -> Series | None:
+def _series(done: Document, version: Document, figure: str) -> Series | None:
     """Collect a version's figure by date, with its band and what it is held to; None where it has none."""
-    keys = ["_".join(filter(None, (figure, end, unit))) for end in ("", "low", "high")]
+    keys = ["_".join(filter(None, (figure, end))) for end in ("", "low", "high")]
     days = [one for one in done["dates"] if one["digest"] == version["digest"] and finite(one["figures"][keys[0]])]
     if not days:
         return None
     values, low, high = (
         np.array([np.nan if one["figures"][key] is None else one["figures"][key] for one in days]) for key in keys
     )
-    held_to = {"mae": (version["holdout"] or {}).get("mae_usd"), "coverage": version["target_coverage"]}
+    held_to = {"mae": (version["holdout"] or {}).get("mae"), "coverage": version["target_coverage"]}
     dates = [date.fromisoformat(one["date"]) for one in days]
     return Series(f"version {version['version']}", dates, values, low, high, held_to.get(figure))
 

@@ -79,14 +79,14 @@ def verdict(titles: int, metrics: Metrics) -> Verdict:
     if titles == 0 or not metrics:
         return Verdict("No title was held back, so nobody knows how good this version is.", None)
     own, *baselines = metrics.values()
-    error = own.get("mae_usd")
+    error = own.get("mae")
     seen = f"On {count(titles, 'title')} that it never saw, this version"
     if not finite(error):
         return Verdict(f"{seen} gives no usable answer: its average error is not a number.", False)
     share = own.get("mape_percent")
     off = f"{seen} is off by {money(error)} on average" + (f" ({percent(share)})" if finite(share) else "")
     named = zip(list(metrics)[1:], baselines, strict=True)
-    rivals = [(mae, name) for name, figures in named if finite(mae := figures.get("mae_usd"))]
+    rivals = [(mae, name) for name, figures in named if finite(mae := figures.get("mae"))]
     if not rivals:
         return Verdict(f"{off}; there is no baseline to compare it with.", None)
     rival_error, rival = min(rivals)

@@ -72,8 +72,8 @@ class Column:
 
 
 COLUMNS = (
-    Column("mae_usd", "Average error", "MAE", money, min),
-    Column("rmse_usd", "Large errors count more", "RMSE", money, min),
+    Column("mae", "Average error", "MAE", money, min),
+    Column("rmse", "Large errors count more", "RMSE", money, min),
     Column("mape_percent", "Share of earnings", "MAPE", percent, min),
     Column("r2", "Variance explained", "R²", fraction, max),
     Column("scaled_mse", "What training minimizes", "scaled MSE", scientific, min),
@@ -100,7 +100,7 @@ class Row:
 def compare(metrics: Metrics) -> list[Row]:
     """Set the version against the baselines, best figures marked."""
     best = {column.key: _best(column, metrics) for column in COLUMNS}
-    longest = max((mae for of in metrics.values() if finite(mae := of.get("mae_usd"))), default=0.0)
+    longest = max((mae for of in metrics.values() if finite(mae := of.get("mae"))), default=0.0)
     return [
         Row(who, [_cell(column, of, best[column.key]) for column in COLUMNS], _bar(of, longest))
         for who, of in metrics.items()
@@ -119,5 +119,5 @@ def _cell(column: Column, figures: Mapping[str, float | None], best: str | None)
 
 
 def _bar(figures: Mapping[str, float | None], longest: float) -> float:
-    mae = figures.get("mae_usd")
+    mae = figures.get("mae")
     return round(100 * mae / longest, 1) if finite(mae) and longest > 0 else 0.0

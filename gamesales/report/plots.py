@@ -37,60 +37,58 @@ class Bounds:
     of: Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
 
-def plot_predictions(
-    actual_usd: FloatArray, predicted_usd: FloatArray, of: str = "", *, bounds: Bounds | None = None
-) -> Plot:
+def plot_predictions(actual: FloatArray, predicted: FloatArray, of: str = "", *, bounds: Bounds | None = None) -> Plot:
     """Draw predicted against actual earnings; on the diagonal a prediction is right.
 
     Args:
-        actual_usd: float64 (n,), finite, n > 0.
-        predicted_usd: float64 (n,), finite.
+        actual: float64 (n,), finite, n > 0.
+        predicted: float64 (n,), finite.
         of: what made them, such as ``version 2``, where a page has several such plots.
         bounds: prediction intervals to draw around the diagonal.
     """
     from matplotlib import ticker
 
-    low, high = _with_margin(np.concatenate([actual_usd, predicted_usd]))
+    low, high = _with_margin(np.concatenate([actual, predicted]))
     with open_axes(f"predictions{of}", "Predicted", "Actual earnings") as (figure, axes):
         axes.set_xlim(low, high)
         axes.set_ylim(low, high)
-        if actual_usd.size <= _MAX_DOTS:
-            axes.plot(actual_usd, predicted_usd, "o", ms=3.3, mew=0, alpha=0.5, color=PALETTE["accent"])
+        if actual.size <= _MAX_DOTS:
+            axes.plot(actual, predicted, "o", ms=3.3, mew=0, alpha=0.5, color=PALETTE["accent"])
         else:
-            _draw_hexagons(axes, (actual_usd, predicted_usd), (low, high), (low, high), _HEXAGONS)
+            _draw_hexagons(axes, (actual, predicted), (low, high), (low, high), _HEXAGONS)
         axes.plot([low, high], [low, high], color=PALETTE["ink"], lw=0.8, ls=(0, (4, 3)))
         if bounds:
-            line = _between(predicted_usd)
+            line = _between(predicted)
             axes.fill_betweenx(line, *bounds.of(line), color=PALETTE["second"], alpha=0.3, lw=0, zorder=0)
         axes.grid(axis="x")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
             axis.set_major_formatter(ticker.FuncFormatter(lambda usd, _: compact_money(usd)))
         svg = finish(figure)
-    key = "One dot is one title." if actual_usd.size <= _MAX_DOTS else "Stronger colour, more titles."
+    key = "One dot is one title." if actual.size <= _MAX_DOTS else "Stronger colour, more titles."
     heading = "Predicted against actual" + (f", {of}" if of else "")
     return Plot(heading, f"{key} On the dashed line a prediction is exactly right.", svg)
 
 
-def plot_errors_by_size(actual_usd: FloatArray, predicted_usd: FloatArray, bounds: Bounds | None) -> Plot:
+def plot_errors_by_size(actual: FloatArray, predicted: FloatArray, bounds: Bounds | None) -> Plot:
     """Draw errors, predicted minus actual, against predictions; float64 (n,) each, finite, n > 0.
 
     Args: bounds: prediction intervals, drawn as what they allow.
     """
     from matplotlib import ticker
 
-    errors = predicted_usd - actual_usd
+    errors = predicted - actual
     limit = float(np.abs(errors).max()) * 1.05 or 1.0
-    horizontal = _with_margin(predicted_usd)
+    horizontal = _with_margin(predicted)
     with open_axes("errors-by-size", "Error", "Predicted") as (figure, axes):
         if bounds:
-            line = _between(predicted_usd)
+            line = _between(predicted)
             low, high = bounds.of(line)
             axes.fill_between(line, line - high, line - low, color=PALETTE["second"], alpha=0.16, lw=0)
         if errors.size <= _MAX_DOTS:
-            axes.plot(predicted_usd, errors, "o", ms=3.3, mew=0, alpha=0.5, color=PALETTE["accent"])
+            axes.plot(predicted, errors, "o", ms=3.3, mew=0, alpha=0.5, color=PALETTE["accent"])
         else:
-            _draw_hexagons(axes, (predicted_usd, errors), horizontal, (-limit, limit), _LARGE_HEXAGONS)
+            _draw_hexagons(axes, (predicted, errors), horizontal, (-limit, limit), _LARGE_HEXAGONS)
         axes.axhline(0, color=PALETTE["ink"], lw=0.8, ls=(0, (4, 3)))
         axes.set_xlim(*horizontal)
         axes.set_ylim(-limit, limit)
@@ -102,10 +100,10 @@ def plot_errors_by_size(actual_usd: FloatArray, predicted_usd: FloatArray, bound
     return Plot("Error by size", f"{band}Above 0 predictions are too high.", svg)
 
 
-def plot_errors_usd(errors_usd: FloatArray) -> Plot:
+def plot_errors_in_units(errors: FloatArray) -> Plot:
     """Draw how the errors, predicted minus actual, are spread in dollars; float64 (n,), finite, n > 0."""
-    middle = f"Half of the titles are off by less than {money(float(np.median(np.abs(errors_usd))))}."
-    return _plot_errors("errors-usd", "Error in dollars", errors_usd, compact_money, middle)
+    middle = f"Half of the titles are off by less than {money(float(np.median(np.abs(errors))))}."
+    return _plot_errors("errors-usd", "Error in dollars", errors, compact_money, middle)
 
 
 def plot_errors_percent(errors_percent: FloatArray, left_out: int) -> Plot:

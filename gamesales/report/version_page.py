@@ -20,8 +20,8 @@ from gamesales.report.metric_table import COLUMNS, compare, highlights
 from gamesales.report.plots import (
     Bounds,
     plot_errors_by_size,
+    plot_errors_in_units,
     plot_errors_percent,
-    plot_errors_usd,
     plot_loss,
     plot_predictions,
 )
@@ -45,13 +45,13 @@ class VersionPage:
         trained_at: time in UTC, as in ``2026-11-24T02:00:00Z``.
         facts: label -> value: what went in, and how it was made.
         layers: the network, layer by layer, as in ``Dense(50, relu)``.
-        metrics: who -> ``scaled_mse``, ``mae_usd``, ``rmse_usd``, ``r2``, ``mape_percent``. The
+        metrics: who -> ``scaled_mse``, ``mae``, ``rmse``, ``r2``, ``mape_percent``. The
             first is this version, the others are baselines on the same titles. A figure may be missing,
             ``None`` or NaN.
         loss: scaled MSE of each epoch.
         validation_loss: the same on the validation share; empty if there was none.
-        actual_usd: float64 (n,), what the held-back titles earned.
-        predicted_usd: float64 (n,), what the version says of them.
+        actual: float64 (n,), what the held-back titles earned.
+        predicted: float64 (n,), what the version says of them.
         warnings: what a person must read before promoting.
         evaluation: what the manifest says under that name; None: the version was not examined.
         bounds: its prediction intervals; None: it has none.
@@ -67,16 +67,16 @@ class VersionPage:
     metrics: Mapping[str, Mapping[str, float | None]]
     loss: Sequence[float]
     validation_loss: Sequence[float]
-    actual_usd: FloatArray
-    predicted_usd: FloatArray
+    actual: FloatArray
+    predicted: FloatArray
     warnings: Sequence[str] = ()
     evaluation: Mapping[str, Any] | None = None
     bounds: Bounds | None = None
 
     def __post_init__(self) -> None:
-        actual, predicted = np.shape(self.actual_usd), np.shape(self.predicted_usd)
-        if len(actual) != 1 or actual != predicted:
-            raise ValueError(f"expected one prediction for each title. Received: {predicted} for {actual}")
+        actual_shape, predicted_shape = np.shape(self.actual), np.shape(self.predicted)
+        if len(actual_shape) != 1 or actual_shape != predicted_shape:
+            raise ValueError(f"expected one prediction for each title. Received: {predicted_shape} for {actual_shape}")
 
 
 def render_version_page(page: VersionPage) -> str:
@@ -86,7 +86,7 @@ def render_version_page(page: VersionPage) -> str:
     return template.render(
         page=page,
         trained=_in_words(page.trained_at),
-        verdict=verdict(page.actual_usd.size, page.metrics),
+        verdict=verdict(page.actual.size, page.metrics),
         warnings=[*page.warnings, *_own_warnings(page, np.abs(predicted - actual))],
         highlights=highlights(actual, predicted, _interval(page)),
         columns=COLUMNS,
@@ -94,13 +94,13 @@ def render_version_page(page: VersionPage) -> str:
         plots=_plots(page, actual, predicted),
         loss=plot_loss(page.loss, page.validation_loss),
         told=_told(page),
-        titles=count(page.actual_usd.size, "title"),
+        titles=count(page.actual.size, "title"),
     )
 
 
 def _interval(page: VersionPage) -> Sequence[float] | None:
     """Return the bounds of the average error that the page shows elsewhere too."""
-    return None if page.evaluation is None else page.evaluation["holdout"]["intervals"]["mae_usd"]
+    return None if page.evaluation is None else page.evaluation["holdout"]["intervals"]["mae"]
 
 
 def _told(page: VersionPage) -> Told | None:
@@ -126,19 +126,19 @@ def environment() -> Environment:
 
 def _usable(page: VersionPage) -> tuple[FloatArray, FloatArray]:
     """Keep the titles with a finite prediction and a finite truth; both float64 (m,)."""
-    actual = np.asarray(page.actual_usd, np.float64)
-    predicted = np.asarray(page.predicted_usd, np.float64)
+    actual = np.asarray(page.actual, np.float64)
+    predicted = np.asarray(page.predicted, np.float64)
     usable = np.isfinite(actual) & np.isfinite(predicted)
     return actual[usable], predicted[usable]
 
 
 def _own_warnings(page: VersionPage, sizes: FloatArray) -> list[str]:
     """Say what the data itself gives away, whether or not the caller noticed."""
-    titles, warnings = page.actual_usd.size, []
+    titles, warnings = page.actual.size, []
     if sizes.size < titles:
         unusable = count(titles - sizes.size, "title")
         warnings.append(f"{unusable} of {titles:,} without a finite prediction or truth: not in the plots.")
-    claimed = next(iter(page.metrics.values()), {}).get("mae_usd")
+    claimed = next(iter(page.metrics.values()), {}).get("mae")
     if finite(claimed) and sizes.size and not math.isclose(claimed, float(sizes.mean()), rel_tol=_ROUNDING):
         warnings.append(
             f"The average error is given as {money(claimed)}, but that of the predictions on this page "
@@ -165,7 +165,7 @@ def _plots(page: VersionPage, actual: FloatArray, predicted: FloatArray) -> list
         plots += [
             plot_predictions(actual, predicted, bounds=page.bounds),
             plot_errors_by_size(actual, predicted, page.bounds),
-            plot_errors_usd(predicted - actual),
+            plot_errors_in_units(predicted - actual),
         ]
         earned = actual > 0
         if earned.any():

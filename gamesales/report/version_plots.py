@@ -27,7 +27,7 @@ def plot_learning_curve(curve: Document) -> Plot:
     points = curve["points"]
     titles = np.array([point["titles"] for point in points], np.float64)
     value, low, high = (
-        np.array([_or_value(point["mae_usd"], key) for point in points]) for key in ("value", "low", "high")
+        np.array([_or_value(point["mae"], key) for point in points]) for key in ("value", "low", "high")
     )
     with open_axes("learning-curve", "Average error", "Titles learnt from") as (figure, axes):
         axes.set_xscale("log")
@@ -39,7 +39,7 @@ def plot_learning_curve(curve: Document) -> Plot:
         axes.yaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda usd, _: compact_money(usd)))
         svg = finish(figure)
-    return Plot("Would more titles help?", _last_doubling(curve["last_doubling_usd"], value), svg)
+    return Plot("Would more titles help?", _last_doubling(curve["last_doubling"], value), svg)
 
 
 def _last_doubling(change: Document, value: FloatArray) -> str:
@@ -60,7 +60,9 @@ def plot_dependence(part: Document) -> Plot:
     """Draw what is predicted on average, by the value of one column, with the spread of single titles' changes."""
     from matplotlib import ticker
 
-    value, mean, low, high = (np.array(part[key], np.float64) for key in ("values", "mean_usd", "low_usd", "high_usd"))
+    value, mean, low, high = (
+        np.array(part[key], np.float64) for key in ("values", "prediction_mean", "prediction_low", "prediction_high")
+    )
     name = part["columns"][0]
     with open_axes(f"dependence-{name}", "Predicted on average", _short(name)) as (figure, axes):
         axes.fill_between(value, mean[0] + low, mean[0] + high, color=PALETTE["accent"], alpha=0.14, lw=0)
@@ -111,12 +113,14 @@ def _changes(parts: Sequence[Document]) -> list[tuple[str, float, float, float]]
     return [
         (
             part["columns"][-1] if part["kind"] == "flag" else part["labels"][place],
-            mean - part["mean_usd"][0],
+            mean - part["prediction_mean"][0],
             low,
             high,
         )
         for part in parts
-        for place, (mean, low, high) in enumerate(zip(part["mean_usd"], part["low_usd"], part["high_usd"], strict=True))
+        for place, (mean, low, high) in enumerate(
+            zip(part["prediction_mean"], part["prediction_low"], part["prediction_high"], strict=True)
+        )
         if place
     ]
 
@@ -124,8 +128,10 @@ def _changes(parts: Sequence[Document]) -> list[tuple[str, float, float, float]]
 def plots_of_dependence(parts: Sequence[Document], order: Sequence[str]) -> list[Plot]:
     """Draw every column, the most important first: flags in one plot, each other column in its own."""
     rank = {name: place for place, name in enumerate(order)}
-    varying = sorted((part for part in parts if len(part["mean_usd"]) > 1), key=lambda part: rank[part["columns"][0]])
-    varying = [part for part in varying if all(map(finite, part["mean_usd"]))]
+    varying = sorted(
+        (part for part in parts if len(part["prediction_mean"]) > 1), key=lambda part: rank[part["columns"][0]]
+    )
+    varying = [part for part in varying if all(map(finite, part["prediction_mean"]))]
     flags = [part for part in varying if part["kind"] in ("flag", "flags")]
     others = [part for part in varying if part not in flags][:MOST_DRAWN]
     return [*([plot_changes(flags)] if flags else []), *map(plot_dependence, others)]
@@ -133,7 +139,7 @@ def plots_of_dependence(parts: Sequence[Document], order: Sequence[str]) -> list
 
 def left_out(parts: Sequence[Document]) -> str:
     """Say which columns are constant, and so have no plot."""
-    constant = [part["columns"][0] for part in parts if len(part["mean_usd"]) == 1]
+    constant = [part["columns"][0] for part in parts if len(part["prediction_mean"]) == 1]
     return f"{count(len(constant), 'column')} without a plot, being constant in training." if constant else ""
 
 

@@ -72,15 +72,16 @@ def tell(found: Document, metrics: Document) -> Told:
 
 
 def _lead(lead: Document) -> str:
-    usd, over = lead["usd"], lead["over"]
-    if usd["low"] is None:
+    change, over = lead["error_change"], lead["over"]
+    if change["low"] is None:
         return f"Too few titles to say how surely it differs from {over}."
-    between = f"{money(abs(usd['low']))} to {money(abs(usd['high']))}"
-    if usd["low"] > 0:
+    between = f"{money(abs(change['low']))} to {money(abs(change['high']))}"
+    if change["low"] > 0:
         return f"{_SURE}: on all such titles, it is closer than {over} by {between}."
-    if usd["high"] < 0:
-        return f"{_SURE}: on all such titles, {over} is closer by {money(-usd['high'])} to {money(-usd['low'])}."
-    return f"Chance may explain the difference from {over}: {signed_money(usd['low'])} to {signed_money(usd['high'])}."
+    if change["high"] < 0:
+        return f"{_SURE}: on all such titles, {over} is closer by {money(-change['high'])} to {money(-change['low'])}."
+    low, high = signed_money(change["low"]), signed_money(change["high"])
+    return f"Chance may explain the difference from {over}: {low} to {high}."
 
 
 def _luck(found: Document, metrics: Document) -> list[tuple[str, Sequence[tuple[str, str]]]]:
@@ -89,7 +90,7 @@ def _luck(found: Document, metrics: Document) -> list[tuple[str, Sequence[tuple[
     Returns: who, and for each figure what is written large and what is written small.
     """
     lead = found["holdout"]["lead"]
-    rows = [("This version, on the test titles", _figures(found["holdout"], metrics, lead["mae_usd"], lead["over"]))]
+    rows = [("This version, on the test titles", _figures(found["holdout"], metrics, lead["mae"], lead["over"]))]
     for kind, told in (("plain", "titles at random"), ("grouped", "titles unlike those learnt from")):
         one = found["kfold"][kind]
         if one:
@@ -107,23 +108,23 @@ def _luck(found: Document, metrics: Document) -> list[tuple[str, Sequence[tuple[
 
 
 def _mae_of(baselines: Document, name: str) -> float:
-    return float(baselines[name]["mae_usd"])
+    return float(baselines[name]["mae"])
 
 
-def _figures(one: Document, metrics: Document, rival_usd: float, rival: str) -> Sequence[tuple[str, str]]:
-    mae, scaled = one["intervals"]["mae_usd"], one["intervals"]["scaled_mse"]
+def _figures(one: Document, metrics: Document, rival_mae: float, rival: str) -> Sequence[tuple[str, str]]:
+    mae, scaled = one["intervals"]["mae"], one["intervals"]["scaled_mse"]
     return (
         (f"{one['rows']:,}", ""),
-        (money(metrics["mae_usd"]), " to ".join(map(money, mae))),
+        (money(metrics["mae"]), " to ".join(map(money, mae))),
         (scientific(metrics["scaled_mse"]), " to ".join(map(scientific, scaled))),
         (fraction(metrics["r2"]), ""),
-        (money(rival_usd), rival),
+        (money(rival_mae), rival),
     )
 
 
 def _luck_notes(found: Document) -> list[str]:
     notes = []
-    seeds = [one["mae_usd"] for one in found["seeds"]]
+    seeds = [one["mae"] for one in found["seeds"]]
     if seeds:
         notes.append(
             f"The same network on the same titles, from {count(len(seeds), 'other seed')}: {money(min(seeds))} to "
@@ -132,7 +133,7 @@ def _luck_notes(found: Document) -> list[str]:
     plain, grouped = found["kfold"]["plain"], found["kfold"]["grouped"]
     for one, how in ((plain, "other titles"), (grouped, "other titles, none like those learnt from")):
         if one:
-            low, high = min(one["folds_mae_usd"]), max(one["folds_mae_usd"])
+            low, high = min(one["folds_mae"]), max(one["folds_mae"])
             notes.append(f"Network by network, on {how}: {money(low)} to {money(high)} off on average.")
     if not plain or not grouped:
         notes.append(
@@ -143,16 +144,16 @@ def _luck_notes(found: Document) -> list[str]:
     if noise:
         notes.append(
             f"Noise: {noise['titles']:,} titles have the same features as another, and their earnings still differ, by "
-            f"{money(noise['rmse_usd'])} from their mean (root mean square)."
+            f"{money(noise['rmse'])} from their mean (root mean square)."
         )
     return notes
 
 
 def _slices(slices: Sequence[Document]) -> list[tuple[str, Sequence[Part]]]:
-    most = max((_top(one["mae_usd"]) for one in slices), default=0.0)
+    most = max((_top(one["mae"]) for one in slices), default=0.0)
     families: dict[str, list[Part]] = {}
     for one in slices:
-        mae, bias = one["mae_usd"], one["bias_usd"]["value"]
+        mae, bias = one["mae"], one["bias"]["value"]
         times = f"{one['times']:.2f}\u00a0×" if one["times"] is not None else MISSING
         held = MISSING if one["held"] is None else percent(100 * one["held"])
         cells = (money(mae["value"]), _between(mae), signed_money(bias), times, held, f"{one['rows']:,}")
@@ -161,16 +162,20 @@ def _slices(slices: Sequence[Document]) -> list[tuple[str, Sequence[Part]]]:
 
 
 def _importance(columns: Sequence[Document]) -> list[Part]:
-    most = max((_top(one["usd"]) for one in columns), default=0.0)
+    most = max((_top(one["error_change"]) for one in columns), default=0.0)
     return [
-        Part(" / ".join(one["columns"]), (money(one["usd"]["value"]), _between(one["usd"])), _whisker(one["usd"], most))
+        Part(
+            " / ".join(one["columns"]),
+            (money(one["error_change"]["value"]), _between(one["error_change"])),
+            _whisker(one["error_change"], most),
+        )
         for one in columns
     ]
 
 
 def _checks(residuals: Document) -> list[tuple[str, str]]:
-    bias, columns, order = residuals["bias_usd"], residuals["columns"], residuals["order"]
-    low, high = money(residuals["lowest_fifth_usd"]), money(residuals["highest_fifth_usd"])
+    bias, columns, order = residuals["bias"], residuals["columns"], residuals["order"]
+    low, high = money(residuals["lowest_fifth"]), money(residuals["highest_fifth"])
     clear = [f"{one['of']} ({_correlation(one)})" for one in columns if one["is_clear"]]
     leans = bias["low"] is not None and (bias["low"] > 0 or bias["high"] < 0)
     sure = f", {_SURE} {_between(bias, signed_money)}" if bias["low"] is not None else ""

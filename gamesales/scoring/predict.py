@@ -21,16 +21,16 @@ from gamesales.scoring.scorer import LoadedVersion
 class Predicted:
     """A batch after scoring; what stands for rows covers the m accepted ones.
 
-    ``earnings_usd`` is float64 (m,); ``outside`` is bool (m,): a feature lies outside the range that training saw.
+    ``earnings`` is float64 (m,); ``outside`` is bool (m,): a feature lies outside the range that training saw.
     ``outside_by_feature`` counts those rows for each feature. ``histograms`` count rows by the bins of the version's
     training profile, feature by feature and then the predictions; a version without a profile has none.
-    ``bounds_usd`` are the lower and the upper bounds around ``earnings_usd``, float64 (m,) each; a version without
+    ``bounds`` are the lower and the upper bounds around ``earnings``, float64 (m,) each; a version without
     intervals has none.
     """
 
     screened: Screened
-    earnings_usd: FloatArray
-    bounds_usd: tuple[FloatArray, ...]
+    earnings: FloatArray
+    bounds: tuple[FloatArray, ...]
     outside: BoolArray
     outside_by_feature: list[int]
     histograms: list[IntArray]
@@ -53,8 +53,8 @@ def predict_titles(batch: Batch, version: LoadedVersion) -> Predicted:
     repeats = None if distinct is None else distinct.repeats
     return Predicted(
         screened=screened,
-        earnings_usd=_to_rows(earnings, distinct),
-        bounds_usd=tuple(_to_rows(bound, distinct) for bound in bounds),
+        earnings=_to_rows(earnings, distinct),
+        bounds=tuple(_to_rows(bound, distinct) for bound in bounds),
         outside=_to_rows(_any_of(by_feature, len(earnings)), distinct),
         outside_by_feature=[_count(rows, repeats) for rows in by_feature],
         histograms=[

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gamesales.errors import InputError
+from gamesales.old_keys import add_old_keys, drop_old_keys
 from gamesales.scoring import drift, shadow
 from gamesales.scoring import duplicates as doubled
 from gamesales.scoring.ledger import ShardDone
@@ -169,13 +170,13 @@ def _drift(version: LoadedVersion, done: list[ShardDone], rows: int, threshold: 
 
 def as_text(report: RunReport) -> str:
     """Return a report as its file holds it."""
-    return json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(add_old_keys(asdict(report)), indent=1, ensure_ascii=False) + "\n"
 
 
 def read_report(target: Target) -> RunReport | None:
     """Read the report of what is published; None if that is not all there, or is another release's."""
     try:
-        report = RunReport(**json.loads(target.report.read_bytes()))
+        report = RunReport(**drop_old_keys(json.loads(target.report.read_bytes())))
         folder = target.path.parent if target.is_file else target.place
         sizes = {str(one["name"]): one["size"] for one in report.files}
         whole = all((folder / name).stat().st_size == size for name, size in sizes.items())

@@ -76,23 +76,23 @@ class Scorer:
 class Golden:
     """Rows with the earnings that a version must give for them, on whatever machine it runs.
 
-    ``values`` is (g, k); ``earnings_usd`` and ``tolerance_usd`` are (g,). ``bounds_usd`` is (2, g), the bounds of the
-    intervals around ``earnings_usd``; None for a version that gives none.
+    ``values`` is (g, k); ``earnings`` and ``tolerance`` are (g,). ``bounds`` is (2, g), the bounds of the
+    intervals around ``earnings``; None for a version that gives none.
     """
 
     values: FloatArray
-    earnings_usd: FloatArray
-    tolerance_usd: FloatArray
-    bounds_usd: FloatArray | None = None
+    earnings: FloatArray
+    tolerance: FloatArray
+    bounds: FloatArray | None = None
 
     def check(self, features: int) -> None:
         """Raises: ValueError: there is none, or the parts do not fit together."""
-        shapes = [self.values.shape, self.earnings_usd.shape, self.tolerance_usd.shape]
-        rows = len(self.earnings_usd) if self.earnings_usd.ndim else 0
+        shapes = [self.values.shape, self.earnings.shape, self.tolerance.shape]
+        rows = len(self.earnings) if self.earnings.ndim else 0
         if not rows or shapes != [(rows, features), (rows,), (rows,)]:
             raise ValueError(f"expected golden rows of {features} values with earnings and tolerance, found {shapes}")
-        if self.bounds_usd is not None and self.bounds_usd.shape != (2, rows):
-            raise ValueError(f"expected golden bounds of shape (2, {rows}), found {self.bounds_usd.shape}")
+        if self.bounds is not None and self.bounds.shape != (2, rows):
+            raise ValueError(f"expected golden bounds of shape (2, {rows}), found {self.bounds.shape}")
 
 
 @dataclass(frozen=True)
@@ -119,17 +119,17 @@ class LoadedVersion:
         Raises: SelfTestError: this machine's answers are not those that the version was published with.
         """
         found = self.scorer.score(self.golden.values)
-        off = np.abs(found - self.golden.earnings_usd)
-        if not (off <= self.golden.tolerance_usd).all():
+        off = np.abs(found - self.golden.earnings)
+        if not (off <= self.golden.tolerance).all():
             worst = int(np.nanargmax(np.where(np.isnan(off), np.inf, off)))
             raise SelfTestError(
                 f"version {self.number} of {self.model} fails its self-test: golden row {worst + 1} should earn "
-                f"{self.golden.earnings_usd[worst]:,.2f} dollars, here it gives {found[worst]:,.2f}",
+                f"{self.golden.earnings[worst]:,.2f} dollars, here it gives {found[worst]:,.2f}",
                 hint="Compare this machine's onnxruntime with the one in the bundle's manifest",
             )
-        if self.interval is not None and self.golden.bounds_usd is not None:
-            bounds = self.interval.bounds(self.golden.earnings_usd)
-            if not np.array_equal(bounds, self.golden.bounds_usd):
+        if self.interval is not None and self.golden.bounds is not None:
+            bounds = self.interval.bounds(self.golden.earnings)
+            if not np.array_equal(bounds, self.golden.bounds):
                 raise SelfTestError(
                     f"version {self.number} of {self.model} fails its self-test: other bounds around its golden rows",
                     hint="Score with the release of gamesales that the bundle's manifest names",
@@ -145,7 +145,7 @@ def load_version(model: str, number: int, digest: str, manifest: Mapping[str, An
         contract = Contract.from_json(manifest["contract"])
         profile = {column["name"]: column for column in manifest["training_profile"]}
         values, earnings, tolerance = (np.array(manifest["golden"][key], np.float64) for key in _GOLDEN_KEYS)
-        bounds = manifest["golden"].get("bounds_usd")
+        bounds = manifest["golden"].get("prediction_bounds")
         golden = Golden(values, earnings, tolerance, None if bounds is None else np.array(bounds, np.float64))
         golden.check(len(contract.features))
         lowest = np.array([profile[name]["minimum"] for name in contract.feature_names])
@@ -161,34 +161,34 @@ def load_version(model: str, number: int, digest: str, manifest: Mapping[str, An
     return LoadedVersion(model, number, digest, contract, scorer, golden, lowest, highest, profiles, interval)
 
 
-_GOLDEN_KEYS = ("values", "earnings_usd", "tolerance_usd")
+_GOLDEN_KEYS = ("values", "expected_predictions", "prediction_tolerance")
 
 
 _MOST = float(np.finfo(np.float64).max)
-_NUMBERS = ("coverage", "floor_usd", "slope", "quantile")
+_NUMBERS = ("coverage", "floor", "slope", "quantile")
 
 
 @dataclass(frozen=True)
 class Interval:
     """What a version's intervals are made of.
 
-    ``coverage`` is the share of titles that they are to hold; ``floor_usd`` is in US dollars, the other numbers have no
-    unit. With ``whole_dollars``, bounds are rounded outwards: nobody plans by the cents of a bound, and writing them
+    ``coverage`` is the share of titles that they are to hold; ``floor`` is in US dollars, the other numbers have no
+    unit. With ``whole_units``, bounds are rounded outwards: nobody plans by the cents of a bound, and writing them
     takes half as long.
 
     Raises: ValueError: no interval can be made of these numbers.
     """
 
     coverage: float
-    floor_usd: float
+    floor: float
     slope: float
     quantile: float
-    whole_dollars: bool
+    whole_units: bool
 
     def __post_init__(self) -> None:
         numbers: list[Any] = [getattr(self, name) for name in _NUMBERS]
         finite = all(type(one) in (int, float) and math.isfinite(one) for one in numbers)
-        if not (finite and min(numbers) >= 0 and 0 < self.coverage < 1) or self.whole_dollars not in (True, False):
+        if not (finite and min(numbers) >= 0 and 0 < self.coverage < 1) or self.whole_units not in (True, False):
             raise ValueError(f"expected an interval of finite numbers from 0, coverage below 1, received {self}")
 
     @classmethod
@@ -200,29 +200,29 @@ class Interval:
         entry = manifest.get("interval")
         if entry is None:
             return None
-        return cls(*(entry[name] for name in (*_NUMBERS, "whole_dollars")))
+        return cls(*(entry[name] for name in (*_NUMBERS, "whole_units")))
 
-    def bounds(self, earnings_usd: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def bounds(self, earnings: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the lower and the upper bounds of predictions: those of the interval, cut at 0 dollars.
 
         Each number is computed by itself, so that no row's bounds depend on what others came with it.
 
-        Args: earnings_usd: float64 (n,), finite.
+        Args: earnings: float64 (n,), finite.
         Returns: two of float64 (n,), US dollars, finite, not below 0, the lower one first.
         """
-        least, share = (min(self.quantile * one, _MOST) for one in (self.floor_usd, self.slope))
+        least, share = (min(self.quantile * one, _MOST) for one in (self.floor, self.slope))
         with np.errstate(over="ignore"):  # what is too large for a number becomes the largest one
-            half = share * np.abs(earnings_usd)
+            half = share * np.abs(earnings)
             half += least
-            low, high = earnings_usd - half, np.add(half, earnings_usd, out=half)
+            low, high = earnings - half, np.add(half, earnings, out=half)
         for bound, outwards in ((low, np.floor), (high, np.ceil)):  # in place: nine times as fast as with fresh arrays
-            if self.whole_dollars:
+            if self.whole_units:
                 outwards(bound, out=bound)
             np.clip(bound, 0.0, _MOST, out=bound)
             np.add(bound, 0.0, out=bound)  # -0 becomes 0
         return low, high
 
-    def holds(self, earnings_usd: FloatArray, actual_usd: FloatArray) -> BoolArray:
+    def holds(self, earnings: FloatArray, actual: FloatArray) -> BoolArray:
         """Tell of which titles the actual earnings lie within the interval: two of (n,) to bool (n,)."""
-        low, high = self.bounds(earnings_usd)
-        return np.asarray((low <= actual_usd) & (actual_usd <= high))
+        low, high = self.bounds(earnings)
+        return np.asarray((low <= actual) & (actual <= high))

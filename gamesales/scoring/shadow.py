@@ -64,8 +64,8 @@ def compare(batch: Batch, predicted: Predicted, name: str, version: LoadedVersio
     table = type(batch.table).from_arrays(columns, names=batch.table.schema.names)
     other = predict_titles(Batch(table, batch.rows[accepted]), shadow)
     both = other.screened.accepted
-    first = predicted.earnings_usd[both]
-    difference = other.earnings_usd - first
+    first = predicted.earnings[both]
+    difference = other.earnings - first
     off = np.abs(difference)
     worst = int(off.argmax()) if len(off) else -1
     bins = [
@@ -102,9 +102,9 @@ def report(found: Comparison | None, version: LoadedVersion, shadow: LoadedVersi
     at = found.largest_at
     return {
         **told,
-        "mean_difference_usd": found.total / found.rows,
-        "mean_absolute_difference_usd": found.absolute / found.rows,
-        "largest_difference_usd": found.largest,
+        "mean_difference": found.total / found.rows,
+        "mean_absolute_difference": found.absolute / found.rows,
+        "largest_difference": found.largest,
         "largest_difference_at": None if at is None else {"file": at[0], "row": at[1]},
         "share_beyond": {f"{share:.0%}": count / found.rows for share, count in zip(BEYOND, found.beyond, strict=True)},
         "by_feature": [
@@ -118,7 +118,7 @@ def _bins(edges: FloatArray, rows: Sequence[int], sums: Sequence[float]) -> list
     """Tell the mean difference of each bin that has rows; the first and the last are open."""
     bounds = [None, *edges.tolist(), None]
     return [
-        {"from": bounds[place], "to": bounds[place + 1], "rows": count, "mean_difference_usd": total / count}
+        {"from": bounds[place], "to": bounds[place + 1], "rows": count, "mean_difference": total / count}
         for place, (count, total) in enumerate(zip(rows, sums, strict=True))
         if count
     ]

@@ -120,8 +120,8 @@ def result_schema(plan: Plan, version: LoadedVersion) -> pa.Schema:
 def _result(batch: Batch, predicted: Predicted, schema: pa.Schema, version: LoadedVersion) -> pa.RecordBatch:
     """Return the scored rows in the result's columns."""
     accepted = predicted.screened.accepted
-    number = np.full(len(predicted.earnings_usd), version.number, np.int32)
-    ours = (predicted.earnings_usd, *predicted.bounds_usd, predicted.outside, number)
+    number = np.full(len(predicted.earnings), version.number, np.int32)
+    ours = (predicted.earnings, *predicted.bounds, predicted.outside, number)
     columns = [batch.table.column(name) for name in schema.names[: -len(ours)]]
     if not accepted.all():
         columns = [keep_rows(column, accepted) for column in columns]
@@ -159,7 +159,7 @@ class _Tally:
 
     def add(self, one: Slice, source: Input, predicted: Predicted) -> None:
         bad: Sequence[BadRow] = predicted.screened.rejected
-        self._scored[one.source] += len(predicted.earnings_usd)
+        self._scored[one.source] += len(predicted.earnings)
         self._rejected[one.source] += len(bad)
         self._outside += int(np.count_nonzero(predicted.outside))
         self._outside_by_feature = added(self._outside_by_feature, predicted.outside_by_feature)

@@ -28,11 +28,11 @@ from gamesales.training.network import load_keras
 
 @dataclass(frozen=True)
 class Known:
-    """The titles that a search knows: ``features`` float64 (n, k), ``earnings_usd`` float64 (n,)."""
+    """The titles that a search knows: ``features`` float64 (n, k), ``earnings`` float64 (n,)."""
 
     contract: Contract
     features: FloatArray
-    earnings_usd: FloatArray
+    earnings: FloatArray
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,17 @@ Cross = Callable[[Sequence[Task]], Iterator[Outcome]]
 def fold_error(known: Known, task: Task) -> Outcome:
     """Train a candidate and return its mean squared error on the fold, in units of the range of all earnings."""
 
-    def learnt(features: FloatArray, earnings_usd: FloatArray) -> Callable[[FloatArray], FloatArray]:
+    def learnt(features: FloatArray, earnings: FloatArray) -> Callable[[FloatArray], FloatArray]:
         candidate = task.candidate
-        return learn(candidate.network(), candidate.training(task.seed), known.contract, features, earnings_usd)
+        return learn(candidate.network(), candidate.training(task.seed), known.contract, features, earnings)
 
     try:
-        predicted = out_of_fold(learnt, known.features, known.earnings_usd, [task.fold])[task.fold]
+        predicted = out_of_fold(learnt, known.features, known.earnings, [task.fold])[task.fold]
     except InputError as error:
         return error.message
     finally:
         load_keras().utils.clear_session()  # or graphs of all candidates stay in memory
-    off = (predicted - known.earnings_usd[task.fold]) / (np.ptp(known.earnings_usd) or 1.0)
+    off = (predicted - known.earnings[task.fold]) / (np.ptp(known.earnings) or 1.0)
     scaled_mse = float(np.mean(off**2))
     return scaled_mse if np.isfinite(scaled_mse) else "its predictions are no finite numbers"
 

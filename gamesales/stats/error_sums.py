@@ -19,25 +19,25 @@ from gamesales.arrays import BoolArray, FloatArray, IntArray
 class Joined:
     """Some predictions beside what their titles earned, US dollars; n rows.
 
-    ``titles`` int64 (n,) numbers the titles, of which one may come more than once; ``actual_usd`` and
-    ``predicted_usd`` are float64 (n,), finite; ``outside`` bool (n,) marks titles outside the range of training;
-    ``low_usd`` and ``high_usd`` float64 (n,) are the bounds of the predictions, NaN where there are none.
+    ``titles`` int64 (n,) numbers the titles, of which one may come more than once; ``actual`` and
+    ``predicted`` are float64 (n,), finite; ``outside`` bool (n,) marks titles outside the range of training;
+    ``low`` and ``high`` float64 (n,) are the bounds of the predictions, NaN where there are none.
     """
 
     titles: IntArray
-    actual_usd: FloatArray
-    predicted_usd: FloatArray
+    actual: FloatArray
+    predicted: FloatArray
     outside: BoolArray
-    low_usd: FloatArray
-    high_usd: FloatArray
+    low: FloatArray
+    high: FloatArray
 
     def __len__(self) -> int:
         return len(self.titles)
 
     @property
-    def errors_usd(self) -> FloatArray:
+    def errors(self) -> FloatArray:
         """Predicted minus actual."""
-        return self.predicted_usd - self.actual_usd
+        return self.predicted - self.actual
 
 
 @dataclass(frozen=True)
@@ -99,16 +99,16 @@ class Tally:
     @classmethod
     def of(cls, joined: Joined) -> Self:
         """Add up some predictions."""
-        actual, errors = joined.actual_usd, joined.errors_usd
+        actual, errors = joined.actual, joined.errors
         sizes, earned = np.abs(errors), actual > 0
-        covered = (joined.low_usd <= actual) & (actual <= joined.high_usd)  # NaN covers nothing
+        covered = (joined.low <= actual) & (actual <= joined.high)  # NaN covers nothing
         return cls(
             errors=Moments.of(errors),
             inside=Moments.of(sizes[~joined.outside]),
             outside=Moments.of(sizes[joined.outside]),
             actual=Moments.of(actual),
             shares=Moments.of(sizes[earned] / actual[earned]),
-            bounded=int(np.count_nonzero(np.isfinite(joined.low_usd) & np.isfinite(joined.high_usd))),
+            bounded=int(np.count_nonzero(np.isfinite(joined.low) & np.isfinite(joined.high))),
             covered=int(np.count_nonzero(covered)),
         )
 
@@ -150,7 +150,7 @@ class Gathered:
 
     def take(self, joined: Joined, seed: Sequence[int]) -> None:
         """Add some predictions. Args: seed: decides which of them may be drawn."""
-        errors = joined.errors_usd
+        errors = joined.errors
         self.tally += Tally.of(joined)
         self.drawn += Sample.of(joined, seed)
         for sums, values in zip(self._sums, (np.ones(len(joined)), errors, np.abs(errors)), strict=True):
@@ -171,18 +171,18 @@ MOST_DRAWN = 1_500
 class Sample:
     """Rows drawn evenly from all that were added: those with the smallest of random keys.
 
-    ``keys`` float64 (k,), ``actual_usd`` and ``predicted_usd`` float64 (k,); k is at most ``MOST_DRAWN``.
+    ``keys`` float64 (k,), ``actual`` and ``predicted`` float64 (k,); k is at most ``MOST_DRAWN``.
     """
 
     keys: FloatArray = field(default_factory=lambda: np.empty(0))
-    actual_usd: FloatArray = field(default_factory=lambda: np.empty(0))
-    predicted_usd: FloatArray = field(default_factory=lambda: np.empty(0))
+    actual: FloatArray = field(default_factory=lambda: np.empty(0))
+    predicted: FloatArray = field(default_factory=lambda: np.empty(0))
 
     @classmethod
     def of(cls, joined: Joined, seed: Sequence[int]) -> Sample:
         """Draw from some predictions; the same seed draws the same."""
         keys = np.random.default_rng(seed).random(len(joined))
-        return cls(keys, joined.actual_usd, joined.predicted_usd).smallest()
+        return cls(keys, joined.actual, joined.predicted).smallest()
 
     def __add__(self, other: Sample) -> Sample:
         both = [np.concatenate([getattr(self, one.name), getattr(other, one.name)]) for one in fields(self)]
@@ -193,4 +193,4 @@ class Sample:
         if len(self.keys) <= MOST_DRAWN:
             return self
         kept = np.sort(np.argpartition(self.keys, MOST_DRAWN)[:MOST_DRAWN])
-        return Sample(self.keys[kept], self.actual_usd[kept], self.predicted_usd[kept])
+        return Sample(self.keys[kept], self.actual[kept], self.predicted[kept])

@@ -31,20 +31,20 @@ Change = Literal["up", "down", "within chance", "too few titles"]
 class Figures:
     """How far off some predictions were; a figure that can't be told is None. ``low`` and ``high`` bound 95 %.
 
-    ``bias_usd`` is the mean of predicted minus actual. ``mape_percent`` is over the ``rows_with_earnings`` whose titles
+    ``bias`` is the mean of predicted minus actual. ``mape_percent`` is over the ``rows_with_earnings`` whose titles
     earned more than 0. ``coverage`` is the share of the ``rows_with_interval`` whose bounds held what was earned;
     ``outside_share`` that of the rows outside the range of training, with the average error inside and outside of it.
     """
 
     rows: int
     titles: int
-    mae_usd: float | None
-    mae_low_usd: float | None
-    mae_high_usd: float | None
-    rmse_usd: float | None
-    bias_usd: float | None
-    bias_low_usd: float | None
-    bias_high_usd: float | None
+    mae: float | None
+    mae_low: float | None
+    mae_high: float | None
+    rmse: float | None
+    bias: float | None
+    bias_low: float | None
+    bias_high: float | None
     mape_percent: float | None
     rows_with_earnings: int
     r2: float | None
@@ -53,19 +53,19 @@ class Figures:
     coverage_low: float | None
     coverage_high: float | None
     outside_share: float | None
-    mae_inside_usd: float | None
-    mae_outside_usd: float | None
+    mae_inside: float | None
+    mae_outside: float | None
 
 
 @dataclass(frozen=True)
 class Shift:
     """A figure before and after, and between which bounds the difference lies, 95 % sure; None: too few titles."""
 
-    before_usd: float
-    after_usd: float
-    difference_usd: float
-    low_usd: float | None
-    high_usd: float | None
+    value_before: float
+    value_after: float
+    value_difference: float
+    difference_low: float | None
+    difference_high: float | None
     change: Change
 
 
@@ -81,13 +81,13 @@ def figures(gathered: Gathered) -> Figures:
     return Figures(
         rows=rows,
         titles=titles,
-        mae_usd=sizes.mean_or_none,
-        mae_low_usd=None if mae_low is None else max(mae_low, 0.0),
-        mae_high_usd=mae_high,
-        rmse_usd=None if squared is None else math.sqrt(squared),
-        bias_usd=errors.mean_or_none,
-        bias_low_usd=bias_low,
-        bias_high_usd=bias_high,
+        mae=sizes.mean_or_none,
+        mae_low=None if mae_low is None else max(mae_low, 0.0),
+        mae_high=mae_high,
+        rmse=None if squared is None else math.sqrt(squared),
+        bias=errors.mean_or_none,
+        bias_low=bias_low,
+        bias_high=bias_high,
         mape_percent=None if tally.shares.mean_or_none is None else 100 * tally.shares.mean,
         rows_with_earnings=tally.shares.rows,
         r2=None if squared is None else _r2(squared, tally.actual),
@@ -96,8 +96,8 @@ def figures(gathered: Gathered) -> Figures:
         coverage_low=coverage_low,
         coverage_high=coverage_high,
         outside_share=tally.outside.rows / rows if rows else None,
-        mae_inside_usd=tally.inside.mean_or_none,
-        mae_outside_usd=tally.outside.mean_or_none,
+        mae_inside=tally.inside.mean_or_none,
+        mae_outside=tally.outside.mean_or_none,
     )
 
 
@@ -137,10 +137,10 @@ def against_holdout(newest: Gathered, rows: int, holdout: Mapping[str, float | N
 
     The sizes of errors have variance RMSE² − MAE², so that the holdout's own uncertainty follows from its figures.
 
-    Args: rows: of the holdout. holdout: its ``mae_usd`` and ``rmse_usd``.
+    Args: rows: of the holdout. holdout: its ``mae`` and ``rmse``.
     Returns: None where there is nothing to compare.
     """
-    before, spread = holdout.get("mae_usd"), holdout.get("rmse_usd")
+    before, spread = holdout.get("mae"), holdout.get("rmse")
     if not newest.titles or before is None or spread is None or not rows:
         return None
     ours = _deviation(_influence(newest.sizes, newest.rows), newest.titles)

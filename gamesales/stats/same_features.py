@@ -22,14 +22,14 @@ _FEWEST_DIFFERENCES = 20
 class Noise:
     """What titles with the same features differ by.
 
-    ``titles`` have a twin; ``variance_usd2`` is the pure error, in squared dollars: no model has a lower mean squared
+    ``titles`` have a twin; ``variance`` is the pure error, in squared dollars: no model has a lower mean squared
     error, but by luck. ``f`` is the mean square of what test titles with the same features miss by together, in units
     of the noise: 1 for a model without fault, and ``p`` how often chance gives so much to one; None: too few twins.
     """
 
     titles: int
     degrees: int
-    variance_usd2: Estimate
+    variance: Estimate
     f: float | None
     p: float | None
 
@@ -49,53 +49,53 @@ def label(*tables: FloatArray) -> list[IntArray]:
 
 def noise(
     labels: tuple[IntArray, IntArray],
-    earnings_usd: tuple[FloatArray, FloatArray],
-    predicted_usd: FloatArray,
+    earnings: tuple[FloatArray, FloatArray],
+    predicted: FloatArray,
     scale: FloatArray,
 ) -> Noise | None:
     """Estimate the noise from twins, and test whether a model's errors hold more than noise.
 
     Args:
         labels: of the training and of the test titles, int64 (n,) and (m,): the same where features are.
-        earnings_usd: (n,) and (m,).
-        predicted_usd: (m,), what the model says of the test titles.
+        earnings: (n,) and (m,).
+        predicted: (m,), what the model says of the test titles.
         scale: how large errors are as a rule, US dollars, (n + m,), alike for twins. Where dear titles miss by more
             dollars, an F test of dollars would find fault with any model.
 
     Returns: None where there are too few twins.
     """
-    both, earned = np.concatenate(labels), np.concatenate(earnings_usd)
+    both, earned = np.concatenate(labels), np.concatenate(earnings)
     variance, rows = pure_error(both, earned), np.bincount(both)
     if variance is None:
         return None
-    f, p = _lack_of_fit(labels, earnings_usd, predicted_usd, scale)
+    f, p = _lack_of_fit(labels, earnings, predicted, scale)
     return Noise(int(rows[rows > 1].sum()), _degrees(both), variance, f, p)
 
 
-def pure_error(labels: IntArray, earnings_usd: FloatArray) -> Estimate | None:
+def pure_error(labels: IntArray, earnings: FloatArray) -> Estimate | None:
     """Return the variance of earnings within titles with the same features, squared dollars; None: too few twins.
 
-    Args: labels: int64 (n,), alike for titles with the same features; earnings_usd: (n,).
+    Args: labels: int64 (n,), alike for titles with the same features; earnings: (n,).
     """
     if _degrees(labels) < _FEWEST_DIFFERENCES:
         return None
     rows = np.bincount(labels)
     known = rows > 1
-    return ratio(_within(labels, earnings_usd)[known], (rows[known] - 1).astype(np.float64))
+    return ratio(_within(labels, earnings)[known], (rows[known] - 1).astype(np.float64))
 
 
 def _lack_of_fit(
     labels: tuple[IntArray, IntArray],
-    earnings_usd: tuple[FloatArray, FloatArray],
-    predicted_usd: FloatArray,
+    earnings: tuple[FloatArray, FloatArray],
+    predicted: FloatArray,
     scale: FloatArray,
 ) -> tuple[float | None, float | None]:
     """Compare twins' mean errors on the test titles with the noise inside of twins of either file."""
     from scipy import special
 
     training = len(labels[0])
-    error = (predicted_usd - earnings_usd[1]) / scale[training:]
-    pure = _within(labels[0], earnings_usd[0] / scale[:training]).sum() + _within(labels[1], error).sum()
+    error = (predicted - earnings[1]) / scale[training:]
+    pure = _within(labels[0], earnings[0] / scale[:training]).sum() + _within(labels[1], error).sum()
     degrees = _degrees(labels[0]) + _degrees(labels[1])
     rows = np.bincount(labels[1])
     sums = np.bincount(labels[1], error)

@@ -247,7 +247,7 @@ def _assign(variables: Sequence[Any], values: Arrays) -> None:
 
 def learner(job: TrainJob, contract: Contract) -> Learn:
     """Return what trains a network of a job on the features and the earnings that it is given."""
-    return lambda features, earnings_usd: learn(job.network, job.training, contract, features, earnings_usd)
+    return lambda features, earnings: learn(job.network, job.training, contract, features, earnings)
 
 
 def learn(
@@ -255,7 +255,7 @@ def learn(
     training: TrainingSpec,
     contract: Contract,
     features: FloatArray,
-    earnings_usd: FloatArray,
+    earnings: FloatArray,
 ) -> Predict:
     """Train a network on some titles exactly as one that is published: scaled by these titles alone, from the seed.
 
@@ -264,14 +264,14 @@ def learn(
         training: how it learns.
         contract: of the titles.
         features: (n, k), in their own units.
-        earnings_usd: (n,).
+        earnings: (n,).
 
     Returns: what predicts dollars, float64 (m,), from features, (m, k).
     """
-    _, scaling = fit_scaler(contract.feature_names, contract.target.name, features, earnings_usd)
+    _, scaling = fit_scaler(contract.feature_names, contract.target.name, features, earnings)
     seed_everything(training.seed)
     made = build_network(network, features.shape[1])
-    fit(made, scaling.scale_features(features), scaling.scale_target(earnings_usd), training)
+    fit(made, scaling.scale_features(features), scaling.scale_target(earnings), training)
 
     def predict(values: FloatArray) -> FloatArray:
         scaled = made(scaling.scale_features(values).astype(np.float32), training=False)

@@ -52,7 +52,7 @@ def cut_grouped(features: FloatArray, folds: int, seed: int) -> list[IntArray]:
 def out_of_fold(
     learn: Learn,
     features: FloatArray,
-    earnings_usd: FloatArray,
+    earnings: FloatArray,
     folds: Sequence[IntArray],
     on_fold: Callable[[int], None] = lambda number: None,
 ) -> FloatArray:
@@ -61,17 +61,17 @@ def out_of_fold(
     Args:
         learn: given (m, k) features and (m,) dollars, returns what predicts dollars from features.
         features: (n, k), in their own units.
-        earnings_usd: (n,).
+        earnings: (n,).
         folds: the rows, cut into parts.
         on_fold: called with the number of a fold, from 1, as it begins.
 
     Returns: float64 (n,), US dollars.
     """
-    predicted = np.empty(len(earnings_usd), np.float64)
+    predicted = np.empty(len(earnings), np.float64)
     for number, fold in enumerate(folds, 1):
         on_fold(number)
-        others = np.setdiff1d(np.arange(len(earnings_usd)), fold)
-        predicted[fold] = learn(features[others], earnings_usd[others])(features[fold])
+        others = np.setdiff1d(np.arange(len(earnings)), fold)
+        predicted[fold] = learn(features[others], earnings[others])(features[fold])
     return predicted
 
 

@@ -43,7 +43,7 @@ class Calibrated:
         Args: test: the held-back titles; predicted: (n,), what the version says of them, US dollars.
         """
         low, high = self.interval.bounds(predicted)
-        held = int(np.count_nonzero(self.interval.holds(predicted, test.earnings_usd)))
+        held = int(np.count_nonzero(self.interval.holds(predicted, test.earnings)))
         share = held / len(test)
         least, most = wilson(share, len(test))
         return {
@@ -51,7 +51,7 @@ class Calibrated:
             "method": self.method,
             "rows": self.rows,
             "achieved": {"rows": len(test), "share": share, "low": least, "high": most},
-            "median_width_usd": float(np.median(high - low)),
+            "median_width": float(np.median(high - low)),
         }
 
 
@@ -96,18 +96,18 @@ def calibrate(
         return None
     if method == "split":
         titles, predicted = aside, predict(aside.features)
-        scale = fit_scale(predict(learnt.features), learnt.earnings_usd)
+        scale = fit_scale(predict(learnt.features), learnt.earnings)
     else:
         titles = learnt
         predicted = folds.out_of_fold(
             learner(job, contract),
             titles.features,
-            titles.earnings_usd,
+            titles.earnings,
             folds.cut(len(titles), spec.folds, job.training.seed),
             lambda number: on_stage(f"calibrating prediction intervals: training {number} of {spec.folds}"),
         )
-        scale = fit_scale(predicted, titles.earnings_usd)
-    found = scores(predicted, titles.earnings_usd, *scale)
+        scale = fit_scale(predicted, titles.earnings)
+    found = scores(predicted, titles.earnings, *scale)
     quantile = conformal_quantile(found, spec.coverage)
     whole = quantile * scale[0] >= _REACH_FOR_WHOLE_DOLLARS
     interval = Interval(spec.coverage, *scale, quantile, whole)
@@ -120,7 +120,7 @@ def in_words(interval: Mapping[str, Any]) -> str:
     return (
         f"for {100 * interval['coverage']:g} % of titles hold {100 * achieved['share']:.1f} % of the "
         f"{achieved['rows']:,} test titles (of all, {100 * achieved['low']:.1f} to {100 * achieved['high']:.1f} %); "
-        f"median width ${interval['median_width_usd']:,.0f}"
+        f"median width ${interval['median_width']:,.0f}"
     )
 
 
@@ -152,16 +152,16 @@ def set_aside(rows: int, share: float, seed: int) -> tuple[IntArray, IntArray]:
     return np.sort(order[aside:]), np.sort(order[:aside])
 
 
-def fit_scale(predicted_usd: FloatArray, actual_usd: FloatArray) -> tuple[float, float]:
+def fit_scale(predicted: FloatArray, actual: FloatArray) -> tuple[float, float]:
     """Fit how the typical error grows with the prediction.
 
     A line through the medians of ten groups of titles of like size: a few wild errors move no median.
 
-    Args: predicted_usd, actual_usd: float64 (n,), n > 0.
+    Args: predicted, actual: float64 (n,), n > 0.
     Returns: the floor, US dollars, above 0, and the slope, dollars a dollar, not below 0.
     Raises: InputError: a prediction is no finite number.
     """
-    sizes, errors = np.abs(predicted_usd), np.abs(actual_usd - predicted_usd)
+    sizes, errors = np.abs(predicted), np.abs(actual - predicted)
     if not np.isfinite(errors).all():
         raise InputError(
             f"{int((~np.isfinite(errors)).sum()):,} predictions of titles to calibrate on are no finite numbers",
@@ -176,10 +176,10 @@ def fit_scale(predicted_usd: FloatArray, actual_usd: FloatArray) -> tuple[float,
     return max(least, float(error.mean() - slope * size.mean())), slope
 
 
-def scores(predicted_usd: FloatArray, actual_usd: FloatArray, floor_usd: float, slope: float) -> FloatArray:
+def scores(predicted: FloatArray, actual: FloatArray, floor: float, slope: float) -> FloatArray:
     """Return how far predictions are off, in units of their scale: two of (n,) to float64 (n,)."""
-    scale = floor_usd + slope * np.abs(predicted_usd)
-    return np.asarray(np.abs(actual_usd - predicted_usd) / scale, np.float64)
+    scale = floor + slope * np.abs(predicted)
+    return np.asarray(np.abs(actual - predicted) / scale, np.float64)
 
 
 def conformal_quantile(found: FloatArray, coverage: float) -> float:

@@ -31,7 +31,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 class KFold:
     """What k-fold found: errors over all titles, each predicted by a network that learnt from the other folds.
 
-    ``intervals`` are 95 % bounds of ``mae_usd`` and ``scaled_mse``; ``folds_mae_usd`` are the average errors fold by
+    ``intervals`` are 95 % bounds of ``mae`` and ``scaled_mse``; ``folds_mae`` are the average errors fold by
     fold, each another network's on other titles; ``baselines`` are their figures on the same folds.
     """
 
@@ -40,7 +40,7 @@ class KFold:
     rows: int
     metrics: Metrics
     intervals: dict[str, list[float]]
-    folds_mae_usd: list[float]
+    folds_mae: list[float]
     baselines: dict[str, Metrics]
 
 
@@ -71,7 +71,7 @@ def predict(
     def on_fold(number: int) -> None:
         on_stage(f"{kind} k-fold: training {number} of {len(parts)}")
 
-    predicted = folds.out_of_fold(learner(job, contract), titles.features, titles.earnings_usd, parts, on_fold)
+    predicted = folds.out_of_fold(learner(job, contract), titles.features, titles.earnings, parts, on_fold)
     if not np.isfinite(predicted).all():
         raise InputError(f"{int((~np.isfinite(predicted)).sum()):,} predictions of {kind} k-fold are no finite numbers")
     return predicted
@@ -97,7 +97,7 @@ def judge(
         scaling: in whose units the scaled error is.
         seed: of the baselines.
     """
-    actual = titles.earnings_usd
+    actual = titles.earnings
     return KFold(
         kind,
         len(parts),
@@ -109,17 +109,17 @@ def judge(
     )
 
 
-def intervals(titles: Titles, errors_usd: FloatArray, labels: IntArray, scaling: Scaling) -> dict[str, list[float]]:
-    """Return 95 % bounds of the average error and of the scaled mean squared error. Args: errors_usd: float64 (n,)."""
-    scaled = errors_usd * float(scaling.scale[-1])
-    return bounds(titles, np.abs(errors_usd), scaled**2, labels)
+def intervals(titles: Titles, errors: FloatArray, labels: IntArray, scaling: Scaling) -> dict[str, list[float]]:
+    """Return 95 % bounds of the average error and of the scaled mean squared error. Args: errors: float64 (n,)."""
+    scaled = errors * float(scaling.scale[-1])
+    return bounds(titles, np.abs(errors), scaled**2, labels)
 
 
-def bounds(titles: Titles, sizes_usd: FloatArray, squared: FloatArray, labels: IntArray) -> dict[str, list[float]]:
+def bounds(titles: Titles, sizes: FloatArray, squared: FloatArray, labels: IntArray) -> dict[str, list[float]]:
     """The same of the sizes of errors and of their scaled squares, float64 (n,) each."""
     seed = seed_from(titles.sha256)
     return {
-        "mae_usd": clustered_percentiles(sizes_usd, labels, LEVELS, seed),
+        "mae": clustered_percentiles(sizes, labels, LEVELS, seed),
         "scaled_mse": clustered_percentiles(squared, labels, LEVELS, seed),
     }
 
@@ -128,7 +128,7 @@ def _baselines(titles: Titles, parts: Sequence[IntArray], seed: int) -> dict[str
     found: dict[str, FloatArray] = {}
     for part in parts:
         others = np.setdiff1d(np.arange(len(titles)), part)
-        learnt = titles.features[others], titles.earnings_usd[others]
+        learnt = titles.features[others], titles.earnings[others]
         for name, guess in baseline_predictions(*learnt, titles.features[part], seed).items():
             found.setdefault(name, np.empty(len(titles)))[part] = guess
     return found

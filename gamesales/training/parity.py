@@ -53,34 +53,34 @@ def keras_earnings(network: Any, scaling: Scaling, values: FloatArray) -> FloatA
     return scaling.unscale_target(scaled[:, 0])
 
 
-def tolerance_usd(earnings_usd: FloatArray, scaling: Scaling) -> FloatArray:
+def tolerance(earnings: FloatArray, scaling: Scaling) -> FloatArray:
     """Return how far two computations of the same prediction may differ: (n,) to (n,), US dollars."""
-    return TOLERANCE * np.maximum(np.abs(earnings_usd), scaling.target_range_usd)
+    return TOLERANCE * np.maximum(np.abs(earnings), scaling.target_range)
 
 
 def check_parity(
-    expected_usd: FloatArray,
-    found_usd: FloatArray,
+    expected: FloatArray,
+    found: FloatArray,
     scaling: Scaling,
     names: tuple[str, str] = ("the scoring graph", "Keras"),
 ) -> float:
     """Hold the graph to Keras, or an export to the graph.
 
     Args:
-        expected_usd: (n,), predictions.
-        found_usd: (n,), predictions of the same rows.
+        expected: (n,), predictions.
+        found: (n,), predictions of the same rows.
         scaling: how the target was scaled.
         names: what is held to what, for the error.
 
     Returns: the largest difference, US dollars.
     Raises: ParityError: a difference is beyond the bound.
     """
-    off = np.abs(expected_usd - found_usd)
-    beyond = off / tolerance_usd(expected_usd, scaling)
+    off = np.abs(expected - found)
+    beyond = off / tolerance(expected, scaling)
     if not (beyond <= 1).all():
         worst = int(np.argmax(np.where(np.isnan(beyond), np.inf, beyond)))
         raise ParityError(
-            f"{names[0]} differs from {names[1]}: {found_usd[worst]:,.4f} against {expected_usd[worst]:,.4f} "
+            f"{names[0]} differs from {names[1]}: {found[worst]:,.4f} against {expected[worst]:,.4f} "
             f"dollars for the worst of {len(off):,} rows",
             hint="A layer is exported wrongly: remove layers one by one to find it. Or training did not settle, and "
             "weights are too large for float32: lower the learning rate, or let its schedule end",

@@ -31,16 +31,16 @@ class Scaling:
         """Scale features: (n, k) in their own units to float64 (n, k), unitless."""
         return np.asarray(values * self.scale[:-1] + self.offset[:-1], np.float64)
 
-    def scale_target(self, earnings_usd: npt.NDArray[np.floating[Any]]) -> FloatArray:
+    def scale_target(self, earnings: npt.NDArray[np.floating[Any]]) -> FloatArray:
         """Scale the target: (n,) US dollars to float64 (n,), unitless."""
-        return np.asarray(earnings_usd * self.scale[-1] + self.offset[-1], np.float64)
+        return np.asarray(earnings * self.scale[-1] + self.offset[-1], np.float64)
 
     def unscale_target(self, scaled: npt.NDArray[np.floating[Any]]) -> FloatArray:
         """Undo the target's scaling: (n,) unitless to float64 (n,), US dollars."""
         return np.asarray((scaled.astype(np.float64) - self.offset[-1]) / self.scale[-1], np.float64)
 
     @property
-    def target_range_usd(self) -> float:
+    def target_range(self) -> float:
         """The range of the target in training, US dollars."""
         return float(1.0 / self.scale[-1])
 
@@ -69,21 +69,17 @@ class Scaling:
         return cls(tuple(features), target, *numbers)
 
 
-def fit_scaler(
-    features: Sequence[str], target: str, values: FloatArray, earnings_usd: FloatArray
-) -> tuple[Any, Scaling]:
+def fit_scaler(features: Sequence[str], target: str, values: FloatArray, earnings: FloatArray) -> tuple[Any, Scaling]:
     """Fit scikit-learn's MinMaxScaler on the training titles.
 
-    Args: values: float64 (n, k); earnings_usd: float64 (n,).
+    Args: values: float64 (n, k); earnings: float64 (n,).
     Returns: the fitted scaler, for people, and its numbers, for the graph.
     """
     import pandas as pd
     from sklearn.preprocessing import MinMaxScaler
 
     names = [*features, target]
-    scaler = MinMaxScaler(feature_range=(0, 1)).fit(
-        pd.DataFrame(np.column_stack([values, earnings_usd]), columns=names)
-    )
+    scaler = MinMaxScaler(feature_range=(0, 1)).fit(pd.DataFrame(np.column_stack([values, earnings]), columns=names))
     return scaler, Scaling(tuple(features), target, scaler.scale_.astype(np.float64), scaler.min_.astype(np.float64))
 
 

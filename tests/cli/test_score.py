@@ -591,7 +591,7 @@ class TestTerminal:
         assert output.table(["what", "count"], []) == "what  count"
 
     def test_metrics_that_are_unknown_are_a_dash(self):
-        metrics = {"scaled_mse": 8.99e-5, "mae_usd": 1563.2, "rmse_usd": None, "r2": 0.99671}
+        metrics = {"scaled_mse": 8.99e-5, "mae": 1563.2, "rmse": None, "r2": 0.99671}
         assert output.metric_cells(metrics) == ["8.99e-05", "$1,563", "-", "0.9967", "-"]
         header, row = output.metrics_table({"version 2": metrics}).splitlines()
         assert header.split() == ["scaled", "MSE", "MAE", "RMSE", "R2", "MAPE"]

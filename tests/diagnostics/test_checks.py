@@ -211,6 +211,4 @@ def test_errors_that_are_mostly_no_noise_are_told():
     for other in (None, dataclasses.replace(noise, p=None), dataclasses.replace(noise, p=0.2)):
         assert [] == list(concerns.about_fit(np.full(50, 20.0), other))
     assert [] == list(concerns.about_fit(np.full(50, 12.0), noise))
-    assert [] == list(
-        concerns.about_fit(np.full(50, 12.0), dataclasses.replace(noise, variance_usd2=Estimate(0, 0, 0)))
-    )
+    assert [] == list(concerns.about_fit(np.full(50, 12.0), dataclasses.replace(noise, variance=Estimate(0, 0, 0))))

@@ -38,7 +38,7 @@ def make_subject(predict, *, rows=400, contract=None, rival=1.5):
         test,
         predict(past.features),
         predicted,
-        {"a line": test.earnings_usd + rival * (predicted - test.earnings_usd)},
+        {"a line": test.earnings + rival * (predicted - test.earnings)},
         predict,
         scaling,
         None,
@@ -58,10 +58,10 @@ def misses_portables(features):
 
 def page_of(evaluation, subject, **changes):
     mae = float(np.abs(subject.errors).mean())
-    own = {"mae_usd": mae, "scaled_mse": 1e-5, "rmse_usd": 1.0, "r2": 0.9, "mape_percent": 1.0}
+    own = {"mae": mae, "scaled_mse": 1e-5, "rmse": 1.0, "r2": 0.9, "mape_percent": 1.0}
     page = make_page(
-        actual_usd=subject.test.earnings_usd,
-        predicted_usd=subject.predicted,
+        actual=subject.test.earnings,
+        predicted=subject.predicted,
         metrics={"this version": own},
         evaluation=evaluation,
         **changes,
@@ -88,7 +88,7 @@ def test_a_faultless_model_is_warned_of_nothing_and_is_as_good_as_the_noise_allo
 def test_what_was_found_is_plain_json_of_six_digits(faultless):
     _, found = faultless
     assert found == json.loads(json.dumps(found, allow_nan=False))
-    numbers = [one["mae_usd"]["value"] for one in found["slices"]]
+    numbers = [one["mae"]["value"] for one in found["slices"]]
     assert numbers == [float(f"{number:.6g}") for number in numbers]
 
 
@@ -128,8 +128,8 @@ def test_a_last_doubling_is_judged_by_chance(faultless):
         ((400.0, 300.0, 500.0), "training may be too short"),
         ((-400.0, None, None), "within chance"),
     ):
-        points = [{"titles": 125, "mae_usd": {"value": 900.0, "low": None, "high": None}}] * 2
-        curve = {"points": points, "last_doubling_usd": dict(zip(("value", "low", "high"), change, strict=True))}
+        points = [{"titles": 125, "mae": {"value": 900.0, "low": None, "high": None}}] * 2
+        curve = {"points": points, "last_doubling": dict(zip(("value", "low", "high"), change, strict=True))}
         assert told in read(page_of({**found, "learning_curve": curve}, subject))
 
 

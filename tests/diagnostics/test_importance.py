@@ -32,7 +32,7 @@ def found_by(contract, scorer, groups=(), seed=1, rows=300):
 
 
 def test_a_column_that_is_not_looked_at_is_worth_exactly_nothing(contract, without_kids):
-    found = {one.columns: one.usd for one in found_by(contract, without_kids)}
+    found = {one.columns: one.error_change for one in found_by(contract, without_kids)}
     nothing = found[("suitable_for_kids",)]
     assert (0.0, 0.0, 0.0) == (nothing.value, nothing.low, nothing.high)
     assert all(usd.value > 0 for columns, usd in found.items() if columns != ("suitable_for_kids",))
@@ -43,7 +43,7 @@ def test_what_weighs_more_is_worth_more_and_comes_first(contract):
     flags = [one.columns[0] for one in found if one.columns[0].startswith(("is_", "suitable"))]
     by_weight = sorted(flags, key=lambda name: -SIMPLE_WEIGHTS[PLACES[name]])
     assert by_weight[:3] == flags[:3]
-    assert [one.usd.value for one in found] == sorted((one.usd.value for one in found), reverse=True)
+    assert [one.error_change.value for one in found] == sorted((one.error_change.value for one in found), reverse=True)
 
 
 def test_the_same_seed_shuffles_alike(contract):
@@ -86,7 +86,7 @@ def test_the_dependence_of_a_linear_model_is_its_slope_in_dollars_for_every_titl
     assert [*FEATURES] == [one.columns[0] for one in found]
     for one, weight in zip(found, weights, strict=True):
         change = weight * (np.array(one.values) - one.values[0])
-        for usd in (np.array(one.mean_usd) - one.mean_usd[0], one.low_usd, one.high_usd):
+        for usd in (np.array(one.prediction_mean) - one.prediction_mean[0], one.prediction_low, one.prediction_high):
             np.testing.assert_allclose(usd, change, atol=1e-6)
 
 
@@ -96,7 +96,7 @@ def test_a_group_is_set_to_one_flag_at_a_time(contract):
     found = importance.dependence(contract, simple_earnings, features, groups, 1)
     (group,) = (one for one in found if one.kind == "flags")
     assert ("is_action", "is_role_playing", "is_sports") == group.labels == group.columns
-    np.testing.assert_allclose(np.diff(group.mean_usd), [300, 200])
+    np.testing.assert_allclose(np.diff(group.prediction_mean), [300, 200])
     assert 7 == len(found)
 
 

@@ -18,12 +18,12 @@ def checked(seed=1, change=lambda errors, features: errors):
 def test_noise_goes_with_nothing():
     found = [checked(seed) for seed in range(1, 31)]
     assert sum(any(one.is_clear for one in (*check.columns, check.order)) for check in found) <= 3
-    assert np.mean([check.bias_usd.low <= 0 <= check.bias_usd.high for check in found]) > 0.85
+    assert np.mean([check.bias.low <= 0 <= check.bias.high for check in found]) > 0.85
 
 
 def test_noise_that_grows_with_earnings_is_seen_in_the_fifths():
     found = checked()
-    assert found.highest_fifth_usd > 1.5 * found.lowest_fifth_usd
+    assert found.highest_fifth > 1.5 * found.lowest_fifth
 
 
 def test_a_column_that_was_not_learnt_is_named():
@@ -36,7 +36,7 @@ def test_a_column_that_was_not_learnt_is_named():
 
 def test_a_lean_is_outside_of_chance():
     found = checked(change=lambda errors, features: errors + 500)
-    assert 0 < found.bias_usd.low < 500 < found.bias_usd.high + 200
+    assert 0 < found.bias.low < 500 < found.bias.high + 200
 
 
 def test_errors_that_drift_along_the_file_are_told():
@@ -50,4 +50,4 @@ def test_one_title_or_one_value_of_a_column_has_no_correlation():
     assert (0.0, False) == (one.columns[0].value, one.order.is_clear)
     same = residuals.check(("a",), np.ones((9, 1)), np.arange(9.0), np.ones(9), np.ones(9), np.arange(9))
     assert not same.columns[0].is_clear
-    assert same.bias_usd.value == pytest.approx(4)
+    assert same.bias.value == pytest.approx(4)

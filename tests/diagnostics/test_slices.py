@@ -34,14 +34,14 @@ def test_slices_of_a_family_add_up_to_the_whole(contract):
     for name in names:
         parts = [one for one in found if one.family == name]
         assert 400 == sum(one.rows for one in parts)
-        assert np.abs(errors).sum() == pytest.approx(sum(one.rows * one.mae_usd.value for one in parts))
-        assert errors.sum() == pytest.approx(sum(one.rows * one.bias_usd.value for one in parts))
+        assert np.abs(errors).sum() == pytest.approx(sum(one.rows * one.mae.value for one in parts))
+        assert errors.sum() == pytest.approx(sum(one.rows * one.bias.value for one in parts))
 
 
 def test_a_model_without_fault_has_no_worse_slice_though_dear_titles_miss_by_more(contract):
     named = sum(one.is_worse for seed in range(1, 31) for one in measured(contract, seed)[0])
     assert named <= 1
-    predicted = [one.mae_usd.value for one in measured(contract, 1)[0] if one.family == "predicted"]
+    predicted = [one.mae.value for one in measured(contract, 1)[0] if one.family == "predicted"]
     assert predicted[-1] > 1.5 * predicted[0]
 
 

@@ -207,7 +207,7 @@ def test_no_text_of_the_registry_can_forge_a_line_or_steer_the_terminal(cli, thr
     details |= {"data": {"train": data, "test": data}, "git_commit": EVIL, "software": {EVIL: EVIL}}
     details |= {"network": {"layers": [{"layer": EVIL}]}, "baselines": {EVIL: {}}}
     three.publish({"scorer.onnx": simple_graph()}, details, EVIL)
-    evaluation = {"data": EVIL, "data_sha256": "1" * 64, "rows": 1, "metrics": {"mae_usd": 1.0}}
+    evaluation = {"data": EVIL, "data_sha256": "1" * 64, "rows": 1, "metrics": {"mae": 1.0}}
     three.record_evaluation(4, evaluation, EVIL)
     version = three.find_version(4)
     body = {"alias": EVIL, "version": 4, "digest": version.digest, "previous_version": None, "rollback": False}

@@ -74,18 +74,18 @@ def test_figures_are_those_of_a_plain_computation(past):
         expected = {
             "rows": 2 * TITLES,
             "titles": TITLES,
-            "mae_usd": sklearn_metrics.mean_absolute_error(EARNED, predicted),
-            "rmse_usd": sklearn_metrics.root_mean_squared_error(EARNED, predicted),
-            "bias_usd": errors.mean(),
+            "mae": sklearn_metrics.mean_absolute_error(EARNED, predicted),
+            "rmse": sklearn_metrics.root_mean_squared_error(EARNED, predicted),
+            "bias": errors.mean(),
             "r2": sklearn_metrics.r2_score(EARNED, predicted),
             "mape_percent": 100 * sklearn_metrics.mean_absolute_percentage_error(EARNED, predicted),
             # Each title came twice with the same error, which is no more to know than once.
-            "bias_low_usd": errors.mean() - 1.959964 * errors.std(ddof=1) / math.sqrt(TITLES),
-            "bias_high_usd": errors.mean() + 1.959964 * errors.std(ddof=1) / math.sqrt(TITLES),
+            "bias_low": errors.mean() - 1.959964 * errors.std(ddof=1) / math.sqrt(TITLES),
+            "bias_high": errors.mean() + 1.959964 * errors.std(ddof=1) / math.sqrt(TITLES),
         }
         assert {key: version["figures"][key] for key in expected} == pytest.approx(expected)
         dates = [one for one in done["dates"] if one["version"] == version["version"]]
-        assert [one["figures"]["mae_usd"] for one in dates] == pytest.approx([expected["mae_usd"]] * 2)
+        assert [one["figures"]["mae"] for one in dates] == pytest.approx([expected["mae"]] * 2)
     assert [("2026-10", 1), ("2026-11", 2)] == [(one["month"], one["version"]) for one in done["months"]]
     assert (4 * TITLES, 4 * TITLES, 0) == (done["rows"], done["matched"], done["waiting"])
 
@@ -476,7 +476,7 @@ def test_an_error_that_grew_is_told_from_one_that_did_not():
     assert "within chance" == error_shift(same, gathered(joined(2, 2000))).change
     grown = error_shift(same, gathered(joined(2, 2000, shift=900.0)))
     assert "up" == grown.change
-    assert grown.low_usd < grown.difference_usd < grown.high_usd
+    assert grown.difference_low < grown.value_difference < grown.difference_high
     assert "up" == bias_shift(same, gathered(joined(2, 2000, shift=900.0))).change
     assert "down" == error_shift(gathered(joined(2, 2000, shift=900.0)), same).change
     assert "within chance" == error_shift(same, same).change
@@ -484,10 +484,10 @@ def test_an_error_that_grew_is_told_from_one_that_did_not():
 
 def test_few_titles_promise_nothing():
     few = gathered(joined(1, 500, titles=20), titles=20)
-    assert (None, None) == (figures(few).bias_low_usd, figures(few).mae_high_usd)
+    assert (None, None) == (figures(few).bias_low, figures(few).mae_high)
     assert "too few titles" == error_shift(few, few).change
-    assert "too few titles" == against_holdout(few, 400, {"mae_usd": 1.0, "rmse_usd": 2.0}).change
-    assert against_holdout(few, 400, {"mae_usd": None}) is None
+    assert "too few titles" == against_holdout(few, 400, {"mae": 1.0, "rmse": 2.0}).change
+    assert against_holdout(few, 400, {"mae": None}) is None
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say_though_titles_repeat():
@@ -499,7 +499,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say_though_titles_repeat():
         nothing = np.full(800, np.nan)
         rows = Joined(places, np.full(800, 1e5), 1e5 + errors[places], np.zeros(800, bool), nothing, nothing)
         found = figures(gathered(rows, titles=80))
-        held += found.bias_low_usd <= 0 <= found.bias_high_usd
+        held += found.bias_low <= 0 <= found.bias_high
     assert 0.92 <= held / 400 <= 0.98
 
 

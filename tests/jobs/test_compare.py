@@ -9,7 +9,7 @@ from gamesales.data.contract import Contract
 from gamesales.jobs.loading import open_registry
 from support.versions import DATA, simple_details, simple_graph
 
-METRICS = {"scaled_mse": 1e-4, "mae_usd": 1000.0, "rmse_usd": 1300.0, "r2": 0.99, "mape_percent": 1.0}
+METRICS = {"scaled_mse": 1e-4, "mae": 1000.0, "rmse": 1300.0, "r2": 0.99, "mape_percent": 1.0}
 TRAINED = {
     "network": {"layers": [{"layer": "Dense", "units": 50}, {"layer": "Dense", "units": 1}]},
     "training": {"epochs": 200, "optimizer": {"name": "Adam"}, "seed": 1},
@@ -139,17 +139,17 @@ def test_what_a_manifest_does_not_tell_is_not_guessed(cli, publish):
 def test_figures_on_the_same_titles_stand_side_by_side_with_their_difference_and_intervals(cli, registry, publish):
     publish()
     publish(bias=5.0)
-    metrics = {**METRICS, "mae_usd": 900.0, "r2": 0.995, "mape_percent": None}
-    evaluate(registry, 2, metrics=metrics, intervals={"mae_usd": [850.0, 950.0], "r2": "wide"})
+    metrics = {**METRICS, "mae": 900.0, "r2": 0.995, "mape_percent": None}
+    evaluate(registry, 2, metrics=metrics, intervals={"mae": [850.0, 950.0], "r2": "wide"})
     figures = compared(cli)["figures"]
 
     assert [("test.csv", "2" * 64, 400, False)] == [
         tuple(each[key] for key in ("data", "data_sha256", "rows", "same")) for each in figures
     ]
     told = {each["name"]: each for each in figures[0]["entries"]}
-    assert {"mae_usd", "r2", "mape_percent"} == set(told), "what is the same goes without saying"
-    assert (1000.0, 900.0, -100.0) == tuple(told["mae_usd"][key] for key in ("first", "second", "difference"))
-    assert (None, [850.0, 950.0]) == (told["mae_usd"]["first_interval"], told["mae_usd"]["second_interval"])
+    assert {"mae", "r2", "mape_percent"} == set(told), "what is the same goes without saying"
+    assert (1000.0, 900.0, -100.0) == tuple(told["mae"][key] for key in ("first", "second", "difference"))
+    assert (None, [850.0, 950.0]) == (told["mae"]["first_interval"], told["mae"]["second_interval"])
     assert (1.0, None, None) == tuple(told["mape_percent"][key] for key in ("first", "second", "difference"))
     text = cli("compare", "1", "2").out
     assert "Figures on test.csv, 400 rows, sha256 222222222222:" in text
@@ -176,8 +176,8 @@ def test_the_latest_evaluation_on_a_file_counts(cli, registry, publish):
     publish()
     publish()
     for mae in (1.0, 2.0):
-        evaluate(registry, 1, metrics={"mae_usd": mae})
-    entry = next(each for each in compared(cli)["figures"][0]["entries"] if each["name"] == "mae_usd")
+        evaluate(registry, 1, metrics={"mae": mae})
+    entry = next(each for each in compared(cli)["figures"][0]["entries"] if each["name"] == "mae")
     assert (2.0, 1000.0) == (entry["first"], entry["second"])
 
 
@@ -205,7 +205,7 @@ def test_all_tells_what_is_the_same_too(cli, publish):
 def test_comparing_the_other_way_round_swaps_the_sides(cli, registry, publish):
     publish()
     publish(lambda details: details["training"].update(epochs=50, loss="mae"))
-    evaluate(registry, 2, metrics={**METRICS, "mae_usd": 900.0})
+    evaluate(registry, 2, metrics={**METRICS, "mae": 900.0})
     there, back = compared(cli, "1", "2"), compared(cli, "2", "1")
 
     assert (there["first"], there["second"]) == (back["second"], back["first"])

@@ -50,13 +50,13 @@ def test_seeds_are_told_one_by_one_with_their_spread(cli, tmp_path, titles):
     document = cli("crossvalidate", job, *options, "--json").document
     plain = document["plain"]
     assert document["grouped"] is None
-    values = [seed["metrics"]["mae_usd"] for seed in plain["seeds"]]
+    values = [seed["metrics"]["mae"] for seed in plain["seeds"]]
     assert (np.mean(values), np.std(values, ddof=1)) == pytest.approx(
-        (plain["mean"]["mae_usd"], plain["standard_deviation"]["mae_usd"])
+        (plain["mean"]["mae"], plain["standard_deviation"]["mae"])
     )
-    assert (min(values), max(values)) == (plain["lowest"]["mae_usd"], plain["highest"]["mae_usd"])
-    low, high = plain["intervals"]["mae_usd"]
-    assert low < plain["mean"]["mae_usd"] < high
+    assert (min(values), max(values)) == (plain["lowest"]["mae"], plain["highest"]["mae"])
+    low, high = plain["intervals"]["mae"]
+    assert low < plain["mean"]["mae"] < high
 
 
 def test_figures_are_those_of_out_of_fold_predictions(cli, tmp_path):
@@ -70,13 +70,13 @@ def test_figures_are_those_of_out_of_fold_predictions(cli, tmp_path):
     assert not set(map(tuple, titles.features[one])) & set(map(tuple, titles.features[other]))
     off = []
     for fold, rest in ((one, other), (other, one)):
-        predict = learner(job, contract)(titles.features[rest], titles.earnings_usd[rest])
-        off.append(np.abs(predict(titles.features[fold]) - titles.earnings_usd[fold]))
+        predict = learner(job, contract)(titles.features[rest], titles.earnings[rest])
+        off.append(np.abs(predict(titles.features[fold]) - titles.earnings[fold]))
     (seeded,) = document["grouped"]["seeds"]
-    assert [float(errors.mean()) for errors in off] == pytest.approx(seeded["folds_mae_usd"])
-    assert float(np.concatenate(off).mean()) == pytest.approx(seeded["metrics"]["mae_usd"])
+    assert [float(errors.mean()) for errors in off] == pytest.approx(seeded["folds_mae"])
+    assert float(np.concatenate(off).mean()) == pytest.approx(seeded["metrics"]["mae"])
     assert document["plain"] is None
-    assert document["grouped"]["standard_deviation"]["mae_usd"] is None
+    assert document["grouped"]["standard_deviation"]["mae"] is None
 
 
 def test_too_few_titles_are_told_before_a_network_is_trained(cli, tmp_path, titles):

@@ -48,7 +48,7 @@ def test_an_evaluation_is_recorded_with_the_files_digest_and_the_figures(cli, re
         event.body[key] for key in ("data", "data_sha256", "rows", "rejected")
     )
     figures = event.body["metrics"]
-    assert (100.0, 100.0, 1e-6) == pytest.approx(tuple(figures[key] for key in ("mae_usd", "rmse_usd", "scaled_mse")))
+    assert (100.0, 100.0, 1e-6) == pytest.approx(tuple(figures[key] for key in ("mae", "rmse", "scaled_mse")))
     assert {key: ran.document[key] for key in ("rows", "metrics", "intervals")} == {
         key: event.body[key] for key in ("rows", "metrics", "intervals")
     }
@@ -67,7 +67,7 @@ def test_the_text_tells_figures_intervals_and_where_they_are_kept(cli, registry,
 def test_intervals_lie_around_the_figures_and_are_the_same_twice(cli, registry):
     first = cli("evaluate", "1", "--data", HOLDOUT, "--json").document
     again = cli("evaluate", "1", "--data", HOLDOUT, "--json").document
-    for name in ("mae_usd", "scaled_mse"):
+    for name in ("mae", "scaled_mse"):
         low, high = first["intervals"][name]
         assert low < first["metrics"][name] < high
     assert first["intervals"] == again["intervals"]
@@ -164,8 +164,8 @@ def test_a_prediction_that_is_no_number_is_not_left_out_of_the_figures(cli, regi
     """Leaving out where a version fails would flatter it."""
     weights = [0.0] * 8 + [2.9e306]  # beyond a price of 61.9 that is infinity
     details = simple_details(Contract.from_toml(DATA / "contract.toml"))
-    details["golden"]["earnings_usd"] = [0.0, 0.0]
-    details["golden"]["tolerance_usd"] = [1.79e308, 1.79e308]
+    details["golden"]["expected_predictions"] = [0.0, 0.0]
+    details["golden"]["prediction_tolerance"] = [1.79e308, 1.79e308]
     registry.publish({"scorer.onnx": simple_graph(weights=weights)}, details, "")
     table = labelled().to_pydict()
     table["unit_price"] = [50.0] * 37 + [70.0] * 3
@@ -228,7 +228,7 @@ def test_whoever_records_an_evaluation_cannot_name_another_version(registry):
 
 
 def test_an_event_without_intervals_is_one_of_an_earlier_release(registry):
-    old = {"data": "a.csv", "data_sha256": "0" * 64, "rows": 1, "metrics": {"mae_usd": 1.0}}
+    old = {"data": "a.csv", "data_sha256": "0" * 64, "rows": 1, "metrics": {"mae": 1.0}}
     registry.record_evaluation(1, json.loads(json.dumps(old)), "")
     evaluation = registry.find_version(1).evaluation
     assert ({}, 0) == (evaluation.intervals, evaluation.rejected)

@@ -75,7 +75,7 @@ def close(found, registry, titles):
     """Whether predictions are the scorer's within the bound that graph and Keras are held to."""
     bundle = registry.bundle(registry.find_version(1))
     expected = Scorer(bundle.read("scorer.onnx")).score(titles)
-    span = Scaling.from_dict(bundle.manifest["scaling"]).target_range_usd
+    span = Scaling.from_dict(bundle.manifest["scaling"]).target_range
     found = np.asarray(found, np.float64)
     assert found.shape == expected.shape == (len(titles),)
     assert len(set(expected)) > 100
@@ -146,7 +146,7 @@ def test_a_dense_network_is_exported_too(export, trained_registry, form):
     """The course's: there the scoring graph has its scaling in the weights, and the export has a layer for it."""
     document = export(form, "--json", of=trained_registry).document
     assert (document["format"], document["rows_checked"]) == (form, 4_016)
-    assert 0 <= document["largest_difference_usd"] < 3
+    assert 0 <= document["largest_difference"] < 3
 
 
 def test_columns_far_from_zero_keep_their_digits_in_every_keras_file(tmp_path):

@@ -22,7 +22,7 @@ from support.versions import ROOT, publish_simple
 
 FROZEN = ROOT / "tests/frozen/registry-1"
 UNFORCED = {"findings": [], "forced": False}
-EVALUATION = {"data": "test.csv", "data_sha256": "0" * 64, "rows": 400, "metrics": {"mae_usd": 1000.0}}
+EVALUATION = {"data": "test.csv", "data_sha256": "0" * 64, "rows": 400, "metrics": {"mae": 1000.0}}
 
 
 @pytest.fixture
@@ -322,7 +322,7 @@ def test_the_evidence_of_a_promotion_is_told_in_short(cli, two, evidence, told):
         {"alias": "champion", "version": 1},
         {"alias": ["x"], "version": {}, "rollback": 3, "previous_version": "y", "evidence": "none"},
         {"version": 1, "evidence": {"findings": "all"}, "metrics": [], "rows": "many"},
-        {"version": 1, "data": None, "evidence": {"findings": [1, {}]}, "metrics": {"mae_usd": None}, "rows": None},
+        {"version": 1, "data": None, "evidence": {"findings": [1, {}]}, "metrics": {"mae": None}, "rows": None},
     ],
     ids=str,
 )

@@ -197,7 +197,7 @@ def test_a_holdout_that_is_given_is_evaluated_on_and_that_is_recorded_first(cli,
     assert ("evaluation.recorded", "on the holdout of a promotion") == (evaluated.kind, evaluated.reason)
     assert digest("newer.csv") == evaluated.body["data_sha256"]
     assert {"path": "newer.csv", "sha256": digest("newer.csv")} == promoted.body["evidence"]["holdout"]
-    assert (200, 1_000.0) == pytest.approx((ran.document["comparison"]["rows"], evaluated.body["metrics"]["mae_usd"]))
+    assert (200, 1_000.0) == pytest.approx((ran.document["comparison"]["rows"], evaluated.body["metrics"]["mae"]))
 
 
 def test_what_was_evaluated_on_a_given_holdout_before_is_not_recorded_again(cli, registry):

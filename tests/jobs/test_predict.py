@@ -72,7 +72,7 @@ class TestPredict:
 
     def test_a_prediction_that_is_no_number_is_told(self, simple_registry):
         details = simple_details(CONTRACT)
-        details["golden"] = {"values": [[1] * 9], "earnings_usd": [-1 / 12], "tolerance_usd": [0.01]}
+        details["golden"] = {"values": [[1] * 9], "expected_predictions": [-1 / 12], "prediction_tolerance": [0.01]}
         number = simple_registry.publish({"scorer.onnx": picky_version(forbidden=13.0)}, details, "for a test")
         ref = Ref("game-earnings", version=number)
         assert math.isfinite(predict(simple_registry, ref, {**TITLE, "unit_price": "14"}).predicted_earnings)

@@ -31,7 +31,7 @@ from support.versions import (
     titles_table,
 )
 
-EVALUATION = {"data": "test.csv", "data_sha256": HOLDOUT_SHA256, "rows": 400, "metrics": {"mae_usd": 1000.0}}
+EVALUATION = {"data": "test.csv", "data_sha256": HOLDOUT_SHA256, "rows": 400, "metrics": {"mae": 1000.0}}
 
 
 @pytest.fixture
@@ -467,10 +467,10 @@ def test_versions_lists_the_newest_first_with_aliases_and_figures(cli, three, mo
 
 
 def test_versions_shows_the_latest_evaluation(cli, three):
-    three.record_evaluation(2, {**EVALUATION, "metrics": {"mae_usd": 900.0}}, "on newer titles")
+    three.record_evaluation(2, {**EVALUATION, "metrics": {"mae": 900.0}}, "on newer titles")
     rows = cli("versions", "--json").document["versions"]
 
-    assert [1000.0, 900.0, 1000.0] == [row["metrics"]["mae_usd"] for row in rows]
+    assert [1000.0, 900.0, 1000.0] == [row["metrics"]["mae"] for row in rows]
 
 
 def test_versions_as_json(cli, three):
@@ -505,7 +505,7 @@ def test_show_tells_all_about_a_version(cli, registry):
     details = simple_details(Contract.from_toml(DATA / "contract.toml"))
     data = {**details["data"], "training": {"path": "titles.csv", "rows": 1000, "sha256": "1f" * 32}}
     details |= {"data": data, "git_commit": "c0ffee", "software": {"keras": "3.13", "numpy": "2.3"}}
-    details |= {"baselines": {"linear": {"mae_usd": 2000.0}}}
+    details |= {"baselines": {"linear": {"mae": 2000.0}}}
     registry.publish({"scorer.onnx": simple_graph()}, details, "the first one")
     registry.record_evaluation(1, EVALUATION, "")
     cli("promote", "1")

@@ -358,8 +358,8 @@ class TestShadow:
         ran = cli("score", "--date", "2026-11-23", "--shadow", "2", "--json")
         told = ran.document["shadow"]
         assert (told["model_version"], told["rows_compared"], told["rows_not_scored"]) == (2, 20, 0)
-        assert told["mean_difference_usd"] == told["mean_absolute_difference_usd"] == 50.0
-        assert told["largest_difference_usd"] == 50.0
+        assert told["mean_difference"] == told["mean_absolute_difference"] == 50.0
+        assert told["largest_difference"] == 50.0
         assert told["largest_difference_at"]["file"] == "a.parquet"
         assert set(told["share_beyond"]) == {"1%", "5%", "10%", "20%"}
         ran = cli("score", "--date", "2026-11-23", "--shadow", "2", "--fresh")
@@ -378,7 +378,7 @@ class TestShadow:
         predicted = predict_titles(batch, version)
         told = shadow.report(shadow.compare(batch, predicted, "t", version, steeper), version, steeper)
         (rating, *others) = told["by_feature"]
-        means = [one["mean_difference_usd"] for one in rating["bins"]]
+        means = [one["mean_difference"] for one in rating["bins"]]
         assert means == pytest.approx([200, 250, 300, 350, 400, 450, 500])
         assert sum(one["rows"] for one in rating["bins"]) == 3_000
         assert len(others) == 8

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from gamesales.data.screen import RejectLimit
 from gamesales.errors import JobFileError, UsageError
+from gamesales.jobs import score_job
 from gamesales.jobs.score_job import ScoreJob, days, on_date, today
 from gamesales.jobs.score_job_file import load_score_job
 from gamesales.registry.refs import Ref
-from gamesales.scoring import score_job
 from support.versions import ROOT
 
 

@@ -191,7 +191,7 @@ def test_titles_of_parquet_and_csv_are_the_same_titles(tmp_path, contract):
         read_titles(path, contract) for path in (DATA / "sales_data_test.csv", tmp_path / "test.parquet")
     )
     np.testing.assert_array_equal(as_csv.features, as_parquet.features)
-    np.testing.assert_array_equal(as_csv.earnings_usd, as_parquet.earnings_usd)
+    np.testing.assert_array_equal(as_csv.earnings, as_parquet.earnings)
     assert 400 == len(as_csv)
 
 
@@ -247,7 +247,7 @@ def test_the_manifest_says_how_the_version_was_made_and_how_good_it_is(trained_r
         training[key] for key in ("loss", "optimizer", "epochs", "batch_size", "seed")
     )
     assert [*FEATURES, "total_earnings"] == [column["name"] for column in manifest["scaling"]["columns"]]
-    assert {"scaled_mse", "mae_usd", "rmse_usd", "r2", "mape_percent"} == set(manifest["metrics"])
+    assert {"scaled_mse", "mae", "rmse", "r2", "mape_percent"} == set(manifest["metrics"])
     assert {"gradient boosting", "linear regression", "mean of training"} == set(manifest["baselines"])
     for which, name, rows in (("train", "sales_data_training.csv", 1000), ("test", "sales_data_test.csv", 400)):
         digest = sha256((DATA / name).read_bytes())
@@ -266,7 +266,7 @@ def test_the_bundle_holds_the_five_files_of_its_format(trained_registry):
     assert {"model.keras", "scaler.joblib", "scorer.onnx", "report.html"} == set(bundle.files)
     metrics = bundle.manifest["metrics"]
     report = bundle.read("report.html").decode()
-    assert f"{metrics['mae_usd']:,.0f}" in report
+    assert f"{metrics['mae']:,.0f}" in report
     assert "Dense(100, relu)" in report
 
 
@@ -312,7 +312,7 @@ def test_a_network_predicts_after_saving_what_it_predicted_before(unpacked):
     golden = bundle.manifest["golden"]
     by_hand = earnings_by_hand(network, scaler, np.array(golden["values"]))
     assert len(golden["values"]) >= 8
-    assert (np.abs(by_hand - golden["earnings_usd"]) <= golden["tolerance_usd"]).all()
+    assert (np.abs(by_hand - golden["expected_predictions"]) <= golden["prediction_tolerance"]).all()
 
 
 def test_the_figures_are_those_of_predictions_for_titles_that_training_never_saw(trained_registry, tmp_path):
@@ -320,10 +320,10 @@ def test_the_figures_are_those_of_predictions_for_titles_that_training_never_saw
     past = pd.read_csv(DATA / "sales_data_training.csv")
     off = np.abs(Registry(tmp_path / "registry").load("1").predict(titles) - titles["total_earnings"])
     manifest = trained_registry.bundle(trained_registry.find_version(1)).manifest
-    assert off.mean() == pytest.approx(manifest["metrics"]["mae_usd"], rel=1e-9)
+    assert off.mean() == pytest.approx(manifest["metrics"]["mae"], rel=1e-9)
     assert 100 * (off / titles["total_earnings"]).mean() == pytest.approx(manifest["metrics"]["mape_percent"], rel=1e-9)
     by_mean = np.abs(titles["total_earnings"] - past["total_earnings"].mean()).mean()
-    assert by_mean == pytest.approx(manifest["baselines"]["mean of training"]["mae_usd"], rel=1e-9)
+    assert by_mean == pytest.approx(manifest["baselines"]["mean of training"]["mae"], rel=1e-9)
 
 
 def test_the_scaler_in_the_bundle_learnt_from_the_training_file_and_is_the_scaling_in_the_manifest(unpacked):
@@ -371,7 +371,7 @@ def test_intervals_are_calibrated_in_folds_and_told_wherever_figures_are(cli, tm
     actual = titles.column("total_earnings").to_numpy()
     assert interval["achieved"]["rows"] == len(actual)
     assert interval["achieved"]["share"] == np.mean((low <= actual) & (actual <= high))
-    assert interval["median_width_usd"] == np.median(high - low)
+    assert interval["median_width"] == np.median(high - low)
     assert interval["achieved"]["low"] < interval["achieved"]["share"] < interval["achieved"]["high"]
 
 
@@ -379,7 +379,7 @@ def test_intervals_are_calibrated_in_folds_and_told_wherever_figures_are(cli, tm
 def test_intervals_that_hold_fewer_titles_than_chance_explains_are_a_warning(most, warned):
     """The report shows it above everything else."""
     achieved = {"rows": 400, "share": most - 0.01, "low": most - 0.02, "high": most}
-    warnings = calibrate.warnings({"coverage": 0.9, "achieved": achieved, "median_width_usd": 4_000.0})
+    warnings = calibrate.warnings({"coverage": 0.9, "achieved": achieved, "median_width": 4_000.0})
     assert warned == len(warnings)
     assert all("hold 88.9 % of the 400 test titles (of all, 87.9 to 89.9 %)" in warning for warning in warnings)
     assert calibrate.warnings(None) == []
@@ -440,28 +440,28 @@ def test_k_fold_of_the_intervals_is_not_trained_twice(examined):
     plain, grouped = (manifest["evaluation"]["kfold"][kind] for kind in ("plain", "grouped"))
     assert (2, 1000, 2, 1000) == (plain["folds"], plain["rows"], grouped["folds"], grouped["rows"])
     for one in (plain, grouped):
-        low, high = one["intervals"]["mae_usd"]
-        assert low < one["metrics"]["mae_usd"] < high
-        assert 2 == len(one["folds_mae_usd"])
+        low, high = one["intervals"]["mae"]
+        assert low < one["metrics"]["mae"] < high
+        assert 2 == len(one["folds_mae"])
         assert set(manifest["baselines"]) == set(one["baselines"])
 
 
 def test_the_evaluation_agrees_with_the_figures_beside_it(examined):
     manifest, _ = examined
     evaluation, own = manifest["evaluation"], manifest["metrics"]
-    for name in ("mae_usd", "scaled_mse"):
+    for name in ("mae", "scaled_mse"):
         low, high = evaluation["holdout"]["intervals"][name]
         assert low < own[name] < high
     lead = evaluation["holdout"]["lead"]
-    assert lead["mae_usd"] == pytest.approx(manifest["baselines"][lead["over"]]["mae_usd"], rel=1e-5)
-    assert lead["usd"]["value"] == pytest.approx(lead["mae_usd"] - own["mae_usd"], rel=1e-4)
+    assert lead["mae"] == pytest.approx(manifest["baselines"][lead["over"]]["mae"], rel=1e-5)
+    assert lead["usd"]["value"] == pytest.approx(lead["mae"] - own["mae"], rel=1e-4)
     genres = [one for one in evaluation["slices"] if one["family"] == "is_action / is_role_playing / is_sports"]
     assert 400 == sum(one["rows"] for one in genres)
-    assert own["mae_usd"] == pytest.approx(sum(one["rows"] * one["mae_usd"]["value"] for one in genres) / 400, rel=1e-4)
+    assert own["mae"] == pytest.approx(sum(one["rows"] * one["mae"]["value"] for one in genres) / 400, rel=1e-4)
     held = sum(one["rows"] * one["held"] for one in genres) / 400
     assert held == pytest.approx(manifest["interval"]["achieved"]["share"], rel=1e-4)
     assert [125, 250, 500, 1000] == [point["titles"] for point in evaluation["learning_curve"]["points"]]
-    assert evaluation["learning_curve"]["points"][-1]["mae_usd"]["value"] == pytest.approx(own["mae_usd"], rel=1e-4)
+    assert evaluation["learning_curve"]["points"][-1]["mae"]["value"] == pytest.approx(own["mae"], rel=1e-4)
     assert 10 == len(evaluation["importance"])
     assert 7 == len(evaluation["dependence"])
     assert evaluation["noise"]["scaled_mse"]["value"] < own["scaled_mse"]
@@ -480,7 +480,7 @@ def test_the_report_shows_the_evaluation_in_its_sections(examined):
     assert "2 other networks, on titles unlike those learnt from" in text
     assert "The noise, which no model can predict" in text
     grouped = manifest["evaluation"]["kfold"]["grouped"]["metrics"]
-    assert f"${grouped['mae_usd']:,.0f}" in text
+    assert f"${grouped['mae']:,.0f}" in text
     for notice in manifest["evaluation"]["notices"]:
         assert notice["text"] in text
 

@@ -31,7 +31,7 @@ def story(folder):
             patch.setenv("LOGNAME", "ada" if number % 2 else "grace")
             publish_simple(registry, evaluated=False)
         if mae is not None:
-            metrics = {"mae_usd": mae, "r2": 1 - mae / 1e5, "rmse_usd": None}
+            metrics = {"mae": mae, "r2": 1 - mae / 1e5, "rmse": None}
             evaluation = {"data": "test.csv", "data_sha256": "0" * 64, "rows": 400, "metrics": metrics}
             registry.record_evaluation(number, evaluation, "for a test")
     for alias, number in (("champion", 4), ("challenger", 7), ("fallback", 4)):
@@ -77,7 +77,7 @@ def numbers(registry, **wanted):
         ("--sort r2 --reverse --limit 1", [7]),
         ("--sort rmse", [7, 6, 5, 4, 2, 1]),
         ("--where mae<3000", [5, 4]),
-        ("--where mae_usd<=3000", [5, 4, 1]),
+        ("--where mae<=3000", [5, 4, 1]),
         ("--where mae>=1e3 --where r2>0.96", [5, 4, 1]),
         ("--where mae!=1000", [7, 4, 1]),
         ("--where mae==1000 --retired", [5, 3]),
@@ -121,7 +121,7 @@ def test_a_list_of_none_says_how_to_see_all(cli, seven):
 
 def test_figures_of_different_files_are_told_to_be_that(cli, seven):
     remark = "These figures are of 2 different files of titles. To be sure: gamesales compare A B"
-    evaluation = {"data": "new.csv", "data_sha256": "1" * 64, "rows": 9, "metrics": {"mae_usd": 1.0}}
+    evaluation = {"data": "new.csv", "data_sha256": "1" * 64, "rows": 9, "metrics": {"mae": 1.0}}
     assert remark not in cli("versions", "--sort", "mae").out
     seven.record_evaluation(7, evaluation, "on newer titles")
     assert remark in cli("versions", "--sort", "mae").out
@@ -199,8 +199,8 @@ def test_a_condition_reads_as_it_is_written(name, sign, bound, space):
 @pytest.mark.parametrize("value", [None, True, "1", [1], float("nan"), float("inf")])
 @pytest.mark.parametrize("sign", ["<", ">", "!=", "="])
 def test_of_a_figure_that_is_no_number_nothing_holds(value, sign):
-    assert not Condition("mae_usd", sign, 1.0).holds({"mae_usd": value})
-    assert not Condition("mae_usd", sign, 1.0).holds({})
+    assert not Condition("mae", sign, 1.0).holds({"mae": value})
+    assert not Condition("mae", sign, 1.0).holds({})
 
 
 # Laws
@@ -213,7 +213,7 @@ FILTERS = st.fixed_dictionaries(
         "where": st.lists(
             st.builds(
                 Condition,
-                st.sampled_from(["mae_usd", "r2", "rmse_usd"]),
+                st.sampled_from(["mae", "r2", "rmse"]),
                 st.sampled_from(["<", ">=", "!="]),
                 st.sampled_from([0.97, 1000.0, 2500.0]),
             ),

@@ -15,7 +15,7 @@ from gamesales.registry.bundle import MANIFEST_SIZE_LIMIT, open_bundle, write_bu
 from gamesales.registry.store import LocalStore
 
 FILES = {"scorer.onnx": b"a graph\x00\x01", "model.keras": b"a network" * 9, "report.html": b"<p>a page</p>\n"}
-DETAILS = {"seed": 7, "metrics": {"mae_usd": 1000.5, "mape_percent": None}, "note": "für größere Läden – 大きい"}
+DETAILS = {"seed": 7, "metrics": {"mae": 1000.5, "mape_percent": None}, "note": "für größere Läden – 大きい"}
 FOLDER = "game-earnings/bundles/20261124T020000Z-0123456789ab"
 LISTING = {"size": 1, "sha256": "0" * 64}
 
@@ -147,7 +147,7 @@ def test_a_bundle_that_nobody_could_open_is_not_written(tmp_path, store, names):
 
 def test_a_manifest_that_json_cannot_hold_is_not_written(tmp_path, store):
     with pytest.raises(ValueError, match="Out of range float values"):
-        write_bundle(store, "game-earnings", FILES, {"mae_usd": float("inf")})
+        write_bundle(store, "game-earnings", FILES, {"mae": float("inf")})
     assert [] == list(tmp_path.iterdir())
 
 

@@ -26,7 +26,7 @@ from support.racing import race
 from support.versions import ROOT, simple_earnings, title_values
 
 FROZEN = ROOT / "tests/frozen/registry-1"
-EVALUATION = {"data": "test.csv", "data_sha256": "0" * 64, "rows": 400, "metrics": {"mae_usd": 1000.0}}
+EVALUATION = {"data": "test.csv", "data_sha256": "0" * 64, "rows": 400, "metrics": {"mae": 1000.0}}
 UNFORCED = {"findings": [], "forced": False}
 BAD_MODELS = ["", "..", ".", "a/b", "/a", "a\\b", "Game", "-a", "a b", "a.b", "a_b", "a\n", "größe", "a" * 64, "a@b"]
 BAD_ALIASES = [
@@ -663,7 +663,7 @@ def test_a_frozen_version_scores_to_the_recorded_dollars(number, golden):
     version = load(open_registry(FROZEN, "game-earnings"), Ref("game-earnings", version=number))
 
     version.self_test()
-    assert golden == version.golden.earnings_usd.tolist()
+    assert golden == version.golden.earnings.tolist()
     assert golden == version.scorer.score(version.golden.values).tolist()
     values = title_values(1_500)
     assert np.array_equal(simple_earnings(values, bias=250 * (number - 1)), version.scorer.score(values))
@@ -710,10 +710,10 @@ def test_a_frozen_version_with_intervals_scores_to_the_recorded_bounds(number):
     version = load(open_registry(FROZEN_2, "game-earnings"), Ref("game-earnings", version=number))
 
     version.self_test()
-    assert simple_earnings(version.golden.values, bias=10 * number).tolist() == version.golden.earnings_usd.tolist()
-    assert (number == 2) == (version.interval is not None) == (version.golden.bounds_usd is not None)
+    assert simple_earnings(version.golden.values, bias=10 * number).tolist() == version.golden.earnings.tolist()
+    assert (number == 2) == (version.interval is not None) == (version.golden.bounds is not None)
     if number == 2:
-        assert version.golden.bounds_usd.tolist() == [[4605, 3527], [6835, 5713]]
+        assert version.golden.bounds.tolist() == [[4605, 3527], [6835, 5713]]
 
 
 def test_work_goes_on_behind_a_frozen_checkpoint(tmp_path):

@@ -119,7 +119,7 @@ def test_package_is_light_to_import() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mae_usd", "rival_usd", "expected"),
+    ("mae", "rival", "expected"),
     [
         (1020.0, 7548.0, "is off by $1,020 on average (1.0 %): 7.4 times closer than trees."),
         (1020.0, 15_000.0, "is off by $1,020 on average (1.0 %): 15 times closer than trees."),
@@ -137,11 +137,9 @@ def test_package_is_light_to_import() -> None:
         (None, 980.0, "gives no usable answer: its average error is not a number."),
     ],
 )
-def test_verdict_says_how_far_off_and_whether_that_is_better(
-    mae_usd: float | None, rival_usd: float, expected: str
-) -> None:
+def test_verdict_says_how_far_off_and_whether_that_is_better(mae: float | None, rival: float, expected: str) -> None:
     """A small lead is not flattered, and a loss is not hidden."""
-    judged = verdict(400, {"this version": figures(mae_usd), "trees": figures(rival_usd)})
+    judged = verdict(400, {"this version": figures(mae), "trees": figures(rival)})
     seen, _, judgement = judged.sentence.replace("\u00a0", " ").partition(" this version ")
     assert seen == "On 400 titles that it never saw,"
     assert judgement == expected
@@ -182,7 +180,7 @@ def test_best_figure_of_each_column_is_bold(document: str) -> None:
 
 
 def test_figures_that_are_not_finite_are_dashes() -> None:
-    nothing = dict.fromkeys(figures(0.0), math.nan) | {"r2": None, "rmse_usd": -math.inf}
+    nothing = dict.fromkeys(figures(0.0), math.nan) | {"r2": None, "rmse": -math.inf}
     document = render_version_page(make_page(metrics={"this version": nothing}))
     assert document.count("<td>—</td>") == 5
     assert "nan" not in read(document).lower()
@@ -199,7 +197,7 @@ def test_page_without_warnings_has_no_place_for_them(document: str) -> None:
 
 def test_page_warns_by_itself_of_predictions_that_are_not_numbers() -> None:
     page = make_page()
-    page.predicted_usd[:2] = [math.nan, math.inf]
+    page.predicted[:2] = [math.nan, math.inf]
     assert "2 titles of 400 without a finite prediction or truth" in read(render_version_page(page))
 
 
@@ -216,12 +214,12 @@ def test_page_warns_by_itself_of_metrics_that_belong_to_other_predictions() -> N
 
 def test_predictions_must_match_titles() -> None:
     with pytest.raises(ValueError, match=r"one prediction for each title\. Received: \(3,\) for \(400,\)"):
-        make_page(predicted_usd=np.zeros(3))
+        make_page(predicted=np.zeros(3))
 
 
 def test_titles_that_earned_nothing_have_no_error_in_percent() -> None:
     page = make_page()
-    page.actual_usd[:3] = 0
+    page.actual[:3] = 0
     assert "3 titles that earned nothing left out." in read(render_version_page(page))
 
 
@@ -232,12 +230,12 @@ def test_titles_that_earned_nothing_have_no_error_in_percent() -> None:
         {"loss": [0.0]},
         {"loss": [1e-4] * 3, "validation_loss": []},
         {"metrics": {}, "layers": [], "facts": {}},
-        {"actual_usd": np.zeros(400)},
-        {"actual_usd": np.full(400, 9.0), "predicted_usd": np.full(400, 9.0)},
-        {"actual_usd": np.full(2000, 9.0), "predicted_usd": np.full(2000, 9.0)},
-        {"actual_usd": np.array([5.0]), "predicted_usd": np.array([7.0])},
-        {"predicted_usd": np.full(400, math.nan)},
-        {"predicted_usd": np.full(400, -3e38), "loss": [3e38]},
+        {"actual": np.zeros(400)},
+        {"actual": np.full(400, 9.0), "predicted": np.full(400, 9.0)},
+        {"actual": np.full(2000, 9.0), "predicted": np.full(2000, 9.0)},
+        {"actual": np.array([5.0]), "predicted": np.array([7.0])},
+        {"predicted": np.full(400, math.nan)},
+        {"predicted": np.full(400, -3e38), "loss": [3e38]},
     ],
 )
 def test_page_is_made_of_what_there_is(changes: dict[str, object]) -> None:

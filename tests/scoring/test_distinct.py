@@ -84,6 +84,6 @@ def test_predictions_are_the_same_to_the_last_bit_with_and_without_it(monkeypatc
     monkeypatch.setattr(titles, "find_distinct", lambda columns: None)
     every_row = predict_titles(batch, version)
     assert find_distinct(every_row.screened.columns) is not None
-    np.testing.assert_array_equal(every_row.earnings_usd, once_each.earnings_usd)
+    np.testing.assert_array_equal(every_row.earnings, once_each.earnings)
     np.testing.assert_array_equal(every_row.outside, once_each.outside)
     assert every_row.outside_by_feature == once_each.outside_by_feature

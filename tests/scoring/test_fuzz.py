@@ -48,7 +48,7 @@ def account(path):
         for one in shard.slices:
             for batch in plan.inputs[0].table.batches(names, one.start, one.stop, FEATURES):
                 predicted = predict_titles(batch, VERSION)
-                scored += len(predicted.earnings_usd)
+                scored += len(predicted.earnings)
                 rejected += len(predicted.screened.rejected)
     return plan.rows, scored, rejected
 

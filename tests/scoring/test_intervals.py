@@ -50,13 +50,13 @@ def here(tmp_path, monkeypatch):
 
 
 def test_bounds_follow_from_the_prediction_by_the_formula():
-    low, high = Interval(0.9, 100.0, 0.05, 2.0, whole_dollars=False).bounds(np.array([0.0, 1000.0, 50_000.5]))
+    low, high = Interval(0.9, 100.0, 0.05, 2.0, whole_units=False).bounds(np.array([0.0, 1000.0, 50_000.5]))
     np.testing.assert_allclose([0.0, 700.0, 44_800.45], low, rtol=1e-15)
     np.testing.assert_allclose([200.0, 1300.0, 55_200.55], high, rtol=1e-15)
 
 
-def test_whole_dollars_are_rounded_outwards():
-    low, high = Interval(0.9, 100.0, 0.0, 1.0, whole_dollars=True).bounds(np.array([1000.01, 1000.99, 1000.0]))
+def test_whole_units_are_rounded_outwards():
+    low, high = Interval(0.9, 100.0, 0.0, 1.0, whole_units=True).bounds(np.array([1000.01, 1000.99, 1000.0]))
     assert ([900, 900, 900], [1101, 1101, 1100]) == (low.tolist(), high.tolist())
 
 
@@ -94,13 +94,13 @@ def test_a_row_has_the_same_bounds_to_the_last_bit_in_any_company(interval, earn
         {"coverage": 0},
         {"coverage": 1.0},
         {"coverage": None},
-        {"floor_usd": -1.0},
-        {"floor_usd": math.nan},
+        {"floor": -1.0},
+        {"floor": math.nan},
         {"slope": -0.1},
         {"slope": "0.1"},
         {"quantile": math.inf},
         {"quantile": True},
-        {"whole_dollars": None},
+        {"whole_units": None},
     ],
 )
 def test_numbers_that_make_no_interval_are_refused_in_a_manifest(change):
@@ -120,12 +120,12 @@ def test_an_interval_of_another_shape_is_refused_in_a_manifest(entry):
 
 def with_golden_bounds(bounds):
     details = simple_details(CONTRACT)
-    details["golden"]["bounds_usd"] = bounds
+    details["golden"]["prediction_bounds"] = bounds
     return load_version("game-earnings", 7, "0" * 64, {**details, "interval": INTERVAL}, simple_graph())
 
 
 def test_other_bounds_around_the_golden_rows_fail_the_self_test():
-    golden = simple_version().golden.earnings_usd
+    golden = simple_version().golden.earnings
     bounds = np.stack(Interval(**INTERVAL).bounds(golden))
     with_golden_bounds(bounds.tolist()).self_test()
     with pytest.raises(SelfTestError, match="version 7 of game-earnings fails its self-test: other bounds"):
@@ -192,7 +192,7 @@ def test_any_number_of_workers_writes_the_same_bytes(here, monkeypatch, suffix):
     assert results[0] == results[1]
 
 
-def test_bounds_in_a_csv_are_whole_dollars(here):
+def test_bounds_in_a_csv_are_whole_units(here):
     parquet.write_table(titles_table(20), "t.parquet")
     score(SIMPLE, "t.parquet", "out.csv")
     for row in read_csv(here / "out.csv"):

@@ -312,7 +312,7 @@ class TestRejects:
     @pytest.mark.parametrize("output", ["out.csv", "out"])
     def test_a_prediction_that_is_no_number_rejects_its_row(self, here, output):
         details = simple_details(CONTRACT)
-        details["golden"] = {"values": [[1] * 9], "earnings_usd": [-1 / 12], "tolerance_usd": [0.01]}
+        details["golden"] = {"values": [[1] * 9], "expected_predictions": [-1 / 12], "prediction_tolerance": [0.01]}
         version = load_version("game-earnings", 1, "0" * 64, details, picky_version(forbidden=13.0))
         rows = [csv_line(unit_price=price) for price in ("14", "13", "x", "15", "13")]
         report = score(version, write_csv(here, rows), output)

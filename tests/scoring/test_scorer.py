@@ -58,8 +58,8 @@ class TestSelfTest:
     @pytest.mark.parametrize(("off", "said"), [(5.0, "here it gives"), (np.nan, "should earn nan dollars")])
     def test_the_golden_row_that_differs_most_is_told(self, off, said):
         version = simple_version()
-        expected = version.golden.earnings_usd + np.array([0.02, off])
-        broken = replace(version, golden=replace(version.golden, earnings_usd=expected))
+        expected = version.golden.earnings + np.array([0.02, off])
+        broken = replace(version, golden=replace(version.golden, earnings=expected))
         with pytest.raises(SelfTestError, match=r"^version 1 of game-earnings fails its self-test: ") as failure:
             broken.self_test()
         assert "golden row 2 should earn" in failure.value.message
@@ -68,7 +68,7 @@ class TestSelfTest:
 
     def test_a_difference_within_the_tolerance_passes(self):
         version = simple_version()
-        golden = replace(version.golden, earnings_usd=version.golden.earnings_usd + np.array([0.009, -0.009]))
+        golden = replace(version.golden, earnings=version.golden.earnings + np.array([0.009, -0.009]))
         replace(version, golden=golden).self_test()
 
 
@@ -109,7 +109,7 @@ class TestManifest:
         with pytest.raises(IntegrityError, match=rf"the manifest of version 7 of game-earnings lacks .*: '{key}'"):
             self.load(lambda details: details.pop(key))
 
-    @pytest.mark.parametrize("key", ["values", "earnings_usd", "tolerance_usd"])
+    @pytest.mark.parametrize("key", ["values", "expected_predictions", "prediction_tolerance"])
     def test_a_missing_part_of_the_golden_rows_is_named(self, key):
         with pytest.raises(IntegrityError, match=rf"'{key}'"):
             self.load(lambda details: details["golden"].pop(key))
@@ -117,18 +117,20 @@ class TestManifest:
     @pytest.mark.parametrize(
         "golden",
         [
-            {"values": [], "earnings_usd": [], "tolerance_usd": []},
-            {"values": [[1] * 9], "earnings_usd": [1, 2], "tolerance_usd": [1]},
-            {"values": [[1] * 8], "earnings_usd": [1], "tolerance_usd": [1]},
-            {"values": [[1] * 9], "earnings_usd": [1], "tolerance_usd": []},
-            {"values": [[1] * 9], "earnings_usd": 1, "tolerance_usd": [1]},
+            {"values": [], "expected_predictions": [], "prediction_tolerance": []},
+            {"values": [[1] * 9], "expected_predictions": [1, 2], "prediction_tolerance": [1]},
+            {"values": [[1] * 8], "expected_predictions": [1], "prediction_tolerance": [1]},
+            {"values": [[1] * 9], "expected_predictions": [1], "prediction_tolerance": []},
+            {"values": [[1] * 9], "expected_predictions": 1, "prediction_tolerance": [1]},
         ],
     )
     def test_golden_rows_that_test_nothing_are_refused(self, golden):
         with pytest.raises(IntegrityError, match="expected golden rows of 9 values with earnings and tolerance"):
             self.load(lambda details: details.update(golden=golden))
 
-    @pytest.mark.parametrize("golden", [None, {"values": [[1], [1, 2]], "earnings_usd": [], "tolerance_usd": []}, "x"])
+    @pytest.mark.parametrize(
+        "golden", [None, {"values": [[1], [1, 2]], "expected_predictions": [], "prediction_tolerance": []}, "x"]
+    )
     def test_golden_rows_of_another_kind_are_refused(self, golden):
         with pytest.raises(IntegrityError, match="lacks what scoring needs"):
             self.load(lambda details: details.update(golden=golden))

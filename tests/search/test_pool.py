@@ -32,9 +32,9 @@ def test_an_error_is_the_mean_squared_error_on_the_fold_in_units_of_the_range_of
     (task, *_) = tasks(LEARNS)
     others = np.setdiff1d(np.arange(90), task.fold)
     training = LEARNS.training(task.seed)
-    predict = learn(LEARNS.network(), training, known.contract, known.features[others], known.earnings_usd[others])
-    off = predict(known.features[task.fold]) - known.earnings_usd[task.fold]
-    assert fold_error(known, task) == pytest.approx(np.mean((off / np.ptp(known.earnings_usd)) ** 2))
+    predict = learn(LEARNS.network(), training, known.contract, known.features[others], known.earnings[others])
+    off = predict(known.features[task.fold]) - known.earnings[task.fold]
+    assert fold_error(known, task) == pytest.approx(np.mean((off / np.ptp(known.earnings)) ** 2))
 
 
 def test_a_fold_s_error_depends_on_its_task_alone(known):

@@ -35,8 +35,8 @@ def test_noise_is_that_of_the_simulator(seed):
     """Its noise is known: 1 % of what a title earns on average."""
     noise, _ = noise_of(1.0, seed)
     truth = np.mean((NOISE * titles(60_000)[2]) ** 2)
-    assert noise.variance_usd2.low < truth < noise.variance_usd2.high
-    assert noise.variance_usd2.value == pytest.approx(truth, rel=0.15)
+    assert noise.variance.low < truth < noise.variance.high
+    assert noise.variance.value == pytest.approx(truth, rel=0.15)
     assert noise.titles > 2000
 
 
@@ -60,5 +60,5 @@ def test_earnings_without_noise_leave_no_test_of_fit():
     features, _, expected = titles(600)
     labels = twins.label(features[:400], features[400:])
     noise = twins.noise(tuple(labels), (expected[:400], expected[400:]), expected[400:], np.ones(600))
-    assert noise.variance_usd2.value == pytest.approx(0, abs=1e-12)
+    assert noise.variance.value == pytest.approx(0, abs=1e-12)
     assert noise.f is None or noise.f >= 0

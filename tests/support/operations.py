@@ -14,7 +14,7 @@ from gamesales.registry.refs import CHAMPION
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.store import LocalStore
 
-EVALUATION = {"data": "test.csv", "data_sha256": "0" * 64, "rows": 400, "metrics": {"mae_usd": 1000.0}}
+EVALUATION = {"data": "test.csv", "data_sha256": "0" * 64, "rows": 400, "metrics": {"mae": 1000.0}}
 UNFORCED = {"findings": [], "forced": False}
 
 

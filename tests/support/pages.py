@@ -15,31 +15,31 @@ from gamesales.report.version_page import VersionPage
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 
 
-def figures(mae_usd: float | None, **others: float | None) -> dict[str, float | None]:
+def figures(mae: float | None, **others: float | None) -> dict[str, float | None]:
     """Give a full set of metrics around an average error."""
-    rest = {"scaled_mse": 1.234e-5, "rmse_usd": 1500.0, "r2": 0.9987, "mape_percent": 1.04}
-    return {"mae_usd": mae_usd, **rest, **others}
+    rest = {"scaled_mse": 1.234e-5, "rmse": 1500.0, "r2": 0.9987, "mape_percent": 1.04}
+    return {"mae": mae, **rest, **others}
 
 
 def make_page(titles: int = 400, **changes: object) -> VersionPage:
     """Make the page of a version that is right within about one percent."""
     random = np.random.default_rng(7)
-    actual_usd = random.uniform(20_000, 200_000, titles)
-    predicted_usd = actual_usd * (1 + random.normal(0, 0.01, titles))
-    mae_usd = float(np.abs(predicted_usd - actual_usd).mean()) if titles else math.nan
+    actual = random.uniform(20_000, 200_000, titles)
+    predicted = actual * (1 + random.normal(0, 0.01, titles))
+    mae = float(np.abs(predicted - actual).mean()) if titles else math.nan
     page = VersionPage(
         model="game-earnings",
         trained_at="2026-11-24T02:00:00Z",
         facts={"Training file": "data/sales_data_training.csv, 1,000 titles"},
         layers=["Dense(50, relu)", "Dense(1, linear)"],
         metrics={
-            "this version": figures(mae_usd),
-            "gradient boosting": figures(7.4 * mae_usd, scaled_mse=9e-4, r2=0.95, mape_percent=7.7),
+            "this version": figures(mae),
+            "gradient boosting": figures(7.4 * mae, scaled_mse=9e-4, r2=0.95, mape_percent=7.7),
         },
         loss=[1e-2, 1e-3, 1e-4],
         validation_loss=[2e-2, 2e-3, 3e-4],
-        actual_usd=actual_usd,
-        predicted_usd=predicted_usd,
+        actual=actual,
+        predicted=predicted,
     )
     return dataclasses.replace(page, **changes)
 

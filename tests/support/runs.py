@@ -63,7 +63,7 @@ def network_version(seed=3):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString()
     details = simple_details(CONTRACT)
     golden = details["golden"]
-    golden["earnings_usd"] = Scorer(model).score(np.array(golden["values"])).tolist()
+    golden["expected_predictions"] = Scorer(model).score(np.array(golden["values"])).tolist()
     return load_version("game-earnings", 1, "1" * 64, details, model)
 
 
@@ -174,11 +174,11 @@ def put_column(table, name, values):
 _SMALL_STEPS = """
 import sys
 from gamesales.data import csv_scan, parquet_file
-from gamesales.scoring import shard, shards
+from gamesales.scoring import plan, shard
 from gamesales.cli import main
 parquet_file.BATCH_ROWS = 500
 csv_scan.CHUNK_BYTES = 20_000
-shards.FEWEST_ROWS = 1_000
+plan.FEWEST_ROWS = 1_000
 """
 # The same, stopping in the midst of its work: it makes a file "begun" and waits for a file "go".
 _HALTING = """

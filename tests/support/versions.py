@@ -44,7 +44,7 @@ SIMPLE_WEIGHTS = (1000.0, 100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 10.0)
 
 
 # Half as wide as 200 dollars and a tenth of the prediction.
-INTERVAL = {"coverage": 0.9, "floor_usd": 100.0, "slope": 0.05, "quantile": 2.0, "whole_dollars": True}
+INTERVAL = {"coverage": 0.9, "floor": 100.0, "slope": 0.05, "quantile": 2.0, "whole_units": True}
 
 
 def simple_earnings(values, bias=0.0):
@@ -89,10 +89,10 @@ def simple_details(contract, bias=0.0):
         ],
         "golden": {
             "values": golden,
-            "earnings_usd": simple_earnings(golden, bias).tolist(),
-            "tolerance_usd": [0.01, 0.01],
+            "expected_predictions": simple_earnings(golden, bias).tolist(),
+            "prediction_tolerance": [0.01, 0.01],
         },
-        "metrics": {"scaled_mse": 1e-4, "mae_usd": 1000.0, "rmse_usd": 1300.0, "r2": 0.99, "mape_percent": 1.0},
+        "metrics": {"scaled_mse": 1e-4, "mae": 1000.0, "rmse": 1300.0, "r2": 0.99, "mape_percent": 1.0},
         "scaling": {
             "columns": [{"name": name, "scale": 1e-5, "offset": 0.0} for name in (*FEATURES, "total_earnings")]
         },

@@ -146,5 +146,5 @@ def test_intervals_hold_as_many_new_titles_as_they_promise(seed):
     past, new = noisy(2_000, seed), noisy(20_000, seed + 1)
     scale = calibration.fit_scale(*past)
     quantile = calibration.conformal_quantile(calibration.scores(*past, *scale), 0.9)
-    held = Interval(0.9, *scale, quantile, whole_dollars=False).holds(*new).mean()
+    held = Interval(0.9, *scale, quantile, whole_units=False).holds(*new).mean()
     assert held == pytest.approx(0.9, abs=4 * math.sqrt(0.09 / 2_000 + 0.09 / 20_000))

@@ -48,7 +48,7 @@ class Typical(RegressorMixin, BaseEstimator):
 def ours(predicted, actual, scale, coverage, answers):
     """Our bounds around ``answers``, neither rounded nor, as none is that low, cut."""
     quantile = calibration.conformal_quantile(calibration.scores(predicted, actual, *scale), coverage)
-    return np.stack(Interval(coverage, *scale, quantile, whole_dollars=False).bounds(answers), axis=1)
+    return np.stack(Interval(coverage, *scale, quantile, whole_units=False).bounds(answers), axis=1)
 
 
 @pytest.mark.parametrize("coverage", COVERAGES)

@@ -20,8 +20,8 @@ pairs = st.integers(2, 12).flatmap(
 )
 
 
-def scaling_of(earnings_usd):
-    return fit_scaler(["a"], "earned", np.zeros((len(earnings_usd), 1)), earnings_usd)[1]
+def scaling_of(earnings):
+    return fit_scaler(["a"], "earned", np.zeros((len(earnings), 1)), earnings)[1]
 
 
 @settings(deadline=None, max_examples=60)
@@ -33,8 +33,8 @@ def test_metrics_are_those_of_scikit_learn(pair):
     scaled = scaling.scale_target(actual), scaling.scale_target(predicted)
     expected = {
         "scaled_mse": sklearn_metrics.mean_squared_error(*scaled),
-        "mae_usd": sklearn_metrics.mean_absolute_error(actual, predicted),
-        "rmse_usd": sklearn_metrics.root_mean_squared_error(actual, predicted),
+        "mae": sklearn_metrics.mean_absolute_error(actual, predicted),
+        "rmse": sklearn_metrics.root_mean_squared_error(actual, predicted),
         "r2": None if (actual == actual[0]).all() else sklearn_metrics.r2_score(actual, predicted),
         "mape_percent": 100 * sklearn_metrics.mean_absolute_percentage_error(actual, predicted),
     }
@@ -56,12 +56,12 @@ def test_equal_earnings_have_no_r2(earned, titles):
 def test_a_title_that_earned_nothing_leaves_no_mape():
     found = metrics(np.array([0.0, 100.0]), np.array([10.0, 90.0]), scaling_of(np.array([0.0, 100.0])))
     assert found["mape_percent"] is None
-    assert 10.0 == found["mae_usd"]
+    assert 10.0 == found["mae"]
 
 
 def test_perfect_predictions_have_no_error():
     actual = np.array([10.0, 20.0, 40.0])
-    expected = {"scaled_mse": 0.0, "mae_usd": 0.0, "rmse_usd": 0.0, "r2": 1.0, "mape_percent": 0.0}
+    expected = {"scaled_mse": 0.0, "mae": 0.0, "rmse": 0.0, "r2": 1.0, "mape_percent": 0.0}
     assert expected == metrics(actual, actual, scaling_of(actual))
 
 
@@ -70,26 +70,26 @@ def titles():
     """Past titles and new ones, with an effect that a line can't follow."""
     random = np.random.default_rng(3)
     values = random.uniform(0, 5, (300, 3))
-    earnings_usd = 10_000 * np.exp(values[:, 0] / 2) * (1 + (values[:, 1] > 2)) + 100 * values[:, 2]
-    return values[:200], earnings_usd[:200], values[200:], earnings_usd[200:]
+    earnings = 10_000 * np.exp(values[:, 0] / 2) * (1 + (values[:, 1] > 2)) + 100 * values[:, 2]
+    return values[:200], earnings[:200], values[200:], earnings[200:]
 
 
 def test_baselines_come_best_first_and_are_scikit_learns_defaults(titles):
-    features, earnings_usd, test, actual = titles
-    guesses = baseline_predictions(features, earnings_usd, test, seed=5)
+    features, earnings, test, actual = titles
+    guesses = baseline_predictions(features, earnings, test, seed=5)
     assert ["gradient boosting", "linear regression", "mean of training"] == list(guesses)
-    boosted = GradientBoostingRegressor(random_state=5).fit(features, earnings_usd).predict(test)
+    boosted = GradientBoostingRegressor(random_state=5).fit(features, earnings).predict(test)
     np.testing.assert_array_equal(guesses["gradient boosting"], boosted)
-    line = LinearRegression().fit(features, earnings_usd).predict(test)
+    line = LinearRegression().fit(features, earnings).predict(test)
     np.testing.assert_array_equal(guesses["linear regression"], line)
-    np.testing.assert_array_equal(guesses["mean of training"], np.full(len(test), earnings_usd.mean()))
+    np.testing.assert_array_equal(guesses["mean of training"], np.full(len(test), earnings.mean()))
     errors = [float(np.abs(guess - actual).mean()) for guess in guesses.values()]
     assert sorted(errors) == errors
 
 
 def test_baselines_of_one_seed_are_the_same_twice(titles):
-    features, earnings_usd, test, _ = titles
-    first, second = (baseline_predictions(features, earnings_usd, test, seed=9) for _ in range(2))
+    features, earnings, test, _ = titles
+    first, second = (baseline_predictions(features, earnings, test, seed=9) for _ in range(2))
     for name, guess in first.items():
         np.testing.assert_array_equal(guess, second[name])
 

@@ -40,20 +40,20 @@ class Case:
         random = np.random.default_rng(5)
         columns = [random.integers(4, 11, 200) / 2, *random.integers(0, 2, (7, 200)), random.choice([40.0, 60.0], 200)]
         values = np.column_stack([*columns, *extra])
-        earnings_usd = 20_000 + 30_000 * values[:, 0] * (1 + values[:, 5]) * values[:, 8] / 60
-        _, self.scaling = fit_scaler(contract.feature_names, "total_earnings", values, earnings_usd)
+        earnings = 20_000 + 30_000 * values[:, 0] * (1 + values[:, 5]) * values[:, 8] / 60
+        _, self.scaling = fit_scaler(contract.feature_names, "total_earnings", values, earnings)
         self.probe = parity.sample_contract(contract, values, ROWS, 1)
         seed_everything(1)
         self.network = build_network(NetworkSpec(layers=[*layers, {"layer": "Dense", "units": 1}]), values.shape[1])
         if epochs:
-            scaled = self.scaling.scale_features(values), self.scaling.scale_target(earnings_usd)
+            scaled = self.scaling.scale_features(values), self.scaling.scale_target(earnings)
             fit(self.network, *scaled, TrainingSpec(epochs=epochs))
 
     def differences(self):
         """How far graph and Keras are apart on each row, as a share of what the prediction is measured by."""
         by_keras = parity.keras_earnings(self.network, self.scaling, self.probe)
         by_graph = Scorer(compile_graph(self.network, self.scaling)).score(self.probe)
-        return np.abs(by_graph - by_keras) / np.maximum(np.abs(by_keras), self.scaling.target_range_usd)
+        return np.abs(by_graph - by_keras) / np.maximum(np.abs(by_keras), self.scaling.target_range)
 
 
 def test_the_activations_tried_are_all_that_keras_has():
@@ -232,9 +232,9 @@ def test_a_prediction_that_is_no_number_is_a_difference(course_case, by_graph):
 
 def test_the_bound_grows_with_the_prediction_and_never_falls_below_the_range(course_case):
     """Rows that earn nearly nothing would fail a purely relative bound by luck."""
-    span = course_case.scaling.target_range_usd
+    span = course_case.scaling.target_range
     expected = 1e-5 * np.array([span, span, 10 * span])
-    np.testing.assert_allclose(parity.tolerance_usd(np.array([0.0, span, -10 * span]), course_case.scaling), expected)
+    np.testing.assert_allclose(parity.tolerance(np.array([0.0, span, -10 * span]), course_case.scaling), expected)
     just_within, just_beyond = np.array([0.99e-5 * span]), np.array([1.01e-5 * span])
     assert 0.99e-5 * span == pytest.approx(parity.check_parity(np.zeros(1), just_within, course_case.scaling))
     with pytest.raises(ParityError):

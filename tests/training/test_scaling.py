@@ -18,27 +18,27 @@ tables = st.integers(1, 12).flatmap(
 few = settings(deadline=None, max_examples=60)
 
 
-def fitted(values, earnings_usd):
-    return fit_scaler(["a", "b", "c"], "earned", values, earnings_usd)
+def fitted(values, earnings):
+    return fit_scaler(["a", "b", "c"], "earned", values, earnings)
 
 
 @few
 @given(tables, arrays(np.float64, 5, elements=amounts))
-def test_unscaling_undoes_scaling(table, earnings_usd):
+def test_unscaling_undoes_scaling(table, earnings):
     _, scaling = fitted(*table)
-    back = scaling.unscale_target(scaling.scale_target(earnings_usd))
+    back = scaling.unscale_target(scaling.scale_target(earnings))
     # Two roundings, of numbers as large as the largest on the way.
-    largest = max(np.abs(earnings_usd).max(), np.abs(table[1]).max(), scaling.target_range_usd)
-    np.testing.assert_allclose(back, earnings_usd, rtol=0, atol=1e-14 * largest)
+    largest = max(np.abs(earnings).max(), np.abs(table[1]).max(), scaling.target_range)
+    np.testing.assert_allclose(back, earnings, rtol=0, atol=1e-14 * largest)
 
 
 @few
 @given(tables, arrays(np.float64, (4, 3), elements=amounts), arrays(np.float64, 4, elements=amounts))
-def test_other_titles_scale_as_scikit_learns_scaler_scales_them(table, values, earnings_usd):
+def test_other_titles_scale_as_scikit_learns_scaler_scales_them(table, values, earnings):
     _, scaling = fitted(*table)
-    expected = MinMaxScaler().fit(np.column_stack(table)).transform(np.column_stack([values, earnings_usd]))
+    expected = MinMaxScaler().fit(np.column_stack(table)).transform(np.column_stack([values, earnings]))
     np.testing.assert_array_equal(scaling.scale_features(values), expected[:, :-1])
-    np.testing.assert_array_equal(scaling.scale_target(earnings_usd), expected[:, -1])
+    np.testing.assert_array_equal(scaling.scale_target(earnings), expected[:, -1])
 
 
 @few
@@ -70,7 +70,7 @@ def test_the_note_is_the_courses_own_line(course):
 
 
 def test_the_range_of_the_target_is_in_dollars(course):
-    assert 270_505.0 == pytest.approx(course[1].target_range_usd)
+    assert 270_505.0 == pytest.approx(course[1].target_range)
 
 
 def test_the_manifest_tells_how_to_scale_by_hand(course):

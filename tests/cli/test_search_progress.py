@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from gamesales.cli import progress as search_table
+from gamesales.cli import search_progress
 from gamesales.search.tune_job import SearchSpec
 from gamesales.training.fit import Epoch
 from support.trials import NETWORK, make_trial
@@ -28,7 +28,7 @@ def shown(monkeypatch):
         monkeypatch.setattr("sys.stderr", stream)
         monkeypatch.setenv("COLUMNS", "120")
         monkeypatch.setenv("TERM", "xterm")
-        with search_table.watching(SearchSpec(**{"trials": 9, **spec})) as watching:
+        with search_progress.watching(SearchSpec(**{"trials": 9, **spec})) as watching:
             do(watching)
         return re.sub(r"\x1b\[[\d;?]*[A-Za-z]|\r", "", stream.getvalue())
 

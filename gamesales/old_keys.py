@@ -1,0 +1,74 @@
+"""JSON keys that were renamed before 1.0.
+
+Documents carry the old spelling beside the new one until 1.0, so that people's scripts keep working. Old documents
+are read forever.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# New spelling to old spelling.
+OLD_KEYS = {
+    "bias": "bias_usd",
+    "bias_high": "bias_high_usd",
+    "bias_low": "bias_low_usd",
+    "difference_high": "high_usd",
+    "difference_low": "low_usd",
+    "error_change": "usd",
+    "expected_predictions": "earnings_usd",
+    "floor": "floor_usd",
+    "folds_mae": "folds_mae_usd",
+    "highest_fifth": "highest_fifth_usd",
+    "largest_difference": "largest_difference_usd",
+    "last_doubling": "last_doubling_usd",
+    "lowest_fifth": "lowest_fifth_usd",
+    "mae": "mae_usd",
+    "mae_high": "mae_high_usd",
+    "mae_inside": "mae_inside_usd",
+    "mae_low": "mae_low_usd",
+    "mae_outside": "mae_outside_usd",
+    "mean_absolute_difference": "mean_absolute_difference_usd",
+    "mean_difference": "mean_difference_usd",
+    "median_width": "median_width_usd",
+    "parity_difference": "parity_usd",
+    "prediction_bounds": "bounds_usd",
+    "prediction_high": "high_usd",
+    "prediction_low": "low_usd",
+    "prediction_mean": "mean_usd",
+    "prediction_tolerance": "tolerance_usd",
+    "rmse": "rmse_usd",
+    "value_after": "after_usd",
+    "value_before": "before_usd",
+    "value_difference": "difference_usd",
+    "variance": "variance_usd2",
+    "whole_units": "whole_dollars",
+}
+_NEW_KEYS = {old: new for new, old in OLD_KEYS.items()}
+# What a person wrote: these parts of a document keep their keys.
+_FOREIGN = ("contract", "network", "training")
+
+
+def add_old_keys(document: Any) -> Any:
+    """Return a JSON document with the old spelling beside each new key, at any depth."""
+    if isinstance(document, dict):
+        added = {}
+        for key, value in document.items():
+            added[key] = value if key in _FOREIGN else add_old_keys(value)
+            if key in OLD_KEYS:
+                added[OLD_KEYS[key]] = added[key]
+        return added
+    return [add_old_keys(part) for part in document] if isinstance(document, (list, tuple)) else document
+
+
+def drop_old_keys(document: Any) -> Any:
+    """Return a JSON document with new keys only, whichever release wrote it. The inverse of ``add_old_keys``."""
+    if isinstance(document, dict):
+        renamed = {_NEW_KEYS.get(key, key): key for key in document}
+        return {
+            new: document[new if new in document else old]
+            if new in _FOREIGN
+            else drop_old_keys(document[new if new in document else old])
+            for new, old in renamed.items()
+        }
+    return [drop_old_keys(part) for part in document] if isinstance(document, list) else document
