@@ -31,7 +31,7 @@ endef
 
 .PHONY: help
 help:
-	@awk -F ':.*## ' '/^##@ / {print substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^##@ / {print substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 ##@ Use
 
@@ -92,14 +92,24 @@ check: .venv/dev.stamp  ## Check style, types and the import ladder
 	$(PY) -m mypy
 	$(PY) -c 'from importlinter.cli import lint_imports_command as check; check()'
 
-# A file's tests share a worker, so that a version they train together is trained once.
+# The tests of a file share a worker, so that they share what their fixtures prepare.
+PYTEST = $(PY) -m pytest --numprocesses auto --maxprocesses 4
+
 .PHONY: test
-test: .venv/dev.stamp servers  ## Run the tests and check their coverage
-	$(PY) -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile --cov
+test: .venv/dev.stamp servers  ## Run the tests
+	$(PYTEST) -m "not slow" --dist loadfile
+
+.PHONY: coverage
+coverage: .venv/dev.stamp servers  ## Run the tests and check their branch coverage
+	$(PYTEST) -m "not slow" --dist loadfile --cov
 
 .PHONY: test-full
-test-full: .venv/dev.stamp servers  ## Run the long sweeps and fuzzing that `make test` leaves out
-	$(PY) -m pytest -m slow --numprocesses auto --maxprocesses 4 --dist load
+test-full: .venv/dev.stamp servers  ## Run what `make test` leaves out: slow tests, and samples of long sweeps
+	$(PYTEST) -m slow --dist load
+
+.PHONY: test-exhaustive
+test-exhaustive: .venv/dev.stamp servers  ## Run all tests with whole sweeps: every byte, every system call, every file
+	GAMESALES_TESTS=exhaustive $(PYTEST) --dist load
 
 # The object stores that tests start: moto plays S3, azurite Azure's. Without npm the tests of the latter are skipped.
 .PHONY: servers

@@ -14,48 +14,49 @@ import typer
 from pydantic import TypeAdapter
 
 from gamesales.cli.main import make_app
-from gamesales.jobs.aliases import Aliases, DeletedAlias, Retired
-from gamesales.jobs.backtest import Backtest
-from gamesales.jobs.compare import Comparison
-from gamesales.jobs.crossvalidate import CrossValidated
-from gamesales.jobs.evaluate import Evaluated
-from gamesales.jobs.export import Exported
-from gamesales.jobs.history import History
+from gamesales.jobs.aliases import AliasDeletion, AliasList, RetirementResult
+from gamesales.jobs.backtest import BacktestResult
+from gamesales.jobs.compare import VersionComparison
+from gamesales.jobs.crossvalidate import CrossValidationResult
+from gamesales.jobs.evaluate import EvaluationResult
+from gamesales.jobs.export import ExportResult
+from gamesales.jobs.history import EventList
 from gamesales.jobs.predict import Prediction
-from gamesales.jobs.prepare import Preprocessed, Simulated
+from gamesales.jobs.prepare import PreprocessingResult, SimulationResult
 from gamesales.jobs.promote import Promotion
-from gamesales.jobs.retention import Collected
-from gamesales.jobs.score import Backfill, Planned
-from gamesales.jobs.train import Trained
-from gamesales.jobs.tune import Tuned
-from gamesales.jobs.versions import Shown, Verified, Versions
+from gamesales.jobs.retention import CollectionResult
+from gamesales.jobs.score import Backfill, RunPreview
+from gamesales.jobs.show import VersionDetails
+from gamesales.jobs.train import TrainingResult
+from gamesales.jobs.tune import TuneResult
+from gamesales.jobs.versions import VerificationResult, VersionList
 from gamesales.old_keys import OLD_KEYS
 from gamesales.scoring.run_report import RunReport
 
 FOLDER = Path(__file__).parent / "reference"
 RESULTS = {
-    "train": Trained,
-    "tune": Tuned,
-    "crossvalidate": CrossValidated,
-    "preprocess": Preprocessed,
-    "simulate": Simulated,
-    "versions": Versions,
-    "show": Shown,
-    "history": History,
-    "evaluate": Evaluated,
-    "compare": Comparison,
+    "train": TrainingResult,
+    "tune": TuneResult,
+    "crossvalidate": CrossValidationResult,
+    "preprocess": PreprocessingResult,
+    "simulate": SimulationResult,
+    "versions": VersionList,
+    "show": VersionDetails,
+    "history": EventList,
+    "evaluate": EvaluationResult,
+    "compare": VersionComparison,
     "promote": Promotion,
     "rollback": Promotion,
-    "retire": Retired,
+    "retire": RetirementResult,
     "alias set": Promotion,
-    "alias delete": DeletedAlias,
-    "alias list": Aliases,
-    "verify": Verified,
-    "score": RunReport | Planned | Backfill,
+    "alias delete": AliasDeletion,
+    "alias list": AliasList,
+    "verify": VerificationResult,
+    "score": RunReport | RunPreview | Backfill,
     "predict": Prediction,
-    "gc": Collected,
-    "backtest": Backtest,
-    "export": Exported,
+    "gc": CollectionResult,
+    "backtest": BacktestResult,
+    "export": ExportResult,
 }
 ERROR_SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

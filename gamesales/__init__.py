@@ -1,35 +1,28 @@
-"""gamesales: what will each new title earn?
+"""Predict what each new title will earn.
 
-data/       what a table of titles is: contract, files, a simulated store
-model/      past titles become a network, its figures and one scoring graph
-registry/   every version ever trained, and a log that says which one is live
-scoring/    titles become dollars, with every row accounted for
-report/     the pages that people look at
-jobs/       these four introduced to one another: train, promote, score
-cli/        the command line; api.py, the Python API
+Past titles become a version in a registry, the gate promotes a version to champion, and the champion scores new titles.
 
-from gamesales import Registry
+    from gamesales import Registry, score
 
-Registry("registry").load("game-earnings@champion").predict(titles)  # US dollars
+    Registry("registry").load("game-earnings@champion").predict(titles)  # US dollars
+    score("data/new_titles.csv", "predictions")  # files
+
+``gamesales.api`` is the Python API and ``gamesales.cli`` the command line. Both call ``gamesales.jobs``, one module for
+each verb. The subjects below are ``data``, ``stats``, ``training``, ``search``, ``diagnostics``, ``registry``,
+``scoring``, ``backtest`` and ``report``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
-from gamesales.release import RELEASE
-
-if TYPE_CHECKING:
-    from gamesales.api import Predictor, Registry, read_predictions
-
-__version__ = RELEASE
-__all__ = ["Predictor", "Registry", "__version__", "read_predictions"]
+__version__ = "0.1.0"
+__all__ = ["Predictor", "Registry", "__version__", "read_predictions", "score"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load the API when it is first asked for, so that importing gamesales costs nothing."""
-    if name in ("Predictor", "Registry", "read_predictions"):
-        from gamesales import api
-
-        return getattr(api, name)
+    """Load the API at the first use of a public name, so that ``import gamesales`` stays cheap."""
+    if name in __all__:
+        return getattr(import_module("gamesales.api"), name)
     raise AttributeError(f"module 'gamesales' has no attribute {name!r}")

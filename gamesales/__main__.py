@@ -1,4 +1,4 @@
-"""``python -m gamesales`` is the command line."""
+"""Run the command line: ``python -m gamesales``."""
 
 from gamesales.cli import main
 

@@ -1,38 +1,41 @@
-"""The Python API: find a version in a registry and predict with it.
+"""The Python API: predict with a version of a registry, score files, and read published predictions.
 
     >>> from gamesales import Registry
     >>> Registry("registry").load("game-earnings@champion").predict(titles)
     array([ 88736.42, 67396.57, …])
 
-It loads what scoring loads and nothing more: no TensorFlow, no pandas, no unpickling.
+It loads the libraries of scoring only. It needs no TensorFlow and no pandas, and unpickles nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from gamesales.arrays import FloatArray
-from gamesales.data.arrow import text_column, to_arrow
+from gamesales.data.arrow import make_text_column, to_arrow
 from gamesales.data.contract import Contract
 from gamesales.data.screen import require_columns
-from gamesales.data.table import Batch, shorten
+from gamesales.data.table import Batch, summarize_rejects
 from gamesales.errors import ColumnsError, InputError, UsageError
 from gamesales.jobs.loading import load, open_registry
-from gamesales.registry.refs import DEFAULT_MODEL, parse_ref
+from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, parse_ref
 from gamesales.scoring.output import FILE_SUFFIXES
-from gamesales.scoring.predict import Predicted, predict_titles
+from gamesales.scoring.predict import BatchPrediction, predict_batch
 from gamesales.scoring.results import read_file, read_folder
 from gamesales.scoring.scorer import LoadedVersion
 
+if TYPE_CHECKING:
+    from gamesales.scoring.run_report import RunReport
+
 
 class Predictor:
-    """One loaded version. It keeps predicting with that version, whatever is promoted meanwhile."""
+    """A loaded version. A later promotion does not change it."""
 
     def __init__(self, version: LoadedVersion) -> None:
         self._version = version
@@ -51,48 +54,59 @@ class Predictor:
 
     @property
     def coverage(self) -> float | None:
-        """The share of titles that the version's intervals are to hold; None if it gives none."""
-        return self._version.interval.coverage if self._version.interval else None
+        """The nominal coverage of the prediction intervals, or None if the version has no intervals."""
+        return self._version.prediction_interval.coverage if self._version.prediction_interval else None
 
     def predict(self, titles: Any) -> FloatArray:
-        """Predict what titles will earn.
+        """Predict the earnings of titles.
 
         Args:
-            titles: an Arrow table or record batch, a pandas frame, or a mapping of column names to arrays, (n,)
-                each. Columns beyond the contract's are ignored; their order does not matter.
+            titles: An Arrow table or record batch, a pandas data frame, or a mapping of column names to arrays of
+                shape (n,). Columns may come in any order. Columns outside the contract are ignored.
 
-        Returns: float64 (n,), US dollars, in the order of the rows.
-        Raises: ColumnsError: columns are missing, doubled or hold no numbers. InputError: rows break the contract;
-            the first few are named, counted from 1. TypeError: it is no table.
+        Returns:
+            The earnings in US dollars, float64 (n,), in the order of the rows.
+
+        Raises:
+            ColumnsError: Columns are missing, duplicate or not numeric.
+            InputError: Rows break the contract. The message names the first few, counted from 1.
+            TypeError: The argument is not a table.
         """
-        return self._predict(titles).earnings
+        return self._predict(titles).predictions
 
     def predict_interval(self, titles: Any) -> tuple[FloatArray, FloatArray]:
-        """Predict between which dollars the earnings of titles lie.
+        """Return the prediction intervals of titles. Their nominal coverage is ``coverage``.
 
-        Args: titles: as for ``predict``.
-        Returns: the lower and the upper bounds, float64 (n,) each, US dollars, in the order of the rows. They are to
-            hold the share of titles that ``coverage`` tells.
-        Raises: UsageError: the version gives no intervals. And what ``predict`` raises.
+        Args:
+            titles: As for ``predict``.
+
+        Returns:
+            The lower and the upper bounds in US dollars, float64 (n,) each, in the order of the rows.
+
+        Raises:
+            UsageError: The version has no prediction intervals.
+            ColumnsError: As for ``predict``.
+            InputError: As for ``predict``.
+            TypeError: As for ``predict``.
         """
-        if self._version.interval is None:
+        if self._version.prediction_interval is None:
             raise UsageError(
-                f"version {self.version} of {self.model} gives no prediction intervals",
-                hint="Train one that does: see [intervals] in docs/train.md",
+                f"version {self.version} of {self.model} has no prediction intervals",
+                hint="Train a version with intervals: see [intervals] in docs/guides/train.md",
             )
         low, high = self._predict(titles).bounds
         return low, high
 
-    def _predict(self, titles: Any) -> Predicted:
+    def _predict(self, titles: Any) -> BatchPrediction:
         _check_columns(titles, self.contract)
         table = _as_batch(titles, self.contract.feature_names)
         rows = np.arange(1, len(table) + 1, dtype=np.int64)
-        predicted = predict_titles(Batch(table, rows), self._version)
+        predicted = predict_batch(Batch(table, rows), self._version)
         rejected = predicted.screened.rejected
         if rejected:
             raise InputError(
-                f"{len(rejected):,} of {len(table):,} rows can't be scored: {shorten(rejected)}",
-                hint="Mend or drop these rows; see docs/contract.md",
+                f"{len(rejected):,} of {len(table):,} rows can't be scored: {summarize_rejects(rejected)}",
+                hint="Fix or drop these rows; see docs/reference/contract.md",
             )
         return predicted
 
@@ -100,89 +114,183 @@ class Predictor:
 class Registry:
     """A registry of versions, on disk or in an object store.
 
-    Args: path: its folder or URL; ``make train`` and the command line use ``registry``.
+    Args:
+        path: The folder or URL of the registry. The command line uses ``registry`` by default too.
     """
 
     def __init__(self, path: str | Path = "registry") -> None:
         self._path = path
 
     def load(self, ref: str) -> Predictor:
-        """Load a version, every byte of it checked and its golden rows reproduced.
+        """Load a version, check its bytes and reproduce its golden rows.
 
-        Args: ref: ``4``, ``game-earnings/4``, ``@champion`` or ``game-earnings@champion``.
-        Raises: UnknownVersionError, NothingPromotedError: there is none. IntegrityError: its bytes were changed.
-            SelfTestError: it does not work on this machine.
+        Args:
+            ref: ``4``, ``game-earnings/4``, ``@champion`` or ``game-earnings@champion``.
+
+        Returns:
+            The predictor.
+
+        Raises:
+            UnknownVersionError: The registry has no such model or version.
+            NothingPromotedError: The alias names no version.
+            IntegrityError: Bytes differ from the digest in the log.
+            SelfTestError: The golden rows do not reproduce on this machine.
         """
         parsed = parse_ref(ref, DEFAULT_MODEL)
         registry = open_registry(self._path, parsed.model)
         return Predictor(load(registry, parsed))
 
 
-def read_predictions(path: str | Path, day: str | date | None = None) -> pa.Table:
-    """Read what was predicted, whole: all of one run, never of two.
-
-    A run that is published in between is noticed; then it is read again.
+def score(
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    registry: str | Path = "registry",
+    name: str = DEFAULT_MODEL,
+    model: str = f"@{CHAMPION}",
+    day: str | date | None = None,
+    first: str | date | None = None,
+    last: str | date | None = None,
+    as_of_date: bool = False,
+    keep: Sequence[str] | None = None,
+    max_rejects: str | int | None = None,
+    timezone: str = "UTC",
+    workers: int | None = None,
+    unique_ids: bool = False,
+    allow_empty: bool = False,
+    shadow: str | None = None,
+    fresh: bool = False,
+) -> list[RunReport]:
+    """Score files of titles for one date, or for each date of a backfill, as ``gamesales score`` does.
 
     Args:
-        path: the folder of dated partitions, or a single file, of which what passes through a CSV is text.
-        day: ``2026-11-23``; a single file need not be asked for its date.
+        inputs: Files, folders or globs, CSV or Parquet. ``{date}`` stands for the date of the run.
+        output: A .csv or .parquet file, or a folder of dated partitions.
+        registry: The folder or URL of the registry.
+        name: The model.
+        model: The reference of the version that scores.
+        day: The date of the run, such as ``2026-11-23``. The default is today.
+        first: The first date of a backfill.
+        last: The last date of a backfill.
+        as_of_date: Whether references are resolved as of the end of each date, and not now.
+        keep: Columns that pass through. None keeps all columns that are not features.
+        max_rejects: How many rows may be rejected, such as 25 or ``1%``. None allows 10 rows or 1%, whichever is more.
+        timezone: The time zone of the dates.
+        workers: Threads that score. None uses one for each core.
+        unique_ids: Whether duplicate ids stop a run.
+        allow_empty: Whether a run without input files is a run without rows.
+        shadow: The reference of a second version that scores the same titles for comparison.
+        fresh: Whether to score again what is already published.
 
-    Raises: InputNotFoundError: nothing was published there for the date. InputError: a single file is not the one that
-        the report beside it tells of. UsageError: a folder without a date.
+    Returns:
+        The report of each run, in the order of the dates.
+
+    Raises:
+        UsageError: An argument is wrong, or the output would replace an input.
+        InputError: An input can't be used, or too many rows are rejected. Nothing is published for that date.
+        RegistryError: The registry can't serve the version.
+        TryAgainError: A run could not finish now.
     """
-    place = Path(path)
-    if place.suffix.lower() in FILE_SUFFIXES:
-        return read_file(place, day)
+    from gamesales.jobs.score import score as run
+    from gamesales.jobs.score_job import ScoreJob, choose_dates
+
+    job = ScoreJob(
+        inputs=(str(inputs),) if isinstance(inputs, (str, Path)) else tuple(map(str, inputs)),
+        output=Path(output),
+        name=name,
+        model=model,
+        keep=None if keep is None else tuple(keep),
+        max_rejects=None if max_rejects is None else str(max_rejects),
+        timezone=timezone,
+        workers=workers,
+        unique_ids=unique_ids,
+        allow_empty=allow_empty,
+        shadow=shadow,
+        as_of_date=as_of_date,
+        fresh=fresh,
+    )
+    dates = choose_dates(
+        timezone, day=_to_date(day, "day"), first=_to_date(first, "first"), last=_to_date(last, "last")
+    )
+    return run(job, registry, dates)
+
+
+def read_predictions(path: str | Path, day: str | date | None = None) -> pa.Table:
+    """Read the predictions of one run, whole. If another run is published meanwhile, they are read again.
+
+    Args:
+        path: The folder of dated partitions, or a single file. Columns that passed through a CSV file are text.
+        day: The date of the run, such as ``2026-11-23``. A single file needs no date.
+
+    Returns:
+        The predictions, a row for each scored title.
+
+    Raises:
+        InputNotFoundError: Nothing is published there for the date.
+        InputError: A single file differs from its report.
+        UsageError: A folder without a date.
+    """
+    path = Path(path)
+    if path.suffix.lower() in FILE_SUFFIXES:
+        return read_file(path, day)
     if day is None:
-        raise UsageError(f"{place} is a folder of dates; which one?", hint='read_predictions(path, "2026-11-23")')
-    return read_folder(place, day)
+        raise UsageError(f"{path} is a folder of dates; expected a date", hint='read_predictions(path, "2026-11-23")')
+    return read_folder(path, day)
+
+
+def _to_date(day: str | date | None, label: str) -> date | None:
+    from gamesales.jobs.score_job import parse_date
+
+    return parse_date(day, label) if isinstance(day, str) else day
 
 
 def _check_columns(titles: Any, contract: Contract) -> None:
-    """Raises: ColumnsError: columns are missing or doubled, or of an Arrow type that holds no numbers."""
+    """Raise ColumnsError if features are missing, duplicate or not numeric."""
     if isinstance(titles, (pa.Table, pa.RecordBatch)):
         schema = titles.schema
     elif isinstance(titles, Mapping) or hasattr(titles, "columns"):
         schema = pa.schema([(str(name), pa.null()) for name in getattr(titles, "columns", titles)])
     else:
         raise TypeError(
-            f"expected an Arrow table, a pandas frame or a mapping of arrays, received {type(titles).__name__}"
+            f"expected an Arrow table, a pandas data frame or a mapping of arrays, received {type(titles).__name__}"
         )
-    doubled = [name for name in contract.feature_names if schema.names.count(name) > 1]
-    if doubled:
-        raise ColumnsError(f"the table has columns twice: {', '.join(doubled)}", hint="Rename or drop one of each")
+    duplicates = [name for name in contract.feature_names if schema.names.count(name) > 1]
+    if duplicates:
+        raise ColumnsError(
+            f"the table has duplicate columns: {', '.join(duplicates)}", hint="Rename or drop the duplicates"
+        )
     require_columns("the table", schema, contract.features)
 
 
 def _as_batch(titles: Any, names: tuple[str, ...]) -> pa.RecordBatch:
-    """Bring the features of any kind of table into one record batch."""
+    """Convert the features of any kind of table to a record batch."""
     if isinstance(titles, (pa.Table, pa.RecordBatch)):
-        columns = [_whole(titles.column(name)) for name in names]
+        columns = [_combine_chunks(titles.column(name)) for name in names]
     else:
-        columns = [_from_array(name, titles[name]) for name in names]
+        columns = [_to_column(name, titles[name]) for name in names]
     if len({len(column) for column in columns}) > 1:
         lengths = ", ".join(f"{name}: {len(column)}" for name, column in zip(names, columns, strict=True))
         raise InputError(f"the columns have different lengths ({lengths})")
     return pa.RecordBatch.from_arrays(columns, names=list(names))
 
 
-def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+def _combine_chunks(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     if isinstance(column, pa.ChunkedArray):
         combined = column.combine_chunks()
         return combined.combine_chunks() if isinstance(combined, pa.ChunkedArray) else combined
     return column
 
 
-def _from_array(name: str, column: Any) -> pa.Array:
-    """Numbers and booleans become float64; anything else is read as text, None as an empty one."""
+def _to_column(name: str, column: Any) -> pa.Array:
+    """Convert numbers and booleans to float64, and anything else to text. None becomes empty text."""
     if isinstance(column, np.ma.MaskedArray):
         column = np.ma.filled(column.astype(np.float64), np.nan)
     values = np.asarray(column)
     if values.ndim != 1:
         raise InputError(
             f"{name} has shape {values.shape}, expected (n,): a number for each title",
-            hint=f'For one title, give lists of one: {{"{name}": [4.5], …}}',
+            hint=f'For one title, give lists of length 1: {{"{name}": [4.5], …}}',
         )
     if values.dtype.kind in "biuf":
         return to_arrow(values.astype(np.float64))
-    return text_column(["" if value is None else str(value) for value in values.tolist()])
+    return make_text_column(["" if value is None else str(value) for value in values.tolist()])

@@ -1,4 +1,4 @@
-"""Array types that annotations share. An annotation's comment or docstring gives the shape."""
+"""NumPy array types for annotations. The shape is in the comment or docstring beside each annotation."""
 
 from __future__ import annotations
 

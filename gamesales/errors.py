@@ -1,29 +1,38 @@
-"""Every failure that gamesales expects, and the exit code that each one ends a command with.
+"""Every failure that gamesales expects, and every exit code of a command.
 
-    GamesalesError                       1   a fault of ours, if nothing below fits
+    GamesalesError                       1   a bug in gamesales, unless a subclass says otherwise
     ├── UsageError (ValueError)          2   the command line is wrong
     │   └── JobFileError                 2   a job file or the contract is wrong
     ├── InputError (ValueError)          3   an input can't be used; nothing was published
-    │   ├── InputNotFoundError           3   there is no such file, or nothing in the folder
-    │   ├── ColumnsError                 3   columns are missing, doubled or of a wrong type
+    │   ├── InputNotFoundError           3   the file does not exist, or the folder is empty
+    │   ├── ColumnsError                 3   columns are missing, duplicate or of a wrong type
     │   └── TooManyRejectsError          3   more rows were rejected than the run allows
-    ├── RegistryError                    4   the registry can't serve this
-    │   ├── UnknownVersionError          4   (LookupError) no such version or model
-    │   ├── NothingPromotedError         4   (LookupError) the alias points nowhere
-    │   ├── IntegrityError               4   (ValueError) bytes differ from the digest that names them
+    ├── RegistryError                    4   the registry can't serve the request
+    │   ├── UnknownVersionError          4   (LookupError) the model or version does not exist
+    │   ├── NothingPromotedError         4   (LookupError) the alias names no version
+    │   ├── IntegrityError               4   (ValueError) bytes differ from the recorded digest
     │   ├── SelfTestError                4   the golden rows do not reproduce
     │   └── ParityError                  4   the scoring graph and the Keras network disagree
     ├── GateRefusedError                 5   the version may not be promoted
     └── TryAgainError (OSError)          7   could not run now: disk full, no permission, an input that changed
 
-A message says what was expected, what was found and where; the hint says what to type next.
+    Exit codes without an error class:
+        EXIT_CONDITION_NOT_MET           6   the result is published, but a condition of the job is not met
+        EXIT_INTERRUPTED               130   Ctrl-C
+        EXIT_TERMINATED                143   SIGTERM
+
+A message says what was expected, what was found and where. The hint says what to type next.
 """
 
 from collections.abc import Mapping
 
+EXIT_CONDITION_NOT_MET = 6
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
 
 class GamesalesError(Exception):
-    """The root: ``except GamesalesError`` catches every failure that is told in one line."""
+    """The root of the tree. ``except GamesalesError`` catches every expected failure."""
 
     exit_code = 1
     code = "internal"
@@ -38,33 +47,33 @@ class GamesalesError(Exception):
 
 
 class UsageError(GamesalesError, ValueError):
-    """The command line asks for something that can't be."""
+    """The command line, or an argument of the Python API, is wrong."""
 
     exit_code = 2
     code = "usage"
 
 
 class JobFileError(UsageError):
-    """A job file or a contract has a wrong or unknown key."""
+    """A job file or a contract has a wrong, missing or unknown key."""
 
     code = "job_file"
 
 
 class InputError(GamesalesError, ValueError):
-    """An input can't be used as it is."""
+    """An input can't be used."""
 
     exit_code = 3
     code = "input"
 
 
 class InputNotFoundError(InputError, FileNotFoundError):
-    """An input does not exist, or a folder holds nothing to read."""
+    """An input does not exist, or a folder has no files to read."""
 
     code = "input_not_found"
 
 
 class ColumnsError(InputError):
-    """Columns are missing, doubled, reserved or of a type that can't be read as numbers."""
+    """Columns are missing, duplicate, reserved or not numeric."""
 
     code = "columns"
 
@@ -89,13 +98,13 @@ class UnknownVersionError(RegistryError, LookupError):
 
 
 class NothingPromotedError(RegistryError, LookupError):
-    """The alias exists in principle, but nobody has set it."""
+    """The alias names no version."""
 
     code = "nothing_promoted"
 
 
 class IntegrityError(RegistryError, ValueError):
-    """Bytes in the registry are not the bytes that its log names."""
+    """Bytes in the registry differ from the digest in its log."""
 
     code = "integrity"
 
@@ -107,13 +116,17 @@ class SelfTestError(RegistryError):
 
 
 class ParityError(RegistryError):
-    """The scoring graph does not give what the Keras network gives."""
+    """The scoring graph and the Keras network give different predictions."""
 
     code = "parity"
 
 
 class GateRefusedError(GamesalesError):
-    """The gate refused to set the alias; ``evidence`` is what the log would have kept."""
+    """The gate refused the promotion.
+
+    Attributes:
+        evidence: The comparison that the log would have kept.
+    """
 
     exit_code = 5
     code = "gate_refused"
@@ -124,7 +137,7 @@ class GateRefusedError(GamesalesError):
 
 
 class TryAgainError(GamesalesError, OSError):
-    """The work could not be done now, and may succeed later."""
+    """The command could not run now and may succeed later."""
 
     exit_code = 7
     code = "try_again"

@@ -6,23 +6,22 @@ TensorFlow. ``trained_registry`` holds one that was really trained, once for a p
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 
 import pytest
-from hypothesis import settings
 
 from gamesales.cli.main import run
 from gamesales.data.contract import Contract
 from gamesales.jobs.loading import open_registry
+from support.sampling import load_profile
 from support.versions import (
     DATA,
     Ran,
     publish_simple,
 )
 
-# A test that is right on a slow machine is right.
-settings.register_profile("gamesales", deadline=None)
-settings.load_profile("gamesales")
+load_profile()
 
 
 @pytest.fixture
@@ -54,12 +53,26 @@ def simple_registry(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def trained_once(tmp_path_factory):
-    """The folder of a registry with a version trained by the course's preset, for few epochs, on the shipped titles."""
+def trained_once(tmp_path_factory, worker_id):
+    """The folder of a registry with a version trained by the course's preset, for few epochs, on the shipped titles.
+
+    The first test process that needs it trains it, for all of them. It is read only.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "trained"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            _train_small(folder)
+            (folder / "done").touch()
+    return folder
+
+
+def _train_small(folder):
     from gamesales.jobs.train import train
     from gamesales.training.train_job import load_job
 
-    folder = tmp_path_factory.mktemp("trained")
     job_file = folder / "job.toml"
     job_file.write_text(
         f'[data]\ntrain = "{DATA}/sales_data_training.csv"\ntest = "{DATA}/sales_data_test.csv"\n'
@@ -71,7 +84,6 @@ def trained_once(tmp_path_factory):
     job = load_job(job_file, "course")
     job = job.model_copy(update={"training": job.training.model_copy(update={"epochs": 5})})
     train(job, open_registry(folder / "registry", job.name), reason="for the tests")
-    return folder
 
 
 @pytest.fixture

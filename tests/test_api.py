@@ -1,4 +1,4 @@
-"""The Python API: any kind of table in, dollars out, or what is wrong with it by name."""
+"""The Python API: predictions for any kind of table, errors that name columns and rows, and scored files."""
 
 import subprocess
 import sys
@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
-from gamesales import Predictor, Registry
+from gamesales import Predictor, Registry, read_predictions, score
 from gamesales.errors import (
     ColumnsError,
     GamesalesError,
@@ -81,7 +82,8 @@ def chunked(table, rows):
     ],
     ids=lambda titles: type(titles).__name__,
 )
-def test_every_kind_of_table_predicts_the_same(predictor, titles):
+def test_kinds_of_tables(predictor, titles):
+    """Every kind of table gives the same predictions."""
     earnings = predictor.predict(titles)
     assert np.float64 == earnings.dtype
     # A price as float32 differs from its decimals by less than a hundredth of a cent.
@@ -89,8 +91,8 @@ def test_every_kind_of_table_predicts_the_same(predictor, titles):
 
 
 @pytest.mark.parametrize("kind", [pa.float64(), pa.float32(), pa.int64(), pa.int8(), pa.bool_(), pa.string()])
-def test_a_slice_of_a_table_predicts_its_own_rows(predictor, kind):
-    """Arrow's slices share the memory of the whole: reading from its start would score other titles."""
+def test_slice_of_table(predictor, kind):
+    """A slice predicts its own rows. Slices of Arrow share the memory of the whole table."""
     column = pa.array(VALUES[:, 1]).cast(pa.int8()).cast(kind)
     table = titles_table(7).set_column(1, "is_action", column)
     np.testing.assert_allclose(predictor.predict(table.slice(3, 3)), EARNINGS[3:6], atol=1e-3)
@@ -100,7 +102,8 @@ def test_a_slice_of_a_table_predicts_its_own_rows(predictor, kind):
 
 @settings(deadline=None, max_examples=25)
 @given(rows=st.integers(0, 3000), order=st.randoms(use_true_random=False))
-def test_a_row_earns_the_same_wherever_it_stands(rows, order, loaded):
+def test_row_order(rows, order, loaded):
+    """A prediction does not depend on the position of its row."""
     values = title_values(rows, seed=rows)
     places = list(range(rows))
     order.shuffle(places)
@@ -111,7 +114,7 @@ def test_a_row_earns_the_same_wherever_it_stands(rows, order, loaded):
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
-    """A predictor that many examples of Hypothesis may share."""
+    """A predictor for all examples of Hypothesis."""
     from gamesales.jobs.loading import open_registry
 
     folder = tmp_path_factory.mktemp("loaded")
@@ -130,7 +133,8 @@ def loaded(tmp_path_factory):
     ],
     ids=["arrow", "slice", "no-chunks", "frame", "mapping"],
 )
-def test_no_titles_earn_nothing(predictor, titles):
+def test_no_titles(predictor, titles):
+    """A table without rows gives an empty array."""
     earnings = predictor.predict(titles)
     assert (np.float64, (0,)) == (earnings.dtype, earnings.shape)
 
@@ -147,7 +151,8 @@ def test_no_titles_earn_nothing(predictor, titles):
     ],
     ids=["arrow", "frame", "mapping"],
 )
-def test_all_missing_columns_are_named_beside_what_the_table_has(predictor, make):
+def test_missing_columns(predictor, make):
+    """All missing columns are named, beside the columns of the table."""
     with pytest.raises(ColumnsError, match=r"lacks critic_rating, unit_price \(it has is_action, .*, unit price\)"):
         predictor.predict(make(list(FEATURES[1:-1])))
 
@@ -160,13 +165,14 @@ def test_all_missing_columns_are_named_beside_what_the_table_has(predictor, make
     ],
     ids=["arrow", "frame"],
 )
-def test_a_column_that_stands_twice_is_named(predictor, titles):
-    """Which of the two is meant, nobody can know."""
-    with pytest.raises(ColumnsError, match="columns twice: unit_price"):
+def test_duplicate_column(predictor, titles):
+    """A duplicate column is named, because either could be meant."""
+    with pytest.raises(ColumnsError, match="duplicate columns: unit_price"):
         predictor.predict(titles)
 
 
-def test_a_column_of_another_type_is_named(predictor):
+def test_wrong_column_type(predictor):
+    """A column that is not numeric is named."""
     table = titles_table(7).set_column(0, "critic_rating", pa.array([{"stars": 1}] * 7))
     with pytest.raises(ColumnsError, match=r"critic_rating has type struct<stars: int64>, expected numbers"):
         predictor.predict(table)
@@ -186,18 +192,21 @@ def test_a_column_of_another_type_is_named(predictor):
         (pd.to_datetime(["2026-01-01"] * 3), r"3 of 3 rows .*row 1: critic_rating: not a number"),
     ],
 )
-def test_bad_rows_are_named_by_their_number(predictor, column, reason):
+def test_bad_rows(predictor, column, reason):
+    """Rows that break the contract are named by their number."""
     with pytest.raises(InputError, match=reason):
         predictor.predict({**arrays(VALUES[:3]), "critic_rating": column})
 
 
-def test_of_many_bad_rows_the_first_few_are_named(predictor):
+def test_many_bad_rows(predictor):
+    """Only the first few bad rows are named."""
     with pytest.raises(InputError, match=r"^2,000 of 2,000 rows can't be scored: row 1: .*; row 5: ") as refused:
         predictor.predict({**arrays(title_values(2000)), "is_action": np.full(2000, 2)})
     assert "row 6" not in refused.value.message
 
 
-def test_columns_of_different_lengths_are_refused(predictor):
+def test_different_lengths(predictor):
+    """Columns of different lengths are refused."""
     with pytest.raises(InputError, match=r"different lengths \(critic_rating: 7, is_action: 6, "):
         predictor.predict({**arrays(), "is_action": VALUES[:6, 1]})
 
@@ -205,33 +214,39 @@ def test_columns_of_different_lengths_are_refused(predictor):
 @pytest.mark.parametrize(
     ("column", "shape"), [(60.0, r"\(\)"), (np.ones((7, 2)), r"\(7, 2\)"), (np.ones((7, 1)), r"\(7, 1\)")]
 )
-def test_a_column_is_one_number_a_title(predictor, column, shape):
-    """A table of two columns read as one would score the wrong numbers, and a bare number is no column."""
+def test_wrong_shape(predictor, column, shape):
+    """A column has one number for each title. A table or a bare number is refused."""
     with pytest.raises(InputError, match=f"unit_price has shape {shape}, expected") as refused:
         predictor.predict({**arrays(), "unit_price": column})
     assert '{"unit_price": [4.5]' in refused.value.hint
 
 
 @pytest.mark.parametrize("titles", [None, 7, "titles.csv", [{"critic_rating": 4}], titles_table(3).to_reader()])
-def test_what_is_no_table_is_a_type_error(predictor, titles):
-    with pytest.raises(TypeError, match="expected an Arrow table, a pandas frame or a mapping of arrays, received"):
+def test_not_a_table(predictor, titles):
+    """A value that is not a table is a TypeError."""
+    with pytest.raises(
+        TypeError, match="expected an Arrow table, a pandas data frame or a mapping of arrays, received"
+    ):
         predictor.predict(titles)
 
 
 # --- The registry.
 
 
-def test_a_predictor_knows_what_it_is(predictor, contract):
+def test_predictor_properties(predictor, contract):
+    """A predictor has its model, version and contract."""
     assert isinstance(predictor, Predictor)
     assert ("game-earnings", 1, contract) == (predictor.model, predictor.version, predictor.contract)
 
 
 @pytest.mark.parametrize("ref", ["1", "game-earnings/1", "@champion", "game-earnings@champion"])
-def test_every_way_to_write_a_reference_loads_the_version(registry, ref):
+def test_forms_of_reference(registry, ref):
+    """Every form of a reference loads the version."""
     assert 1 == registry.load(ref).version
 
 
-def test_a_predictor_stays_on_its_version_when_another_is_promoted(cli, registry, simple_registry):
+def test_predictor_keeps_version(cli, registry, simple_registry):
+    """A promotion does not change a loaded predictor."""
     before = registry.load("@champion")
     publish_simple(simple_registry, bias=500.0)
     assert 0 == cli("promote", "2").code
@@ -241,7 +256,8 @@ def test_a_predictor_stays_on_its_version_when_another_is_promoted(cli, registry
     np.testing.assert_allclose(after.predict(arrays()), EARNINGS + 500)
 
 
-def test_nothing_promoted_is_an_error_and_never_the_newest(tmp_path):
+def test_nothing_promoted(tmp_path):
+    """Without a champion, loading it is an error. The newest version is no substitute."""
     from gamesales.jobs.loading import open_registry
 
     publish_simple(open_registry(tmp_path / "registry", "game-earnings"))
@@ -254,13 +270,15 @@ def test_nothing_promoted_is_an_error_and_never_the_newest(tmp_path):
 @pytest.mark.parametrize(
     ("ref", "error"), [("2", UnknownVersionError), ("other-earnings/1", UnknownVersionError), ("newest", UsageError)]
 )
-def test_a_version_that_does_not_exist_is_told(registry, ref, error):
+def test_unknown_version(registry, ref, error):
+    """An unknown version is an error of the tree."""
     with pytest.raises(error) as refused:
         registry.load(ref)
     assert isinstance(refused.value, GamesalesError)
 
 
-def test_a_changed_byte_is_told_before_anything_is_loaded(registry, tmp_path):
+def test_changed_byte(registry, tmp_path):
+    """A changed byte of the graph is an IntegrityError."""
     graph = next((tmp_path / "registry").rglob("scorer.onnx"))
     graph.chmod(0o644)
     graph.write_bytes(graph.read_bytes()[:-1] + b"\x00")
@@ -268,12 +286,14 @@ def test_a_changed_byte_is_told_before_anything_is_loaded(registry, tmp_path):
         registry.load("@champion")
 
 
-def test_the_default_registry_is_the_folder_registry(simple_registry, tmp_path, monkeypatch):
+def test_default_registry(simple_registry, tmp_path, monkeypatch):
+    """The default registry is the folder ``registry``."""
     monkeypatch.chdir(tmp_path)
     assert 1 == Registry().load("@champion").version
 
 
-def test_predicting_loads_no_training_library_and_no_pandas(registry, tmp_path):
+def test_predict_loads_no_training_library(registry, tmp_path):
+    """Predicting loads no training library and no pandas."""
     titles = {name: column.tolist() for name, column in arrays(VALUES[:3]).items()}
     script = (
         "import sys\n"
@@ -284,3 +304,56 @@ def test_predicting_loads_no_training_library_and_no_pandas(registry, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert (0, "") == (done.returncode, done.stdout.strip()), done.stderr
+
+
+# --- Scoring files.
+
+
+@pytest.fixture
+def folder(simple_registry, tmp_path, monkeypatch):
+    """The working folder, with a registry and a file of titles for each of two dates."""
+    monkeypatch.chdir(tmp_path)
+    for rows, day in ((3, "2026-11-22"), (5, "2026-11-23")):
+        parquet.write_table(titles_table(rows), tmp_path / f"{day}.parquet")
+    return tmp_path
+
+
+def test_score_file(folder):
+    """One file of titles becomes one file of predictions."""
+    (report,) = score("2026-11-22.parquet", "out.csv", day="2026-11-22")
+    assert ("2026-11-22", 3, 3, 0) == (report.run_date, report.rows_in, report.rows_scored, report.rows_rejected)
+    predicted = read_predictions("out.csv").column("predicted_earnings").cast(pa.float64())
+    np.testing.assert_allclose(predicted, simple_earnings(title_values(3)))
+
+
+def test_score_backfill(folder):
+    """A backfill has a report and a partition for each date."""
+    reports = score(["{date}.parquet"], folder / "out", first="2026-11-22", last="2026-11-23", registry="registry")
+    assert [("2026-11-22", 3), ("2026-11-23", 5)] == [(report.run_date, report.rows_in) for report in reports]
+    assert 5 == len(read_predictions("out", "2026-11-23"))
+    assert all(report.already_done for report in score("{date}.parquet", "out", first="2026-11-22", last="2026-11-23"))
+
+
+def test_score_like_command(folder, cli):
+    """The API and the command give the same run."""
+    (report,) = score("2026-11-23.parquet", "api", day="2026-11-23", keep=[], workers=1)
+    ran = cli("score", "2026-11-23.parquet", "--output", "cli", "--date", "2026-11-23", "--keep", "", "--json")
+    assert (0, report.run_id, report.rows_scored) == (ran.code, ran.document["run_id"], ran.document["rows_scored"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"day": "tomorrow"}, "day expects YYYY-MM-DD, received 'tomorrow'"),
+        ({"first": "2026-11-22"}, "a backfill takes --from and --to"),
+        ({"model": "newest"}, "'newest' names no version"),
+        ({"shadow": "other/1"}, "--shadow expects a version of game-earnings, received a version of other"),
+        ({"max_rejects": "some"}, "--max-rejects expects a count"),
+        ({"timezone": "Mars/Base"}, "does not know the time zone 'Mars/Base'"),
+        ({"output": ""}, "expected an --output that is a path"),
+    ],
+)
+def test_score_wrong_arguments(folder, arguments, message):
+    """A wrong argument is a UsageError."""
+    with pytest.raises(UsageError, match=message):
+        score(**{"inputs": "2026-11-22.parquet", "output": "out", **arguments})

@@ -1,4 +1,4 @@
-"""Every failure that is expected has an exit code, a code for programs, and a builtin that it is caught by."""
+"""Every expected error has an exit code, a code for programs, and a builtin that catches it."""
 
 import copy
 import inspect
@@ -10,8 +10,8 @@ import pytest
 from gamesales import errors
 from gamesales.errors import GamesalesError
 
-CLASSES = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, GamesalesError)]
-# Exit codes are used by people's scripts (docs/scoring.md); so are the codes that --json prints.
+CLASSES = [error for _, error in inspect.getmembers(errors, inspect.isclass) if issubclass(error, GamesalesError)]
+# People's scripts use the exit codes (docs/guides/score.md) and the codes that --json prints.
 PROMISED = {
     "GamesalesError": (1, "internal", Exception),
     "UsageError": (2, "usage", ValueError),
@@ -31,17 +31,20 @@ PROMISED = {
 }
 
 
-def test_exit_codes_and_codes_are_those_promised():
-    found = {one.__name__: (one.exit_code, one.code) for one in CLASSES}
-    assert {name: promise[:2] for name, promise in PROMISED.items()} == found
+def test_exit_codes_and_codes():
+    """Exit codes and codes are as promised."""
+    actual = {error.__name__: (error.exit_code, error.code) for error in CLASSES}
+    assert {name: promise[:2] for name, promise in PROMISED.items()} == actual
 
 
-def test_no_two_classes_share_a_code():
-    assert len({one.code for one in CLASSES}) == len(CLASSES)
+def test_codes_are_unique():
+    """No two classes share a code."""
+    assert len({error.code for error in CLASSES}) == len(CLASSES)
 
 
 @pytest.mark.parametrize("error", CLASSES)
-def test_the_builtin_that_a_plain_except_names_catches_it(error):
+def test_builtin_catches_error(error):
+    """A plain except of the builtin catches the error."""
     builtin = PROMISED[error.__name__][2]
     with pytest.raises(builtin, match=r"^expected 1, received 2$") as failure:
         raise error("expected 1, received 2", hint="Type 1")
@@ -49,24 +52,24 @@ def test_the_builtin_that_a_plain_except_names_catches_it(error):
     assert (failure.value.message, failure.value.hint) == ("expected 1, received 2", "Type 1")
 
 
-def test_the_tree_at_the_top_of_the_file_is_the_tree():
-    """Name, builtin if there is one, exit code, and the parent that the drawing puts it under."""
+def test_drawn_tree():
+    """The drawing has the name, builtin, exit code and parent of each class."""
     drawn, above = {}, []
     for line in errors.__doc__.splitlines():
-        found = re.match(r"(?P<stem>[ │├└─]*)(?P<name>\w+Error)\b(?: \((?P<builtin>\w+)\))?\s+(?P<exit>\d)", line)
-        if found:
-            depth = (len(found["stem"]) - 4) // 4
+        match = re.match(r"(?P<stem>[ │├└─]*)(?P<name>\w+Error)\b(?: \((?P<builtin>\w+)\))?\s+(?P<exit>\d)", line)
+        if match:
+            depth = (len(match["stem"]) - 4) // 4
             own = re.search(r"\d\s+\((\w+)\)", line)
-            above[depth:] = [found["name"]]
-            builtin = found["builtin"] or (own[1] if own else None)
-            drawn[found["name"]] = (above[depth - 1] if depth else None, builtin, int(found["exit"]))
+            above[depth:] = [match["name"]]
+            builtin = match["builtin"] or (own[1] if own else None)
+            drawn[match["name"]] = (above[depth - 1] if depth else None, builtin, int(match["exit"]))
     real = {}
-    for one in CLASSES:
-        bases = [base for base in one.__bases__ if issubclass(base, GamesalesError)]
-        builtins = [base.__name__ for base in one.__bases__ if base.__module__ == "builtins"]
+    for error in CLASSES:
+        bases = [base for base in error.__bases__ if issubclass(base, GamesalesError)]
+        builtins = [base.__name__ for base in error.__bases__ if base.__module__ == "builtins"]
         builtin = next((name for name in builtins if name != "Exception"), None)
-        real[one.__name__] = (bases[0].__name__ if bases else None, builtin, one.exit_code)
-    # A builtin that the parent brings along is drawn once, and so is that a missing file is a missing file.
+        real[error.__name__] = (bases[0].__name__ if bases else None, builtin, error.exit_code)
+    # A builtin that the parent inherits is drawn only once.
     for name, (parent, builtin, code) in drawn.items():
         assert (parent, code) == (real[name][0], real[name][2])
         assert builtin in (None, real[name][1])
@@ -74,6 +77,16 @@ def test_the_tree_at_the_top_of_the_file_is_the_tree():
 
 
 @pytest.mark.parametrize("error", CLASSES)
-def test_an_error_survives_the_way_between_processes(error):
+def test_error_survives_pickling(error):
+    """An error can go to another process."""
     for sent in (pickle.loads(pickle.dumps(error("said", hint="hint"))), copy.copy(error("said", hint="hint"))):
         assert (type(sent), sent.message, sent.hint, str(sent)) == (error, "said", "hint", "said")
+
+
+def test_exit_codes_without_class():
+    """Codes without an error class are drawn below the tree, and no class has them."""
+    codes = {name: getattr(errors, name) for name in dir(errors) if name.startswith("EXIT_")}
+    assert {"EXIT_CONDITION_NOT_MET": 6, "EXIT_INTERRUPTED": 130, "EXIT_TERMINATED": 143} == codes
+    drawn = {name: int(code) for name, code in re.findall(r"(EXIT_\w+) +(\d+)", errors.__doc__)}
+    assert codes == drawn
+    assert not set(codes.values()) & {error.exit_code for error in CLASSES}

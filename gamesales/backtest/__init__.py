@@ -1,1 +1,1 @@
-"""Compare past predictions with what their titles earned."""
+"""Compare published predictions with actual earnings, version by version."""

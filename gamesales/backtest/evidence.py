@@ -1,4 +1,4 @@
-"""What the registry knows of a version whose predictions are judged, and what it is told of them."""
+"""The registry's side of a backtest: the version that made a prediction, and the evidence that the log keeps."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gamesales.errors import InputError, RegistryError
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import BACKTEST, Evaluation, Version
-from gamesales.scoring.results import Past
+from gamesales.scoring.results import PublishedRun
 
-_SHIPPED = Path("data/contract.toml")
+_SHIPPED_CONTRACT = Path("data/contract.toml")
 
 
 @dataclass(frozen=True)
-class Known:
-    """A version as the registry has it; ``refused`` says why nothing can be recorded of it, empty if it can."""
+class RegisteredVersion:
+    """A version in the registry. ``refused`` says why no evidence can be recorded for it. It is empty if it can."""
 
     version: Version | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict)
@@ -28,71 +28,70 @@ class Known:
 
     @property
     def holdout(self) -> Evaluation | None:
-        """Its latest evaluation on titles that it never saw."""
-        return self.version.evaluation if self.version else None
+        """The latest evaluation on a holdout."""
+        return self.version.read_last_holdout_evaluation() if self.version else None
 
     @property
     def target_coverage(self) -> float | None:
-        """Which share of earnings its intervals promise to hold; None: it promises none."""
-        promised = self.manifest.get("interval")
-        share = promised.get("coverage") if isinstance(promised, Mapping) else None
+        """The share of earnings that the prediction intervals should contain, or None if there are no intervals."""
+        interval = self.manifest.get("interval")
+        share = interval.get("coverage") if isinstance(interval, Mapping) else None
         return share if isinstance(share, float) else None
 
 
-def look_up(registry: ModelRegistry, past: Past) -> Known:
-    """Find the version that made a result, by its number, and hold it to the digest that the result names."""
-    if past.model != registry.model:
-        return Known(refused=f"{past.place} is of model {past.model}, not {registry.model}: give --name {past.model}")
-    try:
-        version = registry.find(registry.state(), Ref(registry.model, version=past.version), retired=True)
-    except RegistryError as error:
-        return Known(refused=error.message)
-    if version.digest != past.digest:
-        return Known(
-            refused=f"{past.place} was scored by a bundle with digest {past.digest[:12]}, but version "
-            f"{past.version} in {registry.location} has {version.digest[:12]}"
+def find_registered(registry: ModelRegistry, run: PublishedRun) -> RegisteredVersion:
+    """Find the version that made a run, by its number. Its digest must be the digest in the run's report."""
+    if run.model != registry.model:
+        return RegisteredVersion(
+            refused=f"{run.path} is of model {run.model}, not {registry.model}: give --name {run.model}"
         )
     try:
-        manifest = registry.bundle(version).manifest
-    except RegistryError as error:  # a retired version's bundle may be gone
-        return Known(version, refused=error.message)
-    return Known(version, manifest, "it is retired" if version.retired else "")
+        version = registry.find(registry.read_state(), Ref(registry.model, version=run.version), allow_retired=True)
+    except RegistryError as error:
+        return RegisteredVersion(refused=error.message)
+    if version.digest != run.digest:
+        return RegisteredVersion(
+            refused=f"{run.path} was scored by a bundle with digest {run.digest[:12]}, but version "
+            f"{run.version} in {registry.location} has {version.digest[:12]}"
+        )
+    try:
+        manifest = registry.open_bundle(version).manifest
+    except RegistryError as error:  # the bundle of a retired version may be removed
+        return RegisteredVersion(version, refused=error.message)
+    return RegisteredVersion(version, manifest, "it is retired" if version.retirement else "")
 
 
-def find_contract(known: Sequence[Known]) -> Contract:
-    """Return the contract of the versions, or the one that is at hand where the registry has none.
+def find_contract(versions: Sequence[RegisteredVersion]) -> Contract:
+    """Return the contract of the versions, or ``data/contract.toml`` if the registry has no contract.
 
-    Raises: InputError: two versions know titles by other columns, or no column identifies a title.
+    Raises:
+        InputError: two versions identify titles by different columns, or no column identifies a title.
+        RegistryError: there is no contract.
     """
-    contracts = [Contract.from_json(one.manifest["contract"]) for one in known if one.manifest]
+    contracts = [Contract.from_json(version.manifest["contract"]) for version in versions if version.manifest]
     if not contracts:
-        contracts = [_shipped(known[0].refused)]
-    keys = {(one.identity, one.target.name) for one in contracts}
+        contracts = [_read_shipped_contract(versions[0].refused)]
+    keys = {(contract.identity, contract.target.name) for contract in contracts}
     if len(keys) > 1:
         names = " and ".join(", ".join([*identity, target]) for identity, target in sorted(keys))
-        raise InputError(f"the versions differ in identity or target: {names}", hint="Backtest their dates apart")
+        raise InputError(
+            f"the versions differ in identity or target: {names}", hint="Backtest the dates of each version separately"
+        )
     if not contracts[0].identity:
         raise InputError(
-            "the contract names no identity columns, by which predictions could be found",
+            "the contract has no identity columns; they are needed to match predictions with earnings",
             hint='Add identity = ["title_id"] to data/contract.toml, and train again',
         )
     return contracts[0]
 
 
-def _shipped(refused: str) -> Contract:
-    if not _SHIPPED.exists():
+def _read_shipped_contract(refused: str) -> Contract:
+    if not _SHIPPED_CONTRACT.exists():
         raise RegistryError(
-            f"{refused}; and there is no {_SHIPPED} that says which columns identify a title",
+            f"{refused}; and there is no {_SHIPPED_CONTRACT} to say which columns identify a title",
             hint="Give --registry PATH",
         )
-    return Contract.from_toml(_SHIPPED)
-
-
-def is_recorded(version: Version, evidence: Mapping[str, Any]) -> bool:
-    """Tell whether the log has the same figures on the same actual earnings already."""
-    keys = ("data_sha256", "rows", "metrics")
-    backtests = [one for one in version.evaluations if one.kind == BACKTEST]
-    return any(all(getattr(one, key) == evidence[key] for key in keys) for one in backtests)
+    return Contract.from_toml(_SHIPPED_CONTRACT)
 
 
 def make_evidence(
@@ -100,7 +99,11 @@ def make_evidence(
 ) -> dict[str, Any]:
     """Return what the log keeps of a backtest.
 
-    Args: actuals: their path and SHA-256. rows: predictions that were joined. details: what else is told of them.
+    Args:
+        actuals: the path and the SHA-256 of the actual earnings.
+        rows: the number of predictions with actual earnings.
+        metrics: the metrics of these predictions.
+        details: more about the predictions.
     """
     path, sha256 = actuals
     return {
@@ -111,3 +114,10 @@ def make_evidence(
         "metrics": dict(metrics),
         **details,
     }
+
+
+def is_recorded(version: Version, evidence: Mapping[str, Any]) -> bool:
+    """Whether the log has the same metrics on the same actual earnings."""
+    keys = ("data_sha256", "rows", "metrics")
+    backtests = [evaluation for evaluation in version.read_evaluations() if evaluation.kind == BACKTEST]
+    return any(all(getattr(backtest, key) == evidence[key] for key in keys) for backtest in backtests)

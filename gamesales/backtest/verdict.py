@@ -1,4 +1,8 @@
-"""One version's past predictions, added up date by date and judged."""
+"""Judge the past predictions of one version.
+
+The dates are joined one at a time. Their errors are added up by month and in two halves, older and newer, to see
+whether the error changed.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +13,27 @@ from typing import Any, Literal
 
 from gamesales.arrays import BoolArray
 from gamesales.backtest.actuals import Actuals
-from gamesales.backtest.evidence import Known
-from gamesales.backtest.join import Matched, join_date
+from gamesales.backtest.evidence import RegisteredVersion
+from gamesales.backtest.join import DayMatches, join_date
 from gamesales.data.contract import Contract
-from gamesales.report.format import count, money, percent, signed_money
-from gamesales.scoring.results import Past
-from gamesales.stats.error_sums import Gathered, Sample
-from gamesales.stats.errors import Figures, Shift, against_holdout, bias_shift, error_shift, figures
+from gamesales.report.format import format_count, format_money, format_percent, format_signed_money
+from gamesales.scoring.results import PublishedRun
+from gamesales.stats.error_sums import PredictionSample, TitleSums
+from gamesales.stats.errors import (
+    ErrorMetrics,
+    MetricChange,
+    compare_bias,
+    compare_mae,
+    compare_with_holdout,
+    compute_error_metrics,
+)
 
 Evidence = Literal["recorded", "recorded before", "would be recorded", "refused"]
 
 
 @dataclass(frozen=True)
-class Dated:
-    """One date: what was matched, and the figures. All its predictions are of one version."""
+class DayMetrics:
+    """The predictions of one date, all by one version, and their error metrics."""
 
     date: str
     version: int
@@ -31,26 +42,35 @@ class Dated:
     waiting: int
     without_id: int
     titles_doubled: int
-    figures: Figures
+    figures: ErrorMetrics
 
 
 @dataclass(frozen=True)
-class Monthly:
-    """One version's predictions of a calendar month."""
+class MonthMetrics:
+    """The error metrics of one version in a calendar month."""
 
     month: str
     version: int
     digest: str
-    figures: Figures
+    figures: ErrorMetrics
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One version over all its dates.
+class VersionVerdict:
+    """The verdict on one version over all its dates.
 
-    ``newest_from`` is the first of its newer dates, the later half: ``against_holdout`` compares their error with the
-    version's holdout, ``error_shift`` and ``bias_shift`` with the older half; ``verdict`` tells it in words.
-    ``refused`` says why nothing was recorded, where ``evidence`` says so.
+    Attributes:
+        newest_from: the first date of the newer half.
+        figures: the error metrics over all dates.
+        metrics: the same by the names that training uses, for the log.
+        holdout: the metrics of the version's latest holdout.
+        target_coverage: the share of earnings that the prediction intervals should contain.
+        against_holdout: the mean absolute error of the holdout and of the newer half.
+        error_shift: the mean absolute error of the older and of the newer half.
+        bias_shift: the bias of the older and of the newer half.
+        verdict: sentences for people.
+        evidence: whether the log records the verdict.
+        refused: why it does not.
     """
 
     model: str
@@ -60,188 +80,211 @@ class Judged:
     last_date: str
     dates: int
     newest_from: str
-    figures: Figures
+    figures: ErrorMetrics
     metrics: dict[str, float | None]
     holdout: dict[str, float | None] | None
     target_coverage: float | None
-    against_holdout: Shift | None
-    error_shift: Shift | None
-    bias_shift: Shift | None
+    against_holdout: MetricChange | None
+    error_shift: MetricChange | None
+    bias_shift: MetricChange | None
     verdict: list[str]
     evidence: Evidence
     refused: str
 
 
 @dataclass(frozen=True)
-class Found:
-    """One version's results, oldest first, and what the registry knows of it."""
+class VersionRuns:
+    """The published runs of one version, oldest first, and the version in the registry."""
 
-    pasts: Sequence[Past]
-    known: Known
+    runs: Sequence[PublishedRun]
+    registered: RegisteredVersion
 
 
 @dataclass(frozen=True)
-class Traced:
-    """What came of a version's dates.
+class VersionTrace:
+    """The dates of one version.
 
-    ``sample`` has some of its predictions to draw, ``predicted`` bool (titles,) tells which titles with earnings it
-    predicted, and ``example_ids`` shows some ids as they were predicted.
+    Attributes:
+        verdict: the verdict over all dates.
+        months: the metrics by month.
+        dates: the metrics by date.
+        sample: some predictions to plot.
+        is_predicted: bool (titles,), which titles with actual earnings the version predicted.
+        example_ids: some predicted ids, for messages.
     """
 
-    judged: Judged
-    months: list[Monthly]
-    dates: list[Dated]
-    sample: Sample
-    predicted: BoolArray
+    verdict: VersionVerdict
+    months: list[MonthMetrics]
+    dates: list[DayMetrics]
+    sample: PredictionSample
+    is_predicted: BoolArray
     example_ids: str
 
 
-def trace(found: Found, actuals: Actuals, contract: Contract, on_date: Callable[[str], None]) -> Traced:
-    """Add up a version's dates, one at a time: in halves, to see what changed, and by months."""
-    older, newer = Gathered(len(actuals)), Gathered(len(actuals))
-    middle = len(found.pasts) // 2
-    months, dates, example_ids = list[Monthly](), list[Dated](), ""
-    for month, members in groupby(enumerate(found.pasts), key=lambda one: f"{one[1].day:%Y-%m}"):
-        gathered = Gathered(len(actuals))
-        for place, past in members:
-            on_date(past.day.isoformat())
-            matched = join_date(past, actuals, contract) if past.columns else Matched(Gathered(len(actuals)))
-            example_ids = example_ids or matched.example_ids
-            dates.append(_dated(past, matched))
-            (older if place < middle else newer).include(matched.gathered)
-            gathered.include(matched.gathered)
-        months.append(Monthly(month, found.pasts[0].version, found.pasts[0].digest, figures(gathered)))
-    judged = _judge(found, older, newer)
-    older.include(newer)
-    return Traced(judged, months, dates, older.drawn, older.rows > 0, example_ids)
+def trace_version(
+    version: VersionRuns, actuals: Actuals, contract: Contract, on_date: Callable[[str], None]
+) -> VersionTrace:
+    """Add up the errors of a version by date, by month and in halves, and judge them.
+
+    Args:
+        version: the runs of the version.
+        actuals: the actual earnings.
+        contract: names the identity columns.
+        on_date: called with each date before it is read.
+    """
+    older, newer = TitleSums(len(actuals)), TitleSums(len(actuals))
+    middle = len(version.runs) // 2
+    months, dates, example_ids = list[MonthMetrics](), list[DayMetrics](), ""
+    for month, members in groupby(enumerate(version.runs), key=lambda member: f"{member[1].day:%Y-%m}"):
+        month_sums = TitleSums(len(actuals))
+        for position, run in members:
+            on_date(run.day.isoformat())
+            matches = join_date(run, actuals, contract)
+            example_ids = example_ids or matches.example_ids
+            dates.append(_make_day_metrics(run, matches))
+            (older if position < middle else newer).merge(matches.sums)
+            month_sums.merge(matches.sums)
+        first = version.runs[0]
+        months.append(MonthMetrics(month, first.version, first.digest, compute_error_metrics(month_sums)))
+    verdict = _judge(version, older, newer)
+    older.merge(newer)
+    return VersionTrace(verdict, months, dates, older.sample, older.rows > 0, example_ids)
 
 
-def _dated(past: Past, matched: Matched) -> Dated:
-    return Dated(
-        date=past.day.isoformat(),
-        version=past.version,
-        digest=past.digest,
-        rows=matched.rows,
-        waiting=matched.waiting,
-        without_id=matched.without_id,
-        titles_doubled=matched.doubled,
-        figures=figures(matched.gathered),
+def _make_day_metrics(run: PublishedRun, matches: DayMatches) -> DayMetrics:
+    return DayMetrics(
+        date=run.day.isoformat(),
+        version=run.version,
+        digest=run.digest,
+        rows=matches.rows,
+        waiting=matches.waiting,
+        without_id=matches.without_id,
+        titles_doubled=matches.duplicates,
+        figures=compute_error_metrics(matches.sums),
     )
 
 
-def _judge(found: Found, older: Gathered, newer: Gathered) -> Judged:
-    """Work out what a version's predictions were worth; whether that is recorded is decided later."""
-    whole = Gathered(len(older.rows))
-    whole.include(older)
-    whole.include(newer)
-    total, known, first, last = figures(whole), found.known, found.pasts[0], found.pasts[-1]
-    holdout = known.holdout
-    newest_from = found.pasts[len(found.pasts) // 2].day.isoformat()
-    compared = against_holdout(newer, holdout.rows, holdout.metrics) if holdout else None
-    shift = error_shift(older, newer)
-    return Judged(
+def _judge(version: VersionRuns, older: TitleSums, newer: TitleSums) -> VersionVerdict:
+    """Judge a version. The caller decides later whether the verdict is recorded."""
+    all_dates = TitleSums(len(older.rows))
+    all_dates.merge(older)
+    all_dates.merge(newer)
+    metrics, registered = compute_error_metrics(all_dates), version.registered
+    first, middle, last = version.runs[0], version.runs[len(version.runs) // 2], version.runs[-1]
+    holdout = registered.holdout
+    newest_from = middle.day.isoformat()
+    holdout_change = compare_with_holdout(newer, holdout.rows, holdout.metrics) if holdout else None
+    mae_change = compare_mae(older, newer)
+    return VersionVerdict(
         model=first.model,
         version=first.version,
         digest=first.digest,
         first_date=first.day.isoformat(),
         last_date=last.day.isoformat(),
-        dates=len(found.pasts),
+        dates=len(version.runs),
         newest_from=newest_from,
-        figures=total,
-        metrics=_metrics(total, known.manifest),
+        figures=metrics,
+        metrics=_rename_metrics(metrics, registered.manifest),
         holdout=dict(holdout.metrics) if holdout else None,
-        target_coverage=known.target_coverage,
-        against_holdout=compared,
-        error_shift=shift,
-        bias_shift=bias_shift(older, newer),
-        verdict=sentences(total, newest_from, compared, shift, known.target_coverage),
+        target_coverage=registered.target_coverage,
+        against_holdout=holdout_change,
+        error_shift=mae_change,
+        bias_shift=compare_bias(older, newer),
+        verdict=write_verdict(metrics, newest_from, holdout_change, mae_change, registered.target_coverage),
         evidence="refused",
-        refused=known.refused,
+        refused=registered.refused,
     )
 
 
-def _metrics(found: Figures, manifest: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return figures by the names that training gives them."""
+def _rename_metrics(metrics: ErrorMetrics, manifest: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the metrics by the names that training uses."""
     columns = manifest.get("scaling", {}).get("columns", [])
     scale: float | None = columns[-1]["scale"] if columns else None
     return {
-        "scaled_mse": None if scale is None or found.rmse is None else (found.rmse * scale) ** 2,
-        "mae": found.mae,
-        "rmse": found.rmse,
-        "r2": found.r2,
-        "mape_percent": found.mape_percent,
+        "scaled_mse": None if scale is None or metrics.rmse is None else (metrics.rmse * scale) ** 2,
+        "mae": metrics.mae,
+        "rmse": metrics.rmse,
+        "r2": metrics.r2,
+        "mape_percent": metrics.mape_percent,
     }
 
 
-def sentences(
-    found: Figures, newest_from: str, holdout: Shift | None, drift: Shift | None, target_coverage: float | None
+def write_verdict(
+    metrics: ErrorMetrics,
+    newest_from: str,
+    holdout_change: MetricChange | None,
+    mae_change: MetricChange | None,
+    target_coverage: float | None,
 ) -> list[str]:
-    """Say how far off a version was, whether its newest dates are worse than promised, and whether it is drifting.
+    """Write the verdict in sentences: the error, the newest dates against the holdout, the trend and the coverage.
 
     Args:
-        found: its figures over all dates.
-        newest_from: the first of its newest dates.
-        holdout: from its holdout to its newest dates; None: there is none.
-        drift: from its older to its newer dates; None: there is but one date.
-        target_coverage: which share of earnings its intervals promise to hold.
+        metrics: the metrics over all dates.
+        newest_from: the first of the newest dates.
+        holdout_change: from the holdout to the newest dates, or None if there is no holdout.
+        mae_change: from the older to the newer dates, or None if there is only one date.
+        target_coverage: the share of earnings that the prediction intervals should contain.
     """
-    if not found.rows:
-        return ["None of its titles has earnings yet."]
-    said = [_overall(found), _newest(newest_from, holdout)]
-    if drift:
-        said.append(_drift(newest_from, drift))
-    if found.coverage is not None:
-        said.append(_coverage(found, target_coverage))
-    return said
+    if not metrics.rows:
+        return ["None of its titles has actual earnings yet."]
+    sentences = [_describe_error(metrics), _describe_newest(newest_from, holdout_change)]
+    if mae_change:
+        sentences.append(_describe_trend(newest_from, mae_change))
+    if metrics.coverage is not None:
+        sentences.append(_describe_coverage(metrics, target_coverage))
+    return sentences
 
 
-def _overall(found: Figures) -> str:
-    predictions = f"{count(found.rows, 'prediction')} of {count(found.titles, 'title')}"
-    return f"Off by {money(found.mae)} on average, on {predictions}; {_bias(found)}."
+def _describe_error(metrics: ErrorMetrics) -> str:
+    predictions = f"{format_count(metrics.rows, 'prediction')} of {format_count(metrics.titles, 'title')}"
+    return f"Average error {format_money(metrics.mae)} on {predictions}; {_describe_bias(metrics)}."
 
 
-def _bias(found: Figures) -> str:
-    bias, low, high = found.bias, found.bias_low, found.bias_high
+def _describe_bias(metrics: ErrorMetrics) -> str:
+    bias, low, high = metrics.bias, metrics.bias_low, metrics.bias_high
     if bias is None or low is None or high is None:
-        return "too few titles to say whether it leans"
-    sure = f"95\u00a0% sure: {signed_money(low)} to {signed_money(high)}"
+        return "too few titles for a confidence interval of the bias"
+    interval = f"95% confidence: {format_signed_money(low)} to {format_signed_money(high)}"
     if low <= 0 <= high:
-        return f"whether it leans can't be told from chance ({signed_money(bias)}; {sure})"
-    return f"{'too high' if bias > 0 else 'too low'} by {money(abs(bias))} ({sure})"
+        return f"no significant bias ({format_signed_money(bias)}; {interval})"
+    return f"{'too high' if bias > 0 else 'too low'} by {format_money(abs(bias))} on average ({interval})"
 
 
-def _newest(newest_from: str, shift: Shift | None) -> str:
-    if shift is None:
-        return "There is no holdout figure to compare it with."
-    figures = f"{money(shift.value_after)} against {money(shift.value_before)}"
+def _describe_newest(newest_from: str, change: MetricChange | None) -> str:
+    if change is None:
+        return "There is no holdout to compare it with."
+    values = f"{format_money(change.value_after)} against {format_money(change.value_before)}"
     since = f"From {newest_from} on"
-    if shift.change == "too few titles":
-        return f"{since} it is off by {figures} on its holdout; too few titles to say whether that is worse."
-    if shift.change == "within chance":
-        return f"{since} it is as far off as on its holdout, as far as can be told: {figures} ({_sure(shift)})."
-    word = "worse" if shift.change == "up" else "better"
-    return f"{since} it is {word} than on its holdout: {figures} ({_sure(shift)})."
+    if change.change == "too few titles":
+        return f"{since} it has too few titles for a comparison with its holdout: {values}."
+    if change.change == "within chance":
+        return f"{since} it is not significantly different from its holdout: {values} ({_describe_difference(change)})."
+    word = "worse" if change.change == "up" else "better"
+    return f"{since} it is {word} than on its holdout: {values} ({_describe_difference(change)})."
 
 
-def _drift(newest_from: str, shift: Shift) -> str:
-    figures = f"{money(shift.value_before)} before {newest_from}, {money(shift.value_after)} since"
-    if shift.change == "too few titles":
-        return f"Too few titles to say whether its error is changing: {figures}."
-    if shift.change == "within chance":
-        return f"No change over time that can be told from chance: {figures} ({_sure(shift)})."
-    return f"Its error is {'growing' if shift.change == 'up' else 'shrinking'}: {figures} ({_sure(shift)})."
+def _describe_trend(newest_from: str, change: MetricChange) -> str:
+    values = f"{format_money(change.value_before)} before {newest_from}, {format_money(change.value_after)} since"
+    if change.change == "too few titles":
+        return f"Too few titles to say whether its error is changing: {values}."
+    if change.change == "within chance":
+        return f"No significant change over time: {values} ({_describe_difference(change)})."
+    trend = "growing" if change.change == "up" else "shrinking"
+    return f"Its error is {trend}: {values} ({_describe_difference(change)})."
 
 
-def _sure(shift: Shift) -> str:
-    low, high = signed_money(shift.difference_low or 0.0), signed_money(shift.difference_high or 0.0)
-    return f"difference {signed_money(shift.value_difference)}, 95\u00a0% sure: {low} to {high}"
+def _describe_difference(change: MetricChange) -> str:
+    low, high = format_signed_money(change.difference_low or 0.0), format_signed_money(change.difference_high or 0.0)
+    return f"difference {format_signed_money(change.value_difference)}, 95% confidence: {low} to {high}"
 
 
-def _coverage(found: Figures, target: float | None) -> str:
-    held, low, high = (100 * (one or 0.0) for one in (found.coverage, found.coverage_low, found.coverage_high))
-    said = f"Its intervals held {percent(held)} of what was earned (95\u00a0% sure: {percent(low)} to {percent(high)})"
+def _describe_coverage(metrics: ErrorMetrics, target: float | None) -> str:
+    shares = metrics.coverage, metrics.coverage_low, metrics.coverage_high
+    covered, low, high = (100 * (share or 0.0) for share in shares)
+    interval = f"95% confidence: {format_percent(low)} to {format_percent(high)}"
+    sentence = f"Its prediction intervals contain {format_percent(covered)} of actual earnings ({interval})"
     if target is None:
-        return f"{said}."
+        return f"{sentence}."
     promised = 100 * target
-    verdict = "fewer than" if high < promised else "more than" if low > promised else "as"
-    return f"{said}, {verdict} the {percent(promised)} that they promise."
+    verdict = "less than" if high < promised else "more than" if low > promised else "in line with"
+    return f"{sentence}, {verdict} the {format_percent(promised)} that they promise."

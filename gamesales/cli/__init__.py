@@ -1,22 +1,7 @@
-"""The command line: parse, call one function of a job, show its result. The only code that prints or exits.
+"""The command line. A command parses its arguments, calls one function of a job and renders the result.
 
-main.py        the entry point: failures become one line, a hint and an exit code
-options.py     options that several commands share
-output.py      results as text or as one JSON document
-progress.py    what a person sees while something takes long
-training.py    train, preprocess, simulate
-group.py       commands under a name of their own
-registry.py    versions, show, verify
-history.py     history
-comparing.py   compare
-promotion.py   promote, rollback
-aliases.py     alias set, alias delete, alias list; retire
-retention.py   gc
-export.py      export
-scoring.py     score, predict
-backtest.py    backtest
-night.py       what score does: a run for each date
-runs.py        what a scoring run did, in words
+Only this package prints or exits. ``main.py`` is the entry point, ``options.py`` holds shared options, ``render.py``
+formats results, and ``progress.py`` and ``search_progress.py`` show progress. Each other module holds commands.
 """
 
 from __future__ import annotations
@@ -26,7 +11,7 @@ import gc
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
-    # Nearly all that loading makes stays; to look it through for garbage, time and again, is a tenth of a start.
+    # Nearly all objects of the imports stay alive. Collecting garbage among them takes a tenth of the start-up time.
     gc.set_threshold(100_000)
     from gamesales.cli.main import run_and_exit
 

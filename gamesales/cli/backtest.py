@@ -1,4 +1,4 @@
-"""backtest: what predictions were worth, now that earnings are known."""
+"""The command backtest: compare past predictions with actual earnings."""
 
 from __future__ import annotations
 
@@ -10,109 +10,109 @@ import typer
 
 from gamesales.cli import progress
 from gamesales.cli.options import NAME, REGISTRY, JsonOption, NameOption, ReasonOption, RegistryOption
-from gamesales.cli.render import metric_cells, show_error, show_json, table
+from gamesales.cli.render import format_table, show_error, show_json
+from gamesales.errors import RegistryError
 from gamesales.jobs.loading import open_registry
+from gamesales.stats.metric_names import format_metrics, format_money
 
 if TYPE_CHECKING:
-    from gamesales.backtest.verdict import Dated, Judged
-    from gamesales.jobs.backtest import Backtest
-    from gamesales.stats.errors import Figures
+    from gamesales.backtest.verdict import DayMetrics
+    from gamesales.jobs.backtest import BacktestResult
+    from gamesales.stats.errors import ErrorMetrics
 
-_FIGURES = ["predictions", "MAE", "RMSE", "bias", "R2", "MAPE", "covered", "outside"]
-# How a command ends whose figures are told, but not on record.
-_NOT_RECORDED = 4
+_HEADINGS = ["predictions", "MAE", "RMSE", "bias", "R2", "MAPE", "coverage", "outside"]
 
 
 def backtest(
     predictions: Annotated[
-        Path, typer.Option(metavar="PATH", help="Past results: a folder of dated partitions, or one result file.")
+        Path, typer.Option(metavar="PATH", help="Past predictions: a folder of dated partitions, or one result file.")
     ],
-    actuals: Annotated[Path, typer.Option(metavar="FILE", help="CSV or Parquet: ids and what the titles earned.")],
-    page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with plots here (HTML).")] = None,
+    actuals: Annotated[
+        Path, typer.Option(metavar="FILE", help="A CSV or Parquet file of title ids and actual earnings.")
+    ],
+    page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML page with plots.")] = None,
     max_rejects: Annotated[
         str | None,
-        typer.Option(metavar="N|N%", help="How many actuals may be unusable: 10 or 1 %, whichever is more."),
+        typer.Option(metavar="N|N%", help="Unusable actuals to allow; by default 10 rows or 1%, whichever is more."),
     ] = None,
     reason: ReasonOption = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell the figures, and record nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the metrics, and record nothing.")] = False,
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Hold past predictions to what their titles earned, and record that as evidence."""
+    """Compare past predictions with actual earnings, and record the metrics as evidence."""
     from gamesales.data.screen import RejectLimit
-    from gamesales.jobs.backtest import Work
+    from gamesales.jobs.backtest import BacktestRequest
     from gamesales.jobs.backtest import backtest as run
 
     limit = RejectLimit.parse(max_rejects) if max_rejects else RejectLimit()
-    work = Work(predictions, actuals, limit, page, reason, dry_run)
-    done = run(open_registry(registry, name), work, on_date=lambda day: progress.say(f"reading {day}"))
+    request = BacktestRequest(predictions, actuals, limit, page, reason, dry_run)
+    result = run(open_registry(registry, name), request, on_date=lambda day: progress.say(f"reading {day}"))
     if as_json:
-        show_json(done)
+        show_json(result)
     else:
-        print(_told(done))
-    refused = [one for one in done.versions if one.evidence == "refused"]
+        print(_format_result(result))
+    refused = [verdict for verdict in result.versions if verdict.evidence == "refused"]
     if refused and not dry_run:
-        why = "; ".join(f"version {one.version}: {one.refused}" for one in refused)
+        reasons = "; ".join(f"version {verdict.version}: {verdict.refused}" for verdict in refused)
         if not as_json:
-            show_error("registry", f"not recorded: {why}", "Give --registry or --name; or --dry-run", as_json=False)
-        raise typer.Exit(_NOT_RECORDED)
+            show_error("registry", f"not recorded: {reasons}", "Give --registry or --name; or --dry-run", as_json=False)
+        raise typer.Exit(RegistryError.exit_code)
 
 
-def _told(done: Backtest) -> str:
-    lines = [
-        f"{done.matched:,} of {done.rows:,} predictions on {len(done.dates):,} dates met their earnings",
-        *_counted(done),
-        "",
-        table(["version", "dates", *_FIGURES], [_version_cells(one) for one in done.versions]),
-        "",
-        table(["date", "version", *_FIGURES], [_date_cells(one) for one in done.dates]),
+def _format_result(result: BacktestResult) -> str:
+    version_rows = [
+        [str(verdict.version), str(verdict.dates), *_format_metrics(verdict.figures)] for verdict in result.versions
     ]
-    for one in done.versions:
-        lines += ["", f"version {one.version}, {one.first_date} to {one.last_date}"]
-        lines += [f"  {sentence}" for sentence in one.verdict]
-        lines.append(f"  evidence: {one.evidence}{f', {one.refused}' if one.refused else ''}")
-    if done.page:
-        lines += ["", f"page     {done.page}"]
+    date_rows = [[day.date, str(day.version), *_format_metrics(day.figures)] for day in result.dates]
+    lines = [
+        f"{result.matched:,} of {result.rows:,} predictions on {len(result.dates):,} dates have actual earnings",
+        *_describe_unmatched(result),
+        "",
+        format_table(["version", "dates", *_HEADINGS], version_rows),
+        "",
+        format_table(["date", "version", *_HEADINGS], date_rows),
+    ]
+    for verdict in result.versions:
+        lines += ["", f"version {verdict.version}, {verdict.first_date} to {verdict.last_date}"]
+        lines += [f"  {sentence}" for sentence in verdict.verdict]
+        lines.append(f"  evidence: {verdict.evidence}{f', {verdict.refused}' if verdict.refused else ''}")
+    if result.page:
+        lines += ["", f"page     {result.page}"]
     return "\n".join(lines)
 
 
-def _counted(done: Backtest) -> Sequence[str]:
-    """Tell what was not joined, and why."""
-    doubled = [one for one in done.dates if one.titles_doubled]
+def _describe_unmatched(result: BacktestResult) -> Sequence[str]:
+    """Describe the rows that are unmatched, duplicate or skipped, and why."""
+    duplicate_days = [day for day in result.dates if day.titles_doubled]
+    duplicates = sum(day.titles_doubled for day in duplicate_days)
     counts = [
-        (done.waiting, "predictions wait for their titles' earnings"),
-        (done.without_id, "predictions have no id"),
-        (done.actuals_never_predicted, f"of {done.actuals_rows:,} titles with earnings were never predicted"),
-        (sum(one.titles_doubled for one in doubled), f"titles come twice on a date ({_days(doubled)}) and count twice"),
-        (done.actuals_left_out, f"rows of {done.actuals} left out: {'; '.join(done.actuals_reasons)}"),
+        (result.waiting, "predictions have no actual earnings yet"),
+        (result.without_id, "predictions have no id"),
+        (result.actuals_never_predicted, f"of {result.actuals_rows:,} titles with earnings were never predicted"),
+        (duplicates, f"duplicate titles on a date ({_list_dates(duplicate_days)}) count twice"),
+        (result.actuals_left_out, f"rows of {result.actuals} skipped: {'; '.join(result.actuals_reasons)}"),
     ]
-    lines = [f"{count:,} {what}" for count, what in counts if count]
-    return [*lines, *(f"{one.place} left out: {one.reason}" for one in done.dates_left_out)]
+    lines = [f"{count:,} {text}" for count, text in counts if count]
+    return [*lines, *(f"{skipped.place} skipped: {skipped.reason}" for skipped in result.dates_left_out)]
 
 
-def _days(dates: Sequence[Dated]) -> str:
-    shown = ", ".join(one.date for one in dates[:3])
-    return f"{shown}, …" if len(dates) > 3 else shown
+def _list_dates(days: Sequence[DayMetrics]) -> str:
+    dates = ", ".join(day.date for day in days[:3])
+    return f"{dates}, …" if len(days) > 3 else dates
 
 
-def _version_cells(one: Judged) -> list[str]:
-    return [str(one.version), str(one.dates), *_cells(one.figures)]
+def _format_metrics(metrics: ErrorMetrics) -> list[str]:
+    common = {"mae": metrics.mae, "rmse": metrics.rmse, "r2": metrics.r2, "mape_percent": metrics.mape_percent}
+    _, mae, rmse, r2, mape = format_metrics(common)
+    bias = "-" if metrics.bias is None else format_money(metrics.bias)
+    shares = _format_share(metrics.coverage), _format_share(metrics.outside_share)
+    return [f"{metrics.rows:,}", mae, rmse, bias, r2, mape, *shares]
 
 
-def _date_cells(one: Dated) -> list[str]:
-    return [one.date, str(one.version), *_cells(one.figures)]
-
-
-def _cells(figures: Figures) -> list[str]:
-    metrics = {"mae": figures.mae, "rmse": figures.rmse, "r2": figures.r2}
-    _, mae, rmse, r2, mape = metric_cells({**metrics, "mape_percent": figures.mape_percent})
-    bias = "-" if figures.bias is None else f"${figures.bias:,.0f}".replace("$-", "-$")
-    return [f"{figures.rows:,}", mae, rmse, bias, r2, mape, _share(figures.coverage), _share(figures.outside_share)]
-
-
-def _share(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
+def _format_share(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}%"
 
 
 COMMANDS = (backtest,)

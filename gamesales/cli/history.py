@@ -1,9 +1,9 @@
-"""history: who did what, when, why and on what evidence."""
+"""The commands history and compare: the events of a registry, and two versions side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,29 +18,41 @@ from gamesales.cli.options import (
     UntilOption,
     parse_span,
 )
-from gamesales.cli.render import metric_cells, moment, one_line, show_json, table
-from gamesales.jobs import compare as comparison
-from gamesales.jobs import history as telling
-from gamesales.jobs.compare import Figures, Interval
+from gamesales.cli.render import format_minute, format_table, show_json, to_one_line
+from gamesales.jobs.compare import compare as run_compare
+from gamesales.jobs.history import EventFilter, list_events
 from gamesales.jobs.loading import open_registry
 from gamesales.registry.refs import parse_ref
+from gamesales.stats.metric_names import METRICS, format_money
+
+if TYPE_CHECKING:
+    from gamesales.jobs.compare import (
+        ComparedVersion,
+        ConfidenceInterval,
+        FileMetrics,
+        ManifestEntry,
+        VersionComparison,
+    )
 
 Body = Mapping[str, Any]
-# Of evidence that takes more, the rest is in the JSON.
-_WIDTH = 60
+# Longer evidence is cut. The JSON document has all of it.
+_EVIDENCE_WIDTH = 60
 
 
 def history(
     alias: Annotated[
-        str | None, typer.Option("--alias", metavar="NAME", help="Only what became of this alias.")
+        str | None, typer.Option("--alias", metavar="NAME", help="Only events that set or delete this alias.")
     ] = None,
     version: Annotated[
-        int | None, typer.Option("--version", metavar="N", min=1, help="Only what concerns this version.")
+        int | None, typer.Option("--version", metavar="N", min=1, help="Only events about this version.")
     ] = None,
     kind: Annotated[
-        str | None, typer.Option("--kind", metavar="KIND", help="Only events such as alias.set, or all of alias.")
+        str | None,
+        typer.Option(
+            "--kind", metavar="KIND", help="Only events of a kind such as alias.set, or of a group like alias."
+        ),
     ] = None,
-    by: Annotated[str | None, typer.Option("--by", metavar="ACTOR", help="Only what this person did.")] = None,
+    by: Annotated[str | None, typer.Option("--by", metavar="ACTOR", help="Only events by this person.")] = None,
     since: SinceOption = None,
     until: UntilOption = None,
     limit: LimitOption = None,
@@ -48,190 +60,183 @@ def history(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell who did what, when, why and on what evidence, newest first."""
+    """List who did what, when, why and on what evidence, newest first."""
     first, last = parse_span(since, until)
-    wanted = telling.Wanted(alias, version, kind, by, first, last, limit)
-    told = telling.history(open_registry(registry, name), wanted)
+    event_filter = EventFilter(alias, version, kind, by, first, last, limit)
+    listed = list_events(open_registry(registry, name), event_filter)
     if as_json:
-        show_json(told)
-    elif told.events:
+        show_json(listed)
+    elif listed.events:
         rows = [
-            [str(e.sequence), moment(e.time), e.actor, _told(e.kind, e.body), _evidence(e.kind, e.body), e.reason]
-            for e in told.events
+            [
+                str(event.sequence),
+                format_minute(event.time),
+                event.actor,
+                _describe_event(event.kind, event.body),
+                _describe_evidence(event.kind, event.body),
+                event.reason,
+            ]
+            for event in listed.events
         ]
-        print(table(["event", "when", "by", "what", "evidence", "why"], rows))
-    elif wanted == telling.Wanted(limit=limit):
-        print(f"nothing has happened to {name} in {told.registry} yet. Train a version: gamesales train")
+        print(format_table(["event", "when", "by", "what", "evidence", "why"], rows))
+    elif event_filter == EventFilter(limit=limit):
+        print(f"no events of {name} in {listed.registry} yet. Train a version: gamesales train")
     else:
-        print(f"nothing of that kind has happened to {name} in {told.registry}. See everything: gamesales history")
+        print(f"no event of {name} in {listed.registry} matches. See all: gamesales history")
 
 
-def _told(kind: str, body: Body) -> str:
-    """Tell an event in words; of one that is not as this release knows it, only the kind."""
+def _describe_event(kind: str, body: Body) -> str:
+    """Describe an event. An event of another release is described by its kind only."""
     try:
-        return _WORDS[kind](body)
+        return _DESCRIPTIONS[kind](body)
     except KeyError:
         return kind
 
 
-def _alias_set(body: Body) -> str:
+def _describe_alias_set(body: Body) -> str:
     verb = "rolled back to" if body["rollback"] else "set to"
-    forced = ", forced past the gate" if _is_forced(body) else ""
+    forced = ", forced past the gate" if _read_mapping(body, "evidence").get("forced") else ""
     return f"{body['alias']} {verb} version {body['version']} (was {body['previous_version'] or 'unset'}){forced}"
 
 
-_WORDS: dict[str, Callable[[Body], str]] = {
+_DESCRIPTIONS: dict[str, Callable[[Body], str]] = {
     "version.registered": lambda body: f"registered version {body['version']}",
     "version.retired": lambda body: f"retired version {body['version']}",
     "evaluation.recorded": lambda body: (
         f"{'backtested' if body.get('kind') == 'backtest' else 'evaluated'} version {body['version']} on {body['data']}"
     ),
-    "alias.set": _alias_set,
+    "alias.set": _describe_alias_set,
     "alias.deleted": lambda body: f"{body['alias']} deleted (was {body['previous_version']})",
 }
 
 
-def _evidence(kind: str, body: Body) -> str:
-    """Tell in short what an event rests on: an evaluation's figures, or what the gate found."""
+def _describe_evidence(kind: str, body: Body) -> str:
+    """Describe the evidence of an event in short: the metrics of an evaluation, or the findings of the gate."""
     if kind == "evaluation.recorded":
-        return _figures(body)
-    evidence = _mapping(body.get("evidence"))
-    findings = [each for each in _list(evidence.get("findings")) if isinstance(each, Mapping)]
-    failed = [each for each in findings if not each.get("holds")]
-    compared = _compared(_mapping(evidence.get("comparison")))
-    # What was found to hold says little beside the figures; what a promotion was forced past is told in any case.
-    told = failed if failed or compared else findings
-    found = "; ".join([*compared, *(str(each.get("found", "")) for each in told)]) or "-"
-    return found if len(found) <= _WIDTH else f"{found[: _WIDTH - 1]}…"
+        return _describe_evaluation(body)
+    evidence = _read_mapping(body, "evidence")
+    findings = evidence.get("findings")
+    findings = [finding for finding in findings if isinstance(finding, Mapping)] if isinstance(findings, list) else []
+    failed = [finding for finding in findings if not finding.get("holds")]
+    comparison = _describe_comparison(_read_mapping(evidence, "comparison"))
+    # Findings that hold add little to the metrics. Findings that a promotion was forced past are always shown.
+    shown = failed if failed or comparison else findings
+    text = "; ".join([*comparison, *(str(finding.get("found", "")) for finding in shown)]) or "-"
+    return text if len(text) <= _EVIDENCE_WIDTH else f"{text[: _EVIDENCE_WIDTH - 1]}…"
 
 
-def _compared(comparison: Body) -> list[str]:
-    """Tell how far off the version and the champion before it were on the same titles, if they were compared."""
-    ours, theirs = comparison.get("candidate_mae"), comparison.get("champion_mae")
-    if not isinstance(ours, (int, float)) or not isinstance(theirs, (int, float)):
+def _describe_evaluation(body: Body) -> str:
+    mae, rows = _read_mapping(body, "metrics").get("mae"), body.get("rows")
+    parts = [f"MAE {format_money(mae)}"] if isinstance(mae, (int, float)) else []
+    return ", ".join([*parts, *([f"{rows:,} rows"] if isinstance(rows, int) else [])]) or "-"
+
+
+def _describe_comparison(comparison: Body) -> list[str]:
+    """Describe the errors of a version and of the champion before it on the same titles, if they were compared."""
+    candidate, champion = comparison.get("candidate_mae"), comparison.get("champion_mae")
+    if not isinstance(candidate, (int, float)) or not isinstance(champion, (int, float)):
         return []
-    return [f"MAE ${ours:,.0f}, champion's ${theirs:,.0f}"]
+    return [f"MAE {format_money(candidate)}, champion's {format_money(champion)}"]
 
 
-def _figures(body: Body) -> str:
-    mae, rows = _mapping(body.get("metrics")).get("mae"), body.get("rows")
-    told = [f"MAE ${mae:,.0f}"] if isinstance(mae, (int, float)) else []
-    return ", ".join([*told, *([f"{rows:,} rows"] if isinstance(rows, int) else [])]) or "-"
-
-
-def _is_forced(body: Body) -> bool:
-    return bool(_mapping(body.get("evidence")).get("forced"))
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _read_mapping(body: Body, key: str) -> Body:
+    value = body.get(key)
     return value if isinstance(value, Mapping) else {}
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-_NAMES = {"scaled_mse": "scaled MSE", "mae": "MAE", "rmse": "RMSE", "r2": "R2", "mape_percent": "MAPE"}
-
-
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="A version, as in show.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
-    everything: Annotated[bool, typer.Option("--all", help="What is the same, too.")] = False,
+    first: Annotated[str, typer.Argument(metavar="A", help="A version, such as 4 or @champion.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another version.")],
+    everything: Annotated[bool, typer.Option("--all", help="Show equal values too.")] = False,
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell in what two versions differ: data, figures on the same titles, network, contract, software, files."""
+    """Show how two versions differ: data, metrics on the same titles, network, contract, software and files."""
     refs = parse_ref(first, name), parse_ref(second, name)
-    one, two = ((open_registry(registry, ref.model), ref) for ref in refs)
-    compared = comparison.compare(one, two, everything=everything)
+    sides = [(open_registry(registry, ref.model), ref) for ref in refs]
+    comparison = run_compare(*sides, everything=everything)
     if as_json:
-        show_json(compared)
+        show_json(comparison)
         return
-    names = _names(compared)
-    print(f"{names[0]} and {names[1]}" + ("" if _of_two_models(compared) else f" of {compared.first.model}"))
-    for side, who in zip((compared.first, compared.second), names, strict=True):
-        print(one_line(_side(side, who)))
-    print(f"training data  {_verdict(compared.same_training_data)}")
-    print(f"holdout        {_verdict(compared.same_holdout)}")
-    for part in [*_metric_tables(compared, names), *_sections(compared, names)]:
+    versions = comparison.first, comparison.second
+    is_one_model = comparison.first.model == comparison.second.model
+    names = [f"version {side.version}" + ("" if is_one_model else f" of {side.model}") for side in versions]
+    print(f"{names[0]} and {names[1]}" + (f" of {comparison.first.model}" if is_one_model else ""))
+    for side, label in zip(versions, names, strict=True):
+        print(to_one_line(_describe_version(side, label)))
+    print(f"training data  {_describe_sameness(comparison.same_training_data)}")
+    print(f"holdout        {_describe_sameness(comparison.same_holdout)}")
+    for part in [*_format_metrics(comparison, names), *_format_sections(comparison, names)]:
         print(f"\n{part}")
 
 
-def _of_two_models(compared: comparison.Comparison) -> bool:
-    return compared.first.model != compared.second.model
+def _describe_version(version: ComparedVersion, label: str) -> str:
+    marks = [*version.aliases, *(["retired"] if version.retired else [])]
+    suffix = f" ({', '.join(marks)})" if marks else ""
+    reason = f": {version.reason}" if version.reason else ""
+    return f"{label}{suffix}, registered {format_minute(version.registered)} UTC by {version.actor}{reason}"
 
 
-def _names(compared: comparison.Comparison) -> list[str]:
-    return [
-        f"version {side.version}" + (f" of {side.model}" if _of_two_models(compared) else "")
-        for side in (compared.first, compared.second)
-    ]
+def _describe_sameness(same: bool | None) -> str:
+    return "unknown" if same is None else "the same" if same else "different"
 
 
-def _side(side: comparison.Side, who: str) -> str:
-    marks = [*side.aliases, *(["retired"] if side.retired else [])]
-    because = f": {side.reason}" if side.reason else ""
-    named = f" ({', '.join(marks)})" if marks else ""
-    return f"{who}{named}, registered {moment(side.registered)} UTC by {side.actor}{because}"
+def _format_metrics(comparison: VersionComparison, names: list[str]) -> list[str]:
+    """Lay out the metrics on each file that both versions were evaluated on, or say that there is no such file."""
+    if not comparison.figures:
+        sides = zip((comparison.first, comparison.second), names, strict=True)
+        files = "; ".join(f"{label} on {_list_files(version)}" for version, label in sides)
+        return [to_one_line(f"The versions were evaluated on different data, so metrics can't be compared: {files}.")]
+    return [_format_file_metrics(file, names) for file in comparison.figures]
 
 
-def _verdict(same: bool | None) -> str:
-    return "not known of both" if same is None else "the same" if same else "different"
+def _list_files(version: ComparedVersion) -> str:
+    return ", ".join(f"{path} (sha256 {digest[:12]})" for digest, path in version.evaluated_on.items()) or "none"
 
 
-def _metric_tables(compared: comparison.Comparison, names: list[str]) -> list[str]:
-    """Tell the figures on each file that both were evaluated on, or that there is none."""
-    if not compared.figures:
-        sides = zip((compared.first, compared.second), names, strict=True)
-        on = "; ".join(f"{who} on {_files(side)}" for side, who in sides)
-        return [one_line(f"Their figures are on different data and can't be compared: {on}.")]
-    return [_figures_on(each, names) for each in compared.figures]
-
-
-def _files(side: comparison.Side) -> str:
-    return ", ".join(f"{path} (sha256 {digest[:12]})" for digest, path in side.evaluated_on.items()) or "none"
-
-
-def _figures_on(figures: Figures, names: list[str]) -> str:
-    on = one_line(f"on {figures.data}, {figures.rows:,} rows, sha256 {figures.data_sha256[:12]}")
-    if not figures.entries:
-        return f"The same figures {on}."
+def _format_file_metrics(file: FileMetrics, names: list[str]) -> str:
+    label = to_one_line(f"on {file.data}, {file.rows:,} rows, sha256 {file.data_sha256[:12]}")
+    if not file.entries:
+        return f"The same metrics {label}."
     rows = [
         [
-            _NAMES[entry.name],
-            _figure(entry.name, entry.first, entry.first_interval),
-            _figure(entry.name, entry.second, entry.second_interval),
-            _figure(entry.name, entry.difference, None),
+            _BY_KEY[pair.name].heading,
+            _format_value(pair.name, pair.first, pair.first_interval),
+            _format_value(pair.name, pair.second, pair.second_interval),
+            _format_value(pair.name, pair.difference),
         ]
-        for entry in figures.entries
+        for pair in file.entries
     ]
-    return f"Figures {on}:\n" + table(["", *names, "difference"], rows)
+    return f"Metrics {label}:\n" + format_table(["", *names, "difference"], rows)
 
 
-def _figure(name: str, value: float | None, interval: Interval | None) -> str:
-    told = _written(name, value)
-    return f"{told} ({_written(name, interval[0])} to {_written(name, interval[1])})" if interval else told
+_BY_KEY = {metric.key: metric for metric in METRICS}
 
 
-def _written(name: str, value: float | None) -> str:
+def _format_value(key: str, value: float | None, interval: ConfidenceInterval | None = None) -> str:
     if value is None:
         return "-"
-    minus = "-" if value < 0 else ""  # before the currency: -$15
-    return minus + metric_cells({name: abs(value)})[list(_NAMES).index(name)]
+    write = _BY_KEY[key].format
+    return write(value) + (f" ({write(interval[0])} to {write(interval[1])})" if interval else "")
 
 
-def _sections(compared: comparison.Comparison, names: list[str]) -> list[str]:
-    shown = [
-        table([section.name, *names], [[e.name, _cell(e, e.first), _cell(e, e.second)] for e in section.entries])
-        for section in compared.sections
+def _format_sections(comparison: VersionComparison, names: list[str]) -> list[str]:
+    tables = [
+        format_table(
+            [section.name, *names],
+            [
+                [entry.name, _format_cell(entry, entry.first), _format_cell(entry, entry.second)]
+                for entry in section.entries
+            ],
+        )
+        for section in comparison.sections
         if section.entries
     ]
-    return shown or ["Nothing else differs; what is the same: --all"]
+    return tables or ["Nothing else differs. To show equal values too: --all"]
 
 
-def _cell(entry: comparison.Entry, value: Any) -> str:
+def _format_cell(entry: ManifestEntry, value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, list):

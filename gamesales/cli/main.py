@@ -1,4 +1,4 @@
-"""The entry point: run a command, and turn every failure into one line, a hint and an exit code."""
+"""The entry point: run a command, and turn every error into one line, a hint and an exit code."""
 
 from __future__ import annotations
 
@@ -19,9 +19,16 @@ from typer.exceptions import TyperException
 
 from gamesales import __version__
 from gamesales.cli.render import show_error
-from gamesales.errors import GamesalesError, GateRefusedError, TryAgainError, UsageError
+from gamesales.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_TERMINATED,
+    GamesalesError,
+    GateRefusedError,
+    TryAgainError,
+    UsageError,
+)
 
-# The commands by the module that has them: of these, only that of the command which is run is loaded.
+# Each module of the package and its commands. A process loads only the module of its command.
 MODULES = {
     "train": ("train", "tune", "crossvalidate", "preprocess", "simulate"),
     "registry": ("versions", "show", "verify", "gc", "export"),
@@ -30,50 +37,9 @@ MODULES = {
     "score": ("score", "predict"),
     "backtest": ("backtest",),
 }
+ABOUT = "Train, register, promote and score models of game sales, with earnings in US dollars."
 
-
-def make_app(name: str | None = None) -> typer.Typer:
-    """Make the command line, with one command if there is one of this name; Typer takes milliseconds for each."""
-    app = typer.Typer(
-        name="gamesales",
-        help="What will each new title earn? Train, register, promote and score, in dollars.",
-        epilog="Every command also takes --traceback, which shows where in the code a failure arose.",
-        add_completion=False,
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-    )
-    app.callback()(_common)
-    modules = [module for module, names in MODULES.items() if name in names] or MODULES
-    commands = load_commands(modules)
-    for command in [commands[name]] if name in commands else commands.values():
-        if isinstance(command, Group):
-            app.add_typer(command.make_app())
-        else:
-            app.command()(command)
-    return app
-
-
-def load_commands(modules: Iterable[str]) -> dict[str, Callable[..., None] | Group]:
-    """Return the commands of some modules by their names."""
-    loaded = [import_module(f"gamesales.cli.{module}") for module in modules]
-    return {command.__name__: command for module in loaded for command in module.COMMANDS}
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        print(f"gamesales {__version__}")
-        raise typer.Exit
-
-
-def _common(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the release and exit.")
-    ] = False,
-) -> None:
-    """What will each new title earn? Train, register, promote and score, in dollars."""
-
-
-# What the disk, the rights or the machine refuse now and may grant later.
+# The disk, the permissions or the machine refuse now, and may not refuse later.
 _TRANSIENT = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -89,21 +55,21 @@ _TRANSIENT = {
     errno.EBUSY,
     errno.ESTALE,
 }
-# What is wrong with a path that was given.
+# The path of an argument is wrong.
 _WRONG_PATH = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
 
 class _TerminatedError(BaseException):
-    """SIGTERM arrived; unwinding removes what is half done."""
+    """SIGTERM arrived. Unwinding the stack removes temporary files."""
 
-    exit_code = 143
+    exit_code = EXIT_TERMINATED
 
 
 def run_and_exit() -> None:
     """Run the command line of this process and exit."""
     signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that can't show a character is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that can't show a character must not stop a command
             stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
@@ -111,64 +77,64 @@ def run_and_exit() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code.
 
-    Args: arguments: what follows the program's name.
+    Args:
+        arguments: The arguments after the name of the program.
     """
     as_json = "--json" in arguments
     wants_traceback = "--traceback" in arguments
     try:
-        code = _call([one for one in arguments if one != "--traceback"])
+        code = _run_app([argument for argument in arguments if argument != "--traceback"])
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has had enough; what Python still holds for it must not be told at exit.
+        # The reader of our output is gone. Python must not report the rest of its buffer at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, _TerminatedError, typer.Abort) as stop:
-        code = 143 if isinstance(stop, _TerminatedError) else 130
         show_error(
             "interrupted",
             "interrupted; nothing is half written",
-            "Run the same command again; a scoring run and a search go on where they stopped",
+            "Run the same command again; a scoring run or a search resumes",
             as_json=as_json,
         )
-        return code
+        return EXIT_TERMINATED if isinstance(stop, _TerminatedError) else EXIT_INTERRUPTED
     except Exception as error:
         if wants_traceback:
             traceback.print_exc()
-        known = _known(error)
-        if isinstance(error, TyperException) and not known.message:
-            return known.exit_code  # no arguments at all: the help was shown instead
-        evidence = known.evidence if isinstance(known, GateRefusedError) else None
-        show_error(known.code, known.message, known.hint, as_json=as_json, evidence=evidence)
-        return known.exit_code
+        failure = _to_gamesales_error(error)
+        if isinstance(error, TyperException) and not failure.message:
+            return failure.exit_code  # no arguments: Typer has shown the help
+        evidence = failure.evidence if isinstance(failure, GateRefusedError) else None
+        show_error(failure.code, failure.message, failure.hint, as_json=as_json, evidence=evidence)
+        return failure.exit_code
     return code
 
 
-def _call(arguments: Sequence[str]) -> int:
-    # Without standalone mode a command's exit code comes back as a number, and failures come through;
-    # but Typer makes a number of Ctrl-C too.
+def _run_app(arguments: Sequence[str]) -> int:
+    # Without standalone mode Typer returns the exit code of a command and lets errors through,
+    # but it turns Ctrl-C into an exit code too.
     app = make_app(arguments[0] if arguments else None)
     try:
         code = app(arguments, prog_name="gamesales", standalone_mode=False)
-    except SystemExit as leaving:  # Typer's own way out, with code 1, when nobody reads what a command prints
+    except SystemExit as leaving:  # Typer exits with code 1 if the reader of stdout is gone
         raise BrokenPipeError from leaving
-    if code == 130:
+    if code == EXIT_INTERRUPTED:
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
 
-def _known(error: Exception) -> GamesalesError:
-    """Bring any failure under the exception tree."""
+def _to_gamesales_error(error: Exception) -> GamesalesError:
+    """Convert any error to an error of the tree."""
     if isinstance(error, GamesalesError):
         return error
     if isinstance(error, TyperException):
         return UsageError(error.format_message(), hint="See: gamesales --help, or gamesales COMMAND --help")
     if isinstance(error, MemoryError):
-        return TryAgainError("the machine has no memory left for this", hint="Free some, then run it again")
+        return TryAgainError("the machine is out of memory", hint="Free some memory, then run the command again")
     if isinstance(error, OSError) and error.errno in _TRANSIENT:
         where = f"{error.filename}: " if error.filename else ""
         return TryAgainError(
             f"{where}{os.strerror(error.errno or 0)}",
-            hint="Check the disk's space and your permissions, then run it again",
+            hint="Check the disk's space and your permissions, then run the command again",
         )
     if isinstance(error, OSError) and error.errno in _WRONG_PATH:
         return UsageError(f"{error.filename or 'a path'}: {os.strerror(error.errno or 0)}", hint="Give another path")
@@ -178,8 +144,8 @@ def _known(error: Exception) -> GamesalesError:
             hint="In the checkout of gamesales: make install",
         )
     return GamesalesError(
-        f"a fault of gamesales: {type(error).__name__}: {' '.join(str(error).split())[:500]}",
-        hint="Run it again with --traceback and report what it shows",
+        f"a bug in gamesales: {type(error).__name__}: {' '.join(str(error).split())[:500]}",
+        hint="Run the command again with --traceback and report what it shows",
     )
 
 
@@ -187,9 +153,56 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise _TerminatedError
 
 
+def make_app(name: str | None = None) -> typer.Typer:
+    """Make the command line. With the name of a command, add this command only: Typer takes milliseconds for each."""
+    app = typer.Typer(
+        name="gamesales",
+        help=ABOUT,
+        epilog="Every command also takes --traceback, which shows where in the code an error arose.",
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    app.callback(help=ABOUT)(_add_common_options)
+    modules = [module for module, names in MODULES.items() if name in names] or MODULES
+    commands = load_commands(modules)
+    for command in [commands[name]] if name in commands else commands.values():
+        if isinstance(command, CommandGroup):
+            app.add_typer(command.make_app())
+        else:
+            app.command()(command)
+    return app
+
+
+def load_commands(modules: Iterable[str]) -> dict[str, Callable[..., None] | CommandGroup]:
+    """Load modules of the package and return their commands by name."""
+    loaded = [import_module(f"gamesales.cli.{module}") for module in modules]
+    return {command.__name__: command for module in loaded for command in module.COMMANDS}
+
+
+def _show_version(is_requested: bool) -> None:
+    if is_requested:
+        print(f"gamesales {__version__}")
+        raise typer.Exit
+
+
+def _add_common_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the release and exit.")
+    ] = False,
+) -> None:
+    """Add the options of the program itself."""
+
+
 @dataclass(frozen=True)
-class Group:
-    """Several commands, and the name and the sentence that they share."""
+class CommandGroup:
+    """Several commands under one name.
+
+    Attributes:
+        name: The name, such as ``alias``.
+        about: The help of the group.
+        commands: The functions of the commands by name.
+    """
 
     name: str
     about: str
@@ -200,7 +213,7 @@ class Group:
         return self.name
 
     def make_app(self) -> typer.Typer:
-        """Make the command line of the group; Typer takes milliseconds for each command."""
+        """Make the command line of the group."""
         app = typer.Typer(name=self.name, help=self.about, no_args_is_help=True, pretty_exceptions_enable=False)
         for name, command in self.commands.items():
             app.command(name)(command)

@@ -7,34 +7,33 @@ from typing import Annotated
 import typer
 
 from gamesales.errors import UsageError
+from gamesales.registry.event import parse_time
 from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL
-from gamesales.registry.times import read_time
 
 RegistryOption = Annotated[
-    str,  # a Path would make s3:/bucket of s3://bucket
-    typer.Option(
-        "--registry", envvar="GAMESALES_REGISTRY", metavar="PATH", help="Where the versions are: a folder or a URL."
-    ),
+    str,  # a Path would turn s3://bucket into s3:/bucket
+    typer.Option("--registry", envvar="GAMESALES_REGISTRY", metavar="PATH", help="The registry, a folder or a URL."),
 ]
-NameOption = Annotated[str, typer.Option("--name", metavar="MODEL", help="Which model's versions.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")]
-AliasOption = Annotated[str, typer.Option("--alias", metavar="NAME", help="Which alias to move.")]
-ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the log.")]
+NameOption = Annotated[str, typer.Option("--name", metavar="MODEL", help="The model.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print only one JSON document on stdout.")]
+AliasOption = Annotated[str, typer.Option("--alias", metavar="NAME", help="The alias to set.")]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason, for the log.")]
 RefArgument = Annotated[
-    str, typer.Argument(metavar="REF", help="4, game-earnings/4, @champion or game-earnings@champion")
+    str,
+    typer.Argument(metavar="REF", help="A version, such as 4, game-earnings/4, @champion or game-earnings@champion."),
 ]
-LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="How many at most.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Show at most N rows.")]
 SinceOption = Annotated[
     str | None,
-    typer.Option("--since", metavar="TIME", help="From then on: a date, from its beginning in UTC, or a moment."),
+    typer.Option("--since", metavar="TIME", help="Only from this time, or from the start of this date in UTC."),
 ]
 UntilOption = Annotated[
     str | None,
-    typer.Option("--until", metavar="TIME", help="Up to then: a date, to its end in UTC, or a moment."),
+    typer.Option("--until", metavar="TIME", help="Only up to this time, or up to the end of this date in UTC."),
 ]
 AsOfOption = Annotated[
     str | None,
-    typer.Option("--as-of", metavar="TIME", help="As it was then: at a date's end in UTC, or at 2026-11-24T02:00."),
+    typer.Option("--as-of", metavar="TIME", help="Show the state at this time, or at the end of this date in UTC."),
 ]
 
 REGISTRY = "registry"
@@ -43,9 +42,9 @@ ALIAS = CHAMPION
 
 
 def parse_span(since: str | None, until: str | None) -> tuple[str | None, str | None]:
-    """Read --since and --until as the log writes times."""
-    first = None if since is None else read_time(since, "--since", ends=False)
-    last = None if until is None else read_time(until, "--until", ends=True)
+    """Convert --since and --until to times of the log."""
+    first = None if since is None else parse_time(since, "--since", is_end=False)
+    last = None if until is None else parse_time(until, "--until", is_end=True)
     if first is not None and last is not None and first > last:
         raise UsageError(
             f"expected --since before --until, received {since} to {until}",
@@ -55,5 +54,5 @@ def parse_span(since: str | None, until: str | None) -> tuple[str | None, str | 
 
 
 def parse_as_of(text: str | None) -> str | None:
-    """Read --as-of as the log writes times."""
-    return None if text is None else read_time(text, "--as-of", ends=True)
+    """Convert --as-of to a time of the log."""
+    return None if text is None else parse_time(text, "--as-of", is_end=True)

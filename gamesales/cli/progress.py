@@ -1,4 +1,4 @@
-"""What a person sees on stderr while something takes long: a bar on a terminal, plain lines elsewhere."""
+"""Progress on stderr: a bar on a terminal, plain or JSON lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gamesales.scoring.run_report import RunReport
     from gamesales.training.fit import Epoch
 
-_LINES = 10
-_SECONDS = 10.0
+# About so many lines for all epochs of a training.
+_EPOCH_LINES = 10
+_SECONDS_BETWEEN_LINES = 10.0
 
 
 def say(line: str) -> None:
@@ -24,8 +26,8 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def epochs() -> Iterator[Callable[[Epoch], None]]:
-    """Show training epoch by epoch, with the loss."""
+def show_epochs() -> Iterator[Callable[[Epoch], None]]:
+    """Show training epoch by epoch, with the loss. Yields the callback for each epoch."""
     if not sys.stderr.isatty():
         yield say_epoch
         return
@@ -42,42 +44,43 @@ def epochs() -> Iterator[Callable[[Epoch], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None, visible=False)
         yield lambda epoch: progress.update(
-            task, completed=epoch.number, total=epoch.of, description=told(epoch), visible=True
+            task, completed=epoch.number, total=epoch.total, description=format_losses(epoch), visible=True
         )
 
 
 def say_epoch(epoch: Epoch) -> None:
-    """Print a line of an epoch, of some ten of them."""
-    if epoch.number % max(1, epoch.of // _LINES) == 0 or epoch.number == epoch.of:
-        say(f"  epoch {epoch.number}/{epoch.of}  {told(epoch)}")
+    """Print a line for every Nth epoch, about ten in all, and for the last epoch."""
+    if epoch.number % max(1, epoch.total // _EPOCH_LINES) == 0 or epoch.number == epoch.total:
+        say(f"  epoch {epoch.number}/{epoch.total}  {format_losses(epoch)}")
 
 
-def told(epoch: Epoch) -> str:
+def format_losses(epoch: Epoch) -> str:
     """Write the losses of an epoch."""
     validation = "" if epoch.validation_loss is None else f"  validation {epoch.validation_loss:.2e}"
     return f"loss {epoch.loss:.2e}{validation}"
 
 
-@dataclass
-class Scoring:
-    """What is told while a run is under way: what it will do, and how far it has come."""
+@dataclass(frozen=True)
+class ScoringProgress:
+    """The callbacks of ``jobs.score.score``."""
 
     on_plan: Callable[[int, int, str], None]
     on_rows: Callable[[int], None]
+    on_done: Callable[[RunReport], None]
 
 
 @contextmanager
-def scoring(log_format: str) -> Iterator[Scoring]:
-    """Show a scoring run: a bar on a terminal; elsewhere a line now and then, as text or as JSON."""
+def show_scoring(log_format: str) -> Iterator[ScoringProgress]:
+    """Show scoring runs: a bar on a terminal, and elsewhere a line every ten seconds, as text or as JSON."""
     if log_format == "text" and sys.stderr.isatty():
-        with _bar() as shown:
-            yield shown
+        with _show_bar() as progress:
+            yield progress
     else:
-        yield _log(log_format)
+        yield _log_lines(log_format)
 
 
 @contextmanager
-def _bar() -> Iterator[Scoring]:
+def _show_bar() -> Iterator[ScoringProgress]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -85,15 +88,16 @@ def _bar() -> Iterator[Scoring]:
     columns = ("  ", BarColumn(), text, TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=0)
-        yield Scoring(
+        yield ScoringProgress(
             on_plan=lambda rows, _files, _version: progress.update(task, total=rows),
             on_rows=lambda count: progress.advance(task, count),
+            on_done=lambda _report: progress.reset(task, total=0),
         )
 
 
-def _log(log_format: str) -> Scoring:
-    """Tell of a long run every ten seconds; as JSON, of its beginning too."""
-    begun = told = time.monotonic()
+def _log_lines(log_format: str) -> ScoringProgress:
+    """Return callbacks that print a line every ten seconds. JSON lines also report the start and the end of a run."""
+    started = last_line = time.monotonic()
     total = done = 0
 
     def on_plan(rows: int, files: int, version: str) -> None:
@@ -103,24 +107,28 @@ def _log(log_format: str) -> Scoring:
             _say_json("planned", rows=rows, files=files, version=version)
 
     def on_rows(count: int) -> None:
-        nonlocal done, told
+        nonlocal done, last_line
         done += count
         now = time.monotonic()
-        if now - told < _SECONDS:
+        if now - last_line < _SECONDS_BETWEEN_LINES:
             return
-        told = now
+        last_line = now
         if log_format == "json":
-            _say_json("progress", rows=total, rows_done=done, seconds=round(now - begun, 1))
+            _say_json("progress", rows=total, rows_done=done, seconds=round(now - started, 1))
         else:
-            say(f"  {done:,} of {total:,} rows after {now - begun:.0f} s")
+            say(f"  {done:,} of {total:,} rows after {now - started:.0f} s")
 
-    return Scoring(on_plan, on_rows)
+    def on_done(report: RunReport) -> None:
+        nonlocal started, last_line, total, done
+        if log_format == "json":
+            _say_json("done", **{field: getattr(report, field) for field in _DONE_FIELDS})
+        started = last_line = time.monotonic()
+        total = done = 0
+
+    return ScoringProgress(on_plan, on_rows, on_done)
 
 
-def say_done(log_format: str, **fields: object) -> None:
-    """Tell of the end of a run, where its lines are read by a program."""
-    if log_format == "json":
-        _say_json("done", **fields)
+_DONE_FIELDS = ("run_id", "run_date", "rows_in", "rows_scored", "rows_rejected", "already_done", "seconds")
 
 
 def _say_json(event: str, **fields: object) -> None:

@@ -1,10 +1,10 @@
-"""versions, show, verify: what is there."""
+"""The commands versions, show, verify, gc and export: the versions of a registry and their files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,30 +22,40 @@ from gamesales.cli.options import (
     parse_as_of,
     parse_span,
 )
-from gamesales.cli.render import metric_cells, metrics_table, moment, one_line, show_json, table
-from gamesales.jobs import versions as listing
-from gamesales.jobs import versions as showing
+from gamesales.cli.render import format_metrics_table, format_minute, format_table, show_json, to_one_line
 from gamesales.jobs.loading import open_registry
-from gamesales.jobs.retention import Collected, collect
-from gamesales.jobs.versions import FIGURES, parse_condition
+from gamesales.jobs.retention import collect_garbage
+from gamesales.jobs.show import show as run_show
+from gamesales.jobs.versions import METRIC_KEYS, ORDERS, VersionFilter, list_versions, parse_condition
+from gamesales.jobs.versions import verify as run_verify
 from gamesales.registry.refs import parse_ref
 from gamesales.registry.retention import Retention
+from gamesales.stats.metric_names import HEADINGS, format_metrics
 
-_HEADER = ["version", "aliases", "registered", "by", "scaled MSE", "MAE", "RMSE", "R2", "MAPE", "reason"]
+if TYPE_CHECKING:
+    from gamesales.jobs.retention import CollectionResult
+    from gamesales.jobs.show import VersionDetails
+    from gamesales.jobs.versions import VersionList, VersionRow
+
+_DEFAULT_RETENTION = Retention()
 
 
 def versions(
-    alias: Annotated[str | None, typer.Option("--alias", metavar="NAME", help="Only the one that it names.")] = None,
+    alias: Annotated[
+        str | None, typer.Option("--alias", metavar="NAME", help="Only the version that this alias names.")
+    ] = None,
     since: SinceOption = None,
     until: UntilOption = None,
-    by: Annotated[str | None, typer.Option("--by", metavar="ACTOR", help="Only what this person registered.")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="ACTOR", help="Only versions that this person registered.")
+    ] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option("--where", metavar="CONDITION", help="Only where it holds: 'mae<5000'; may be repeated."),
+        typer.Option("--where", metavar="CONDITION", help="Only versions with such metrics: 'mae<5000'; repeatable."),
     ] = None,
-    retired: Annotated[bool, typer.Option("--retired", help="Those that were retired, too.")] = False,
+    retired: Annotated[bool, typer.Option("--retired", help="List retired versions too.")] = False,
     order: Annotated[
-        str, typer.Option("--sort", metavar="COLUMN", help=f"Newest or best first, by {', '.join(listing.ORDERS)}.")
+        str, typer.Option("--sort", metavar="COLUMN", help=f"Newest or best first, by {', '.join(ORDERS)}.")
     ] = "version",
     is_reversed: Annotated[bool, typer.Option("--reverse", help="Oldest or worst first.")] = False,
     limit: LimitOption = None,
@@ -54,9 +64,9 @@ def versions(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """List the versions that are in use, newest first, with their latest evaluation."""
+    """List the versions in use, newest first, with the metrics of their latest evaluation."""
     first, last = parse_span(since, until)
-    wanted = listing.Wanted(
+    version_filter = VersionFilter(
         alias=alias,
         since=first,
         until=last,
@@ -68,40 +78,43 @@ def versions(
         limit=limit,
         as_of=parse_as_of(as_of),
     )
-    listed = listing.list_versions(open_registry(registry, name), wanted)
+    listed = list_versions(open_registry(registry, name), version_filter)
     if as_json:
         show_json(listed)
         return
     if listed.versions:
-        print(table(_HEADER, [_version_cells(row) for row in listed.versions]))
+        header = ["version", "aliases", "registered", "by", *HEADINGS, "reason"]
+        print(format_table(header, [_format_row(row) for row in listed.versions]))
     elif not listed.registered:
-        print(f"no version of {name} in {listed.registry} yet. Train one: gamesales train")
+        print(f"no version of {name} in {listed.registry} yet. Train a version: gamesales train")
     else:
-        print(f"no version of {name} in {listed.registry} is one of these. See all: gamesales versions --retired")
-    for remark in _remarks(listed, wanted):
-        print(f"\n{remark}")
+        print(f"no version of {name} in {listed.registry} matches. See all: gamesales versions --retired")
+    for note in _make_notes(listed, version_filter):
+        print(f"\n{note}")
 
 
-def _remarks(listed: listing.Versions, wanted: listing.Wanted) -> list[str]:
-    remarks = []
-    files = len({row.data_sha256 for row in listed.versions} - {None})
-    if files > 1 and (wanted.order in FIGURES or wanted.where):
-        remarks.append(f"These figures are of {files} different files of titles. To be sure: gamesales compare A B")
-    if listed.retired_left_out and wanted.alias is None:
-        remarks.append(f"{listed.retired_left_out:,} retired, not listed without --retired")
-    return remarks
-
-
-def _version_cells(row: listing.VersionRow) -> list[str]:
+def _format_row(row: VersionRow) -> list[str]:
     marks = [*row.aliases, *(["(retired)"] if row.retired else [])]
     return [
         str(row.version),
         ", ".join(marks) or "-",
-        moment(row.registered),
+        format_minute(row.registered),
         row.actor,
-        *metric_cells(row.metrics or {}),
+        *format_metrics(row.metrics or {}),
         row.reason,
     ]
+
+
+def _make_notes(listed: VersionList, version_filter: VersionFilter) -> list[str]:
+    notes = []
+    files = len({row.data_sha256 for row in listed.versions} - {None})
+    if files > 1 and (version_filter.order in METRIC_KEYS or version_filter.where):
+        notes.append(
+            f"These metrics come from {files} different files. To compare on the same file: gamesales compare A B"
+        )
+    if listed.retired_left_out and version_filter.alias is None:
+        notes.append(f"{listed.retired_left_out:,} retired, not listed without --retired")
+    return notes
 
 
 def show(
@@ -111,37 +124,52 @@ def show(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell all about one version; of an alias, the version that it names or named then."""
+    """Show one version in full."""
     parsed = parse_ref(ref, name)
-    shown = showing.show(open_registry(registry, parsed.model), parsed, parse_as_of(as_of))
+    details = run_show(open_registry(registry, parsed.model), parsed, parse_as_of(as_of))
     if as_json:
-        show_json(shown)
+        show_json(details)
         return
-    for line in _lines(shown):
-        print(one_line(line))
-    if shown.evaluations:
-        print("\n" + _evaluations_table(shown))
-    if shown.manifest is not None:
-        metrics = {f"version {shown.version}": shown.manifest.get("metrics", {}), **shown.manifest.get("baselines", {})}
-        print("\n" + metrics_table(metrics))
+    for line in _format_details(details):
+        print(to_one_line(line))
+    if details.evaluations:
+        print("\n" + _format_evaluations(details))
+    if details.manifest is not None:
+        version = f"version {details.version}"
+        metrics = {version: details.manifest.get("metrics", {}), **details.manifest.get("baselines", {})}
+        print("\n" + format_metrics_table(metrics))
 
 
-def _lines(shown: showing.Shown) -> list[str]:
-    then = f" (as of {_moment(shown.as_of)})" if shown.as_of else ""
-    named = f", {', '.join(shown.aliases)}" if shown.aliases else ""
-    retired = shown.retired
+def _format_details(details: VersionDetails) -> list[str]:
+    as_of = f" (as of {_format_second(details.as_of)})" if details.as_of else ""
+    aliases = f", {', '.join(details.aliases)}" if details.aliases else ""
+    retired = details.retired
     return [
-        f"version {shown.version} of {shown.model}{named}{then}",
-        f"registered  {_who(shown.registered, shown.actor, shown.reason)}",
-        *([f"retired     {_who(retired.time, retired.actor, retired.reason)}"] if retired else []),
-        *(_span_words(each.alias, each.since, each.until) for each in shown.spans),
-        f"bundle      {shown.bundle}" + (" (removed)" if shown.manifest is None else ""),
-        f"digest      {shown.digest}",
-        *([] if shown.manifest is None else _manifest_lines(shown.manifest)),
+        f"version {details.version} of {details.model}{aliases}{as_of}",
+        f"registered  {_format_origin(details.registered, details.actor, details.reason)}",
+        *([f"retired     {_format_origin(retired.time, retired.actor, retired.reason)}"] if retired else []),
+        *(_format_span(span.alias, span.since, span.until) for span in details.spans),
+        f"bundle      {details.bundle}" + (" (removed)" if details.manifest is None else ""),
+        f"digest      {details.digest}",
+        *([] if details.manifest is None else _format_manifest(details.manifest)),
     ]
 
 
-def _manifest_lines(manifest: Mapping[str, Any]) -> list[str]:
+def _format_origin(time: str, actor: str, reason: str) -> str:
+    return f"{format_minute(time)} UTC by {actor}" + (f": {reason}" if reason else "")
+
+
+def _format_span(alias: str, since: str, until: str | None) -> str:
+    end = f" to {_format_second(until)}" if until else ", until now"
+    return f"{alias:<11} from {_format_second(since)}{end}"
+
+
+def _format_second(time: str) -> str:
+    """Shorten a time of the log to the second, because an alias can move several times in a minute."""
+    return f"{time[:10]} {time[11:19]} UTC"
+
+
+def _format_manifest(manifest: Mapping[str, Any]) -> list[str]:
     return [
         *(
             f"{role:<11} {data['path']}, {data['rows']:,} rows, sha256 {data['sha256'][:12]}"
@@ -152,120 +180,99 @@ def _manifest_lines(manifest: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _who(time: str, actor: str, reason: str) -> str:
-    return f"{moment(time)} UTC by {actor}" + (f": {reason}" if reason else "")
-
-
-def _span_words(alias: str, since: str, until: str | None) -> str:
-    return f"{alias:<11} from {_moment(since)}" + (f" to {_moment(until)}" if until else ", until now")
-
-
-def _moment(time: str) -> str:
-    """Shorten a time of the log to the second, in which much can happen to an alias."""
-    return f"{time[:10]} {time[11:19]} UTC"
-
-
-def _evaluations_table(shown: showing.Shown) -> str:
-    header = ["evaluated", "on", "rows", "sha256", "scaled MSE", "MAE", "RMSE", "R2", "MAPE"]
+def _format_evaluations(details: VersionDetails) -> str:
     rows = [
         [
-            moment(each["time"]),
-            each["data"],
-            f"{each['rows']:,}",
-            each["data_sha256"][:12],
-            *metric_cells(each["metrics"]),
+            format_minute(evaluation["time"]),
+            evaluation["data"],
+            f"{evaluation['rows']:,}",
+            evaluation["data_sha256"][:12],
+            *format_metrics(evaluation["metrics"]),
         ]
-        for each in shown.evaluations
+        for evaluation in details.evaluations
     ]
-    return table(header, rows)
+    return format_table(["evaluated", "on", "rows", "sha256", *HEADINGS], rows)
 
 
 def verify(
-    ref: Annotated[str | None, typer.Argument(metavar="REF", help="One version; without it, all of them.")] = None,
+    ref: Annotated[str | None, typer.Argument(metavar="REF", help="One version; all versions by default.")] = None,
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every event of the log and every file of the bundles against the digests that name them."""
+    """Check every event of the log and every file of the bundles against their digests."""
     parsed = parse_ref(ref, name) if ref else None
-    checked = listing.verify(open_registry(registry, parsed.model if parsed else name), parsed)
+    result = run_verify(open_registry(registry, parsed.model if parsed else name), parsed)
     if as_json:
-        show_json(checked)
+        show_json(result)
     else:
-        counted = f"{checked.events:,} events, {checked.files:,} files checked"
-        print(f"{checked.model} in {checked.registry} is sound: {counted}")
-
-
-_KEPT = Retention()
+        counts = f"{result.events:,} events, {result.files:,} files checked"
+        print(f"{result.model} in {result.registry} is sound: {counts}")
 
 
 def gc(
     newest: Annotated[
-        int, typer.Option("--keep-newest", min=0, metavar="N", help="Keep so many of the newest versions.")
-    ] = _KEPT.newest,
-    held_days: Annotated[
-        int, typer.Option("--keep-days", min=0, metavar="DAYS", help="Keep what an alias named in the last days.")
-    ] = _KEPT.held_days,
+        int, typer.Option("--keep-newest", min=0, metavar="N", help="Keep the N newest versions.")
+    ] = _DEFAULT_RETENTION.newest,
+    alias_days: Annotated[
+        int,
+        typer.Option("--keep-days", min=0, metavar="DAYS", help="Keep versions that an alias named in the last DAYS."),
+    ] = _DEFAULT_RETENTION.alias_days,
     orphan_days: Annotated[
         int,
-        typer.Option("--orphan-days", min=1, metavar="DAYS", help="Remove what no event names from this age on."),
-    ] = _KEPT.orphan_days,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False,
+        typer.Option("--orphan-days", min=1, metavar="DAYS", help="Remove files older than DAYS that no event names."),
+    ] = _DEFAULT_RETENTION.orphan_days,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and change nothing.")] = False,
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Retire versions that nobody needs any more, and remove their files; their history stays."""
-    done = collect(open_registry(registry, name), Retention(newest, held_days, orphan_days), dry_run=dry_run)
+    """Retire versions that are no longer needed, and remove their files; their history stays."""
+    retention = Retention(newest, alias_days, orphan_days)
+    result = collect_garbage(open_registry(registry, name), retention, dry_run=dry_run)
     if as_json:
-        show_json(done)
+        show_json(result)
     else:
-        print(_told(done))
+        print(_format_collection(result))
 
 
-def _told(done: Collected) -> str:
-    would = "would be " if done.dry_run else ""
-    lines = [f"retired     {_listed([str(number) for number in done.versions])}", *_bundles(done.bundles)]
-    lines.append(f"{done.files:,} files of bundles and {done.temporary_files:,} temporary files {would}removed")
-    if done.dry_run:
-        lines.append("nothing was changed")
-    return "\n".join(lines)
-
-
-def _bundles(folders: Sequence[str]) -> list[str]:
-    return [f"bundle      {folder}" for folder in folders]
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) or "none"
+def _format_collection(result: CollectionResult) -> str:
+    verb = "would be removed" if result.dry_run else "removed"
+    return "\n".join(
+        [
+            f"retired     {', '.join(map(str, result.versions)) or 'none'}",
+            *(f"bundle      {folder}" for folder in result.bundles),
+            f"{result.files:,} files of bundles and {result.temporary_files:,} temporary files {verb}",
+            *(["nothing was changed"] if result.dry_run else []),
+        ]
+    )
 
 
 def export(
     ref: RefArgument,
     form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="keras, h5, onnx, savedmodel or tfserving.")],
     output: Annotated[
-        Path, typer.Option(metavar="PATH", help="The file or folder to make; for tfserving, the model's folder.")
+        Path, typer.Option(metavar="PATH", help="The file or folder to write; for tfserving, the folder of the model.")
     ],
-    force: Annotated[bool, typer.Option("--force", help="Replace an export that is there, whole.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing export.")] = False,
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a version for other programs: raw columns in, dollars out."""
+    """Write a version for other programs, with raw columns as input and US dollars as output."""
     from gamesales.jobs.export import export as run
-    from gamesales.jobs.loading import open_registry
 
     parsed = parse_ref(ref, name)
-    done = run(open_registry(registry, parsed.model), parsed, form, output, force=force)
+    result = run(open_registry(registry, parsed.model), parsed, form, output, force=force)
     if as_json:
-        show_json(done)
+        show_json(result)
         return
     print(
-        f"wrote version {done.version} of {done.model} to {done.output}; loaded again, it is within "
-        f"${done.largest_difference:.4f} of the scorer on {done.rows_checked:,} rows"
+        f"wrote version {result.version} of {result.model} to {result.output}; loaded again, it is within "
+        f"${result.largest_difference:.4f} of the scorer on {result.rows_checked:,} rows"
     )
-    if done.config:
-        print(f"\nFor tensorflow_model_server --model_config_file=FILE:\n\n{done.config}", end="")
+    if result.config:
+        print(f"\nFor tensorflow_model_server --model_config_file=FILE:\n\n{result.config}", end="")
 
 
 COMMANDS = (versions, show, verify, gc, export)

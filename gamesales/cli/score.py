@@ -1,143 +1,245 @@
-"""score, predict."""
+"""The commands score and predict."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gamesales.cli.options import NAME, REGISTRY, JsonOption, NameOption, RegistryOption
-from gamesales.cli.render import show_json
+from gamesales.cli.render import format_table, show_json
+from gamesales.errors import UsageError
 from gamesales.jobs.loading import open_registry
 from gamesales.registry.refs import CHAMPION, parse_ref
 
 if TYPE_CHECKING:
     from gamesales.jobs.predict import Prediction
+    from gamesales.jobs.score import RunPreview
+    from gamesales.scoring.drift import ColumnDrift
+    from gamesales.scoring.run_report import DuplicatesReport, RunReport
+    from gamesales.scoring.shadow import ShadowReport
 
-ModelOption = Annotated[str, typer.Option("--model", metavar="REF", help="Which version scores.")]
+# Inputs that a preview lists.
+_SHOWN_INPUTS = 20
 
 
 def score(
     inputs: Annotated[
-        list[str] | None, typer.Argument(metavar="INPUT", help="CSV or Parquet files, folders of them, or globs.")
+        list[str] | None, typer.Argument(metavar="INPUT", help="CSV or Parquet files, folders or globs.")
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="A .csv or .parquet file; anything else is a folder of dated partitions."),
+        Path | None, typer.Option(metavar="PATH", help="A .csv or .parquet file, or a folder of dated partitions.")
     ] = None,
     job: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The job file, for what the command line does not give.")
+        Path | None, typer.Option(metavar="FILE", help="The job file, which other arguments override.")
     ] = None,
     day: Annotated[
-        str | None,
-        typer.Option("--date", metavar="YYYY-MM-DD", help="The date of the run; today by default."),
+        str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="The date of the run; today by default.")
     ] = None,
     first: Annotated[
-        str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="Backfill: a run for each date from here…")
+        str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="The first date of a backfill.")
     ] = None,
-    last: Annotated[str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="…to here.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="The last date of a backfill.")] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="REF", help="Which version scores; @champion by default.")
+        str | None, typer.Option(metavar="REF", help="The version that scores; @champion by default.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Threads that score; one per core by default.")
+        int | None, typer.Option(min=1, metavar="N", help="Threads that score; one for each core by default.")
     ] = None,
     keep: Annotated[
         str | None,
-        typer.Option(metavar="COLUMNS", help="Columns that pass through, joined by commas; all by default."),
+        typer.Option(metavar="COLUMNS", help="Columns that pass through, separated by commas; all by default."),
     ] = None,
     max_rejects: Annotated[
         str | None,
-        typer.Option(metavar="N|N%", help="How many rows may be rejected: 10 or 1 %, whichever is more."),
+        typer.Option(metavar="N|N%", help="Rejects that a run allows; by default 10 rows or 1%, whichever is more."),
     ] = None,
-    unique_ids: Annotated[
-        bool, typer.Option("--unique-ids", help="A title_id that comes more than once stops the run.")
-    ] = False,
+    unique_ids: Annotated[bool, typer.Option("--unique-ids", help="Stop the run if a title_id is duplicate.")] = False,
     as_of_date: Annotated[
-        bool, typer.Option("--as-of-date", help="Score with what REF named at the end of each date.")
+        bool, typer.Option("--as-of-date", help="Resolve REF as of the end of each date instead of now.")
     ] = False,
     shadow: Annotated[
-        str | None, typer.Option(metavar="REF", help="A second version that scores too, to be compared.")
+        str | None, typer.Option(metavar="REF", help="A second version that scores the same titles for comparison.")
     ] = None,
     metrics_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the run's metrics here, for Prometheus.")
+        Path | None, typer.Option(metavar="FILE", help="Write metrics for Prometheus to this file.")
     ] = None,
     allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="No files to read are a run without rows.")
+        bool, typer.Option("--allow-empty", help="Publish an empty result if there are no input files.")
     ] = False,
     fail_on_drift: Annotated[
-        bool, typer.Option("--fail-on-drift", help="End with exit code 6 if a column drifted; the result is published.")
+        bool, typer.Option("--fail-on-drift", help="Publish the result, but exit with 6 if a column drifted.")
     ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Do again what is done already.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Score again what is already published.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what a run would do, and write nothing.")] = False,
     engine: Annotated[
-        str, typer.Option(metavar="local", help="What does the shards: threads of this process.")
+        str, typer.Option(metavar="local", help="How shards run; local means threads of this process.")
     ] = "local",
-    log_format: Annotated[str, typer.Option(metavar="text|json", help="How progress is told on stderr.")] = "text",
+    log_format: Annotated[str, typer.Option(metavar="text|json", help="The format of progress on stderr.")] = "text",
     registry: RegistryOption = REGISTRY,
-    name: Annotated[str | None, typer.Option("--name", metavar="MODEL", help="Which model's versions.")] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="MODEL", help="The model.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict what the titles in files will earn, with the promoted version; without INPUT, as jobs/score.toml says."""
-    from gamesales.cli.night import Asked, score_nights
+    """Predict the earnings of the titles in files with the champion; without INPUT, run the job in jobs/score.toml."""
+    from gamesales.cli import progress
+    from gamesales.jobs.score import Backfill, RunPreview, get_exit_code, load_score_job, preview
+    from gamesales.jobs.score import score as run
+    from gamesales.jobs.score_job import choose_dates, parse_date
 
-    score_nights(
-        Asked(
-            inputs=inputs,
-            output=output,
-            job=job,
-            day=day,
-            first=first,
-            last=last,
-            model=model,
-            workers=workers,
-            keep=keep,
-            max_rejects=max_rejects,
-            unique_ids=unique_ids,
-            as_of_date=as_of_date,
-            shadow=shadow,
-            metrics_file=metrics_file,
-            allow_empty=allow_empty,
-            fail_on_drift=fail_on_drift,
-            fresh=fresh,
-            dry_run=dry_run,
-            engine=engine,
-            log_format=log_format,
-            registry=registry,
-            name=name,
-            as_json=as_json,
+    _check_choice("--log-format", log_format, "text", "json")
+    _check_choice("--engine", engine, "local")
+    settings = load_score_job(
+        job,
+        inputs=tuple(inputs) if inputs else None,
+        output=output,
+        name=name or None,
+        model=model or None,
+        keep=None if keep is None else tuple(column for column in keep.split(",") if column),
+        max_rejects=max_rejects,
+        workers=workers,
+        unique_ids=unique_ids or None,
+        allow_empty=allow_empty or None,
+        metrics_file=metrics_file,
+        shadow=shadow or None,
+        fail_on_drift=fail_on_drift,
+        as_of_date=as_of_date,
+        fresh=fresh,
+    )
+    dates = choose_dates(
+        settings.timezone,
+        day=None if day is None else parse_date(day, "--date"),
+        first=None if first is None else parse_date(first, "--from"),
+        last=None if last is None else parse_date(last, "--to"),
+    )
+    runs: Sequence[RunReport | RunPreview]
+    if dry_run:
+        runs, exit_code = preview(settings, registry, dates), 0
+    else:
+        with progress.show_scoring(log_format) as callbacks:
+            runs = reports = run(settings, registry, dates, **vars(callbacks))
+        exit_code = max(get_exit_code(settings, report) for report in reports)
+    if as_json:
+        show_json(runs[0] if first is None else Backfill(runs))
+    else:
+        print(
+            "\n".join(_format_preview(item) if isinstance(item, RunPreview) else _format_report(item) for item in runs)
         )
+    if exit_code:
+        raise typer.Exit(exit_code)
+
+
+def _check_choice(option: str, value: str, *choices: str) -> None:
+    if value not in choices:
+        raise UsageError(f"{option} expects {' or '.join(choices)}, received {value!r}")
+
+
+def _format_report(report: RunReport) -> str:
+    lines = []
+    if report.already_done:
+        lines.append(f"{report.run_date} is already done: same version, same inputs. To score again: --fresh")
+    scored = f"{report.rows_scored:,} of {report.rows_in:,} titles scored"
+    resumed = f", {report.shards_resumed} of {report.shards} shards resumed" if report.shards_resumed else ""
+    lines.append(f"{scored} by version {report.model_version} in {report.seconds:.2f} s{resumed}")
+    if report.rows_rejected:
+        lines.append(f"{report.rows_rejected:,} rejected, with reasons: {report.rejects}")
+    if report.rows_outside_training_range:
+        lines.append(f"{report.rows_outside_training_range:,} outside the range of the training titles (flagged)")
+    if report.doubled_ids and report.doubled_ids.ids:
+        lines.append(_format_duplicates(report.doubled_ids))
+    if report.drift and report.drift.drifted:
+        lines += [f"drift in {', '.join(report.drift.drifted)}\n", _format_drift(report.drift.columns) + "\n"]
+    if report.shadow:
+        lines.append(_format_shadow(report.shadow))
+    return "\n".join([*lines, f"written to {report.output}"])
+
+
+def _format_duplicates(duplicates: DuplicatesReport) -> str:
+    examples = ", ".join(duplicates.examples)
+    return f"{duplicates.ids:,} duplicate ids, {duplicates.rows:,} extra rows: {examples}"
+
+
+def _format_drift(columns: Sequence[ColumnDrift]) -> str:
+    """Lay out drift, a line for each column, the largest excess over its limit first."""
+    ordered = sorted(columns, key=lambda column: column.limit - column.psi)
+    rows = [
+        [
+            column.column,
+            f"{column.psi:.3f}",
+            f"{column.psi_by_chance:.3f}",
+            f"{column.limit:.3f}",
+            "-" if column.share_outside is None else f"{column.share_outside:.1%}",
+            "drifted" if column.drifted else "",
+        ]
+        for column in ordered
+    ]
+    return format_table(["column", "PSI", "by chance", "limit", "outside", ""], rows)
+
+
+def _format_shadow(shadow: ShadowReport) -> str:
+    """Write in a line how the predictions of the shadow differ. The report has the details."""
+    from gamesales.scoring.shadow import ShadowDifferences
+
+    version = f"shadow: version {shadow.model_version}"
+    if not isinstance(shadow, ShadowDifferences):
+        return f"{version} scored no title"
+    mean, absolute = shadow.mean_difference, shadow.mean_absolute_difference
+    direction = "higher" if mean >= 0 else "lower"
+    beyond = ", ".join(f"{share:.1%} of titles by more than {by}" for by, share in shadow.share_beyond.items())
+    missing = f"; {shadow.rows_not_scored:,} titles not scored" if shadow.rows_not_scored else ""
+    return (
+        f"{version} predicts ${abs(mean):,.0f} {direction} on average; mean absolute difference ${absolute:,.0f}; "
+        f"{beyond}{missing}"
     )
 
 
+def _format_preview(preview: RunPreview) -> str:
+    files = f"{len(preview.inputs):,} file{'' if len(preview.inputs) == 1 else 's'}"
+    first = f"{preview.run_date}: {preview.rows:,} rows in {files}, by version {preview.model_version}"
+    if preview.already_done:
+        return f"{first}\nalready done; nothing would be written to {preview.output}"
+    inputs = [f"  {file['name']}  {file['rows']:,} rows, {file['size']:,} bytes" for file in preview.inputs]
+    resumed = f", {preview.shards_resumed} of them resumed" if preview.shards_resumed else ""
+    lines = [
+        first,
+        *inputs[:_SHOWN_INPUTS],
+        *(["  …"] if len(inputs) > _SHOWN_INPUTS else []),
+        f"in {preview.shards} shards{resumed}; columns that pass through: {', '.join(preview.kept) or 'none'}",
+    ]
+    if preview.estimated_seconds is not None:
+        lines.append(f"about {preview.estimated_seconds:.1f} s, to {preview.output}")
+    return "\n".join(lines)
+
+
 def predict(
-    title: Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="The characteristics of one title.")],
-    model: ModelOption = f"@{CHAMPION}",
+    title: Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="The features of a title.")],
+    model: Annotated[str, typer.Option("--model", metavar="REF", help="The version that scores.")] = f"@{CHAMPION}",
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict what one title will earn, as in: gamesales predict critic_rating=4.5 is_action=1 and so on."""
+    """Predict the earnings of one title; for example, gamesales predict critic_rating=4.5 is_action=1 and so on."""
     from gamesales.jobs.predict import parse_title
     from gamesales.jobs.predict import predict as run
 
-    parsed = parse_ref(model, name)
-    done = run(open_registry(registry, parsed.model), parsed, parse_title(title))
+    ref = parse_ref(model, name)
+    prediction = run(open_registry(registry, ref.model), ref, parse_title(title))
     if as_json:
-        show_json(done)
+        show_json(prediction)
         return
-    print(f"${done.predicted_earnings:,.2f}{_between(done)}  by version {done.model_version} of {done.model}")
-    if done.outside_training_range:
-        print("(a characteristic lies outside what the version was trained on)")
+    amount = f"${prediction.predicted_earnings:,.2f}{_format_interval(prediction)}"
+    print(f"{amount}  by version {prediction.model_version} of {prediction.model}")
+    if prediction.outside_training_range:
+        print("(a feature is outside the range of the training titles)")
 
 
-def _between(done: Prediction) -> str:
-    """Show the interval around a prediction; nothing where the version gives none."""
-    if done.coverage is None:
+def _format_interval(prediction: Prediction) -> str:
+    """Write the prediction interval, or nothing if the version has no intervals."""
+    if prediction.coverage is None:
         return ""
-    low, high = done.predicted_earnings_low, done.predicted_earnings_high
-    return f" ({100 * done.coverage:g} %: ${low:,.0f} to ${high:,.0f})"
+    low, high = prediction.predicted_earnings_low, prediction.predicted_earnings_high
+    return f" ({100 * prediction.coverage:g}%: ${low:,.0f} to ${high:,.0f})"
 
 
 COMMANDS = (score, predict)

@@ -1,4 +1,4 @@
-"""A search while it is under way: a live table on a terminal, a line for each trial elsewhere."""
+"""The progress of a search: a live table on a terminal, a line for each trial elsewhere."""
 
 from __future__ import annotations
 
@@ -8,50 +8,50 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from gamesales.cli.progress import say, say_epoch, told
-from gamesales.search.search import Watch
-from gamesales.search.trials import ranking
+from gamesales.cli.progress import format_losses, say, say_epoch
+from gamesales.search.search import SearchCallbacks
+from gamesales.search.trials import rank_trials
 
 if TYPE_CHECKING:
     from gamesales.search.trials import Trial
     from gamesales.search.tune_job import SearchSpec
     from gamesales.training.fit import Epoch
 
-_SHOWN = 10
+_SHOWN_TRIALS = 10
 _COLUMNS = ("trial", "", "error", "parameters", "network", "learning rate", "batch", "epochs", "L2", "dropout")
 
 
 @contextmanager
-def watching(spec: SearchSpec) -> Iterator[Watch]:
-    """Give what shows a search."""
+def show_search(spec: SearchSpec) -> Iterator[SearchCallbacks]:
+    """Show a search. Yields its callbacks."""
     if not sys.stderr.isatty():
-        yield Watch(say, lambda trial: None, _say_trial, say_epoch)
+        yield SearchCallbacks(say, lambda trial: None, _say_trial, say_epoch)
         return
     from rich.console import Console
     from rich.live import Live
 
     with Live(console=Console(stderr=True), auto_refresh=False) as live:
-        shown = _Table(spec, live)
-        yield Watch(shown.stage, shown.running, shown.trial, shown.epoch)
+        table = _LiveTable(spec, live)
+        yield SearchCallbacks(table.print_stage, table.show_running, table.add_trial, table.show_epoch)
 
 
 def _say_trial(trial: Trial) -> None:
-    state, error, parameters, network, *rest = _cells(trial)[1:]
-    told = ", ".join(f"{name} {value}" for name, value in zip(_COLUMNS[5:], rest, strict=True))
+    state, error, parameters, network, *rest = _format_cells(trial)[1:]
+    settings = ", ".join(f"{name} {value}" for name, value in zip(_COLUMNS[5:], rest, strict=True))
     why = f"  {trial.why}" if trial.why else ""
-    say(f"  trial {trial.number}  {state:<8}  {error:>8}  {parameters:>7} parameters  {network}, {told}{why}")
+    say(f"  trial {trial.number}  {state:<8}  {error:>8}  {parameters:>7} parameters  {network}, {settings}{why}")
 
 
-def _cells(trial: Trial) -> list[str]:
+def _format_cells(trial: Trial) -> list[str]:
     candidate = trial.candidate
-    decays = " cosine" if candidate.schedule == "CosineDecay" else ""
+    schedule = " cosine" if candidate.schedule == "CosineDecay" else ""
     return [
         str(trial.number),
         trial.state,
         f"{trial.error:.2e}" if trial.errors else "-",
         f"{trial.parameters:,}",
         str(candidate),
-        f"{candidate.learning_rate:.2g}{decays}",
+        f"{candidate.learning_rate:.2g}{schedule}",
         str(candidate.batch_size),
         str(candidate.epochs),
         f"{candidate.l2:g}",
@@ -59,46 +59,46 @@ def _cells(trial: Trial) -> list[str]:
     ]
 
 
-class _Table:
-    """The best trials so far, the one under way, and how far the budget is spent."""
+class _LiveTable:
+    """The best trials so far, the running trial and the budget."""
 
     def __init__(self, spec: SearchSpec, live: Any) -> None:
         self._spec, self._live = spec, live
         self._trials: list[Trial] = []
         self._running: Trial | None = None
-        self._began = time.monotonic()
+        self._started = time.monotonic()
 
-    def stage(self, stage: str) -> None:
+    def print_stage(self, stage: str) -> None:
         self._live.console.print(stage, highlight=False, markup=False)
 
-    def running(self, trial: Trial) -> None:
+    def show_running(self, trial: Trial) -> None:
         self._running = trial
-        self._show(self._counted())
+        self._show(self._format_budget())
 
-    def trial(self, trial: Trial) -> None:
+    def add_trial(self, trial: Trial) -> None:
         self._trials.append(trial)
         self._running = None
-        self._show(self._counted())
+        self._show(self._format_budget())
 
-    def epoch(self, epoch: Epoch) -> None:
-        self._show(f"epoch {epoch.number}/{epoch.of}  {told(epoch)}")
+    def show_epoch(self, epoch: Epoch) -> None:
+        self._show(f"epoch {epoch.number}/{epoch.total}  {format_losses(epoch)}")
 
     def _show(self, caption: str) -> None:
         from rich.table import Table
 
-        shown = Table(*_COLUMNS, caption=caption, caption_justify="left", box=None, pad_edge=False)
-        for column in shown.columns[2:4]:
+        table = Table(*_COLUMNS, caption=caption, caption_justify="left", box=None, pad_edge=False)
+        for column in table.columns[2:4]:
             column.justify = "right"
-        for trial in ranking(self._trials)[:_SHOWN]:
-            shown.add_row(*_cells(trial))
+        for trial in rank_trials(self._trials)[:_SHOWN_TRIALS]:
+            table.add_row(*_format_cells(trial))
         if self._running:
-            number, _, *rest = _cells(self._running)
-            shown.add_row(number, f"fold {len(self._running.errors)}/{self._spec.folds}", *rest, style="dim")
-        self._live.update(shown, refresh=True)
+            number, _, *rest = _format_cells(self._running)
+            table.add_row(number, f"fold {len(self._running.errors)}/{self._spec.folds}", *rest, style="dim")
+        self._live.update(table, refresh=True)
 
-    def _counted(self) -> str:
+    def _format_budget(self) -> str:
         states = [trial.state for trial in self._trials]
-        told = ", ".join(f"{states.count(state)} {state}" for state in ("complete", "pruned", "failed"))
+        counts = ", ".join(f"{states.count(state)} {state}" for state in ("complete", "pruned", "failed"))
         of = f" of {self._spec.trials}" if self._spec.trials else ""
         minutes = f" of {self._spec.minutes:g}" if self._spec.minutes else ""
-        return f"{len(states)}{of} trials: {told}; {(time.monotonic() - self._began) / 60:.1f}{minutes} minutes"
+        return f"{len(states)}{of} trials: {counts}; {(time.monotonic() - self._started) / 60:.1f}{minutes} minutes"

@@ -1,4 +1,4 @@
-"""train, preprocess, simulate."""
+"""The commands train, tune, crossvalidate, preprocess and simulate."""
 
 from __future__ import annotations
 
@@ -9,27 +9,31 @@ import typer
 
 from gamesales.cli import progress
 from gamesales.cli.options import REGISTRY, JsonOption, ReasonOption, RegistryOption
-from gamesales.cli.render import metric_cells, metrics_table, show_json, table
-from gamesales.registry.refs import short_ref
+from gamesales.cli.render import format_metrics_table, format_table, show_json
+from gamesales.registry.refs import format_ref
+from gamesales.stats.metric_names import HEADINGS, format_metrics
 
 if TYPE_CHECKING:
-    from gamesales.jobs.crossvalidate import CrossValidated
-    from gamesales.jobs.tune import Contender, Searched, Tuned
+    from gamesales.jobs.crossvalidate import CrossValidationResult
+    from gamesales.jobs.tune import Finalist, SearchResult, TuneResult
+
+JobArgument = Annotated[Path, typer.Argument(metavar="JOB", help="The job file.")]
+PresetOption = Annotated[
+    str | None, typer.Option("--preset", metavar="NAME", help="Take network and training from this preset: course.")
+]
 
 
 def train(
-    job: Annotated[Path, typer.Argument(metavar="JOB", help="The job file.")] = Path("jobs/train.toml"),
-    preset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Take network and training from here: course.")
-    ] = None,
+    job: JobArgument = Path("jobs/train.toml"),
+    preset: PresetOption = None,
     tensorboard: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write TensorBoard's logs there: losses and learning rate.")
+        Path | None, typer.Option(metavar="DIR", help="Write losses and the learning rate for TensorBoard.")
     ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep there how far training is; if killed, it goes on from it.")
+        Path | None, typer.Option(metavar="DIR", help="Write checkpoints, from which a killed training resumes.")
     ] = None,
     checkpoint_epochs: Annotated[
-        int, typer.Option(metavar="N", min=1, help="After how many epochs it is kept anew.")
+        int, typer.Option(metavar="N", min=1, help="Write a checkpoint after every N epochs.")
     ] = 10,
     reason: ReasonOption = "",
     registry: RegistryOption = REGISTRY,
@@ -38,221 +42,218 @@ def train(
     """Train a version on past titles and register it."""
     from gamesales.jobs.loading import open_registry
     from gamesales.jobs.train import train as run
-    from gamesales.training.checkpoint import Checkpoints
-    from gamesales.training.intervals import in_words
+    from gamesales.training.checkpoint import TrainingCheckpointOptions
+    from gamesales.training.intervals import describe_coverage
     from gamesales.training.train_job import load_job
 
     settings = load_job(job, preset)
-    with progress.epochs() as on_epoch:
-        trained = run(
+    with progress.show_epochs() as on_epoch:
+        result = run(
             settings,
             open_registry(registry, settings.name),
             reason=reason,
             on_stage=progress.say,
             on_epoch=on_epoch,
             tensorboard=tensorboard,
-            checkpoints=Checkpoints(checkpoint, checkpoint_epochs) if checkpoint else None,
+            checkpoints=TrainingCheckpointOptions(checkpoint, checkpoint_epochs) if checkpoint else None,
         )
     if as_json:
-        show_json(trained)
+        show_json(result)
         return
-    print(
-        f"version {trained.version} of {trained.model}, trained in {trained.seconds:.0f} s, on titles it never saw:\n"
-    )
-    print(metrics_table({f"version {trained.version}": trained.metrics, **trained.baselines}))
-    if trained.interval:
-        print(f"\nprediction intervals {in_words(trained.interval)}")
-    print(f"\nreport   {trained.report}")
-    print(f"promote  gamesales promote {short_ref(trained.model, trained.version)}")
-
-
-def preprocess(
-    training: Annotated[
-        Path, typer.Argument(metavar="TRAIN", help="The training file; the scaler is fitted on it alone.")
-    ],
-    test: Annotated[Path, typer.Argument(metavar="TEST", help="The test file.")],
-    contract: Annotated[Path, typer.Option(metavar="FILE", help="The contract.")] = Path("data/contract.toml"),
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell the scaling of every column.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Scale a training and a test file to 0..1 and write …_scaled.csv beside each (the course's first step)."""
-    from gamesales.data.contract import Contract
-    from gamesales.jobs.prepare import preprocess as run
-
-    done = run(training, test, Contract.from_toml(contract))
-    if as_json:
-        show_json(done)
-        return
-    for note in done.notes if verbose else done.notes[:1]:
-        print(note)
-    print(f"wrote {done.training} and {done.test}")
-
-
-def simulate(
-    rows: Annotated[int, typer.Option(metavar="N", help="How many titles.")],
-    output: Annotated[Path, typer.Option(metavar="FILE", help="A .csv or .parquet file.")],
-    seed: Annotated[int, typer.Option(metavar="N", help="Another seed gives other titles.")] = 1,
-    ids: Annotated[bool, typer.Option("--ids", help="Add title_id and a made-up title.")] = False,
-    no_earnings: Annotated[bool, typer.Option("--no-earnings", help="Leave out total_earnings.")] = False,
-    continuous: Annotated[
-        bool,
-        typer.Option("--continuous", help="Draw ratings and prices from whole ranges: hardly a row repeats."),
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Make up a store's titles, with earnings that follow a known formula and 1 % noise."""
-    from gamesales.jobs.prepare import simulate as run
-
-    done = run(output, rows, seed=seed, ids=ids, earnings=not no_earnings, continuous=continuous)
-    if as_json:
-        show_json(done)
-        return
-    print(f"wrote {done.rows:,} titles to {done.output}")
-
-
-def crossvalidate(
-    job: Annotated[Path, typer.Argument(metavar="JOB", help="The job file.")] = Path("jobs/train.toml"),
-    data: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Titles to use instead of the job's data.train.")
-    ] = None,
-    folds: Annotated[int, typer.Option(metavar="K", min=2, help="How many folds.")] = 5,
-    seeds: Annotated[
-        int, typer.Option(metavar="N", min=1, help="So many times, with the job's seed and those after it.")
-    ] = 1,
-    plain: Annotated[bool, typer.Option("--plain", help="Folds of titles at random only.")] = False,
-    grouped: Annotated[
-        bool, typer.Option("--grouped", help="Folds that keep titles with the same features together only.")
-    ] = False,
-    preset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Take network and training from here: course.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Tell how good networks of a job are on titles that they did not learn from; nothing is registered."""
-    from gamesales.jobs.crossvalidate import crossvalidate as run
-    from gamesales.training.kfold import KINDS
-    from gamesales.training.train_job import load_job
-
-    wanted = {"plain": plain, "grouped": grouped}
-    kinds = [kind for kind in KINDS if wanted[kind]] or KINDS
-    done = run(load_job(job, preset), data, folds=folds, seeds=seeds, kinds=kinds, on_stage=progress.say)
-    if as_json:
-        show_json(done)
-        return
-    print(f"{done.folds}-fold cross-validation on {done.rows:,} titles of {done.data} ({done.distinct:,} distinct)\n")
-    print(_table(done))
-    for one in (done.plain, done.grouped):
-        if one:
-            mae, scaled = one.intervals["mae"], one.intervals["scaled_mse"]
-            print(
-                f"\n{one.kind}, 95 % sure: MAE ${mae[0]:,.0f} to ${mae[1]:,.0f}, "
-                f"scaled MSE {scaled[0]:.2e} to {scaled[1]:.2e}",
-                end="",
-            )
-    print()
-    if done.noise_scaled_mse is not None:
-        noise = f"{done.noise_scaled_mse:.2e}"
-        print(f"\ntitles with the same features differ by a scaled MSE of {noise}, which no model predicts")
-
-
-def _table(done: CrossValidated) -> str:
-    rows = []
-    for one in (done.plain, done.grouped):
-        if one is None:
-            continue
-        if len(one.seeds) == 1:
-            rows.append([one.kind, *metric_cells(one.mean)])
-            continue
-        rows += [[f"{one.kind}, seed {seeded.seed}", *metric_cells(seeded.metrics)] for seeded in one.seeds]
-        rows.append([f"{one.kind}, mean", *metric_cells(one.mean)])
-        rows.append([f"{one.kind}, standard deviation", *metric_cells(one.standard_deviation)])
-    return table(["", "scaled MSE", "MAE", "RMSE", "R2", "MAPE"], rows)
+    version = f"version {result.version}"
+    print(f"{version} of {result.model}, trained in {result.seconds:.0f} s, on titles it never saw:\n")
+    print(format_metrics_table({version: result.metrics, **result.baselines}))
+    if result.interval:
+        print(f"\nprediction intervals {describe_coverage(result.interval)}")
+    print(f"\nreport   {result.report}")
+    print(f"promote  gamesales promote {format_ref(result.model, result.version)}")
 
 
 def tune(
-    job: Annotated[Path, typer.Argument(metavar="JOB", help="The job file.")] = Path("jobs/tune.toml"),
+    job: JobArgument = Path("jobs/tune.toml"),
     trials: Annotated[
-        int | None, typer.Option(metavar="N", help="End the search after so many trials; else as the job says.")
+        int | None, typer.Option(metavar="N", help="Stop the search after N trials; by default as in the job file.")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(metavar="M", help="End the search after so many minutes; else as the job says.")
+        float | None, typer.Option(metavar="M", help="Stop the search after M minutes; by default as in the job file.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(metavar="N", help="How many processes train; else as the job says, or one a core.")
+        int | None,
+        typer.Option(metavar="N", help="Processes that train; by default as in the job file, or one for each core."),
     ] = None,
     storage: Annotated[
-        Path, typer.Option(metavar="DIR", help="Keep the trials there; if killed, the search goes on from them.")
+        Path, typer.Option(metavar="DIR", help="Keep the trials there, from which a killed search resumes.")
     ] = Path(".tune"),
     reason: ReasonOption = "",
     registry: RegistryOption = REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """Search for a small network that is as accurate as the best, and register it."""
-    from gamesales.cli.search_progress import watching
+    """Search for the smallest network that is about as accurate as the best, and register it."""
+    from gamesales.cli.search_progress import show_search
     from gamesales.jobs.loading import open_registry
     from gamesales.jobs.tune import tune as run
     from gamesales.search.tune_job import load_tune_job
 
     settings = load_tune_job(job, trials=trials, minutes=minutes, workers=workers)
-    with watching(settings.search) as watch:
-        tuned = run(settings, open_registry(registry, settings.name), storage=storage, reason=reason, watch=watch)
+    with show_search(settings.search) as callbacks:
+        opened = open_registry(registry, settings.name)
+        result = run(settings, opened, storage=storage, reason=reason, callbacks=callbacks)
     if as_json:
-        show_json(tuned)
+        show_json(result)
     else:
-        print(_told(tuned))
+        print(_format_tune_result(result))
 
 
-def _told(tuned: Tuned) -> str:
-    search, version = tuned.search, f"version {tuned.version}"
-    counted = f"{search.complete:,} complete, {search.pruned:,} pruned, {search.failed:,} failed"
-    mattered = ", ".join(f"{name} {100 * share:.0f} %" for name, share in search.importances.items() if share >= 0.005)
+def _format_tune_result(result: TuneResult) -> str:
+    search, version = result.search, f"version {result.version}"
+    counts = f"{search.complete:,} complete, {search.pruned:,} pruned, {search.failed:,} failed"
+    shares = ", ".join(f"{name} {100 * share:.0f}%" for name, share in search.importances.items() if share >= 0.005)
     return "\n".join(
         [
-            f"{search.trials:,} trials in {search.seconds / 60:.1f} minutes: {counted}",
+            f"{search.trials:,} trials in {search.seconds / 60:.1f} minutes: {counts}",
             "",
-            table(
+            format_table(
                 ["", "trial", "network", "parameters", "error", "in the final", "spread"],
-                [_cells(one, search) for one in search.finalists],
+                [_format_finalist(finalist, search) for finalist in search.finalists],
             ),
             "",
-            f"what mattered  {mattered or 'too few trials to tell'}",
+            f"importance  {shares or 'too few trials to estimate'}",
             "",
-            f"{version} of {tuned.model} is {as_sentence(search)}; on titles it never saw:",
+            f"{version} of {result.model} is {describe_choice(search)}; on titles it never saw:",
             "",
-            metrics_table({version: tuned.metrics, **tuned.baselines}),
+            format_metrics_table({version: result.metrics, **result.baselines}),
             "",
-            f"the search  {tuned.page}",
-            f"report      {tuned.report}",
-            f"promote     gamesales promote {short_ref(tuned.model, tuned.version)}",
+            f"the search  {result.page}",
+            f"report      {result.report}",
+            f"promote     gamesales promote {format_ref(result.model, result.version)}",
         ]
     )
 
 
-def _cells(one: Contender, search: Searched) -> list[str]:
-    marks = {search.best.trial: "best", search.smallest.trial: "smallest"}
-    mark = "best and smallest" if search.best == search.smallest else ""
+def _format_finalist(finalist: Finalist, search: SearchResult) -> list[str]:
+    names = {"best": search.best, "smallest": search.smallest}
+    labels = [name for name, chosen in names.items() if chosen.trial == finalist.trial]
     return [
-        mark if mark and one.trial == search.best.trial else marks.get(one.trial, ""),
-        str(one.trial),
-        "-".join(map(str, one.candidate["units"])) + f" {one.candidate['activation']}",
-        f"{one.parameters:,}",
-        f"{one.error:.2e}",
-        "-" if one.final_error is None else f"{one.final_error:.2e}",
-        "-" if one.final_spread is None else f"{one.final_spread:.2e}",
+        " and ".join(labels),
+        str(finalist.trial),
+        "-".join(map(str, finalist.candidate["units"])) + f" {finalist.candidate['activation']}",
+        f"{finalist.parameters:,}",
+        f"{finalist.error:.2e}",
+        "-" if finalist.final_error is None else f"{finalist.final_error:.2e}",
+        "-" if finalist.final_spread is None else f"{finalist.final_spread:.2e}",
     ]
 
 
-def as_sentence(search: Searched) -> str:
-    """Tell which network was registered, as what follows "is"."""
+def describe_choice(search: SearchResult) -> str:
+    """Describe the network that was registered."""
     if search.chosen == "best":
         return f"the best, with {search.best.parameters:,} parameters"
-    share = 100 * search.settings["search"]["tolerance"]
+    tolerance = 100 * search.settings["search"]["tolerance"]
     if search.best == search.smallest:
-        return f"the best network and the smallest within {share:g} % of it, with {search.best.parameters:,} parameters"
+        return (
+            f"the best network and the smallest within {tolerance:g}% of it, with {search.best.parameters:,} parameters"
+        )
     return (
-        f"the smallest network within {share:g} % of the best, with {search.smallest.parameters:,} parameters "
+        f"the smallest network within {tolerance:g}% of the best, with {search.smallest.parameters:,} parameters "
         f"to its {search.best.parameters:,}"
     )
+
+
+def crossvalidate(
+    job: JobArgument = Path("jobs/train.toml"),
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Titles to use instead of data.train of the job file.")
+    ] = None,
+    folds: Annotated[int, typer.Option(metavar="K", min=2, help="The number of folds.")] = 5,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Repeat with N seeds, from the seed of the job file on.")
+    ] = 1,
+    plain: Annotated[bool, typer.Option("--plain", help="Only folds of random titles.")] = False,
+    grouped: Annotated[
+        bool, typer.Option("--grouped", help="Only folds that keep titles with the same features together.")
+    ] = False,
+    preset: PresetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure by cross-validation how accurate the networks of a job are; nothing is registered."""
+    from gamesales.jobs.crossvalidate import crossvalidate as run
+    from gamesales.training.folds import FOLD_KINDS
+    from gamesales.training.train_job import load_job
+
+    is_chosen = {"plain": plain, "grouped": grouped}
+    kinds = [kind for kind in FOLD_KINDS if is_chosen[kind]] or FOLD_KINDS
+    result = run(load_job(job, preset), data, folds=folds, seeds=seeds, kinds=kinds, on_stage=progress.say)
+    if as_json:
+        show_json(result)
+    else:
+        print(_format_crossvalidation(result))
+
+
+def _format_crossvalidation(result: CrossValidationResult) -> str:
+    summaries = [summary for summary in (result.plain, result.grouped) if summary]
+    rows = []
+    for summary in summaries:
+        if len(summary.seeds) == 1:
+            rows.append([summary.kind, *format_metrics(summary.mean)])
+            continue
+        rows += [[f"{summary.kind}, seed {run.seed}", *format_metrics(run.metrics)] for run in summary.seeds]
+        rows.append([f"{summary.kind}, mean", *format_metrics(summary.mean)])
+        rows.append([f"{summary.kind}, standard deviation", *format_metrics(summary.standard_deviation)])
+    titles = f"{result.rows:,} titles of {result.data} ({result.distinct:,} distinct)"
+    lines = [f"{result.folds}-fold cross-validation on {titles}", "", format_table(["", *HEADINGS], rows), ""]
+    for summary in summaries:
+        (low, high), (low_mse, high_mse) = summary.intervals["mae"], summary.intervals["scaled_mse"]
+        lines.append(
+            f"{summary.kind}, 95% confidence intervals: MAE ${low:,.0f} to ${high:,.0f}, "
+            f"scaled MSE {low_mse:.2e} to {high_mse:.2e}"
+        )
+    if result.noise_scaled_mse is not None:
+        noise = f"{result.noise_scaled_mse:.2e}"
+        lines += ["", f"titles with the same features differ by a scaled MSE of {noise}, which no model can predict"]
+    return "\n".join(lines)
+
+
+def preprocess(
+    training: Annotated[
+        Path, typer.Argument(metavar="TRAIN", help="The training file, which the scaler is fitted on.")
+    ],
+    test: Annotated[Path, typer.Argument(metavar="TEST", help="The test file.")],
+    contract: Annotated[Path, typer.Option(metavar="FILE", help="The contract.")] = Path("data/contract.toml"),
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the scaling of every column.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Scale a training and a test file to 0..1 and write a …_scaled.csv for each, the first step of the course."""
+    from gamesales.data.contract import Contract
+    from gamesales.jobs.prepare import preprocess as run
+
+    result = run(training, test, Contract.from_toml(contract))
+    if as_json:
+        show_json(result)
+        return
+    for note in result.notes if verbose else result.notes[:1]:
+        print(note)
+    print(f"wrote {result.training} and {result.test}")
+
+
+def simulate(
+    rows: Annotated[int, typer.Option(metavar="N", help="The number of titles.")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="A .csv or .parquet file.")],
+    seed: Annotated[int, typer.Option(metavar="N", help="The seed of the random titles.")] = 1,
+    ids: Annotated[bool, typer.Option("--ids", help="Add the columns title_id and title.")] = False,
+    no_earnings: Annotated[bool, typer.Option("--no-earnings", help="Leave out total_earnings.")] = False,
+    continuous: Annotated[
+        bool, typer.Option("--continuous", help="Draw continuous ratings and prices, so that rows rarely repeat.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Simulate titles with earnings that follow a known formula with 1% noise."""
+    from gamesales.jobs.prepare import simulate as run
+
+    result = run(output, rows, seed=seed, ids=ids, earnings=not no_earnings, continuous=continuous)
+    if as_json:
+        show_json(result)
+        return
+    print(f"wrote {result.rows:,} titles to {result.output}")
 
 
 COMMANDS = (train, tune, crossvalidate, preprocess, simulate)

@@ -1,19 +1,25 @@
-"""Arrow columns as NumPy arrays and back, through their buffers.
+"""Arrow columns as NumPy arrays, numbers and JSON, and arrays as Arrow columns.
 
-``pa.array``, ``pa.scalar`` and ``Array.to_numpy`` import pandas wherever it is installed, 0.3 s that a scoring run
-has no use for; buffers do not.
+``pa.array``, ``pa.scalar`` and ``Array.to_numpy`` import pandas if it is installed, which takes 0.3 s. The buffers that
+are used here do not.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gamesales.arrays import BoolArray
+from gamesales.arrays import BoolArray, FloatArray
 
+# Floats or integers of any size.
+Numbers = npt.NDArray[Any]
+
+_FLAG_WORDS = {"true": 1.0, "false": 0.0}
 _NUMPY = {
     pa.float64(): np.float64,
     pa.float32(): np.float32,
@@ -29,9 +35,16 @@ _NUMPY = {
 
 
 def to_numpy(array: pa.Array) -> npt.NDArray[np.generic]:
-    """Return the values of a float or integer column without a copy; what stands at nulls is arbitrary.
+    """Return a float or integer column as an array, without a copy.
 
-    Args: array: Arrow (n,), float32, float64 or integers.  Returns: (n,) of the same type, read-only.
+    Args:
+        array: Arrow (n,) of float32, float64 or integers.
+
+    Returns:
+        (n,) of the same type, read-only. The values of nulls are arbitrary.
+
+    Raises:
+        KeyError: the column has another type.
     """
     dtype = np.dtype(_NUMPY[array.type])
     if len(array) == 0:
@@ -42,20 +55,20 @@ def to_numpy(array: pa.Array) -> npt.NDArray[np.generic]:
 
 
 def is_plain(array: pa.Array) -> bool:
-    """Tell whether ``to_numpy`` can hand over all of a column: numbers, and none of them null."""
+    """Return whether ``to_numpy`` can convert a column completely: it has numbers and no nulls."""
     return array.type in _NUMPY and array.null_count == 0
 
 
 def null_mask(array: pa.Array) -> BoolArray:
-    """Return which values are null: bool (n,)."""
+    """Return bool (n,), True where a column is null."""
     if array.null_count == 0:
         return np.zeros(len(array), bool)
     if pa.types.is_null(array.type):
         return np.ones(len(array), bool)
-    return bits(array.is_null())
+    return unpack_bools(array.is_null())
 
 
-def bits(array: pa.Array) -> BoolArray:
+def unpack_bools(array: pa.Array) -> BoolArray:
     """Return a boolean column without nulls as bool (n,)."""
     if len(array) == 0:
         return np.zeros(0, bool)
@@ -64,7 +77,7 @@ def bits(array: pa.Array) -> BoolArray:
 
 
 def to_arrow(values: npt.NDArray[np.generic]) -> pa.Array:
-    """Return floats, integers or bool (n,) as an Arrow column without nulls."""
+    """Return an array (n,) of floats, integers or bool as an Arrow column without nulls."""
     if values.dtype == np.bool_:
         packed = np.packbits(values.astype(np.bool_), bitorder="little")
         return pa.Array.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(packed)])
@@ -72,23 +85,107 @@ def to_arrow(values: npt.NDArray[np.generic]) -> pa.Array:
     return pa.Array.from_buffers(arrow_type, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
-def keep_rows(column: pa.Array, wanted: BoolArray) -> pa.Array:
-    """Return the wanted rows of a column of any type; ``wanted`` is bool (n,)."""
+def keep_rows(column: pa.Array, mask: BoolArray) -> pa.Array:
+    """Return the rows of a column where ``mask``, bool (n,), is True. The column may have any type."""
     try:
-        return column.filter(to_arrow(wanted))
-    except pa.ArrowNotImplementedError:  # views: Arrow can cut and join them only
-        edges = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
+        return column.filter(to_arrow(mask))
+    except pa.ArrowNotImplementedError:  # Arrow can't filter views; it can only slice and concatenate them
+        edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
         runs = [
             column.slice(int(start), int(stop - start)) for start, stop in zip(edges[::2], edges[1::2], strict=True)
         ]
         return pa.concat_arrays([column.slice(0, 0), *runs])
 
 
-def text_column(texts: Sequence[str]) -> pa.Array:
-    """Return texts as an Arrow string column without nulls."""
+def make_text_column(texts: Sequence[str]) -> pa.Array:
+    """Make an Arrow string column without nulls. Surrogates are replaced by backslash escapes."""
     encoded = [text.encode("utf-8", "backslashreplace") for text in texts]
     offsets = np.zeros(len(encoded) + 1, np.int32)
     np.cumsum([len(value) for value in encoded], out=offsets[1:])
     return pa.Array.from_buffers(
         pa.string(), len(encoded), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
     )
+
+
+def convert_to_numbers(array: pa.Array, *, words: bool = False) -> tuple[Numbers, BoolArray]:
+    """Convert a column to numbers.
+
+    Args:
+        array: Arrow (n,) of booleans, numbers, decimals, text, nulls, or a dictionary of these.
+        words: whether the words ``true`` and ``false`` are 1 and 0.
+
+    Returns:
+        The numbers (n,), NaN where a cell is not a number, and bool (n,), True where a cell is missing. A column of
+        floats or integers without nulls keeps its type and is not copied. Other columns become float64.
+    """
+    if is_plain(array):
+        return to_numpy(array), np.zeros(len(array), bool)
+    if pa.types.is_boolean(array.type) and array.null_count == 0:
+        return unpack_bools(array).view(np.int8), np.zeros(len(array), bool)
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    if pa.types.is_decimal(array.type):
+        # As text: Arrow casts a 1 with eleven decimals to the float 0.9999999999999999, which is not a flag.
+        array = array.cast(pa.string())
+    if is_text(array.type):
+        return _parse_text(array, words=words)
+    missing = null_mask(array)
+    if missing.all():
+        return np.full(len(array), np.nan), missing
+    if pa.types.is_boolean(array.type):
+        array = array.cast(pa.uint8())
+    # safe=False rounds 64-bit integers above 2^53. No feature is that exact.
+    numbers = to_numpy(array.cast(pa.float64(), safe=False)).astype(np.float64)
+    numbers[missing] = np.nan
+    return numbers, missing
+
+
+def _parse_text(array: pa.Array, *, words: bool) -> tuple[FloatArray, BoolArray]:
+    """Parse text: all cells at once if they are plain numbers, otherwise each distinct text once."""
+    if array.null_count == 0:
+        try:
+            return to_numpy(array.cast(pa.float64())).astype(np.float64), np.zeros(len(array), bool)
+        except pa.ArrowInvalid:
+            pass
+    nulls = null_mask(array)
+    encoded = array.dictionary_encode()
+    cells = encoded.dictionary.cast(pa.large_binary()).to_pylist()  # Parquet does not check that text is UTF-8
+    texts = ["" if cell is None else cell.decode(errors="replace").strip() for cell in cells]
+    indices = np.where(nulls, len(texts), to_numpy(encoded.indices))
+    numbers = np.array([*(_parse_number(text, words=words) for text in texts), np.nan])
+    blank = np.array([*(not text for text in texts), True])
+    return numbers[indices], blank[indices]
+
+
+def _parse_number(text: str, *, words: bool) -> float:
+    if words and text.lower() in _FLAG_WORDS:
+        return _FLAG_WORDS[text.lower()]
+    try:
+        # float also accepts 1_000, which is not a number in a table.
+        return float(text) if "_" not in text else np.nan
+    except ValueError:
+        return np.nan
+
+
+def convert_to_json(column: pa.Array) -> list[Any]:
+    """Convert cells to values that JSON can hold: exactly if possible, otherwise as text."""
+    try:
+        # to_pylist of times fails beyond the year 9999, and loads pandas for nanoseconds.
+        values = (column.cast(pa.string()) if pa.types.is_temporal(column.type) else column).to_pylist()
+    except (pa.ArrowException, OverflowError, ValueError):
+        values = [_convert_cell(column.slice(index, 1)) for index in range(len(column))]
+    # JSON has no NaN and no infinity.
+    return [str(value) if isinstance(value, float) and not math.isfinite(value) else value for value in values]
+
+
+def _convert_cell(cell: pa.Array) -> Any:
+    """Convert a column of a single cell."""
+    try:
+        return (cell.cast(pa.string()) if pa.types.is_temporal(cell.type) else cell)[0].as_py()
+    except (pa.ArrowException, OverflowError, ValueError):
+        return " ".join(str(cell).split())
+
+
+def is_text(arrow_type: pa.DataType) -> bool:
+    """Return whether a column of this type has text."""
+    return any(test(arrow_type) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))

@@ -1,8 +1,8 @@
-"""The contract: which columns a table of titles has, and which values they may take.
+"""The contract: the columns of a table of titles, and their allowed values.
 
-It is written by people as ``data/contract.toml``, copied into every bundle as JSON, and read back
-from there by scoring; ``Contract.from_toml`` and ``Contract.from_json`` are those two ways in. People are told by
-Pydantic which key is wrong; scoring reads what was checked so before, and starts without loading it.
+People write it as ``data/contract.toml``. Every bundle has a copy in JSON, which scoring reads. ``Contract.from_toml``
+validates with Pydantic, which names the wrong keys. ``Contract.from_json`` does not load Pydantic, so scoring starts
+faster.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
 
 _STRICT: ConfigDict = {"extra": "forbid"}
 
-Kind = Literal["rating", "flag", "price", "money"]
+ColumnKind = Literal["rating", "flag", "price", "money"]
 
-# Columns that scoring adds; an input may not bring its own.
-OUTPUT_COLUMNS = (
-    "predicted_earnings",
-    "predicted_earnings_low",
-    "predicted_earnings_high",
-    "outside_training_range",
-    "model_version",
-)
+# Columns that scoring adds. An input must not have columns with these names.
+PREDICTION_COLUMN = "predicted_earnings"
+LOW_COLUMN = "predicted_earnings_low"
+HIGH_COLUMN = "predicted_earnings_high"
+OUTSIDE_COLUMN = "outside_training_range"
+VERSION_COLUMN = "model_version"
+OUTPUT_COLUMNS = (PREDICTION_COLUMN, LOW_COLUMN, HIGH_COLUMN, OUTSIDE_COLUMN, VERSION_COLUMN)
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its kind, its unit, and the range of values that are allowed.
+    """A column: its kind, its unit, and the range of its allowed values.
 
     ``minimum`` and ``maximum`` are inclusive, ``above`` is exclusive. A flag is 0 or 1.
 
-    Raises: ValueError: a value has another type, or breaks a rule.
+    Raises:
+        ValueError: an attribute has the wrong type, or the range is empty.
     """
 
     __pydantic_config__: ClassVar[Any] = _STRICT
 
     name: str
-    kind: Kind
+    kind: ColumnKind
     unit: str = ""
     minimum: float | None = None
     maximum: float | None = None
@@ -54,8 +54,8 @@ class Column:
     def __post_init__(self) -> None:
         texts = (self.name, self.unit, self.description)
         bounds = (self.minimum, self.maximum, self.above)
-        if not all(isinstance(text, str) for text in texts) or self.kind not in get_args(Kind):
-            raise ValueError(f"expected texts, and a kind of {', '.join(get_args(Kind))}, received {self}")
+        if not all(isinstance(text, str) for text in texts) or self.kind not in get_args(ColumnKind):
+            raise ValueError(f"expected text, and a kind of {', '.join(get_args(ColumnKind))}, received {self}")
         if any(bound is not None and type(bound) not in (int, float) for bound in bounds):
             raise ValueError(f"expected bounds that are numbers, received {self}")
         if not self.name or self.name != self.name.strip():
@@ -64,13 +64,13 @@ class Column:
             raise ValueError(f"{self.name!r} is a column that scoring writes; choose another name")
         if self.kind == "flag" and bounds != (None, None, None):
             raise ValueError("a flag is 0 or 1 and takes no minimum, maximum or above")
-        lowest = max((b for b in (self.minimum, self.above) if b is not None), default=None)
+        lowest = max((bound for bound in (self.minimum, self.above) if bound is not None), default=None)
         if lowest is not None and self.maximum is not None and lowest >= self.maximum:
             raise ValueError(f"the range is empty: from {lowest} to {self.maximum}")
 
     @property
     def allowed(self) -> str:
-        """The allowed values, as people read them: ``0 to 5``, ``above 0``, ``0 or 1``."""
+        """The allowed values in words, such as ``0 to 5``, ``above 0`` or ``0 or 1``."""
         if self.kind == "flag":
             return "0 or 1"
         if self.minimum is not None and self.maximum is not None:
@@ -87,7 +87,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Contract:
-    """The nine features in the order that the network takes them, the target, and the identity columns."""
+    """The columns of a table: the target, the features in the order of the network's inputs, and the identity."""
 
     __pydantic_config__: ClassVar[Any] = _STRICT
 
@@ -99,9 +99,9 @@ class Contract:
         if not self.features:
             raise ValueError("features: at least one column is needed")
         names = [*self.feature_names, self.target.name, *self.identity]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise ValueError(f"each column may appear once; doubled: {', '.join(doubled)}")
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise ValueError(f"each column may appear once; duplicates: {', '.join(duplicates)}")
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -109,37 +109,51 @@ class Contract:
 
     @classmethod
     def from_toml(cls, path: Path) -> Contract:
-        """Read a contract that a person wrote.
+        """Read a contract from a TOML file.
 
-        Raises: JobFileError: the file is missing, is not TOML, or breaks a rule; it names the key.
+        Raises:
+            JobFileError: the file is missing, is not TOML, or is not a contract. The message names the key.
         """
         from pydantic import TypeAdapter, ValidationError
 
         try:
             return TypeAdapter(cls).validate_python(read_toml(path))
         except ValidationError as error:
-            raise JobFileError(f"{path} is not a contract: {describe(error)}", hint="See docs/contract.md") from None
+            raise JobFileError(
+                f"{path} is not a contract: {describe_validation_error(error)}", hint="See docs/reference/contract.md"
+            ) from None
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Contract:
-        """Read a contract from a bundle.
+    def from_json(cls, document: Mapping[str, Any]) -> Contract:
+        """Read a contract from the manifest of a bundle.
 
-        Raises: ValueError, TypeError, LookupError, AttributeError: this is not what ``as_json`` returned.
+        Args:
+            document: the result of ``as_json``.
+
+        Raises:
+            ValueError, TypeError, LookupError, AttributeError: the document is not a contract.
         """
-        identity = found["identity"]
+        identity = document["identity"]
         if not all(isinstance(name, str) for name in identity):
-            raise ValueError("identity columns are named by texts")
-        return cls(Column(**found["target"]), tuple(Column(**one) for one in found["features"]), tuple(identity))
+            raise ValueError("the names of identity columns must be text")
+        features = tuple(Column(**feature) for feature in document["features"])
+        return cls(Column(**document["target"]), features, tuple(identity))
 
     def as_json(self) -> dict[str, Any]:
-        """Return what a bundle keeps, ready for JSON."""
-        columns = [{name: value for name, value in vars(one).items() if value is not None} for one in self.features]
-        target = {name: value for name, value in vars(self.target).items() if value is not None}
-        return {"identity": list(self.identity), "target": target, "features": columns}
+        """Return the contract as a manifest stores it."""
+        target, *features = (
+            {name: value for name, value in vars(column).items() if value is not None}
+            for column in (self.target, *self.features)
+        )
+        return {"identity": list(self.identity), "target": target, "features": features}
 
 
 def read_toml(path: Path) -> dict[str, object]:
-    """Parse a TOML file, or say in one line what is wrong with it and where."""
+    """Parse a TOML file.
+
+    Raises:
+        JobFileError: the file is missing or is not TOML. The message names the line.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -148,22 +162,23 @@ def read_toml(path: Path) -> dict[str, object]:
         raise JobFileError(f"{path} can't be read as TOML: {error}") from None
 
 
-# The key is one that nobody reads, which Pydantic tells in one way for a model and in another for a dataclass.
-_EXTRA_TYPES = ("extra_forbidden", "unexpected_keyword_argument")
-_EXTRA = "Extra inputs are not permitted"
+# An unknown key. Pydantic has a different type and text for it in a model and in a dataclass.
+_UNKNOWN_KEY_TYPES = ("extra_forbidden", "unexpected_keyword_argument")
+_UNKNOWN_KEY = "Extra inputs are not permitted"
 
 
-def describe(error: ValidationError) -> str:
-    """Tell a validation error by key: ``training.epochs: expected …, received -3``."""
+def describe_validation_error(error: ValidationError) -> str:
+    """Describe a validation error by key: ``training.epochs: expected …, received -3``."""
     lines = []
     for fault in error.errors(include_url=False):
         key = ".".join(str(part) for part in fault["loc"]) or "the file"
-        message = _EXTRA if fault["type"] in _EXTRA_TYPES else fault["msg"].removeprefix("Value error, ")
-        received = "" if fault["type"] in ("missing", *_EXTRA_TYPES) else _received(fault["input"])
+        unknown = fault["type"] in _UNKNOWN_KEY_TYPES
+        message = _UNKNOWN_KEY if unknown else fault["msg"].removeprefix("Value error, ")
+        received = "" if unknown or fault["type"] == "missing" else _format_received(fault["input"])
         lines.append(f"{key}: {message}{received}")
     return "; ".join(lines)
 
 
-def _received(value: object) -> str:
+def _format_received(value: object) -> str:
     text = repr(value)
     return f" (received {text})" if len(text) <= 60 else ""

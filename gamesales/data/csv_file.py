@@ -1,4 +1,4 @@
-"""Reading CSV, compressed or not: a cell which is no number spoils its row and not its file, and 007 stays 007."""
+"""CSV files as tables, plain or compressed. A malformed row is rejected and the other rows are read."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 
 from gamesales.arrays import IntArray
-from gamesales.data.arrow import text_column
+from gamesales.data.arrow import make_text_column
 from gamesales.data.csv_scan import CsvScan, scan_csv
-from gamesales.data.table import BadRow, Batch, one_line
+from gamesales.data.table import Batch, RejectedRow, format_on_one_line
 from gamesales.errors import InputError
 
 _HEADER_BYTES = 1 << 20
@@ -29,17 +29,17 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass
 class CsvFile:
-    """A CSV file in UTF-8, comma-separated, with a header; every column is text. It may be compressed by gzip.
+    """A comma-separated file in UTF-8 with a header, optionally compressed by gzip. Every column is text.
 
-    It is scanned once, which counts its rows and marks where records begin; from mark to mark it is parsed.
+    A scan counts the rows and finds record boundaries. The text between two boundaries is then parsed as one batch.
     """
 
     path: Path
     schema: pa.Schema = field(init=False)
-    _scanned: CsvScan | None = field(init=False, default=None)
+    _cached_scan: CsvScan | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.schema = pa.schema([(name, pa.string()) for name in self._header()])
+        self.schema = pa.schema([(name, pa.string()) for name in self._read_header()])
 
     @property
     def is_compressed(self) -> bool:
@@ -54,21 +54,21 @@ class CsvFile:
             )
         return scan.rows
 
-    def units(self) -> Sequence[int]:
-        """Return the rows between marks; what is compressed can only be read from its beginning."""
+    def rows_per_segment(self) -> Sequence[int]:
+        """Return the rows between boundaries. A compressed file is one segment: it can only be read from its start."""
         scan = self._scan()
         if self.is_compressed:
             return [scan.rows]
-        return [after.rows - before.rows for before, after in pairwise(scan.marks)]
+        return [after.rows - before.rows for before, after in pairwise(scan.boundaries)]
 
-    def batches(
+    def read_batches(
         self, names: Sequence[str], start: int = 0, stop: int | None = None, numbers: Collection[str] = ()
     ) -> Iterator[Batch]:
         """See ``TableFile``."""
         stop = self.count_rows() if stop is None else stop
         parser = _Parser(self.schema.names, names, numbers)
-        with self._opened() as file:
-            for before, after in pairwise(self._scan().marks):
+        with self._open() as file:
+            for before, after in pairwise(self._scan().boundaries):
                 if after.rows <= start or before.rows >= stop:
                     continue
                 file.seek(before.offset)
@@ -76,75 +76,75 @@ class CsvFile:
                 try:
                     batch = parser.parse(data, before.rows)
                 except pa.ArrowInvalid as error:
-                    raise InputError(f"{self.path} can't be read as CSV: {one_line(error)}") from None
-                yield batch.between(start, stop)
+                    raise InputError(f"{self.path} can't be read as CSV: {format_on_one_line(error)}") from None
+                yield batch.slice_rows(start, stop)
 
     def _scan(self) -> CsvScan:
-        if self._scanned is None:
-            with self._opened() as file:
-                self._scanned = scan_csv(file)
-        return self._scanned
+        if self._cached_scan is None:
+            with self._open() as file:
+                self._cached_scan = scan_csv(file)
+        return self._cached_scan
 
     @contextmanager
-    def _opened(self) -> Iterator[Any]:
-        """Open the text; what a damaged compressed file raises is told as such."""
+    def _open(self) -> Iterator[Any]:
+        """Open the file for reading, decompressed. A damaged compressed file raises InputError."""
         with self.path.open("rb") as plain:
             try:
                 yield gzip.GzipFile(fileobj=plain) if self.is_compressed else plain
             except (gzip.BadGzipFile, EOFError, zlib.error) as error:
                 raise InputError(
-                    f"{self.path} is not a file compressed by gzip, or damaged: {one_line(error)}",
+                    f"{self.path} is not a file compressed by gzip, or damaged: {format_on_one_line(error)}",
                     hint="Check it: gzip --test FILE",
                 ) from None
 
-    def _header(self) -> list[str]:
-        with self._opened() as file:
+    def _read_header(self) -> list[str]:
+        with self._open() as file:
             head = file.read(_HEADER_BYTES)
         if not head:
             raise InputError(f"{self.path} is empty; expected a header line with column names")
         if b"\0" in head:
-            raise self._not_text()
-        # As Latin-1, which all bytes are, the header can be cut off whatever the rows hold.
+            raise self._build_not_text_error()
+        # Any bytes are valid Latin-1, so the header can be split off even if the rows are not UTF-8.
         text = io.StringIO(head.removeprefix(_BOM).decode("latin-1"), newline="")
         try:
             header = [cell.encode("latin-1").decode() for cell in next(csv.reader(text), [])]
         except csv.Error:  # a name of more than 128 KiB
             header = []
         except UnicodeDecodeError:
-            raise self._not_text() from None
+            raise self._build_not_text_error() from None
         if not any(header) or (not text.read(1) and len(head) == _HEADER_BYTES):
             raise InputError(f"{self.path} has no header; expected a first line with column names")
         return header
 
-    def _not_text(self) -> InputError:
+    def _build_not_text_error(self) -> InputError:
         return InputError(
-            f"{self.path} is not a CSV file in UTF-8: it holds other bytes than text",
+            f"{self.path} is not a CSV file in UTF-8: it has bytes that are not text",
             hint="Save it as CSV in UTF-8",
         )
 
 
 @dataclass
 class _Parser:
-    """Parses stretches of one file; where too many of them are not all numbers, it stops trying."""
+    """Parses the segments of a file. It stops parsing numbers after a few segments with cells that are not numbers."""
 
     header: Sequence[str]
     names: Sequence[str]
     numbers: Collection[str]
     attempts: int = 3
 
-    def parse(self, data: bytes, before: int) -> Batch:
+    def parse(self, data: bytes, rows_before: int) -> Batch:
         if not is_utf8(data):
-            return parse_bytes(data, self.header, self.names, before)
+            return parse_bytes(data, self.header, self.names, rows_before)
         if self.numbers and self.attempts:
             try:
-                return parse_numbers(data, self.header, self.names, self.numbers, before)
+                return parse_numbers(data, self.header, self.names, self.numbers, rows_before)
             except pa.ArrowInvalid:
                 self.attempts -= 1
-        return parse_text(data, self.header, self.names, before)
+        return parse_text(data, self.header, self.names, rows_before)
 
 
 def is_utf8(data: bytes) -> bool:
-    """Tell whether bytes are text in UTF-8."""
+    """Return whether bytes are text in UTF-8."""
     if data.isascii():
         return True
     try:
@@ -155,50 +155,50 @@ def is_utf8(data: bytes) -> bool:
 
 
 def parse_numbers(
-    data: bytes, header: Sequence[str], names: Sequence[str], numbers: Collection[str], before: int
+    data: bytes, header: Sequence[str], names: Sequence[str], numbers: Collection[str], rows_before: int
 ) -> Batch:
-    """Parse the named columns of UTF-8, those in ``numbers`` as float64; an empty cell of theirs is null.
+    """Parse columns of UTF-8 text, some of them as float64. An empty cell of a float64 column is null.
 
-    Args: before: the rows of the file before these.
-    Raises: pyarrow.ArrowInvalid: a cell of ``numbers`` is none; ``parse_text`` copes.
+    Args:
+        data: the text of complete records.
+        header: the columns of the file.
+        names: the columns to parse.
+        numbers: the columns to parse as float64.
+        rows_before: the number of rows before ``data`` in the file.
+
+    Raises:
+        pyarrow.ArrowInvalid: a cell of ``numbers`` is not a number. ``parse_text`` can parse the data.
     """
     types = {name: pa.float64() if name in numbers else pa.string() for name in names}
     malformed: list[tuple[int, str, str]] = []
-    table = _read(data, header, names, types, "utf-8", malformed)
-    return _batch(table, malformed, before, text=lambda: parse_text(data, header, header, before).table)
+    table = _read_well_formed(data, header, names, types, "utf-8", malformed)
+    return _make_batch(table, malformed, rows_before, lambda: parse_text(data, header, header, rows_before).table)
 
 
-def parse_text(data: bytes, header: Sequence[str], names: Sequence[str], before: int) -> Batch:
-    """Parse the named columns of UTF-8 as text, each cell as it stands."""
+def parse_text(data: bytes, header: Sequence[str], names: Sequence[str], rows_before: int) -> Batch:
+    """Parse columns of UTF-8 text as text. The cells are unchanged. See ``parse_numbers`` for the arguments."""
     malformed: list[tuple[int, str, str]] = []
-    table = _read(data, header, names, dict.fromkeys(names, pa.string()), "utf-8", malformed)
-    return _batch(table, malformed, before, text=_all_columns(data, header, names, before))
+    table = _read_well_formed(data, header, names, dict.fromkeys(names, pa.string()), "utf-8", malformed)
+    if set(names) == set(header):
+        return _make_batch(table, malformed, rows_before)
+    return _make_batch(table, malformed, rows_before, lambda: parse_text(data, header, header, rows_before).table)
 
 
-def parse_bytes(data: bytes, header: Sequence[str], names: Sequence[str], before: int) -> Batch:
-    """Parse the named columns of any bytes as text; a row that is none in UTF-8 becomes a malformed one.
+def parse_bytes(data: bytes, header: Sequence[str], names: Sequence[str], rows_before: int) -> Batch:
+    """Parse columns of any bytes as text. A row that is not UTF-8 becomes a malformed row.
 
-    Arrow hands malformed rows over as text only, so the bytes are read as Latin-1, where each byte is a character and
-    none is lost, and turned back into bytes here.
+    Arrow returns malformed rows as text only. So the bytes are read as Latin-1, where each byte is one character, and
+    are converted back to bytes here.
     """
     malformed: list[tuple[int, str, str]] = []
     latin = [name.encode().decode("latin-1") for name in header]
-    raw = _read(data, latin, latin, dict.fromkeys(latin, pa.binary()), "latin-1", malformed)
-    columns = dict(zip(header, map(_from_latin_1, raw.columns), strict=True))
+    raw = _read_well_formed(data, latin, latin, dict.fromkeys(latin, pa.binary()), "latin-1", malformed)
+    columns = dict(zip(header, map(_undo_latin_1, raw.columns), strict=True))
     selected = pa.RecordBatch.from_arrays([columns[name] for name in names], names=list(names))
-    return _decoded(selected, _batch(selected, malformed, before))
+    return _decode(selected, _make_batch(selected, malformed, rows_before))
 
 
-def _all_columns(
-    data: bytes, header: Sequence[str], names: Sequence[str], before: int
-) -> Callable[[], pa.RecordBatch] | None:
-    """Return what reads all columns where only some were read."""
-    if set(names) == set(header):
-        return None
-    return lambda: parse_text(data, header, header, before).table
-
-
-def _read(
+def _read_well_formed(
     data: bytes,
     header: Sequence[str],
     names: Sequence[str],
@@ -206,83 +206,90 @@ def _read(
     encoding: str,
     malformed: list[tuple[int, str, str]],
 ) -> pa.RecordBatch:
-    """Read well-formed rows as one batch; the others go to ``malformed``: number among these rows, reason, text."""
+    """Read the well-formed rows as one batch. Append (number in ``data``, reason, text) of the malformed rows."""
     from pyarrow import csv
 
-    def keep(row: csv.InvalidRow) -> str:
+    def skip_malformed(row: csv.InvalidRow) -> str:
         reason = f"expected {row.expected_columns} fields, found {row.actual_columns}"
         malformed.append((row.number, reason, row.text.encode(encoding).decode(errors="backslashreplace")))
         return "skip"
 
     reader = csv.open_csv(
         pa.BufferReader(data),
-        # One thread: with more, Arrow does not number malformed rows. One block, though Latin-1 takes up to two bytes a
-        # character once it is UTF-8: a batch is cut by the scan alone.
+        # One thread, because otherwise Arrow does not number malformed rows. One block, because the scan has cut the
+        # batch. A character of Latin-1 takes up to two bytes in UTF-8.
         read_options=csv.ReadOptions(
             use_threads=False, block_size=2 * len(data) + 1, column_names=list(header), encoding=encoding
         ),
-        parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=keep),
+        parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip_malformed),
         convert_options=csv.ConvertOptions(
             column_types=types, include_columns=list(names), strings_can_be_null=False, null_values=[""]
         ),
     )
     batches = [batch for batch in reader if len(batch)]
-    return batches[0] if batches else _empty(types, names)
+    return batches[0] if batches else _make_empty(types, names)
 
 
-def _batch(table: pa.RecordBatch, malformed: Sequence[tuple[int, str, str]], before: int, **more: Any) -> Batch:
-    bad = [BadRow(before + number, "", "", reason, text) for number, reason, text in malformed]
-    rows = before + _row_numbers(len(table), [number for number, _, _ in malformed])
-    return Batch(table, rows, bad, **more)
+def _make_batch(
+    table: pa.RecordBatch,
+    malformed: Sequence[tuple[int, str, str]],
+    rows_before: int,
+    read_original: Callable[[], pa.RecordBatch] | None = None,
+) -> Batch:
+    rejects = [RejectedRow(rows_before + number, "", "", reason, text) for number, reason, text in malformed]
+    rows = rows_before + _number_rows(len(table), [number for number, _, _ in malformed])
+    return Batch(table, rows, rejects, read_original)
 
 
-def _row_numbers(count: int, malformed: Sequence[int]) -> IntArray:
-    """Number ``count`` well-formed rows from 1, malformed rows having numbers too.
+def _number_rows(count: int, malformed: Sequence[int]) -> IntArray:
+    """Number ``count`` well-formed rows from 1, without the numbers of the malformed rows.
 
     The k-th malformed row (from 0), numbered m, has m - 1 - k well-formed rows before it.
     """
-    places = np.arange(count, dtype=np.int64)
-    ahead = np.array(malformed, np.int64) - 1 - np.arange(len(malformed))
-    return places + 1 + np.searchsorted(ahead, places, side="right")
+    indices = np.arange(count, dtype=np.int64)
+    well_formed_before = np.array(malformed, np.int64) - 1 - np.arange(len(malformed))
+    return indices + 1 + np.searchsorted(well_formed_before, indices, side="right")
 
 
-def _decoded(raw: pa.RecordBatch, batch: Batch) -> Batch:
-    """Turn bytes into text; a row with bytes that are not UTF-8 becomes a malformed one."""
-    fields = [column.to_pylist() for column in raw.columns]
-    bad = [
-        _undecodable(record, raw.schema.names, int(row))
-        for record, row in zip(zip(*fields, strict=True), batch.rows, strict=True)
+def _decode(raw: pa.RecordBatch, batch: Batch) -> Batch:
+    """Decode columns of bytes. A row that is not UTF-8 becomes a malformed row."""
+    columns = [column.to_pylist() for column in raw.columns]
+    rejects = [
+        _reject_undecodable(cells, raw.schema.names, int(row))
+        for cells, row in zip(zip(*columns, strict=True), batch.rows, strict=True)
     ]
-    good = np.array([fault is None for fault in bad], bool)
-    kept = [[value for value, keep in zip(values, good, strict=True) if keep] for values in fields]
+    good = np.array([reject is None for reject in rejects], bool)
+    kept = [[cell for cell, is_good in zip(cells, good, strict=True) if is_good] for cells in columns]
     table = pa.RecordBatch.from_arrays(
-        [text_column([value.decode() for value in values]) for values in kept], names=raw.schema.names
+        [make_text_column([cell.decode() for cell in cells]) for cells in kept], names=raw.schema.names
     )
-    bad_rows = sorted([*batch.malformed, *(fault for fault in bad if fault)], key=lambda fault: fault.row)
-    return Batch(table, batch.rows[good], bad_rows)
+    malformed = sorted([*batch.malformed, *(reject for reject in rejects if reject)], key=lambda row: row.row)
+    return Batch(table, batch.rows[good], malformed)
 
 
-def _undecodable(record: Sequence[bytes], names: Sequence[str], row: int) -> BadRow | None:
-    for name, value in zip(names, record, strict=True):
-        try:
-            value.decode()
-        except UnicodeDecodeError:
-            cells = {name: cell.decode(errors="backslashreplace") for name, cell in zip(names, record, strict=True)}
-            return BadRow(row, name, cells[name], f"{name}: not UTF-8 text", json.dumps(cells, ensure_ascii=False))
+def _reject_undecodable(cells: Sequence[bytes], names: Sequence[str], row: int) -> RejectedRow | None:
+    """Return a reject if a cell is not UTF-8, otherwise None."""
+    for name, cell in zip(names, cells, strict=True):
+        if not is_utf8(cell):
+            texts = [other.decode(errors="backslashreplace") for other in cells]
+            record = dict(zip(names, texts, strict=True))
+            return RejectedRow(
+                row, name, record[name], f"{name}: not UTF-8 text", json.dumps(record, ensure_ascii=False)
+            )
     return None
 
 
-def _from_latin_1(column: pa.Array) -> pa.Array:
-    """Return the bytes that were read as Latin-1: each character of the column, binary without nulls, becomes one."""
+def _undo_latin_1(column: pa.Array) -> pa.Array:
+    """Convert a binary column without nulls back to the bytes that were read as Latin-1, one for each character."""
     offsets = np.frombuffer(column.buffers()[1], np.int32)[: column.offset + len(column) + 1]
     data = bytes(column.buffers()[2] or b"")[: offsets[-1]]
-    # A character beyond ASCII takes two bytes in UTF-8; the second begins with the bits 10.
+    # A character outside ASCII takes two bytes in UTF-8. The second byte begins with the bits 10.
     second = np.frombuffer(data, np.uint8) & 0xC0 == 0x80
     shift = np.concatenate([np.zeros(1, np.int32), np.cumsum(second, dtype=np.int32)])
     buffers = [None, pa.py_buffer(offsets - shift[offsets]), pa.py_buffer(data.decode().encode("latin-1"))]
     return pa.Array.from_buffers(pa.binary(), len(column), buffers, offset=column.offset)
 
 
-def _empty(types: dict[str, pa.DataType], names: Sequence[str]) -> pa.RecordBatch:
-    columns = [text_column([]).cast(types[name]) for name in names]
+def _make_empty(types: dict[str, pa.DataType], names: Sequence[str]) -> pa.RecordBatch:
+    columns = [make_text_column([]).cast(types[name]) for name in names]
     return pa.RecordBatch.from_arrays(columns, names=list(names))

@@ -1,7 +1,8 @@
-"""Counting the records of a CSV file without parsing it, so that a run's row count does not rest on the parser.
+"""Counting the records of a CSV file without parsing it, so that the row count does not depend on the parser.
 
-A record ends at a line break outside quotes; empty lines are no records. A quote opens a field only as the field's
-first character, ends at the next quote that is not doubled, and means nothing elsewhere, as Arrow's reader has it.
+A record ends at a line break outside quotes. Empty lines are not records. A quoted field starts with a quote as its
+first character, and ends at the next quote that is not escaped by a second quote. Other quotes have no meaning. Arrow's
+reader has the same rules.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from gamesales.arrays import BoolArray, IntArray
 
-# Text of about as many rows as a Parquet batch has.
+# A chunk has about as many rows as a Parquet batch.
 CHUNK_BYTES = 2 << 20
 _QUOTE, _COMMA, _LF, _CR = b'",\n\r'
 _BOM = b"\xef\xbb\xbf"
@@ -24,8 +25,8 @@ Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A place between two records: the bytes before it, a byte order mark included, and the rows before it."""
+class RecordBoundary:
+    """A position between two records: the bytes before it, byte order mark included, and the rows before it."""
 
     offset: int
     rows: int
@@ -33,53 +34,57 @@ class Mark:
 
 @dataclass(frozen=True)
 class CsvScan:
-    """What a scan found.
+    """The result of a scan.
 
-    ``marks`` stand behind the header, about every ``CHUNK_BYTES`` and at the end; ``ends_in_quotes`` tells whether a
-    quote is still open there.
+    Attributes:
+        boundaries: the first boundary is after the header and the last is the end of the file. Between them there is a
+            boundary about every ``CHUNK_BYTES``.
+        ends_in_quotes: whether the file ends inside a quoted field.
     """
 
-    marks: Sequence[Mark]
+    boundaries: Sequence[RecordBoundary]
     ends_in_quotes: bool
 
     @property
     def rows(self) -> int:
-        return self.marks[-1].rows
+        return self.boundaries[-1].rows
 
 
 def scan_csv(file: BinaryIO) -> CsvScan:
-    """Scan an open CSV file once; memory grows by a mark for every ``CHUNK_BYTES`` of it."""
+    """Scan an open CSV file once. Memory grows by one boundary for every ``CHUNK_BYTES``."""
     scanner = _Scanner()
-    for chunk in _chunks(file, scanner):
-        scanner.feed(chunk)
-    return scanner.result()
+    for chunk in _read_chunks(file, scanner):
+        scanner.scan_chunk(chunk)
+    return scanner.finish()
 
 
-def _chunks(file: BinaryIO, scanner: _Scanner) -> Iterator[bytes]:
-    """Cut a file so that no chunk but the last ends in a quote: whether it closes depends on the byte behind it."""
+def _read_chunks(file: BinaryIO, scanner: _Scanner) -> Iterator[bytes]:
+    """Read a file in chunks. Only the last may end with a quote, whose meaning depends on the next byte."""
     chunk = file.read(max(CHUNK_BYTES, len(_BOM)))
     if chunk.startswith(_BOM):
         scanner.skip(len(_BOM))
         chunk = chunk[len(_BOM) :]
     while more := file.read(CHUNK_BYTES):
-        held_back = len(chunk) - len(chunk.rstrip(b'"'))
-        yield chunk[: len(chunk) - held_back]
-        chunk = chunk[len(chunk) - held_back :] + more
+        trailing_quotes = len(chunk) - len(chunk.rstrip(b'"'))
+        yield chunk[: len(chunk) - trailing_quotes]
+        chunk = chunk[len(chunk) - trailing_quotes :] + more
     yield chunk
 
 
 class _Scanner:
+    """Counts records chunk by chunk."""
+
     def __init__(self) -> None:
         self._offset = 0
         self._records = 0
-        self._marks: list[Mark] = []
+        self._boundaries: list[RecordBoundary] = []
         self._in_quotes = False
-        self._before = _LF  # the byte before the chunk; a file starts as a line does
+        self._previous = _LF  # the byte before the chunk; a file starts like a line
 
     def skip(self, count: int) -> None:
         self._offset += count
 
-    def feed(self, chunk: bytes) -> None:
+    def scan_chunk(self, chunk: bytes) -> None:
         if not chunk:
             return
         data = np.frombuffer(chunk, np.uint8)
@@ -87,48 +92,49 @@ class _Scanner:
             self._count_lines(chunk, data)
         else:
             self._find_records(chunk, data)
-        self._before = int(data[-1])
+        self._previous = int(data[-1])
         self._offset += len(chunk)
 
     def _count_lines(self, chunk: bytes, data: Bytes) -> None:
-        """Count the lines that are not empty: where nothing is quoted they are the records, and that is much faster."""
+        """Count the lines that are not empty. Without quotes they are the records, and counting them is much faster."""
         ends = data == _LF
-        empty = np.count_nonzero(ends[1:] & ends[:-1]) + bool(ends[0] and self._before in (_LF, _CR))
+        empty = np.count_nonzero(ends[1:] & ends[:-1]) + bool(ends[0] and self._previous in (_LF, _CR))
         records = int(np.count_nonzero(ends) - empty)
         if records:
             last = chunk.rfind(b"\n")
             if empty:
-                last = len(chunk[:last].rstrip(b"\n"))  # the first of several line breaks in a row
+                last = len(chunk[:last].rstrip(b"\n"))  # the first of consecutive line breaks
             self._records += records
-            self._marks.append(Mark(self._offset + last + 1, self._records - 1))
+            self._boundaries.append(RecordBoundary(self._offset + last + 1, self._records - 1))
 
     def _find_records(self, chunk: bytes, data: Bytes) -> None:
         # (n,) the byte before each byte
-        before = np.concatenate([np.array([self._before], np.uint8), data[:-1]])
+        before = np.concatenate([np.array([self._previous], np.uint8), data[:-1]])
         breaks = np.flatnonzero(_is_break(data) & ~_is_break(before))
         if self._in_quotes or b'"' in chunk:
-            toggles = self._toggles(chunk, data, before)
-            breaks = breaks[(np.searchsorted(toggles, breaks) + self._in_quotes) % 2 == 0]
-            self._in_quotes = bool((len(toggles) + self._in_quotes) % 2)
-        self._mark(breaks)
+            flips = self._find_quote_flips(chunk, data, before)
+            breaks = breaks[(np.searchsorted(flips, breaks) + self._in_quotes) % 2 == 0]
+            self._in_quotes = bool((len(flips) + self._in_quotes) % 2)
+        self._add_boundaries(breaks)
 
-    def _mark(self, breaks: IntArray) -> None:
-        """Mark the end of the header and of the chunk's last record; the header is a record, but no row."""
+    def _add_boundaries(self, breaks: IntArray) -> None:
+        """Add the ends of the header and of the last record in the chunk. The header is a record, but not a row."""
         if len(breaks) and not self._records:
-            self._marks.append(Mark(self._offset + int(breaks[0]) + 1, 0))
+            self._boundaries.append(RecordBoundary(self._offset + int(breaks[0]) + 1, 0))
         self._records += len(breaks)
         if len(breaks) and self._records > 1:
-            self._marks.append(Mark(self._offset + int(breaks[-1]) + 1, self._records - 1))
+            self._boundaries.append(RecordBoundary(self._offset + int(breaks[-1]) + 1, self._records - 1))
 
-    def result(self) -> CsvScan:
-        unfinished = self._in_quotes or self._before not in (_LF, _CR)
+    def finish(self) -> CsvScan:
+        unfinished = self._in_quotes or self._previous not in (_LF, _CR)
         rows = max(self._records + unfinished - 1, 0)
-        return CsvScan((*self._marks, Mark(self._offset, rows)), self._in_quotes)
+        return CsvScan((*self._boundaries, RecordBoundary(self._offset, rows)), self._in_quotes)
 
-    def _toggles(self, chunk: bytes, data: Bytes, before: Bytes) -> IntArray:
-        """Return where quoting starts and stops: int64, sorted.
+    def _find_quote_flips(self, chunk: bytes, data: Bytes, before: Bytes) -> IntArray:
+        """Return the sorted offsets in the chunk where quoting starts or stops, int64.
 
-        Where every quote stands as writers put them, each of them toggles: a doubled one twice, to no effect.
+        If all quotes are where CSV writers put them, each quote is a flip. The two quotes of an escaped quote cancel
+        each other.
         """
         quotes = np.flatnonzero(data == _QUOTE)
         if not len(quotes):
@@ -136,29 +142,29 @@ class _Scanner:
         opening = quotes[int(self._in_quotes) :: 2]
         closing = quotes[1 - int(self._in_quotes) :: 2]
         after = np.append(data, _LF)[closing + 1]
+        # An escaped quote closes and opens at once: its second quote follows a quote instead of starting a field.
         opens_well = _is_edge(before[opening]) | (before[opening] == _QUOTE)
         closes_well = _is_edge(after) | (after == _QUOTE)
-        # A doubled quote closes and opens at once: the opening one must follow a closing one, not start a field.
         if opens_well.all() and closes_well.all():
             return quotes
-        return self._walk(chunk)
+        return self._find_quote_flips_slow(chunk)
 
-    def _walk(self, chunk: bytes) -> IntArray:
-        """Find the toggles one by one, where quotes stand in odd places."""
-        toggles = []
+    def _find_quote_flips_slow(self, chunk: bytes) -> IntArray:
+        """Find the flips one at a time, if quotes are in unusual places."""
+        flips = []
         in_quotes = self._in_quotes
-        place = chunk.find(b'"')
-        while place >= 0:
-            if in_quotes and chunk[place + 1 : place + 2] == b'"':
-                place += 1  # doubled: both are content
+        offset = chunk.find(b'"')
+        while offset >= 0:
+            if in_quotes and chunk[offset + 1 : offset + 2] == b'"':
+                offset += 1  # an escaped quote
             elif in_quotes:
                 in_quotes = False
-                toggles.append(place)
-            elif (chunk[place - 1] if place else self._before) in (_COMMA, _LF, _CR):
+                flips.append(offset)
+            elif (chunk[offset - 1] if offset else self._previous) in (_COMMA, _LF, _CR):
                 in_quotes = True
-                toggles.append(place)
-            place = chunk.find(b'"', place + 1)
-        return np.array(toggles, np.int64)
+                flips.append(offset)
+            offset = chunk.find(b'"', offset + 1)
+        return np.array(flips, np.int64)
 
 
 def _is_break(data: Bytes) -> BoolArray:
@@ -167,6 +173,6 @@ def _is_break(data: Bytes) -> BoolArray:
 
 
 def _is_edge(data: Bytes) -> BoolArray:
-    """Tell which bytes stand between fields."""
+    """Return bool (n,), True for bytes that separate fields."""
     edges: BoolArray = _is_break(data) | (data == _COMMA)
     return edges

@@ -1,11 +1,9 @@
-"""Write a file whole or not at all.
+"""Files on disk: write them atomically and durably, hash them, and notice when they change.
 
-    with replacing(Path("titles.csv")) as temporary:
+    with replace_file(Path("titles.csv")) as temporary:
         temporary.write_text("…")
 
-A reader of ``titles.csv`` sees the old file or the new one, never a part, even across a crash or a power cut:
-the bytes reach the disk before the name does. What fails, Ctrl-C included, removes the temporary file; only
-SIGKILL or a power cut leaves one, as ``.gamesales-….tmp`` in the same folder, safe to delete.
+A reader of ``titles.csv`` sees the old file or the new file, also after a crash or a power cut.
 """
 
 from __future__ import annotations
@@ -22,49 +20,75 @@ from pathlib import Path
 
 from gamesales.errors import TryAgainError, UsageError
 
-# Only writing meets a full disk; the others the body may meet in reading, and they are not ours to explain.
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-REFUSED = FULL | {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
+# Only a write can fail with these errors. A read can fail with the others of WRITE_ERRORS too.
+DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+WRITE_ERRORS = DISK_FULL_ERRORS | {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
+
+# Memory and disk limit hashing before more cores would help.
+_MAX_HASH_THREADS = 4
+_HASH_CHUNK_BYTES = 1 << 20
+
+# The size of a file in bytes, and the time of its last change in nanoseconds.
+FileStamp = tuple[int, int]
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give the body a temporary file to fill, and move it to ``path`` when the body ends well.
+def replace_file(path: Path) -> Iterator[Path]:
+    """Write a file through a temporary file, which takes the place of ``path`` when the body succeeds.
 
-    The new file has the rights that a plain ``open`` would give it, and a symbolic link stays a link.
+    The content is on disk before the name is. The new file gets the permissions that a plain ``open`` would give it. A
+    symbolic link stays a link. If the body fails, the temporary file is removed. Only SIGKILL or a power cut leave a
+    temporary file, ``.gamesales-….tmp`` in the same folder, which can be deleted.
 
-    Args: path: the file to make or replace; its folder must exist.
-    Yields: an empty file in the folder of ``path``, to be written, and closed, by name.
-    Raises: UsageError: the folder does not exist, or ``path`` is something else than a file.
-        TryAgainError: the disk is full or the rights are missing; ``path`` is as it was before.
+    Args:
+        path: the file to create or replace. Its folder must exist.
+
+    Yields:
+        The path of an empty temporary file in the same folder. The body writes and closes it.
+
+    Raises:
+        UsageError: the folder does not exist, or ``path`` is not a regular file.
+        TryAgainError: the disk is full or access is denied. ``path`` is unchanged.
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".gamesales-{secrets.token_hex(8)}.tmp")
-    _check(target)
+    _require_replaceable(target)
     try:
-        with explaining(REFUSED, path):
-            temporary.touch(exist_ok=False)  # not mkstemp, whose 0600 would outlive the move
-        with explaining(FULL, path):
+        with explain_write_errors(WRITE_ERRORS, path):
+            temporary.touch(exist_ok=False)  # mkstemp would set the permissions 0600, which the move keeps
+        with explain_write_errors(DISK_FULL_ERRORS, path):
             yield temporary
-        with explaining(REFUSED, path):
-            sync(temporary)
+        with explain_write_errors(WRITE_ERRORS, path):
+            fsync(temporary)
             temporary.replace(target)
-        with explaining(REFUSED, path, outcome="it is written, but a power cut may undo that"):
-            sync(target.parent)
+        with explain_write_errors(WRITE_ERRORS, path, outcome="the file is written, but a power cut may undo that"):
+            fsync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def _require_replaceable(path: Path) -> None:
+    """Refuse a missing folder, and anything that a rename would destroy: a folder, a device, a pipe."""
+    if not path.parent.is_dir():
+        raise UsageError(f"no folder {path.parent} to write {path.name} in", hint=f"mkdir -p '{path.parent}'")
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a device or a pipe"
+        raise UsageError(f"expected the path of a file, received {kind}: {path}", hint="Give another path")
+
+
 @contextmanager
-def explaining(numbers: frozenset[int], path: Path, *, outcome: str = "nothing was changed") -> Iterator[None]:
-    """Tell which path the body could not write, where the system tells only why.
+def explain_write_errors(
+    numbers: frozenset[int], path: Path, *, outcome: str = "nothing was changed"
+) -> Iterator[None]:
+    """Turn system errors of the body into an error that names the path.
 
     Args:
-        numbers: the system's errors that are explained; others pass.
-        path: what was to be written.
-        outcome: what holds all the same.
+        numbers: the errno values to explain. Other errors pass.
+        path: the file that the body writes.
+        outcome: the state after the failure, for the message.
 
-    Raises: TryAgainError: the body raised one of them.
+    Raises:
+        TryAgainError: the body raised an OSError with one of ``numbers``.
     """
     try:
         yield
@@ -78,17 +102,8 @@ def explaining(numbers: frozenset[int], path: Path, *, outcome: str = "nothing w
         ) from error
 
 
-def _check(path: Path) -> None:
-    """Refuse a missing folder, and what a rename would destroy: a folder, a device, a pipe."""
-    if not path.parent.is_dir():
-        raise UsageError(f"no folder {path.parent} to write {path.name} in", hint=f"mkdir -p '{path.parent}'")
-    if path.exists() and not path.is_file():
-        kind = "a folder" if path.is_dir() else "a device or a pipe"
-        raise UsageError(f"expected the path of a file, received {kind}: {path}", hint="Give another path")
-
-
-def sync(path: Path) -> None:
-    """Force a file, or the names in a folder, to the disk."""
+def fsync(path: Path) -> None:
+    """Force the content of a file, or the names in a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -97,53 +112,53 @@ def sync(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each name on the disk before anything is put inside.
+    """Create a folder and its parents, and force their names to disk.
 
-    The name of a folder that is there already is synced too: whoever made it a moment ago may not have come to that.
+    The name of an existing folder is forced to disk too, because another process may have just created it.
     """
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-    sync(folder.parent)
+    fsync(folder.parent)
 
 
-# Hashing is bound by memory and disk before it is by more cores.
-_MOST_THREADS = 4
-_PIECE_BYTES = 1 << 20
+def hash_file(path: Path) -> str:
+    """Compute the SHA-256 of a file, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
-def hashing(paths: Sequence[Path]) -> Iterator[Callable[[int], str]]:
-    """Hash files in their order; when the body ends, what is not done is given up.
+def hash_in_background(paths: Sequence[Path]) -> Iterator[Callable[[int], str]]:
+    """Hash files in their order while the body runs. When the body ends, unfinished hashing stops.
 
-    Yields: a function which waits for the digest of the file at a place in ``paths``, 64 hex digits, or raises the
-        OSError that reading it did.
+    Yields:
+        A function that takes an index into ``paths``, waits, and returns the SHA-256 of the file as 64 hex digits. It
+        raises the OSError of a file that can't be read.
     """
-    given_up = threading.Event()
+    stopped = threading.Event()
 
-    def digest(path: Path) -> str:
-        hasher, piece = hashlib.sha256(), memoryview(bytearray(_PIECE_BYTES))
+    def hash_until_stopped(path: Path) -> str:
+        hasher, chunk = hashlib.sha256(), memoryview(bytearray(_HASH_CHUNK_BYTES))
         with path.open("rb", buffering=0) as file:
-            while not given_up.is_set() and (read := file.readinto(piece)):
-                hasher.update(piece[:read])
+            while not stopped.is_set() and (size := file.readinto(chunk)):
+                hasher.update(chunk[:size])
         return hasher.hexdigest()
 
-    pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(min(_MAX_HASH_THREADS, os.cpu_count() or 1))
     try:
-        coming = [pool.submit(digest, path) for path in paths]
-        yield lambda place: coming[place].result()
+        futures = [pool.submit(hash_until_stopped, path) for path in paths]
+        yield lambda index: futures[index].result()
     finally:
-        given_up.set()
+        stopped.set()
         pool.shutdown(cancel_futures=True)
 
 
-Stamp = tuple[int, int]
+def read_stamp(path: Path) -> FileStamp:
+    """Read the size of a file in bytes and the time of its last change in nanoseconds.
 
-
-def stamp(path: Path) -> Stamp:
-    """Return a file's size in bytes and the time of its last change in nanoseconds.
-
-    Raises: TryAgainError: it was removed.
+    Raises:
+        TryAgainError: the file was removed.
     """
     try:
         status = path.stat()
@@ -155,22 +170,23 @@ def stamp(path: Path) -> Stamp:
 
 
 @contextmanager
-def unchanged(path: Path, since: Stamp) -> Iterator[None]:
-    """Hold a file to a stamp, before and after the body reads it.
+def require_unchanged(path: Path, expected: FileStamp) -> Iterator[None]:
+    """Check the stamp of a file before and after the body reads it.
 
-    Raises: TryAgainError: it was changed or removed, be it that the body stumbled over that.
+    Raises:
+        TryAgainError: the file was changed or removed, even if that made the body fail with another error.
     """
-    _require_unchanged(path, since)
+    _check_stamp(path, expected)
     try:
         yield
     except Exception:
-        _require_unchanged(path, since)
+        _check_stamp(path, expected)
         raise
-    _require_unchanged(path, since)
+    _check_stamp(path, expected)
 
 
-def _require_unchanged(path: Path, since: Stamp) -> None:
-    if stamp(path) != since:
+def _check_stamp(path: Path, expected: FileStamp) -> None:
+    if read_stamp(path) != expected:
         raise TryAgainError(
             f"{path} was changed while this run read it; nothing was published",
             hint="Run it again when the file is complete",
@@ -178,5 +194,5 @@ def _require_unchanged(path: Path, since: Stamp) -> None:
 
 
 def escape_surrogates(text: str) -> str:
-    """Return text as JSON can hold it: what came in another encoding has surrogates, which become backslashes."""
+    """Replace surrogates by backslash escapes, so that JSON can hold the text. Paths in other encodings have them."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""Tables of titles on disk: which kinds there are, and how to open one."""
+"""Opening a file as a table, with the columns of its Hive partition folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import numpy as np
 import pyarrow as pa
 
-from gamesales.data.arrow import text_column
+from gamesales.data.arrow import make_text_column
 from gamesales.data.csv_file import CsvFile
 from gamesales.data.parquet_file import ParquetFile
 from gamesales.data.table import Batch, TableFile
@@ -20,17 +20,21 @@ SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
 
 def is_table(name: str) -> bool:
-    """Tell by its name whether a file is a table that can be read."""
+    """Return whether the name of a file is the name of a table."""
     return any(name.lower().endswith(suffix) and len(name) > len(suffix) for suffix in SUFFIXES)
 
 
 def open_table(path: Path) -> TableFile:
-    """Open a CSV or Parquet file and learn its columns.
+    """Open a CSV or Parquet file and read its columns.
 
-    Raises: InputNotFoundError: no such file. InputError: it is neither, or damaged. ColumnsError: doubled columns.
+    Raises:
+        InputNotFoundError: the file is missing.
+        InputError: the file is neither CSV nor Parquet, or it is damaged.
+        ColumnsError: columns are duplicate.
+        TryAgainError: the file can't be read now.
     """
     if not is_table(path.name):
-        raise InputError(f"{path} is neither .csv, .csv.gz nor .parquet", hint="Convert it, or rename it to what it is")
+        raise InputError(f"{path} is neither .csv, .csv.gz nor .parquet", hint="Convert or rename it")
     if path.exists() and not path.is_file():
         raise InputError(f"{path} is not a plain file; expected CSV or Parquet", hint="Give the path of a file")
     try:
@@ -40,22 +44,43 @@ def open_table(path: Path) -> TableFile:
     except OSError as error:
         raise TryAgainError(f"{path} can't be read: {error.strerror or error}", hint="Check its permissions") from None
     names = table.schema.names
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise ColumnsError(f"{path} has columns twice: {', '.join(doubled)}", hint="Rename or drop one of each")
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        raise ColumnsError(f"{path} has duplicate columns: {', '.join(duplicates)}", hint="Rename or drop them")
     return table
 
 
-# What Hive and Spark write for a null.
+def add_partition_columns(table: TableFile, folders: Sequence[str]) -> TableFile:
+    """Add the columns of Hive partition folders, such as ``region=us``, to a table.
+
+    Args:
+        table: the table.
+        folders: the names of the folders above the file. Names without ``=`` are ignored.
+
+    Raises:
+        ColumnsError: a column is in the file too, or in two folders.
+    """
+    pairs = [folder.partition("=") for folder in folders if "=" in folder.strip("=")]
+    values = {unquote(name): None if value == _NULL else unquote(value) for name, _, value in pairs}
+    duplicates = sorted({unquote(name) for name, _, _ in pairs} & set(table.schema.names))
+    if duplicates or len(values) < len(pairs):
+        raise ColumnsError(
+            f"{table.path} has duplicate columns, in its path and in the file: {', '.join(duplicates or values)}",
+            hint="Rename the folder or drop the column",
+        )
+    return PartitionedFile(table, values) if values else table
+
+
+# Hive and Spark write this for a null.
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True)
 class PartitionedFile:
-    """A table with the columns that its path gives, as text, behind those that it holds."""
+    """A table with its own columns, followed by its partition columns, which are text."""
 
     table: TableFile
-    given: Mapping[str, str | None]
+    partition_values: Mapping[str, str | None]
 
     @property
     def path(self) -> Path:
@@ -63,55 +88,38 @@ class PartitionedFile:
 
     @property
     def schema(self) -> pa.Schema:
-        return pa.schema([*self.table.schema, *((name, pa.string()) for name in self.given)])
+        return pa.schema([*self.table.schema, *((name, pa.string()) for name in self.partition_values)])
 
     def count_rows(self) -> int:
         return self.table.count_rows()
 
-    def units(self) -> Sequence[int]:
-        return self.table.units()
+    def rows_per_segment(self) -> Sequence[int]:
+        return self.table.rows_per_segment()
 
-    def batches(
+    def read_batches(
         self, names: Sequence[str], start: int = 0, stop: int | None = None, numbers: Collection[str] = ()
     ) -> Iterator[Batch]:
         """See ``TableFile``."""
-        held = [name for name in names if name not in self.given]
-        for batch in self.table.batches(held, start, stop, numbers):
-            text = batch.text
+        own_names = [name for name in names if name not in self.partition_values]
+        for batch in self.table.read_batches(own_names, start, stop, numbers):
+            read = batch.read_original
             yield replace(
                 batch,
-                table=self._widened(batch.table, names),
-                text=None if text is None else lambda text=text: self._widened(text()),  # type: ignore[misc]
+                table=self._add_columns(batch.table, names),
+                read_original=None if read is None else lambda read=read: self._add_columns(read()),  # type: ignore[misc]
             )
 
-    def _widened(self, table: pa.RecordBatch, names: Sequence[str] | None = None) -> pa.RecordBatch:
-        """Return the named columns, or all of them, with the given ones filled in."""
+    def _add_columns(self, table: pa.RecordBatch, names: Sequence[str] | None = None) -> pa.RecordBatch:
+        """Return the named columns, or all columns, with the partition columns added."""
         columns = dict(zip(table.schema.names, table.columns, strict=True))
-        columns |= {name: _repeated(value, len(table)) for name, value in self.given.items()}
+        columns |= {name: _repeat(value, len(table)) for name, value in self.partition_values.items()}
         chosen = names or list(columns)
         return pa.RecordBatch.from_arrays([columns[name] for name in chosen], names=list(chosen))
 
 
-def with_partitions(table: TableFile, folders: Sequence[str]) -> TableFile:
-    """Add the columns that the folders above a file name.
-
-    Raises: ColumnsError: the file holds a column of that name too, or a folder repeats one.
-    """
-    pairs = [folder.partition("=") for folder in folders if "=" in folder.strip("=")]
-    given = {unquote(name): None if value == _NULL else unquote(value) for name, _, value in pairs}
-    doubled = sorted({unquote(name) for name, _, _ in pairs} & set(table.schema.names))
-    if doubled or len(given) < len(pairs):
-        raise ColumnsError(
-            f"{table.path} has columns twice, in its path and in itself: {', '.join(doubled or given)}",
-            hint="Rename the folder or drop the column",
-        )
-    return PartitionedFile(table, given) if given else table
-
-
-def _repeated(value: str | None, rows: int) -> pa.Array:
-    """Return a column of one value."""
+def _repeat(value: str | None, rows: int) -> pa.Array:
+    """Make a column of one repeated value."""
     if value is None:
         return pa.nulls(rows, pa.string())
-    return text_column([value]).take(
-        pa.Array.from_buffers(pa.int8(), rows, [None, pa.py_buffer(np.zeros(rows, np.int8))])
-    )
+    zeros = pa.Array.from_buffers(pa.int8(), rows, [None, pa.py_buffer(np.zeros(rows, np.int8))])
+    return make_text_column([value]).take(zeros)

@@ -1,7 +1,7 @@
-"""Simulate a game store whose titles earn by a known formula, so that a model can be judged by the truth.
+"""Simulate a game store with known earnings, so that the predictions of a model can be compared with the truth.
 
-Nine features are drawn independently, save that a title has exactly one genre; their shares resemble a real
-store's. Earnings are multiplicative, with interactions, in whole US dollars:
+The nine features are drawn independently, except that a title has exactly one genre. Their shares resemble those of a
+real store. Earnings are multiplicative, with interactions, in whole US dollars:
 
     total_earnings = 47,000 · exp(Σ effect · factor) · noise
 
@@ -11,16 +11,16 @@ store's. Earnings are multiplicative, with interactions, in whole US dollars:
     is_action                              +0.25        is_sequel                              +0.27
     is_role_playing                        +0.11        suitable_for_kids                      +0.05
 
-    and where two meet                    effect        and where two meet                    effect
+    interaction                           effect        interaction                           effect
     is_sequel × stars                      +0.16        is_portable × suitable_for_kids        +0.14
     is_portable × price                    -0.25        is_action × suitable_for_kids          -0.09
     is_exclusive_to_us × is_role_playing   +0.12        is_exclusive_to_us × is_sports         -0.10
 
-The noise is log-normal with mean 1 and a standard deviation of 0.01 in the logarithm. No model can do better
-than ``expected_earnings``: it misses by 1 % of the earnings in the root mean square, and by 0.8 % on average.
+The noise is log-normal with mean 1 and a standard deviation of 0.01 in the logarithm. No model can be better than
+``compute_expected_earnings``. Its root mean squared error is 1% of the earnings, its mean absolute error 0.8%.
 
-Row i depends on the seed and on i alone: a shorter simulation is the beginning of a longer one, and whether
-earnings and names are asked for changes no other column.
+Row i depends only on the seed and on i. So a shorter simulation is the beginning of a longer one, and adding or
+omitting earnings and names changes no other column.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import csv
 
-from gamesales.data.arrow import text_column, to_arrow
-from gamesales.data.files import replacing
+from gamesales.data.arrow import make_text_column, to_arrow
+from gamesales.data.files import replace_file
 from gamesales.errors import UsageError
 
 SEED = 1
-# Rows drawn at a time, from one child of the seed: the cache holds them, and they make a Parquet row group.
-# Another value makes other titles.
-CHUNK = 65_536
+# The rows of a chunk are drawn from one child of the seed. They fit in the CPU cache and make a Parquet row group.
+# Another size makes other titles.
+CHUNK_ROWS = 65_536
 
-BASE_USD = 47_000.0
+BASE_EARNINGS = 47_000.0
 NOISE = 0.01
 EFFECTS: dict[tuple[str, ...], float] = {
     ("price",): 0.80,
@@ -68,11 +68,11 @@ EFFECTS: dict[tuple[str, ...], float] = {
 
 # Shares in thousandths, near those of a real store of 1,000 titles.
 RATINGS = {2.0: 85, 2.5: 85, 3.0: 85, 3.5: 245, 4.0: 247, 4.5: 170, 5.0: 83}
-PRICES_USD = {39.99: 200, 49.99: 180, 59.99: 620}
+PRICES = {39.99: 200, 49.99: 180, 59.99: 620}
 GENRES = {"is_action": 466, "is_role_playing": 347, "is_sports": 187}
 FLAGS = {"is_exclusive_to_us": 267, "is_portable": 243, "is_sequel": 746, "suitable_for_kids": 270}
 
-# A flag is int8, in memory an eighth of int64; in Parquet both take a bit or so a row.
+# int8 takes an eighth of the memory of int64. In Parquet both take about one bit per row.
 COLUMNS = {
     "critic_rating": pa.float64(),
     "is_action": pa.int8(),
@@ -88,7 +88,7 @@ COLUMNS = {
 TARGET = "total_earnings"
 IDENTITY = {"title_id": pa.string(), "title": pa.string()}
 
-# Made-up names. 29 and 31 have no common factor, so 899 titles in a row have different ones.
+# Invented names. 29 and 31 have no common factor, so 899 consecutive titles have different names.
 FIRST_WORDS = """
     Velvet Thimble Paper Copper Drowsy Lantern Borrowed Woollen Tangled Seventh Marmalade Hollow Brass Foggy
     Gentle Patchwork Clockwork Midnight Salted Wobbly Cardboard Humming Northern Secret Painted Juniper Rusty
@@ -101,22 +101,25 @@ LAST_WORDS = """
 Arrays = dict[str, NDArray[Any]]
 
 
-class Titles(Protocol):
-    """Columns by name: a mapping of arrays, an Arrow table or batch, or a pandas frame."""
+class TitleColumns(Protocol):
+    """Columns by name: a mapping of arrays, an Arrow table or batch, or a pandas data frame."""
 
     def __getitem__(self, name: str, /) -> Any: ...
 
 
-def expected_earnings(titles: Titles) -> NDArray[np.float64]:
-    """Compute what titles earn on average, by the formula at the top of this module.
+def compute_expected_earnings(titles: TitleColumns) -> NDArray[np.float64]:
+    """Compute the mean earnings of titles over the noise, by the formula at the top of this module.
 
-    Args: titles: the nine features, each of shape (n,), in stars, 0 or 1, and US dollars.
-    Returns: float64 (n,), US dollars: the mean over the noise, not rounded.
+    Args:
+        titles: the nine features, each of shape (n,), in stars, 0 or 1, and US dollars.
+
+    Returns:
+        float64 (n,), US dollars, not rounded.
     """
     factors = {name: np.asarray(titles[name], dtype=np.float64) for name in COLUMNS if name != TARGET}
     factors["price"] = np.log(factors["unit_price"] / 50)
     factors["stars"] = np.tanh((factors["critic_rating"] - 3) / 2)
-    exponent = np.full_like(factors["price"], np.log(BASE_USD))
+    exponent = np.full_like(factors["price"], np.log(BASE_EARNINGS))
     for (name, *others), effect in EFFECTS.items():
         term = effect * factors[name]
         for other in others:
@@ -125,10 +128,10 @@ def expected_earnings(titles: Titles) -> NDArray[np.float64]:
     return np.exp(exponent)
 
 
-def schema(*, with_identity: bool = False, with_target: bool = True) -> pa.Schema:
-    """Name and type the columns, in the order of the store's own file: the target stands ninth of ten."""
+def make_schema(*, with_identity: bool = False, with_target: bool = True) -> pa.Schema:
+    """Return the columns and their types, in the order of the store's file: the target is the ninth of ten columns."""
     identity = IDENTITY if with_identity else {}
-    return pa.schema(identity | {n: kind for n, kind in COLUMNS.items() if with_target or n != TARGET})
+    return pa.schema(identity | {name: kind for name, kind in COLUMNS.items() if with_target or name != TARGET})
 
 
 def simulate(
@@ -139,32 +142,36 @@ def simulate(
     with_target: bool = True,
     continuous: bool = False,
 ) -> Iterator[pa.RecordBatch]:
-    """Draw titles, in batches of ``CHUNK`` rows; memory does not grow with ``rows``.
+    """Draw titles, in batches of ``CHUNK_ROWS`` rows. Memory does not grow with ``rows``.
 
     Args:
-        rows: how many titles.
-        seed: other seeds, other titles.
-        with_identity: begin with ``title_id`` and a made-up ``title``.
+        rows: the number of titles.
+        seed: another seed gives other titles.
+        with_identity: begin with the columns ``title_id`` and ``title``, an invented name.
         with_target: include ``total_earnings``.
-        continuous: ratings from 0 to 5 stars in steps of 0.0001 and prices from 20 to 70 dollars in cents, so
-            that hardly a row repeats another's features; genres and flags as always.
-    Yields: batches of ``schema(…)``; none for 0 rows.
-    Raises: UsageError: ``rows`` or ``seed`` is negative; at once, not at the first batch.
+        continuous: draw ratings from 0 to 5 stars in steps of 0.0001 and prices from 20 to 70 dollars in cents, so
+            that hardly any titles have the same features. Genres and flags do not change.
+
+    Yields:
+        Batches with the columns of ``make_schema``; none for 0 rows.
+
+    Raises:
+        UsageError: ``rows`` or ``seed`` is negative. It is raised by the call, before the first batch.
     """
     for option, value in {"rows": rows, "seed": seed}.items():
         if value < 0:
             raise UsageError(f"{option}: expected 0 or more, received {value}", hint=f"Try: --{option} 1")
-    wanted = schema(with_identity=with_identity, with_target=with_target)
+    schema = make_schema(with_identity=with_identity, with_target=with_target)
 
-    def batch(first: int) -> pa.RecordBatch:
-        size = min(CHUNK, rows - first)
-        titles = {name: values[:size] for name, values in _draw(seed, first // CHUNK, continuous).items()}
+    def draw_batch(first: int) -> pa.RecordBatch:
+        size = min(CHUNK_ROWS, rows - first)
+        titles = {name: values[:size] for name, values in _draw(seed, first // CHUNK_ROWS, continuous).items()}
         columns = {name: to_arrow(values) for name, values in titles.items()}
         if with_identity:
-            columns |= _identity(first, titles["is_sequel"], seed)
-        return pa.RecordBatch.from_arrays([columns[name] for name in wanted.names], schema=wanted)
+            columns |= _make_identity(first, titles["is_sequel"], seed)
+        return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
-    return (batch(first) for first in range(0, rows, CHUNK))
+    return (draw_batch(first) for first in range(0, rows, CHUNK_ROWS))
 
 
 def write_titles(
@@ -176,13 +183,21 @@ def write_titles(
     with_target: bool = True,
     continuous: bool = False,
 ) -> None:
-    """Write simulated titles to a file, which appears whole or not at all.
+    """Write simulated titles to a file. See ``simulate`` for the other arguments.
 
-    Args: path: a name in ``.csv`` or ``.parquet``, in a folder that exists.  The others: see ``simulate``.
-    Raises: UsageError: the name ends otherwise, there is no such folder, or a number is negative.
-        TryAgainError: the disk is full, or may not be written.
+    Args:
+        path: a name that ends in ``.csv`` or ``.parquet``, in an existing folder. An existing file is replaced.
+        rows: the number of titles.
+        seed: another seed gives other titles.
+        with_identity: begin with the columns ``title_id`` and ``title``.
+        with_target: include ``total_earnings``.
+        continuous: draw ratings and prices in fine steps.
+
+    Raises:
+        UsageError: the name has another suffix, the folder does not exist, or a number is negative.
+        TryAgainError: the disk is full or access is denied.
     """
-    columns = schema(with_identity=with_identity, with_target=with_target)
+    columns = make_schema(with_identity=with_identity, with_target=with_target)
     batches = simulate(rows, seed=seed, with_identity=with_identity, with_target=with_target, continuous=continuous)
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".parquet"):
@@ -190,57 +205,57 @@ def write_titles(
             f"{path}: expected a name that ends in .csv or .parquet, received {path.suffix!r}",
             hint=f"Try: --output '{path.with_suffix('.csv')}'" if path.name else "Try: --output titles.csv",
         )
-    with replacing(path) as temporary, _writer(temporary, columns, suffix) as writer:
+    with replace_file(path) as temporary, _open_writer(temporary, columns, suffix) as writer:
         for batch in batches:
             writer.write_batch(batch)
 
 
 @contextmanager
-def _writer(path: Path, columns: pa.Schema, suffix: str) -> Iterator[Any]:
+def _open_writer(path: Path, columns: pa.Schema, suffix: str) -> Iterator[Any]:
     if suffix == ".parquet":
-        few_values = [name for name in columns.names if name not in (TARGET, "title_id")]
-        with pq.ParquetWriter(path, columns, compression="zstd", use_dictionary=few_values) as writer:
+        dictionary_columns = [name for name in columns.names if name not in (TARGET, "title_id")]
+        with pq.ParquetWriter(path, columns, compression="zstd", use_dictionary=dictionary_columns) as writer:
             yield writer
         return
     plain = csv.WriteOptions(include_header=False, quoting_style="none", batch_size=16_384)
     with pa.OSFile(str(path), "wb") as file:
-        file.write((",".join(columns.names) + "\n").encode())  # Arrow would quote the names
+        file.write((",".join(columns.names) + "\n").encode())  # Arrow would put the names in quotes
         with csv.CSVWriter(file, columns, write_options=plain) as writer:
             yield writer
 
 
 def _draw(seed: int, number: int, continuous: bool) -> Arrays:
-    """Draw all ten columns of a chunk, each (CHUNK,); another order of the draws would make other titles."""
+    """Draw the ten columns of a chunk, each (CHUNK_ROWS,). Another order of the draws would make other titles."""
     random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
 
-    def thousandths() -> NDArray[np.uint16]:
-        return random.integers(1000, size=CHUNK, dtype=np.uint16)
+    def draw_thousandths() -> NDArray[np.uint16]:
+        return random.integers(1000, size=CHUNK_ROWS, dtype=np.uint16)
 
-    def deal(shares: dict[float, int]) -> NDArray[np.float64]:
-        return np.repeat(list(shares), list(shares.values()))[thousandths()]
+    def draw_values(shares: dict[float, int]) -> NDArray[np.float64]:
+        return np.repeat(list(shares), list(shares.values()))[draw_thousandths()]
 
     titles: Arrays = {}
     if continuous:
-        titles["critic_rating"] = random.integers(0, 50_001, size=CHUNK) / 10_000
-        titles["unit_price"] = random.integers(2_000, 7_001, size=CHUNK) / 100
+        titles["critic_rating"] = random.integers(0, 50_001, size=CHUNK_ROWS) / 10_000
+        titles["unit_price"] = random.integers(2_000, 7_001, size=CHUNK_ROWS) / 100
     else:
-        titles["critic_rating"] = deal(RATINGS)
-        titles["unit_price"] = deal(PRICES_USD)
-    genre = np.repeat(np.arange(len(GENRES)), list(GENRES.values()))[thousandths()]
+        titles["critic_rating"] = draw_values(RATINGS)
+        titles["unit_price"] = draw_values(PRICES)
+    genre = np.repeat(np.arange(len(GENRES)), list(GENRES.values()))[draw_thousandths()]
     for index, name in enumerate(GENRES):
         titles[name] = (genre == index).view(np.int8)
     for name, share in FLAGS.items():
-        titles[name] = (thousandths() < share).view(np.int8)
-    noise = np.exp(NOISE * random.standard_normal(CHUNK) - NOISE**2 / 2)  # the second term makes the mean 1
-    titles[TARGET] = np.rint(expected_earnings(titles) * noise).astype(np.int64)
+        titles[name] = (draw_thousandths() < share).view(np.int8)
+    noise = np.exp(NOISE * random.standard_normal(CHUNK_ROWS) - NOISE**2 / 2)  # the second term makes the mean 1
+    titles[TARGET] = np.rint(compute_expected_earnings(titles) * noise).astype(np.int64)
     return titles
 
 
-def _identity(first: int, sequels: NDArray[np.int8], seed: int) -> dict[str, pa.Array]:
-    """Number titles from ``first`` + 1; name each after its number and the seed, and a sequel as part two."""
+def _make_identity(first: int, sequels: NDArray[np.int8], seed: int) -> dict[str, pa.Array]:
+    """Number titles from ``first`` + 1. The name depends on the number and the seed. A sequel is part two."""
     numbers = np.arange(first + 1, first + 1 + len(sequels))
     digits = pc.ascii_lpad(to_arrow(numbers).cast(pa.string()), width=7, padding="0")
-    names = _names()
+    names = _make_names()
     pairs = len(names) // 2
     chosen = (numbers + seed % pairs) % pairs * 2 + sequels
     return {
@@ -250,8 +265,8 @@ def _identity(first: int, sequels: NDArray[np.int8], seed: int) -> dict[str, pa.
 
 
 @cache
-def _names() -> pa.Array:
-    """Return each pair of words twice: as a first part and as a second."""
+def _make_names() -> pa.Array:
+    """Return each pair of words twice: as the first part and as the second part."""
     first, last = FIRST_WORDS.split(), LAST_WORDS.split()
     pairs = [f"{first[i % len(first)]} {last[i % len(last)]}" for i in range(len(first) * len(last))]
-    return text_column([f"{pair}{part}" for pair in pairs for part in ("", " II")])
+    return make_text_column([f"{pair}{part}" for pair in pairs for part in ("", " II")])

@@ -1,6 +1,6 @@
-"""Rows of a table on their way through: batches of well-formed rows, and the rows that can't be used.
+"""The interface of an open table, and the batches of rows that it reads.
 
-Rows count from 1; a CSV's header and its empty lines are not rows.
+Row numbers start at 1. The header and the empty lines of a CSV file are not rows.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from gamesales.arrays import IntArray
 
 
 @dataclass(frozen=True)
-class BadRow:
-    """A row that can't be scored: where it stands, what is wrong, and all of it as it was read."""
+class RejectedRow:
+    """A row that can't be used: its number, the faulty cell, the reason, and all its cells.
+
+    ``record`` is the row as JSON, or the text of a malformed CSV row.
+    """
 
     row: int
     column: str
@@ -29,76 +32,90 @@ class BadRow:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some consecutive rows of a file.
+    """Consecutive rows of a file.
 
-    ``table`` holds the well-formed rows and ``rows`` their numbers, int64 (n,); ``malformed`` the others, in order.
-    ``text`` reads the same rows once more as the file has them, where ``table`` holds numbers parsed from text.
+    Attributes:
+        table: the well-formed rows.
+        rows: int64 (n,), the numbers of the well-formed rows.
+        malformed: the other rows, in row order.
+        read_original: reads the well-formed rows again with the text that the file has. None if ``table`` is not
+            parsed.
     """
 
     table: pa.RecordBatch
     rows: IntArray
-    malformed: Sequence[BadRow] = ()
-    text: Callable[[], pa.RecordBatch] | None = None
+    malformed: Sequence[RejectedRow] = ()
+    read_original: Callable[[], pa.RecordBatch] | None = None
 
-    def as_read(self) -> pa.RecordBatch:
+    def original_text(self) -> pa.RecordBatch:
         """Return the well-formed rows as the file has them."""
-        return self.table if self.text is None else self.text()
+        return self.table if self.read_original is None else self.read_original()
 
-    def between(self, start: int, stop: int) -> Batch:
+    def slice_rows(self, start: int, stop: int) -> Batch:
         """Return the rows numbered ``start + 1`` to ``stop``."""
         if self._lies_in(start, stop):
             return self
         first, last = np.searchsorted(self.rows, [start, stop], side="right")
-        text = self.text
+        read_original = self.read_original
         return replace(
             self,
             table=self.table.slice(first, last - first),
             rows=self.rows[first:last],
-            malformed=[bad for bad in self.malformed if start < bad.row <= stop],
-            text=None if text is None else lambda: text().slice(first, last - first),
+            malformed=[row for row in self.malformed if start < row.row <= stop],
+            read_original=None if read_original is None else lambda: read_original().slice(first, last - first),
         )
 
     def _lies_in(self, start: int, stop: int) -> bool:
-        numbers = [*self.rows[:1], *self.rows[-1:], *(bad.row for bad in self.malformed)]
+        numbers = [*self.rows[:1], *self.rows[-1:], *(row.row for row in self.malformed)]
         return all(start < number <= stop for number in numbers)
 
 
 class TableFile(Protocol):
-    """One open table: its columns are known, its rows still on disk."""
+    """An open table: its columns are read, its rows are still on disk."""
 
     @property
     def path(self) -> Path:
-        """Where it lies."""
+        """The path of the file."""
 
     @property
     def schema(self) -> pa.Schema:
-        """Its columns."""
+        """The columns and their types."""
 
     def count_rows(self) -> int:
-        """Count the rows, malformed ones included, without the parser that ``batches`` uses.
+        """Count the rows, malformed rows included, without the parser of ``read_batches``.
 
-        Raises: InputError: the file ends inside a quoted field.
+        Raises:
+            InputError: the file ends inside a quoted field.
         """
 
-    def units(self) -> Sequence[int]:
-        """Return the rows of each stretch that can be read without what comes before it, in file order."""
+    def rows_per_segment(self) -> Sequence[int]:
+        """Return the rows of each segment, in file order. A segment can be read without the segments before it."""
 
-    def batches(
+    def read_batches(
         self, names: Sequence[str], start: int = 0, stop: int | None = None, numbers: Collection[str] = ()
     ) -> Iterator[Batch]:
-        """Read the named columns of the rows ``start + 1`` to ``stop``, in file order, in memory that does not grow.
+        """Read rows in file order. Memory does not grow with the number of rows.
 
-        Args: numbers: the columns that may come parsed, where every cell of a batch is a number.
-        Raises: InputError: the file turns out to be damaged.
+        Args:
+            names: the columns to read, in this order.
+            start: the number of rows to skip.
+            stop: the number of the last row. None: the last row of the file.
+            numbers: the columns that may be parsed, if all their cells in a batch are numbers.
+
+        Yields:
+            Batches of consecutive rows.
+
+        Raises:
+            InputError: the file is damaged.
         """
 
 
-def shorten(rejected: Sequence[BadRow], shown: int = 5) -> str:
-    """Tell the first few bad rows in words, and how many more there are."""
-    told = "; ".join(f"row {bad.row}: {bad.reason}" for bad in rejected[:shown])
-    return told + (f"; and {len(rejected) - shown:,} more" if len(rejected) > shown else "")
+def summarize_rejects(rejected: Sequence[RejectedRow], shown: int = 5) -> str:
+    """Describe the first few rejects in a sentence, and count the others."""
+    reasons = "; ".join(f"row {row.row}: {row.reason}" for row in rejected[:shown])
+    return reasons + (f"; and {len(rejected) - shown:,} more" if len(rejected) > shown else "")
 
 
-def one_line(error: Exception) -> str:
-    """Return an error's message without its line breaks."""
+def format_on_one_line(error: Exception) -> str:
+    """Format the message of an error without its line breaks."""
     return " ".join(str(error).split())

@@ -1,1 +1,1 @@
-"""Examine a trained version: where its errors lie, what it rests on, and what its report should warn of."""
+"""Diagnostics of a trained model: where its errors are, what they depend on, and what the report must warn of."""

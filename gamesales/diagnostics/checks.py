@@ -1,12 +1,12 @@
-"""What is wrong with titles, or with dividing them into training and test, told in sentences with what to do about it.
+"""The checks of a trained model and its titles. ``CHECKS`` is the table of all checks, in the order of the report.
 
-A warning is what makes the figures untrue or the version unfit; a note is good to know. Both must be rare: who cries
-wolf is not heard. So each has a threshold of size beside one of chance.
+A warning says that metrics are wrong or that the version is unfit for use. A note is good to know. Both must be rare,
+or nobody reads them. So most checks have a threshold of size as well as a test of significance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,27 +14,36 @@ import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
-from gamesales.diagnostics.groups import Slice
+from gamesales.diagnostics.groups import GroupErrors
+from gamesales.diagnostics.leakage import CopyFinder, compare_distributions, compute_rank_r2
 from gamesales.diagnostics.residuals import Correlation
-from gamesales.stats import clustered as means
-from gamesales.stats.same_features import Noise
-from gamesales.training.metrics import column_profile
+from gamesales.stats.clustered import clustered_mean
+from gamesales.stats.same_features import NoiseEstimate
 
-# Titles to learn from for each column, and titles to test on, below which figures are more chance than fact.
-_FEWEST_EACH = 10
-_FEWEST_TESTED = 50
-# The share of the earnings' order that one column alone explains, from which it is no cause but a copy of them.
+# With fewer titles, metrics are more chance than fact.
+_MIN_TRAINING_TITLES_PER_COLUMN = 10
+_MIN_TEST_TITLES = 50
+# A column that explains this share of the order of earnings is a copy of the earnings.
 _LEAK = 0.98
-_LEAK_BINS, _LEAK_ROWS_A_BIN = 100, 5
-# Twins whose earnings differ by so many times what is usual between twins.
+# A title conflicts with titles of the same features if it differs by this many times the usual difference.
 _CONFLICT = 12.0
-# The population stability index that is customary as "some" and "much", and how often chance alone may say so.
-_SHIFT_SOME, _SHIFT_MUCH, _SHIFT_DOUBT = 0.1, 0.25, 0.001
+# The customary limits of the population stability index for some and for much change, and the significance level.
+_PSI_NOTE, _PSI_WARNING, _PSI_P = 0.1, 0.25, 0.001
+# Errors of grouped k-fold divided by those of plain k-fold.
+_FOLDS_NOTE, _FOLDS_WARNING = 1.2, 1.5
+# A seed is lucky if its error is below this share of the lowest error of another seed.
+_LUCKY = 0.9
+# The relative error of a group from which a note becomes a warning.
+_GROUP_WARNING = 2.0
+# A weaker correlation with the row before is not worth reporting.
+_MIN_ORDER = 0.2
+# From this many times the noise on, less than half of the squared error is noise.
+_LACK_OF_FIT, _LACK_OF_FIT_P = 2.0, 0.001
 
 
 @dataclass(frozen=True)
 class Notice:
-    """One thing to know: ``about`` names it for programs."""
+    """A warning or a note. ``about`` identifies the check for programs."""
 
     level: Literal["warning", "note"]
     about: str
@@ -42,260 +51,271 @@ class Notice:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Some titles: ``features`` (n, k), ``earnings`` (n,), ``labels`` int64 (n,), alike for twins; row numbers."""
+class TitleSample:
+    """The titles of one file.
+
+    Attributes:
+        features: float64 (n, k).
+        earnings: float64 (n,).
+        clusters: int64 (n,), equal for titles with the same features, also across samples.
+        rows: int64 (n,), the row numbers in the file.
+    """
 
     features: FloatArray
     earnings: FloatArray
-    labels: IntArray
+    clusters: IntArray
     rows: IntArray
 
-    def every(self, step: int) -> Sample:
-        """Return one of so many titles."""
-        return Sample(self.features[::step], self.earnings[::step], self.labels[::step], self.rows[::step])
+
+@dataclass(frozen=True)
+class CheckInput:
+    """Everything that a check can use.
+
+    Attributes:
+        contract: names the columns.
+        training: the n training titles.
+        test: the m test titles.
+        errors: float64 (m,), predicted minus actual earnings of the test titles.
+        noise: the noise of the earnings. None if it is unknown.
+        groups: the errors of each group of test titles.
+        order: the correlation of each error with the error of the row before.
+        fold_errors: by kind of k-fold, the absolute out-of-fold errors, float64 (n,). Kinds may be missing.
+        seed_errors: the mean absolute errors of the same network with other seeds.
+    """
+
+    contract: Contract
+    training: TitleSample
+    test: TitleSample
+    errors: FloatArray
+    noise: NoiseEstimate | None
+    groups: Sequence[GroupErrors]
+    order: Correlation
+    fold_errors: Mapping[str, FloatArray]
+    seed_errors: Sequence[float]
 
 
-def notices(contract: Contract, past: Sample, test: Sample) -> list[Notice]:
-    """Look for all that can be known of the titles without a model."""
-    return [
-        *_tiny(contract, past, test),
-        *_constant(contract, past, test),
-        *_leaks(contract, past),
-        *_conflicts(past),
-        *_outside(contract, past, test),
-        *_shifted(contract, past, test),
-    ]
+def run_checks(data: CheckInput) -> list[Notice]:
+    """Run every check, in the order of the table."""
+    return [notice for check in CHECKS for notice in check(data)]
 
 
-def _tiny(contract: Contract, past: Sample, test: Sample) -> Iterator[Notice]:
-    learnt, tested, columns = len(past.rows), len(test.rows), len(contract.features)
-    if learnt < _FEWEST_EACH * columns:
+def check_sample_sizes(data: CheckInput) -> Iterator[Notice]:
+    """Warn of too few training or test titles."""
+    training, test, columns = len(data.training.rows), len(data.test.rows), len(data.contract.features)
+    if training < _MIN_TRAINING_TITLES_PER_COLUMN * columns:
         yield Notice(
             "warning",
             "tiny training",
-            f"Only {learnt:,} titles to learn {columns} columns from: another draw would make another version. "
-            f"Collect {_FEWEST_EACH * columns} or more.",
+            f"There are only {training:,} training titles for {columns} columns, so another sample would give another "
+            f"version. Collect {_MIN_TRAINING_TITLES_PER_COLUMN * columns} titles or more.",
         )
-    if tested < _FEWEST_TESTED:
+    if test < _MIN_TEST_TITLES:
         yield Notice(
             "warning",
             "tiny test",
-            f"Only {tested:,} titles to test on: the figures on this page are largely chance. "
-            f"Hold back {_FEWEST_TESTED} or more.",
+            f"There are only {test:,} test titles, so the metrics on this page are largely chance. "
+            f"Hold out {_MIN_TEST_TITLES} titles or more.",
         )
 
 
-def _constant(contract: Contract, past: Sample, test: Sample) -> Iterator[Notice]:
-    for place, column in enumerate(contract.features):
-        learnt, tested = (np.unique(sample.features[:, place]) for sample in (past, test))
-        if len(learnt) == 1:
+def check_constant_columns(data: CheckInput) -> Iterator[Notice]:
+    """Name the columns that have only one value."""
+    for index, column in enumerate(data.contract.features):
+        training, test = (np.unique(sample.features[:, index]) for sample in (data.training, data.test))
+        if len(training) == 1:
             yield Notice(
                 "warning",
                 "constant column",
-                f"{column.name} is {learnt[0]:g} in every training title, so nothing was learnt from it. "
+                f"{column.name} is {training[0]:g} in every training title, so the network learned nothing from it. "
                 "Predictions for titles with another value are guesses.",
             )
-        elif len(tested) == 1 and len(test.rows) >= _FEWEST_TESTED:
+        elif len(test) == 1 and len(data.test.rows) >= _MIN_TEST_TITLES:
             yield Notice(
                 "note",
                 "constant in test",
-                f"{column.name} is {tested[0]:g} in every test title; how good others are predicted is not known.",
+                f"{column.name} is {test[0]:g} in every test title, so errors for titles with another value are "
+                "unknown.",
             )
 
 
-def _leaks(contract: Contract, past: Sample) -> Iterator[Notice]:
-    for place, column in enumerate(contract.features):
-        share = order_explained(past.features[:, place], past.earnings)
+def check_leaks(data: CheckInput) -> Iterator[Notice]:
+    """Name the columns that look like copies of the earnings."""
+    for index, column in enumerate(data.contract.features):
+        share = compute_rank_r2(data.training.features[:, index], data.training.earnings)
         if share >= _LEAK:
             yield Notice(
                 "warning",
                 "leak",
-                f"{column.name} alone tells {100 * share:.1f} % of the order of earnings: is it made from what a title "
-                "earned, and not known before? If so, take it out of the contract and train again.",
+                f"{column.name} alone explains {100 * share:.1f}% of the order of earnings. Is it computed from the "
+                "earnings, and unknown before a title is sold? Then remove it from the contract and train again.",
             )
 
 
-def order_explained(values: FloatArray, earnings: FloatArray) -> float:
-    """Return the share of the variance of the earnings' ranks that a column explains in bins, adjusted for those.
-
-    Args: values, earnings: (n,).  Returns: 1 where earnings are a function of the column; about 0 for noise.
-    """
-    rows = len(values)
-    distinct, bins = np.unique(values, return_inverse=True)
-    most = min(_LEAK_BINS, rows // _LEAK_ROWS_A_BIN)
-    if len(distinct) > most:
-        bins = np.empty(rows, np.int64)
-        bins[np.argsort(values, kind="stable")] = np.arange(rows) * max(most, 1) // rows
-    bins = bins.reshape(-1)
-    used = int(np.count_nonzero(np.bincount(bins)))
-    rank = np.unique(earnings, return_inverse=True)[1].reshape(-1).astype(np.float64)
-    total = float(((rank - rank.mean()) ** 2).sum())
-    if not total or used >= rows - 1:
-        return 0.0
-    count = np.maximum(np.bincount(bins), 1)
-    inside = float(((rank - (np.bincount(bins, rank) / count)[bins]) ** 2).sum())
-    return 1 - inside / (rows - used) / (total / (rows - 1))
-
-
-def _conflicts(past: Sample) -> Iterator[Notice]:
-    """Look for titles that earn far from their twins: a slip of the decimal point, say."""
-    order = np.lexsort((past.earnings, past.labels))
-    labels, earned = past.labels[order], past.earnings[order]
-    first = np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
-    size = np.diff(np.r_[first, len(labels)])
-    middle = (earned[first + (size - 1) // 2] + earned[first + size // 2]) / 2
-    with_twin = np.repeat(size > 1, size)
-    centre = np.repeat(middle, size)
-    apart = np.abs(earned - centre)[with_twin] / np.maximum(np.abs(centre[with_twin]), 1.0)
-    usual = float(np.median(apart)) if len(apart) >= _FEWEST_TESTED else 0.0
-    far = apart > _CONFLICT * max(usual, 1e-3)
-    if usual and far.any():
-        row = int(past.rows[order][with_twin][np.argmax(apart)])
+def check_conflicts(data: CheckInput) -> Iterator[Notice]:
+    """Find training titles that earn far more or less than titles with the same features."""
+    training = data.training
+    order = np.lexsort((training.earnings, training.clusters))
+    clusters, earnings = training.clusters[order], training.earnings[order]
+    first = np.flatnonzero(np.r_[True, clusters[1:] != clusters[:-1]])
+    size = np.diff(np.r_[first, len(clusters)])
+    median = np.repeat((earnings[first + (size - 1) // 2] + earnings[first + size // 2]) / 2, size)
+    is_shared = np.repeat(size > 1, size)
+    difference = np.abs(earnings - median)[is_shared] / np.maximum(np.abs(median[is_shared]), 1.0)
+    usual = float(np.median(difference)) if len(difference) >= _MIN_TEST_TITLES else 0.0
+    conflicts = difference > _CONFLICT * max(usual, 1e-3)
+    if usual and conflicts.any():
+        row = int(training.rows[order][is_shared][np.argmax(difference)])
         yield Notice(
             "warning",
             "conflicting earnings",
-            f"{int(far.sum()):,} of the training titles earn far from what titles with the same features earn, "
-            f"row {row:,} the furthest: mend a slip of the pen, or add the column that tells them apart.",
+            f"{int(conflicts.sum()):,} training titles earn far more or less than titles with the same features. "
+            f"Row {row:,} differs most. Correct typing errors, or add a column that distinguishes these titles.",
         )
 
 
-def _outside(contract: Contract, past: Sample, test: Sample) -> Iterator[Notice]:
-    low, high = past.features.min(axis=0), past.features.max(axis=0)
-    beyond = (test.features < low) | (test.features > high)
-    if not beyond.any():
+def check_ranges(data: CheckInput) -> Iterator[Notice]:
+    """Count the test titles outside the range of the training titles."""
+    low, high = data.training.features.min(axis=0), data.training.features.max(axis=0)
+    outside = (data.test.features < low) | (data.test.features > high)
+    if not outside.any():
         return
-    most = ", ".join(
+    columns = ", ".join(
         f"{column.name} ({int(rows):,})"
-        for column, rows in zip(contract.features, beyond.sum(axis=0), strict=True)
+        for column, rows in zip(data.contract.features, outside.sum(axis=0), strict=True)
         if rows
     )
     yield Notice(
         "note",
         "outside of training",
-        f"{int(beyond.any(axis=1).sum()):,} test titles lie outside of what training saw: {most}.",
+        f"{int(outside.any(axis=1).sum()):,} test titles are outside the training range: {columns}.",
     )
 
 
-def _shifted(contract: Contract, past: Sample, test: Sample) -> Iterator[Notice]:
-    columns = [*past.features.T, past.earnings], [*test.features.T, test.earnings]
-    names = [*contract.feature_names, contract.target.name]
-    found = [(name, *shift(*both)) for name, *both in zip(names, *columns, strict=True)]
-    clear = [(name, index) for name, index, p in found if index >= _SHIFT_SOME and p < _SHIFT_DOUBT / len(names)]
-    if clear:
-        much = max(index for _, index in clear) >= _SHIFT_MUCH
-        told = ", ".join(f"{name} ({index:.2f})" for name, index in clear)
+def check_distributions(data: CheckInput) -> Iterator[Notice]:
+    """Name the columns whose distributions differ between training and test titles."""
+    names = [*data.contract.feature_names, data.contract.target.name]
+    training, test = ([*sample.features.T, sample.earnings] for sample in (data.training, data.test))
+    compared = [(name, *compare_distributions(*pair)) for name, *pair in zip(names, training, test, strict=True)]
+    shifted = [(name, psi) for name, psi, p in compared if psi >= _PSI_NOTE and p < _PSI_P / len(names)]
+    if shifted:
+        is_large = max(psi for _, psi in shifted) >= _PSI_WARNING
+        columns = ", ".join(f"{name} ({psi:.2f})" for name, psi in shifted)
         yield Notice(
-            "warning" if much else "note",
+            "warning" if is_large else "note",
             "drawn differently",
-            f"Training and test titles were not drawn alike: they differ in {told}, by the population stability index. "
-            "The errors hold for titles like those of the test; draw it as the titles to come will be.",
+            f"Training and test titles differ in {columns}, by the population stability index. The errors apply to "
+            "titles like the test titles. Draw test titles like the titles to be scored.",
         )
 
 
-def shift(past: FloatArray, test: FloatArray) -> tuple[float, float]:
-    """Compare how a column lies in two samples.
-
-    Args: past: (n,); test: (m,).
-    Returns: the population stability index over the deciles of the first, and how often chance alone gives such a
-        difference, by the chi-squared test of two samples.
-    """
-    from scipy import special
-
-    profile = column_profile("", past)
-    bins = len(profile["counts"])
-    if bins < 2:
-        return 0.0, 1.0
-    before = np.array(profile["counts"], np.float64)
-    after = np.bincount(np.searchsorted(profile["edges"], test, side="right"), minlength=bins).astype(np.float64)
-    # Half a title more in each bin, so that an empty one has a logarithm.
-    shares = [(rows + 0.5) / (rows.sum() + bins / 2) for rows in (before, after)]
-    index = float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
-    both = before + after
-    statistic = sum(
-        float(((rows - both * rows.sum() / both.sum()) ** 2 / (both * rows.sum() / both.sum())).sum())
-        for rows in (before, after)
-    )
-    return index, float(special.chdtrc(bins - 1, statistic))
-
-
-# So many times as far off, a part of the titles is a warning, not a note.
-_MUCH_WORSE = 2.0
-# With like titles kept together, errors may be so many times as large before it is worth a note, and a warning.
-_APART, _FAR_APART = 1.2, 1.5
-# The seed is called lucky if the error is below this share of the lowest from another seed.
-_LUCKY = 0.9
-# Beyond so many times the noise, less than a half of the squared error is noise.
-_MOSTLY_FIT, _FIT_DOUBT = 2.0, 0.001
-# A weaker correlation with the row before is not worth a word.
-_IN_ORDER = 0.2
+def check_copies(data: CheckInput) -> Iterator[Notice]:
+    """Find test titles that are also training titles, and training titles that occur twice."""
+    finder = CopyFinder(data.training.clusters, data.training.earnings)
+    test, training = ((sample.clusters, sample.earnings) for sample in (data.test, data.training))
+    same_features = int(np.isin(data.test.clusters, data.training.clusters).sum())
+    copies = finder.count(*test)
+    if finder.exceeds_chance(copies, *test):
+        yield Notice(
+            "warning",
+            "test in training",
+            f"{copies:,} of {len(data.test.rows):,} test titles are also training titles, with equal features and "
+            "earnings, so the errors on this page are too low. Remove these titles from one of the files.",
+        )
+    elif same_features:
+        yield Notice(
+            "note",
+            "twins",
+            f"{same_features:,} of {len(data.test.rows):,} test titles have the same features as a training title. "
+            "For titles unlike any training title, see grouped k-fold.",
+        )
+    if finder.exceeds_chance(finder.repeated, *training):
+        yield Notice(
+            "warning",
+            "doubled rows",
+            f"{finder.repeats:,} of {len(data.training.rows):,} training titles equal another one in features and "
+            "earnings. They weigh more, and k-fold and noise look better than they are. Remove true duplicates.",
+        )
 
 
-def about_slices(slices: Sequence[Slice]) -> Iterator[Notice]:
-    """Name the parts of the titles that predictions are clearly worse for than their size explains."""
-    for one in slices:
-        if one.is_worse and one.times is not None:
-            yield Notice(
-                "warning" if one.times >= _MUCH_WORSE else "note",
-                "worse slice",
-                f"{one.family} {one.label}: {one.times:.1f} times as far off as other titles of that size "
-                f"(${one.mae.value:,.0f} on average, {one.rows:,} titles). "
-                "Collect more such titles, or look for a column that explains them.",
-            )
-
-
-def about_folds(plain: FloatArray | None, grouped: FloatArray | None, labels: IntArray) -> Iterator[Notice]:
-    """Compare errors with and without titles of the same features among those learnt from.
-
-    Args: plain, grouped: the sizes of out-of-fold errors, US dollars, (n,) each; None: not known; labels: int64 (n,),
-        alike for twins.
-    """
+def check_folds(data: CheckInput) -> Iterator[Notice]:
+    """Compare k-fold with and without titles of the same features in one fold."""
+    plain, grouped = data.fold_errors.get("plain"), data.fold_errors.get("grouped")
     if plain is None or grouped is None or not plain.any():
         return
     times = float(grouped.mean() / plain.mean())
-    more = means.mean(grouped - plain, labels)
-    if times >= _APART and more.low is not None and more.low > 0:
+    increase = clustered_mean(grouped - plain, data.training.clusters)
+    if times >= _FOLDS_NOTE and increase.low is not None and increase.low > 0:
         yield Notice(
-            "warning" if times >= _FAR_APART else "note",
+            "warning" if times >= _FOLDS_WARNING else "note",
             "grouped folds",
-            f"Titles unlike any that was learnt from are predicted {times:.1f} times as far off "
-            f"(${grouped.mean():,.0f} instead of ${plain.mean():,.0f}): the test flatters where its titles resemble "
-            "those of training. "
-            "Expect the larger error for new kinds of titles.",
+            f"For titles unlike any training title, the error is {times:.1f} times as large "
+            f"(${grouped.mean():,.0f} instead of ${plain.mean():,.0f}). The test error is too low if test titles "
+            "resemble training titles. Expect the larger error for new kinds of titles.",
         )
 
 
-def about_seeds(own: float, others: Sequence[float]) -> Iterator[Notice]:
-    """Compare a version's average error with those of the same network from other seeds."""
-    if others and own < _LUCKY * min(others):
+def check_seeds(data: CheckInput) -> Iterator[Notice]:
+    """Compare the error with the errors of the same network with other seeds."""
+    if data.seed_errors and float(np.abs(data.errors).mean()) < _LUCKY * min(data.seed_errors):
         yield Notice(
             "note",
             "lucky seed",
-            f"This seed was lucky: the same network from {len(others)} other seeds is off by "
-            f"${min(others):,.0f} to ${max(others):,.0f} on average. "
-            "Do not expect the next training to be as good.",
+            f"This seed is lucky. With {len(data.seed_errors)} other seeds, the mean absolute error of the same "
+            f"network is ${min(data.seed_errors):,.0f} to ${max(data.seed_errors):,.0f}. "
+            "Do not expect the next training run to be as good.",
         )
 
 
-def about_order(order: Correlation) -> Iterator[Notice]:
-    """Tell that errors go with those of the row before."""
-    if order.is_clear and abs(order.value) >= _IN_ORDER:
+def check_groups(data: CheckInput) -> Iterator[Notice]:
+    """Name the groups of titles with clearly larger relative errors."""
+    for group in data.groups:
+        if group.is_worse and group.times is not None:
+            yield Notice(
+                "warning" if group.times >= _GROUP_WARNING else "note",
+                "worse slice",
+                f"{group.family} {group.label}: the relative error is {group.times:.1f} times that of other titles "
+                f"(${group.mae.value:,.0f} on average, {group.rows:,} titles). "
+                "Collect more of these titles, or add a column that explains them.",
+            )
+
+
+def check_order(data: CheckInput) -> Iterator[Notice]:
+    """Find errors that depend on the order of the file."""
+    if data.order.is_clear and abs(data.order.value) >= _MIN_ORDER:
         yield Notice(
             "note",
             "order",
-            f"Errors resemble those of the row before (correlation {order.value:.2f}): is the file in an order that "
-            "matters, such as by date? A column may be missing.",
+            f"Errors are correlated with the error of the row before ({data.order.value:.2f}). Is the file in an "
+            "order that matters, such as by date? A column may be missing.",
         )
 
 
-def about_fit(errors: FloatArray, noise: Noise | None) -> Iterator[Notice]:
-    """Tell that errors are mostly no noise. Args: errors: (m,); noise: None where it is not known."""
+def check_fit(data: CheckInput) -> Iterator[Notice]:
+    """Find errors that are mostly not noise."""
+    noise = data.noise
     if noise is None or noise.p is None or noise.variance.value <= 0:
         return
-    times = float((errors**2).mean()) / noise.variance.value
-    if times >= _MOSTLY_FIT and noise.p < _FIT_DOUBT:
+    times = float((data.errors**2).mean()) / noise.variance.value
+    if times >= _LACK_OF_FIT and noise.p < _LACK_OF_FIT_P:
         yield Notice(
             "note",
             "lack of fit",
-            f"The mean squared error is {times:.1f} times the noise, so most of it could be learnt: try a larger "
+            f"The mean squared error is {times:.1f} times the noise, so most of it can be learned. Try a larger "
             "network, longer training or more titles.",
         )
+
+
+CHECKS: tuple[Callable[[CheckInput], Iterator[Notice]], ...] = (
+    check_sample_sizes,
+    check_constant_columns,
+    check_leaks,
+    check_conflicts,
+    check_ranges,
+    check_distributions,
+    check_copies,
+    check_folds,
+    check_seeds,
+    check_groups,
+    check_order,
+    check_fit,
+)

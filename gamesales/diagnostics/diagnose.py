@@ -1,245 +1,287 @@
-"""A version is examined before it is registered: how good it is, how surely, for which titles, and why.
+"""The diagnosis of a trained model before it is registered: its errors, their uncertainty, their causes.
 
-What is found goes into the manifest as ``evaluation``, and onto the page from there; docs/evaluation.md explains it.
+The manifest keeps the diagnosis as ``evaluation``, and the report page shows it. See docs/explanation/report.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Column, Contract
-from gamesales.data.labeled_titles import Titles
-from gamesales.diagnostics import checks as concerns
-from gamesales.diagnostics import checks as notices
-from gamesales.diagnostics import groups as families
-from gamesales.diagnostics import groups as slices
-from gamesales.diagnostics import importance, residuals
-from gamesales.diagnostics import leakage as copies
-from gamesales.diagnostics.checks import Notice
-from gamesales.diagnostics.groups import Family
-from gamesales.diagnostics.learning_curve import Seeded, learning_curve, other_seeds
+from gamesales.data.labeled_titles import LabeledTitles
+from gamesales.diagnostics.checks import CheckInput, Notice, TitleSample, run_checks
+from gamesales.diagnostics.groups import (
+    GroupErrors,
+    Grouping,
+    find_one_hot_flags,
+    make_groupings,
+    measure_groups,
+    split_column,
+)
+from gamesales.diagnostics.importance import measure_dependence, measure_importance
+from gamesales.diagnostics.learning_curve import train_learning_curve, train_other_seeds
+from gamesales.diagnostics.residuals import measure_residuals
 from gamesales.errors import InputError
-from gamesales.stats import clustered as means
-from gamesales.stats import same_features as twins
-from gamesales.training import intervals as calibration
-from gamesales.training import kfold
-from gamesales.training.folds import Predict
-from gamesales.training.intervals import Calibrated
+from gamesales.stats.clustered import clustered_mean
+from gamesales.stats.same_features import NoiseEstimate, estimate_noise, number_distinct_rows
+from gamesales.training.fit import PredictFunction
+from gamesales.training.folds import (
+    FOLD_KINDS,
+    bootstrap_confidence_intervals,
+    make_folds,
+    measure_kfold,
+    predict_kfold,
+)
+from gamesales.training.intervals import CalibratedIntervals, fit_scale
 from gamesales.training.scaling import Scaling
 from gamesales.training.train_job import TrainJob
 
-# Digits that a figure of the manifest keeps: more than its interval has.
+# Numbers in the manifest keep this many digits, which is more than their confidence intervals justify.
 _DIGITS = 6
 _PREDICTED = Column("predicted earnings", "money")
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
-class Subject:
-    """What is examined: a trained network, not yet a version.
+class TrainedModel:
+    """A trained network that is not yet registered.
 
-    ``past`` are the n titles of training, of which ``learnt`` is what was learnt from; ``test`` the m held back.
-    ``predicted_past`` and ``predicted`` are float64 (n,) and (m,), what the network says of them; ``guesses`` what the
-    baselines say of the latter; ``predict`` asks the scoring graph, (·, k) to (·,), all US dollars.
+    Attributes:
+        job: the job that it was trained by.
+        contract: the contract of its titles.
+        training_titles: the n titles of the training file.
+        fit_titles: the training titles that the network was fitted on.
+        test_titles: the m titles of the test file.
+        training_predictions: float64 (n,), US dollars.
+        test_predictions: float64 (m,), US dollars.
+        baseline_predictions: by name of the baseline, predictions for the test titles, float64 (m,), US dollars.
+        predict: runs the scoring graph, from (rows, k) to (rows,), US dollars.
+        scaling: the scaling of features and target.
+        intervals: its prediction intervals. None if the job wants none.
     """
 
     job: TrainJob
     contract: Contract
-    past: Titles
-    learnt: Titles
-    test: Titles
-    predicted_past: FloatArray
-    predicted: FloatArray
-    guesses: Mapping[str, FloatArray]
-    predict: Predict
+    training_titles: LabeledTitles
+    fit_titles: LabeledTitles
+    test_titles: LabeledTitles
+    training_predictions: FloatArray
+    test_predictions: FloatArray
+    baseline_predictions: Mapping[str, FloatArray]
+    predict: PredictFunction
     scaling: Scaling
-    calibrated: Calibrated | None
+    intervals: CalibratedIntervals | None
 
     @property
     def errors(self) -> FloatArray:
-        return self.predicted - self.test.earnings
+        """Predicted minus actual earnings of the test titles, float64 (m,)."""
+        return self.test_predictions - self.test_titles.earnings
+
+    @property
+    def may_train_more(self) -> bool:
+        """Whether the training file is small enough to train further networks for the report."""
+        return len(self.training_titles) <= self.job.report.most_titles
 
 
-def examine(subject: Subject, on_stage: Callable[[str], None]) -> dict[str, Any]:
-    """Examine a version.
+def diagnose(model: TrainedModel, on_stage: Callable[[str], None]) -> dict[str, Any]:
+    """Measure and check a trained model.
 
-    Args: on_stage: called with a line as each further training begins.
-    Returns: ready for JSON: no NaN, and numbers of six digits.
+    Args:
+        model: the model.
+        on_stage: called with a line of text when each further training begins.
+
+    Returns:
+        A document for JSON, with finite numbers of six digits.
     """
-    past, test = subject.past, subject.test
-    labels = twins.label(past.features, test.features)
-    scales = _scales(subject)
-    noise = twins.noise(
-        (labels[0], labels[1]), (past.earnings, test.earnings), subject.predicted, np.concatenate(scales)
+    training, test, seed = model.training_titles, model.test_titles, model.job.training.seed
+    training_clusters, test_clusters = number_distinct_rows(training.features, test.features)
+    typical_training_errors, typical_test_errors = _estimate_typical_errors(model)
+    noise = estimate_noise(
+        (training_clusters, test_clusters),
+        (training.earnings, test.earnings),
+        model.test_predictions,
+        np.concatenate([typical_training_errors, typical_test_errors]),
     )
-    groups = families.one_hot(subject.contract, past.features)
-    held = subject.calibrated.interval.holds(subject.predicted, test.earnings) if subject.calibrated else None
-    parts = slices.measure(_families(subject, groups), subject.errors, scales[1], labels[1], held)
-    checks = residuals.check(
-        subject.contract.feature_names, test.features, subject.errors, subject.predicted, scales[1], labels[1]
+    one_hot = find_one_hot_flags(model.contract, training.features)
+    groups = _measure_groups(model, one_hot, typical_test_errors, test_clusters)
+    residuals = measure_residuals(
+        model.contract.feature_names,
+        test.features,
+        model.errors,
+        model.test_predictions,
+        typical_test_errors,
+        test_clusters,
     )
-    failed: list[Notice] = []
-    crossed, sizes = _kfold(subject, labels[0], on_stage, failed)
-    curve = _learning_curve(subject, labels[1], on_stage, failed)
-    seeds = _other_seeds(subject, on_stage, failed)
-    both = [
-        notices.Sample(one.features, one.earnings, label, one.rows)
-        for one, label in zip((past, test), labels, strict=True)
-    ]
-    told = [
-        *failed,
-        *notices.notices(subject.contract, *both),
-        *copies.about_copies(*both),
-        *concerns.about_folds(sizes.get("plain"), sizes.get("grouped"), labels[0]),
-        *concerns.about_seeds(float(np.abs(subject.errors).mean()), [one.mae for one in seeds]),
-        *concerns.about_slices(parts),
-        *concerns.about_order(checks.order),
-        *concerns.about_fit(subject.errors, noise),
-    ]
-    found: dict[str, Any] = _compact(
+
+    failures: list[Notice] = []
+    kfold, fold_errors = _run_kfold(model, training_clusters, on_stage, failures)
+    curve = _run_learning_curve(model, test_clusters, on_stage, failures)
+    seeds = _run_other_seeds(model, on_stage, failures)
+
+    importance = measure_importance(
+        model.contract, model.predict, test.features, test.earnings, test_clusters, one_hot, seed
+    )
+    dependence = measure_dependence(model.contract, model.predict, training.features, one_hot, seed)
+    notices = run_checks(
+        CheckInput(
+            contract=model.contract,
+            training=TitleSample(training.features, training.earnings, training_clusters, training.rows),
+            test=TitleSample(test.features, test.earnings, test_clusters, test.rows),
+            errors=model.errors,
+            noise=noise,
+            groups=groups,
+            order=residuals.order,
+            fold_errors=fold_errors,
+            seed_errors=[seed["mae"] for seed in seeds],
+        )
+    )
+    document: dict[str, Any] = _round_numbers(
         {
-            "holdout": _holdout(subject, labels[1]),
-            "kfold": crossed,
-            "noise": _noise(noise, subject.scaling),
-            "slices": [asdict(one) for one in parts],
-            "residuals": asdict(checks),
-            "seeds": [asdict(one) for one in seeds],
+            "holdout": _measure_holdout(model, test_clusters),
+            "kfold": kfold,
+            "noise": _describe_noise(noise, model.scaling),
+            "slices": [asdict(group) for group in groups],
+            "residuals": asdict(residuals),
+            "seeds": seeds,
             "learning_curve": curve,
-            **_reasons(subject, labels[1], groups),
-            "notices": [asdict(one) for one in told],
+            "importance": [asdict(column) for column in importance],
+            "dependence": [asdict(column) for column in dependence],
+            "notices": [asdict(notice) for notice in [*failures, *notices]],
         }
     )
-    return found
+    return document
 
 
-def _trains(subject: Subject) -> bool:
-    """Whether the job wants further networks for titles so many."""
-    return len(subject.past) <= subject.job.report.most_titles
+def _estimate_typical_errors(model: TrainedModel) -> tuple[FloatArray, FloatArray]:
+    """Return the typical absolute errors for the predicted amounts of training and test titles: (n,), (m,)."""
+    if model.intervals:
+        floor, slope = model.intervals.interval.floor, model.intervals.interval.slope
+    else:
+        floor, slope = fit_scale(model.test_predictions, model.test_titles.earnings)
+    return floor + slope * np.abs(model.training_predictions), floor + slope * np.abs(model.test_predictions)
 
 
-def _learning_curve(
-    subject: Subject, labels: IntArray, on_stage: Callable[[str], None], failed: list[Notice]
+def _measure_groups(
+    model: TrainedModel, one_hot: Sequence[tuple[int, ...]], typical_errors: FloatArray, clusters: IntArray
+) -> list[GroupErrors]:
+    test = model.test_titles
+    groupings = make_groupings(model.contract, test.features, one_hot)
+    by_prediction = Grouping(_PREDICTED.name, (), *split_column(model.test_predictions, _PREDICTED))
+    within_interval = (
+        model.intervals.interval.contains(model.test_predictions, test.earnings) if model.intervals else None
+    )
+    return measure_groups([*groupings, by_prediction], model.errors, typical_errors, clusters, within_interval)
+
+
+def _run_kfold(
+    model: TrainedModel, clusters: IntArray, on_stage: Callable[[str], None], failures: list[Notice]
+) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+    """Run plain and grouped k-fold, if the job wants them and there are enough titles.
+
+    Returns:
+        The result and the absolute errors, float64 (n,), US dollars, by kind of folds.
+    """
+    job, titles, seed = model.job, model.training_titles, model.job.training.seed
+    results: dict[str, Any] = dict.fromkeys(FOLD_KINDS)
+    errors: dict[str, FloatArray] = {}
+    for kind in FOLD_KINDS:
+        # Calibration by cross-validation has already predicted the plain folds.
+        predicted = model.intervals.out_of_fold_predictions if kind == "plain" and model.intervals else None
+        count = job.report.folds if predicted is None else job.intervals.folds
+        available = len(titles) if kind == "plain" else len(np.unique(clusters))
+        if predicted is None and not (0 < count <= available and model.may_train_more):
+            continue
+        folds = make_folds(titles, kind, count, seed)
+        if predicted is None:
+            predicted = _try_training(
+                f"{kind} k-fold",
+                failures,
+                lambda: predict_kfold(job, model.contract, titles, folds, kind, on_stage),  # noqa: B023
+            )
+        if predicted is not None:
+            results[kind] = asdict(measure_kfold(titles, predicted, kind, folds, clusters, model.scaling, seed))
+            errors[kind] = np.abs(predicted - titles.earnings)
+    return results, errors
+
+
+def _run_learning_curve(
+    model: TrainedModel, clusters: IntArray, on_stage: Callable[[str], None], failures: list[Notice]
 ) -> dict[str, Any] | None:
-    job = subject.job
-    if not job.report.learning_curve or not _trains(subject):
+    if not model.job.report.learning_curve or not model.may_train_more:
         return None
-    try:
-        curve = learning_curve(job, subject.contract, subject.learnt, subject.test, subject.predicted, labels, on_stage)
-    except InputError as error:
-        failed.append(_failure("the learning curve", error))
-        return None
+    titles = model.fit_titles, model.test_titles
+    curve = _try_training(
+        "the learning curve",
+        failures,
+        lambda: train_learning_curve(model.job, model.contract, *titles, model.test_predictions, clusters, on_stage),
+    )
     return asdict(curve) if curve else None
 
 
-def _other_seeds(subject: Subject, on_stage: Callable[[str], None], failed: list[Notice]) -> list[Seeded]:
-    if not _trains(subject):
+def _run_other_seeds(
+    model: TrainedModel, on_stage: Callable[[str], None], failures: list[Notice]
+) -> list[dict[str, Any]]:
+    if not model.may_train_more:
         return []
+    titles = model.fit_titles, model.test_titles
+    results = _try_training(
+        "other seeds", failures, lambda: train_other_seeds(model.job, model.contract, *titles, on_stage)
+    )
+    return [asdict(result) for result in results or []]
+
+
+def _try_training(purpose: str, failures: list[Notice], train: Callable[[], T]) -> T | None:
+    """Train further networks. If they fail, the version is still good, so the failure becomes a notice."""
     try:
-        return other_seeds(subject.job, subject.contract, subject.learnt, subject.test, on_stage)
+        return train()
     except InputError as error:
-        failed.append(_failure("other seeds", error))
-        return []
+        text = f"Networks for {purpose} could not be used: {error.message}. This job may fail on other titles or seeds."
+        failures.append(Notice("warning", "failed networks", text))
+        return None
 
 
-def _failure(what: str, error: InputError) -> Notice:
-    """Tell that networks of the report failed, which is no reason to throw away the one that did not."""
-    text = f"Networks for {what} could not be used: {error.message}. This job may fail on other titles or seeds."
-    return Notice("warning", "failed networks", text)
-
-
-def _reasons(subject: Subject, labels: IntArray, groups: Sequence[tuple[int, ...]]) -> dict[str, Any]:
-    """Ask the scoring graph what it makes of each column."""
-    titles, seed = (subject.test.features, subject.test.earnings), subject.job.training.seed
-    shuffled = importance.importance(subject.contract, subject.predict, titles, labels, groups, seed)
-    curves = importance.dependence(subject.contract, subject.predict, subject.past.features, groups, seed)
-    return {"importance": [asdict(one) for one in shuffled], "dependence": [asdict(one) for one in curves]}
-
-
-def _scales(subject: Subject) -> tuple[FloatArray, FloatArray]:
-    """Return how many dollars titles of such a size miss by as a rule, of training and of the test: (n,), (m,)."""
-    if subject.calibrated:
-        floor, slope = subject.calibrated.interval.floor, subject.calibrated.interval.slope
-    else:
-        floor, slope = calibration.fit_scale(subject.predicted, subject.test.earnings)
-    past, test = (floor + slope * np.abs(predicted) for predicted in (subject.predicted_past, subject.predicted))
-    return past, test
-
-
-def _families(subject: Subject, groups: Sequence[tuple[int, ...]]) -> list[Family]:
-    found = families.families(subject.contract, subject.test.features, groups)
-    return [*found, Family(_PREDICTED.name, (), *families.divide(subject.predicted, _PREDICTED))]
-
-
-def _holdout(subject: Subject, labels: IntArray) -> dict[str, Any]:
-    """Tell how surely the figures on the test titles are known, and the lead over the best baseline."""
-    actual, sizes = subject.test.earnings, np.abs(subject.errors)
-    off = {name: np.abs(guess - actual) for name, guess in subject.guesses.items()}
-    rival = min(off, key=lambda name: float(off[name].mean()))
+def _measure_holdout(model: TrainedModel, clusters: IntArray) -> dict[str, Any]:
+    """Return the confidence intervals of the test metrics and the lead over the best baseline."""
+    actual = model.test_titles.earnings
+    baselines = {name: np.abs(predicted - actual) for name, predicted in model.baseline_predictions.items()}
+    best = min(baselines, key=lambda name: float(baselines[name].mean()))
     return {
         "rows": len(actual),
-        "distinct": int(np.count_nonzero(np.bincount(labels))),
-        "intervals": kfold.intervals(subject.test, subject.errors, labels, subject.scaling),
+        "distinct": int(np.count_nonzero(np.bincount(clusters))),
+        "intervals": bootstrap_confidence_intervals(model.test_titles, model.errors, clusters, model.scaling),
         "lead": {
-            "over": rival,
-            "mae": float(off[rival].mean()),
-            "error_change": asdict(means.mean(off[rival] - sizes, labels)),
+            "over": best,
+            "mae": float(baselines[best].mean()),
+            "error_change": asdict(clustered_mean(baselines[best] - np.abs(model.errors), clusters)),
         },
     }
 
 
-def _kfold(
-    subject: Subject, labels: IntArray, on_stage: Callable[[str], None], failed: list[Notice]
-) -> tuple[dict[str, Any], dict[str, FloatArray]]:
-    """Do plain and grouped k-fold, as far as the job wants it and there are titles for it.
-
-    Returns: what was found, and the sizes of the errors, float64 (n,), US dollars, of each kind that was done.
-    """
-    job, past, seed = subject.job, subject.past, subject.job.training.seed
-    found: dict[str, Any] = dict.fromkeys(kfold.KINDS)
-    sizes: dict[str, FloatArray] = {}
-    for kind in kfold.KINDS:
-        # Prediction intervals by cv come from plain folds already.
-        predicted = subject.calibrated.out_of_fold if kind == "plain" and subject.calibrated else None
-        number = job.report.folds if predicted is None else job.intervals.folds
-        there = len(past) if kind == "plain" else len(np.unique(labels))
-        if predicted is None and not (0 < number <= there and _trains(subject)):
-            continue
-        parts = kfold.cut(past, kind, number, seed)
-        if predicted is None:
-            try:
-                predicted = kfold.predict(job, subject.contract, past, parts, kind, on_stage)
-            except InputError as error:
-                failed.append(_failure(f"{kind} k-fold", error))
-                continue
-        found[kind] = asdict(kfold.judge(past, predicted, kind, parts, labels, subject.scaling, seed))
-        sizes[kind] = np.abs(predicted - past.earnings)
-    return found, sizes
-
-
-def _noise(noise: twins.Noise | None, scaling: Scaling) -> dict[str, Any] | None:
+def _describe_noise(noise: NoiseEstimate | None, scaling: Scaling) -> dict[str, Any] | None:
     if noise is None:
         return None
-    squared = float(scaling.scale[-1]) ** 2
-    variance = noise.variance
-    low, high = (None if one is None else max(one, 0.0) * squared for one in (variance.low, variance.high))
+    variance, squared_scale = noise.variance, float(scaling.scale[-1]) ** 2
+    low, high = (None if bound is None else max(bound, 0.0) * squared_scale for bound in (variance.low, variance.high))
     return {
         "titles": noise.titles,
         "degrees": noise.degrees,
         "rmse": variance.value**0.5,
-        "scaled_mse": {"value": variance.value * squared, "low": low, "high": high},
+        "scaled_mse": {"value": variance.value * squared_scale, "low": low, "high": high},
         "f": noise.f,
         "p": noise.p,
     }
 
 
-def _compact(found: Any) -> Any:
-    """Round all numbers to six digits: a manifest is read by people too."""
-    if isinstance(found, dict):
-        return {key: _compact(value) for key, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [_compact(value) for value in found]
-    return float(f"{found:.{_DIGITS}g}") if isinstance(found, float) else found
+def _round_numbers(document: Any) -> Any:
+    """Round all floating-point numbers of a document, because people read manifests too."""
+    if isinstance(document, dict):
+        return {key: _round_numbers(value) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [_round_numbers(value) for value in document]
+    return float(f"{document:.{_DIGITS}g}") if isinstance(document, float) else document

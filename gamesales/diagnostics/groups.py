@@ -1,7 +1,8 @@
-"""Families of titles: the ways of dividing them that a contract and its columns suggest.
+"""Groups of titles, and how large the errors of each group are.
 
-A flag divides titles in two, a rating or a price by its values or in bands. Flags of which each title has exactly one
-set, as genres are, are one family together: found in the titles, not told by the contract.
+A flag divides titles in two. A rating or a price divides them by its values or into bands. Flags of which each title
+has exactly one set, such as genres, form one grouping. They are found in the titles, because the contract does not say
+so.
 """
 
 from __future__ import annotations
@@ -13,194 +14,214 @@ import numpy as np
 
 from gamesales.arrays import BoolArray, FloatArray, IntArray
 from gamesales.data.contract import Column, Contract
-from gamesales.stats import clustered as means
+from gamesales.stats.clustered import Estimate, clustered_mean
 
-# Columns of more values than these are cut into bands of about equally many titles.
-_MOST_VALUES = 8
+# Columns with more distinct values are cut into bands with about equally many titles.
+_MAX_VALUES = 8
 _BANDS = 4
-# Fewer titles than this may have exactly one of two flags by chance.
-_FEWEST_TITLES = 30
-# From here on a thousand dollars tell enough.
+# Among fewer titles, two flags may exclude each other by chance.
+_MIN_TITLES = 30
+# From this amount on, thousands of dollars are precise enough.
 _IN_THOUSANDS = 10_000
-# Steps of the search for flags that exclude each other; a contract of a hundred flags must not take for ever.
-_MOST_STEPS = 10_000
+# Limits the search for flags that exclude each other, which is exponential in the worst case.
+_MAX_STEPS = 10_000
+# The probability that the report on a faultless version calls any group worse.
+_FALSE_POSITIVE_RATE = 0.01
+# A smaller relative error is not worth reporting, however certain it is.
+_MIN_RELATIVE_ERROR = 1.25
 
 
 @dataclass(frozen=True)
-class Family:
-    """A division of titles: ``slice_of`` int64 (n,) is the place in ``labels`` of each title's part.
+class Grouping:
+    """A division of n titles into groups.
 
-    ``columns`` are the places of the features that it is made of.
+    Attributes:
+        name: the column or columns that define the groups.
+        columns: the indices of the features that define the groups.
+        labels: the name of each group.
+        group_of: int64 (n,), the index in ``labels`` of each title's group.
     """
 
     name: str
     columns: tuple[int, ...]
     labels: tuple[str, ...]
-    slice_of: IntArray
-
-
-def one_hot(contract: Contract, features: FloatArray) -> list[tuple[int, ...]]:
-    """Find the groups of flags of which every title has exactly one set.
-
-    Args: features: (n, k).  Returns: the places of their columns, in order; no column is in two groups.
-    """
-    if len(features) < _FEWEST_TITLES:
-        return []
-    flags = [place for place, column in enumerate(contract.features) if column.kind == "flag"]
-    values = features[:, flags].astype(np.float32)
-    together = values.T @ values
-    set_in = np.diag(together).astype(np.int64)
-    left, groups = [one for one in range(len(flags)) if 0 < set_in[one] < len(features)], []
-    while left:
-        found = _cover(left, together == 0, set_in, len(features))
-        groups += [tuple(flags[one] for one in found)] if found else []
-        left = [one for one in left[1:] if one not in found]
-    return groups
-
-
-def _cover(left: Sequence[int], apart: BoolArray, set_in: IntArray, titles: int) -> tuple[int, ...]:
-    """Find flags with the first one of those left that exclude each other and together are set in every title."""
-    waiting: list[tuple[tuple[int, ...], int]] = [((left[0],), int(set_in[left[0]]))]
-    steps = 0
-    while waiting and steps < _MOST_STEPS:
-        chosen, covered = waiting.pop()
-        steps += 1
-        if covered == titles:
-            return chosen
-        waiting += [
-            ((*chosen, one), covered + int(set_in[one]))
-            for one in reversed(left)
-            if one > chosen[-1] and covered + set_in[one] <= titles and apart[one, list(chosen)].all()
-        ]
-    return ()
-
-
-def together(contract: Contract, group: Sequence[int]) -> str:
-    """Name a group of columns."""
-    return " / ".join(contract.features[place].name for place in group)
-
-
-def families(contract: Contract, features: FloatArray, groups: Sequence[tuple[int, ...]]) -> list[Family]:
-    """Divide titles in every way.
-
-    Args: features: (n, k), n > 0; groups: see ``one_hot``.
-    """
-    grouped = {place for group in groups for place in group}
-    found = [
-        _by_group(contract, features, group)
-        for group in groups
-        # Of test titles, which the groups were not found in, one may have no genre.
-        if (features[:, list(group)].sum(axis=1) == 1).all()
-    ]
-    single = [place for place in range(len(contract.features)) if place not in grouped]
-    for place in single:
-        column = contract.features[place]
-        found.append(Family(column.name, (place,), *divide(features[:, place], column)))
-    return found
-
-
-def _by_group(contract: Contract, features: FloatArray, group: Sequence[int]) -> Family:
-    used, part = np.unique(features[:, list(group)].argmax(axis=1), return_inverse=True)
-    labels = tuple(contract.features[group[place]].name for place in used)
-    return Family(together(contract, group), tuple(group), labels, part.reshape(-1))
-
-
-def divide(values: FloatArray, column: Column) -> tuple[tuple[str, ...], IntArray]:
-    """Divide a column by its values, or where these are many, into bands of about equally many titles.
-
-    Args: values: (n,).  Returns: how each part is called, and int64 (n,), which part a value is in.
-    """
-    distinct, place = np.unique(values, return_inverse=True)
-    if column.kind == "flag":
-        return tuple("yes" if value else "no" for value in distinct), place.reshape(-1)
-    if len(distinct) <= _MOST_VALUES:
-        return tuple(written(value, column) for value in distinct), place.reshape(-1)
-    edges = np.unique(np.quantile(values, np.arange(1, _BANDS) / _BANDS))
-    band = np.searchsorted(edges, values, side="left")
-    used, band = np.unique(band, return_inverse=True)
-    ends = [(values[band == one].min(), values[band == one].max()) for one in range(len(used))]
-    return tuple(f"{written(low, column)} to {written(high, column)}" for low, high in ends), band.reshape(-1)
-
-
-def written(value: float, column: Column) -> str:
-    """Write a value of a column with its unit."""
-    if column.kind in ("price", "money"):
-        return f"${value / 1000:,.0f}k" if abs(value) >= _IN_THOUSANDS else f"${value:,.2f}"
-    return f"{value:.4g} {column.unit}".strip()
-
-
-# How often a report on a faultless version names a slice by chance, over all of its slices.
-_DOUBT = 0.01
-# Less than this is not worth a word, however sure.
-_WORSE = 1.25
+    group_of: IntArray
 
 
 @dataclass(frozen=True)
-class Slice:
-    """A part of the titles: how far off, with 95 % bounds, and which way.
+class GroupErrors:
+    """The errors of one group of titles.
 
-    ``times`` compares its errors with those of the rest, size allowed for: 2 is twice as far off as its predictions
-    explain; None: there is no rest, or it is not off at all. ``is_worse`` is whether that is clear, and large enough to
-    matter. ``held`` is the share whose earnings lie within their prediction interval; None: there are no intervals.
+    Attributes:
+        family: the name of the grouping.
+        label: the name of the group.
+        rows: the number of titles.
+        mae: the mean absolute error with its 95% confidence interval.
+        bias: the mean error with its 95% confidence interval.
+        times: the group's relative error divided by that of the other titles. Relative errors are in units of the
+            typical error for the predicted amount. None if there are no other titles or they have no errors.
+        is_worse: whether ``times`` is both significant and large enough to matter.
+        held: the share of titles that earned an amount within their prediction interval. None without intervals.
     """
 
     family: str
     label: str
     rows: int
-    mae: means.Estimate
-    bias: means.Estimate
+    mae: Estimate
+    bias: Estimate
     times: float | None
     is_worse: bool
     held: float | None
 
 
-def measure(
-    families: Sequence[Family],
-    errors: FloatArray,
-    scale: FloatArray,
-    clusters: IntArray,
-    held: BoolArray | None = None,
-) -> list[Slice]:
-    """Measure every slice of some titles.
+def find_one_hot_flags(contract: Contract, features: FloatArray) -> list[tuple[int, ...]]:
+    """Find the sets of flags of which every title has exactly one set.
 
     Args:
-        families: how to divide them; no part is empty.
-        errors: predicted minus actual, float64 (n,).
-        scale: how far off a title of its size is as a rule, float64 (n,), above 0.
-        clusters: int64 (n,), alike for titles with the same features.
-        held: bool (n,), which titles' earnings lie within their prediction interval.
+        contract: names the columns and their kinds.
+        features: (n, k).
+
+    Returns:
+        The column indices of each set of flags, ascending. No column is in two sets.
+    """
+    if len(features) < _MIN_TITLES:
+        return []
+    flags = [index for index, column in enumerate(contract.features) if column.kind == "flag"]
+    values = features[:, flags].astype(np.float32)
+    titles_with_both = values.T @ values
+    titles_with = np.diag(titles_with_both).astype(np.int64)
+    remaining = [flag for flag in range(len(flags)) if 0 < titles_with[flag] < len(features)]
+    one_hot = []
+    while remaining:
+        cover = _find_cover(remaining, titles_with_both == 0, titles_with, len(features))
+        one_hot += [tuple(flags[flag] for flag in cover)] if cover else []
+        remaining = [flag for flag in remaining[1:] if flag not in cover]
+    return one_hot
+
+
+def _find_cover(remaining: Sequence[int], exclusive: BoolArray, titles_with: IntArray, titles: int) -> tuple[int, ...]:
+    """Find mutually exclusive flags, the first of the remaining among them, that together are set in every title."""
+    stack: list[tuple[tuple[int, ...], int]] = [((remaining[0],), int(titles_with[remaining[0]]))]
+    steps = 0
+    while stack and steps < _MAX_STEPS:
+        chosen, covered = stack.pop()
+        steps += 1
+        if covered == titles:
+            return chosen
+        stack += [
+            ((*chosen, flag), covered + int(titles_with[flag]))
+            for flag in reversed(remaining)
+            if flag > chosen[-1] and covered + titles_with[flag] <= titles and exclusive[flag, list(chosen)].all()
+        ]
+    return ()
+
+
+def make_groupings(contract: Contract, features: FloatArray, one_hot: Sequence[tuple[int, ...]]) -> list[Grouping]:
+    """Divide titles in every way that the contract suggests.
+
+    Args:
+        contract: names the columns and their kinds.
+        features: (n, k), n > 0.
+        one_hot: the sets of flags from ``find_one_hot_flags``.
+    """
+    groupings = [
+        _group_by_flags(contract, features, flags)
+        for flags in one_hot
+        # The sets were found in the training titles. A test title may have no genre.
+        if (features[:, list(flags)].sum(axis=1) == 1).all()
+    ]
+    in_a_set = {index for flags in one_hot for index in flags}
+    for index, column in enumerate(contract.features):
+        if index not in in_a_set:
+            groupings.append(Grouping(column.name, (index,), *split_column(features[:, index], column)))
+    return groupings
+
+
+def _group_by_flags(contract: Contract, features: FloatArray, flags: tuple[int, ...]) -> Grouping:
+    used, group_of = np.unique(features[:, list(flags)].argmax(axis=1), return_inverse=True)
+    labels = tuple(contract.features[flags[position]].name for position in used)
+    name = " / ".join(contract.features[index].name for index in flags)
+    return Grouping(name, flags, labels, group_of.reshape(-1))
+
+
+def split_column(values: FloatArray, column: Column) -> tuple[tuple[str, ...], IntArray]:
+    """Divide titles by the values of a column, or into bands with about equally many titles if there are many values.
+
+    Args:
+        values: (n,).
+        column: its kind and unit decide how groups are labeled.
+
+    Returns:
+        The label of each group, and int64 (n,), the group of each title. No group is empty.
+    """
+    distinct, group_of = np.unique(values, return_inverse=True)
+    if column.kind == "flag":
+        return tuple("yes" if value else "no" for value in distinct), group_of.reshape(-1)
+    if len(distinct) <= _MAX_VALUES:
+        return tuple(format_value(value, column) for value in distinct), group_of.reshape(-1)
+    edges = np.unique(np.quantile(values, np.arange(1, _BANDS) / _BANDS))
+    used, band = np.unique(np.searchsorted(edges, values, side="left"), return_inverse=True)
+    ends = [(values[band == number].min(), values[band == number].max()) for number in range(len(used))]
+    return tuple(f"{format_value(low, column)} to {format_value(high, column)}" for low, high in ends), band.reshape(-1)
+
+
+def format_value(value: float, column: Column) -> str:
+    """Format a value of a column with its unit."""
+    if column.kind in ("price", "money"):
+        return f"${value / 1000:,.0f}k" if abs(value) >= _IN_THOUSANDS else f"${value:,.2f}"
+    return f"{value:.4g} {column.unit}".strip()
+
+
+def measure_groups(
+    groupings: Sequence[Grouping],
+    errors: FloatArray,
+    typical_errors: FloatArray,
+    clusters: IntArray,
+    within_interval: BoolArray | None = None,
+) -> list[GroupErrors]:
+    """Measure the errors of every group of titles.
+
+    Args:
+        groupings: how to divide the titles. No group is empty.
+        errors: float64 (n,), predicted minus actual.
+        typical_errors: float64 (n,), above 0, the typical absolute error for each title's predicted amount.
+        clusters: int64 (n,), equal for titles with the same features.
+        within_interval: bool (n,), whether a title's earnings lie within its prediction interval.
     """
     sizes = np.abs(errors)
-    asked = sum(len(family.labels) for family in families)
-    found = []
-    for family in families:
-        for place, label in enumerate(family.labels):
-            rows = family.slice_of == place
-            times, is_worse = _against_rest(sizes / scale, rows, clusters, asked)
-            found.append(
-                Slice(
-                    family.name,
+    tests = sum(len(grouping.labels) for grouping in groupings)
+    measured = []
+    for grouping in groupings:
+        for number, label in enumerate(grouping.labels):
+            rows = grouping.group_of == number
+            times, is_worse = _compare_with_rest(sizes / typical_errors, rows, clusters, tests)
+            measured.append(
+                GroupErrors(
+                    grouping.name,
                     label,
                     int(rows.sum()),
-                    means.mean(sizes[rows], clusters[rows]),
-                    means.mean(errors[rows], clusters[rows]),
+                    clustered_mean(sizes[rows], clusters[rows]),
+                    clustered_mean(errors[rows], clusters[rows]),
                     times,
                     is_worse,
-                    None if held is None else float(held[rows].mean()),
+                    None if within_interval is None else float(within_interval[rows].mean()),
                 )
             )
-    return found
+    return measured
 
 
-def _against_rest(relative: FloatArray, rows: BoolArray, clusters: IntArray, asked: int) -> tuple[float | None, bool]:
+def _compare_with_rest(
+    relative: FloatArray, rows: BoolArray, clusters: IntArray, tests: int
+) -> tuple[float | None, bool]:
+    """Return ``times`` and ``is_worse`` of a group; the significance level is divided by the number of tests."""
     if rows.all():
         return None, False
-    doubt = 2 * _DOUBT / asked  # one-sided
-    here, rest = (means.mean(relative[part], clusters[part], doubt) for part in (rows, ~rows))
+    alpha = 2 * _FALSE_POSITIVE_RATE / tests  # the test is one-sided
+    group, rest = (clustered_mean(relative[part], clusters[part], alpha) for part in (rows, ~rows))
     if rest.value <= 0:
         return None, False
-    times = here.value / rest.value
-    if here.low is None or rest.high is None:
+    times = group.value / rest.value
+    if group.low is None or rest.high is None:
         return times, False
-    apart = float(np.hypot(here.value - here.low, rest.high - rest.value))
-    return times, times >= _WORSE and here.value - rest.value > apart
+    margin = float(np.hypot(group.value - group.low, rest.high - rest.value))
+    return times, times >= _MIN_RELATIVE_ERROR and group.value - rest.value > margin

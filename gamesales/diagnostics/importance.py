@@ -1,11 +1,10 @@
-"""What a version makes of each column, in dollars: permutation importance and partial dependence.
+"""The effect of each column on predictions: permutation importance and partial dependence.
 
-Importance is by how much the average error grows when a column is shuffled among the titles, so that it tells nothing
-about its own any more: Breiman, "Random forests", *Machine Learning* 45, 2001. Dependence is what the version predicts
-on average with a column set to one value for all titles (Friedman, "Greedy function approximation", *Annals of
-Statistics* 29, 2001), with the spread over single titles (Goldstein, Kapelner, Bleich and Pitkin, "Peeking inside the
-black box", *Journal of Computational and Graphical Statistics* 24, 2015). Flags of which one is always set are taken
-together: there is no title of two genres.
+Permutation importance is the increase of the mean absolute error when a column is shuffled (Breiman, "Random forests",
+*Machine Learning* 45, 2001). Partial dependence is the mean prediction when a column is set to one value for all titles
+(Friedman, "Greedy function approximation", *Annals of Statistics* 29, 2001), with the spread over titles (Goldstein,
+Kapelner, Bleich and Pitkin, "Peeking inside the black box", *Journal of Computational and Graphical Statistics* 24,
+2015). Flags of which exactly one is set are treated together, because no title has two genres.
 """
 
 from __future__ import annotations
@@ -17,38 +16,45 @@ import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
-from gamesales.diagnostics import groups as families
-from gamesales.stats import clustered as means
-from gamesales.training.folds import Predict, shuffled
+from gamesales.diagnostics.groups import format_value
+from gamesales.stats.clustered import Estimate, clustered_mean
+from gamesales.training.fit import PredictFunction
+from gamesales.training.folds import shuffle_rows
 
-# Titles that are shuffled, and titles whose column is set; of more, so many are drawn.
-MOST_SHUFFLED = 20_000
-MOST_SET = 1_000
-# A column is shuffled so often; the more titles, the less one order matters.
-_REPEATS_OF = ((2_000, 20), (MOST_SHUFFLED, 5))
-# A column of more values than this is set to so many quantiles.
-_MOST_VALUES = 12
-# Eight of ten titles lie within.
-BAND = (0.1, 0.9)
+# The titles that are used; of more titles, a sample is drawn.
+_MAX_SHUFFLED = 20_000
+_MAX_SET = 1_000
+# Up to this many titles, a column is shuffled this many times. With more titles, one order matters less.
+_REPEATS = ((2_000, 20), (_MAX_SHUFFLED, 5))
+# A column with more values is set to this many quantiles.
+_MAX_VALUES = 12
+# The quantiles of the changes of predictions, which hold eight of ten titles.
+_BAND = (0.1, 0.9)
 
 
 @dataclass(frozen=True)
 class Importance:
-    """By how many dollars the average error grows when these columns are shuffled, with 95 % bounds."""
+    """The increase of the mean absolute error when these columns are shuffled, with its 95% confidence interval."""
 
     columns: tuple[str, ...]
     rows: int
     repeats: int
-    error_change: means.Estimate
+    error_change: Estimate
 
 
 @dataclass(frozen=True)
 class Dependence:
-    """What a version predicts with some columns set to each of some values.
+    """The predictions with some columns set to each of several values.
 
-    ``values`` are those of one column, ``labels`` how they are read; of several flags, labels are the names of those
-    set. ``mean`` is the average prediction; ``low`` and ``high`` are by how many dollars single titles
-    change since the first value: the 10 % and the 90 % point.
+    Attributes:
+        columns: one column, or the flags of a one-hot set.
+        kind: the kind of the column, or ``flags``.
+        values: the values of one column. Empty for flags.
+        labels: the values as text, or the name of the flag that is set.
+        rows: the number of titles.
+        prediction_mean: the mean prediction for each value.
+        prediction_low: the 10% quantile of the change since the first value.
+        prediction_high: the 90% quantile of the change since the first value.
     """
 
     columns: tuple[str, ...]
@@ -61,111 +67,121 @@ class Dependence:
     prediction_high: tuple[float, ...]
 
 
-def importance(
+def measure_importance(
     contract: Contract,
-    predict: Predict,
-    titles: tuple[FloatArray, FloatArray],
+    predict: PredictFunction,
+    features: FloatArray,
+    earnings: FloatArray,
     clusters: IntArray,
-    groups: Sequence[tuple[int, ...]],
+    one_hot: Sequence[tuple[int, ...]],
     seed: int,
 ) -> list[Importance]:
-    """Shuffle each column in turn, and each group of flags together; the most important first.
+    """Shuffle each column, and each one-hot set of flags together.
 
     Args:
         contract: names the columns.
-        predict: (n, k) to (n,), US dollars.
-        titles: features (n, k) and what they earned, (n,), n > 0.
-        clusters: int64 (n,), alike for titles with the same features.
-        groups: see ``families.one_hot``.
-        seed: the same seed, the same orders.
+        predict: from (n, k) to (n,), US dollars.
+        features: (n, k), n > 0.
+        earnings: (n,), US dollars.
+        clusters: int64 (n,), equal for titles with the same features.
+        one_hot: the sets of flags from ``find_one_hot_flags``.
+        seed: seeds the orders.
+
+    Returns:
+        The importance of each set and each column, the most important first.
     """
-    drawn = some(len(titles[1]), MOST_SHUFFLED, seed)
-    features, earned, clusters = titles[0][drawn], titles[1][drawn], np.unique(clusters[drawn], return_inverse=True)[1]
-    repeats = next(times for rows, times in _REPEATS_OF if len(drawn) <= rows)
-    before = np.abs(predict(features) - earned)
-    found = []
-    for columns in [*groups, *((place,) for place in range(len(contract.features)))]:
-        grown = _grown(predict, features, earned, before, columns, repeats, seed)
-        names = tuple(contract.features[place].name for place in columns)
-        found.append(Importance(names, len(drawn), repeats, means.mean(grown, clusters.reshape(-1))))
-    return sorted(found, key=lambda one: -one.error_change.value)
+    drawn = _draw_rows(len(earnings), _MAX_SHUFFLED, seed)
+    features, earnings = features[drawn], earnings[drawn]
+    clusters = np.unique(clusters[drawn], return_inverse=True)[1].reshape(-1)
+    repeats = next(repeats for max_rows, repeats in _REPEATS if len(drawn) <= max_rows)
+    before = np.abs(predict(features) - earnings)
+    measured = []
+    for columns in [*one_hot, *((index,) for index in range(len(contract.features)))]:
+        increase = _measure_increase(predict, features, earnings, before, columns, repeats, seed)
+        names = tuple(contract.features[index].name for index in columns)
+        measured.append(Importance(names, len(drawn), repeats, clustered_mean(increase, clusters)))
+    return sorted(measured, key=lambda importance: -importance.error_change.value)
 
 
-def _grown(
-    predict: Predict,
+def _measure_increase(
+    predict: PredictFunction,
     features: FloatArray,
-    earned: FloatArray,
+    earnings: FloatArray,
     before: FloatArray,
     columns: Sequence[int],
     repeats: int,
     seed: int,
 ) -> FloatArray:
-    """Return by how much each title's error grows with some columns shuffled, on average over the orders."""
+    """Return the increase of each title's absolute error with some columns shuffled, averaged over the orders."""
     random = np.random.default_rng([seed, 2, *columns])
-    shuffled_features, places = features.copy(), list(columns)
-    total = np.zeros(len(earned))
+    shuffled, indices = features.copy(), list(columns)
+    total = np.zeros(len(earnings))
     for _ in range(repeats):
-        shuffled_features[:, places] = features[random.permutation(len(features))][:, places]
-        total += np.abs(predict(shuffled_features) - earned) - before  # what is not looked at adds exactly 0
+        shuffled[:, indices] = features[random.permutation(len(features))][:, indices]
+        total += np.abs(predict(shuffled) - earnings) - before  # a column that the network ignores adds exactly 0
     return total / repeats
 
 
-def dependence(
-    contract: Contract, predict: Predict, features: FloatArray, groups: Sequence[tuple[int, ...]], seed: int
+def measure_dependence(
+    contract: Contract, predict: PredictFunction, features: FloatArray, one_hot: Sequence[tuple[int, ...]], seed: int
 ) -> list[Dependence]:
-    """Set each column, or each group of flags, to each of its values in turn.
+    """Set each one-hot set of flags, and each other column, to each of its values.
 
-    Args: predict: (n, k) to (n,), US dollars; features: (n, k), n > 0; groups: see ``families.one_hot``.
+    Args:
+        contract: names the columns.
+        predict: from (n, k) to (n,), US dollars.
+        features: (n, k), n > 0.
+        one_hot: the sets of flags from ``find_one_hot_flags``.
+        seed: draws the titles.
     """
-    base = features[some(len(features), MOST_SET, seed)]
-    grouped = {place for group in groups for place in group}
-    found = [_of_group(contract, predict, base, group) for group in groups]
-    for place, column in enumerate(contract.features):
-        if place not in grouped:
-            values = _values(features[:, place])
-            labels = tuple(
-                ("yes" if value else "no") if column.kind == "flag" else families.written(value, column)
-                for value in values
-            )
-            lines = np.stack([predict(made) for made in _set(base, place, values)])
-            found.append(_dependence((column.name,), column.kind, tuple(map(float, values)), labels, lines))
-    return found
+    base = features[_draw_rows(len(features), _MAX_SET, seed)]
+    in_a_set = {index for flags in one_hot for index in flags}
+    measured = [_set_flags(contract, predict, base, flags) for flags in one_hot]
+    for index, column in enumerate(contract.features):
+        if index in in_a_set:
+            continue
+        values = _choose_values(features[:, index])
+        labels = tuple(
+            ("yes" if value else "no") if column.kind == "flag" else format_value(value, column) for value in values
+        )
+        predictions = np.stack([predict(changed) for changed in _set_column(base, index, values)])
+        measured.append(_summarize((column.name,), column.kind, tuple(map(float, values)), labels, predictions))
+    return measured
 
 
-def _of_group(contract: Contract, predict: Predict, base: FloatArray, group: Sequence[int]) -> Dependence:
-    lines, made = [], base.copy()
-    for place in group:
-        made[:, list(group)] = 0.0
-        made[:, place] = 1.0
-        lines.append(predict(made))
-    names = tuple(contract.features[place].name for place in group)
-    return _dependence(names, "flags", (), names, np.stack(lines))
+def _set_flags(contract: Contract, predict: PredictFunction, base: FloatArray, flags: tuple[int, ...]) -> Dependence:
+    predictions, changed = [], base.copy()
+    for index in flags:
+        changed[:, list(flags)] = 0.0
+        changed[:, index] = 1.0
+        predictions.append(predict(changed))
+    names = tuple(contract.features[index].name for index in flags)
+    return _summarize(names, "flags", (), names, np.stack(predictions))
 
 
-def _dependence(
-    columns: tuple[str, ...], kind: str, values: tuple[float, ...], labels: tuple[str, ...], lines: FloatArray
-) -> Dependence:
-    low, high = np.quantile(lines - lines[0], BAND, axis=1)
-    centers = lines.mean(axis=1)
-    return Dependence(
-        columns, kind, values, labels, lines.shape[1], *(tuple(one.tolist()) for one in (centers, low, high))
-    )
-
-
-def _values(column: FloatArray) -> FloatArray:
-    distinct = np.unique(column)
-    if len(distinct) <= _MOST_VALUES:
-        return distinct
-    return np.unique(np.quantile(column, np.linspace(0, 1, _MOST_VALUES)))
-
-
-def _set(base: FloatArray, place: int, values: FloatArray) -> Iterator[FloatArray]:
-    made = base.copy()
+def _set_column(base: FloatArray, index: int, values: FloatArray) -> Iterator[FloatArray]:
+    changed = base.copy()
     for value in values:
-        made[:, place] = value
-        yield made
+        changed[:, index] = value
+        yield changed
 
 
-def some(rows: int, most: int, seed: int) -> IntArray:
-    """Draw so many of the rows, in file order; all of them, where they are not more."""
-    return np.sort(shuffled(rows, seed)[:most]) if rows > most else np.arange(rows)
+def _summarize(
+    columns: tuple[str, ...], kind: str, values: tuple[float, ...], labels: tuple[str, ...], predictions: FloatArray
+) -> Dependence:
+    """Summarize predictions of shape (values, titles)."""
+    low, high = np.quantile(predictions - predictions[0], _BAND, axis=1)
+    statistics = (tuple(statistic.tolist()) for statistic in (predictions.mean(axis=1), low, high))
+    return Dependence(columns, kind, values, labels, predictions.shape[1], *statistics)
+
+
+def _choose_values(column: FloatArray) -> FloatArray:
+    distinct = np.unique(column)
+    if len(distinct) <= _MAX_VALUES:
+        return distinct
+    return np.unique(np.quantile(column, np.linspace(0, 1, _MAX_VALUES)))
+
+
+def _draw_rows(rows: int, max_rows: int, seed: int) -> IntArray:
+    """Draw at most ``max_rows`` rows, in file order."""
+    return np.sort(shuffle_rows(rows, seed)[:max_rows]) if rows > max_rows else np.arange(rows)

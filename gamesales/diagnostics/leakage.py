@@ -1,104 +1,142 @@
-"""Titles that stand in the titles twice: in training and in the test, or several times in training.
+"""Statistics of leakage: columns made from the earnings, titles that occur twice, and shifts between samples.
 
-That features are alike is usual in a store of half stars and three prices. That earnings are alike too may be a copy,
-or chance, where earnings come in steps. So matches are compared with those after a shift by a difference that is common
-between titles with the same features: chance matches both about as often.
+Many titles have the same features, because ratings come in half stars and there are three prices. Equal earnings may
+also be chance, because earnings may come in steps. So the number of titles with equal features and earnings is compared
+with the number of matches after earnings are shifted by a common difference. Chance gives about as many matches in
+both cases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from gamesales.arrays import BoolArray, FloatArray, IntArray
-from gamesales.diagnostics.checks import Notice, Sample
+from gamesales.stats.psi import compute_psi
+from gamesales.training.metrics import profile_column
 
-# More than this share of the titles, and more than a few.
-_SHARE, _FEWEST = 0.01, 3
-# So many times as often as after a shift is no chance.
-_TIMES = 2
-# Shifts that are tried: the most common differences.
+# The share and the number of copies above which they matter.
+_MIN_SHARE, _MIN_COPIES = 0.01, 3
+# Chance does not explain more than this many times the matches after a shift.
+_MIN_RATIO = 2
+# The most common differences, which earnings are shifted by.
 _SHIFTS = 5
-# Titles that are shifted; of more, so many are enough to know how many match.
-_MOST_SHIFTED = 50_000
+# Of more titles, a sample is shifted.
+_MAX_SHIFTED = 50_000
+# A column is cut into bins when it is compared with the order of the earnings.
+_MAX_BINS, _ROWS_PER_BIN = 100, 5
 
 
-def about_copies(past: Sample, test: Sample) -> Iterator[Notice]:
-    """Look for test titles that were learnt from, and for training titles that count twice."""
-    known = _Known(past)
-    twins = int(np.isin(test.labels, past.labels).sum())
-    copied = known.matches(test, 0.0)
-    if _is_news(copied, known, test):
-        yield Notice(
-            "warning",
-            "test in training",
-            f"{copied:,} of {len(test.rows):,} test titles are in training too, features and earnings: the errors on "
-            "this page flatter. Remove them from one of the files.",
-        )
-    elif twins:
-        yield Notice(
-            "note",
-            "twins",
-            f"{twins:,} of {len(test.rows):,} test titles have the same features as a training title. "
-            "For titles unlike any other, look at the grouped folds.",
-        )
-    if _is_news(known.repeating, known, past):
-        yield Notice(
-            "warning",
-            "doubled rows",
-            f"{known.doubled:,} of {len(past.rows):,} training titles repeat another one, features and earnings: they "
-            "count more, and folds and noise look better than they are. Remove them if they are the same titles.",
-        )
+class CopyFinder:
+    """Counts titles whose features and earnings equal those of a training title.
 
-
-class _Known:
-    """The training titles, numbered by features and earnings together.
-
-    ``doubled`` of them repeat an earlier one; ``repeating`` counts those earlier ones too.
+    Attributes:
+        repeats: the number of training titles that equal an earlier training title.
+        repeated: the number of training titles that equal any other training title.
     """
 
-    def __init__(self, past: Sample) -> None:
-        self._earnings, place = np.unique(past.earnings, return_inverse=True)
-        self._numbers, rows = np.unique(self._number(past.labels, place.reshape(-1)), return_counts=True)
-        self.doubled = int((rows - 1).sum())
-        self.repeating = int(rows[rows > 1].sum())
-        self._shifts = _usual_differences(past)
+    def __init__(self, clusters: IntArray, earnings: FloatArray) -> None:
+        """Index the training titles.
 
-    def matches(self, others: Sample, amount: float) -> int:
-        """Count the others that match a training title if they earn so much more."""
-        earned = others.earnings + amount
-        place = np.minimum(np.searchsorted(self._earnings, earned), len(self._earnings) - 1)
-        there = self._earnings[place] == earned
-        return int(_is_in(self._number(others.labels[there], place[there]), self._numbers).sum())
+        Args:
+            clusters: int64 (n,), equal for titles with the same features.
+            earnings: float64 (n,).
+        """
+        self._earnings, positions = np.unique(earnings, return_inverse=True)
+        self._keys, rows = np.unique(self._make_keys(clusters, positions.reshape(-1)), return_counts=True)
+        self.repeats = int((rows - 1).sum())
+        self.repeated = int(rows[rows > 1].sum())
+        self._shifts = _find_common_differences(clusters, earnings)
 
-    def by_chance(self, others: Sample) -> float:
-        """Count the others that match after a usual shift, of all shifts the most; of many titles, every so manieth."""
-        every = -(-len(others.rows) // _MOST_SHIFTED)
-        some = others.every(every)
-        # Steps of 316.67 dollars, rounded, are now 316 and now 317.
-        near = ([shift - 1, shift, shift + 1] for shift in self._shifts)
-        return every * max((sum(self.matches(some, shift) for shift in shifts if shift) for shifts in near), default=0)
+    def count(self, clusters: IntArray, earnings: FloatArray, shift: float = 0.0) -> int:
+        """Count the titles that equal a training title after ``shift`` is added to their earnings."""
+        shifted = earnings + shift
+        positions = np.minimum(np.searchsorted(self._earnings, shifted), len(self._earnings) - 1)
+        equal = self._earnings[positions] == shifted
+        return int(_contains(self._keys, self._make_keys(clusters[equal], positions[equal])).sum())
 
-    def _number(self, labels: IntArray, place: IntArray) -> IntArray:
-        return labels * len(self._earnings) + place
+    def exceeds_chance(self, copies: int, clusters: IntArray, earnings: FloatArray) -> bool:
+        """Return whether some titles have more copies than chance explains, and enough to matter."""
+        if copies <= max(_MIN_COPIES, _MIN_SHARE * len(earnings)):
+            return False
+        return copies > _MIN_RATIO * self._count_by_chance(clusters, earnings)
+
+    def _count_by_chance(self, clusters: IntArray, earnings: FloatArray) -> float:
+        """Return the largest number of matches after any of the common shifts."""
+        step = -(-len(earnings) // _MAX_SHIFTED)
+        sample = clusters[::step], earnings[::step]
+        # A step of 316.67 dollars, rounded, is sometimes 316 and sometimes 317.
+        nearby = ([shift - 1, shift, shift + 1] for shift in self._shifts)
+        counts = (sum(self.count(*sample, shift) for shift in shifts if shift) for shifts in nearby)
+        return step * max(counts, default=0)
+
+    def _make_keys(self, clusters: IntArray, positions: IntArray) -> IntArray:
+        return clusters * len(self._earnings) + positions
 
 
-def _is_in(numbers: IntArray, known: IntArray) -> BoolArray:
-    """Tell which numbers are known; ``known`` is ascending, which ``np.isin`` would not make use of."""
-    place = np.minimum(np.searchsorted(known, numbers), len(known) - 1)
-    return np.asarray(known[place] == numbers)
+def _contains(ascending: IntArray, values: IntArray) -> BoolArray:
+    """Return which values are in a sorted array. ``np.isin`` would sort it again."""
+    positions = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
+    return np.asarray(ascending[positions] == values)
 
 
-def _is_news(matches: int, known: _Known, others: Sample) -> bool:
-    """Whether others match titles of training more often than chance explains."""
-    return matches > max(_FEWEST, _SHARE * len(others.rows)) and matches > _TIMES * known.by_chance(others)
+def _find_common_differences(clusters: IntArray, earnings: FloatArray) -> FloatArray:
+    """Return the most common differences between consecutive titles with the same features, with both signs."""
+    order = np.argsort(clusters, kind="stable")
+    differences, same_features = np.diff(earnings[order]), np.diff(clusters[order]) == 0
+    distinct, counts = np.unique(np.abs(differences[same_features & (differences != 0)]), return_counts=True)
+    common = distinct[np.argsort(-counts, kind="stable")[:_SHIFTS]]
+    return np.concatenate([common, -common])
 
 
-def _usual_differences(past: Sample) -> FloatArray:
-    """Return the most common differences in dollars between a title and the next with the same features, both ways."""
-    order = np.argsort(past.labels, kind="stable")
-    apart, alike = np.diff(past.earnings[order]), np.diff(past.labels[order]) == 0
-    found, times = np.unique(np.abs(apart[alike & (apart != 0)]), return_counts=True)
-    usual = found[np.argsort(-times, kind="stable")[:_SHIFTS]]
-    return np.concatenate([usual, -usual])
+def compute_rank_r2(values: FloatArray, earnings: FloatArray) -> float:
+    """Return the adjusted share of the variance of the earnings' ranks that a column in bins explains.
+
+    Args:
+        values: (n,).
+        earnings: (n,).
+
+    Returns:
+        1 if the earnings are a function of the column, about 0 for noise.
+    """
+    rows = len(values)
+    distinct, bins = np.unique(values, return_inverse=True)
+    max_bins = min(_MAX_BINS, rows // _ROWS_PER_BIN)
+    if len(distinct) > max_bins:
+        bins = np.empty(rows, np.int64)
+        bins[np.argsort(values, kind="stable")] = np.arange(rows) * max(max_bins, 1) // rows
+    bins = bins.reshape(-1)
+    used = int(np.count_nonzero(np.bincount(bins)))
+    rank = np.unique(earnings, return_inverse=True)[1].reshape(-1).astype(np.float64)
+    total = float(((rank - rank.mean()) ** 2).sum())
+    if not total or used >= rows - 1:
+        return 0.0
+    counts = np.maximum(np.bincount(bins), 1)
+    within = float(((rank - (np.bincount(bins, rank) / counts)[bins]) ** 2).sum())
+    return 1 - within / (rows - used) / (total / (rows - 1))
+
+
+def compare_distributions(training: FloatArray, test: FloatArray) -> tuple[float, float]:
+    """Compare the distributions of a column in two samples.
+
+    Args:
+        training: (n,).
+        test: (m,).
+
+    Returns:
+        The population stability index over the deciles of the training values, and the p-value of the chi-squared
+        test of two samples.
+    """
+    from scipy import special
+
+    profile = profile_column("", training)
+    bins = len(profile["counts"])
+    if bins < 2:
+        return 0.0, 1.0
+    before = np.array(profile["counts"], np.int64)
+    after = np.bincount(np.searchsorted(profile["edges"], test, side="right"), minlength=bins)
+    both = before + after
+    statistic = sum(
+        float(((counts - both * counts.sum() / both.sum()) ** 2 / (both * counts.sum() / both.sum())).sum())
+        for counts in (before, after)
+    )
+    return compute_psi(after, before), float(special.chdtrc(bins - 1, statistic))

@@ -1,4 +1,4 @@
-"""Would more titles help, and would another seed? Further networks of a job, measured on the test titles."""
+"""The learning curve and the spread over seeds: further networks of a job, measured on the test titles."""
 
 from __future__ import annotations
 
@@ -9,107 +9,120 @@ import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
-from gamesales.data.labeled_titles import Titles
+from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
-from gamesales.stats import clustered as means
-from gamesales.training.fit import learner
+from gamesales.stats.clustered import Estimate, clustered_mean
+from gamesales.training.fit import make_fitter
 from gamesales.training.train_job import TrainJob
 
-_SHARES = (8, 4, 2)
-# Fewer titles than this teach a network nothing.
-_FEWEST = 20
+# The learning curve trains on one eighth, one fourth and one half of the titles.
+_DIVISORS = (8, 4, 2)
+# A network learns nothing from fewer titles.
+_MIN_TITLES = 20
 
 
 @dataclass(frozen=True)
-class Point:
-    """The average error on the test titles after learning from so many titles, with 95 % bounds."""
+class CurvePoint:
+    """The mean absolute error on the test titles after training on some titles, with its 95% confidence interval."""
 
     titles: int
-    mae: means.Estimate
+    mae: Estimate
 
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """The points, the version's own last, and by how much the last doubling changed the average error."""
+    """The points of a learning curve.
 
-    points: list[Point]
-    last_doubling: means.Estimate
+    Attributes:
+        points: the version's own point is the last.
+        last_doubling: the change of the mean absolute error between the last two points.
+    """
+
+    points: list[CurvePoint]
+    last_doubling: Estimate
 
 
 @dataclass(frozen=True)
-class Seeded:
-    """The average error on the test titles of the same network from another seed."""
+class SeedResult:
+    """The mean absolute error on the test titles of the same network with another seed."""
 
     seed: int
     mae: float
 
 
-def learning_curve(
+def train_learning_curve(
     job: TrainJob,
     contract: Contract,
-    learnt: Titles,
-    test: Titles,
+    fit_titles: LabeledTitles,
+    test_titles: LabeledTitles,
     predicted: FloatArray,
-    labels: IntArray,
+    clusters: IntArray,
     on_stage: Callable[[str], None],
 ) -> LearningCurve | None:
-    """Train on an eighth, a fourth and a half of the titles, each part of the next, and measure on the test titles.
+    """Train on nested parts of the titles and measure the error of each network on the test titles.
 
     Args:
-        job: how.
-        contract: of the titles.
-        learnt: what the version learnt from.
-        test: m titles.
-        predicted: float64 (m,), what the version says of them, US dollars.
-        labels: int64 (m,), alike for titles with the same features.
-        on_stage: called with a line as each training begins.
+        job: the job of the version.
+        contract: the contract of the titles.
+        fit_titles: the titles on which the version's network was fitted.
+        test_titles: the m test titles.
+        predicted: float64 (m,), US dollars, the version's predictions for the test titles.
+        clusters: int64 (m,), equal for titles with the same features.
+        on_stage: called with a line of text when each training begins.
 
-    Returns: None where there are too few titles for a curve.
-    Raises: InputError: a training diverged, or predictions are no finite numbers.
+    Returns:
+        The learning curve, or None if there are too few titles.
+
+    Raises:
+        InputError: a training run diverged, or predictions are not finite.
     """
-    sizes = [size for share in _SHARES if _can_learn(job, size := len(learnt) // share)]
+    sizes = [size for divisor in _DIVISORS if _can_train(job, size := len(fit_titles) // divisor)]
     if not sizes:
         return None
-    order = _order(len(learnt), job.training.seed)
+    order = np.random.default_rng([job.training.seed, 3]).permutation(len(fit_titles))
     errors = []
     for number, size in enumerate(sizes, 1):
         on_stage(f"learning curve: training {number} of {len(sizes)}, on {size:,} titles")
-        part = learnt.take(np.sort(order[:size]))
-        errors.append(_errors(job, contract, part, test))
-    errors.append(np.abs(predicted - test.earnings))
-    points = [Point(size, means.mean(error, labels)) for size, error in zip([*sizes, len(learnt)], errors, strict=True)]
-    return LearningCurve(points, means.mean(errors[-1] - errors[-2], labels))
+        errors.append(_measure_errors(job, contract, fit_titles.take(np.sort(order[:size])), test_titles))
+    errors.append(np.abs(predicted - test_titles.earnings))
+    points = [
+        CurvePoint(size, clustered_mean(error, clusters))
+        for size, error in zip([*sizes, len(fit_titles)], errors, strict=True)
+    ]
+    return LearningCurve(points, clustered_mean(errors[-1] - errors[-2], clusters))
 
 
-def other_seeds(
-    job: TrainJob, contract: Contract, learnt: Titles, test: Titles, on_stage: Callable[[str], None]
-) -> list[Seeded]:
-    """Train the same network from the seeds that follow the job's, and measure each on the test titles.
+def train_other_seeds(
+    job: TrainJob,
+    contract: Contract,
+    fit_titles: LabeledTitles,
+    test_titles: LabeledTitles,
+    on_stage: Callable[[str], None],
+) -> list[SeedResult]:
+    """Train the same network with the seeds after the job's seed, and measure each on the test titles.
 
-    Raises: InputError: a training diverged, or predictions are no finite numbers.
+    Raises:
+        InputError: a training run diverged, or predictions are not finite.
     """
-    found = []
+    results = []
     for number in range(1, job.report.seeds + 1):
         on_stage(f"other seeds: training {number} of {job.report.seeds}")
         seed = (job.training.seed + number) % 2**32
-        seeded = job.model_copy(update={"training": job.training.model_copy(update={"seed": seed})})
-        errors = _errors(seeded, contract, learnt, test)
-        found.append(Seeded(seed, float(errors.mean())))
-    return found
+        errors = _measure_errors(job.with_seed(seed), contract, fit_titles, test_titles)
+        results.append(SeedResult(seed, float(errors.mean())))
+    return results
 
 
-def _errors(job: TrainJob, contract: Contract, part: Titles, test: Titles) -> FloatArray:
-    """Learn from some titles, and return the sizes of the errors on the test titles, (m,), US dollars."""
-    guess = learner(job, contract)(part.features, part.earnings)(test.features)
-    if not np.isfinite(guess).all():
-        raise InputError(f"predictions after learning from {len(part):,} titles are no finite numbers")
-    return np.abs(guess - test.earnings)
+def _measure_errors(
+    job: TrainJob, contract: Contract, fit_titles: LabeledTitles, test_titles: LabeledTitles
+) -> FloatArray:
+    """Train a network and return its absolute errors on the test titles, (m,), US dollars."""
+    predicted = make_fitter(job, contract)(fit_titles.features, fit_titles.earnings)(test_titles.features)
+    if not np.isfinite(predicted).all():
+        raise InputError(f"predictions of a network trained on {len(fit_titles):,} titles are not finite numbers")
+    return np.abs(predicted - test_titles.earnings)
 
 
-def _can_learn(job: TrainJob, size: int) -> bool:
+def _can_train(job: TrainJob, size: int) -> bool:
     share = job.training.validation_share
-    return size >= _FEWEST and (not share or 0 < round(size * share) < size)
-
-
-def _order(rows: int, seed: int) -> IntArray:
-    return np.random.default_rng([seed, 3]).permutation(rows)
+    return size >= _MIN_TITLES and (not share or 0 < round(size * share) < size)

@@ -1,6 +1,6 @@
-"""What is left of the errors: do they lean, grow with the prediction, or go with a column or the order of the file?
+"""Residual analysis: whether errors are biased, grow with the prediction, or depend on a column or on the row order.
 
-Of a version that learnt all there is to learn, errors are noise: they go with nothing.
+The errors of a model that learned everything that can be learned are noise, which depends on nothing.
 """
 
 from __future__ import annotations
@@ -12,16 +12,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
-from gamesales.stats import clustered as means
+from gamesales.stats.clustered import Estimate, clustered_mean
 
-# How often a report on faultless errors says that they go with some column, over all columns.
-_DOUBT = 0.01
+# The probability that the report on a faultless model calls the correlation with any column clear.
+_FALSE_POSITIVE_RATE = 0.01
 _FIFTH = 0.2
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """How errors go with something, from -1 to 1, and whether that is more than chance explains."""
+    """A correlation coefficient of the errors, from -1 to 1.
+
+    Attributes:
+        of: the column, or the error of the row before.
+        value: the coefficient.
+        is_clear: whether it is significantly different from 0.
+    """
 
     of: str
     value: float
@@ -30,51 +36,60 @@ class Correlation:
 
 @dataclass(frozen=True)
 class Residuals:
-    """The checks of some errors, predicted minus actual.
+    """Statistics of the errors, predicted minus actual.
 
-    ``bias`` is their mean with 95 % bounds. ``lowest_fifth`` and ``highest_fifth`` are the average errors
-    of the fifths of titles with the lowest and the highest predictions. ``columns`` and ``order`` are correlations of
-    the errors, in units of what is usual for their size, with each column, and with the error of the row before.
+    Attributes:
+        bias: the mean error with its 95% confidence interval.
+        lowest_fifth: the mean absolute error of the fifth of the titles with the lowest predictions.
+        highest_fifth: the mean absolute error of the fifth of the titles with the highest predictions.
+        columns: the correlation of relative errors with each column.
+        order: the correlation of relative errors with the relative error of the row before.
     """
 
-    bias: means.Estimate
+    bias: Estimate
     lowest_fifth: float
     highest_fifth: float
     columns: tuple[Correlation, ...]
     order: Correlation
 
 
-def check(
+def measure_residuals(
     names: Sequence[str],
     features: FloatArray,
     errors: FloatArray,
     predicted: FloatArray,
-    scale: FloatArray,
+    typical_errors: FloatArray,
     clusters: IntArray,
 ) -> Residuals:
-    """Check errors, in the order of their file.
+    """Measure what errors depend on.
 
-    Args: features: (n, k); errors, predicted, scale: float64 (n,), the last above 0; clusters: int64 (n,).
+    Args:
+        names: the names of the k columns.
+        features: (n, k), in the order of the file.
+        errors: float64 (n,), predicted minus actual.
+        predicted: float64 (n,).
+        typical_errors: float64 (n,), above 0, the typical absolute error for each title's predicted amount.
+        clusters: int64 (n,), equal for titles with the same features.
     """
     order = np.argsort(predicted, kind="stable")
     fifth = max(1, math.ceil(len(order) * _FIFTH))
-    sizes, relative = np.abs(errors), errors / scale
+    sizes, relative = np.abs(errors), errors / typical_errors
     return Residuals(
-        means.mean(errors, clusters),
+        clustered_mean(errors, clusters),
         float(sizes[order[:fifth]].mean()),
         float(sizes[order[-fifth:]].mean()),
         tuple(
-            _correlation(name, column, relative, clusters, _DOUBT / len(names))
+            _correlate(name, column, relative, clusters, _FALSE_POSITIVE_RATE / len(names))
             for name, column in zip(names, features.T, strict=True)
         ),
-        _correlation("the row before", relative[:-1], relative[1:], np.arange(len(relative) - 1), _DOUBT),
+        _correlate("the row before", relative[:-1], relative[1:], np.arange(len(relative) - 1), _FALSE_POSITIVE_RATE),
     )
 
 
-def _correlation(of: str, column: FloatArray, errors: FloatArray, clusters: IntArray, doubt: float) -> Correlation:
+def _correlate(of: str, column: FloatArray, errors: FloatArray, clusters: IntArray, alpha: float) -> Correlation:
     if len(errors) < 2 or not column.std() or not errors.std():
         return Correlation(of, 0.0, is_clear=False)
     products = (column - column.mean()) / column.std() * (errors - errors.mean()) / errors.std()
-    found = means.mean(products, clusters, doubt)
-    is_clear = found.low is not None and found.high is not None and not found.low <= 0 <= found.high
-    return Correlation(of, found.value, is_clear)
+    estimate = clustered_mean(products, clusters, alpha)
+    is_clear = estimate.low is not None and estimate.high is not None and not estimate.low <= 0 <= estimate.high
+    return Correlation(of, estimate.value, is_clear)

@@ -1,4 +1,4 @@
-"""Aliases other than by promotion, and the end of a version: set, delete, list, retire."""
+"""Set, delete and list aliases, and retire versions. Promotions and rollbacks are in `promote`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from gamesales.errors import NothingPromotedError, UsageError
 from gamesales.jobs.promote import Promotion, promote
-from gamesales.registry.refs import CHAMPION, Ref, check_alias, short_ref
+from gamesales.registry.refs import CHAMPION, Ref, check_alias, format_ref
 from gamesales.registry.registry import ModelRegistry
 
 
 @dataclass(frozen=True)
 class AliasRow:
-    """What an alias names, since when, on whose word and why, and what it named before that."""
+    """An alias and the version that it names: since when, by whom and why, and the version that it named before."""
 
     alias: str
     version: int
@@ -23,7 +23,7 @@ class AliasRow:
 
 
 @dataclass(frozen=True)
-class Aliases:
+class AliasList:
     """All aliases of a model, sorted by name."""
 
     model: str
@@ -32,8 +32,8 @@ class Aliases:
 
 
 @dataclass(frozen=True)
-class DeletedAlias:
-    """An alias that names nothing any more, and what it named before."""
+class AliasDeletion:
+    """A deleted alias, and the version that it named."""
 
     model: str
     alias: str
@@ -42,8 +42,8 @@ class DeletedAlias:
 
 
 @dataclass(frozen=True)
-class Retired:
-    """A version that is out of use, since when, on whose word and why; ``changed``: it was in use until now."""
+class RetirementResult:
+    """A retired version: when, by whom and why. ``changed`` is False if it was retired before."""
 
     model: str
     version: int
@@ -54,59 +54,63 @@ class Retired:
 
 
 def set_alias(registry: ModelRegistry, alias: str, ref: Ref, reason: str = "") -> Promotion:
-    """Make an alias name a version, which must be sound; no gate is asked.
+    """Make an alias name a version. The version must be sound. The gate is not asked.
 
-    Raises: UsageError: it is the champion, of which the gate decides.
+    Raises:
+        UsageError: the alias is ``champion``, which only a promotion may set.
     """
     if check_alias(alias) == CHAMPION:
-        named = f"@{ref.alias}" if ref.alias else short_ref(ref.model, ref.version or 0)
+        name = f"@{ref.alias}" if ref.alias else format_ref(ref.model, ref.version or 0)
         raise UsageError(
-            f"{CHAMPION} is what scores, and is set by a promotion, which asks the gate",
-            hint=f"Promote it: gamesales promote {named}",
+            f"{CHAMPION} is the version that scores; only a promotion may set it, because it asks the gate",
+            hint=f"Promote it: gamesales promote {name}",
         )
     return promote(registry, ref, alias=alias, reason=reason)
 
 
-def delete_alias(registry: ModelRegistry, alias: str, reason: str = "") -> DeletedAlias:
-    """Let an alias name nothing.
+def delete_alias(registry: ModelRegistry, alias: str, reason: str = "") -> AliasDeletion:
+    """Delete an alias.
 
-    Raises: NothingPromotedError: it names nothing as it is. UsageError: it is the champion, and no reason is given.
+    Raises:
+        NothingPromotedError: there is no such alias.
+        UsageError: the alias is ``champion``, and no reason is given.
     """
     if check_alias(alias) == CHAMPION and not reason.strip():
         raise UsageError(
-            f"without a {CHAMPION} nothing scores, the nightly run neither; to delete it needs a reason, for the log",
+            f"without a {CHAMPION}, nothing scores, not even the nightly run; deleting it needs a reason, for the log",
             hint='Add --reason "…"; or go back to the version before: gamesales rollback',
         )
-    if registry.state().aliased(alias) is None:
+    if registry.read_state().target_of(alias) is None:
         raise NothingPromotedError(
             f"no version of {registry.model} is {alias} in {registry.location}; there is nothing to delete",
-            hint="See what there is: gamesales alias list",
+            hint="List all aliases: gamesales alias list",
         )
     event = registry.delete_alias(alias, reason)
-    return DeletedAlias(registry.model, alias, event.body["previous_version"], event.sequence)
+    return AliasDeletion(registry.model, alias, event.body["previous_version"], event.sequence)
 
 
-def list_aliases(registry: ModelRegistry) -> Aliases:
-    """List all aliases with the event that decided what each names."""
-    state = registry.state()
+def list_aliases(registry: ModelRegistry) -> AliasList:
+    """List all aliases, each with the event that last set it."""
+    state = registry.read_state()
     rows = []
-    for alias, version in state.named.items():
-        event = state.decided(alias)
-        assert event is not None  # it names a version
-        before = event.body.get("previous_version")
-        rows.append(AliasRow(alias, version, event.time, event.actor, event.reason, before))
-    return Aliases(registry.model, registry.location, rows)
+    for alias, version in state.read_targets().items():
+        event = state.last_set_event(alias)
+        assert event is not None  # the alias names a version
+        previous = event.body.get("previous_version")
+        rows.append(AliasRow(alias, version, event.time, event.actor, event.reason, previous))
+    return AliasList(registry.model, registry.location, rows)
 
 
-def retire(registry: ModelRegistry, ref: Ref, reason: str) -> Retired:
-    """Take a version out of use; its history stays, and its files until they are collected.
+def retire(registry: ModelRegistry, ref: Ref, reason: str) -> RetirementResult:
+    """Take a version out of use for good. Its history stays. Its files stay until garbage collection.
 
-    Raises: UsageError: no reason is given, or an alias names it.
+    Raises:
+        UsageError: no reason is given, or an alias names the version.
     """
     if not reason.strip():
         raise UsageError("to retire a version needs a reason, for the log", hint='Add --reason "…"')
-    number = registry.find(registry.state(), ref, retired=True).number
+    number = registry.find(registry.read_state(), ref, allow_retired=True).number
     changed = registry.retire(number, reason) is not None
-    event = registry.find(registry.state(), Ref(registry.model, version=number), retired=True).retired
-    assert event is not None  # it was retired just now or before, and that is never undone
-    return Retired(registry.model, number, changed, event.time, event.actor, event.reason)
+    event = registry.find(registry.read_state(), Ref(registry.model, version=number), allow_retired=True).retirement
+    assert event is not None  # the version was retired now or earlier, and a retirement is never undone
+    return RetirementResult(registry.model, number, changed, event.time, event.actor, event.reason)

@@ -1,4 +1,4 @@
-"""Past predictions are held to what their titles earned: how far off, leaning where, and getting worse?"""
+"""Compare past predictions with actual earnings, judge each version, and record the verdict as evidence."""
 
 from __future__ import annotations
 
@@ -9,24 +9,61 @@ from pathlib import Path
 
 import numpy as np
 
-from gamesales.backtest.actuals import Actuals, read_actuals, told_rows
-from gamesales.backtest.evidence import Known, find_contract, is_recorded, look_up, make_evidence
-from gamesales.backtest.verdict import Dated, Found, Judged, Monthly, Traced, trace
+from gamesales.backtest.actuals import Actuals, describe_left_out, read_actuals
+from gamesales.backtest.evidence import RegisteredVersion, find_contract, find_registered, is_recorded, make_evidence
+from gamesales.backtest.verdict import (
+    DayMetrics,
+    MonthMetrics,
+    VersionRuns,
+    VersionTrace,
+    VersionVerdict,
+    trace_version,
+)
 from gamesales.data.contract import Contract
 from gamesales.data.files import escape_surrogates
 from gamesales.data.screen import RejectLimit
 from gamesales.errors import ColumnsError, InputError
 from gamesales.registry.registry import ModelRegistry
-from gamesales.scoring.results import LeftOut, Past, find_past
-from gamesales.stats.error_sums import Sample
+from gamesales.scoring.results import PublishedRun, SkippedDate, find_published_runs
+from gamesales.stats.error_sums import PredictionSample
 
 
 @dataclass(frozen=True)
-class Backtest:
-    """What came of a backtest: ``rows`` predicted, of which ``matched`` met their earnings.
+class BacktestRequest:
+    """What to compare.
 
-    ``actuals_rows`` could be used; ``actuals_left_out`` could not, for the first of ``actuals_reasons``;
-    ``actuals_never_predicted`` have no prediction on any date.
+    Attributes:
+        predictions: a folder of dated partitions, or a single result file.
+        actuals: a file of title ids and actual earnings.
+        limit: how many rows of the actuals may be unusable.
+        page: where to write an HTML page, if anywhere.
+        reason: why, for the log.
+        dry_run: whether to record nothing.
+    """
+
+    predictions: Path
+    actuals: Path
+    limit: RejectLimit
+    page: Path | None = None
+    reason: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class BacktestResult:
+    """The result of a backtest.
+
+    Attributes:
+        actuals_rows: the usable rows of the actuals.
+        actuals_left_out: the unusable rows.
+        actuals_reasons: why the first few are unusable.
+        actuals_never_predicted: the titles without a prediction on any date.
+        rows: the number of predictions.
+        matched: the predictions with actual earnings.
+        waiting: the predictions without actual earnings.
+        without_id: the predictions without an id.
+        dates_left_out: the dates that were not read.
+        page: the HTML page that was written.
     """
 
     model: str
@@ -42,127 +79,131 @@ class Backtest:
     matched: int
     waiting: int
     without_id: int
-    dates_left_out: list[LeftOut]
-    versions: list[Judged]
-    months: list[Monthly]
-    dates: list[Dated]
+    dates_left_out: list[SkippedDate]
+    versions: list[VersionVerdict]
+    months: list[MonthMetrics]
+    dates: list[DayMetrics]
     dry_run: bool
     page: str | None
 
 
-@dataclass(frozen=True)
-class Work:
-    """What is held to what: where predictions and actuals are, and how many of these may be unusable."""
+def backtest(
+    registry: ModelRegistry, request: BacktestRequest, *, on_date: Callable[[str], None] = lambda date: None
+) -> BacktestResult:
+    """Join past predictions with actual earnings, judge each version, and record the verdicts.
 
-    predictions: Path
-    actuals: Path
-    limit: RejectLimit
-    page: Path | None = None
-    reason: str = ""
-    dry_run: bool = False
+    Args:
+        registry: the registry of the model.
+        request: what to compare.
+        on_date: called with each date before it is read.
 
-
-def backtest(registry: ModelRegistry, work: Work, *, on_date: Callable[[str], None] = lambda date: None) -> Backtest:
-    """Join past predictions with actual earnings, judge each version by them, and record that as evidence.
-
-    Args: on_date: called with each date before it is read.
-    Raises: InputError: there is nothing to join, or no way to.
+    Raises:
+        InputError: there are no predictions or no actuals, or nothing matches.
     """
-    pasts, left_out = find_past(work.predictions)
-    found = _by_version(registry, pasts)
-    contract = find_contract([one.known for one in found])
-    _require_ids(pasts, contract)
-    actuals = read_actuals(work.actuals, contract, work.limit)
-    traced = [trace(one, actuals, contract, on_date) for one in found]
-    _require_matches(traced, actuals, work)
-    judged = [_record(registry, one.known, told.judged, actuals, work) for one, told in zip(found, traced, strict=True)]
-    dates = sorted((date for one in traced for date in one.dates), key=lambda one: (one.date, one.version))
-    done = Backtest(
+    runs, skipped = find_published_runs(request.predictions)
+    versions = _group_by_version(registry, runs)
+    contract = find_contract([version.registered for version in versions])
+    _require_ids(runs, contract)
+    actuals = read_actuals(request.actuals, contract, request.limit)
+    traces = [trace_version(version, actuals, contract, on_date) for version in versions]
+    _require_matches(traces, actuals, request)
+    verdicts = [
+        _record(registry, version.registered, trace.verdict, actuals, request)
+        for version, trace in zip(versions, traces, strict=True)
+    ]
+    dates = sorted((day for trace in traces for day in trace.dates), key=lambda day: (day.date, day.version))
+    result = BacktestResult(
         model=registry.model,
         registry=registry.location,
-        predictions=str(work.predictions),
-        actuals=str(work.actuals),
+        predictions=str(request.predictions),
+        actuals=str(request.actuals),
         actuals_sha256=actuals.sha256,
         actuals_rows=len(actuals),
         actuals_left_out=len(actuals.left_out),
-        actuals_reasons=told_rows(actuals.left_out),
-        actuals_never_predicted=int((~np.any([one.predicted for one in traced], axis=0)).sum()),
-        rows=sum(one.rows for one in dates),
-        matched=sum(one.figures.rows for one in dates),
-        waiting=sum(one.waiting for one in dates),
-        without_id=sum(one.without_id for one in dates),
-        dates_left_out=left_out,
-        versions=judged,
-        months=[month for one in traced for month in one.months],
+        actuals_reasons=describe_left_out(actuals.left_out),
+        actuals_never_predicted=int((~np.any([trace.is_predicted for trace in traces], axis=0)).sum()),
+        rows=sum(day.rows for day in dates),
+        matched=sum(day.figures.rows for day in dates),
+        waiting=sum(day.waiting for day in dates),
+        without_id=sum(day.without_id for day in dates),
+        dates_left_out=skipped,
+        versions=verdicts,
+        months=[month for trace in traces for month in trace.months],
         dates=dates,
-        dry_run=work.dry_run,
-        page=str(work.page) if work.page else None,
+        dry_run=request.dry_run,
+        page=str(request.page) if request.page else None,
     )
-    if work.page:
-        _write_page(work.page, done, [one.sample for one in traced])
-    return done
+    if request.page:
+        _write_page(request.page, result, [trace.sample for trace in traces])
+    return result
 
 
-def _by_version(registry: ModelRegistry, pasts: Sequence[Past]) -> list[Found]:
-    """Sort results by the bundle that made them; a number alone may be another bundle's in another registry."""
+def _group_by_version(registry: ModelRegistry, runs: Sequence[PublishedRun]) -> list[VersionRuns]:
+    """Group runs by bundle digest. The same version number may be another bundle in another registry."""
 
-    def maker(past: Past) -> tuple[str, int, str]:
-        return past.model, past.version, past.digest
+    def version_of(run: PublishedRun) -> tuple[str, int, str]:
+        return run.model, run.version, run.digest
 
-    groups = groupby(sorted(pasts, key=lambda past: (*maker(past), past.day)), key=maker)
-    held = [list(group) for _, group in groups]
-    return [Found(group, look_up(registry, group[0])) for group in held]
+    ordered = sorted(runs, key=lambda run: (*version_of(run), run.day))
+    groups = [list(group) for _, group in groupby(ordered, key=version_of)]
+    return [VersionRuns(group, find_registered(registry, group[0])) for group in groups]
 
 
-def _require_ids(pasts: Sequence[Past], contract: Contract) -> None:
-    """Raises: ColumnsError: results lack ids; all of them are named."""
-    lacking = [past for past in pasts if past.columns and not set(contract.identity) <= set(past.columns)]
+def _require_ids(runs: Sequence[PublishedRun], contract: Contract) -> None:
+    """Raise an error that names the runs without id columns."""
+    lacking = [run for run in runs if run.columns and not set(contract.identity) <= set(run.columns)]
     if lacking:
         names = ", ".join(contract.identity)
-        places = ", ".join(str(past.place) for past in lacking[:5])
+        paths = ", ".join(str(run.path) for run in lacking[:5])
         more = f" and {len(lacking) - 5:,} more" if len(lacking) > 5 else ""
         raise ColumnsError(
-            f"{places}{more} can't be joined with earnings: no column {names}",
+            f"{paths}{more} can't be joined with earnings: no column {names}",
             hint=f"Score these dates again, from files with {names}, and with --keep {','.join(contract.identity)}",
         )
 
 
-def _require_matches(traced: Sequence[Traced], actuals: Actuals, work: Work) -> None:
-    """Raises: InputError: not one prediction met its earnings."""
-    if not any(one.predicted.any() for one in traced):
-        predicted = next((one.example_ids for one in traced if one.example_ids), "none")
+def _require_matches(traces: Sequence[VersionTrace], actuals: Actuals, request: BacktestRequest) -> None:
+    """Raise an error if no prediction has actual earnings."""
+    if not any(trace.is_predicted.any() for trace in traces):
+        predicted = next((trace.example_ids for trace in traces if trace.example_ids), "none")
         raise InputError(
-            f"no title of {work.predictions} is in {work.actuals}: predicted were {predicted}, earnings are known of "
-            f"{actuals.examples}",
+            f"no title of {request.predictions} is in {request.actuals}: predicted ids are {predicted}; "
+            f"ids with earnings are {actuals.examples}",
             hint="Write the ids alike on both sides; 007 is not 7",
         )
 
 
-def _record(registry: ModelRegistry, known: Known, judged: Judged, actuals: Actuals, work: Work) -> Judged:
-    """Tell the log what a version's predictions were worth, once."""
-    rows = judged.figures.rows
-    refused = known.refused or ("" if rows else "no prediction of it met its earnings")
-    if refused or known.version is None:
-        return replace(judged, evidence="refused", refused=refused)
+def _record(
+    registry: ModelRegistry,
+    registered: RegisteredVersion,
+    verdict: VersionVerdict,
+    actuals: Actuals,
+    request: BacktestRequest,
+) -> VersionVerdict:
+    """Record a verdict in the log, unless the log has it. Return it with its ``evidence`` and ``refused`` set."""
+    rows = verdict.figures.rows
+    refused = registered.refused or ("" if rows else "none of its predictions has actual earnings")
+    if refused or registered.version is None:
+        return replace(verdict, evidence="refused", refused=refused)
     details = {
-        "first_date": judged.first_date,
-        "last_date": judged.last_date,
-        "dates": judged.dates,
-        "titles": judged.figures.titles,
-        "bias": judged.figures.bias,
-        "coverage": judged.figures.coverage,
-        "predictions": escape_surrogates(str(work.predictions)),
+        "first_date": verdict.first_date,
+        "last_date": verdict.last_date,
+        "dates": verdict.dates,
+        "titles": verdict.figures.titles,
+        "bias": verdict.figures.bias,
+        "coverage": verdict.figures.coverage,
+        "predictions": escape_surrogates(str(request.predictions)),
     }
-    evidence = make_evidence((work.actuals, actuals.sha256), rows, judged.metrics, details)
-    if is_recorded(known.version, evidence):
-        return replace(judged, evidence="recorded before")
-    if work.dry_run:
-        return replace(judged, evidence="would be recorded")
-    registry.record_evaluation(judged.version, evidence, work.reason)
-    return replace(judged, evidence="recorded")
+    evidence = make_evidence((request.actuals, actuals.sha256), rows, verdict.metrics, details)
+    if is_recorded(registered.version, evidence):
+        return replace(verdict, evidence="recorded before")
+    if request.dry_run:
+        return replace(verdict, evidence="would be recorded")
+    registry.record_evaluation(verdict.version, evidence, request.reason)
+    return replace(verdict, evidence="recorded")
 
 
-def _write_page(path: Path, done: Backtest, samples: Sequence[Sample]) -> None:
+def _write_page(path: Path, result: BacktestResult, samples: Sequence[PredictionSample]) -> None:
     from gamesales.report.backtest_page import render_backtest_page
 
-    path.write_text(render_backtest_page(asdict(done), [(one.actual, one.predicted) for one in samples]))
+    path.write_text(render_backtest_page(asdict(result), [(sample.actual, sample.predicted) for sample in samples]))

@@ -1,4 +1,4 @@
-"""Two versions side by side: what they were made from and how, and their figures on the same titles."""
+"""Compare two versions: what they were made from, how they were trained, and their metrics on the same titles."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gamesales.errors import UnknownVersionError
-from gamesales.jobs.versions import FIGURES, figure
+from gamesales.jobs.evaluate import find_data
+from gamesales.jobs.versions import METRIC_KEYS, read_metric
 from gamesales.registry.bundle import Bundle
-from gamesales.registry.refs import Ref, short_ref
+from gamesales.registry.refs import Ref, format_ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Version
 
+# The lower and the upper end.
+ConfidenceInterval = tuple[float, float]
+
 
 @dataclass(frozen=True)
-class Side:
-    """One of the two versions, and the files that it was evaluated on: digest to path."""
+class ComparedVersion:
+    """One of the two versions. ``evaluated_on`` maps the SHA-256 of each evaluation's file to its path."""
 
     model: str
     version: int
@@ -30,8 +34,8 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One thing that both say, or one of them; None: it does not."""
+class ManifestEntry:
+    """One value of the two manifests. It is None in a manifest that lacks it."""
 
     name: str
     first: Any
@@ -40,151 +44,131 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Section:
-    """What belongs together; ``same``: nothing in it differs."""
+class ManifestSection:
+    """Related entries of the two manifests. ``same`` says whether all of them are equal."""
 
     name: str
     same: bool
-    entries: list[Entry]
+    entries: list[ManifestEntry]
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Two versions. ``figures`` is empty if they were evaluated on no file both; None: a manifest does not tell."""
+class MetricPair:
+    """One metric of both versions, with the 95% confidence intervals that are recorded.
 
-    first: Side
-    second: Side
+    ``difference`` is the second minus the first.
+    """
+
+    name: str
+    first: float | None
+    second: float | None
+    difference: float | None
+    first_interval: ConfidenceInterval | None
+    second_interval: ConfidenceInterval | None
+
+
+@dataclass(frozen=True)
+class FileMetrics:
+    """The latest metrics of both versions on one file."""
+
+    data: str
+    data_sha256: str
+    rows: int
+    same: bool
+    entries: list[MetricPair]
+
+
+@dataclass(frozen=True)
+class VersionComparison:
+    """Two versions side by side.
+
+    ``figures`` has an entry for each file that both versions were evaluated on. ``same_training_data`` and
+    ``same_holdout`` are None if a manifest does not name the file.
+    """
+
+    first: ComparedVersion
+    second: ComparedVersion
     same_training_data: bool | None
     same_holdout: bool | None
-    figures: list[Figures]
-    sections: list[Section]
+    figures: list[FileMetrics]
+    sections: list[ManifestSection]
 
 
 def compare(
     first: tuple[ModelRegistry, Ref], second: tuple[ModelRegistry, Ref], *, everything: bool = False
-) -> Comparison:
-    """Compare two versions, retired ones too; of one model or of two. Their manifests are checked.
+) -> VersionComparison:
+    """Compare two versions of one model or of two. They may be retired. Their manifests are checked.
 
-    Args: everything: tell what is the same as well.
-    Raises: UnknownVersionError: the files of one were removed.
+    Args:
+        first: a registry and a version in it.
+        second: the same for the other version.
+        everything: whether to return equal values too.
+
+    Raises:
+        UnknownVersionError: the files of a version were removed.
     """
-    one, its_bundle, its_measurements = _opened(*first)
-    two, other_bundle, other_measurements = _opened(*second)
-    before, after = its_bundle.manifest, other_bundle.manifest
-    compared = Comparison(
-        first=one,
-        second=two,
-        same_training_data=_same_data(before, after, "train"),
-        same_holdout=_same_data(before, after, "test"),
-        figures=list(figures_of_both(its_measurements, other_measurements)),
-        sections=[_section(name, pick(before), pick(after)) for name, pick in _SECTIONS.items()],
+    first_version, first_bundle, first_metrics = _open(*first)
+    second_version, second_bundle, second_metrics = _open(*second)
+    manifests = first_bundle.manifest, second_bundle.manifest
+    comparison = VersionComparison(
+        first=first_version,
+        second=second_version,
+        same_training_data=_same_data(*manifests, "train"),
+        same_holdout=_same_data(*manifests, "test"),
+        figures=list(pair_metrics(first_metrics, second_metrics)),
+        sections=[_make_section(name, *map(select, manifests)) for name, select in _SECTIONS.items()],
     )
-    return compared if everything else _differing(compared)
+    return comparison if everything else _drop_equal(comparison)
 
 
-def _opened(registry: ModelRegistry, ref: Ref) -> tuple[Side, Bundle, Measurements]:
-    state = registry.state()
-    version = registry.find(state, ref, retired=True)
+def _open(registry: ModelRegistry, ref: Ref) -> tuple[ComparedVersion, Bundle, MetricsByFile]:
+    state = registry.read_state()
+    version = registry.find(state, ref, allow_retired=True)
     if registry.is_removed(version):
         raise UnknownVersionError(
             f"the files of version {version.number} of {registry.model} were removed after it was retired; "
             "there is nothing left to compare",
-            hint=f"See what the log says of it: gamesales show {short_ref(registry.model, version.number)}",
+            hint=f"See what the log says of it: gamesales show {format_ref(registry.model, version.number)}",
         )
-    bundle = registry.bundle(version)
-    measured = measurements(version, bundle.manifest)
-    event = version.registered
-    side = Side(
+    bundle = registry.open_bundle(version)
+    recorded = collect_metrics(version, bundle.manifest)
+    event = version.registration
+    compared = ComparedVersion(
         model=registry.model,
         version=version.number,
         aliases=state.aliases_of(version.number),
         registered=event.time,
         actor=event.actor,
         reason=event.reason,
-        retired=version.retired is not None,
+        retired=version.retirement is not None,
         digest=version.digest,
-        evaluated_on={digest: one.data for digest, one in measured.items()},
+        evaluated_on={digest: metrics.data for digest, metrics in recorded.items()},
     )
-    return side, bundle, measured
+    return compared, bundle, recorded
 
 
 def _same_data(first: Mapping[str, Any], second: Mapping[str, Any], role: str) -> bool | None:
-    digests = [manifest.get("data", {}).get(role, {}).get("sha256") for manifest in (first, second)]
+    digests = [find_data(manifest, role).get("sha256") for manifest in (first, second)]
     return None if None in digests else digests[0] == digests[1]
 
 
-def _section(name: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> Section:
-    """Set two flat mappings side by side, in the order of the second; what only the first has comes last."""
-    names = [*second, *(name for name in first if name not in second)]
-    entries = [_entry(each, first, second) for each in names]
-    return Section(name, all(entry.same for entry in entries), entries)
-
-
-def _entry(name: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> Entry:
-    same = name in first and name in second and first[name] == second[name]
-    return Entry(name, first.get(name), second.get(name), same)
-
-
-def _differing(compared: Comparison) -> Comparison:
-    """Leave out what is the same."""
+def _drop_equal(comparison: VersionComparison) -> VersionComparison:
+    """Drop the sections and entries that are equal."""
     sections = [
         replace(section, entries=[entry for entry in section.entries if not entry.same])
-        for section in compared.sections
+        for section in comparison.sections
         if not section.same
     ]
     figures = [
-        replace(each, entries=[entry for entry in each.entries if entry.first != entry.second])
-        for each in compared.figures
+        replace(metrics, entries=[entry for entry in metrics.entries if entry.first != entry.second])
+        for metrics in comparison.figures
     ]
-    return replace(compared, sections=sections, figures=figures)
-
-
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Bring nested JSON into one level: ``{"layers": [{"units": 50}]}`` becomes ``{"layers.0.units": 50}``."""
-    parts: Mapping[Any, Any] = {}
-    if isinstance(value, Mapping):
-        parts = value
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        parts = dict(enumerate(value))
-    if not parts:
-        return {name: value} if name else {}
-    return {
-        key: each
-        for part, inner in parts.items()
-        for key, each in _flat(inner, f"{name}.{part}" if name else str(part)).items()
-    }
-
-
-def _contract(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Tell a contract by column: the same column in another place is the same; the order is told by itself."""
-    contract = manifest.get("contract", {})
-    features = contract.get("features", [])
-    told = {"features": [column["name"] for column in features]} if features else {}
-    for column in [*features, *([contract["target"]] if "target" in contract else [])]:
-        told |= {f"{column['name']}.{key}": value for key, value in column.items() if key != "name"}
-    return told | ({"identity": contract["identity"]} if "identity" in contract else {})
-
-
-def _software(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return {**manifest.get("software", {}), "git commit": manifest.get("git_commit")}
-
-
-_SECTIONS: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
-    "network": lambda manifest: _flat(manifest.get("network", {})),
-    "training": lambda manifest: _flat(manifest.get("training", {})),
-    "data": lambda manifest: _flat(manifest.get("data", {})),
-    "contract": _contract,
-    "software": _software,
-    "files": lambda manifest: _flat(manifest.get("files", {})),
-}
-
-
-Interval = tuple[float, float]
+    return replace(comparison, sections=sections, figures=figures)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What one version scored on one file."""
+class RecordedMetrics:
+    """The metrics of one version on one file. ``intervals`` holds the confidence interval of a metric."""
 
     data: str
     rows: int
@@ -192,63 +176,103 @@ class Measured:
     intervals: Mapping[str, Any]
 
 
-# By the digest of the file.
-Measurements = Mapping[str, Measured]
+# By the SHA-256 of the file.
+MetricsByFile = Mapping[str, RecordedMetrics]
 
 
-@dataclass(frozen=True)
-class FigureEntry:
-    """One figure of both, ``difference`` the second's less the first's; with intervals where they are recorded."""
+def collect_metrics(version: Version, manifest: Mapping[str, Any]) -> MetricsByFile:
+    """Return the latest metrics of a version on each file.
 
-    name: str
-    first: float | None
-    second: float | None
-    difference: float | None
-    first_interval: Interval | None
-    second_interval: Interval | None
-
-
-@dataclass(frozen=True)
-class Figures:
-    """The figures of both on one file, the latest of each."""
-
-    data: str
-    data_sha256: str
-    rows: int
-    same: bool
-    entries: list[FigureEntry]
-
-
-def measurements(version: Version, manifest: Mapping[str, Any]) -> Measurements:
-    """Return the latest figures by the digest of the file: of the log, and of training, which the manifest holds."""
-    found: dict[str, Measured] = {}
-    holdout, metrics = manifest.get("data", {}).get("test"), manifest.get("metrics")
+    Training writes metrics and confidence intervals on the holdout into the manifest. An evaluation in the log on the
+    same file replaces them.
+    """
+    recorded: dict[str, RecordedMetrics] = {}
+    holdout, metrics = find_data(manifest, "test"), manifest.get("metrics")
     if holdout and metrics:
-        found[holdout["sha256"]] = Measured(holdout["path"], holdout["rows"], metrics, manifest.get("intervals", {}))
-    for one in version.held_out:
-        found[one.data_sha256] = Measured(one.data, one.rows, one.metrics, one.intervals)
-    return found
+        intervals = _holdout_intervals(manifest)
+        recorded[holdout["sha256"]] = RecordedMetrics(holdout["path"], holdout["rows"], metrics, intervals)
+    for past in version.read_holdout_evaluations():
+        recorded[past.data_sha256] = RecordedMetrics(past.data, past.rows, past.metrics, past.intervals)
+    return recorded
 
 
-def figures_of_both(first: Measurements, second: Measurements) -> Iterator[Figures]:
-    """Yield the figures on each file that both were evaluated on: on other titles, others would be no surprise."""
-    for digest, one in first.items():
+def _holdout_intervals(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the confidence intervals on the holdout. The manifest of an early release has none."""
+    value: Any = manifest
+    for key in ("evaluation", "holdout", "intervals"):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def pair_metrics(first: MetricsByFile, second: MetricsByFile) -> Iterator[FileMetrics]:
+    """Yield the metrics on each file that both versions were evaluated on. Other files can't be compared."""
+    for digest, ours in first.items():
         if digest in second:
-            two = second[digest]
-            entries = [_figure_entry(name, one, two) for name in FIGURES.values()]
+            entries = [_pair(key, ours, second[digest]) for key in METRIC_KEYS.values()]
             same = all(entry.first == entry.second for entry in entries)
-            yield Figures(one.data, digest, one.rows, same, entries)
+            yield FileMetrics(ours.data, digest, ours.rows, same, entries)
 
 
-def _figure_entry(name: str, one: Measured, two: Measured) -> FigureEntry:
-    first, second = figure(one.metrics, name), figure(two.metrics, name)
-    difference = None if first is None or second is None else second - first
-    return FigureEntry(name, first, second, difference, _interval(one, name), _interval(two, name))
+def _pair(key: str, first: RecordedMetrics, second: RecordedMetrics) -> MetricPair:
+    values = read_metric(first.metrics, key), read_metric(second.metrics, key)
+    difference = None if values[0] is None or values[1] is None else values[1] - values[0]
+    return MetricPair(key, *values, difference, _read_interval(first, key), _read_interval(second, key))
 
 
-def _interval(measured: Measured, name: str) -> Interval | None:
-    """Return a figure's interval, if one is recorded: its lower and its upper end."""
-    match measured.intervals.get(name):
+def _read_interval(recorded: RecordedMetrics, key: str) -> ConfidenceInterval | None:
+    match recorded.intervals.get(key):
         case [int() | float() as low, int() | float() as high]:
             return float(low), float(high)
     return None
+
+
+def _make_section(name: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> ManifestSection:
+    """Pair two flat mappings, in the order of the second. Keys that only the first has come last."""
+    keys = [*second, *(key for key in first if key not in second)]
+    entries = [_make_entry(key, first, second) for key in keys]
+    return ManifestSection(name, all(entry.same for entry in entries), entries)
+
+
+def _make_entry(key: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> ManifestEntry:
+    same = key in first and key in second and first[key] == second[key]
+    return ManifestEntry(key, first.get(key), second.get(key), same)
+
+
+def _flatten(value: Any, name: str = "") -> dict[str, Any]:
+    """Flatten nested JSON: ``{"layers": [{"units": 50}]}`` becomes ``{"layers.0.units": 50}``."""
+    children: Mapping[Any, Any] = {}
+    if isinstance(value, Mapping):
+        children = value
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        children = dict(enumerate(value))
+    if not children:
+        return {name: value} if name else {}
+    return {
+        path: leaf
+        for key, child in children.items()
+        for path, leaf in _flatten(child, f"{name}.{key}" if name else str(key)).items()
+    }
+
+
+def _flatten_contract(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten a contract by column name, so that a moved column counts as the same. ``features`` holds the order."""
+    contract = manifest.get("contract", {})
+    features = contract.get("features", [])
+    flat = {"features": [column["name"] for column in features]} if features else {}
+    for column in [*features, *([contract["target"]] if "target" in contract else [])]:
+        flat |= {f"{column['name']}.{key}": value for key, value in column.items() if key != "name"}
+    return flat | ({"identity": contract["identity"]} if "identity" in contract else {})
+
+
+def _select_software(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {**manifest.get("software", {}), "git commit": manifest.get("git_commit")}
+
+
+_SECTIONS: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
+    "network": lambda manifest: _flatten(manifest.get("network", {})),
+    "training": lambda manifest: _flatten(manifest.get("training", {})),
+    "data": lambda manifest: _flatten(manifest.get("data", {})),
+    "contract": _flatten_contract,
+    "software": _select_software,
+    "files": lambda manifest: _flatten(manifest.get("files", {})),
+}

@@ -1,4 +1,4 @@
-"""How good are networks of a job, whatever the seed? K-fold over one file, plain and grouped; nothing is registered."""
+"""Cross-validate a job: k-fold over one file, plain and grouped, over several seeds. Nothing is registered."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
-from gamesales.data.labeled_titles import Titles, read_titles
-from gamesales.stats import same_features as twins
-from gamesales.training import kfold
-from gamesales.training.metrics import Metrics, metrics
+from gamesales.data.labeled_titles import LabeledTitles, read_titles
+from gamesales.stats.same_features import estimate_pure_error, number_distinct_rows
+from gamesales.training.folds import (
+    FOLD_KINDS,
+    FoldKind,
+    bootstrap_confidence_intervals,
+    make_folds,
+    predict_kfold,
+)
+from gamesales.training.metrics import Metrics, compute_metrics
 from gamesales.training.scaling import Scaling, fit_scaler
 from gamesales.training.train_job import TrainJob
 
 
 @dataclass(frozen=True)
-class Seeded:
-    """The figures of one seed, which draws the folds and starts the networks."""
+class SeedMetrics:
+    """The metrics of one seed, which draws the folds and initializes the networks."""
 
     seed: int
     metrics: Metrics
@@ -28,28 +34,35 @@ class Seeded:
 
 
 @dataclass(frozen=True)
-class Crossed:
+class KFoldSummary:
     """K-fold of one kind over several seeds.
 
-    ``mean``, ``standard_deviation`` (None for one seed), ``lowest`` and ``highest`` are of each figure over the seeds.
-    ``intervals`` are 95 % bounds of the mean ``mae`` and ``scaled_mse`` on other titles of the kind: the bootstrap,
-    with titles of the same features drawn together and each title's error averaged over the seeds.
+    Attributes:
+        kind: the kind of folds.
+        mean: the mean of each metric over the seeds.
+        standard_deviation: the standard deviation of each metric over the seeds. None for a single seed.
+        lowest: the minimum of each metric over the seeds.
+        highest: the maximum of each metric over the seeds.
+        intervals: the 95% confidence intervals of the mean ``mae`` and ``scaled_mse``, by the bootstrap. Titles with
+            the same features are drawn together, and the error of a title is averaged over the seeds.
+        seeds: the metrics of each seed.
     """
 
-    kind: kfold.Kind
+    kind: FoldKind
     mean: Metrics
     standard_deviation: Metrics
     lowest: Metrics
     highest: Metrics
     intervals: dict[str, list[float]]
-    seeds: list[Seeded]
+    seeds: list[SeedMetrics]
 
 
 @dataclass(frozen=True)
-class CrossValidated:
-    """What cross-validation found; ``noise_scaled_mse`` is that of twins' differences: None, where there are too few.
+class CrossValidationResult:
+    """The result of cross-validation. Scaled metrics are in units of the range of earnings in the whole file.
 
-    Scaled figures are in units of the range of earnings in the whole file.
+    ``distinct`` is the number of titles with different features. ``noise_scaled_mse`` is the noise of the earnings of
+    titles with the same features. It is None if there are too few of these titles.
     """
 
     data: str
@@ -57,8 +70,8 @@ class CrossValidated:
     rows: int
     distinct: int
     folds: int
-    plain: Crossed | None
-    grouped: Crossed | None
+    plain: KFoldSummary | None
+    grouped: KFoldSummary | None
     noise_scaled_mse: float | None
 
 
@@ -68,85 +81,81 @@ def crossvalidate(
     *,
     folds: int = 5,
     seeds: int = 1,
-    kinds: Sequence[kfold.Kind] = kfold.KINDS,
+    kinds: Sequence[FoldKind] = FOLD_KINDS,
     on_stage: Callable[[str], None] = lambda line: None,
-) -> CrossValidated:
+) -> CrossValidationResult:
     """Train ``folds`` networks for each seed and each kind of folds.
 
     Args:
-        job: what to train, how, and by which contract.
-        data: the titles; None: those of the job's ``data.train``.
-        folds: how many, 2 or more.
-        seeds: how many: the job's own, and those that follow.
-        kinds: of folds.
-        on_stage: called with a line as each training begins.
+        job: the network, the training and the contract.
+        data: the file of titles. None means the job's ``data.train``.
+        folds: the number of folds, 2 or more.
+        seeds: the number of seeds, beginning with the job's seed.
+        kinds: the kinds of folds.
+        on_stage: called with a line of text when each training begins.
 
-    Raises: InputError: the titles can't be read, or are too few for so many folds.
+    Raises:
+        InputError: the titles can't be read, or there are too few titles for the folds.
     """
     contract = Contract.from_toml(job.data.contract)
     titles = read_titles(data or job.data.train, contract)
-    (labels,) = twins.label(titles.features)
+    (clusters,) = number_distinct_rows(titles.features)
     for kind in kinds:
-        kfold.cut(titles, kind, folds, job.training.seed)  # told before a network is trained in vain
+        make_folds(titles, kind, folds, job.training.seed)  # fail before a network is trained in vain
     _, scaling = fit_scaler(contract.feature_names, contract.target.name, titles.features, titles.earnings)
-    crossed: dict[str, Crossed] = {}
+    summaries: dict[str, KFoldSummary] = {}
     for kind in kinds:
-        found, errors = [], []
+        metrics, errors = [], []
         for seed in range(job.training.seed, job.training.seed + seeds):
-            parts = kfold.cut(titles, kind, folds, seed)
-            on_training = _told(on_stage, f"seed {seed}, " if seeds > 1 else "")
-            predicted = kfold.predict(_with_seed(job, seed), contract, titles, parts, kind, on_training)
+            parts = make_folds(titles, kind, folds, seed)
+            on_training = _add_prefix(on_stage, f"seed {seed}, " if seeds > 1 else "")
+            predicted = predict_kfold(job.with_seed(seed), contract, titles, parts, kind, on_training)
             errors.append(predicted - titles.earnings)
-            by_fold = [float(np.abs(errors[-1][part]).mean()) for part in parts]
-            found.append(Seeded(seed, metrics(titles.earnings, predicted, scaling), by_fold))
-        crossed[kind] = _crossed(kind, titles, labels, found, np.stack(errors), scaling)
-    noise = twins.pure_error(labels, titles.earnings)
-    return CrossValidated(
+            folds_mae = [float(np.abs(errors[-1][part]).mean()) for part in parts]
+            metrics.append(SeedMetrics(seed, compute_metrics(titles.earnings, predicted, scaling), folds_mae))
+        summaries[kind] = _summarize_seeds(kind, titles, clusters, metrics, np.stack(errors), scaling)
+    noise = estimate_pure_error(clusters, titles.earnings)
+    return CrossValidationResult(
         data=str(titles.path),
         data_sha256=titles.sha256,
         rows=len(titles),
-        distinct=int(labels.max()) + 1,
+        distinct=int(clusters.max()) + 1,
         folds=folds,
-        plain=crossed.get("plain"),
-        grouped=crossed.get("grouped"),
+        plain=summaries.get("plain"),
+        grouped=summaries.get("grouped"),
         noise_scaled_mse=None if noise is None else noise.value * float(scaling.scale[-1]) ** 2,
     )
 
 
-def _with_seed(job: TrainJob, seed: int) -> TrainJob:
-    return job.model_copy(update={"training": job.training.model_copy(update={"seed": seed})})
+def _add_prefix(on_stage: Callable[[str], None], prefix: str) -> Callable[[str], None]:
+    return lambda line: on_stage(f"{prefix}{line}")
 
 
-def _told(on_stage: Callable[[str], None], before: str) -> Callable[[str], None]:
-    return lambda line: on_stage(f"{before}{line}")
-
-
-def _crossed(
-    kind: kfold.Kind,
-    titles: Titles,
-    labels: IntArray,
-    seeds: Sequence[Seeded],
+def _summarize_seeds(
+    kind: FoldKind,
+    titles: LabeledTitles,
+    clusters: IntArray,
+    seeds: Sequence[SeedMetrics],
     errors: FloatArray,
     scaling: Scaling,
-) -> Crossed:
-    """Sum up the seeds. Args: errors: (seeds, n)."""
-    of_seeds = [one.metrics for one in seeds]
-    sizes, squared = np.abs(errors), (errors * float(scaling.scale[-1])) ** 2
-    return Crossed(
+) -> KFoldSummary:
+    """Summarize the seeds. The errors have the shape (seeds, n)."""
+    metrics = [seed.metrics for seed in seeds]
+    return KFoldSummary(
         kind,
-        _over(of_seeds, lambda values: float(values.mean())),
-        _over(of_seeds, lambda values: float(values.std(ddof=1)) if len(values) > 1 else None),
-        _over(of_seeds, lambda values: float(values.min())),
-        _over(of_seeds, lambda values: float(values.max())),
-        kfold.bounds(titles, sizes.mean(axis=0), squared.mean(axis=0), labels),
+        _aggregate(metrics, lambda values: float(values.mean())),
+        _aggregate(metrics, lambda values: float(values.std(ddof=1)) if len(values) > 1 else None),
+        _aggregate(metrics, lambda values: float(values.min())),
+        _aggregate(metrics, lambda values: float(values.max())),
+        bootstrap_confidence_intervals(titles, errors, clusters, scaling),
         list(seeds),
     )
 
 
-def _over(seeds: Sequence[Metrics], work_out: Callable[[FloatArray], float | None]) -> Metrics:
-    """Work out something of each figure over the seeds; None where a figure is not known."""
-    found: Metrics = {}
+def _aggregate(seeds: Sequence[Metrics], statistic: Callable[[FloatArray], float | None]) -> Metrics:
+    """Compute a statistic of each metric over the seeds, None if a seed has no value."""
+    aggregated: Metrics = {}
     for name in seeds[0]:
-        values = [one[name] for one in seeds]
-        found[name] = None if None in values else work_out(np.array(values, np.float64))
-    return found
+        values = [metrics[name] for metrics in seeds]
+        aggregated[name] = None if None in values else statistic(np.array(values, np.float64))
+    return aggregated

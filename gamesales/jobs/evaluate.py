@@ -1,4 +1,4 @@
-"""How far off a version is on titles whose earnings are known: scored, measured, and recorded in the log."""
+"""Evaluate a version on a file of titles with known earnings, and record the metrics in the log."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from typing import Any
 import numpy as np
 
 from gamesales.arrays import FloatArray
-from gamesales.data.files import escape_surrogates
-from gamesales.data.labeled_titles import Titles, read_titles
-from gamesales.data.screen import RejectLimit, told
+from gamesales.data.labeled_titles import LabeledTitles, read_titles
+from gamesales.data.screen import RejectLimit, format_rejects
 from gamesales.errors import InputError, IntegrityError
 from gamesales.jobs.loading import load_registered
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Version
 from gamesales.scoring.scorer import LoadedVersion
-from gamesales.stats.bootstrap import mean_percentiles, resamples_of, seed_from
-from gamesales.training.metrics import Metrics, metrics
+from gamesales.training.metrics import Metrics, evaluate_predictions
 from gamesales.training.scaling import Scaling
-
-# Of 100 such intervals about 95 hold the error on all titles of the kind.
-LEVELS = (0.025, 0.975)
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """A version's figures on a file, and the event that tells of them; None: one before it does already."""
+class EvaluationResult:
+    """The metrics of a version on a file.
+
+    ``intervals`` holds the 95% confidence interval of a metric. ``sequence`` is the event that records the metrics.
+    It is None if no event was written, because an earlier event records the same metrics or because of a dry run.
+    """
 
     model: str
     version: int
@@ -45,73 +44,39 @@ class Evaluated:
     sequence: int | None
 
 
-def evaluate(registry: ModelRegistry, ref: Ref, data: Path, *, reason: str = "") -> Evaluated:
-    """Evaluate a version on a CSV or Parquet file with the target's column, and record it.
+def evaluate(registry: ModelRegistry, ref: Ref, data: Path, *, reason: str = "") -> EvaluationResult:
+    """Evaluate a version on a CSV or Parquet file, and record the metrics.
 
-    Raises: InputError: the file can't be used, or is what the version was trained on.
+    Args:
+        registry: the registry of the model.
+        ref: the version.
+        data: a file of titles with the target column.
+        reason: why, for the log.
+
+    Raises:
+        InputError: the file can't be used, or the version was trained on it.
     """
-    version = registry.find(registry.state(), ref)
+    version = registry.find(registry.read_state(), ref)
     loaded = load_registered(registry, version)
     titles = read_titles(data, loaded.contract, RejectLimit())
-    manifest = registry.bundle(version).manifest
-    if titles.sha256 == trained_on(manifest):
+    manifest = registry.open_bundle(version).manifest
+    if titles.sha256 == training_digest(manifest):
         raise InputError(
             f"{data} is the file that version {version.number} was trained on; expected titles that it never saw",
-            hint="Its errors on this file are no evaluation; give another file",
+            hint="Errors on training data are no evaluation. Give another file: --data FILE",
         )
-    return record(registry, version, titles, measure(titles, predictions(loaded, titles), scaling_in(manifest)), reason)
+    measured = evaluate_predictions(titles, predict_labeled(loaded, titles), read_scaling(manifest))
+    return record_once(registry, version, titles, measured, reason)
 
 
-def record(
-    registry: ModelRegistry,
-    version: Version,
-    titles: Titles,
-    measured: Mapping[str, Any],
-    reason: str,
-    *,
-    dry_run: bool = False,
-) -> Evaluated:
-    """Record what was measured, unless the log has the same figures on the same file already."""
-    key = ("data_sha256", "metrics")
-    is_known = any(all(getattr(one, name) == measured[name] for name in key) for one in version.held_out)
-    write = not (is_known or dry_run)
-    event = registry.record_evaluation(version.number, measured, reason) if write else None
-    return Evaluated(
-        registry.model,
-        version.number,
-        first_rejects=list(told(titles.path.name, titles.rejected)),
-        recorded=write,
-        sequence=event.sequence if event else None,
-        **measured,
-    )
+def predict_labeled(version: LoadedVersion, titles: LabeledTitles) -> FloatArray:
+    """Predict the earnings of titles, as scoring does.
 
+    Returns:
+        float64 (n,), in the target's unit.
 
-def measure(titles: Titles, predicted: FloatArray, scaling: Scaling) -> dict[str, Any]:
-    """Return what the log keeps of an evaluation.
-
-    Args: predicted: float64 (n,), US dollars, finite.
-    """
-    error = predicted - titles.earnings
-    seed = seed_from(titles.sha256)
-    scaled = error * float(scaling.scale[-1])
-    return {
-        "data": escape_surrogates(str(titles.path)),
-        "data_sha256": titles.sha256,
-        "rows": len(titles),
-        "rejected": len(titles.rejected),
-        "metrics": metrics(titles.earnings, predicted, scaling),
-        "intervals": {
-            "mae": mean_percentiles(np.abs(error), LEVELS, seed),
-            "scaled_mse": mean_percentiles(scaled**2, LEVELS, seed),
-        },
-        "resampling": {"levels": list(LEVELS), "resamples": resamples_of(len(titles)), "seed": seed},
-    }
-
-
-def predictions(version: LoadedVersion, titles: Titles) -> FloatArray:
-    """Predict as scoring does: float64 (n,), US dollars.
-
-    Raises: InputError: a prediction is not finite, and so has no error; to leave it out would flatter.
+    Raises:
+        InputError: a prediction is not finite. Leaving the row out would make the metrics look better than they are.
     """
     predicted = version.scorer.score(titles.features)
     infinite = titles.rows[~np.isfinite(predicted)]
@@ -124,10 +89,46 @@ def predictions(version: LoadedVersion, titles: Titles) -> FloatArray:
     return predicted
 
 
-def scaling_in(manifest: Mapping[str, Any]) -> Scaling:
-    """Return how a version scales.
+def record_once(
+    registry: ModelRegistry,
+    version: Version,
+    titles: LabeledTitles,
+    measured: Mapping[str, Any],
+    reason: str,
+    *,
+    dry_run: bool = False,
+) -> EvaluationResult:
+    """Record an evaluation, unless the log has the same metrics on the same file.
 
-    Raises: IntegrityError: its manifest does not say.
+    Args:
+        registry: the registry of the model.
+        version: the version.
+        titles: the titles that it was evaluated on.
+        measured: what ``evaluate_predictions`` returns.
+        reason: why, for the log.
+        dry_run: whether to write nothing.
+    """
+    keys = ("data_sha256", "metrics")
+    is_recorded = any(
+        all(getattr(past, key) == measured[key] for key in keys) for past in version.read_holdout_evaluations()
+    )
+    write = not (is_recorded or dry_run)
+    event = registry.record_evaluation(version.number, measured, reason) if write else None
+    return EvaluationResult(
+        registry.model,
+        version.number,
+        first_rejects=list(format_rejects(titles.path.name, titles.rejected)),
+        recorded=write,
+        sequence=event.sequence if event else None,
+        **measured,
+    )
+
+
+def read_scaling(manifest: Mapping[str, Any]) -> Scaling:
+    """Return the scaling of a version.
+
+    Raises:
+        IntegrityError: the manifest has none.
     """
     try:
         return Scaling.from_dict(manifest["scaling"])
@@ -135,13 +136,13 @@ def scaling_in(manifest: Mapping[str, Any]) -> Scaling:
         raise IntegrityError(f"the manifest lacks what an evaluation needs: {error}", hint="Train again") from None
 
 
-def trained_on(manifest: Mapping[str, Any]) -> str | None:
-    """Return the SHA-256 of a version's training data; None: its manifest does not say."""
-    return data_in(manifest, "train").get("sha256")
+def training_digest(manifest: Mapping[str, Any]) -> str | None:
+    """Return the SHA-256 of a version's training data, or None if the manifest has none."""
+    return find_data(manifest, "train").get("sha256")
 
 
-def data_in(manifest: Mapping[str, Any], role: str) -> Mapping[str, Any]:
-    """Return what a manifest says of the file that a version was trained or tested on; nothing, if it does not."""
+def find_data(manifest: Mapping[str, Any], role: str) -> Mapping[str, Any]:
+    """Return the manifest's entry for the ``train`` or ``test`` file, or an empty mapping."""
     data = manifest.get("data")
-    named = data.get(role) if isinstance(data, Mapping) else None
-    return named if isinstance(named, Mapping) else {}
+    entry = data.get(role) if isinstance(data, Mapping) else None
+    return entry if isinstance(entry, Mapping) else {}

@@ -1,4 +1,8 @@
-"""A version for other programs: written beside its place, loaded again, held to the scorer, and only then put there."""
+"""Export a version for other programs.
+
+The export is written to a temporary folder on the same disk, loaded again and compared with the scorer. Only then is it
+moved to its place, in one step.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from gamesales.arrays import FloatArray
-from gamesales.data.files import FULL, REFUSED, explaining, sync
+from gamesales.data.files import DISK_FULL_ERRORS, WRITE_ERRORS, explain_write_errors, fsync
 from gamesales.errors import IntegrityError, UsageError
 from gamesales.jobs.loading import load_registered
 from gamesales.registry.bundle import Bundle
@@ -27,18 +31,20 @@ from gamesales.training import export as exporting
 from gamesales.training import parity
 from gamesales.training.scaling import Scaling
 
-# What each format's file must be called at its end; a format without one is a folder.
+# The suffix of each format's file. A format without a suffix is a folder.
 SUFFIXES = {**exporting.KERAS_SUFFIXES, "onnx": ".onnx"}
 FORMATS = (*SUFFIXES, "savedmodel", "tfserving")
 SAVED_MODEL = "saved_model.pb"
+# Sampled rows on which the export is compared with the scorer, besides the golden rows.
 ROWS = 4_000
 
 
 @dataclass(frozen=True)
-class Exported:
-    """A version that was written for other programs, and how far what was written lies from the scorer.
+class ExportResult:
+    """An exported version.
 
-    ``config`` is what TensorFlow Serving reads to find it; empty for other formats.
+    ``largest_difference`` is the largest difference from the scorer on ``rows_checked`` rows, in the target's unit.
+    ``config`` is what TensorFlow Serving needs to find the export. It is empty for other formats.
     """
 
     model: str
@@ -52,97 +58,101 @@ class Exported:
     config: str
 
 
-def export(registry: ModelRegistry, ref: Ref, form: str, output: Path, *, force: bool = False) -> Exported:
-    """Write a version in another format.
+def export(registry: ModelRegistry, ref: Ref, form: str, output: Path, *, force: bool = False) -> ExportResult:
+    """Export a version in another format. If the export fails, the output is unchanged.
 
     Args:
-        registry: where it is.
-        ref: which version.
+        registry: the registry of the model.
+        ref: the version.
         form: one of FORMATS.
-        output: the file or folder to make; for ``tfserving`` the folder of all versions of the model.
-        force: whether to replace an export that is there.
+        output: the file or folder to make. For ``tfserving``, the folder that holds all versions of the model.
+        force: whether to replace an existing export.
 
-    Raises: UsageError: the format is unknown, or something is at the output. IntegrityError: the bundle was changed, or
-        can't be exported. ParityError: what was written does not give the scorer's dollars. In all cases the output is
-        as it was.
+    Raises:
+        UsageError: the format is unknown, or the output exists.
+        IntegrityError: the bundle was changed, or can't be exported.
+        ParityError: the export does not predict what the scorer predicts.
     """
-    _check_form(form, output)
+    _check_format(form, output)
     version, bundle = registry.resolve(ref)
-    given = output / str(version.number) if form == "tfserving" else output
-    place = _free_place(given, form, force)
+    visible = output / str(version.number) if form == "tfserving" else output
+    target = _find_target(visible, form, force)
     loaded = load_registered(registry, version)
     if form not in SUFFIXES:
-        exporting.check_names(loaded.contract.feature_names)
-    scaling = _scaling(bundle, loaded)
-    with _beside(place) as folder:
+        exporting.check_signature_names(loaded.contract.feature_names)
+    scaling = _read_scaling(bundle, loaded)
+    with _make_temporary_folder(target) as folder:
         made = folder / f"export{SUFFIXES.get(form, '')}"
-        write = _writer(bundle, loaded, scaling, form)
-        with explaining(FULL, given):
+        write = _make_writer(bundle, loaded, scaling, form)
+        with explain_write_errors(DISK_FULL_ERRORS, visible):
             write(made)
-        values = _rows(loaded)
-        largest = _check(loaded, scaling, form, made, values)
-        _free_place(given, form, force)  # a second time, as this takes seconds
-        with explaining(REFUSED, given):
-            _publish(made, place)
-    return Exported(
+        rows = _sample_rows(loaded)
+        largest = _check_parity(loaded, scaling, form, made, rows)
+        _find_target(visible, form, force)  # once more, because writing takes seconds
+        with explain_write_errors(WRITE_ERRORS, visible):
+            _publish(made, target)
+    return ExportResult(
         model=registry.model,
         version=version.number,
         digest=version.digest,
         format=form,
-        output=str(given),
+        output=str(visible),
         inputs=loaded.contract.feature_names,
-        rows_checked=len(values),
+        rows_checked=len(rows),
         largest_difference=largest,
-        config=_config(registry.model, output, version.number) if form == "tfserving" else "",
+        config=_format_config(registry.model, output, version.number) if form == "tfserving" else "",
     )
 
 
-def _check_form(form: str, output: Path) -> None:
+def _check_format(form: str, output: Path) -> None:
     if form not in FORMATS:
         raise UsageError(f"no format {form!r}; expected one of {', '.join(FORMATS)}")
     suffix = SUFFIXES.get(form, "")
     if output.suffix != suffix and suffix:
         raise UsageError(
-            f"--output {output} does not end in {suffix}, by which programs know the format {form}",
+            f"--output {output} does not end in {suffix}, the suffix of the format {form}",
             hint=f"Give --output {output.with_suffix(suffix)}",
         )
 
 
-def _free_place(given: Path, form: str, force: bool) -> Path:
-    """Return where the export goes; a symbolic link stays one, and what it points to is meant.
+def _find_target(visible: Path, form: str, force: bool) -> Path:
+    """Return the path to write to. A symbolic link is kept, and its target is written.
 
-    Raises: UsageError: something is there and may not be replaced, or there is no folder to make it in.
+    Raises:
+        UsageError: something exists that may not be replaced, or the parent folder is missing.
     """
-    if os.path.lexists(given) and not force:
-        raise UsageError(f"{given} exists", hint="Give another --output, or replace it whole with --force")
-    place = Path(os.path.realpath(given))
-    if place.exists():
-        _check_replaceable(given, place, is_file=form in SUFFIXES)
-    above = _folder_above(place, form)
-    if not above.is_dir():
-        raise UsageError(f"no folder {above} to write {given.name} in", hint=f"mkdir -p '{above}'")
-    return place
+    if os.path.lexists(visible) and not force:
+        raise UsageError(f"{visible} exists", hint="Give another --output, or replace it with --force")
+    target = Path(os.path.realpath(visible))
+    if target.exists():
+        _check_replaceable(visible, target, is_file=form in SUFFIXES)
+    parent = _parent_folder(target, form)
+    if not parent.is_dir():
+        raise UsageError(f"no folder {parent} to write {visible.name} in", hint=f"mkdir -p '{parent}'")
+    return target
 
 
-def _check_replaceable(given: Path, place: Path, *, is_file: bool) -> None:
-    """Replace nothing but what looks like an export: ``--force`` on a home folder must not cost it."""
-    if is_file and not place.is_file():
-        raise UsageError(f"{given} is no file, which --force could replace", hint="Give another --output")
-    if not is_file and not (place / SAVED_MODEL).is_file():
-        raise UsageError(f"{given} holds no {SAVED_MODEL}; --force replaces exports only", hint="Give another --output")
+def _check_replaceable(visible: Path, target: Path, *, is_file: bool) -> None:
+    """Allow only what looks like an export to be replaced. ``--force`` on a home folder must not delete it."""
+    if is_file and not target.is_file():
+        raise UsageError(f"{visible} is no file; --force replaces only exports", hint="Give another --output")
+    if not is_file and not (target / SAVED_MODEL).is_file():
+        raise UsageError(
+            f"{visible} holds no {SAVED_MODEL}; --force replaces only exports", hint="Give another --output"
+        )
 
 
-def _folder_above(place: Path, form: str) -> Path:
-    """Return the folder that must be there: of a new model for TensorFlow Serving, the one above its own."""
-    return place.parent.parent if form == "tfserving" and not place.parent.exists() else place.parent
+def _parent_folder(target: Path, form: str) -> Path:
+    """Return the folder that must exist. For a new model of TensorFlow Serving, it is the parent of the model's."""
+    return target.parent.parent if form == "tfserving" and not target.parent.exists() else target.parent
 
 
 @contextmanager
-def _beside(place: Path) -> Iterator[Path]:
-    """Give a folder to write in on the place's own disk; its name hides it from TensorFlow Serving."""
-    above = place.parent if place.parent.is_dir() else place.parent.parent
-    folder = above / f".gamesales-{secrets.token_hex(8)}.tmp"
-    with explaining(REFUSED, place):
+def _make_temporary_folder(target: Path) -> Iterator[Path]:
+    """Yield a new folder on the disk of the target. TensorFlow Serving ignores it because of its name."""
+    parent = target.parent if target.parent.is_dir() else target.parent.parent
+    folder = parent / f".gamesales-{secrets.token_hex(8)}.tmp"
+    with explain_write_errors(WRITE_ERRORS, target):
         folder.mkdir()
     try:
         yield folder
@@ -150,61 +160,61 @@ def _beside(place: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _scaling(bundle: Bundle, loaded: LoadedVersion) -> Scaling:
-    """Read the scaling from the checked manifest; ``scaler.joblib`` is a pickle and stays closed."""
+def _read_scaling(bundle: Bundle, loaded: LoadedVersion) -> Scaling:
+    """Read the scaling from the checked manifest. ``scaler.joblib`` is a pickle and is never loaded."""
     try:
         scaling = Scaling.from_dict(bundle.manifest["scaling"])
     except (LookupError, TypeError, ValueError) as error:
-        raise IntegrityError(f"{bundle.where} tells no scaling: {error}", hint="Train again") from None
+        raise IntegrityError(f"{bundle.location} has no usable scaling: {error}", hint="Train again") from None
     if scaling.features != loaded.contract.feature_names:
         raise IntegrityError(
-            f"{bundle.where} scales {', '.join(scaling.features)}, but its contract has "
+            f"{bundle.location} scales {', '.join(scaling.features)}, but its contract has "
             f"{', '.join(loaded.contract.feature_names)}",
             hint="Train again",
         )
     return scaling
 
 
-def _rows(loaded: LoadedVersion) -> FloatArray:
-    """Return the golden rows, and rows from all that the contract allows: (g + ROWS, k)."""
-    seen = np.stack([loaded.lowest, loaded.highest])
-    return np.concatenate([loaded.golden.values, parity.sample_contract(loaded.contract, seen, ROWS, seed=1)])
-
-
-def _writer(bundle: Bundle, loaded: LoadedVersion, scaling: Scaling, form: str) -> Callable[[Path], object]:
-    """Read from the bundle what the format needs, every byte checked, and return what writes it to a path."""
+def _make_writer(bundle: Bundle, loaded: LoadedVersion, scaling: Scaling, form: str) -> Callable[[Path], object]:
+    """Read the bundle's file for the format, every byte checked. Return a function that writes the export."""
     if form == "onnx":
         content = bundle.read(GRAPH_FILE)
         return lambda made: made.write_bytes(content)
-    network = exporting.load_network(bundle.read("model.keras"), f"{bundle.where}/model.keras")
-    model = exporting.with_scaling(network, scaling)
-    return partial(exporting.write, model, loaded.contract.feature_names, form)
+    network = exporting.load_network(bundle.read("model.keras"), f"{bundle.location}/model.keras")
+    model = exporting.add_scaling(network, scaling)
+    return partial(exporting.write_export, model, loaded.contract.feature_names, form)
 
 
-def _check(loaded: LoadedVersion, scaling: Scaling, form: str, made: Path, values: FloatArray) -> float:
-    """Load what was written, hold it to the scorer, and return the largest difference, US dollars."""
+def _sample_rows(loaded: LoadedVersion) -> FloatArray:
+    """Return the g golden rows and ROWS rows sampled from the contract: float64 (g + ROWS, k)."""
+    seen = np.stack([loaded.training_min, loaded.training_max])
+    return np.concatenate([loaded.golden.values, parity.sample_contract(loaded.contract, seen, ROWS, seed=1)])
+
+
+def _check_parity(loaded: LoadedVersion, scaling: Scaling, form: str, made: Path, rows: FloatArray) -> float:
+    """Load the export, compare it with the scorer, and return the largest difference, in the target's unit."""
     if form == "onnx":
-        found = [Scorer(made.read_bytes()).score(values)]
+        predictions = [Scorer(made.read_bytes()).score(rows)]
     else:
-        found = exporting.predictions(loaded.contract.feature_names, form, made, values)
-    expected = loaded.scorer.score(values)
+        predictions = exporting.predict_with_export(loaded.contract.feature_names, form, made, rows)
+    expected = loaded.scorer.score(rows)
     names = f"the export as {form}", "the scorer"
-    return max(parity.check_parity(expected, earnings, scaling, names) for earnings in found)
+    return max(parity.check_parity(expected, predicted, scaling, names) for predicted in predictions)
 
 
-def _publish(made: Path, place: Path) -> None:
-    """Move what was made to its place in one step, its bytes on the disk before its name."""
-    place.parent.mkdir(exist_ok=True)
+def _publish(made: Path, target: Path) -> None:
+    """Move the export to its place in one step. Its bytes are on the disk before its name is."""
+    target.parent.mkdir(exist_ok=True)
     if made.is_dir():
-        publish_folder(made, place)
+        publish_folder(made, target)
     else:
-        sync(made)
-        made.replace(place)
-        sync(place.parent)
+        fsync(made)
+        made.replace(target)
+        fsync(target.parent)
 
 
-def _config(model: str, output: Path, number: int) -> str:
-    """Return what ``tensorflow_model_server --model_config_file`` reads; its texts are quoted as in JSON."""
+def _format_config(model: str, output: Path, number: int) -> str:
+    """Return a file for ``tensorflow_model_server --model_config_file``. Its strings are quoted as in JSON."""
     return (
         "model_config_list {\n"
         "  config {\n"

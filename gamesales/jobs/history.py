@@ -1,27 +1,32 @@
-"""What happened in a registry: who did what, when, why and on what evidence.
+"""List the events of a registry: who did what, when, why and on what evidence.
 
-It reads events and not the state that they add up to, so that an event of a later release can be looked at too.
+Events are read from the log and not from the state, so that an event of a later release is listed too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from gamesales.errors import UsageError
-from gamesales.registry import log
-from gamesales.registry.log import Event
+from gamesales.registry.event import (
+    ALIAS_DELETED,
+    ALIAS_SET,
+    EVALUATION_RECORDED,
+    VERSION_REGISTERED,
+    VERSION_RETIRED,
+    Event,
+)
 from gamesales.registry.refs import check_alias
 from gamesales.registry.registry import ModelRegistry
 
 KINDS = (
-    log.VERSION_REGISTERED,
-    log.VERSION_RETIRED,
-    log.EVALUATION_RECORDED,
-    log.ALIAS_SET,
-    log.ALIAS_DELETED,
+    VERSION_REGISTERED,
+    VERSION_RETIRED,
+    EVALUATION_RECORDED,
+    ALIAS_SET,
+    ALIAS_DELETED,
 )
 
 
@@ -38,8 +43,8 @@ class EventRow:
 
 
 @dataclass(frozen=True)
-class History:
-    """The events of a model that were asked for, newest first."""
+class EventList:
+    """The events that match a filter, newest first."""
 
     model: str
     registry: str
@@ -47,12 +52,17 @@ class History:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which events are told; by default all.
+class EventFilter:
+    """Which events to list. The default is all events.
 
-    They move or delete ``alias``; they concern ``version``, if only by taking an alias from it; they are of ``kind``,
-    which is one of KINDS or the part before its dot; ``actor`` did it; they happened from ``since`` to ``until``, both
-    included and as the log writes times. Of these, the newest ``limit``.
+    Attributes:
+        alias: only events that set or delete this alias.
+        version: only events about this version, or that take an alias from it.
+        kind: only events of this kind, one of KINDS, or the part of a kind before its dot.
+        actor: only events by this person.
+        since: only events at this time or later. Times are written as in the log.
+        until: only events at this time or earlier.
+        limit: the most events to list. The newest are kept.
     """
 
     alias: str | None = None
@@ -69,32 +79,29 @@ class Wanted:
         groups = sorted({kind.partition(".")[0] for kind in KINDS})
         if self.kind not in (None, *KINDS, *groups):
             raise UsageError(
-                f"there are no events of kind {self.kind!r}; expected {', '.join(KINDS)}",
-                hint=f"Or all kinds that begin alike: {', '.join(groups)}",
+                f"expected an event kind, one of {', '.join(KINDS)}, found {self.kind!r}",
+                hint=f"Or give a group of kinds: {', '.join(groups)}",
             )
 
+    def matches(self, event: Event) -> bool:
+        """Whether an event matches the filter. The limit is not considered."""
+        body = event.body
+        return (
+            (self.alias is None or body.get("alias") == self.alias)
+            and (self.version is None or self.version in (body.get("version"), body.get("previous_version")))
+            and self.kind in (None, event.kind, event.kind.partition(".")[0])
+            and self.actor in (None, event.actor)
+            and (self.since is None or self.since <= event.time)
+            and (self.until is None or event.time <= self.until)
+        )
 
-def history(registry: ModelRegistry, wanted: Wanted | None = None) -> History:
-    """Tell who did what, when and why, newest first."""
-    wanted = wanted or Wanted()
+
+def list_events(registry: ModelRegistry, event_filter: EventFilter | None = None) -> EventList:
+    """List the events that match a filter, newest first."""
+    event_filter = event_filter or EventFilter()
+    matching = (event for event in reversed(registry.read_events()) if event_filter.matches(event))
     rows = [
         EventRow(event.sequence, event.time, event.actor, event.kind, event.reason, dict(event.body))
-        for event in islice(_fitting(registry.events(), wanted), wanted.limit)
+        for event in islice(matching, event_filter.limit)
     ]
-    return History(registry.model, registry.location, rows)
-
-
-def _fitting(events: list[Event], wanted: Wanted) -> Iterator[Event]:
-    return (event for event in reversed(events) if _fits(event, wanted))
-
-
-def _fits(event: Event, wanted: Wanted) -> bool:
-    body = event.body
-    return (
-        (wanted.alias is None or body.get("alias") == wanted.alias)
-        and (wanted.version is None or wanted.version in (body.get("version"), body.get("previous_version")))
-        and wanted.kind in (None, event.kind, event.kind.partition(".")[0])
-        and wanted.actor in (None, event.actor)
-        and (wanted.since is None or wanted.since <= event.time)
-        and (wanted.until is None or event.time <= wanted.until)
-    )
+    return EventList(registry.model, registry.location, rows)

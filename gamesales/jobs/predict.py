@@ -1,4 +1,4 @@
-"""One title, answered in dollars."""
+"""Predict the earnings of one title."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from gamesales.data.arrow import text_column
+from gamesales.data.arrow import make_text_column
 from gamesales.data.contract import Contract
 from gamesales.data.table import Batch
 from gamesales.errors import ColumnsError, InputError, UsageError
 from gamesales.jobs.loading import load
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
-from gamesales.scoring.predict import predict_titles
+from gamesales.scoring.predict import predict_batch
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one title will earn, US dollars.
+    """The predicted earnings of one title, in US dollars.
 
-    ``coverage`` is the share of titles that intervals from low to high are to hold; these three are None where the
-    version gives no intervals.
+    Attributes:
+        predicted_earnings_low: The lower bound of the prediction interval. None if the version has no intervals.
+        predicted_earnings_high: The upper bound. None if the version has no intervals.
+        coverage: The nominal coverage of the interval. None if the version has no intervals.
+        outside_training_range: Whether a feature is outside the range of the training titles.
     """
 
     model: str
@@ -37,7 +40,11 @@ class Prediction:
 
 
 def parse_title(assignments: Sequence[str]) -> dict[str, str]:
-    """Read ``critic_rating=4.5 is_action=1 …``."""
+    """Read the words ``critic_rating=4.5 is_action=1 …``.
+
+    Raises:
+        UsageError: A word has no value, or a name is duplicate.
+    """
     title: dict[str, str] = {}
     for assignment in assignments:
         name, separator, value = assignment.partition("=")
@@ -51,38 +58,47 @@ def parse_title(assignments: Sequence[str]) -> dict[str, str]:
 def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str]) -> Prediction:
     """Predict the earnings of one title.
 
-    Raises: ColumnsError: characteristics are missing or misspelt; each is named. InputError: a value breaks the
-        contract.
+    Args:
+        registry: The registry.
+        ref: The reference of the version.
+        title: The features by name, as text.
+
+    Returns:
+        The prediction.
+
+    Raises:
+        ColumnsError: Features are missing or misspelled. The message names each.
+        InputError: A value breaks the contract.
     """
     version = load(registry, ref)
     _check_names(title, version.contract)
     names = list(version.contract.feature_names)
-    table = pa.RecordBatch.from_arrays([text_column([title[name]]) for name in names], names=names)
-    predicted = predict_titles(Batch(table, np.ones(1, np.int64)), version)
+    table = pa.RecordBatch.from_arrays([make_text_column([title[name]]) for name in names], names=names)
+    predicted = predict_batch(Batch(table, np.ones(1, np.int64)), version)
     if predicted.screened.rejected:
         reason = predicted.screened.rejected[0].reason
-        raise InputError(f"this title can't be scored: {reason}", hint="See docs/contract.md")
+        raise InputError(f"this title can't be scored: {reason}", hint="See docs/reference/contract.md")
     low, high = (float(bound[0]) for bound in predicted.bounds) if predicted.bounds else (None, None)
     return Prediction(
         model=version.model,
         model_version=version.number,
-        predicted_earnings=float(predicted.earnings[0]),
+        predicted_earnings=float(predicted.predictions[0]),
         predicted_earnings_low=low,
         predicted_earnings_high=high,
-        coverage=version.interval.coverage if version.interval else None,
-        outside_training_range=bool(predicted.outside[0]),
+        coverage=version.prediction_interval.coverage if version.prediction_interval else None,
+        outside_training_range=bool(predicted.outside_range[0]),
     )
 
 
 def _check_names(title: Mapping[str, str], contract: Contract) -> None:
     missing = [name for name in contract.feature_names if name not in title]
-    faults = [f"missing: {', '.join(missing)}"] if missing else []
+    problems = [f"missing: {', '.join(missing)}"] if missing else []
     for name in title:
         if name not in contract.feature_names:
-            near = difflib.get_close_matches(name, contract.feature_names, n=1)
-            faults.append(f"unknown: {name}" + (f" (did you mean {near[0]}?)" if near else ""))
-    if faults:
+            similar = difflib.get_close_matches(name, contract.feature_names, n=1)
+            problems.append(f"unknown: {name}" + (f" (did you mean {similar[0]}?)" if similar else ""))
+    if problems:
         raise ColumnsError(
-            f"a title has {len(contract.features)} characteristics; {'; '.join(faults)}",
+            f"a title has {len(contract.features)} features; {'; '.join(problems)}",
             hint=f"Give each once: {' '.join(f'{name}=…' for name in contract.feature_names)}",
         )

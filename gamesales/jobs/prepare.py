@@ -1,7 +1,7 @@
-"""The course's first step: fit a MinMaxScaler on the training file, scale both files, say what was done.
+"""Prepare files of titles: scale a training and a test file, or simulate titles.
 
-Training does not need these files; it scales for itself. They are for people who follow the course, or who take the
-scaled data elsewhere.
+``preprocess`` is the first step of the Keras course that this project starts from. Training scales for itself and does
+not read the scaled files. They are for people who follow the course or take the scaled data elsewhere.
 """
 
 from __future__ import annotations
@@ -14,52 +14,61 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gamesales.data.contract import Contract
-from gamesales.data.files import replacing
-from gamesales.data.labeled_titles import Titles, read_titles
+from gamesales.data.files import replace_file
+from gamesales.data.labeled_titles import LabeledTitles, read_titles
 from gamesales.data.simulate import write_titles
 from gamesales.errors import UsageError
-from gamesales.training.scaling import Scaling, fit_scaler, scaling_note
+from gamesales.training.scaling import Scaling, fit_scaler, format_scaling_note
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True)
-class Preprocessed:
-    """The files that were written, and the note for each column, the target's first."""
+class PreprocessingResult:
+    """The paths of the scaled files, and a note for each column. The note of the target comes first."""
 
     training: str
     test: str
     notes: list[str]
 
 
-def preprocess(training: Path, test: Path, contract: Contract) -> Preprocessed:
-    """Scale a training and a test file to 0..1 and write ``…_scaled.csv`` beside each.
+def preprocess(training: Path, test: Path, contract: Contract) -> PreprocessingResult:
+    """Scale a training and a test file, and write ``NAME_scaled.csv`` next to each.
 
-    The scaler learns from the training file alone, so values of the test file may fall outside 0..1. Columns keep
-    the order of their file; those that the contract does not know are left out.
+    The scaler is fitted on the training file alone. It maps that file to 0..1. Test values may fall outside.
+    Columns keep the order of their file. Columns that are not in the contract are left out.
 
-    Raises: UsageError: the scaled files would overwrite each other or what was given.
+    Args:
+        training: a CSV or Parquet file of titles with their earnings.
+        test: another one.
+        contract: the columns to scale.
+
+    Raises:
+        UsageError: the scaled files would overwrite each other or an input.
     """
-    places = _scaled_place(training), _scaled_place(test)
-    if (places[0] == places[1] and training != test) or not {training, test}.isdisjoint(places):
+    outputs = _output_path(training), _output_path(test)
+    if (outputs[0] == outputs[1] and training != test) or not {training, test}.isdisjoint(outputs):
         raise UsageError(
-            f"{training} and {test} would become {places[0]} and {places[1]}; expected files of their own",
+            f"{training} and {test} would be scaled to {outputs[0]} and {outputs[1]}; expected four different files",
             hint="Rename one of the files",
         )
-    past, held_back = read_titles(training, contract), read_titles(test, contract)
-    _, scaling = fit_scaler(contract.feature_names, contract.target.name, past.features, past.earnings)
-    with ExitStack() as both:  # neither appears before both are written
-        for titles, place in zip((past, held_back), places, strict=True):
-            _scaled_frame(titles, scaling).to_csv(both.enter_context(replacing(place)), index=False)
-    return Preprocessed(str(places[0]), str(places[1]), _notes(scaling))
+    training_titles, test_titles = read_titles(training, contract), read_titles(test, contract)
+    _, scaling = fit_scaler(
+        contract.feature_names, contract.target.name, training_titles.features, training_titles.earnings
+    )
+    with ExitStack() as replacements:  # neither file appears before both are written
+        for titles, output in zip((training_titles, test_titles), outputs, strict=True):
+            path = replacements.enter_context(replace_file(output))
+            _scale_table(titles, scaling).to_csv(path, index=False)
+    return PreprocessingResult(str(outputs[0]), str(outputs[1]), _format_notes(scaling))
 
 
-def _scaled_place(path: Path) -> Path:
+def _output_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}_scaled.csv")
 
 
-def _scaled_frame(titles: Titles, scaling: Scaling) -> pd.DataFrame:
+def _scale_table(titles: LabeledTitles, scaling: Scaling) -> pd.DataFrame:
     import pandas as pd
 
     from gamesales.data.open_table import open_table
@@ -69,14 +78,14 @@ def _scaled_frame(titles: Titles, scaling: Scaling) -> pd.DataFrame:
     return frame[[name for name in open_table(titles.path).schema.names if name in frame.columns]]
 
 
-def _notes(scaling: Scaling) -> list[str]:
+def _format_notes(scaling: Scaling) -> list[str]:
     names = [*scaling.features, scaling.target]
-    notes = [scaling_note(*numbers) for numbers in zip(names, scaling.scale, scaling.offset, strict=True)]
+    notes = [format_scaling_note(*column) for column in zip(names, scaling.scale, scaling.offset, strict=True)]
     return [notes[-1], *notes[:-1]]
 
 
 @dataclass(frozen=True)
-class Simulated:
+class SimulationResult:
     """The file that was written."""
 
     output: str
@@ -86,7 +95,16 @@ class Simulated:
 
 def simulate(
     output: Path, rows: int, *, seed: int, ids: bool = False, earnings: bool = True, continuous: bool = False
-) -> Simulated:
-    """Write simulated titles to a CSV or Parquet file; see ``gamesales.data.simulate`` for how they are drawn."""
+) -> SimulationResult:
+    """Write simulated titles to a CSV or Parquet file. ``gamesales.data.simulate`` describes the distribution.
+
+    Args:
+        output: the file to write.
+        rows: the number of titles.
+        seed: the seed of the random numbers.
+        ids: whether to write the columns that identify a title.
+        earnings: whether to write the target.
+        continuous: whether prices and ratings take any value, instead of a few.
+    """
     write_titles(output, rows, seed=seed, with_identity=ids, with_target=earnings, continuous=continuous)
-    return Simulated(str(output), rows, seed)
+    return SimulationResult(str(output), rows, seed)

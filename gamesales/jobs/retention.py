@@ -1,4 +1,4 @@
-"""A registry forgets what nobody needs any more."""
+"""Garbage collection: retire versions that nobody needs, and remove files that nothing uses."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.retention import Retention, forget
+from gamesales.registry.retention import Retention, remove_garbage
 
 
 @dataclass(frozen=True)
-class Collected:
-    """What was retired and removed, or would be: versions, folders of bundles, and files in all."""
+class CollectionResult:
+    """The retired versions, the removed bundles and the numbers of removed files. In a dry run, nothing is removed."""
 
     model: str
     registry: str
@@ -23,19 +23,22 @@ class Collected:
     temporary_files: int
 
 
-def collect(registry: ModelRegistry, retention: Retention, *, dry_run: bool) -> Collected:
-    """Retire versions beyond the retention, and remove the files of what is out of use.
+def collect_garbage(registry: ModelRegistry, retention: Retention, *, dry_run: bool) -> CollectionResult:
+    """Retire versions that the retention does not keep, and remove files that nothing uses.
 
-    Args: retention: what is kept. dry_run: tell what would go, and change nothing.
+    Args:
+        registry: the registry of the model.
+        retention: what to keep.
+        dry_run: whether to change nothing, and only return what would go.
     """
-    reason = f"gc: no alias named it for {retention.held_days} days, and {retention.newest} newer versions are kept"
-    done = forget(registry, retention, reason, datetime.now(UTC), dry_run=dry_run)
-    return Collected(
+    reason = f"gc: no alias named it for {retention.alias_days} days, and {retention.newest} newer versions are kept"
+    done = remove_garbage(registry, retention, reason, datetime.now(UTC), dry_run=dry_run)
+    return CollectionResult(
         model=registry.model,
         registry=registry.location,
         dry_run=dry_run,
-        versions=done.waste.versions,
-        bundles=done.waste.folders,
+        versions=done.garbage.versions,
+        bundles=done.garbage.folders,
         files=done.files,
-        temporary_files=done.leavings,
+        temporary_files=done.stale_temp_files,
     )

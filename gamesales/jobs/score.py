@@ -1,47 +1,38 @@
-"""The nightly job: files of new titles in, dollars out, by the promoted version."""
+"""Score files of new titles with the promoted version, for one date or for each date of a backfill."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from gamesales.jobs.loading import load
-from gamesales.registry.refs import Ref
+from gamesales.errors import EXIT_CONDITION_NOT_MET, EXIT_INTERRUPTED, GamesalesError, UsageError
+from gamesales.jobs.loading import load, open_registry
+from gamesales.jobs.score_job import ScoreJob, get_end_of
 from gamesales.registry.registry import ModelRegistry
 from gamesales.scoring.inputs import find_inputs
-from gamesales.scoring.options import Options
-from gamesales.scoring.output import Target
+from gamesales.scoring.options import RunOptions
+from gamesales.scoring.output import OutputPaths
 from gamesales.scoring.plan import Plan, make_plan
-from gamesales.scoring.run import estimate, resumable, score_files
+from gamesales.scoring.run import count_resumable_shards, estimate_seconds, score_files
 from gamesales.scoring.run_report import RunReport, read_report
 from gamesales.scoring.scorer import LoadedVersion
 
+JOB_FILE = Path("jobs/score.toml")
+OnPlan = Callable[[int, int, str], None]
+OnRows = Callable[[int], None]
+OnDone = Callable[[RunReport], None]
+
 
 @dataclass(frozen=True)
-class Night:
-    """What a run is asked to do.
+class RunPreview:
+    """What a run would do.
 
-    ``sources`` are files, folders or globs; ``output`` is a .csv or .parquet file, or a folder of dated partitions;
-    ``day`` is the date of the run, by default today in UTC; ``keep`` are the columns that pass through, by default all
-    that are no feature; ``allow_empty`` tells whether nothing to read is a run without rows; ``as_of`` is the moment at
-    which an alias is looked up, now by default; ``shadow`` is a second version to compare with.
+    Attributes:
+        estimated_seconds: Extrapolated from a small piece of the run. None without rows.
     """
-
-    sources: Sequence[str]
-    output: Path
-    day: date | None = None
-    keep: Sequence[str] | None = None
-    allow_empty: bool = False
-    as_of: datetime | None = None
-    shadow: Ref | None = None
-
-
-@dataclass(frozen=True)
-class Planned:
-    """What a run would do; ``estimated_seconds`` is the time of a small piece of it, scaled up; None without rows."""
 
     run_id: str
     run_date: str
@@ -61,71 +52,168 @@ class Planned:
 class Backfill:
     """The runs of several dates, first date first."""
 
-    runs: list[RunReport | Planned]
+    runs: Sequence[RunReport | RunPreview]
+
+
+def load_score_job(path: Path | None = None, *, fail_on_drift: bool = False, **options: Any) -> ScoreJob:
+    """Read the job file and replace its values by the values of the command line.
+
+    Args:
+        path: The job file. None reads jobs/score.toml, which may be absent if inputs and output are among the options.
+        fail_on_drift: Whether drift fails the job, whatever the job file says.
+        **options: Fields of ``ScoreJob``. None keeps the value of the job file, or the default.
+
+    Returns:
+        The job.
+
+    Raises:
+        JobFileError: A key is missing, unknown or wrong.
+        UsageError: There is no job file, and inputs or output are missing.
+    """
+    values = {name: value for name, value in options.items() if value is not None}
+    if path is None and not JOB_FILE.exists():
+        for name, label in (("inputs", "INPUT"), ("output", "--output")):
+            if name not in values:
+                raise UsageError(
+                    f"{label} is missing, and there is no {JOB_FILE} to take it from",
+                    hint="For example: gamesales score data/new_titles.csv --output predictions",
+                )
+        job = ScoreJob(**values)
+    else:
+        from gamesales.jobs.score_job_file import read_score_job
+
+        job = replace(read_score_job(path or JOB_FILE), **values)
+    return replace(job, drift=replace(job.drift, fail=True)) if fail_on_drift else job
 
 
 def score(
-    registry: ModelRegistry,
-    ref: Ref,
-    night: Night,
-    options: Options | None = None,
+    job: ScoreJob,
+    location: str | Path,
+    dates: Sequence[date],
     *,
-    on_plan: Callable[[int, int, str], None] = lambda rows, files, version: None,
-    on_rows: Callable[[int], None] = lambda rows: None,
-) -> RunReport:
-    """Score files of titles with one version, resolved once for the whole run.
+    on_plan: OnPlan = lambda rows, files, version: None,
+    on_rows: OnRows = lambda rows: None,
+    on_done: OnDone = lambda report: None,
+) -> list[RunReport]:
+    """Score the titles of each date, and write the metrics file after each run.
 
     Args:
-        registry: where the version is.
-        ref: which version; an alias is looked up once.
-        night: what to score, and where to.
-        options: how it is done.
-        on_plan: called with rows, files and the version's name when the plan is made, before anything is written.
-        on_rows: called with the number of rows done since the last call.
+        job: What to score, with which version and where to.
+        location: The registry, a path or a URL.
+        dates: The dates to score.
+        on_plan: Called with rows, files and the version when a run is planned, before anything is written.
+        on_rows: Called with the number of rows done since the last call.
+        on_done: Called with the report of each run.
+
+    Returns:
+        A report for each date.
     """
-    version, shadow, plan, target = _planned(registry, ref, night)
+    reports = []
+    for day in dates:
+        report, exit_code = None, 0
+        try:
+            report = score_date(job, open_registry(location, job.ref.model), day, on_plan=on_plan, on_rows=on_rows)
+            exit_code = get_exit_code(job, report)
+            on_done(report)
+        except BaseException as error:
+            is_interrupt = isinstance(error, KeyboardInterrupt)
+            exit_code = getattr(error, "exit_code", EXIT_INTERRUPTED if is_interrupt else GamesalesError.exit_code)
+            raise
+        finally:
+            if job.metrics_file is not None:
+                _write_metrics(job.metrics_file, job.ref.model, report, exit_code)
+        reports.append(report)
+    return reports
+
+
+def preview(job: ScoreJob, location: str | Path, dates: Sequence[date]) -> list[RunPreview]:
+    """Return what ``score`` would do for each date. Write nothing."""
+    registry = open_registry(location, job.ref.model)
+    return [_preview_date(job, registry, day) for day in dates]
+
+
+def score_date(
+    job: ScoreJob,
+    registry: ModelRegistry,
+    day: date,
+    *,
+    on_plan: OnPlan = lambda rows, files, version: None,
+    on_rows: OnRows = lambda rows: None,
+) -> RunReport:
+    """Score the titles of one date with one version. An alias is resolved once."""
+    version, shadow, plan, output = _plan_date(job, registry, day)
     on_plan(plan.rows, len(plan.inputs), f"{version.model}/{version.number}")
-    return score_files(plan, version, target, replace(options or Options(), shadow=shadow), on_rows)
+    return score_files(plan, version, output, _make_options(job, shadow), on_rows)
 
 
-def plan_score(registry: ModelRegistry, ref: Ref, night: Night, options: Options | None = None) -> Planned:
-    """Say what ``score`` would do, and write nothing."""
-    version, _, plan, target = _planned(registry, ref, night)
-    target.check([one.table.path for one in plan.inputs])
-    options = options or Options()
-    published = None if options.fresh else read_report(target)
-    return Planned(
+def get_exit_code(job: ScoreJob, report: RunReport) -> int:
+    """Return the exit code of a run that is published: 0, or 6 if a column drifted and drift fails the job."""
+    drifted = report.drift is not None and bool(report.drift.drifted)
+    return EXIT_CONDITION_NOT_MET if job.drift.fail and drifted else 0
+
+
+def _preview_date(job: ScoreJob, registry: ModelRegistry, day: date) -> RunPreview:
+    version, shadow, plan, output = _plan_date(job, registry, day)
+    output.check([file.table.path for file in plan.inputs])
+    published = None if job.fresh else read_report(output)
+    return RunPreview(
         run_id=plan.run_id,
-        run_date=target.day.isoformat(),
+        run_date=output.run_date.isoformat(),
         model=version.model,
         model_version=version.number,
-        output=str(target.place),
+        output=str(output.visible),
         rows=plan.rows,
         shards=len(plan.shards),
-        shards_resumed=0 if options.fresh else resumable(target, plan),
+        shards_resumed=0 if job.fresh else count_resumable_shards(output, plan),
         already_done=published is not None and published.run_id == plan.run_id,
-        kept=plan.kept.names,
-        inputs=[{"name": one.name, "size": one.size, "rows": one.rows} for one in plan.inputs],
-        estimated_seconds=estimate(plan, version, options.threads),
+        kept=plan.passthrough.names,
+        inputs=[{"name": file.name, "size": file.size, "rows": file.rows} for file in plan.inputs],
+        estimated_seconds=estimate_seconds(plan, version, _make_options(job, shadow).threads),
     )
 
 
-def _planned(
-    registry: ModelRegistry, ref: Ref, night: Night
-) -> tuple[LoadedVersion, LoadedVersion | None, Plan, Target]:
-    output = night.output
-    if output.is_symlink():
-        output = output.resolve()  # a link stays a link; the file that it names is replaced
-    target = Target(output, night.day or datetime.now(UTC).date())
-    settings = {
-        "run_date": target.day.isoformat(),
-        "format": output.suffix.lower() if target.is_file else ".parquet",
-    }
-    with find_inputs(night.sources, allow_empty=night.allow_empty, leave_out=target.leaves_out) as found:
-        version = load(registry, ref, night.as_of)
-        shadow = None if night.shadow is None else load(registry, night.shadow, night.as_of)
+def _plan_date(
+    job: ScoreJob, registry: ModelRegistry, day: date
+) -> tuple[LoadedVersion, LoadedVersion | None, Plan, OutputPaths]:
+    """Find the inputs of a date, load the version and its shadow, and plan the run."""
+    path = job.output
+    if path.is_symlink():
+        path = path.resolve()  # a link stays a link; its target is replaced
+    output = OutputPaths(path, day)
+    as_of = get_end_of(day, job.timezone) if job.as_of_date else None
+    settings = {"run_date": day.isoformat(), "format": path.suffix.lower() if output.is_file else ".parquet"}
+    inputs = job.resolve_inputs(day)
+    with find_inputs(inputs, allow_empty=job.allow_empty, exclude=output.excluded_folder) as files:
+        version = load(registry, job.ref, as_of)
+        shadow = None if job.shadow_ref is None else load(registry, job.shadow_ref, as_of)
         if shadow is not None:
             settings["shadow"] = shadow.digest
-        also = () if shadow is None else shadow.contract.features
-        plan = make_plan(found, version.contract, version.digest, settings, keep=night.keep, also=also)
-    return version, shadow, plan, target
+        extra = () if shadow is None else shadow.contract.features
+        plan = make_plan(files, version.contract, version.digest, settings, keep=job.keep, extra_features=extra)
+    return version, shadow, plan, output
+
+
+def _make_options(job: ScoreJob, shadow: LoadedVersion | None) -> RunOptions:
+    return RunOptions(
+        limit=job.reject_limit,
+        workers=job.workers,
+        fresh=job.fresh,
+        psi_threshold=job.drift.threshold,
+        unique_ids=job.unique_ids,
+        shadow=shadow,
+    )
+
+
+def _write_metrics(path: Path, model: str, report: RunReport | None, exit_code: int) -> None:
+    """Write how a run ended as metrics for Prometheus. A failed run has no report."""
+    from gamesales.report import prometheus
+
+    columns = report.drift.columns if report is not None and report.drift else ()
+    outcome = prometheus.RunOutcome(
+        model=model,
+        exit_code=exit_code,
+        finished=datetime.now(UTC),
+        report=None if report is None else asdict(report),
+        psi={column.column: column.psi for column in columns},
+    )
+    prometheus.write_metrics(path, outcome)

@@ -1,4 +1,4 @@
-"""Read and check the job file of a scoring run, ``jobs/score.toml``. Apart, as checking needs Pydantic."""
+"""Read and check the job file of a scoring job, ``jobs/score.toml``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
-from gamesales.data.contract import describe, read_toml
+from gamesales.data.contract import describe_validation_error, read_toml
 from gamesales.data.screen import RejectLimit
 from gamesales.errors import JobFileError, UsageError
-from gamesales.jobs.score_job import DATE, DriftLimit, ScoreJob, zone
+from gamesales.jobs.score_job import DATE, DriftLimit, ScoreJob, find_time_zone
 from gamesales.registry.refs import check_model, parse_ref
 from gamesales.scoring.drift import PSI_THRESHOLD
 
@@ -21,17 +21,20 @@ _STRICT = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True, config=_STRICT)
-class _CheckedLimit(DriftLimit):
+class _DriftSchema(DriftLimit):
     threshold: Annotated[float, Field(gt=0, allow_inf_nan=False)] = PSI_THRESHOLD
 
 
 @dataclass(frozen=True, config=_STRICT)
-class _CheckedJob(ScoreJob):
-    """A job whose values were checked; its keys and their defaults are those of ``ScoreJob``."""
+class _ScoreJobSchema(ScoreJob):
+    """The checks of a job file. Its keys and their defaults are those of ``ScoreJob``."""
 
     inputs: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
     workers: Annotated[int, Field(ge=1)] | None = None
-    drift: _CheckedLimit = _CheckedLimit()
+    drift: _DriftSchema = _DriftSchema()
+    # Not keys of a job file.
+    as_of_date: bool = Field(default=False, init=False)
+    fresh: bool = Field(default=False, init=False)
 
     @field_validator("name")
     @classmethod
@@ -41,9 +44,9 @@ class _CheckedJob(ScoreJob):
     @field_validator("inputs")
     @classmethod
     def _check_inputs(cls, inputs: tuple[str, ...]) -> tuple[str, ...]:
-        others = sorted({found for text in inputs for found in re.findall(r"\{[^{}]*\}", text)} - {DATE})
-        if others:
-            raise ValueError(f"{', '.join(others)} is no placeholder; there is {DATE} alone, the date of the run")
+        unknown = sorted({name for text in inputs for name in re.findall(r"\{[^{}]*\}", text)} - {DATE})
+        if unknown:
+            raise ValueError(f"unknown placeholder {', '.join(unknown)}; the only one is {DATE}, the date of the run")
         return inputs
 
     @field_validator("output", "metrics_file")
@@ -52,7 +55,7 @@ class _CheckedJob(ScoreJob):
         if path == Path():
             raise ValueError("expected a path, such as predictions/")
         if path is not None and DATE in str(path):
-            raise ValueError(f"{DATE} may stand in inputs alone; a folder as output gets a run_date=… for each date")
+            raise ValueError(f"{DATE} works in inputs only; an output folder gets a run_date=… for each date")
         return path
 
     @field_validator("model", "shadow")
@@ -76,18 +79,21 @@ class _CheckedJob(ScoreJob):
     @field_validator("timezone")
     @classmethod
     def _check_timezone(cls, timezone: str) -> str:
-        zone(timezone)
+        find_time_zone(timezone)
         return timezone
 
 
-def load_score_job(path: Path) -> ScoreJob:
+def read_score_job(path: Path) -> ScoreJob:
     """Read a job file.
 
-    Raises: JobFileError: a key is missing, unknown or wrong; every such key is named.
+    Raises:
+        JobFileError: A key is missing, unknown or wrong. The message names every such key.
     """
     try:
-        job = TypeAdapter(_CheckedJob).validate_python(read_toml(path))
+        checked = TypeAdapter(_ScoreJobSchema).validate_python(read_toml(path))
     except ValidationError as error:
-        raise JobFileError(f"{path} is not a scoring job: {describe(error)}", hint="See docs/scoring.md") from None
-    values = {field.name: getattr(job, field.name) for field in fields(ScoreJob)}
-    return ScoreJob(**{**values, "drift": DriftLimit(job.drift.threshold, job.drift.fail)})
+        raise JobFileError(
+            f"{path} is not a scoring job: {describe_validation_error(error)}", hint="See docs/guides/score.md"
+        ) from None
+    values = {field.name: getattr(checked, field.name) for field in fields(ScoreJob)}
+    return ScoreJob(**{**values, "drift": DriftLimit(checked.drift.threshold, checked.drift.fail)})

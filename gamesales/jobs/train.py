@@ -1,4 +1,4 @@
-"""Past titles become a registered version: read, scale, check the export, fit, evaluate, publish."""
+"""Train a version on past titles and register it."""
 
 from __future__ import annotations
 
@@ -7,40 +7,56 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gamesales.arrays import FloatArray
-from gamesales.data.labeled_titles import Titles
-from gamesales.diagnostics.diagnose import Subject, examine
+from gamesales.data.labeled_titles import LabeledTitles
+from gamesales.diagnostics.diagnose import TrainedModel, diagnose
 from gamesales.errors import JobFileError
-from gamesales.jobs.evaluate import measure
-from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.times import utc_now
-from gamesales.report.plots import Bounds
+from gamesales.report.plots import IntervalBand
 from gamesales.report.version_page import VersionPage, render_version_page
 from gamesales.scoring.scorer import GRAPH_FILE, Scorer
-from gamesales.training import intervals as calibrate
 from gamesales.training import parity
-from gamesales.training.checkpoint import Checkpoint, Checkpoints
-from gamesales.training.export_check import check_before_training, compiled
-from gamesales.training.fit import Epoch, History, fit
-from gamesales.training.metrics import Metrics, baseline_predictions, column_profile, metrics, training_profile
-from gamesales.training.network import build_network, seed_everything
-from gamesales.training.provenance import git_commit, software
-from gamesales.training.scaling import Scaling, fit_scaler
-from gamesales.training.tensorboard import logging_to
+from gamesales.training.checkpoint import TrainingCheckpoint, TrainingCheckpointOptions
+from gamesales.training.export_check import check_before_training, compile_and_check
+from gamesales.training.fit import Epoch, LossHistory, fit
+from gamesales.training.intervals import (
+    calibrate_intervals,
+    check_coverage,
+    describe_coverage,
+    split_for_calibration,
+)
+from gamesales.training.keras_objects import seed_everything
+from gamesales.training.metrics import (
+    Metrics,
+    compute_metrics,
+    evaluate_predictions,
+    predict_baselines,
+    profile_column,
+    profile_columns,
+)
+from gamesales.training.network import build_network
+from gamesales.training.provenance import find_git_commit, list_software_releases
+from gamesales.training.scaling import fit_scaler
+from gamesales.training.tensorboard import log_to_tensorboard
 from gamesales.training.train_job import TrainJob, read_data
 
-GOLDEN_ROWS = 16
-REPORT_FILE = "report.html"
+if TYPE_CHECKING:
+    from gamesales.registry.registry import ModelRegistry
+
+_GOLDEN_ROWS = 16
+_REPORT_FILE = "report.html"
+# The report shows this many digits of a file's SHA-256.
+_DIGEST_DIGITS = 12
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A version that was just registered, with its figures on the test file and those of the baselines."""
+class TrainingResult:
+    """A version that was just registered, with its metrics and those of the baselines on the test titles."""
 
     model: str
     version: int
@@ -55,15 +71,21 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Additions:
-    """What a version carries besides: keys of the manifest, files of the bundle, facts of its page by their labels."""
+class BundleExtras:
+    """Additional content of a version.
 
-    details: Mapping[str, Any] = field(default_factory=dict)
+    Attributes:
+        manifest: more keys of the manifest.
+        files: more files of the bundle, by name.
+        facts: more facts of the report page, by label.
+    """
+
+    manifest: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-NOTHING_MORE = Additions()
+NO_EXTRAS = BundleExtras()
 
 
 def train(
@@ -74,135 +96,164 @@ def train(
     on_stage: Callable[[str], None] = lambda stage: None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     tensorboard: Path | None = None,
-    checkpoints: Checkpoints | None = None,
-    additions: Additions = NOTHING_MORE,
-) -> Trained:
+    checkpoints: TrainingCheckpointOptions | None = None,
+    extras: BundleExtras = NO_EXTRAS,
+) -> TrainingResult:
     """Train a version and register it.
 
     Args:
-        job: what to train on and how.
-        registry: where to register; nothing is written to it before the last step.
-        reason: why, for the log.
-        on_stage: called with a line as each stage begins.
-        on_epoch: called as each epoch ends.
-        tensorboard: a folder for TensorBoard's logs.
-        checkpoints: where a training that is killed leaves how far it was, for the same one to go on from.
-        additions: what the version carries besides.
+        job: the titles, the network and the training.
+        registry: the registry of the model. Nothing is written to it before the last stage.
+        reason: the reason, for the log.
+        on_stage: called with a line of text when each stage begins.
+        on_epoch: called when each epoch ends.
+        tensorboard: the folder of TensorBoard's logs.
+        checkpoints: the folder of checkpoints. The same job resumes from its checkpoint if training was killed.
+        extras: additional content of the version.
     """
     started = time.monotonic()
     on_stage("reading titles")
-    contract, past, held_back = read_data(job.data)
-    learnt, aside = calibrate.divide(job, past)
-    checkpoint = Checkpoint.of(checkpoints, job, contract, learnt)
-    scaler, scaling = fit_scaler(contract.feature_names, contract.target.name, learnt.features, learnt.earnings)
+    contract, training_titles, test_titles = read_data(job.data)
+    fit_titles, calibration_titles = split_for_calibration(job, training_titles)
+    checkpoint = TrainingCheckpoint.open(checkpoints, job, contract, fit_titles)
+    scaler, scaling = fit_scaler(contract.feature_names, contract.target.name, fit_titles.features, fit_titles.earnings)
+    scaled = scaling.scale_features(fit_titles.features), scaling.scale_target(fit_titles.earnings)
 
     on_stage("starting TensorFlow and checking that the network can be exported")
     seed_everything(job.training.seed)
     network = build_network(job.network, len(contract.features))
-    probe = parity.sample_contract(contract, past.features, parity.ROWS, job.training.seed)
-    scaled = scaling.scale_features(learnt.features), scaling.scale_target(learnt.earnings)
+    probe = parity.sample_contract(contract, training_titles.features, parity.ROWS, job.training.seed)
     check_before_training(network, scaling, probe, *scaled, job.training)
 
     on_stage("training")
     start = checkpoint.read()
     if start:
-        on_stage(f"going on after epoch {len(start.history)}, from {checkpoint.path}")
-    with logging_to(tensorboard, on_epoch) as tell:
-        history = fit(network, *scaled, job.training, tell, start=start, on_snapshot=checkpoint.offer)
+        on_stage(f"resuming after epoch {len(start.history)}, from {checkpoint.path}")
+    with log_to_tensorboard(tensorboard, on_epoch) as log_epoch:
+        history = fit(network, *scaled, job.training, log_epoch, start=start, on_snapshot=checkpoint.save_if_due)
 
     on_stage("evaluating")
-    stopping = job.training.early_stopping
-    graph, scorer, largest_difference = compiled(network, scaling, probe)
-    predicted, predicted_past = _predictions(scorer, held_back), _predictions(scorer, past)
-    figures = metrics(held_back.earnings, predicted, scaling)
-    calibrated = calibrate.calibrate(job, contract, learnt, aside, scorer.score, on_stage)
-    interval = calibrated.as_dict(held_back, predicted) if calibrated else None
-    guesses = baseline_predictions(past.features, past.earnings, held_back.features, job.training.seed)
-    baselines = {name: metrics(held_back.earnings, guess, scaling) for name, guess in guesses.items()}
-    subject = Subject(
-        job, contract, past, learnt, held_back, predicted_past, predicted, guesses, scorer.score, scaling, calibrated
+    graph, scorer, parity_difference = compile_and_check(network, scaling, probe)
+    model = TrainedModel(
+        job=job,
+        contract=contract,
+        training_titles=training_titles,
+        fit_titles=fit_titles,
+        test_titles=test_titles,
+        test_predictions=_predict(scorer, test_titles),
+        training_predictions=_predict(scorer, training_titles),
+        intervals=calibrate_intervals(job, contract, fit_titles, calibration_titles, scorer.score, on_stage),
+        baseline_predictions=predict_baselines(
+            training_titles.features, training_titles.earnings, test_titles.features, job.training.seed
+        ),
+        predict=scorer.score,
+        scaling=scaling,
     )
-    evaluation = examine(subject, on_stage)
+    evaluation = diagnose(model, on_stage)
 
     on_stage("registering")
-    details = {
-        "trained_at": f"{utc_now()[:19]}Z",
-        "contract": contract.as_json(),
-        "network": job.network.model_dump(mode="json"),
-        "training": job.training.model_dump(mode="json"),
-        "intervals": job.intervals.model_dump(mode="json"),
-        "report": job.report.model_dump(mode="json"),
-        "scaling": scaling.as_dict(),
-        "metrics": figures,
-        "baselines": baselines,
-        "evaluation": evaluation,
-        "data": {"train": past.as_dict(), "test": held_back.as_dict()},
-        "epochs": {"run": len(history), "kept": history.best if stopping and stopping.restore_best else len(history)},
-        "training_profile": training_profile(contract.feature_names, past.features),
-        "prediction_profile": column_profile("predicted_earnings", predicted_past),
-        "parity": {"rows": parity.ROWS, "largest_difference": largest_difference, "tolerance": parity.TOLERANCE},
-        "golden": _golden(probe[:GOLDEN_ROWS], scorer, scaling, calibrated),
-        **({"interval": interval} if interval else {}),
-        "software": software(),
-        "git_commit": git_commit(),
-        **additions.details,
+    golden_rows = _predict_golden_rows(model, probe[:_GOLDEN_ROWS])
+    manifest = {
+        **_build_manifest(model, history, evaluation, parity_difference, golden_rows),
+        **extras.manifest,
     }
     files = {
-        "model.keras": _keras_file(network),
-        "scaler.joblib": _joblib_file(scaler),
+        "model.keras": _save_network(network),
+        "scaler.joblib": _save_scaler(scaler),
         GRAPH_FILE: graph,
-        REPORT_FILE: report(subject, details, history, additions.facts),
-        **additions.files,
+        _REPORT_FILE: _render_report(model, manifest, history, extras.facts),
+        **extras.files,
     }
-    version = registry.publish(files, details, reason)
-    registry.record_evaluation(version, measure(held_back, predicted, scaling), "recorded by training")
+    version = registry.publish(files, manifest, reason)
+    registry.record_evaluation(
+        version, evaluate_predictions(test_titles, model.test_predictions, scaling), "recorded by training"
+    )
     checkpoint.remove()
     folder = f"{registry.location}{registry.find_version(version).folder}"
-    return Trained(
+    return TrainingResult(
         model=registry.model,
         version=version,
         bundle=folder,
-        report=f"{folder}/{REPORT_FILE}",
-        metrics=figures,
-        baselines=baselines,
-        parity_difference=largest_difference,
+        report=f"{folder}/{_REPORT_FILE}",
+        metrics=manifest["metrics"],
+        baselines=manifest["baselines"],
+        parity_difference=parity_difference,
         epochs=len(history),
         seconds=round(time.monotonic() - started, 1),
-        interval=interval,
+        interval=manifest.get("interval"),
     )
 
 
-def _predictions(scorer: Scorer, titles: Titles) -> FloatArray:
+def _predict(scorer: Scorer, titles: LabeledTitles) -> FloatArray:
     predicted = scorer.score(titles.features)
     if not np.isfinite(predicted).all():
         raise JobFileError(
-            f"{int((~np.isfinite(predicted)).sum()):,} predictions for {titles.path} are no finite numbers",
+            f"{int((~np.isfinite(predicted)).sum()):,} predictions for {titles.path} are not finite numbers",
             hint="Use another network, or a lower learning rate",
         )
     return predicted
 
 
-def _golden(
-    values: FloatArray, scorer: Scorer, scaling: Scaling, calibrated: calibrate.Calibrated | None
+def _build_manifest(
+    model: TrainedModel,
+    history: LossHistory,
+    evaluation: Mapping[str, Any],
+    parity_difference: float,
+    golden_rows: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Rows of the contract with the earnings that this version gives for them, for every self-test to come."""
-    earnings = scorer.score(values)
+    job, training, test, scaling = model.job, model.training_titles, model.test_titles, model.scaling
+    stopping = job.training.early_stopping
+    interval = model.intervals.as_dict(test, model.test_predictions) if model.intervals else None
     return {
-        "values": values.tolist(),
-        "expected_predictions": earnings.tolist(),
-        "prediction_tolerance": parity.tolerance(earnings, scaling).tolist(),
-        **({"prediction_bounds": np.stack(calibrated.interval.bounds(earnings)).tolist()} if calibrated else {}),
+        "trained_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "contract": model.contract.as_json(),
+        "network": job.network.model_dump(mode="json"),
+        "training": job.training.model_dump(mode="json"),
+        "intervals": job.intervals.model_dump(mode="json"),
+        "report": job.report.model_dump(mode="json"),
+        "scaling": scaling.as_dict(),
+        "metrics": compute_metrics(test.earnings, model.test_predictions, scaling),
+        "baselines": {
+            name: compute_metrics(test.earnings, predicted, scaling)
+            for name, predicted in model.baseline_predictions.items()
+        },
+        "evaluation": evaluation,
+        "data": {"train": training.as_dict(), "test": test.as_dict()},
+        "epochs": {
+            "run": len(history),
+            "kept": history.best_epoch if stopping and stopping.restore_best else len(history),
+        },
+        "training_profile": profile_columns(model.contract.feature_names, training.features),
+        "prediction_profile": profile_column("predicted_earnings", model.training_predictions),
+        "parity": {"rows": parity.ROWS, "largest_difference": parity_difference, "tolerance": parity.TOLERANCE},
+        "golden": golden_rows,
+        **({"interval": interval} if interval else {}),
+        "software": list_software_releases(),
+        "git_commit": find_git_commit(),
     }
 
 
-def _keras_file(network: Any) -> bytes:
+def _predict_golden_rows(model: TrainedModel, values: FloatArray) -> dict[str, Any]:
+    """Return rows of the contract with their predictions, which every self-test must reproduce."""
+    predicted = model.predict(values)
+    golden = {
+        "values": values.tolist(),
+        "expected_predictions": predicted.tolist(),
+        "prediction_tolerance": parity.compute_tolerance(predicted, model.scaling).tolist(),
+    }
+    if model.intervals:
+        golden["prediction_bounds"] = np.stack(model.intervals.interval.bounds(predicted)).tolist()
+    return golden
+
+
+def _save_network(network: Any) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         network.save(path)
         return path.read_bytes()
 
 
-def _joblib_file(scaler: Any) -> bytes:
+def _save_scaler(scaler: Any) -> bytes:
     import joblib
 
     buffer = io.BytesIO()
@@ -210,52 +261,43 @@ def _joblib_file(scaler: Any) -> bytes:
     return buffer.getvalue()
 
 
-_FIRST_DIGITS = 12
-
-
-def report(subject: Subject, details: Mapping[str, Any], history: History, facts: Mapping[str, str]) -> bytes:
-    """Render the page of a version that is about to be published.
-
-    Args:
-        subject: the version.
-        details: what its manifest will say.
-        history: of its training.
-        facts: more of what it is made from, by their labels.
-    """
-    interval = subject.calibrated.interval if subject.calibrated else None
-    evaluation = details["evaluation"]
+def _render_report(
+    model: TrainedModel, manifest: Mapping[str, Any], history: LossHistory, facts: Mapping[str, str]
+) -> bytes:
+    interval = model.intervals.interval if model.intervals else None
+    notices = manifest["evaluation"]["notices"]
     page = VersionPage(
-        model=subject.job.name,
-        trained_at=details["trained_at"],
-        facts={**_facts(subject, details, history), **facts},
-        layers=[str(layer) for layer in subject.job.network.layers],
-        metrics={"this version": details["metrics"], **details["baselines"]},
+        model=model.job.name,
+        trained_at=manifest["trained_at"],
+        facts={**_list_facts(model, manifest, history), **facts},
+        layers=[str(layer) for layer in model.job.network.layers],
+        metrics={"this version": manifest["metrics"], **manifest["baselines"]},
         loss=history.loss,
         validation_loss=history.validation_loss,
-        actual=subject.test.earnings,
-        predicted=subject.predicted,
+        actual=model.test_titles.earnings,
+        predicted=model.test_predictions,
         warnings=[
-            *calibrate.warnings(details.get("interval")),
-            *(one["text"] for one in evaluation["notices"] if one["level"] == "warning"),
+            *check_coverage(manifest.get("interval")),
+            *(notice["text"] for notice in notices if notice["level"] == "warning"),
         ],
-        evaluation=evaluation,
-        bounds=Bounds(interval.coverage, interval.bounds) if interval else None,
+        evaluation=manifest["evaluation"],
+        band=IntervalBand(interval.coverage, interval.bounds) if interval else None,
     )
     return render_version_page(page).encode("utf-8")
 
 
-def _facts(subject: Subject, details: Mapping[str, Any], history: History) -> dict[str, str]:
-    training, data = subject.job.training, details["data"]
+def _list_facts(model: TrainedModel, manifest: Mapping[str, Any], history: LossHistory) -> dict[str, str]:
+    training, data = model.job.training, manifest["data"]
     titles = {
-        label: f"{data[role]['path']}, {data[role]['rows']:,} rows, sha256 {data[role]['sha256'][:_FIRST_DIGITS]}"
+        label: f"{data[role]['path']}, {data[role]['rows']:,} rows, sha256 {data[role]['sha256'][:_DIGEST_DIGITS]}"
         for label, role in (("Training titles", "train"), ("Test titles", "test"))
     }
     return {
         **titles,
         "Optimizer": f"{training.optimizer.name}, batches of {training.batch_size}, {len(history)} epochs",
         "Seed": str(training.seed),
-        "Scoring graph": f"within ${details['parity']['largest_difference']:.4f} of Keras on {parity.ROWS:,} rows",
-        **({"Prediction intervals": calibrate.in_words(details["interval"])} if "interval" in details else {}),
-        "Software": ", ".join(f"{name} {release}" for name, release in details["software"].items()),
-        "Git commit": details["git_commit"] or "not in a git checkout",
+        "Scoring graph": f"within ${manifest['parity']['largest_difference']:.4f} of Keras on {parity.ROWS:,} rows",
+        **({"Prediction intervals": describe_coverage(manifest["interval"])} if "interval" in manifest else {}),
+        "Software": ", ".join(f"{name} {release}" for name, release in manifest["software"].items()),
+        "Git commit": manifest["git_commit"] or "not in a git checkout",
     }

@@ -1,44 +1,61 @@
-"""How small a network gives the same accuracy? Search, look at the best again, train one of them and register it."""
+"""Search for a small network that is as accurate as the best, train it and register it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version as installed
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gamesales.data.contract import Contract
-from gamesales.data.labeled_titles import Titles
+from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import JobFileError
-from gamesales.jobs.train import Additions, train
-from gamesales.registry.registry import ModelRegistry
+from gamesales.jobs.train import BundleExtras, train
 from gamesales.report.tune_page import TunePage, render_tune_page
-from gamesales.report.tune_plots import Attempt
-from gamesales.scoring.options import cores
-from gamesales.search.pool import Known, crossing
-from gamesales.search.sampler import importances
-from gamesales.search.search import Search, Watch
-from gamesales.search.space import Candidate, parts
-from gamesales.search.study import PAGE_FILE, STORAGE, Study
-from gamesales.search.trials import Trial, front, ranking, smallest_within
+from gamesales.report.tune_plots import TrialSummary
+from gamesales.scoring.options import count_cores
+from gamesales.search.pool import TrainingData, open_pool
+from gamesales.search.sampler import rank_hyperparameters
+from gamesales.search.search import Search, SearchCallbacks
+from gamesales.search.space import Candidate, list_hyperparameters
+from gamesales.search.trials import (
+    PAGE_FILE,
+    STORAGE,
+    Study,
+    Trial,
+    find_pareto_front,
+    find_smallest_within,
+    rank_trials,
+)
 from gamesales.search.tune_job import TuneJob
-from gamesales.training import intervals as calibrate
 from gamesales.training import parity
 from gamesales.training.export_check import check_export
+from gamesales.training.intervals import split_for_calibration
+from gamesales.training.keras_objects import seed_everything
 from gamesales.training.metrics import Metrics
-from gamesales.training.network import build_network, seed_everything
+from gamesales.training.network import build_network
 from gamesales.training.scaling import fit_scaler
 from gamesales.training.train_job import read_data
 
-QUIET = Watch()
+if TYPE_CHECKING:
+    from gamesales.registry.registry import ModelRegistry
+
+NO_CALLBACKS = SearchCallbacks()
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A candidate with its errors: mean over the folds of the scaled MSE, in the search and in the final.
+class Finalist:
+    """A candidate with its errors.
 
-    ``…_spread`` is the standard deviation between folds. The final's are None for who was not in it, or failed there.
+    Attributes:
+        trial: the number of the trial.
+        parameters: the number of weights and biases.
+        candidate: the hyperparameters.
+        error: the mean scaled MSE over the folds of the search.
+        spread: the standard deviation between these folds.
+        final_error: the mean scaled MSE over the folds of the final rounds. None if it was not in them or failed.
+        final_spread: the standard deviation between these folds.
     """
 
     trial: int
@@ -51,13 +68,26 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Searched:
-    """What a search found; the manifest of the version keeps it.
+class SearchResult:
+    """The result of a search, which the manifest of the version keeps.
 
-    ``best`` had the lowest error in the final, ``smallest`` is the smallest finalist whose error is at most the
-    tolerance above that, and ``chosen`` says which of them is trained; ``start`` is the first trial, None if it failed.
-    ``front`` holds the trials that none beats in both error and size. ``importances`` are shares of what explains the
-    error. ``seconds`` are those of all sessions.
+    Attributes:
+        study: the identity of the study.
+        settings: the tables of the job file.
+        optuna: the release of Optuna.
+        titles: the number of titles of the search.
+        trials: the number of trials.
+        complete: the number of complete trials.
+        pruned: the number of pruned trials.
+        failed: the number of failed trials.
+        seconds: the duration of all sessions.
+        chosen: whether the ``best`` or the ``smallest`` was registered.
+        best: the finalist with the lowest final error.
+        smallest: the smallest finalist whose final error is within the tolerance.
+        start: the first trial. None if it failed.
+        finalists: the candidates that were trained again.
+        front: the trials on the Pareto front of error and size.
+        importances: the importance of each hyperparameter.
     """
 
     study: str
@@ -70,17 +100,17 @@ class Searched:
     failed: int
     seconds: float
     chosen: str
-    best: Contender
-    smallest: Contender
-    start: Contender | None
-    finalists: list[Contender]
-    front: list[Contender]
+    best: Finalist
+    smallest: Finalist
+    start: Finalist | None
+    finalists: list[Finalist]
+    front: list[Finalist]
     importances: dict[str, float]
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """A search, and the version that came of it, with its figures on the test file and those of the baselines."""
+class TuneResult:
+    """A search and the version that it registered, with its metrics and those of the baselines on the test titles."""
 
     model: str
     version: int
@@ -88,82 +118,92 @@ class Tuned:
     report: str
     page: str
     storage: str
-    search: Searched
+    search: SearchResult
     metrics: Metrics
     baselines: dict[str, Metrics]
     interval: dict[str, Any] | None
 
 
 def tune(
-    job: TuneJob, registry: ModelRegistry, *, storage: Path = STORAGE, reason: str = "", watch: Watch = QUIET
-) -> Tuned:
+    job: TuneJob,
+    registry: ModelRegistry,
+    *,
+    storage: Path = STORAGE,
+    reason: str = "",
+    callbacks: SearchCallbacks = NO_CALLBACKS,
+) -> TuneResult:
     """Search, train the winner on all titles of the training file, and register it.
 
     Args:
-        job: what to choose from, and for how long.
-        registry: where to register; nothing is written to it before the winner is trained.
-        storage: the folder of searches; one that was killed goes on from there.
-        reason: why, for the log.
-        watch: who is told of what.
+        job: the space and the budget.
+        registry: the registry of the model. Nothing is written to it before the winner is trained.
+        storage: the folder of searches. A search that was killed resumes from there.
+        reason: the reason, for the log.
+        callbacks: called during the search.
     """
-    watch.stage("reading titles")
-    contract, past, _ = read_data(job.data)
-    # What calibrates intervals is held back from the search too.
-    learnt, _ = calibrate.divide(job.train_job(job.start), past)
-    study = Study.open(storage, job, contract, learnt)
-    watch.stage("starting TensorFlow and checking that networks of the space can be exported")
-    _check_exports(job, contract, learnt)
+    callbacks.on_stage("reading titles")
+    contract, training_titles, _ = read_data(job.data)
+    # The titles that calibrate prediction intervals are held out from the search too.
+    titles, _ = split_for_calibration(job.train_job(job.start), training_titles)
+    study = Study.open(storage, job, contract, titles)
+    callbacks.on_stage("starting TensorFlow and checking that networks of the space can be exported")
+    _check_exports(job, contract, titles)
 
-    watch.stage("searching")
-    search = Search(job, learnt, study, watch)
-    with crossing(Known(contract, learnt.features, learnt.earnings), job.search.workers or cores()) as cross:
-        trials = search.run(cross)
-        watch.stage("training the best again, on other folds and from other seeds")
-        again = search.look_again(cross)
-    found = _found(job, study, len(learnt), trials, again, search.seconds)
-    page = study.write(PAGE_FILE, render_tune_page(_page(job, learnt, found, trials)))
+    callbacks.on_stage("searching")
+    search = Search(job, titles, study, callbacks)
+    data = TrainingData(contract, titles.features, titles.earnings)
+    with open_pool(data, job.search.workers or count_cores()) as run_folds:
+        trials = search.run_trials(run_folds)
+        callbacks.on_stage("training the best again, on other folds and from other seeds")
+        finalists = search.run_finals(run_folds)
+    result = _summarize_search(job, study, len(titles), trials, finalists, search.seconds)
+    page = study.write(PAGE_FILE, render_tune_page(_make_page(job, titles, result, trials)))
 
-    winner = Candidate.model_validate((found.smallest if found.chosen == "smallest" else found.best).candidate)
-    watch.stage(f"training the {found.chosen}, {winner}, on all titles")
-    trained = train(
+    winner = Candidate.model_validate((result.smallest if result.chosen == "smallest" else result.best).candidate)
+    callbacks.on_stage(f"training the {result.chosen}, {winner}, on all titles")
+    training = train(
         job.train_job(winner),
         registry,
-        reason=reason or f"the {found.chosen} of {found.trials:,} trials",
-        on_stage=watch.stage,
-        on_epoch=watch.epoch,
-        additions=Additions({"search": asdict(found)}, {PAGE_FILE: page.read_bytes()}, {"Search": in_words(found)}),
+        reason=reason or f"the {result.chosen} of {result.trials:,} trials",
+        on_stage=callbacks.on_stage,
+        on_epoch=callbacks.on_epoch,
+        extras=BundleExtras(
+            {"search": asdict(result)}, {PAGE_FILE: page.read_bytes()}, {"Search": _describe_search(result)}
+        ),
     )
-    return Tuned(
-        model=trained.model,
-        version=trained.version,
-        bundle=trained.bundle,
-        report=trained.report,
-        page=f"{trained.bundle}/{PAGE_FILE}",
+    return TuneResult(
+        model=training.model,
+        version=training.version,
+        bundle=training.bundle,
+        report=training.report,
+        page=f"{training.bundle}/{PAGE_FILE}",
         storage=str(study.folder),
-        search=found,
-        metrics=trained.metrics,
-        baselines=trained.baselines,
-        interval=trained.interval,
+        search=result,
+        metrics=training.metrics,
+        baselines=training.baselines,
+        interval=training.interval,
     )
 
 
-def in_words(found: Searched) -> str:
-    """Tell in a line where a version comes from."""
-    within = "" if found.chosen == "best" else f" within {100 * found.settings['search']['tolerance']:g} % of the best"
+def _describe_search(result: SearchResult) -> str:
+    tolerance = 100 * result.settings["search"]["tolerance"]
+    within = "" if result.chosen == "best" else f" within {tolerance:g}% of the best"
     return (
-        f"the {found.chosen}{within} of {found.trials:,} trials: {found.complete:,} complete, {found.pruned:,} pruned, "
-        f"{found.failed:,} failed; study {found.study[:12]}; see {PAGE_FILE} beside this page"
+        f"the {result.chosen}{within} of {result.trials:,} trials: {result.complete:,} complete, "
+        f"{result.pruned:,} pruned, {result.failed:,} failed; study {result.study[:12]}; see {PAGE_FILE} next to this "
+        "page"
     )
 
 
-def _check_exports(job: TuneJob, contract: Contract, learnt: Titles) -> None:
-    """Fail in seconds, before the search, where a winner could not be turned into a graph that works.
+def _check_exports(job: TuneJob, contract: Contract, titles: LabeledTitles) -> None:
+    """Fail in seconds, before the search, if a winner could not be exported to a scoring graph.
 
-    Raises: JobFileError: an activation that Keras does not know, or that can't be exported.
+    Raises:
+        JobFileError: Keras does not have an activation, or an activation can't be exported.
     """
-    _, scaling = fit_scaler(contract.feature_names, contract.target.name, learnt.features, learnt.earnings)
+    _, scaling = fit_scaler(contract.feature_names, contract.target.name, titles.features, titles.earnings)
     seed_everything(job.search.seed)
-    probe = parity.sample_contract(contract, learnt.features, parity.ROWS, job.search.seed)
+    probe = parity.sample_contract(contract, titles.features, parity.ROWS, job.search.seed)
     for activation in dict.fromkeys([job.start.activation, *job.space.activation.choices]):
         candidate = job.start.model_copy(update={"units": (4,), "activation": activation})
         try:
@@ -172,18 +212,16 @@ def _check_exports(job: TuneJob, contract: Contract, learnt: Titles) -> None:
             raise JobFileError(f"space.activation, {activation!r}: {error}", hint=error.hint) from None
 
 
-def _found(
-    job: TuneJob, study: Study, titles: int, trials: Sequence[Trial], again: Sequence[Trial], seconds: float
-) -> Searched:
-    """Sum a search up.
+def _summarize_search(
+    job: TuneJob, study: Study, titles: int, trials: Sequence[Trial], finalists: Sequence[Trial], seconds: float
+) -> SearchResult:
+    """Summarize a search. The ``finalists`` have the errors of the final rounds."""
+    trial_of, ranked = {trial.number: trial for trial in trials}, rank_trials(finalists)
+    final_of = {trial.number: trial for trial in ranked}
 
-    Args: again: the finalists, with the errors of the final.
-    """
-    by_number, judged = {trial.number: trial for trial in trials}, {trial.number: trial for trial in ranking(again)}
-
-    def contender(number: int) -> Contender:
-        trial, final = by_number[number], judged.get(number)
-        return Contender(
+    def make_finalist(number: int) -> Finalist:
+        trial, final = trial_of[number], final_of.get(number)
+        return Finalist(
             trial=number,
             parameters=trial.parameters,
             candidate=trial.candidate.model_dump(mode="json"),
@@ -193,57 +231,57 @@ def _found(
             final_spread=final.spread if final else None,
         )
 
-    spec = job.search
     states = [trial.state for trial in trials]
-    return Searched(
+    failed_finalists = [trial for trial in finalists if trial.why]
+    return SearchResult(
         study=study.identity,
         settings=job.model_dump(mode="json", include={"search", "space", "start"}),
-        optuna=installed("optuna"),
+        optuna=version("optuna"),
         titles=titles,
         trials=len(trials),
         complete=states.count("complete"),
         pruned=states.count("pruned"),
         failed=states.count("failed"),
         seconds=round(seconds, 1),
-        chosen=spec.choose,
-        best=contender(ranking(again)[0].number),
-        smallest=contender(smallest_within(ranking(again), spec.tolerance).number),
-        start=contender(0) if trials[0].state == "complete" else None,
-        finalists=[contender(trial.number) for trial in [*ranking(again), *(one for one in again if one.why)]],
-        front=[contender(trial.number) for trial in front(trials)],
-        importances=importances(job.space, trials, spec.seed),
+        chosen=job.search.choose,
+        best=make_finalist(ranked[0].number),
+        smallest=make_finalist(find_smallest_within(ranked, job.search.tolerance).number),
+        start=make_finalist(0) if trials[0].state == "complete" else None,
+        finalists=[make_finalist(trial.number) for trial in [*ranked, *failed_finalists]],
+        front=[make_finalist(trial.number) for trial in find_pareto_front(trials)],
+        importances=rank_hyperparameters(job.space, trials, job.search.seed),
     )
 
 
-def _page(job: TuneJob, learnt: Titles, found: Searched, trials: Sequence[Trial]) -> TunePage:
-    final = {one.trial: one.final_error for one in found.finalists}
+def _make_page(job: TuneJob, titles: LabeledTitles, result: SearchResult, trials: Sequence[Trial]) -> TunePage:
+    final_errors = {finalist.trial: finalist.final_error for finalist in result.finalists}
     return TunePage(
         model=job.name,
-        attempts=[
-            Attempt(
+        trials=[
+            TrialSummary(
                 number=trial.number,
                 state=trial.state,
                 parameters=trial.parameters,
                 error=trial.error if trial.errors else None,
-                final_error=final.get(trial.number),
+                final_error=final_errors.get(trial.number),
                 network=str(trial.candidate),
-                parts=parts(trial.candidate),
+                hyperparameters=list_hyperparameters(trial.candidate),
             )
             for trial in trials
         ],
-        best=found.best.trial,
-        smallest=found.smallest.trial,
-        chosen=found.chosen,
+        best=result.best.trial,
+        smallest=result.smallest.trial,
+        chosen=result.chosen,
         tolerance=job.search.tolerance,
         folds=job.search.folds,
-        front=[one.trial for one in found.front],
-        importances=found.importances,
+        front=[finalist.trial for finalist in result.front],
+        importances=result.importances,
         facts={
-            "Training titles": f"{learnt.path}, {len(learnt):,} rows, sha256 {learnt.sha256[:12]}",
-            "Trials": f"{found.complete:,} complete, {found.pruned:,} pruned, {found.failed:,} failed",
-            "Time": f"{found.seconds / 60:.1f} minutes",
-            "Study": found.study,
+            "Training titles": f"{titles.path}, {len(titles):,} rows, sha256 {titles.sha256[:12]}",
+            "Trials": f"{result.complete:,} complete, {result.pruned:,} pruned, {result.failed:,} failed",
+            "Time": f"{result.seconds / 60:.1f} minutes",
+            "Study": result.study,
             "Seed": str(job.search.seed),
-            "Optuna": found.optuna,
+            "Optuna": result.optuna,
         },
     )

@@ -1,4 +1,7 @@
-"""Which versions there are: those that fit what is asked, in the order that is asked for."""
+"""List the versions of a model that match a filter, in the order that the user asks for, and verify them.
+
+A filter may hold conditions on metrics, such as ``mae<5000``.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,34 @@ import math
 import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from gamesales.errors import UsageError
 from gamesales.old_keys import OLD_KEYS
-from gamesales.registry.index import Span, spans
-from gamesales.registry.log import Event
 from gamesales.registry.refs import Ref, check_alias
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.state import State, replay
+from gamesales.registry.state import State
+
+# The short names that people type, and the keys of the metrics. The keys are accepted too.
+METRIC_KEYS = {
+    "mae": "mae",
+    "rmse": "rmse",
+    "scaled_mse": "scaled_mse",
+    "r2": "r2",
+    "mape": "mape_percent",
+}
+HIGHER_IS_BETTER = {"r2"}
+ORDERS = ("version", "registered", *METRIC_KEYS)
 
 
 @dataclass(frozen=True)
 class VersionRow:
-    """One version in a list: its number, its aliases, and its latest evaluation if there is one.
+    """One version in a list.
 
-    ``retired`` is when it was, ``data_sha256`` the digest of the file that it was evaluated on.
+    ``metrics`` and ``data_sha256`` are those of the latest evaluation on a holdout. ``retired`` is the time of the
+    retirement. Each is None if there is none.
     """
 
     version: int
@@ -38,8 +51,12 @@ class VersionRow:
 
 
 @dataclass(frozen=True)
-class Versions:
-    """The versions of a model that were asked for, of how many, and how many were left out because they are retired."""
+class VersionList:
+    """The versions that match a filter.
+
+    ``registered`` counts all versions of the model. ``retired_left_out`` counts the retired versions that the filter
+    leaves out.
+    """
 
     model: str
     registry: str
@@ -49,22 +66,20 @@ class Versions:
 
 
 @dataclass(frozen=True)
-class Verified:
-    """What was checked and found sound."""
+class VersionFilter:
+    """Which versions to list, and in which order. The default is all versions in use, newest first.
 
-    model: str
-    registry: str
-    events: int
-    files: int
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which versions are listed, and how; by default all that are in use, newest first.
-
-    ``alias`` names it; it was registered by ``actor``, from ``since`` to ``until``, both included; every condition
-    ``where`` holds of its latest evaluation. ``order`` is one of ORDERS, the best or newest first. Times are as the log
-    writes them; with ``as_of``, everything is told as it was then.
+    Attributes:
+        alias: only the version that this alias names.
+        since: only versions registered at this time or later. Times are written as in the log.
+        until: only versions registered at this time or earlier.
+        actor: only versions that this person registered.
+        retired: whether to list retired versions too.
+        where: conditions on the latest evaluation. All must hold.
+        order: one of ORDERS, newest or best first.
+        is_reversed: whether to list the oldest or worst first.
+        limit: the most versions to list.
+        as_of: list the versions as they were at this time.
     """
 
     alias: str | None = None
@@ -72,7 +87,7 @@ class Wanted:
     until: str | None = None
     actor: str | None = None
     retired: bool = False
-    where: Sequence[Condition] = ()
+    where: Sequence[MetricCondition] = ()
     order: str = "version"
     is_reversed: bool = False
     limit: int | None = None
@@ -82,62 +97,47 @@ class Wanted:
         if self.alias is not None:
             check_alias(self.alias)
         if self.order not in ORDERS:
-            raise UsageError(f"versions are sorted by one of {', '.join(ORDERS)}, received {self.order!r}")
+            raise UsageError(f"expected one of {', '.join(ORDERS)} to sort versions by, found {self.order!r}")
+
+    def matches(self, row: VersionRow) -> bool:
+        """Whether a row has the right time, actor and metrics."""
+        return (
+            (self.since is None or self.since <= row.registered)
+            and (self.until is None or row.registered <= self.until)
+            and self.actor in (None, row.actor)
+            and all(condition.holds(row.metrics or {}) for condition in self.where)
+        )
 
 
-def list_versions(registry: ModelRegistry, wanted: Wanted | None = None) -> Versions:
-    """List the versions that fit. Of the log no more is read than that takes: with a limit, little."""
-    wanted = wanted or Wanted()
-    state = registry.state(wanted.as_of)
-    left_out = 0 if wanted.retired else sum(map(state.is_retired, state.numbers))
-    rows = list(islice(_sorted(_fitting(state, wanted), wanted), wanted.limit))
-    return Versions(registry.model, registry.location, rows, state.newest, left_out)
+def list_versions(registry: ModelRegistry, version_filter: VersionFilter | None = None) -> VersionList:
+    """List the versions that match a filter. With a limit, only a small part of the log is read."""
+    version_filter = version_filter or VersionFilter()
+    state = registry.read_state(version_filter.as_of)
+    left_out = 0 if version_filter.retired else sum(map(state.is_retired, state.numbers))
+    rows = list(islice(_sort(_find(state, version_filter), version_filter), version_filter.limit))
+    return VersionList(registry.model, registry.location, rows, state.newest, left_out)
 
 
-def _fitting(state: State, wanted: Wanted) -> Iterator[VersionRow]:
-    """Yield the rows that fit, newest version first; or last, if that is how they are wanted."""
+def _find(state: State, version_filter: VersionFilter) -> Iterator[VersionRow]:
+    """Yield the matching rows, newest version first. Oldest first if the order is by version and reversed."""
     aliases: dict[int, list[str]] = {}
-    for alias, number in state.named.items():
+    for alias, number in state.read_targets().items():
         aliases.setdefault(number, []).append(alias)
-    oldest_first = wanted.order == "version" and wanted.is_reversed
+    oldest_first = version_filter.order == "version" and version_filter.is_reversed
     for number in state.numbers if oldest_first else reversed(state.numbers):
-        named = aliases.get(number, [])
-        if wanted.alias is not None and wanted.alias not in named:
+        version_aliases = aliases.get(number, [])
+        if version_filter.alias is not None and version_filter.alias not in version_aliases:
             continue
-        if state.is_retired(number) and not wanted.retired:
+        if state.is_retired(number) and not version_filter.retired:
             continue
-        row = _row(state, number, named)
-        if _fits(row, wanted):
+        row = _make_row(state, number, version_aliases)
+        if version_filter.matches(row):
             yield row
 
 
-def _fits(row: VersionRow, wanted: Wanted) -> bool:
-    return (
-        (wanted.since is None or wanted.since <= row.registered)
-        and (wanted.until is None or row.registered <= wanted.until)
-        and wanted.actor in (None, row.actor)
-        and all(condition.holds(row.metrics or {}) for condition in wanted.where)
-    )
-
-
-def _sorted(rows: Iterator[VersionRow], wanted: Wanted) -> Iterator[VersionRow]:
-    """Put rows, which come newest version first, in order. Those without the figure come last, whichever the order."""
-    if wanted.order == "version":
-        return rows
-    if wanted.order == "registered":
-        return iter(sorted(rows, key=lambda row: row.registered, reverse=not wanted.is_reversed))
-    known, unknown = list[tuple[float, VersionRow]](), list[VersionRow]()
-    for row in rows:
-        value = figure(row.metrics or {}, FIGURES[wanted.order])
-        unknown.append(row) if value is None else known.append((value, row))
-    highest_first = (wanted.order in HIGHER_IS_BETTER) != wanted.is_reversed
-    known.sort(key=lambda each: each[0], reverse=highest_first)
-    return iter([*(row for _, row in known), *unknown])
-
-
-def _row(state: State, number: int, aliases: list[str]) -> VersionRow:
-    version = state.version(number)
-    event, evaluation, retired = version.registered, version.evaluation, version.retired
+def _make_row(state: State, number: int, aliases: list[str]) -> VersionRow:
+    version = state.read_version(number)
+    event, evaluation, retired = version.registration, version.read_last_holdout_evaluation(), version.retirement
     return VersionRow(
         version=number,
         aliases=aliases,
@@ -151,26 +151,22 @@ def _row(state: State, number: int, aliases: list[str]) -> VersionRow:
     )
 
 
-def verify(registry: ModelRegistry, ref: Ref | None = None) -> Verified:
-    """Check the whole log, and the files of one version or of all.
+def _sort(rows: Iterator[VersionRow], version_filter: VersionFilter) -> Iterator[VersionRow]:
+    """Sort rows, which come newest version first. Rows without the metric come last in either direction."""
+    if version_filter.order == "version":
+        return rows
+    if version_filter.order == "registered":
+        return iter(sorted(rows, key=lambda row: row.registered, reverse=not version_filter.is_reversed))
+    with_metric, without_metric = list[tuple[float, VersionRow]](), list[VersionRow]()
+    for row in rows:
+        value = read_metric(row.metrics or {}, METRIC_KEYS[version_filter.order])
+        without_metric.append(row) if value is None else with_metric.append((value, row))
+    highest_first = (version_filter.order in HIGHER_IS_BETTER) != version_filter.is_reversed
+    with_metric.sort(key=lambda pair: pair[0], reverse=highest_first)
+    return iter([*(row for _, row in with_metric), *without_metric])
 
-    Raises: IntegrityError: it names the first event or file that is wrong.
-    """
-    events, files = registry.verify(ref)
-    return Verified(registry.model, registry.location, events, files)
 
-
-# The figures of an evaluation by the names that people type; the longer ones, with their units, are understood too.
-FIGURES = {
-    "mae": "mae",
-    "rmse": "rmse",
-    "scaled_mse": "scaled_mse",
-    "r2": "r2",
-    "mape": "mape_percent",
-}
-HIGHER_IS_BETTER = {"r2"}
-ORDERS = ("version", "registered", *FIGURES)
-_COMPARE = {
+_OPERATORS = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -180,113 +176,69 @@ _COMPARE = {
     "!=": operator.ne,
 }
 _CONDITION = re.compile(
-    r"\s*(?P<name>\w+)\s*(?P<sign><=|>=|==|!=|<|>|=)\s*(?P<bound>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*",
+    r"\s*(?P<name>\w+)\s*(?P<operator><=|>=|==|!=|<|>|=)\s*(?P<bound>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*",
     re.ASCII,
 )
 
 
 @dataclass(frozen=True)
-class Condition:
-    """A figure, a sign such as ``<``, and a number."""
+class MetricCondition:
+    """A condition such as ``mae<5000``: the key of a metric, a comparison operator and a number."""
 
-    figure: str
-    sign: str
+    metric: str
+    operator: str
     bound: float
 
     def holds(self, metrics: Mapping[str, Any]) -> bool:
-        """Tell whether it is true of an evaluation; of a figure that is not known, nothing is."""
-        value = figure(metrics, self.figure)
-        return value is not None and bool(_COMPARE[self.sign](value, self.bound))
+        """Whether the condition holds. It never holds for a missing metric."""
+        value = read_metric(metrics, self.metric)
+        return value is not None and bool(_OPERATORS[self.operator](value, self.bound))
 
 
-def parse_condition(text: str) -> Condition:
-    """Read ``mae<5000``. Raises: UsageError: it is no figure, sign and number."""
+def parse_condition(text: str) -> MetricCondition:
+    """Parse a condition such as ``mae<5000``.
+
+    Raises:
+        UsageError: the text is not a metric, an operator and a number.
+    """
     match = _CONDITION.fullmatch(text)
     if match is None or not math.isfinite(float(match["bound"])):
         raise UsageError(
-            f"--where expects a figure, a sign and a number, such as 'mae<5000' or 'r2>=0.99', received {text!r}",
-            hint=f"Figures: {', '.join(FIGURES)}; signs: {' '.join(_COMPARE)}; in quotes, for the shell's sake",
+            f"--where expects a metric, an operator and a number, such as 'mae<5000' or 'r2>=0.99', found {text!r}",
+            hint=f"Metrics: {', '.join(METRIC_KEYS)}. Operators: {' '.join(_OPERATORS)}. Quote it for the shell",
         )
-    names = {**FIGURES, **{OLD_KEYS.get(name, name): name for name in FIGURES.values()}}
-    if match["name"] not in names:
+    keys = {**METRIC_KEYS, **{OLD_KEYS.get(key, key): key for key in METRIC_KEYS.values()}}
+    if match["name"] not in keys:
         raise UsageError(
-            f"--where knows no figure {match['name']!r}; expected one of {', '.join(FIGURES)}",
+            f"--where expects one of {', '.join(METRIC_KEYS)}, found {match['name']!r}",
             hint="For example: --where 'mae<5000'",
         )
-    return Condition(names[match["name"]], match["sign"], float(match["bound"]))
+    return MetricCondition(keys[match["name"]], match["operator"], float(match["bound"]))
 
 
-def figure(metrics: Mapping[str, Any], name: str) -> float | None:
-    """Return a figure if it is a finite number."""
-    value = metrics.get(name)
+def read_metric(metrics: Mapping[str, Any], key: str) -> float | None:
+    """Return a metric, or None if it is missing or no finite number."""
+    value = metrics.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value)
 
 
 @dataclass(frozen=True)
-class Retirement:
-    """When a version was taken out of use, by whom and why."""
-
-    time: str
-    actor: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One version whole; ``spans`` tell since when and until when each alias named it.
-
-    ``manifest`` is None if the version's files were removed after it was retired.
-    """
+class VerificationResult:
+    """How many events and files were checked and found sound."""
 
     model: str
-    version: int
-    as_of: str | None
-    aliases: list[str]
-    registered: str
-    actor: str
-    reason: str
-    digest: str
-    bundle: str
-    retired: Retirement | None
-    spans: list[Span]
-    evaluations: list[dict[str, Any]]
-    manifest: dict[str, Any] | None
+    registry: str
+    events: int
+    files: int
 
 
-def show(registry: ModelRegistry, ref: Ref, as_of: str | None = None) -> Shown:
-    """Tell all about one version; its manifest is checked against the log.
+def verify(registry: ModelRegistry, ref: Ref | None = None) -> VerificationResult:
+    """Check the whole log, and the files of one version or of all versions.
 
-    Args:
-        registry: where it is.
-        ref: which; an alias is resolved as of the time.
-        as_of: a time as the log writes it. What came later is left out.
+    Raises:
+        IntegrityError: an event or a file is wrong. The message names the first.
     """
-    events = registry.events()
-    state = replay(events, as_of)
-    version = registry.find(state, ref, retired=True)
-    is_removed = registry.is_removed(replay(events).version(version.number))
-    return Shown(
-        model=registry.model,
-        version=version.number,
-        as_of=as_of,
-        aliases=state.aliases_of(version.number),
-        registered=version.registered.time,
-        actor=version.registered.actor,
-        reason=version.registered.reason,
-        digest=version.digest,
-        bundle=f"{registry.location}{version.folder}",
-        retired=_retirement(version.retired),
-        spans=[span for span in spans(events[: state.index.last[0]]) if span.version == version.number],
-        evaluations=[_plain(asdict(evaluation)) for evaluation in version.evaluations],
-        manifest=None if is_removed else dict(registry.bundle(version).manifest),
-    )
-
-
-def _retirement(event: Event | None) -> Retirement | None:
-    return Retirement(event.time, event.actor, event.reason) if event else None
-
-
-def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: dict(value) if isinstance(value, Mapping) else value for key, value in fields.items()}
+    events, files = registry.verify(ref)
+    return VerificationResult(registry.model, registry.location, events, files)

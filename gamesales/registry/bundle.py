@@ -1,7 +1,7 @@
-"""A bundle: the files of one version, and the manifest that lists each with its size and digest.
+"""A bundle: the files of one version, and the manifest that lists each file with its size and digest.
 
-``registry/<model>/bundles/<utc>-<digest12>/MANIFEST.json`` and the files beside it. The log names the digest of
-the manifest, the manifest names the digests of the files; so every byte is checked before anything parses it.
+A bundle is the folder ``registry/<model>/bundles/<utc>-<digest12>/``. The log has the digest of the manifest, and the
+manifest has the digests of the files. So every byte is checked before anything parses it.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from gamesales.old_keys import add_old_keys, drop_old_keys
 from gamesales.registry.keys import is_safe_key
 from gamesales.registry.store import Store
 
-FORMAT = 1
 MANIFEST = "MANIFEST.json"
-# A manifest holds the contract, the metrics and some golden rows: tens of kilobytes. More is not a manifest.
+# A manifest holds the contract, the metrics and some golden rows: tens of kilobytes. A larger file is not a manifest.
 MANIFEST_SIZE_LIMIT = 16 * 1024 * 1024
-# A file is read whole, and the largest graph that ONNX can write into one file has less.
-FILE_SIZE_LIMIT = 2 * 1024**3
+_FORMAT = 1
+# Files are read whole. The largest graph that ONNX can write into one file is smaller.
+_FILE_SIZE_LIMIT = 2 * 1024**3
 _HINT = "Restore it from a backup of the registry"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def sha256(data: bytes) -> str:
-    """Return the SHA-256 digest as 64 hex digits."""
-    return hashlib.sha256(data).hexdigest()
-
-
 @dataclass(frozen=True)
 class Bundle:
-    """One published bundle whose manifest was checked; files are checked as they are read."""
+    """One published bundle. Its manifest was checked; its files are checked when they are read."""
 
     store: Store
     folder: str
     manifest: Mapping[str, Any]
     digest: str
+
+    @property
+    def location(self) -> str:
+        """The folder of the bundle, for messages."""
+        return f"{self.store.location}{self.folder}"
 
     @property
     def files(self) -> Mapping[str, Mapping[str, Any]]:
@@ -50,131 +50,147 @@ class Bundle:
         return files
 
     def read(self, name: str) -> bytes:
-        """Return the checked bytes of one file.
+        """Read one file and check its bytes.
 
-        Raises: IntegrityError: the file is missing, not listed, or not the bytes that the manifest names.
+        Raises:
+            IntegrityError: the file is missing or not listed, or its bytes are not those that the manifest lists.
         """
         if name not in self.files:
-            raise IntegrityError(f"{self.where} lists no {name}; it holds {', '.join(sorted(self.files))}")
-        return _copied(self.store, self.files[name]["sha256"], lambda: self._fetch(name))
-
-    def _fetch(self, name: str) -> bytes:
-        size, where = self.files[name]["size"], f"{self.where}/{name}"
-        data = _read(self.store, f"{self.folder}/{name}", size + 1)
-        if len(data) != size:
-            found = "more" if len(data) > size else f"{len(data):,}"
-            raise IntegrityError(f"{where} was changed: expected {size:,} bytes, found {found}", hint=_HINT)
-        return _checked(data, self.files[name]["sha256"], where)
+            raise IntegrityError(f"{self.location} lists no {name}; it holds {', '.join(sorted(self.files))}")
+        return _read_cached(self.store, self.files[name]["sha256"], lambda: self._fetch(name))
 
     def verify(self) -> int:
-        """Check every file, and that no unlisted one lies beside them; return how many files were checked.
+        """Check every file, and that the folder holds no other; return the number of files that were checked.
 
-        It reads what the store itself holds, whatever copies there are.
+        It reads the store itself, never a cached copy.
+
+        Raises:
+            IntegrityError: a file is missing, was changed, or is not listed.
         """
         _fetch_manifest(self.store, self.folder, self.digest)
         for name in self.files:
             self._fetch(name)
-        found = {key.removeprefix(f"{self.folder}/") for key in self.store.list(self.folder)}
-        unlisted = sorted(found - {*self.files, MANIFEST})
+        names = {key.removeprefix(f"{self.folder}/") for key in self.store.list(self.folder)}
+        unlisted = sorted(names - {*self.files, MANIFEST})
         if unlisted:
-            raise IntegrityError(f"{self.where} holds files that its manifest does not list: {', '.join(unlisted)}")
+            raise IntegrityError(f"{self.location} holds files that its manifest does not list: {', '.join(unlisted)}")
         return len(self.files) + 1
 
-    @property
-    def where(self) -> str:
-        return f"{self.store.location}{self.folder}"
+    def _fetch(self, name: str) -> bytes:
+        size, location = self.files[name]["size"], f"{self.location}/{name}"
+        data = _fetch_key(self.store, f"{self.folder}/{name}", size + 1)
+        if len(data) != size:
+            actual = "more" if len(data) > size else f"{len(data):,}"
+            raise IntegrityError(f"{location} was changed: expected {size:,} bytes, found {actual}", hint=_HINT)
+        return _check_digest(data, self.files[name]["sha256"], location)
 
 
 def write_bundle(store: Store, model: str, files: Mapping[str, bytes], details: Mapping[str, Any]) -> Bundle:
-    """Write a bundle, its manifest last; nobody sees it until an event of the log names it.
+    """Write a bundle, its manifest last. Readers do not see it until an event of the log names it.
 
     Args:
-        store: where the registry lives.
+        store: where the registry is.
         model: the model's name, the first part of every key.
         files: name to content.
-        details: what else the manifest says, ready for JSON; it becomes top-level keys of the manifest.
+        details: more top-level keys of the manifest, ready for JSON.
+
+    Raises:
+        IntegrityError: the manifest could not be read again, or a file exists with other content.
     """
-    listing = {name: {"size": len(data), "sha256": sha256(data)} for name, data in files.items()}
-    manifest = {"format": FORMAT, "model": model, "files": listing, **add_old_keys(dict(details))}
+    listing = {name: {"size": len(data), "sha256": compute_sha256(data)} for name, data in files.items()}
+    manifest = {"format": _FORMAT, "model": model, "files": listing, **add_old_keys(dict(details))}
     content = (json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
-    digest = sha256(content)
+    digest = compute_sha256(content)
     folder = f"{model}/bundles/{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{digest[:12]}"
-    # Read first as whoever opens it will read it: what nobody could open is not written.
+    # Parsed first, as a reader will parse it: a bundle that could not be opened is not written.
     _check_size(content, f"{store.location}{folder}/{MANIFEST}")
-    manifest = _parsed(content, f"{store.location}{folder}/{MANIFEST}")
+    manifest = _parse_manifest(content, f"{store.location}{folder}/{MANIFEST}")
     for name, data in {**files, MANIFEST: content}.items():
         if not store.create(f"{folder}/{name}", data) and store.read(f"{folder}/{name}") != data:
             raise IntegrityError(f"{store.location}{folder}/{name} exists with other content")
     return Bundle(store, folder, manifest, digest)
 
 
-def open_bundle(store: Store, folder: str, digest: str) -> Bundle:
-    """Open a bundle by the folder and the manifest digest that the log names.
+def read_bundle(store: Store, folder: str, digest: str) -> Bundle:
+    """Read the manifest of the bundle in a folder.
 
-    Raises: IntegrityError: the manifest is missing, was changed, or is not one that this release can read.
+    Args:
+        store: where the registry is.
+        folder: the bundle's folder.
+        digest: the SHA-256 of its manifest, from the log.
+
+    Raises:
+        IntegrityError: the manifest is missing, was changed, or is not one that this release can read.
     """
-    content = _copied(store, digest, lambda: _fetch_manifest(store, folder, digest))
-    return Bundle(store, folder, _parsed(content, f"{store.location}{folder}/{MANIFEST}"), digest)
+    content = _read_cached(store, digest, lambda: _fetch_manifest(store, folder, digest))
+    return Bundle(store, folder, _parse_manifest(content, f"{store.location}{folder}/{MANIFEST}"), digest)
 
 
-def manifest_first(keys: Iterable[str]) -> list[str]:
-    """Return a bundle's keys in the order in which to remove them: one without its manifest is seen to be no more."""
+def sort_for_removal(keys: Iterable[str]) -> list[str]:
+    """Sort the keys of bundles with manifests first: a bundle without its manifest counts as removed."""
     return sorted(keys, key=lambda key: (not key.endswith(f"/{MANIFEST}"), key))
 
 
+def compute_sha256(data: bytes) -> str:
+    """Return the SHA-256 digest as 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def _fetch_manifest(store: Store, folder: str, digest: str) -> bytes:
-    where = f"{store.location}{folder}/{MANIFEST}"
-    content = _read(store, f"{folder}/{MANIFEST}", MANIFEST_SIZE_LIMIT + 1)
-    _check_size(content, where)
-    return _checked(content, digest, where)
+    location = f"{store.location}{folder}/{MANIFEST}"
+    content = _fetch_key(store, f"{folder}/{MANIFEST}", MANIFEST_SIZE_LIMIT + 1)
+    _check_size(content, location)
+    return _check_digest(content, digest, location)
 
 
-def _check_size(content: bytes, where: str) -> None:
+def _check_size(content: bytes, location: str) -> None:
     if len(content) > MANIFEST_SIZE_LIMIT:
-        raise IntegrityError(f"{where} is larger than the limit of {MANIFEST_SIZE_LIMIT:,} bytes")
+        raise IntegrityError(f"{location} is larger than the limit of {MANIFEST_SIZE_LIMIT:,} bytes")
 
 
-def _parsed(content: bytes, where: str) -> dict[str, Any]:
+def _parse_manifest(content: bytes, location: str) -> dict[str, Any]:
     try:
         manifest = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"{where} is not JSON: {error}") from None
-    checked: dict[str, Any] = drop_old_keys(_check_manifest(manifest, where))
-    return checked
+        raise IntegrityError(f"{location} is not JSON: {error}") from None
+    current: dict[str, Any] = drop_old_keys(_check_manifest(manifest, location))
+    return current
 
 
-def _check_manifest(manifest: Any, where: str) -> dict[str, Any]:
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
-        raise IntegrityError(f"{where} has format {found!r}; this release reads {FORMAT}", hint="Upgrade gamesales")
+def _check_manifest(manifest: Any, location: str) -> dict[str, Any]:
+    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
+        actual = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
+        raise IntegrityError(
+            f"{location} has format {actual!r}; this release reads {_FORMAT}", hint="Upgrade gamesales"
+        )
     files = manifest.get("files")
-    if not isinstance(files, dict) or not all(_is_listing(name, entry) for name, entry in files.items()):
-        raise IntegrityError(f"{where} must list its files as plain names, each with a size and a sha256")
+    if not isinstance(files, dict) or not all(_is_valid_entry(name, entry) for name, entry in files.items()):
+        raise IntegrityError(f"{location} must list its files as plain names, each with a size and a sha256")
     if len({name.casefold() for name in files}) != len(files):
-        raise IntegrityError(f"{where} lists file names that differ in case only")
+        raise IntegrityError(f"{location} lists file names that differ in case only")
     return manifest
 
 
-def _is_listing(name: str, entry: Any) -> bool:
+def _is_valid_entry(name: str, entry: Any) -> bool:
     return (
         "/" not in name
         and is_safe_key(name)
         and name.casefold() != MANIFEST.casefold()
         and isinstance(entry, dict)
         and type(entry.get("size")) is int  # True is an instance of int too
-        and 0 <= entry["size"] <= FILE_SIZE_LIMIT
+        and 0 <= entry["size"] <= _FILE_SIZE_LIMIT
         and isinstance(entry.get("sha256"), str)
         and bool(_SHA256.fullmatch(entry["sha256"]))
     )
 
 
-def _copied(store: Store, digest: str, fetch: Callable[[], bytes]) -> bytes:
-    """Fetch the bytes with a digest; of a remote store, take the copy on the local disk if there is one."""
+def _read_cached(store: Store, digest: str, fetch: Callable[[], bytes]) -> bytes:
+    """Fetch the bytes with a digest. For a remote store, use the copy on the local disk if there is one."""
     if not store.is_remote:
         return fetch()
-    from gamesales.registry.cache import default_cache
+    from gamesales.registry.cache import open_default_cache
 
-    cache = default_cache()
+    cache = open_default_cache()
     data = cache.get(digest) if cache else None
     if data is None:
         data = fetch()
@@ -183,18 +199,18 @@ def _copied(store: Store, digest: str, fetch: Callable[[], bytes]) -> bytes:
     return data
 
 
-def _read(store: Store, key: str, limit: int) -> bytes:
+def _fetch_key(store: Store, key: str, limit: int) -> bytes:
     try:
         return store.read(key, limit)
     except KeyError:
         raise IntegrityError(f"{store.location}{key} is missing", hint=_HINT) from None
 
 
-def _checked(data: bytes, expected: str, where: str) -> bytes:
-    found = sha256(data)
-    if found != expected:
+def _check_digest(data: bytes, expected: str, location: str) -> bytes:
+    actual = compute_sha256(data)
+    if actual != expected:
         raise IntegrityError(
-            f"{where} was changed: expected sha256 {expected}, found {found}",
+            f"{location} was changed: expected sha256 {expected}, found {actual}",
             hint=f"{_HINT}, or promote another version",
         )
     return data

@@ -1,7 +1,7 @@
-"""Copies of a remote registry's files on the local disk: what was fetched once is not fetched again.
+"""A cache on the local disk for the files of a remote registry.
 
-A file is named by the SHA-256 of its bytes, so that it can't be out of date, and is checked whenever it is read, so
-that it need not be trusted. A cache is a convenience: no failure of it is ever an error.
+A file is named by the SHA-256 of its bytes, so it is never out of date. It is checked whenever it is read, so it need
+not be trusted. A failure of the cache is never an error.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import re
 import secrets
 from pathlib import Path
 
-LIMIT = 2 * 1024**3  # bytes
+SIZE_LIMIT = 2 * 1024**3  # bytes
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_OURS = re.compile(r"[0-9a-f]{64}|\.tmp-[0-9a-f]{16}")
+_CACHE_FILE = re.compile(r"[0-9a-f]{64}|\.tmp-[0-9a-f]{16}")
 
 
-def default_cache() -> Cache | None:
-    """Return the cache in ``$GAMESALES_CACHE``, or else where the system keeps caches; None without a home."""
-    named = os.environ.get("GAMESALES_CACHE")
-    if named:
-        return Cache(Path(named))
+def open_default_cache() -> Cache | None:
+    """Open the cache in ``$GAMESALES_CACHE``, or else where the system keeps caches; None if there is no home."""
+    location = os.environ.get("GAMESALES_CACHE")
+    if location:
+        return Cache(Path(location))
     system = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not system.is_absolute():
         system = Path(os.path.expanduser("~/.cache"))  # noqa: PTH111 - Path's own raises where there is no home
@@ -30,17 +30,19 @@ def default_cache() -> Cache | None:
 
 
 class Cache:
-    """A folder of files named by their digests, the least recently used removed when they are more than the limit.
+    """A folder of files that are named by their digests. Above the limit, the least recently used are removed.
 
-    Args: folder: made when something is kept. limit: in bytes.
+    Args:
+        folder: made when the first file is put.
+        limit: bytes.
     """
 
-    def __init__(self, folder: Path, limit: int = LIMIT) -> None:
+    def __init__(self, folder: Path, limit: int = SIZE_LIMIT) -> None:
         self._folder = folder / "sha256"
         self._limit = limit
 
     def get(self, digest: str) -> bytes | None:
-        """Return the bytes with a digest, or None; a damaged file is dropped."""
+        """Return the bytes with a digest, or None. A damaged file is removed."""
         if not _DIGEST.fullmatch(digest):
             return None
         path = self._folder / digest
@@ -57,7 +59,7 @@ class Cache:
         return data if is_sound else None
 
     def put(self, digest: str, data: bytes) -> None:
-        """Keep bytes under their digest, if it can be done."""
+        """Keep bytes under their digest, if possible."""
         if not _DIGEST.fullmatch(digest) or len(data) > self._limit:
             return
         temporary = self._folder / f".tmp-{secrets.token_hex(8)}"
@@ -71,8 +73,8 @@ class Cache:
             self._shrink()
 
     def _shrink(self) -> None:
-        """Remove what was not used for longest, a killed writer's leavings too; nothing that is not of a cache."""
-        files = [(entry.stat(follow_symlinks=False), entry.path) for entry in self._files()]
+        """Remove the least recently used files, also stale temporary files, but no file that is not the cache's."""
+        files = [(entry.stat(follow_symlinks=False), entry.path) for entry in self._list_files()]
         excess = sum(stat.st_size for stat, _ in files) - self._limit
         for stat, path in sorted(files, key=lambda file: file[0].st_mtime_ns):
             if excess <= 0:
@@ -80,5 +82,5 @@ class Cache:
             Path(path).unlink(missing_ok=True)
             excess -= stat.st_size
 
-    def _files(self) -> list[os.DirEntry[str]]:
-        return [entry for entry in os.scandir(self._folder) if _OURS.fullmatch(entry.name)]
+    def _list_files(self) -> list[os.DirEntry[str]]:
+        return [entry for entry in os.scandir(self._folder) if _CACHE_FILE.fullmatch(entry.name)]

@@ -1,126 +1,149 @@
-"""Where in a log each fact stands: the sequences of the events that tell it, and nothing of what they say.
+"""The index of a log: where each fact is, but not what it says; and the checkpoints that keep an index.
 
-An index is what a checkpoint keeps, and what a state reads its events by. Folding a log into it checks that each event
-is one that its kind promises.
+An index maps versions, evaluations and aliases to the events that set them. A state reads its events by it. Folding a
+log into an index checks that each event has the body that its kind promises.
+
+A checkpoint is a sealed file with the index after some event. A checkpoint only locates events. Its content is never
+trusted.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from gamesales.errors import GamesalesError, IntegrityError
-from gamesales.registry import log, sealing
-from gamesales.registry.log import FIRST_PREVIOUS, Event
+from gamesales.registry.event import (
+    ALIAS_DELETED,
+    ALIAS_SET,
+    EVALUATION_RECORDED,
+    VERSION_REGISTERED,
+    VERSION_RETIRED,
+    Event,
+    EventRef,
+    seal_json,
+    unseal_json,
+)
+from gamesales.registry.log import NO_PREVIOUS
 from gamesales.registry.store import Store
 
-# An event's sequence and digest.
-Place = tuple[int, str]
+# A reader reads at most this many events after the last checkpoint, one by one: some 5 ms on a local disk.
+EVENTS_PER_CHECKPOINT = 64
+# A reader that has just listed the checkpoints must still find the one before the newest.
+CHECKPOINTS_KEPT = 2
+_FORMAT = 1
+_CHECKPOINT_NAME = re.compile(r"[0-9]{20}\.json")
 
 
 @dataclass
 class Index:
-    """The places of a log's events.
+    """References to the events that matter for each version and alias.
 
-    ``last`` is the last event that was folded in; ``versions`` and ``retired`` map a version's number to its
-    ``version.registered`` and ``version.retired``; ``evaluations`` to its evaluations, oldest first; ``aliases`` maps
-    an alias to the events that set it, oldest first: the last decides, and a rollback takes it away.
+    ``last`` is the last event that was folded in. ``versions`` and ``retired`` map a version's number to its
+    ``version.registered`` and ``version.retired``. ``evaluations`` maps it to its evaluations, oldest first.
+    ``aliases`` maps an alias to the events that set it, oldest first: the last event names the target, and a rollback
+    removes the last event.
     """
 
-    last: Place = (0, FIRST_PREVIOUS)
-    versions: dict[int, Place] = field(default_factory=dict)
-    retired: dict[int, Place] = field(default_factory=dict)
-    evaluations: dict[int, list[Place]] = field(default_factory=dict)
-    aliases: dict[str, list[Place]] = field(default_factory=dict)
+    last: EventRef = (0, NO_PREVIOUS)
+    versions: dict[int, EventRef] = field(default_factory=dict)
+    retired: dict[int, EventRef] = field(default_factory=dict)
+    evaluations: dict[int, list[EventRef]] = field(default_factory=dict)
+    aliases: dict[str, list[EventRef]] = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
         """Fold in the next event.
 
-        Raises: IntegrityError: its body is not what its kind promises; to go on would be to guess.
+        Raises:
+            IntegrityError: the event's kind is unknown, or its body is not the body that its kind promises.
         """
         try:
             _check_types(event)
-            _ADD[event.kind](self, event.body, event.place)
+            _FOLD[event.kind](self, event.body, event.ref)
         except (KeyError, TypeError, IndexError, ValueError):
             raise IntegrityError(
                 f"event {event.sequence} ({event.kind}) is not one that this release understands",
                 hint="Upgrade gamesales",
             ) from None
-        self.last = event.place
+        self.last = event.ref
 
     def as_json(self) -> dict[str, Any]:
-        """Return what ``from_json`` makes an equal index of."""
+        """Return a JSON document. The inverse of ``from_json``."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Self:
-        """Raises: ValueError, TypeError, KeyError: this is not what ``as_json`` returned."""
-        if found.keys() != {each.name for each in fields(cls)}:
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Make an index from the document that ``as_json`` returned.
+
+        Raises:
+            ValueError, TypeError, KeyError: the document is another one.
+        """
+        if document.keys() != {column.name for column in fields(cls)}:
             raise ValueError("other fields")
         return cls(
-            last=_place(found["last"]),
-            versions={int(number): _place(one) for number, one in found["versions"].items()},
-            retired={int(number): _place(one) for number, one in found["retired"].items()},
-            evaluations={int(number): [_place(one) for one in each] for number, each in found["evaluations"].items()},
-            aliases={alias: [_place(one) for one in each] for alias, each in found["aliases"].items()},
+            last=_check_ref(document["last"]),
+            versions={int(number): _check_ref(ref) for number, ref in document["versions"].items()},
+            retired={int(number): _check_ref(ref) for number, ref in document["retired"].items()},
+            evaluations={int(number): list(map(_check_ref, refs)) for number, refs in document["evaluations"].items()},
+            aliases={alias: list(map(_check_ref, refs)) for alias, refs in document["aliases"].items()},
         )
 
 
-def _place(found: Any) -> Place:
-    sequence, digest = found
-    # No more than types and size, thousands of times; the event that is found there must have this very digest.
+def _check_ref(ref: Any) -> EventRef:
+    sequence, digest = ref
+    # Only types and size, as this runs thousands of times. The event that is read must have this very digest.
     if type(sequence) is not int or type(digest) is not str or len(digest) != 64:
-        raise ValueError("no place")
+        raise ValueError("not a reference to an event")
     return sequence, digest
 
 
 def _check_types(event: Event) -> None:
     """Refuse values of other types. ``isinstance`` would take True for version 1."""
-    for name, kind in _FIELDS[event.kind].items():
+    for name, kind in _BODY_TYPES[event.kind].items():
         if type(event.body[name]) is not kind:
             raise TypeError(name)
 
 
-def _registered(index: Index, body: Mapping[str, Any], place: Place) -> None:
+def _add_version(index: Index, body: Mapping[str, Any], ref: EventRef) -> None:
     if body["version"] != len(index.versions) + 1:
-        raise ValueError("a number is given once, and in order")
-    index.versions[body["version"]] = place
+        raise ValueError("numbers are given once, and in order")
+    index.versions[body["version"]] = ref
 
 
-def _retired(index: Index, body: Mapping[str, Any], place: Place) -> None:
+def _retire_version(index: Index, body: Mapping[str, Any], ref: EventRef) -> None:
     if body["version"] not in index.versions or body["version"] in index.retired:
-        raise ValueError("only what is there is retired, and once")
-    index.retired[body["version"]] = place
+        raise ValueError("the version does not exist or is retired")
+    index.retired[body["version"]] = ref
 
 
-def _evaluated(index: Index, body: Mapping[str, Any], place: Place) -> None:
+def _add_evaluation(index: Index, body: Mapping[str, Any], ref: EventRef) -> None:
     if body["version"] not in index.versions:
         raise ValueError("no such version")
-    index.evaluations.setdefault(body["version"], []).append(place)
+    index.evaluations.setdefault(body["version"], []).append(ref)
 
 
-def _alias_set(index: Index, body: Mapping[str, Any], place: Place) -> None:
+def _set_alias(index: Index, body: Mapping[str, Any], ref: EventRef) -> None:
     if body["version"] not in index.versions:
         raise ValueError("no such version")
     stack = index.aliases.setdefault(body["alias"], [])
     if body["rollback"]:
         stack.pop()
-        stack[-1] = place  # it names that version again, and this event is what says so
+        stack[-1] = ref  # the alias names the earlier version again, and this event is the last that set it
     else:
-        stack.append(place)
+        stack.append(ref)
 
 
-def _alias_deleted(index: Index, body: Mapping[str, Any], _place: Place) -> None:
+def _delete_alias(index: Index, body: Mapping[str, Any], _ref: EventRef) -> None:
     del index.aliases[body["alias"]]
 
 
-_FIELDS: dict[str, dict[str, type]] = {
-    log.VERSION_REGISTERED: {"version": int, "folder": str, "digest": str},
-    log.VERSION_RETIRED: {"version": int, "digest": str},
-    log.EVALUATION_RECORDED: {
+_BODY_TYPES: dict[str, dict[str, type]] = {
+    VERSION_REGISTERED: {"version": int, "folder": str, "digest": str},
+    VERSION_RETIRED: {"version": int, "digest": str},
+    EVALUATION_RECORDED: {
         "version": int,
         "digest": str,
         "data": str,
@@ -128,35 +151,27 @@ _FIELDS: dict[str, dict[str, type]] = {
         "rows": int,
         "metrics": dict,
     },
-    log.ALIAS_SET: {"alias": str, "version": int, "digest": str, "rollback": bool},
-    log.ALIAS_DELETED: {"alias": str},
+    ALIAS_SET: {"alias": str, "version": int, "digest": str, "rollback": bool},
+    ALIAS_DELETED: {"alias": str},
 }
-_ADD: dict[str, Callable[[Index, Mapping[str, Any], Place], None]] = {
-    log.VERSION_REGISTERED: _registered,
-    log.VERSION_RETIRED: _retired,
-    log.EVALUATION_RECORDED: _evaluated,
-    log.ALIAS_SET: _alias_set,
-    log.ALIAS_DELETED: _alias_deleted,
+_FOLD: dict[str, Callable[[Index, Mapping[str, Any], EventRef], None]] = {
+    VERSION_REGISTERED: _add_version,
+    VERSION_RETIRED: _retire_version,
+    EVALUATION_RECORDED: _add_evaluation,
+    ALIAS_SET: _set_alias,
+    ALIAS_DELETED: _delete_alias,
 }
 
 
-FORMAT = 1
-# Events that are read one by one since the last checkpoint, at most: some 5 ms on a local disk.
-EVERY = 64
-# Checkpoints that stay: a reader who has just listed them must still find the one before the newest.
-KEPT = 2
-_NAME = re.compile(r"[0-9]{20}\.json")
-
-
-class Checkpoints:
-    """The checkpoints of one model's log."""
+class CheckpointStore:
+    """The checkpoints of one model's log. They can be deleted at any time."""
 
     def __init__(self, store: Store, model: str) -> None:
         self._store = store
         self._folder = f"{model}/checkpoints"
 
-    def newest(self) -> Index:
-        """Return the newest sound one's index, an empty one if there is none."""
+    def read_newest(self) -> Index:
+        """Read the newest checkpoint that is sound, and return its index; an empty index if there is none."""
         for key in reversed(self._keys()):
             index = self._read(key)
             if index is not None:
@@ -164,75 +179,44 @@ class Checkpoints:
         return Index()
 
     def write(self, index: Index) -> None:
-        """Write one, and remove the oldest. It is a cache: whatever fails here fails nobody's work."""
+        """Write a checkpoint and remove old ones. A failure is ignored, because checkpoints are only a cache."""
         with suppress(GamesalesError):
-            data, _ = sealing.seal("checkpoint", {"format": FORMAT, "index": index.as_json()})
+            data, _ = seal_json("checkpoint", {"format": _FORMAT, "index": index.as_json()})
             self._store.create(self._key(index.last), data)
-            for key in self._keys()[:-KEPT]:
+            for key in self._keys()[:-CHECKPOINTS_KEPT]:
                 self._store.delete(key)
 
     def verify(self, events: Sequence[Event]) -> None:
-        """Check that each says what the log says.
+        """Check that every checkpoint equals the index of the log at its event.
 
-        Raises: IntegrityError: it names the one that does not.
+        Raises:
+            IntegrityError: a checkpoint differs from the log, or can't be read.
         """
-        expected, indices = Index(), {key: self._read(key) for key in self._keys()}
-        waiting = {self._key(index.last): index for index in indices.values() if index is not None}
+        expected, indexes = Index(), {key: self._read(key) for key in self._keys()}
         sound = set()
         for event in events:
             expected.add(event)
-            key = self._key(event.place)
-            if waiting.get(key) == expected:
+            key = self._key(event.ref)
+            if indexes.get(key) == expected:
                 sound.add(key)
-        for key in indices:
+        for key in indexes:
             if key not in sound:
                 raise IntegrityError(
                     f"{self._store.location}{key} does not say what the log says",
-                    hint="Delete the file: checkpoints are made again from the log",
+                    hint="Delete the file. Checkpoints are made again from the log",
                 )
 
     def _keys(self) -> list[str]:
         keys = self._store.list(self._folder)
-        return [key for key in keys if _NAME.fullmatch(key.removeprefix(f"{self._folder}/"))]
+        return [key for key in keys if _CHECKPOINT_NAME.fullmatch(key.removeprefix(f"{self._folder}/"))]
 
     def _read(self, key: str) -> Index | None:
         try:
-            fields, _ = sealing.unseal("checkpoint", self._store.read(key), key)
-            index = Index.from_json(fields["index"]) if fields["format"] == FORMAT else None
+            document, _ = unseal_json("checkpoint", self._store.read(key), key)
+            index = Index.from_json(document["index"]) if document["format"] == _FORMAT else None
         except (KeyError, ValueError, TypeError, AttributeError):  # removed meanwhile, damaged, of another release
             return None
         return index if index is not None and self._key(index.last) == key else None
 
-    def _key(self, place: Place) -> str:
-        return f"{self._folder}/{place[0]:020d}.json"
-
-
-@dataclass(frozen=True)
-class Span:
-    """A time in which an alias named a version: from ``since`` on, up to but not at ``until``; None: still."""
-
-    alias: str
-    version: int
-    since: str
-    until: str | None
-
-
-def spans(events: Iterable[Event]) -> list[Span]:
-    """Return all spans in the order in which they began. One that another event of the same moment ended is empty.
-
-    Args: events: the log, oldest first, each event one that a state could be made of.
-    """
-    told: list[Span] = []
-    live: dict[str, int] = {}  # alias to the place of its span
-    now = ""
-    for event in events:
-        # Where clocks disagree, an event counts from the latest time before it on, as in a state as of a moment.
-        now = max(now, event.time)
-        if event.kind in (log.ALIAS_SET, log.ALIAS_DELETED):
-            place = live.pop(event.body["alias"], None)
-            if place is not None:
-                told[place] = replace(told[place], until=now)
-        if event.kind == log.ALIAS_SET:
-            live[event.body["alias"]] = len(told)
-            told.append(Span(event.body["alias"], event.body["version"], now, None))
-    return told
+    def _key(self, ref: EventRef) -> str:
+        return f"{self._folder}/{ref[0]:020d}.json"

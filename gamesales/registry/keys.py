@@ -7,18 +7,22 @@ import re
 from gamesales.errors import IntegrityError
 
 CLOUD_FORMS = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX"
-# As long as a name may be on most disks, and a key in most object stores.
+# The longest name on most disks, and the longest key in most object stores.
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]{0,254}")
 _KEY_LENGTH_LIMIT = 1024
 
 
 def is_safe_key(key: str) -> bool:
-    """Tell whether a key stays inside the store: no ``..``, no absolute path, no hidden name, none too long."""
+    """Return whether a key stays inside the store: no ``..``, no absolute path, no hidden name, not too long."""
     return len(key) <= _KEY_LENGTH_LIMIT and all(_PART.fullmatch(part) for part in key.split("/"))
 
 
 def check_key(key: str) -> None:
-    """Refuse a key that could leave the store."""
+    """Refuse a key that could leave the store.
+
+    Raises:
+        IntegrityError: the key is not safe.
+    """
     if not is_safe_key(key):
         raise IntegrityError(
             f"{key!r} is not a key: expected names of letters, digits and ._=- joined by /, each of at most 255 "

@@ -13,7 +13,7 @@ DEFAULT_MODEL = "game-earnings"
 _MODEL = r"[a-z0-9][a-z0-9-]{0,62}"
 _ALIAS = r"[A-Za-z0-9_]+"
 _REF = re.compile(rf"(?:(?P<model>{_MODEL})/)?(?P<version>[1-9][0-9]{{0,8}})|(?P<amodel>{_MODEL})?@(?P<alias>{_ALIAS})")
-# Names that would read as a version or as a promise that nobody made.
+# Names that would read as a version, or as an alias that moves by itself.
 _RESERVED_ALIAS = re.compile(r"latest|v?[0-9]+", re.IGNORECASE)
 
 
@@ -30,7 +30,15 @@ class Ref:
 
 
 def parse_ref(text: str, model: str = DEFAULT_MODEL) -> Ref:
-    """Read ``4``, ``game-earnings/4``, ``@champion`` or ``game-earnings@champion``."""
+    """Parse ``4``, ``game-earnings/4``, ``@champion`` or ``game-earnings@champion``.
+
+    Args:
+        text: the reference.
+        model: the model, if the reference names none.
+
+    Raises:
+        UsageError: the text is not a reference.
+    """
     match = _REF.fullmatch(text)
     if not match:
         raise UsageError(
@@ -42,13 +50,17 @@ def parse_ref(text: str, model: str = DEFAULT_MODEL) -> Ref:
     return Ref(check_model(match["model"] or model), version=int(match["version"]))
 
 
-def short_ref(model: str, version: int | str) -> str:
-    """Write a version as briefly as a command understands it: the default model goes without saying."""
+def format_ref(model: str, version: int | str) -> str:
+    """Format a version as briefly as a command understands it, without the default model."""
     return str(version) if model == DEFAULT_MODEL else f"{model}/{version}"
 
 
 def check_model(name: str) -> str:
-    """Return a model's name if it is one safe path component."""
+    """Return a model's name.
+
+    Raises:
+        UsageError: the name is not one safe path component.
+    """
     if not re.fullmatch(_MODEL, name):
         raise UsageError(
             f"{name!r} can't name a model; expected small letters, digits and hyphens, such as {DEFAULT_MODEL}"
@@ -57,7 +69,11 @@ def check_model(name: str) -> str:
 
 
 def check_alias(alias: str) -> str:
-    """Return an alias if people may set it."""
+    """Return an alias.
+
+    Raises:
+        UsageError: people may not set this alias.
+    """
     if not re.fullmatch(_ALIAS, alias) or _RESERVED_ALIAS.fullmatch(alias):
         raise UsageError(
             f"{alias!r} can't be an alias; expected letters, digits and _, and neither 'latest' nor a version's number"

@@ -1,7 +1,7 @@
-"""What a registry may forget: versions that nobody needs any more, and files that no event names.
+"""Garbage collection: retire versions that are no longer needed, and remove files that no version in use needs.
 
-A version is retired, by an event, before its first file goes: whoever finds one in use finds all of it. Its history
-stays for ever. Killed in the midst, ``gc`` has done a part of its work, and the next one does the rest.
+A version is retired, by an event, before its first file is removed. So all files of a version in use are there. Its
+history stays forever. If ``gc`` is killed, the next run does the rest.
 """
 
 from __future__ import annotations
@@ -11,103 +11,105 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from gamesales.errors import UsageError
-from gamesales.registry.bundle import manifest_first
-from gamesales.registry.index import spans
-from gamesales.registry.log import Event
+from gamesales.registry.bundle import sort_for_removal
+from gamesales.registry.event import Event, format_time
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.state import replay
-from gamesales.registry.times import utc
+from gamesales.registry.state import list_alias_spans, replay
 
-# The time in a bundle's folder, as write_bundle names it.
+# The time in the name of a bundle's folder, as write_bundle writes it.
 _FOLDER_TIME = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True)
 class Retention:
-    """What is kept: every version that an alias names or named in the last days, and the newest ones.
+    """The versions to keep: the newest, and every version that an alias named in the last days.
 
-    ``orphan_days`` is the age from which files that no event names are nobody's: somebody may be about to name younger
-    ones.
+    Files that no event names are garbage from the age of ``orphan_days``. A writer may be about to name younger files.
     """
 
     newest: int = 10
-    held_days: int = 400
+    alias_days: int = 400
     orphan_days: int = 7
 
     def __post_init__(self) -> None:
-        if self.newest < 0 or self.held_days < 0 or self.orphan_days < 1:
+        if self.newest < 0 or self.alias_days < 0 or self.orphan_days < 1:
             raise UsageError(
                 f"expected days and versions to keep of 0 or more, and orphans of a day or more, received {self}"
             )
 
 
 @dataclass(frozen=True)
-class Waste:
-    """What may go: versions to retire, and folders of bundles to remove, those of the versions among them."""
+class Garbage:
+    """Versions to retire, and folders of bundles to remove, also the bundles of these versions."""
 
     versions: Sequence[int]
     folders: Sequence[str]
 
 
 @dataclass(frozen=True)
-class Forgotten:
-    """What went, or would go: ``files`` of bundles, and ``leavings``, temporary files of writers that were killed."""
+class GarbageCollection:
+    """What a garbage collection removed, or would remove.
 
-    waste: Waste
+    ``files`` counts the files of bundles, ``stale_temp_files`` the temporary files of killed writers.
+    """
+
+    garbage: Garbage
     files: int
-    leavings: int
+    stale_temp_files: int
 
 
-def forget(registry: ModelRegistry, retention: Retention, reason: str, now: datetime, *, dry_run: bool) -> Forgotten:
-    """Retire the versions that nobody needs any more, and remove files that nothing in use needs.
+def remove_garbage(
+    registry: ModelRegistry, retention: Retention, reason: str, now: datetime, *, dry_run: bool
+) -> GarbageCollection:
+    """Retire versions that are no longer needed, and remove files that no version in use needs.
 
     Args:
         registry: of one model.
-        retention: what is kept.
+        retention: what to keep.
         reason: why, for the log.
         now: the time, with its zone.
-        dry_run: find them, and change nothing.
+        dry_run: find the garbage and change nothing.
     """
-    waste = find_waste(registry.events(), registry.bundle_keys(), retention, now)
+    garbage = find_garbage(registry.read_events(), registry.list_bundle_keys(), retention, now)
     if not dry_run:
-        retired = [number for number in waste.versions if _retire_unused(registry, number, reason)]
-        # Again: of what was found, somebody may have made use meanwhile.
-        left = find_waste(registry.events(), registry.bundle_keys(), retention, now)
-        waste = Waste(retired, left.folders)
-    doomed = set(waste.folders)
-    keys = manifest_first(key for key in registry.bundle_keys() if _folder(key) in doomed)
+        retired = [number for number in garbage.versions if _retire_unused(registry, number, reason)]
+        # Search again: an alias may name one of these versions by now.
+        remaining = find_garbage(registry.read_events(), registry.list_bundle_keys(), retention, now)
+        garbage = Garbage(retired, remaining.folders)
+    folders = set(garbage.folders)
+    keys = sort_for_removal(key for key in registry.list_bundle_keys() if _get_folder(key) in folders)
     if not dry_run:
         registry.remove(keys)
-    leavings = registry.sweep(now - timedelta(retention.orphan_days), dry_run=dry_run)
-    return Forgotten(waste, len(keys), leavings)
+    stale_temp_files = registry.sweep(now - timedelta(retention.orphan_days), dry_run=dry_run)
+    return GarbageCollection(garbage, len(keys), stale_temp_files)
 
 
 def _retire_unused(registry: ModelRegistry, number: int, reason: str) -> bool:
     try:
         return registry.retire(number, reason) is not None
-    except UsageError:  # an alias names it since a moment ago
+    except UsageError:  # an alias names the version since a moment ago
         return False
 
 
-def find_waste(events: Sequence[Event], keys: Iterable[str], retention: Retention, now: datetime) -> Waste:
-    """Find what a registry may forget.
+def find_garbage(events: Sequence[Event], keys: Iterable[str], retention: Retention, now: datetime) -> Garbage:
+    """Find versions and folders that are no longer needed.
 
     Args:
         events: the whole log.
-        keys: those of all files of bundles.
-        retention: what is kept.
+        keys: the keys of all files of bundles.
+        retention: what to keep.
         now: the time, with its zone.
     """
     state = replay(events)
-    needed = held_since(events, utc(now - timedelta(retention.held_days)))
+    aliased = find_aliased_versions(events, format_time(now - timedelta(retention.alias_days)))
     in_use = [number for number in state.numbers if not state.is_retired(number)]
-    kept = {*needed, *in_use[len(in_use) - min(retention.newest, len(in_use)) :]}
+    kept = {*aliased, *in_use[len(in_use) - min(retention.newest, len(in_use)) :]}
     owners: dict[str, set[int]] = {}
-    for number, version in state.versions.items():
+    for number, version in state.read_versions().items():
         owners.setdefault(version.folder, set()).add(number)
     orphans_before = now - timedelta(retention.orphan_days)
-    folders = sorted(set(map(_folder, keys)))
-    return Waste(
+    folders = sorted(set(map(_get_folder, keys)))
+    return Garbage(
         versions=[number for number in in_use if number not in kept],
         folders=[
             folder
@@ -117,20 +119,20 @@ def find_waste(events: Sequence[Event], keys: Iterable[str], retention: Retentio
     )
 
 
-def held_since(events: Iterable[Event], since: str) -> set[int]:
-    """Return the versions that any alias named at any time from a moment on, which is written as the log does."""
-    return {span.version for span in spans(events) if span.until is None or span.until >= since}
+def find_aliased_versions(events: Iterable[Event], since: str) -> set[int]:
+    """Find the versions that any alias named at any time from a moment on, which is written as the log writes times."""
+    return {span.version for span in list_alias_spans(events) if span.until is None or span.until >= since}
 
 
-def _folder(key: str) -> str:
-    """Return the bundle of a file: ``<model>/bundles/<name>``."""
+def _get_folder(key: str) -> str:
+    """Return the folder of a bundle's file: ``<model>/bundles/<name>``."""
     return "/".join(key.split("/")[:3])
 
 
-def _is_older(folder: str, than: datetime) -> bool:
-    """Tell whether a bundle was written before a moment; of what has no time in its name nobody knows."""
+def _is_older(folder: str, moment: datetime) -> bool:
+    """Return whether a bundle was written before a moment. A folder without a time in its name is never older."""
     try:
         written = datetime.strptime(folder.rpartition("/")[2].partition("-")[0], _FOLDER_TIME).replace(tzinfo=UTC)
     except ValueError:
         return False
-    return written < than
+    return written < moment

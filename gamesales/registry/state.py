@@ -1,35 +1,41 @@
-"""What the events of a log add up to: the versions, and which of them each alias names.
+"""The state of a registry: its versions, and the version that each alias names.
 
-A state knows where everything stands, and reads an event when it is asked for what only the event can tell. So to find
-the champion among thousands of versions takes two events, not all of them.
+A state has an index, and reads an event from the store only when a method needs it. To find the champion among
+thousands of versions it reads two events. Only methods read, never attributes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 from gamesales.errors import IntegrityError
-from gamesales.registry import log
-from gamesales.registry.index import Index, Place
-from gamesales.registry.log import Event
+from gamesales.registry.event import (
+    ALIAS_DELETED,
+    ALIAS_SET,
+    EVALUATION_RECORDED,
+    VERSION_REGISTERED,
+    VERSION_RETIRED,
+    Event,
+    EventRef,
+)
+from gamesales.registry.index import Index
+
+# The kind of an evaluation that compares past predictions with actual earnings.
+BACKTEST = "backtest"
 
 _VERIFY = "Check the whole registry: gamesales verify"
 
-# The kind of an evaluation that is no holdout's.
-BACKTEST = "backtest"
-
-Reader = Callable[[Sequence[Place]], Sequence[Event]]
+Reader = Callable[[Sequence[EventRef]], Sequence[Event]]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one version scored on one file, as an ``evaluation.recorded`` event tells it.
+    """The metrics of one version on one file, from an ``evaluation.recorded`` event.
 
-    ``intervals`` has the lower and the upper end of a figure's interval, if the event has. ``kind`` is ``holdout``, or
-    ``backtest`` for past predictions that were held to what titles earned.
+    ``intervals`` maps a metric to the lower and upper end of its confidence interval, where the event has one.
+    ``rejected`` counts rejects. ``kind`` is ``holdout`` or ``backtest``.
     """
 
     data: str
@@ -44,37 +50,30 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Version:
-    """One registered version; its evaluations and its end are read from the log when they are asked for."""
+    """One registered version. ``retirement`` is the event that retired it, or None."""
 
     number: int
     folder: str
     digest: str
-    registered: Event
+    registration: Event
+    retirement: Event | None
     _state: State = field(repr=False, compare=False)
 
-    @property
-    def evaluations(self) -> list[Evaluation]:
-        """All evaluations, oldest first."""
-        return [self._state.evaluation(self.number, place) for place in self._places]
+    def read_evaluations(self) -> list[Evaluation]:
+        """Read all evaluations, oldest first."""
+        return [self._state.read_evaluation(self.number, ref) for ref in self._evaluation_refs]
+
+    def read_holdout_evaluations(self) -> list[Evaluation]:
+        """Read the evaluations on holdouts, oldest first. Backtests are left out."""
+        return [evaluation for evaluation in self.read_evaluations() if evaluation.kind != BACKTEST]
+
+    def read_last_holdout_evaluation(self) -> Evaluation | None:
+        """Read the newest evaluation on a holdout, by which versions are compared and promoted."""
+        newest_first = (self._state.read_evaluation(self.number, ref) for ref in reversed(self._evaluation_refs))
+        return next((evaluation for evaluation in newest_first if evaluation.kind != BACKTEST), None)
 
     @property
-    def held_out(self) -> list[Evaluation]:
-        """The evaluations on files that were held out, oldest first: backtests prove something else."""
-        return [one for one in self.evaluations if one.kind != BACKTEST]
-
-    @property
-    def evaluation(self) -> Evaluation | None:
-        """The latest evaluation on a holdout: what a version is compared and promoted by."""
-        found = (self._state.evaluation(self.number, place) for place in reversed(self._places))
-        return next((one for one in found if one.kind != BACKTEST), None)
-
-    @property
-    def retired(self) -> Event | None:
-        """The event that retired it."""
-        return self._state.retired(self.number)
-
-    @property
-    def _places(self) -> Sequence[Place]:
+    def _evaluation_refs(self) -> Sequence[EventRef]:
         return self._state.index.evaluations.get(self.number, ())
 
 
@@ -82,15 +81,15 @@ class State:
     """The registry of one model after some number of events.
 
     Args:
-        index: where everything stands.
-        read: returns the events at some places, checked.
-        as_of: the moment that this was the state at, as the log writes times; None: now.
+        index: where each event is.
+        read: reads the events that references point to, and checks them.
+        as_of: the time of this state, as the log writes times; None: now.
     """
 
     def __init__(self, index: Index, read: Reader, as_of: str | None = None) -> None:
         self.index = index
         self.as_of = as_of
-        self._source = read
+        self._reader = read
         self._events: dict[int, Event] = {}
 
     @property
@@ -100,25 +99,49 @@ class State:
 
     @property
     def numbers(self) -> range:
-        """All versions' numbers: they are given in order, without a gap."""
+        """The numbers of all versions. They are given in order, without a gap."""
         return range(1, self.newest + 1)
 
     def is_retired(self, number: int) -> bool:
-        """Tell whether a version was retired."""
+        """Return whether a version was retired."""
         return number in self.index.retired
 
-    def retired(self, number: int) -> Event | None:
-        """Return the event that retired a version."""
-        place = self.index.retired.get(number)
-        return self._read(place, log.VERSION_RETIRED, version=number) if place else None
+    def read_version(self, number: int) -> Version:
+        """Read a version.
 
-    def evaluation(self, number: int, place: Place) -> Evaluation:
-        """Return an evaluation of a version, which must be of the very bytes that were registered."""
-        event = self._read(place, log.EVALUATION_RECORDED, version=number)
-        body, digest = event.body, self.version(number).digest
+        Raises:
+            KeyError: there is no version with this number.
+        """
+        registration = self._read_registration(number)
+        retired = self.index.retired.get(number)
+        return Version(
+            number=number,
+            folder=registration.body["folder"],
+            digest=registration.body["digest"],
+            registration=registration,
+            retirement=self._read(retired, VERSION_RETIRED, version=number) if retired else None,
+            _state=self,
+        )
+
+    def read_versions(self) -> dict[int, Version]:
+        """Read all versions, by number. What a list of versions shows is read in one request, last evaluations too."""
+        index = self.index
+        last_evaluations = [refs[-1] for refs in index.evaluations.values()]
+        aliases = [refs[-1] for refs in index.aliases.values()]
+        self._fetch([*index.versions.values(), *index.retired.values(), *last_evaluations, *aliases])
+        return {number: self.read_version(number) for number in self.numbers}
+
+    def read_evaluation(self, number: int, ref: EventRef) -> Evaluation:
+        """Read an evaluation of a version.
+
+        Raises:
+            IntegrityError: the evaluation has another digest than the version that was registered.
+        """
+        event = self._read(ref, EVALUATION_RECORDED, version=number)
+        body, digest = event.body, self._read_registration(number).body["digest"]
         if body["digest"] != digest:
             raise IntegrityError(
-                f"event {place[0]} evaluates version {number} with digest {body['digest']}; "
+                f"event {ref[0]} evaluates version {number} with digest {body['digest']}; "
                 f"expected {digest}, with which it was registered",
                 hint=_VERIFY,
             )
@@ -134,98 +157,114 @@ class State:
             kind=str(body.get("kind", "holdout")),
         )
 
-    def version(self, number: int) -> Version:
-        """Return a version. Raises: KeyError: there is none of this number."""
-        event = self._read(self.index.versions[number], log.VERSION_REGISTERED, version=number)
-        body = event.body
-        return Version(
-            number=number,
-            folder=body["folder"],
-            digest=body["digest"],
-            registered=event,
-            _state=self,
-        )
-
-    @cached_property
-    def versions(self) -> dict[int, Version]:
-        """All versions, by number; what a list of them tells, last evaluations and aliases too, is read in one go."""
-        index = self.index
-        latest = [places[-1] for places in index.evaluations.values()]
-        aliases = [places[-1] for places in index.aliases.values()]
-        self._fetch([*index.versions.values(), *index.retired.values(), *latest, *aliases])
-        return {number: self.version(number) for number in self.numbers}
-
-    def aliased(self, alias: str) -> int | None:
-        """Return the version that an alias names now."""
+    def target_of(self, alias: str) -> int | None:
+        """Return the version that an alias names; None: the alias is not set."""
         stack = self.index.aliases.get(alias)
-        return self._named(alias, stack[-1]) if stack else None
+        return self._read_target(alias, stack[-1]) if stack else None
 
-    def decided(self, alias: str) -> Event | None:
-        """Return the event that decided what an alias names now."""
-        stack = self.index.aliases.get(alias)
-        return self._read(stack[-1], log.ALIAS_SET, alias=alias) if stack else None
-
-    def before(self, alias: str) -> int | None:
-        """Return the version that a rollback of an alias would go back to."""
+    def previous_target(self, alias: str) -> int | None:
+        """Return the version that a rollback of an alias would restore; None: there is none."""
         stack = self.index.aliases.get(alias, ())
-        return self._named(alias, stack[-2]) if len(stack) > 1 else None
+        return self._read_target(alias, stack[-2]) if len(stack) > 1 else None
 
-    @cached_property
-    def aliases(self) -> dict[str, list[int]]:
-        """All aliases, sorted by name, with the versions that rollbacks would go through; the last is the one named."""
+    def last_set_event(self, alias: str) -> Event | None:
+        """Return the event that last set an alias; None: the alias is not set."""
+        stack = self.index.aliases.get(alias)
+        return self._read(stack[-1], ALIAS_SET, alias=alias) if stack else None
+
+    def read_targets(self) -> dict[str, int]:
+        """Read all aliases, sorted by name, each with the version that it names."""
+        return {alias: self._read_target(alias, stack[-1]) for alias, stack in sorted(self.index.aliases.items())}
+
+    def read_alias_stacks(self) -> dict[str, list[int]]:
+        """Read all aliases, sorted by name, each with its stack of versions. A rollback removes the last version."""
         stacks = sorted(self.index.aliases.items())
-        return {alias: [self._named(alias, place) for place in stack] for alias, stack in stacks}
-
-    @cached_property
-    def named(self) -> dict[str, int]:
-        """All aliases, sorted by name, with the version that each names now."""
-        return {alias: self._named(alias, places[-1]) for alias, places in sorted(self.index.aliases.items())}
+        return {alias: [self._read_target(alias, ref) for ref in stack] for alias, stack in stacks}
 
     def aliases_of(self, number: int) -> list[str]:
-        """Return the aliases that name a version now, sorted."""
-        return [alias for alias, named in self.named.items() if named == number]
+        """Return the aliases that name a version, sorted."""
+        return [alias for alias, target in self.read_targets().items() if target == number]
 
-    def _named(self, alias: str, place: Place) -> int:
-        """Return the version that an ``alias.set`` event names, which must be the one that was registered."""
-        body = self._read(place, log.ALIAS_SET, alias=alias).body
-        if self.version(body["version"]).digest != body["digest"]:
+    def _read_target(self, alias: str, ref: EventRef) -> int:
+        """Return the version that an ``alias.set`` event names. It must have the digest that was registered."""
+        body = self._read(ref, ALIAS_SET, alias=alias).body
+        digest = self._read_registration(body["version"]).body["digest"]
+        if body["digest"] != digest:
             raise IntegrityError(
-                f"event {place[0]} names version {body['version']} with digest {body['digest']}; "
-                f"expected {self.version(body['version']).digest}, with which it was registered",
+                f"event {ref[0]} names version {body['version']} with digest {body['digest']}; "
+                f"expected {digest}, with which it was registered",
                 hint=_VERIFY,
             )
         return int(body["version"])
 
-    def _read(self, place: Place, kind: str, **told: object) -> Event:
-        """Read an event once; where a checkpoint led to it, it must tell what was looked for."""
-        self._fetch([place])
-        sequence = place[0]
+    def _read_registration(self, number: int) -> Event:
+        return self._read(self.index.versions[number], VERSION_REGISTERED, version=number)
+
+    def _read(self, ref: EventRef, kind: str, **expected: object) -> Event:
+        """Read an event once, and check its kind and values: the index may come from a checkpoint."""
+        self._fetch([ref])
+        sequence = ref[0]
         event = self._events[sequence]
-        if event.kind != kind or any(event.body[name] != value for name, value in told.items()):
+        if event.kind != kind or any(event.body[name] != value for name, value in expected.items()):
             raise IntegrityError(
-                f"event {sequence} is {event.kind} and does not tell of {told or kind}; a checkpoint says so",
-                hint="Delete the folder checkpoints: they are made again from the log",
+                f"event {sequence} is {event.kind}; a checkpoint says that it is {kind} of {expected}",
+                hint="Delete the folder checkpoints. Checkpoints are made again from the log",
             )
         return event
 
-    def _fetch(self, places: Sequence[Place]) -> None:
-        unread = [place for place in places if place[0] not in self._events]
+    def _fetch(self, refs: Sequence[EventRef]) -> None:
+        unread = [ref for ref in refs if ref[0] not in self._events]
         if unread:
-            self._events |= {event.sequence: event for event in self._source(unread)}
+            self._events |= {event.sequence: event for event in self._reader(unread)}
 
 
 def replay(events: Iterable[Event], as_of: str | None = None) -> State:
-    """Fold events into the state that they add up to.
+    """Fold events into a state.
 
     Args:
         events: the log, oldest first.
-        as_of: stop before the first event that is later than this time, which is written as the log writes times.
+        as_of: stop before the first event later than this time, which is written as the log writes times.
 
-    Raises: IntegrityError: an event's body is not what its kind promises.
+    Raises:
+        IntegrityError: an event's body is not the body that its kind promises.
     """
-    index, held = Index(), list[Event]()
-    # Not every event whose time fits: where clocks disagree that could be a state which the log never had.
+    index, replayed = Index(), list[Event]()
+    # Not every event up to this time: if clocks disagree, that could be a state that the log never had.
     for event in takewhile(lambda event: as_of is None or event.time <= as_of, events):
         index.add(event)
-        held.append(event)
-    return State(index, lambda places: [held[sequence - held[0].sequence] for sequence, _ in places], as_of)
+        replayed.append(event)
+    return State(index, lambda refs: [replayed[sequence - replayed[0].sequence] for sequence, _ in refs], as_of)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A period in which an alias named a version: from ``since`` up to, but not at, ``until``; None: it goes on."""
+
+    alias: str
+    version: int
+    since: str
+    until: str | None
+
+
+def list_alias_spans(events: Iterable[Event]) -> list[Span]:
+    """List all periods in which an alias named a version, in the order in which they began.
+
+    A period that ended at the moment of its beginning is empty.
+
+    Args:
+        events: the log, oldest first. Each event can be folded into a state.
+    """
+    spans: list[Span] = []
+    open_spans: dict[str, int] = {}  # alias to the position of its span in the list
+    now = ""
+    for event in events:
+        # If clocks disagree, an event counts from the latest time before it, as in a state as of a time.
+        now = max(now, event.time)
+        if event.kind in (ALIAS_SET, ALIAS_DELETED):
+            position = open_spans.pop(event.body["alias"], None)
+            if position is not None:
+                spans[position] = replace(spans[position], until=now)
+        if event.kind == ALIAS_SET:
+            open_spans[event.body["alias"]] = len(spans)
+            spans.append(Span(event.body["alias"], event.body["version"], now, None))
+    return spans

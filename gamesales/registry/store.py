@@ -1,9 +1,8 @@
-"""Where a registry's files live, behind four verbs.
+"""Where a registry's files are, behind a few verbs.
 
-The one primitive that everything rests on is *create if absent*: of any number of writers of one key exactly
-one succeeds, and nothing is ever overwritten. On a POSIX disk that is ``link()``, which fails if the name
-exists, on a file that was written and fsynced under another name first (the way of Maildir and of Delta Lake's
-local log store). In an object store it is a write on condition that the key does not exist; see cloud.py.
+The one primitive is *create if absent*: of any number of writers of a key exactly one succeeds, and nothing is ever
+overwritten. A POSIX disk has ``link()``, which fails if the name exists. The file is written and fsynced under another
+name first, as in Maildir and in Delta Lake's local log store. An object store has conditional writes: cloud.py.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
 
-from gamesales.data.files import make_folder, sync
+from gamesales.data.files import fsync, make_folder
 from gamesales.errors import IntegrityError, RegistryError, TryAgainError, UsageError
 from gamesales.registry.keys import CLOUD_FORMS, check_key
 
-_CLOUD = re.compile(r"(?:s3|gs|az)://|memory:$")
-_FILE = re.compile(r"file:///")
-# A single slash is what is left of a URL that went through a path.
+_CLOUD_URL = re.compile(r"(?:s3|gs|az)://|memory:$")
+_FILE_URL = re.compile(r"file:///")
+# A URL that went through a path has one slash left.
 _ANY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|(?:s3|gs|az|file|memory):")
 _TEMPORARY = ".tmp-"
-_LINK = "{} is a symbolic link; a registry holds plain files only"
-_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
+_SYMLINK_MESSAGE = "{} is a symbolic link; a registry holds plain files only"
+_NO_HARD_LINK_ERRORS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
 
 class Store(Protocol):
@@ -37,48 +36,58 @@ class Store(Protocol):
 
     @property
     def location(self) -> str:
-        """The store as people name it, for messages; a key can follow it directly."""
+        """The store as people name it, for messages. A key can be appended directly."""
 
     @property
     def is_remote(self) -> bool:
-        """Whether reading takes a network, so that a copy on the local disk is worth having."""
+        """Whether reading needs a network, so that a local cache is worthwhile."""
 
     def read(self, key: str, limit: int | None = None) -> bytes:
-        """Return the bytes of a key, or the first ``limit`` of them. Raises: KeyError: there is no such key."""
+        """Read the bytes of a key, or only the first ``limit`` bytes.
+
+        Raises:
+            KeyError: there is no such key.
+        """
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write a key that does not exist; return False, with nothing changed, if it does. Either way it is durable.
+        """Write a key that does not exist; return False, with nothing changed, if it exists. Either way it is durable.
 
-        A store whose answers may get lost on the way also returns True if the key holds exactly these bytes: then
-        they can be its own. Whoever must know that he was the one writes bytes that nobody else would.
+        If answers can get lost on the way, a store also returns True if the key holds exactly these bytes, because
+        it may have written them. A writer that must know that it won writes bytes that no other writer would.
         """
 
     def list(self, prefix: str, after: str = "") -> list[str]:
-        """Return all keys below the folder ``prefix``, sorted; only those greater than the key ``after``."""
+        """List all keys below the folder ``prefix`` that are greater than the key ``after``, sorted."""
 
     def delete(self, key: str) -> None:
-        """Remove a key; a missing one is no error."""
+        """Remove a key. It is no error if the key is missing."""
 
     def sweep(self, prefix: str, before: float, *, dry_run: bool) -> int:
-        """Remove what killed writers left below a folder, out of sight of ``list``; return how many files it was.
+        """Remove temporary files of killed writers below a folder; return the number of files.
 
-        Args: before: seconds since 1970; younger ones may be in use. dry_run: count them only.
+        Args:
+            prefix: the folder.
+            before: seconds since 1970. Younger files may be in use.
+            dry_run: only count the files.
         """
 
 
 def open_store(location: str | Path) -> Store:
-    """Open the store at a path or a URL. Nothing is created, and nothing asked of a network, before it is used.
+    """Open the store at a path or a URL. It creates nothing and sends nothing before it is used.
 
-    Args: location: a folder, ``file:///folder``, ``s3://bucket/prefix``, ``gs://bucket/prefix``,
-        ``az://container/prefix``; or ``memory:``, a store that is empty and gone with the process.
-    Raises: UsageError: it is a URL of another kind.
+    Args:
+        location: a folder, ``file:///folder``, ``s3://bucket/prefix``, ``gs://bucket/prefix``,
+            ``az://container/prefix``; or ``memory:``, an empty store that ends with the process.
+
+    Raises:
+        UsageError: the URL is of another kind.
     """
     text = str(location)
-    if _CLOUD.match(text):
+    if _CLOUD_URL.match(text):
         from gamesales.registry.cloud import CloudStore
 
         return CloudStore(text)
-    if _FILE.match(text):
+    if _FILE_URL.match(text):
         return LocalStore(unquote(text.removeprefix("file://")))
     if _ANY_URL.match(text):
         raise UsageError(
@@ -103,17 +112,17 @@ class LocalStore:
 
     def read(self, key: str, limit: int | None = None) -> bytes:
         path = self._path(key)
-        with _explained(path):
+        with _translate_os_errors(path):
             try:
                 with open(_open_plain(path), "rb") as file:
-                    # Of a short file no more room is asked for than it needs, however high the limit.
+                    # Do not allocate a high limit for a short file.
                     return file.read(limit if limit is None else min(limit, os.fstat(file.fileno()).st_size))
             except FileNotFoundError:
                 raise KeyError(key) from None
 
     def create(self, key: str, data: bytes) -> bool:
         path = self._path(key)
-        with _explained(path):
+        with _translate_os_errors(path):
             make_folder(path.parent)
             temporary = path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
             try:
@@ -125,31 +134,31 @@ class LocalStore:
                 created = False
             finally:
                 temporary.unlink(missing_ok=True)
-            sync(path.parent)  # of a file that was there too: what is built on it must not outlast it
+            fsync(path.parent)  # also if the file existed: what depends on it must not be durable before it
         return created
 
     def list(self, prefix: str, after: str = "") -> list[str]:
         folder = self._path(prefix) if prefix else self._root
-        with _explained(folder):
-            return sorted(_keys(folder, f"{prefix}/" if prefix else "", after))
+        with _translate_os_errors(folder):
+            return sorted(_walk_keys(folder, f"{prefix}/" if prefix else "", after))
 
     def delete(self, key: str) -> None:
         path = self._path(key)
-        with _explained(path):
+        with _translate_os_errors(path):
             try:
                 path.unlink()
             except FileNotFoundError:
                 return
             try:
-                path.parent.rmdir()  # a folder without files is no key's
+                path.parent.rmdir()  # no key needs an empty folder
             except OSError:
-                sync(path.parent)
+                fsync(path.parent)
             else:
-                sync(path.parent.parent)
+                fsync(path.parent.parent)
 
     def sweep(self, prefix: str, before: float, *, dry_run: bool) -> int:
         folder = self._path(prefix)
-        with _explained(folder):
+        with _translate_os_errors(folder):
             old = [path for path in folder.rglob("*") if path.lstat().st_mtime < before]
             stale = [path for path in old if path.name.startswith(_TEMPORARY)]
             if not dry_run:
@@ -158,11 +167,11 @@ class LocalStore:
                 for path in old:
                     if path.is_dir():
                         with suppress(OSError):
-                            path.rmdir()  # of a bundle that was removed; one with files stays
+                            path.rmdir()  # the folder of a removed bundle; a folder with files stays
         return len(stale)
 
     def _probe(self, temporary: Path) -> None:
-        """Once, before the first name is given: refuse a disk whose ``link()`` does not mind that a name is taken."""
+        """Refuse a disk whose ``link()`` overwrites an existing name. Called before the first key, once."""
         if self._is_probed:
             return
         probe = temporary.with_name(f"{temporary.name}-probe")
@@ -183,32 +192,32 @@ class LocalStore:
         check_key(key)
         path = str(self._root)
         for part in key.split("/"):
-            # A link planted in a registry must lead neither readers nor writers out of it.
-            path = os.path.join(path, part)  # noqa: PTH118 - a log's readers ask this thousands of times
+            # A planted symbolic link must not lead readers or writers out of the registry.
+            path = os.path.join(path, part)  # noqa: PTH118 - runs thousands of times for a log
             if os.path.islink(path):  # noqa: PTH114
-                raise IntegrityError(_LINK.format(path))
+                raise IntegrityError(_SYMLINK_MESSAGE.format(path))
         return Path(path)
 
 
-def _keys(folder: Path, prefix: str, after: str) -> Iterator[str]:
-    """Yield the keys below a folder that are greater than ``after``; hidden names are a writer's temporary files."""
+def _walk_keys(folder: Path, prefix: str, after: str) -> Iterator[str]:
+    """Yield the keys below a folder that are greater than ``after``. Hidden names are temporary files of writers."""
     try:
         entries = list(os.scandir(folder))
     except FileNotFoundError:
         return
     for entry in entries:
         key = prefix + entry.name
-        # By the name alone, so that the many events that a reader knows already cost it next to nothing.
+        # By the name alone, so that events that were read before cost almost nothing.
         if entry.name.startswith(".") or (key < after and not after.startswith(key)):
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _keys(Path(entry.path), f"{key}/", after)
+            yield from _walk_keys(Path(entry.path), f"{key}/", after)
         elif key > after:
             yield key
 
 
 def _open_plain(path: Path) -> int:
-    """Open a plain file to read. A folder is refused, and a pipe, which would keep a reader waiting for ever."""
+    """Open a plain file to read. Refuse a folder, and a pipe, which would block a reader forever."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -224,20 +233,20 @@ def _write_durably(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Tell an operating system's error by what a person can do about it."""
+def _translate_os_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError into an error of this package, with a hint."""
     try:
         yield
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise IntegrityError(_LINK.format(path)) from None
+            raise IntegrityError(_SYMLINK_MESSAGE.format(path)) from None
         if error.errno in {errno.ENOTDIR, errno.EEXIST}:
             parts = [*reversed(path.parents), path]
-            found = next((part for part in parts if part.is_symlink() or part.is_file()), path)
+            file = next((part for part in parts if part.is_symlink() or part.is_file()), path)
             raise RegistryError(
-                f"{found} is a file; expected a folder of the registry", hint="Name the registry: --registry PATH"
+                f"{file} is a file; expected a folder of the registry", hint="Name the registry: --registry PATH"
             ) from None
-        if error.errno in _NO_HARD_LINKS:
+        if error.errno in _NO_HARD_LINK_ERRORS:
             raise RegistryError(
                 f"{path.parent} can't hold a registry: its file system has no hard links ({error.strerror})",
                 hint="Put the registry on a local disk: --registry PATH",

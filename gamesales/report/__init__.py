@@ -1,6 +1,5 @@
-"""Pages: for a person, what a version is worth, before it is promoted and afterwards; for Prometheus, what a run did.
+"""HTML pages about versions, searches and backtests, and the metrics page of a scoring run.
 
-``version_page.py`` and ``backtest_page.py`` hold what the pages say, ``words.py`` how figures become words,
-``plots.py`` and ``backtest_plots.py`` draw, and ``templates/`` lays out; matplotlib and jinja2 load when a page is
-rendered, not before. ``prometheus.py`` needs neither.
+An HTML page is made of a dataclass or a JSON document with the content, plots drawn as SVG, and a Jinja template.
+matplotlib and jinja2 are imported when a page is rendered. The metrics page is plain text in Prometheus's format.
 """

@@ -1,11 +1,11 @@
-"""The page of a backtest: what past predictions were worth, date by date and version by version.
+"""The page of a backtest: the metrics of past predictions by date, month and version.
 
-It shows the document that ``gamesales backtest --json`` prints, and some of the predictions one by one.
+It shows the document that ``gamesales backtest --json`` prints, and plots a sample of the predictions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -13,201 +13,184 @@ from typing import Any
 import numpy as np
 
 from gamesales.arrays import FloatArray
-from gamesales.report.format import MISSING, compact_money, count, finite, fraction, money, percent, signed_money
+from gamesales.report.format import (
+    MISSING,
+    format_compact_money,
+    format_count,
+    format_fraction,
+    format_money,
+    format_percent,
+    format_share,
+    format_signed_money,
+    is_finite,
+)
+from gamesales.report.page import Document, TableRow, render_template
 from gamesales.report.plots import plot_predictions
-from gamesales.report.svg import PALETTE, Plot, finish, open_axes
-from gamesales.report.version_page import environment
+from gamesales.report.svg import DASHED, PALETTE, Plot, format_axis, open_axes, render_svg
 
-Document = Mapping[str, Any]
+# Actual earnings and predictions of some titles: float64 (n,) each, finite.
+PredictionPairs = tuple[FloatArray, FloatArray]
 
-COLUMNS = (
+_HEADINGS = (
     "Predictions",
     "Average error",
-    "95\u00a0% sure",
+    "95% confidence interval",
     "RMSE",
-    "Leans by",
-    "Share of earnings",
-    "Variance explained",
-    "Held by intervals",
-    "Outside of training",
+    "Bias",
+    "MAPE",
+    "R²",
+    "Coverage",
+    "Outside training range",
 )
-_BAND = "The band is 95\u00a0% sure."
+_BAND = "The band is the 95% confidence interval."
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of a table: what it is about, and its figures as text."""
-
-    who: str
-    cells: Sequence[str]
-
-
-def render_backtest_page(done: Document, drawn: Sequence[tuple[FloatArray, FloatArray]]) -> str:
-    """Write the page as one self-contained HTML document; the same backtest gives the same bytes.
+def render_backtest_page(backtest: Document, samples: Sequence[PredictionPairs]) -> str:
+    """Render the page as one self-contained HTML document; the same backtest gives the same bytes.
 
     Args:
-        done: the document.
-        drawn: for each version, what some titles earned and what it had said: float64 (n,) each, finite.
+        backtest: the document of ``gamesales backtest --json``.
+        samples: some of the predictions of each version.
     """
-    versions = done["versions"]
-    newest = max(versions, key=lambda one: (one["last_date"], one["version"]))
-    return (
-        environment()
-        .get_template("backtest.html.j2")
-        .render(
-            done=done,
-            headline=_headline(newest),
-            alarming=any(_is_alarming(one) for one in versions),
-            columns=COLUMNS,
-            versions=[Line(f"Version {one['version']}", _cells(one["figures"])) for one in versions],
-            months=[
-                Line(f"{one['month']}, version {one['version']}", _cells(one["figures"])) for one in done["months"]
-            ],
-            plots=[*_over_time(done), *_one_by_one(versions, drawn)],
-            facts=_facts(done),
-            notes=_notes(done),
-        )
+    versions = backtest["versions"]
+    newest = max(versions, key=lambda version: (version["last_date"], version["version"]))
+    return render_template(
+        "backtest.html.j2",
+        backtest=backtest,
+        model=backtest["model"],
+        headline=_write_headline(newest),
+        is_alarming=any(map(_is_alarming, versions)),
+        headings=_HEADINGS,
+        version_rows=[_build_row(f"Version {version['version']}", version["figures"]) for version in versions],
+        month_rows=[
+            _build_row(f"{month['month']}, version {month['version']}", month["figures"])
+            for month in backtest["months"]
+        ],
+        plots=[*_plot_metrics(backtest), *_plot_samples(versions, samples)],
+        facts=_list_facts(backtest),
+        warnings=_list_warnings(backtest),
     )
 
 
-def _headline(version: Document) -> str:
-    """Say the most important thing of the newest version: how it does beside what was promised of it."""
-    said = version["verdict"][1 if len(version["verdict"]) > 1 else 0]
-    return f"Version {version['version']}: {said[0].lower()}{said[1:]}"
+def _write_headline(version: Document) -> str:
+    """Return the most important sentence on a version: the comparison of its newest dates with its holdout."""
+    sentences = version["verdict"]
+    sentence = sentences[1 if len(sentences) > 1 else 0]
+    return f"Version {version['version']}: {sentence[0].lower()}{sentence[1:]}"
 
 
 def _is_alarming(version: Document) -> bool:
-    shifts = (version["against_holdout"], version["error_shift"])
-    return any(shift is not None and shift["change"] == "up" for shift in shifts)
+    changes = (version["against_holdout"], version["error_shift"])
+    return any(change is not None and change["change"] == "up" for change in changes)
 
 
-def _cells(figures: Document) -> list[str]:
-    mae = [money(figures[f"mae_{end}"]) for end in ("low", "high")]
-    bias = figures["bias"]
-    return [
-        f"{figures['rows']:,}",
-        money(figures["mae"]),
-        MISSING if MISSING in mae else " to ".join(mae),
-        money(figures["rmse"]),
-        signed_money(bias) if finite(bias) else MISSING,
-        percent(figures["mape_percent"]),
-        fraction(figures["r2"]),
-        _share(figures["coverage"]),
-        _share(figures["outside_share"]),
+def _build_row(label: str, metrics: Document) -> TableRow:
+    interval = [format_money(metrics[key]) for key in ("mae_low", "mae_high")]
+    bias = metrics["bias"]
+    cells = [
+        f"{metrics['rows']:,}",
+        format_money(metrics["mae"]),
+        MISSING if MISSING in interval else " to ".join(interval),
+        format_money(metrics["rmse"]),
+        format_signed_money(bias) if is_finite(bias) else MISSING,
+        format_percent(metrics["mape_percent"]),
+        format_fraction(metrics["r2"]),
+        format_share(metrics["coverage"]),
+        format_share(metrics["outside_share"]),
     ]
+    return TableRow(label, cells)
 
 
-def _share(share: float | None) -> str:
-    return percent(100 * share) if finite(share) else MISSING
+def _list_facts(backtest: Document) -> dict[str, str]:
+    dates, rows = format_count(len(backtest["dates"]), "date"), format_count(backtest["rows"], "row")
+    titles, digest = format_count(backtest["actuals_rows"], "title"), backtest["actuals_sha256"][:12]
+    facts = {
+        "Predictions": f"{backtest['predictions']}, {dates}, {rows}",
+        "Actual earnings": f"{backtest['actuals']}, {titles}, sha256 {digest}",
+        "Matched": f"{format_count(backtest['matched'], 'prediction')}; {backtest['waiting']:,} without earnings yet",
+        "Never predicted": f"{format_count(backtest['actuals_never_predicted'], 'title')} with earnings",
+    }
+    for version in backtest["versions"]:
+        refused = f": {version['refused']}" if version["refused"] else ""
+        facts[f"Version {version['version']}"] = (
+            f"digest {version['digest'][:12]}, {version['first_date']} to {version['last_date']}; "
+            f"evidence {version['evidence']}{refused}"
+        )
+    return facts
 
 
-def _compact_share(share: float) -> str:
-    return f"{100 * share:g}\u00a0%"
+def _list_warnings(backtest: Document) -> list[str]:
+    """Describe skipped predictions, skipped earnings and duplicates."""
+    warnings = [f"{skipped['place']} was skipped: {skipped['reason']}." for skipped in backtest["dates_left_out"]]
+    if backtest["actuals_left_out"]:
+        rows, reasons = format_count(backtest["actuals_left_out"], "row"), "; ".join(backtest["actuals_reasons"])
+        warnings.append(f"Skipped {rows} of {backtest['actuals']}: {reasons}.")
+    if backtest["without_id"]:
+        warnings.append(f"Skipped {format_count(backtest['without_id'], 'prediction')} without an id.")
+    for day in backtest["dates"]:
+        if day["titles_doubled"]:
+            titles = format_count(day["titles_doubled"], "title")
+            warnings.append(f"{day['date']}: {titles} with duplicate predictions. Every prediction is counted.")
+    return warnings
 
 
-def _over_time(done: Document) -> list[Plot]:
-    """Draw error, bias and coverage by date, of dates that have predictions with earnings."""
+def _plot_metrics(backtest: Document) -> list[Plot]:
+    """Plot error, bias and coverage by date, for dates that have predictions with earnings."""
     error, bias, coverage = (
-        [one for version in done["versions"] if (one := _series(done, version, name))]
-        for name in ("mae", "bias", "coverage")
+        [series for version in backtest["versions"] if (series := _collect_series(backtest, version, metric))]
+        for metric in ("mae", "bias", "coverage")
     )
     if not error:
         return []
-    dashed = " Dashed: on the holdout." if any(one.reference is not None for one in error) else ""
+    dashed = " Dashed: error on the holdout." if any(series.reference is not None for series in error) else ""
+    caption = f"Above 0 predictions are too high. {_BAND}"
     plots = [
-        plot_over_time("error", "Average error by date", _BAND + dashed, "Average error", error, compact_money),
-        plot_over_time(
-            "bias",
-            "Leaning by date",
-            f"Above 0 predictions are too high. {_BAND}",
-            "Mean of predicted minus actual",
-            bias,
-            compact_money,
-            zero=True,
-        ),
+        plot_over_time("error", "Average error by date", _BAND + dashed, "Average error", error),
+        plot_over_time("bias", "Bias by date", caption, "Mean of predicted minus actual", bias, has_zero_line=True),
     ]
     if coverage:
-        dashed = " Dashed: what they promise." if any(one.reference is not None for one in coverage) else ""
-        caption = f"The share of earnings that lay within the intervals. {_BAND}{dashed}"
+        dashed = " Dashed: target coverage." if any(series.reference is not None for series in coverage) else ""
+        caption = f"Share of titles within their prediction interval. {_BAND}{dashed}"
         plots.append(
-            plot_over_time("coverage", "Held by intervals", caption, "Share of titles", coverage, _compact_share)
+            plot_over_time("coverage", "Coverage by date", caption, "Share of titles", coverage, _format_compact_share)
         )
     return plots
 
 
-def _series(done: Document, version: Document, figure: str) -> Series | None:
-    """Collect a version's figure by date, with its band and what it is held to; None where it has none."""
-    keys = ["_".join(filter(None, (figure, end))) for end in ("", "low", "high")]
-    days = [one for one in done["dates"] if one["digest"] == version["digest"] and finite(one["figures"][keys[0]])]
-    if not days:
-        return None
-    values, low, high = (
-        np.array([np.nan if one["figures"][key] is None else one["figures"][key] for one in days]) for key in keys
-    )
-    held_to = {"mae": (version["holdout"] or {}).get("mae"), "coverage": version["target_coverage"]}
-    dates = [date.fromisoformat(one["date"]) for one in days]
-    return Series(f"version {version['version']}", dates, values, low, high, held_to.get(figure))
+def _format_compact_share(share: float) -> str:
+    return f"{100 * share:g}%"
 
 
-def _one_by_one(versions: Sequence[Document], drawn: Sequence[tuple[FloatArray, FloatArray]]) -> list[Plot]:
-    return [
-        replace(plot_predictions(actual, predicted, f"version {version['version']}"), caption=_dots(version, actual))
-        for version, (actual, predicted) in zip(versions, drawn, strict=True)
-        if len(actual)
-    ]
+def _plot_samples(versions: Sequence[Document], samples: Sequence[PredictionPairs]) -> list[Plot]:
+    plots = []
+    for version, (actual, predicted) in zip(versions, samples, strict=True):
+        rows = version["figures"]["rows"]
+        sampled = f" {len(actual):,} of {rows:,}, sampled at random." if len(actual) < rows else ""
+        caption = f"Each dot is one prediction.{sampled} On the dashed line a prediction is exactly right."
+        if len(actual):
+            plot = plot_predictions(actual, predicted, f"version {version['version']}")
+            plots.append(replace(plot, caption=caption))
+    return plots
 
 
-def _dots(version: Document, drawn: FloatArray) -> str:
-    """Tell what a dot is, and that not all of them are shown where that is so."""
-    rows = version["figures"]["rows"]
-    some = f" {len(drawn):,} of {rows:,}, drawn evenly." if len(drawn) < rows else ""
-    return f"One dot is one prediction.{some} On the dashed line it is exactly right."
-
-
-def _facts(done: Document) -> dict[str, str]:
-    return {
-        "Predictions": f"{done['predictions']}, {count(len(done['dates']), 'date')}, {count(done['rows'], 'row')}",
-        "Actual earnings": f"{done['actuals']}, {count(done['actuals_rows'], 'title')}, "
-        f"sha256 {done['actuals_sha256'][:12]}",
-        "Joined": f"{count(done['matched'], 'prediction')}; {done['waiting']:,} wait for their titles' earnings",
-        "Never predicted": f"{count(done['actuals_never_predicted'], 'title')} with earnings",
-        **{
-            f"Version {one['version']}": f"digest {one['digest'][:12]}, {one['first_date']} to {one['last_date']}; "
-            f"evidence {one['evidence']}{': ' + one['refused'] if one['refused'] else ''}"
-            for one in done["versions"]
-        },
-    }
-
-
-def _notes(done: Document) -> list[str]:
-    """Say what was not joined and what counts twice."""
-    notes = [f"{one['place']} left out: {one['reason']}." for one in done["dates_left_out"]]
-    if done["actuals_left_out"]:
-        reasons = "; ".join(done["actuals_reasons"])
-        notes.append(f"{count(done['actuals_left_out'], 'row')} of {done['actuals']} left out: {reasons}.")
-    if done["without_id"]:
-        notes.append(f"{count(done['without_id'], 'prediction')} without an id.")
-    notes += [
-        f"{one['date']}: {count(one['titles_doubled'], 'title')} predicted twice, and counted twice."
-        for one in done["dates"]
-        if one["titles_doubled"]
-    ]
-    return notes
-
-
-# More versions than these share colours, and are told apart by the marks.
-_COLOURS = ("accent", "second", "ink", "muted")
-_MARKS = ("o", "s", "^", "D", "v")
-# Of more dates than this the marks would touch.
-_MOST_MARKS = 60
+# Further versions reuse these colors and differ by their markers.
+_COLORS = ("accent", "second", "ink", "muted")
+_MARKERS = ("o", "s", "^", "D", "v")
+# Markers of more dates would touch.
+_MAX_MARKERS = 60
 
 
 @dataclass(frozen=True)
 class Series:
-    """One version's figure by date.
+    """A metric of one version by date.
 
-    ``values`` float64 (d,) with a band from ``low`` to ``high``, float64 (d,) each, NaN where there is none;
-    ``reference`` is what the figure is held to, drawn dashed; None: nothing.
+    Attributes:
+        label: name of the version.
+        dates: the d dates.
+        values: float64 (d,).
+        low: lower ends of the confidence intervals, float64 (d,), NaN where there is none.
+        high: upper ends, likewise.
+        reference: the expected value, drawn dashed; None: there is none.
     """
 
     label: str
@@ -218,49 +201,64 @@ class Series:
     reference: float | None = None
 
 
+def _collect_series(backtest: Document, version: Document, metric: str) -> Series | None:
+    """Collect a version's metric by date; None if no date has it."""
+    keys = [metric, f"{metric}_low", f"{metric}_high"]
+    days = [
+        day for day in backtest["dates"] if day["digest"] == version["digest"] and is_finite(day["figures"][metric])
+    ]
+    if not days:
+        return None
+    values, low, high = (
+        np.array([np.nan if day["figures"][key] is None else day["figures"][key] for day in days]) for key in keys
+    )
+    references = {"mae": (version["holdout"] or {}).get("mae"), "coverage": version["target_coverage"]}
+    dates = [date.fromisoformat(day["date"]) for day in days]
+    return Series(f"version {version['version']}", dates, values, low, high, references.get(metric))
+
+
 def plot_over_time(
     name: str,
     heading: str,
     caption: str,
     vertical: str,
     series: Sequence[Series],
-    tick: Callable[[float], str],
+    format_value: Callable[[float], str] = format_compact_money,
     *,
-    zero: bool = False,
+    has_zero_line: bool = False,
 ) -> Plot:
-    """Draw a figure over time.
+    """Plot a metric by date.
 
     Args:
-        name: tells this plot from others on the page.
-        heading: what it shows.
-        caption: what to see in it.
-        vertical: the figure and its unit.
-        series: the versions.
-        tick: writes a value of the figure.
-        zero: whether 0 means "right", and has a line of its own.
+        name: unique on the page.
+        heading: what the plot shows.
+        caption: how to read it.
+        vertical: label of the vertical axis.
+        series: one for each version.
+        format_value: writes a value of the metric.
+        has_zero_line: whether to draw a dashed line at 0.
     """
-    from matplotlib import dates, ticker
+    from matplotlib import dates
 
     time_axis: Any = dates  # its functions carry no types
 
     with open_axes(name, vertical, "") as (figure, axes):
-        if zero:
-            axes.axhline(0, color=PALETTE["ink"], lw=0.8, ls=(0, (4, 3)))
-        for place, one in enumerate(series):
-            colour = PALETTE[_COLOURS[place % len(_COLOURS)]]
-            days = np.asarray(time_axis.date2num(list(one.dates)), np.float64)
-            mark = _MARKS[place % len(_MARKS)] if len(days) <= _MOST_MARKS else ""
-            axes.fill_between(days, one.low, one.high, color=colour, alpha=0.14, lw=0)
-            axes.plot(days, one.values, lw=1.5, marker=mark, ms=3.5, color=colour, label=one.label)
-            if one.reference is not None:
+        if has_zero_line:
+            axes.axhline(0, **DASHED)
+        for index, version in enumerate(series):
+            color = PALETTE[_COLORS[index % len(_COLORS)]]
+            days = np.asarray(time_axis.date2num(list(version.dates)), np.float64)
+            marker = _MARKERS[index % len(_MARKERS)] if len(days) <= _MAX_MARKERS else ""
+            axes.fill_between(days, version.low, version.high, color=color, alpha=0.14, lw=0)
+            axes.plot(days, version.values, lw=1.5, marker=marker, ms=3.5, color=color, label=version.label)
+            if version.reference is not None:
                 ends = [days[0] - 0.4, days[-1] + 0.4]
-                axes.plot(ends, [one.reference] * 2, color=colour, lw=0.9, ls=(0, (4, 3)))
+                axes.plot(ends, [version.reference] * 2, color=color, lw=0.9, ls=(0, (4, 3)))
         locator = time_axis.AutoDateLocator(minticks=2, maxticks=6)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(time_axis.ConciseDateFormatter(locator))
-        axes.yaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-        axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: tick(value)))
+        format_axis(axes.yaxis, format_value)
         if len(series) > 1:
             axes.legend(loc="best", labelcolor=PALETTE["ink"], handlelength=1.4)
-        svg = finish(figure)
+        svg = render_svg(figure)
     return Plot(heading, caption, svg)

@@ -1,4 +1,4 @@
-"""The figures of a version's page: a few in large type, and the table that compares with the baselines."""
+"""The key numbers of a version's page, and the table that compares its metrics with the baselines."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -7,28 +7,35 @@ from dataclasses import dataclass
 import numpy as np
 
 from gamesales.arrays import FloatArray
-from gamesales.report.format import Metrics, finite, fraction, money, percent, scientific, signed_money
+from gamesales.report.format import (
+    Metrics,
+    format_fraction,
+    format_money,
+    format_percent,
+    format_scientific,
+    format_signed_money,
+    is_finite,
+)
+from gamesales.report.page import KeyNumber
+from gamesales.stats.errors import MIN_TITLES
+from gamesales.stats.metric_names import METRICS, MetricName
 
-# 97.5 % point of the normal distribution, for a two-sided 95 % interval.
+# 97.5% point of the normal distribution, for a two-sided 95% interval.
 _Z = 1.96
 
-# Fewer titles than this say too little for that approximation of an interval.
-_ENOUGH_FOR_INTERVAL = 30
 
+def build_key_numbers(
+    actual: FloatArray, predicted: FloatArray, mae_interval: Sequence[float] | None = None
+) -> list[KeyNumber]:
+    """Summarize the errors in four numbers that need no statistics to be understood.
 
-@dataclass(frozen=True)
-class Highlight:
-    """One large figure, what it is, and a remark."""
+    Args:
+        actual: float64 (n,), finite.
+        predicted: float64 (n,), finite.
+        mae_interval: 95% confidence interval of the average error; None: the normal approximation from these errors.
 
-    label: str
-    value: str
-    remark: str
-
-
-def highlights(actual: FloatArray, predicted: FloatArray, interval: Sequence[float] | None = None) -> list[Highlight]:
-    """Sum up the errors in four figures that need no statistics to be understood.
-
-    Args: interval: 95 % bounds of the average error, where they are known better than from these errors alone.
+    Returns:
+        Four numbers; none if there are no titles.
     """
     if not actual.size:
         return []
@@ -36,88 +43,102 @@ def highlights(actual: FloatArray, predicted: FloatArray, interval: Sequence[flo
     sizes = np.abs(errors)
     half, most = np.quantile(sizes, [0.5, 0.9])
     worst = int(np.argmax(sizes))
-    lean = float(errors.mean())
-    said, earned = money(float(predicted[worst])), money(float(actual[worst]))
-    direction = "too high" if lean > 0 else "too low" if lean < 0 else "neither high nor low"
+    bias = float(errors.mean())
+    direction = "too high" if bias > 0 else "too low" if bias < 0 else "neither too high nor too low"
+    interval = mae_interval or _approximate_interval(sizes)
     return [
-        Highlight("Off on average", money(float(sizes.mean())), _sure(*interval) if interval else _interval(sizes)),
-        Highlight("Nine in ten within", money(float(most)), f"half of them within {money(float(half))}"),
-        Highlight("Furthest off", money(float(sizes[worst])), f"said {said}, earned {earned}"),
-        Highlight("Leans by", signed_money(lean), f"{direction}, all titles together"),
+        KeyNumber(
+            "Average error",
+            format_money(float(sizes.mean())),
+            f"95% confidence interval: {format_money(interval[0])} to {format_money(interval[1])}"
+            if interval
+            else "too few titles for a confidence interval",
+        ),
+        KeyNumber(
+            "90% of errors are within", format_money(float(most)), f"half are within {format_money(float(half))}"
+        ),
+        KeyNumber(
+            "Largest error",
+            format_money(float(sizes[worst])),
+            f"predicted {format_money(float(predicted[worst]))}, earned {format_money(float(actual[worst]))}",
+        ),
+        KeyNumber("Bias", format_signed_money(bias), f"predictions are {direction} on average"),
     ]
 
 
-def _interval(sizes: FloatArray) -> str:
-    """Give the 95 % interval of the average error, by the normal approximation."""
-    if sizes.size < _ENOUGH_FOR_INTERVAL:
-        return "too few titles to say how surely"
-    margin = _Z * float(sizes.std(ddof=1)) / math.sqrt(sizes.size)
-    low, high = float(sizes.mean()) - margin, float(sizes.mean()) + margin
-    return _sure(max(low, 0.0), high)
-
-
-def _sure(low: float, high: float) -> str:
-    return f"95\u00a0% sure: {money(low)} to {money(high)}"
+def _approximate_interval(sizes: FloatArray) -> Sequence[float] | None:
+    """Return the 95% confidence interval of the mean by the normal approximation; None: too few titles."""
+    if sizes.size < MIN_TITLES:
+        return None
+    mean, margin = float(sizes.mean()), _Z * float(sizes.std(ddof=1)) / math.sqrt(sizes.size)
+    return max(mean - margin, 0.0), mean + margin
 
 
 @dataclass(frozen=True)
-class Column:
-    """A figure that versions are compared by."""
+class MetricColumn:
+    """A column of the comparison: a metric, its plain-language heading, and how the page writes it."""
 
-    key: str
+    metric: MetricName
     heading: str
-    name: str
-    write: Callable[[float | None], str]
-    best: Callable[[Sequence[float]], float]
+    format: Callable[[float | None], str]
+
+    @property
+    def name(self) -> str:
+        return self.metric.heading.replace("R2", "R²")
+
+    def find_best(self, metrics: Metrics) -> str | None:
+        """Return the best value as text; values with the same text are equally good. None: no value is finite."""
+        values = [value for model in metrics.values() if is_finite(value := model.get(self.metric.key))]
+        if not values:
+            return None
+        return self.format(max(values) if self.metric.higher_is_better else min(values))
 
 
+_METRICS = {metric.key: metric for metric in METRICS}
 COLUMNS = (
-    Column("mae", "Average error", "MAE", money, min),
-    Column("rmse", "Large errors count more", "RMSE", money, min),
-    Column("mape_percent", "Share of earnings", "MAPE", percent, min),
-    Column("r2", "Variance explained", "R²", fraction, max),
-    Column("scaled_mse", "What training minimizes", "scaled MSE", scientific, min),
+    MetricColumn(_METRICS["mae"], "Average error", format_money),
+    MetricColumn(_METRICS["rmse"], "Root mean squared error", format_money),
+    MetricColumn(_METRICS["mape_percent"], "Average error in percent", format_percent),
+    MetricColumn(_METRICS["r2"], "Variance explained", format_fraction),
+    MetricColumn(_METRICS["scaled_mse"], "Training objective", format_scientific),
 )
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A written figure, and whether nobody has a better one."""
+class MetricCell:
+    """A metric as text, and whether no other model has a better value."""
 
     text: str
-    best: bool
+    is_best: bool
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the comparison; ``bar`` is its average error in percent of the largest."""
+class MetricRow:
+    """A model's row of the comparison; ``bar_percent`` is its average error in percent of the largest one."""
 
-    who: str
-    cells: Sequence[Cell]
-    bar: float
+    model: str
+    cells: Sequence[MetricCell]
+    bar_percent: float
 
 
-def compare(metrics: Metrics) -> list[Row]:
-    """Set the version against the baselines, best figures marked."""
-    best = {column.key: _best(column, metrics) for column in COLUMNS}
-    longest = max((mae for of in metrics.values() if finite(mae := of.get("mae"))), default=0.0)
+def build_metric_rows(metrics: Metrics) -> list[MetricRow]:
+    """Compare the version with the baselines, and mark the best value of each metric."""
+    best = [column.find_best(metrics) for column in COLUMNS]
+    largest = max((mae for values in metrics.values() if is_finite(mae := values.get("mae"))), default=0.0)
     return [
-        Row(who, [_cell(column, of, best[column.key]) for column in COLUMNS], _bar(of, longest))
-        for who, of in metrics.items()
+        MetricRow(
+            model,
+            [_build_cell(column, values, text) for column, text in zip(COLUMNS, best, strict=True)],
+            _scale_bar(values.get("mae"), largest),
+        )
+        for model, values in metrics.items()
     ]
 
 
-def _best(column: Column, metrics: Metrics) -> str | None:
-    """Write the best figure of a column; figures that read the same are equally good."""
-    figures = [value for of in metrics.values() if finite(value := of.get(column.key))]
-    return column.write(column.best(figures)) if figures else None
+def _build_cell(column: MetricColumn, values: Mapping[str, float | None], best: str | None) -> MetricCell:
+    text = column.format(values.get(column.metric.key))
+    return MetricCell(text, is_best=text == best)
 
 
-def _cell(column: Column, figures: Mapping[str, float | None], best: str | None) -> Cell:
-    text = column.write(figures.get(column.key))
-    return Cell(text, best=text == best)
-
-
-def _bar(figures: Mapping[str, float | None], longest: float) -> float:
-    mae = figures.get("mae")
-    return round(100 * mae / longest, 1) if finite(mae) and longest > 0 else 0.0
+def _scale_bar(mae: float | None, largest: float) -> float:
+    return round(100 * mae / largest, 1) if is_finite(mae) and largest > 0 else 0.0

@@ -1,8 +1,8 @@
-"""What a scoring run did, as a page of metrics that Prometheus collects.
+"""The metrics page of a scoring run, in the text format of Prometheus.
 
-node_exporter's textfile collector reads ``*.prom`` files from a folder; each run replaces its own file there. An alert
-can then ask for ``gamesales_score_exit_code != 0``, or whether the last success is older than a day: the second also
-rings when no run began at all. The format: https://prometheus.io/docs/instrumenting/exposition_formats/
+The textfile collector of node_exporter reads ``*.prom`` files from a folder, and each run replaces its own file there.
+An alert can test ``gamesales_score_exit_code != 0``, or that the last success is older than a day. The second alert
+also fires if no run was started. The format: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gamesales.data.files import replacing
+from gamesales.data.files import replace_file
 
 _PREFIX = "gamesales_score_"
 _LAST_SUCCESS = "last_success_timestamp_seconds"
 
-# What a run's report holds under the same names.
-_OF_THE_REPORT = {
+# Key of the run's report, which is also the name of the metric -> help text.
+_REPORT_METRICS = {
     "rows_in": "Titles that the last run read.",
     "rows_scored": "Titles that the last run scored.",
     "rows_rejected": "Titles that the last run rejected.",
-    "rows_outside_training_range": "Scored titles with a feature outside of what the version was trained on.",
-    "seconds": "How long the last run took, in seconds.",
-    "model_version": "The number of the version that scored.",
+    "rows_outside_training_range": "Scored titles with a feature outside of the training range.",
+    "seconds": "Duration of the last run, in seconds.",
+    "model_version": "Number of the version that scored.",
 }
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """How a run ended.
 
     Attributes:
-        model: the model's name.
-        exit_code: what the command ended with.
-        finished: when, with its time zone.
-        report: the run's report if its result was published (even if drift made the exit code 6), else None.
-        psi: the population stability index of each column, unitless.
+        model: name of the model.
+        exit_code: of the command.
+        finished: time of the end, with its time zone.
+        report: the run's report if its result was published, also with exit code 6 because of drift; else None.
+        psi: column -> population stability index, unitless.
     """
 
     model: str
@@ -50,75 +50,82 @@ class Outcome:
     psi: Mapping[str, float] = field(default_factory=dict)
 
 
-def write(path: Path, outcome: Outcome) -> None:
-    """Put the page of a run in the place of the page of the run before; a reader sees one of them whole.
-
-    Raises: UsageError: the folder does not exist, or the path is no file. TryAgainError: it can't be written now.
-    """
-    previous = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
-    with replacing(path) as temporary:
-        temporary.write_text(render(outcome, previous), encoding="utf-8")
-        temporary.chmod(0o644)  # node_exporter is another user, whatever the umask of the night
-
-
-def render(outcome: Outcome, previous: str | None = None) -> str:
-    """Return a run's metrics in Prometheus's text format.
+def write_metrics(path: Path, outcome: RunOutcome) -> None:
+    """Replace the metrics page of the previous run; a reader sees the old page or the new page, never a mixture.
 
     Args:
-        outcome: how the run ended; of one that published nothing, no more is told than its exit code and its time.
-        previous: the page that this one replaces; where the run published nothing, the time of the last success is
-            taken over from it.
+        path: the page.
+        outcome: how the run ended.
+
+    Raises:
+        UsageError: the folder does not exist, or the path is not a file.
+        TryAgainError: the page can't be written now.
     """
-    return "".join(f"{line}\n" for line in _lines(outcome, previous))
+    previous = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+    with replace_file(path) as temporary:
+        temporary.write_text(render_metrics(outcome, previous), encoding="utf-8")
+        temporary.chmod(0o644)  # node_exporter runs as another user, and the umask of the run may hide the page
 
 
-def _lines(outcome: Outcome, previous: str | None) -> Iterator[str]:
-    model, finished = outcome.model, _number(outcome.finished.timestamp())
-    yield from _metric("exit_code", "What the last run ended with; 0 is done.", model, outcome.exit_code)
-    yield from _metric("last_run_timestamp_seconds", "When the last run ended.", model, finished)
-    success = _last_success(previous or "", model) if outcome.report is None else finished
+def render_metrics(outcome: RunOutcome, previous: str | None = None) -> str:
+    """Render the metrics of a run in Prometheus's text format.
+
+    Args:
+        outcome: how the run ended. A run that published nothing has only its exit code and its time.
+        previous: the page of the previous run. A run that published nothing copies the time of the last success from
+            it.
+    """
+    return "".join(f"{line}\n" for line in _generate_lines(outcome, previous))
+
+
+def _generate_lines(outcome: RunOutcome, previous: str | None) -> Iterator[str]:
+    model, finished = outcome.model, _format_number(outcome.finished.timestamp())
+    yield from _generate_metric("exit_code", "Exit code of the last run; 0 is success.", model, outcome.exit_code)
+    yield from _generate_metric("last_run_timestamp_seconds", "Time when the last run ended.", model, finished)
+    success = _find_last_success(previous or "", model) if outcome.report is None else finished
     if success is not None:
-        yield from _metric(_LAST_SUCCESS, "When a run last published its result.", model, success)
+        yield from _generate_metric(_LAST_SUCCESS, "Time when a run last published its result.", model, success)
     if outcome.report is None:
         return
-    for name, told in _OF_THE_REPORT.items():
-        yield from _metric(name, told, model, outcome.report[name])
-    yield from _head("run_date_info", "The date that the last run was for.")
-    yield _sample("run_date_info", 1, model=model, run_date=str(outcome.report["run_date"]))
+    for name, description in _REPORT_METRICS.items():
+        yield from _generate_metric(name, description, model, outcome.report[name])
+    yield from _generate_header("run_date_info", "Date that the last run scored.")
+    yield _format_sample("run_date_info", 1, model=model, run_date=str(outcome.report["run_date"]))
     if outcome.psi:
-        yield from _head("psi", "Population stability index of a column against the titles of training.")
-        yield from (_sample("psi", value, model=model, column=column) for column, value in outcome.psi.items())
+        yield from _generate_header("psi", "Population stability index of a column, compared with the training titles.")
+        for column, psi in outcome.psi.items():
+            yield _format_sample("psi", psi, model=model, column=column)
 
 
-def _metric(name: str, told: str, model: str, value: float | str) -> Iterator[str]:
-    yield from _head(name, told)
-    yield _sample(name, value, model=model)
+def _generate_metric(name: str, description: str, model: str, value: float | str) -> Iterator[str]:
+    yield from _generate_header(name, description)
+    yield _format_sample(name, value, model=model)
 
 
-def _head(name: str, told: str) -> Iterator[str]:
-    yield f"# HELP {_PREFIX}{name} {told}"
+def _generate_header(name: str, description: str) -> Iterator[str]:
+    yield f"# HELP {_PREFIX}{name} {description}"
     yield f"# TYPE {_PREFIX}{name} gauge"
 
 
-def _sample(name: str, value: float | str, **labels: str) -> str:
-    inside = ",".join(f'{label}="{_escape(text)}"' for label, text in labels.items())
-    return f"{_PREFIX}{name}{{{inside}}} {value if isinstance(value, str) else _number(value)}"
+def _format_sample(name: str, value: float | str, **labels: str) -> str:
+    pairs = ",".join(f'{label}="{_escape(text)}"' for label, text in labels.items())
+    return f"{_PREFIX}{name}{{{pairs}}} {value if isinstance(value, str) else _format_number(value)}"
 
 
 def _escape(text: str) -> str:
-    # What no UTF-8 can hold would stop the page, and with it the alert.
+    # A lone surrogate can't be encoded as UTF-8: it would stop the page, and the alert with it.
     plain = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return plain.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     if math.isfinite(value):
         return repr(value)
     return "NaN" if math.isnan(value) else f"{'-' if value < 0 else '+'}Inf"
 
 
-def _last_success(page: str, model: str) -> str | None:
-    """Return the time of a model's last success as a page tells it, None if it does not."""
+def _find_last_success(page: str, model: str) -> str | None:
+    """Return the time of a model's last success on a page; None if the page has none."""
     sample = re.escape(f'{_PREFIX}{_LAST_SUCCESS}{{model="{_escape(model)}"}} ')
-    found = re.search(rf"^{sample}(\d+(?:\.\d+)?)$", page, re.MULTILINE | re.ASCII)
-    return found[1] if found else None
+    match = re.search(rf"^{sample}(\d+(?:\.\d+)?)$", page, re.MULTILINE | re.ASCII)
+    return match[1] if match else None

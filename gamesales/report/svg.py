@@ -1,8 +1,8 @@
-"""What plots are drawn on: SVG that takes its colours from the page.
+"""Plots as SVG that takes its colors from the page.
 
-matplotlib draws with the colours of ``PALETTE``; each is then replaced by the page's CSS variable of that
-name, so that one drawing is legible in light, in dark and on paper. The same data gives the same bytes: ids
-come from a fixed salt, and what matplotlib writes about itself and the date is removed.
+matplotlib draws with the colors of ``PALETTE``. Each color is then replaced by the CSS variable of its name, so that
+a plot is legible in light mode, in dark mode and on paper. The same data gives the same bytes: ids come from a fixed
+salt, and matplotlib's metadata and date are removed.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gamesales.report.format import format_compact_money
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 
@@ -28,13 +31,16 @@ PALETTE = {
     "rule": "#dfe2e6",
 }
 
-# Inches at 72 units each: about the width of a phone, so that there the labels keep their size.
+# The line of "no error".
+DASHED: dict[str, Any] = {"color": PALETTE["ink"], "lw": 0.8, "ls": (0, (4, 3))}
+
+# In inches of 72 units. A phone is about as wide, so labels keep their size on a phone.
 _SIZE = (4.45, 3.0)
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawing, with what it shows in words for those who can't see it."""
+    """A plot with its heading and caption; both are also the text alternative for screen readers."""
 
     heading: str
     caption: str
@@ -43,13 +49,20 @@ class Plot:
 
 @contextmanager
 def open_axes(name: str, vertical: str, horizontal: str, height: float = 1.0) -> Iterator[tuple[Figure, Axes]]:
-    """Open a figure in the pages' look, so many times as high as usual; ``finish`` it before this ends."""
+    """Open a figure in the style of the pages; call ``render_svg`` inside the context.
+
+    Args:
+        name: unique on the page; the salt of the ids in the SVG.
+        vertical: label of the vertical axis, written above it.
+        horizontal: label of the horizontal axis.
+        height: height as a multiple of the usual height.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_look(salt=name))
+        mpl.rcParams.update(_build_settings(salt=name))
         figure = Figure(figsize=(_SIZE[0], _SIZE[1] * height), layout="constrained")
         axes = figure.add_subplot()
         axes.set_axisbelow(True)
@@ -58,11 +71,11 @@ def open_axes(name: str, vertical: str, horizontal: str, height: float = 1.0) ->
         yield figure, axes
 
 
-def finish(figure: Figure) -> str:
-    """Draw, and cut matplotlib's file down to what belongs inside a page, in the page's colours."""
+def render_svg(figure: Figure) -> str:
+    """Render a figure as an ``<svg>`` element for a page, in the colors of the page."""
     file = io.StringIO()
     with warnings.catch_warnings():
-        # Text is drawn by the browser, which knows more letters than the font that the layout is made with.
+        # The browser draws the text and has more glyphs than the font of the layout.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(file, format="svg", metadata={"Date": None})
     svg = file.getvalue()
@@ -70,15 +83,23 @@ def finish(figure: Figure) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<svg[^>]*(viewBox=\"[^\"]*\")[^>]*>", r'<svg \1 aria-hidden="true">', svg)
     svg = svg.replace("xlink:href", "href")
-    svg = re.sub(r'<g id="[\w.]+_\d+"', "<g", svg)  # "axes_1" would be doubled between plots
+    svg = re.sub(r'<g id="[\w.]+_\d+"', "<g", svg)  # ids like "axes_1" would be duplicates between plots
     svg = re.sub(r"(\d+\.\d\d)\d+", r"\1", svg)
-    for name, colour in PALETTE.items():
-        svg = svg.replace(colour, f"var(--{name})")
+    for name, color in PALETTE.items():
+        svg = svg.replace(color, f"var(--{name})")
     return re.sub(r"\s*\n\s*", "\n", svg).strip()
 
 
-def _look(salt: str) -> dict[Any, Any]:
-    """Give matplotlib's settings; all others are its defaults, whatever style the user has."""
+def format_axis(axis: Axis, format_value: Callable[[float], str] = format_compact_money, *, ticks: int = 5) -> None:
+    """Set up to ``ticks`` round ticks on an axis and format their values, by default as dollars."""
+    from matplotlib import ticker
+
+    axis.set_major_locator(ticker.MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: format_value(value)))
+
+
+def _build_settings(salt: str) -> dict[Any, Any]:
+    """Return the settings that differ from matplotlib's defaults; the user's own style does not matter."""
     muted, rule = PALETTE["muted"], PALETTE["rule"]
     return {
         "svg.hashsalt": f"gamesales-{salt}",

@@ -1,147 +1,156 @@
-"""The plots of how surely a version is good, and of what it makes of each column; drawn from its ``evaluation``."""
+"""Plots of a version's ``evaluation``: its learning curve, and how its predictions depend on each feature."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from gamesales.arrays import FloatArray
-from gamesales.report.format import compact_money, count, finite, money, signed_money
-from gamesales.report.svg import PALETTE, Plot, finish, open_axes
+from gamesales.report.format import format_compact_money, format_count, format_money, format_signed_money, is_finite
+from gamesales.report.page import Document
+from gamesales.report.svg import DASHED, PALETTE, Plot, format_axis, open_axes, render_svg
 
-Document = Mapping[str, Any]
-
-_LONGEST_NAME = 26
-# Lines of a plot of changes that fit into a figure of the usual height.
-_LINES = 8
-# More columns than these are not drawn: the page would be heavy, and nobody reads on.
-MOST_DRAWN = 12
+_MAX_NAME = 26
+# Rows of the plot of flags that fit into the usual height.
+_ROWS = 8
+# Plots of further features would make the page heavy.
+_MAX_FEATURE_PLOTS = 12
 
 
 def plot_learning_curve(curve: Document) -> Plot:
-    """Draw the average error by the number of titles that were learnt from."""
+    """Plot the average error on the test titles against the number of training titles."""
     from matplotlib import ticker
 
     points = curve["points"]
     titles = np.array([point["titles"] for point in points], np.float64)
     value, low, high = (
-        np.array([_or_value(point["mae"], key) for point in points]) for key in ("value", "low", "high")
+        np.array([_get_bound(point["mae"], key) for point in points]) for key in ("value", "low", "high")
     )
-    with open_axes("learning-curve", "Average error", "Titles learnt from") as (figure, axes):
+    with open_axes("learning-curve", "Average error", "Training titles") as (figure, axes):
         axes.set_xscale("log")
         axes.fill_between(titles, low, high, color=PALETTE["accent"], alpha=0.14, lw=0)
         axes.plot(titles, value, lw=1.5, marker="o", ms=4, color=PALETTE["accent"])
         axes.set_ylim(0, float(max(high.max(), value.max())) * 1.05 or 1.0)
         axes.set_xticks(titles, [f"{size:,.0f}" for size in titles])
         axes.xaxis.set_minor_locator(ticker.NullLocator())
-        axes.yaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-        axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda usd, _: compact_money(usd)))
-        svg = finish(figure)
-    return Plot("Would more titles help?", _last_doubling(curve["last_doubling"], value), svg)
+        format_axis(axes.yaxis)
+        svg = render_svg(figure)
+    caption = f"Learning curve. {_describe_last_doubling(curve['last_doubling'], value)}"
+    legend = "Band: 95% confidence interval. One network per point."
+    return Plot("Would more titles help?", f"{caption} {legend}", svg)
 
 
-def _last_doubling(change: Document, value: FloatArray) -> str:
-    fell = f"The last doubling took the average error from {money(float(value[-2]))} to {money(float(value[-1]))}"
-    if change["high"] is not None and change["high"] < 0:
-        return f"{fell}: more titles are likely to help. The band is 95\u00a0% sure; one network a point."
-    if change["low"] is not None and change["low"] > 0:
-        return f"{fell}: training may be too short for so many titles. The band is 95\u00a0% sure; one network a point."
-    return f"{fell}, within chance: more titles may not help. The band is 95\u00a0% sure; one network a point."
-
-
-def _or_value(estimate: Document, key: str) -> float:
-    found = estimate[key]
-    return float(estimate["value"] if found is None else found)
-
-
-def plot_dependence(part: Document) -> Plot:
-    """Draw what is predicted on average, by the value of one column, with the spread of single titles' changes."""
-    from matplotlib import ticker
-
-    value, mean, low, high = (
-        np.array(part[key], np.float64) for key in ("values", "prediction_mean", "prediction_low", "prediction_high")
+def _describe_last_doubling(change: Document, value: FloatArray) -> str:
+    fact = (
+        f"The last doubling of the training titles changed the average error from {format_money(float(value[-2]))} to "
+        f"{format_money(float(value[-1]))}"
     )
-    name = part["columns"][0]
-    with open_axes(f"dependence-{name}", "Predicted on average", _short(name)) as (figure, axes):
-        axes.fill_between(value, mean[0] + low, mean[0] + high, color=PALETTE["accent"], alpha=0.14, lw=0)
-        axes.plot(value, mean, lw=1.5, marker="o", ms=3.5, color=PALETTE["accent"])
-        axes.xaxis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-        axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda number, _: _tick(number, part["kind"])))
-        axes.yaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-        axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda usd, _: compact_money(usd)))
-        svg = finish(figure)
-    change, first, last = mean[-1] - mean[0], part["labels"][0], part["labels"][-1]
+    if change["high"] is not None and change["high"] < 0:
+        return f"{fact}, so more titles are likely to help."
+    if change["low"] is not None and change["low"] > 0:
+        return f"{fact}, so training may be too short for the number of titles."
+    return f"{fact}. The difference is within chance, so more titles may not help."
+
+
+def _get_bound(estimate: Document, key: str) -> float:
+    """Return a bound of an estimate, or its value if it has no interval."""
+    bound = estimate[key]
+    return float(estimate["value"] if bound is None else bound)
+
+
+def plot_dependences(dependences: Sequence[Document], order: Sequence[str]) -> list[Plot]:
+    """Plot how predictions depend on each feature: all flags in one plot, each other feature in its own.
+
+    Args:
+        dependences: the evaluation's ``dependence``.
+        order: names of the features, the most important first.
+    """
+    rank = {name: place for place, name in enumerate(order)}
+    varying = [dependence for dependence in dependences if len(dependence["prediction_mean"]) > 1]
+    varying.sort(key=lambda dependence: rank[dependence["columns"][0]])
+    varying = [dependence for dependence in varying if all(map(is_finite, dependence["prediction_mean"]))]
+    flags = [dependence for dependence in varying if dependence["kind"] in ("flag", "flags")]
+    others = [dependence for dependence in varying if dependence not in flags][:_MAX_FEATURE_PLOTS]
+    return [*([plot_flag_effects(flags)] if flags else []), *map(plot_partial_dependence, others)]
+
+
+def describe_constant_features(dependences: Sequence[Document]) -> str:
+    """Say how many features are constant, and so have no plot; empty if there are none."""
+    constant = sum(len(dependence["prediction_mean"]) == 1 for dependence in dependences)
+    if not constant:
+        return ""
+    return f"No plot for {format_count(constant, 'feature')} without variation in the training titles."
+
+
+def plot_partial_dependence(dependence: Document) -> Plot:
+    """Plot the average prediction against one feature, with a band for the changes of single titles."""
+    values, mean, low, high = (
+        np.array(dependence[key], np.float64)
+        for key in ("values", "prediction_mean", "prediction_low", "prediction_high")
+    )
+    name, is_money = dependence["columns"][0], dependence["kind"] in ("price", "money")
+    with open_axes(f"dependence-{name}", "Average prediction", _shorten(name)) as (figure, axes):
+        axes.fill_between(values, mean[0] + low, mean[0] + high, color=PALETTE["accent"], alpha=0.14, lw=0)
+        axes.plot(values, mean, lw=1.5, marker="o", ms=3.5, color=PALETTE["accent"])
+        format_axis(axes.xaxis, format_compact_money if is_money else _format_number, ticks=6)
+        format_axis(axes.yaxis)
+        svg = render_svg(figure)
+    change, first, last = mean[-1] - mean[0], dependence["labels"][0], dependence["labels"][-1]
     caption = (
-        f"{signed_money(float(change))} from {first} to {last}, all else equal; the band holds eight titles in ten."
+        f"Partial dependence: {format_signed_money(float(change))} from {first} to {last}, all else equal. "
+        "Band: 80% of titles."
     )
     return Plot(name, caption, svg)
 
 
-def _tick(number: float, kind: str) -> str:
-    return compact_money(number) if kind in ("price", "money") else f"{number:g}".replace("-", "−")
+def _format_number(number: float) -> str:
+    return f"{number:g}".replace("-", "−")
 
 
-def plot_changes(parts: Sequence[Document]) -> Plot:
-    """Draw what setting each flag does to the prediction, and each of a group of flags beside the group's first."""
-    from matplotlib import ticker
-
-    lines = sorted(_changes(parts), key=lambda line: line[1])
-    names = [_short(name) for name, *_ in lines]
-    mean, low, high = (np.array([line[place] for line in lines]) for place in (1, 2, 3))
-    place = np.arange(len(lines))
-    with open_axes("changes", "", "Change of the prediction", max(1.0, len(lines) / _LINES)) as (figure, axes):
-        axes.axvline(0, color=PALETTE["ink"], lw=0.8, ls=(0, (4, 3)))
-        axes.hlines(place, low, high, color=PALETTE["accent"], lw=5, alpha=0.25)
-        axes.plot(mean, place, "o", ms=5, color=PALETTE["accent"])
-        axes.set_yticks(place, names)
+def plot_flag_effects(dependences: Sequence[Document]) -> Plot:
+    """Plot how each flag changes the prediction; flags of a group are compared with the first flag of the group."""
+    effects = sorted(_list_effects(dependences), key=lambda effect: effect[1])
+    names = [_shorten(name) for name, *_ in effects]
+    mean, low, high = (np.array([effect[place] for effect in effects]) for place in (1, 2, 3))
+    rows = np.arange(len(effects))
+    with open_axes("changes", "", "Change of the prediction", max(1.0, len(effects) / _ROWS)) as (figure, axes):
+        axes.axvline(0, **DASHED)
+        axes.hlines(rows, low, high, color=PALETTE["accent"], lw=5, alpha=0.25)
+        axes.plot(mean, rows, "o", ms=5, color=PALETTE["accent"])
+        axes.set_yticks(rows, names)
         axes.grid(visible=False, axis="y")
         axes.grid(visible=True, axis="x")
-        axes.set_ylim(-0.6, len(lines) - 0.4)
-        axes.xaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-        axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda usd, _: compact_money(usd)))
-        svg = finish(figure)
-    firsts = [part["labels"][0] for part in parts if part["kind"] == "flags"]
-    beside = f" Of flags that exclude each other, beside {' and '.join(firsts)}." if firsts else ""
-    caption = f"From no to yes, all else equal: the dot on average, the bar for eight titles in ten.{beside}"
-    return Plot("What a flag changes", caption, svg)
+        axes.set_ylim(-0.6, len(effects) - 0.4)
+        format_axis(axes.xaxis)
+        svg = render_svg(figure)
+    references = [dependence["labels"][0] for dependence in dependences if dependence["kind"] == "flags"]
+    compared = f" Flags that exclude each other are compared with {' and '.join(references)}." if references else ""
+    caption = f"Change from no to yes, all else equal. Dot: average. Bar: 80% of titles.{compared}"
+    return Plot("Effect of each flag", caption, svg)
 
 
-def _changes(parts: Sequence[Document]) -> list[tuple[str, float, float, float]]:
-    """Collect name, mean, low and high of each change."""
+def _list_effects(dependences: Sequence[Document]) -> list[tuple[str, float, float, float]]:
+    """Return the flag's name and the mean, low and high change of the prediction, for each flag."""
     return [
         (
-            part["columns"][-1] if part["kind"] == "flag" else part["labels"][place],
-            mean - part["prediction_mean"][0],
+            dependence["columns"][-1] if dependence["kind"] == "flag" else dependence["labels"][place],
+            mean - dependence["prediction_mean"][0],
             low,
             high,
         )
-        for part in parts
+        for dependence in dependences
         for place, (mean, low, high) in enumerate(
-            zip(part["prediction_mean"], part["prediction_low"], part["prediction_high"], strict=True)
+            zip(
+                dependence["prediction_mean"],
+                dependence["prediction_low"],
+                dependence["prediction_high"],
+                strict=True,
+            )
         )
         if place
     ]
 
 
-def plots_of_dependence(parts: Sequence[Document], order: Sequence[str]) -> list[Plot]:
-    """Draw every column, the most important first: flags in one plot, each other column in its own."""
-    rank = {name: place for place, name in enumerate(order)}
-    varying = sorted(
-        (part for part in parts if len(part["prediction_mean"]) > 1), key=lambda part: rank[part["columns"][0]]
-    )
-    varying = [part for part in varying if all(map(finite, part["prediction_mean"]))]
-    flags = [part for part in varying if part["kind"] in ("flag", "flags")]
-    others = [part for part in varying if part not in flags][:MOST_DRAWN]
-    return [*([plot_changes(flags)] if flags else []), *map(plot_dependence, others)]
-
-
-def left_out(parts: Sequence[Document]) -> str:
-    """Say which columns are constant, and so have no plot."""
-    constant = [part["columns"][0] for part in parts if len(part["prediction_mean"]) == 1]
-    return f"{count(len(constant), 'column')} without a plot, being constant in training." if constant else ""
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+def _shorten(name: str) -> str:
+    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"

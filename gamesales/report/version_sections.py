@@ -1,219 +1,238 @@
-"""What the page says of a version's ``evaluation``, as the manifest has it: tables, and sentences to read them by."""
+"""The sections of a version's page that show its ``evaluation``: tables, plots and sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from gamesales.report.format import MISSING, count, finite, fraction, money, percent, scientific, signed_money
+from gamesales.report.format import (
+    MISSING,
+    format_count,
+    format_fraction,
+    format_money,
+    format_scientific,
+    format_share,
+    format_signed_money,
+    is_finite,
+)
+from gamesales.report.page import Document, IntervalBar, TableRow
 from gamesales.report.svg import Plot
-from gamesales.report.version_plots import left_out, plot_learning_curve, plots_of_dependence
+from gamesales.report.version_plots import describe_constant_features, plot_dependences, plot_learning_curve
 
-Document = Mapping[str, Any]
+# Text of a cell, and a note in small type below it.
+NotedCell = tuple[str, str]
 
-_SURE = "95\u00a0% sure"
-
-
-@dataclass(frozen=True)
-class Whisker:
-    """Where an interval and its middle lie on a line of a table, in percent of its length."""
-
-    left: float
-    width: float
-    at: float
+_CONFIDENCE = "95% confidence interval"
 
 
 @dataclass(frozen=True)
-class Part:
-    """One line of a table of slices or of columns."""
+class EvaluationSection:
+    """Everything that the page shows of an evaluation.
 
-    label: str
-    cells: Sequence[str]
-    whisker: Whisker
-    is_marked: bool = False
-
-
-@dataclass(frozen=True)
-class Told:
-    """All that the page says of an evaluation."""
+    Attributes:
+        lead: a sentence on the difference from the best baseline.
+        stability: label and cells of each row: the version, cross-validation, and the noise.
+        stability_notes: sentences below that table.
+        learning_curve: None if there is none.
+        groups: name of a grouping of the test titles -> a row for each of its groups.
+        residual_checks: label -> sentence.
+        importance: a row for each feature, or group of features.
+        dependence: plots of how predictions depend on features.
+        dependence_note: why features have no plot; may be empty.
+        notes: further sentences.
+    """
 
     lead: str
-    luck: Sequence[tuple[str, Sequence[tuple[str, str]]]]
-    luck_notes: Sequence[str]
+    stability: Sequence[tuple[str, Sequence[NotedCell]]]
+    stability_notes: Sequence[str]
     learning_curve: Plot | None
-    slices: Sequence[tuple[str, Sequence[Part]]]
-    checks: Sequence[tuple[str, str]]
-    importance: Sequence[Part]
+    groups: dict[str, list[TableRow]]
+    residual_checks: dict[str, str]
+    importance: Sequence[TableRow]
     dependence: Sequence[Plot]
     dependence_note: str
     notes: Sequence[str]
 
 
-def tell(found: Document, metrics: Document) -> Told:
-    """Put an evaluation into words.
+def build_evaluation_section(evaluation: Document, metrics: Document) -> EvaluationSection:
+    """Turn an evaluation into tables, plots and sentences.
 
-    Args: found: the manifest's ``evaluation``; metrics: the version's own figures on the test titles.
+    Args:
+        evaluation: the manifest's ``evaluation``.
+        metrics: the version's metrics on the test titles.
     """
-    order = [one["columns"][0] for one in found["importance"] if len(one["columns"]) == 1]
-    curve = found["learning_curve"]
-    return Told(
-        lead=_lead(found["holdout"]["lead"]),
-        luck=_luck(found, metrics),
-        luck_notes=_luck_notes(found),
+    importance, curve = evaluation["importance"], evaluation["learning_curve"]
+    order = [entry["columns"][0] for entry in importance if len(entry["columns"]) == 1]
+    return EvaluationSection(
+        lead=_describe_lead(evaluation["holdout"]["lead"]),
+        stability=_build_stability_rows(evaluation, metrics),
+        stability_notes=_write_stability_notes(evaluation),
         learning_curve=plot_learning_curve(curve) if curve else None,
-        slices=_slices(found["slices"]),
-        checks=_checks(found["residuals"]),
-        importance=_importance(found["importance"]),
-        dependence=plots_of_dependence(found["dependence"], order),
-        dependence_note=left_out(found["dependence"]),
-        notes=[one["text"] for one in found["notices"] if one["level"] == "note"],
+        groups=_build_group_rows(evaluation["slices"]),
+        residual_checks=_describe_residuals(evaluation["residuals"]),
+        importance=_build_importance_rows(importance),
+        dependence=plot_dependences(evaluation["dependence"], order),
+        dependence_note=describe_constant_features(evaluation["dependence"]),
+        notes=[notice["text"] for notice in evaluation["notices"] if notice["level"] == "note"],
     )
 
 
-def _lead(lead: Document) -> str:
-    change, over = lead["error_change"], lead["over"]
-    if change["low"] is None:
-        return f"Too few titles to say how surely it differs from {over}."
-    between = f"{money(abs(change['low']))} to {money(abs(change['high']))}"
-    if change["low"] > 0:
-        return f"{_SURE}: on all such titles, it is closer than {over} by {between}."
-    if change["high"] < 0:
-        return f"{_SURE}: on all such titles, {over} is closer by {money(-change['high'])} to {money(-change['low'])}."
-    low, high = signed_money(change["low"]), signed_money(change["high"])
-    return f"Chance may explain the difference from {over}: {low} to {high}."
+def _describe_lead(lead: Document) -> str:
+    """Compare the average errors of the version and the best baseline, with a confidence interval."""
+    change, baseline = lead["error_change"], lead["over"]
+    low, high = change["low"], change["high"]
+    if low is None:
+        return f"There are too few titles for a confidence interval of the difference from {baseline}."
+    if low <= 0 <= high:
+        interval = _format_interval(change, format_signed_money)
+        return (
+            f"Chance may explain the difference from {baseline}: the average error of {baseline} minus the average "
+            f"error of this version is {interval} ({_CONFIDENCE})."
+        )
+    interval, direction = (
+        (f"{format_money(low)} to {format_money(high)}", "lower")
+        if low > 0
+        else (f"{format_money(-high)} to {format_money(-low)}", "higher")
+    )
+    return (
+        f"The average error of this version is {interval} {direction} than the average error of {baseline} "
+        f"({_CONFIDENCE})."
+    )
 
 
-def _luck(found: Document, metrics: Document) -> list[tuple[str, Sequence[tuple[str, str]]]]:
-    """Set this version beside other networks of the job, and beside what no model can be better than.
-
-    Returns: who, and for each figure what is written large and what is written small.
-    """
-    lead = found["holdout"]["lead"]
-    rows = [("This version, on the test titles", _figures(found["holdout"], metrics, lead["mae"], lead["over"]))]
-    for kind, told in (("plain", "titles at random"), ("grouped", "titles unlike those learnt from")):
-        one = found["kfold"][kind]
-        if one:
-            rival = min(one["baselines"], key=lambda name: _mae_of(one["baselines"], name))
-            cells = _figures(one, one["metrics"], _mae_of(one["baselines"], rival), rival)
-            rows.append((f"{one['folds']} other networks, on {told}", cells))
-    noise = found["noise"]
+def _build_stability_rows(evaluation: Document, metrics: Document) -> list[tuple[str, Sequence[NotedCell]]]:
+    """Compare the version with other networks of the job, and with the noise that limits every model."""
+    holdout = evaluation["holdout"]
+    lead = holdout["lead"]
+    rows = [("This version, on the test titles", _build_metric_cells(holdout, metrics, lead["mae"], lead["over"]))]
+    for kind, description in (("plain", "random folds"), ("grouped", "titles with equal features in the same fold")):
+        kfold = evaluation["kfold"][kind]
+        if kfold:
+            errors = {name: float(values["mae"]) for name, values in kfold["baselines"].items()}
+            best = min(errors, key=lambda name: errors[name])
+            cells = _build_metric_cells(kfold, kfold["metrics"], errors[best], best)
+            rows.append((f"{kfold['folds']}-fold cross-validation, {kind}: {description}", cells))
+    noise = evaluation["noise"]
     if noise:
         scaled = noise["scaled_mse"]
-        bounds = f"{scientific(scaled['low'])} to {scientific(scaled['high'])}" if finite(scaled["low"]) else ""
-        nothing = (MISSING, "")
-        cells = ((f"{noise['titles']:,}", ""), nothing, (scientific(scaled["value"]), bounds), nothing, nothing)
+        interval = _format_interval(scaled, format_scientific) if is_finite(scaled["low"]) else ""
+        empty = (MISSING, "")
+        cells = ((f"{noise['titles']:,}", ""), empty, (format_scientific(scaled["value"]), interval), empty, empty)
         rows.append(("The noise, which no model can predict", cells))
     return rows
 
 
-def _mae_of(baselines: Document, name: str) -> float:
-    return float(baselines[name]["mae"])
-
-
-def _figures(one: Document, metrics: Document, rival_mae: float, rival: str) -> Sequence[tuple[str, str]]:
-    mae, scaled = one["intervals"]["mae"], one["intervals"]["scaled_mse"]
+def _build_metric_cells(sample: Document, metrics: Document, baseline_mae: float, baseline: str) -> Sequence[NotedCell]:
+    """Build the cells of a row of the stability table; ``sample`` holds the number of titles and the intervals."""
+    mae, scaled_mse = sample["intervals"]["mae"], sample["intervals"]["scaled_mse"]
     return (
-        (f"{one['rows']:,}", ""),
-        (money(metrics["mae"]), " to ".join(map(money, mae))),
-        (scientific(metrics["scaled_mse"]), " to ".join(map(scientific, scaled))),
-        (fraction(metrics["r2"]), ""),
-        (money(rival_mae), rival),
+        (f"{sample['rows']:,}", ""),
+        (format_money(metrics["mae"]), " to ".join(map(format_money, mae))),
+        (format_scientific(metrics["scaled_mse"]), " to ".join(map(format_scientific, scaled_mse))),
+        (format_fraction(metrics["r2"]), ""),
+        (format_money(baseline_mae), baseline),
     )
 
 
-def _luck_notes(found: Document) -> list[str]:
+def _write_stability_notes(evaluation: Document) -> list[str]:
     notes = []
-    seeds = [one["mae"] for one in found["seeds"]]
+    seeds = [entry["mae"] for entry in evaluation["seeds"]]
     if seeds:
         notes.append(
-            f"The same network on the same titles, from {count(len(seeds), 'other seed')}: {money(min(seeds))} to "
-            f"{money(max(seeds))} off on average."
+            f"Average error of the same network trained from {format_count(len(seeds), 'other seed')}: "
+            f"{format_money(min(seeds))} to {format_money(max(seeds))}."
         )
-    plain, grouped = found["kfold"]["plain"], found["kfold"]["grouped"]
-    for one, how in ((plain, "other titles"), (grouped, "other titles, none like those learnt from")):
-        if one:
-            low, high = min(one["folds_mae"]), max(one["folds_mae"])
-            notes.append(f"Network by network, on {how}: {money(low)} to {money(high)} off on average.")
+    plain, grouped = evaluation["kfold"]["plain"], evaluation["kfold"]["grouped"]
+    for kind, kfold in (("plain", plain), ("grouped", grouped)):
+        if kfold:
+            low, high = min(kfold["folds_mae"]), max(kfold["folds_mae"])
+            notes.append(f"Average error of single folds, {kind}: {format_money(low)} to {format_money(high)}.")
     if not plain or not grouped:
         notes.append(
-            "K-fold was left out, in whole or in part: the job has report.folds = 0, more titles than "
-            "report.most_titles, or too few to be cut."
+            "K-fold cross-validation was skipped, in whole or in part: the job has report.folds = 0, more titles than "
+            "report.most_titles, or fewer titles than folds."
         )
-    noise = found["noise"]
+    noise = evaluation["noise"]
     if noise:
         notes.append(
-            f"Noise: {noise['titles']:,} titles have the same features as another, and their earnings still differ, by "
-            f"{money(noise['rmse'])} from their mean (root mean square)."
+            f"Noise: {noise['titles']:,} titles have the same features as another title. Their earnings still differ, "
+            f"by {format_money(noise['rmse'])} from their mean (root mean square)."
         )
     return notes
 
 
-def _slices(slices: Sequence[Document]) -> list[tuple[str, Sequence[Part]]]:
-    most = max((_top(one["mae"]) for one in slices), default=0.0)
-    families: dict[str, list[Part]] = {}
-    for one in slices:
-        mae, bias = one["mae"], one["bias"]["value"]
-        times = f"{one['times']:.2f}\u00a0×" if one["times"] is not None else MISSING
-        held = MISSING if one["held"] is None else percent(100 * one["held"])
-        cells = (money(mae["value"]), _between(mae), signed_money(bias), times, held, f"{one['rows']:,}")
-        families.setdefault(one["family"], []).append(Part(one["label"], cells, _whisker(mae, most), one["is_worse"]))
-    return list(families.items())
-
-
-def _importance(columns: Sequence[Document]) -> list[Part]:
-    most = max((_top(one["error_change"]) for one in columns), default=0.0)
-    return [
-        Part(
-            " / ".join(one["columns"]),
-            (money(one["error_change"]["value"]), _between(one["error_change"])),
-            _whisker(one["error_change"], most),
+def _build_group_rows(slices: Sequence[Document]) -> dict[str, list[TableRow]]:
+    largest = max((_get_upper_end(group["mae"]) for group in slices), default=0.0)
+    groupings: dict[str, list[TableRow]] = {}
+    for group in slices:
+        mae, relative_error = group["mae"], group["times"]
+        cells = (
+            format_money(mae["value"]),
+            _format_interval(mae),
+            format_signed_money(group["bias"]["value"]),
+            MISSING if relative_error is None else f"{relative_error:.2f}\u00a0×",
+            format_share(group["held"]),
+            f"{group['rows']:,}",
         )
-        for one in columns
-    ]
+        row = TableRow(group["label"], cells, bar=_build_bar(mae, largest), is_marked=group["is_worse"])
+        groupings.setdefault(group["family"], []).append(row)
+    return groupings
 
 
-def _checks(residuals: Document) -> list[tuple[str, str]]:
-    bias, columns, order = residuals["bias"], residuals["columns"], residuals["order"]
-    low, high = money(residuals["lowest_fifth"]), money(residuals["highest_fifth"])
-    clear = [f"{one['of']} ({_correlation(one)})" for one in columns if one["is_clear"]]
-    leans = bias["low"] is not None and (bias["low"] > 0 or bias["high"] < 0)
-    sure = f", {_SURE} {_between(bias, signed_money)}" if bias["low"] is not None else ""
+def _build_importance_rows(importance: Sequence[Document]) -> list[TableRow]:
+    largest = max((_get_upper_end(entry["error_change"]) for entry in importance), default=0.0)
     return [
-        ("Do they lean?", f"{_yes(leans)}: {signed_money(bias['value'])} on average{sure}."),
-        (
-            "Do they grow?",
-            f"{low} on average in the fifth of titles with the lowest predictions, {high} in the highest.",
-        ),
-        (
-            "Do they go with a column?",
-            f"Yes: {', '.join(clear)}, as correlations." if clear else "Not clearly with any.",
-        ),
-        ("… or with the row before?", f"{_yes(order['is_clear'])}: correlation {_correlation(order)}."),
+        TableRow(
+            " / ".join(entry["columns"]),
+            (format_money(entry["error_change"]["value"]), _format_interval(entry["error_change"])),
+            bar=_build_bar(entry["error_change"], largest),
+        )
+        for entry in importance
     ]
 
 
-def _yes(is_clear: bool) -> str:
+def _describe_residuals(residuals: Document) -> dict[str, str]:
+    bias, order = residuals["bias"], residuals["order"]
+    low, high = format_money(residuals["lowest_fifth"]), format_money(residuals["highest_fifth"])
+    clear = [f"{column['of']} ({_format_correlation(column)})" for column in residuals["columns"] if column["is_clear"]]
+    has_interval = bias["low"] is not None
+    is_biased = has_interval and (bias["low"] > 0 or bias["high"] < 0)
+    interval = f" ({_CONFIDENCE}: {_format_interval(bias, format_signed_money)})" if has_interval else ""
+    return {
+        "Bias": f"{_answer(is_biased)}: {format_signed_money(bias['value'])} on average{interval}.",
+        "Error by size": (
+            f"Average error of {low} in the fifth of titles with the lowest predictions, {high} in the fifth with the "
+            "highest predictions."
+        ),
+        "Correlation with a feature": f"Yes: {', '.join(clear)}." if clear else "Not clearly with any feature.",
+        "Correlation with the previous row": f"{_answer(order['is_clear'])}: {_format_correlation(order)}.",
+    }
+
+
+def _answer(is_clear: bool) -> str:
     return "Yes" if is_clear else "Not clearly"
 
 
-def _correlation(one: Document) -> str:
-    return f"{one['value']:+.2f}".replace("-", "−")
+def _format_correlation(correlation: Document) -> str:
+    return f"{correlation['value']:+.2f}".replace("-", "−")
 
 
-def _top(estimate: Document) -> float:
+def _format_interval(estimate: Document, format_value: Callable[[float], str] = format_money) -> str:
+    if estimate["low"] is None:
+        return MISSING
+    return f"{format_value(estimate['low'])} to {format_value(estimate['high'])}"
+
+
+def _get_upper_end(estimate: Document) -> float:
     return max(float(estimate["value"]), float(estimate["high"] or 0.0))
 
 
-def _between(estimate: Document, write: Any = money) -> str:
-    return MISSING if estimate["low"] is None else f"{write(estimate['low'])} to {write(estimate['high'])}"
-
-
-def _whisker(estimate: Document, most: float) -> Whisker:
+def _build_bar(estimate: Document, largest: float) -> IntervalBar:
+    """Place an estimate and its interval on a line from 0 to the largest amount of the table."""
     value = estimate["value"]
     low, high = (value if estimate[key] is None else estimate[key] for key in ("low", "high"))
 
-    def at(usd: float) -> float:
-        return round(100 * min(max(usd, 0.0), most) / most, 1) if most > 0 else 0.0
+    def scale(amount: float) -> float:
+        return round(100 * min(max(amount, 0.0), largest) / largest, 1) if largest > 0 else 0.0
 
-    return Whisker(at(low), round(at(high) - at(low), 1), at(value))
+    return IntervalBar(scale(low), round(scale(high) - scale(low), 1), scale(value))

@@ -1,7 +1,7 @@
-"""Making a result appear whole or not at all.
+"""Publish a result as a whole or not at all.
 
-A run works in a folder of its own beside the result, holds a lock on it that dies with the process, and moves
-what it made into place at the very end. A run that was killed finds there what it had done.
+A run works in a folder of its own next to the result. It holds a lock on the folder that ends with the process, and
+moves its files to the visible paths at the very end. A run that was killed resumes from the files in its folder.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gamesales.data.files import make_folder, sync
+from gamesales.data.files import fsync, make_folder
 from gamesales.errors import TooManyRejectsError, TryAgainError, UsageError
 
 _AT_FDCWD = -100
@@ -23,15 +23,26 @@ _RENAME_EXCHANGE = 2
 
 
 @contextmanager
-def workspace(folder: Path, run_id: str, *, fresh: bool) -> Iterator[Path]:
-    """Make the working folder of a run and hold it. What the same run left in it is kept, all else is removed.
+def open_workspace(folder: Path, run_id: str, *, fresh: bool) -> Iterator[Path]:
+    """Make and lock the working folder of a run.
 
-    It is removed at the end; after a failure it stays if shards are done, or if too much was rejected, for people to
-    look into.
+    Files that an interrupted run with the same id left there are kept; all other files are removed. The folder is
+    removed at the end. After a failure it stays if shards are finished, or if too many rows were rejected, so that
+    people can inspect the rejects.
 
-    Raises: TryAgainError: another run holds it. UsageError: it can't be made there.
+    Args:
+        folder: the working folder.
+        run_id: the identity of the run.
+        fresh: whether to remove the files of an interrupted run too.
+
+    Yields:
+        The folder.
+
+    Raises:
+        TryAgainError: another run holds the lock.
+        UsageError: the folder can't be made.
     """
-    descriptor = _locked(folder)
+    descriptor = _lock(folder)
     try:
         mark = folder / "run_id"
         if fresh or not mark.is_file() or mark.read_text(encoding="utf-8") != run_id:
@@ -50,27 +61,27 @@ def workspace(folder: Path, run_id: str, *, fresh: bool) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _locked(folder: Path) -> int:
-    """Make a folder and lock it for this process; the lock ends with the descriptor, so a crash leaves none behind."""
+def _lock(folder: Path) -> int:
+    """Make a folder and lock it for this process. The lock ends with the descriptor, also in a crash."""
     while True:
         _make(folder)
         try:
-            # Not through a link, which would have another folder emptied.
+            # Not through a link: another folder would be emptied.
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except FileNotFoundError:
-            continue  # a run that ends has just removed it
+            continue  # the run that held it ended and removed it
         except NotADirectoryError:
-            raise UsageError(f"{folder} is in the way: not a folder of a run", hint="Give another --output") from None
+            raise UsageError(f"{folder} is not the working folder of a run", hint="Give another --output") from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             raise TryAgainError(
-                f"another run is writing this result (it holds {folder})", hint="Wait for it to end"
+                f"another run is writing this result (it has locked {folder})", hint="Wait until it ends"
             ) from None
         if _is_at(folder, descriptor):
             return descriptor
-        os.close(descriptor)  # removed before it was locked
+        os.close(descriptor)  # removed before it was locked here
 
 
 def _make(folder: Path) -> None:
@@ -83,11 +94,11 @@ def _make(folder: Path) -> None:
     except FileExistsError:
         pass
     except FileNotFoundError:
-        raise UsageError(f"no folder can be made in {folder.parent}", hint="Give another --output") from None
+        raise UsageError(f"can't make a folder in {folder.parent}", hint="Give another --output") from None
 
 
 def _is_at(folder: Path, descriptor: int) -> bool:
-    """Tell whether an open folder is the one that stands at a path now."""
+    """Return whether a path still names an open folder."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.lstat(folder))
     except FileNotFoundError:
@@ -102,75 +113,80 @@ def _empty(folder: Path) -> None:
             entry.unlink()
 
 
-def publish_file(made: Path, place: Path, rejects: tuple[Path | None, Path], report: tuple[Path, Path]) -> None:
-    """Move a result and what comes with it into place, each file whole.
+def publish_file(staged: Path, visible: Path, rejects: tuple[Path | None, Path], report: tuple[Path, Path]) -> None:
+    """Move a single-file result and its sidecars to their visible paths.
 
-    The report goes first and comes last, so that a report which is there tells of the result beside it; after a power
-    cut too, as the disk is given no choice of order.
+    The old report is removed first and the new report is moved last, so an existing report always describes the
+    result next to it. Each step is on the disk before the next, so this also holds after a power cut.
 
     Args:
-        made: the result.
-        place: where readers look for it.
-        rejects: the rejected rows, None if there are none, and their place.
-        report: the report and its place.
+        staged: the result.
+        visible: its visible path.
+        rejects: the rejected rows, None without rejects, and their visible path.
+        report: the report and its visible path.
     """
-    for path in (made, rejects[0], report[0]):
+    for path in (staged, rejects[0], report[0]):
         if path is not None:
-            sync(path)
+            fsync(path)
     report[1].unlink(missing_ok=True)
-    sync(place.parent)
+    fsync(visible.parent)
     if rejects[0] is None:
         rejects[1].unlink(missing_ok=True)
     else:
         os.replace(rejects[0], rejects[1])
-    os.replace(made, place)
-    sync(place.parent)
+    os.replace(staged, visible)
+    fsync(visible.parent)
     os.replace(*report)
-    sync(place.parent)
+    fsync(visible.parent)
 
 
-def publish_folder(made: Path, place: Path) -> None:
-    """Put a folder in another one's place in one step; the old one is left where the new one was made."""
-    for path in made.rglob("*"):
-        sync(path)
-    sync(made)
-    if not place.exists():
-        os.rename(made, place)
-    elif not _exchange(made, place):
-        # The next best: a reader finds no folder for a moment, never a mixture.
-        os.rename(place, parked(place))
+def publish_folder(staged: Path, visible: Path) -> None:
+    """Replace a folder in one step. The old folder is left at ``staged``.
+
+    Args:
+        staged: the new folder.
+        visible: its visible path.
+    """
+    for path in staged.rglob("*"):
+        fsync(path)
+    fsync(staged)
+    if not visible.exists():
+        os.rename(staged, visible)
+    elif not _exchange(staged, visible):
+        # Without an exchange, a reader finds no folder for a moment, but never a mixture.
+        os.rename(visible, backup_path(visible))
         try:
-            os.rename(made, place)
+            os.rename(staged, visible)
         except BaseException:
-            os.rename(parked(place), place)
+            os.rename(backup_path(visible), visible)
             raise
-        shutil.rmtree(parked(place))
-    sync(place.parent)
+        shutil.rmtree(backup_path(visible))
+    fsync(visible.parent)
 
 
-def parked(place: Path) -> Path:
-    """Return where a folder waits while another takes its place, outside of what any run removes."""
-    return place.with_name(f".{place.name}.old")
+def backup_path(visible: Path) -> Path:
+    """Return where the old folder is during a swap by two renames; no run removes this path."""
+    return visible.with_name(f".{visible.name}.old")
 
 
-def restore(place: Path) -> None:
-    """Finish a swap by two renames that a crash cut off: bring the old folder back, or remove it if it was replaced."""
-    if not parked(place).exists():
+def finish_swap(visible: Path) -> None:
+    """Finish a swap by two renames that a crash interrupted: restore the old folder, or remove it if replaced."""
+    if not backup_path(visible).exists():
         return
-    if place.exists():
-        shutil.rmtree(parked(place))
+    if visible.exists():
+        shutil.rmtree(backup_path(visible))
     else:
-        os.rename(parked(place), place)
+        os.rename(backup_path(visible), visible)
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Swap two paths by ``renameat2(2)``; return False where the system has no such call."""
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two paths by ``renameat2(2)``; return False if the system has no such call."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False
-    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+    if rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0:
         return True
     number = ctypes.get_errno()
     if number in (errno.ENOSYS, errno.EINVAL):
         return False
-    raise OSError(number, os.strerror(number), str(other))
+    raise OSError(number, os.strerror(number), str(second))

@@ -1,8 +1,8 @@
-"""Drift: do the titles of a run still look like those that the version was trained on?
+"""Drift: how much the titles of a run differ from the titles that the version was trained on.
 
-Training counts its rows in bins, for each feature and for the version's own predictions; a run counts its rows in the
-same bins, and the population stability index compares the two. The index of a small night is large by chance alone, so
-it is judged against what chance gives; docs/drift.md has the figures.
+Training counts the rows in each bin of each feature and of the predictions. A run counts its rows in the same bins,
+and the population stability index (PSI) compares the two. The index of a small run is large by chance alone, so the
+limit allows for chance; docs/explanation/drift.md has the numbers.
 """
 
 from __future__ import annotations
@@ -16,21 +16,23 @@ import numpy as np
 import numpy.typing as npt
 
 from gamesales.arrays import FloatArray, IntArray
+from gamesales.stats.psi import compute_chance_psi, compute_psi
 
-# The customary rule of thumb: below 0.1 nothing changed, from 0.1 to 0.25 a little, beyond 0.25 the population shifted.
+# The usual rule of thumb: below 0.1 the population is unchanged, above 0.25 it has shifted.
 # Siddiqi, "Credit Risk Scorecards", Wiley, 2006.
 PSI_THRESHOLD = 0.25
-# Standard deviations that chance is given on top of its expectation.
-_ALLOWED_DEVIATIONS = 3.0
-# Rows added to each bin, so that an empty one has a finite logarithm: Jeffreys' prior of a multinomial.
-_PRIOR_ROWS = 0.5
+# The limit allows for this many standard deviations of chance.
+_CHANCE_DEVIATIONS = 3.0
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How training's rows of one column fall into bins: bin j holds ``edges[j-1] <= x < edges[j]``.
+    """The distribution of one column in training: bin j holds the rows with ``edges[j-1] <= x < edges[j]``.
 
-    ``edges`` is float64 (b-1,), strictly ascending, in the column's own unit; ``counts`` is int64 (b,), in rows.
+    Attributes:
+        name: the column.
+        edges: float64 (b-1,), strictly ascending, in the unit of the column.
+        counts: int64 (b,), in rows.
     """
 
     name: str
@@ -39,9 +41,10 @@ class Profile:
 
     @classmethod
     def from_manifest(cls, entry: Mapping[str, Any]) -> Profile | None:
-        """Read an entry of a manifest; None if it is of an earlier release, which counted nothing.
+        """Read an entry of a manifest; None if an early release wrote it, without counts.
 
-        Raises: ValueError: the edges do not ascend, or edges and counts do not fit together.
+        Raises:
+            ValueError: the edges do not ascend, or edges and counts do not fit together.
         """
         if "edges" not in entry and "counts" not in entry:
             return None
@@ -49,7 +52,7 @@ class Profile:
             edges, counts = np.array(entry["edges"], np.float64), np.array(entry["counts"])
         except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"the bins of {entry.get('name')} can't be read: {error!r}") from None
-        if not (isinstance(entry.get("name"), str) and _fit(edges, counts)):
+        if not (isinstance(entry.get("name"), str) and _are_consistent(edges, counts)):
             raise ValueError(
                 f"the bins of {entry.get('name')} expect ascending edges and one count more than edges, "
                 f"found edges {edges.tolist()} and counts {counts.tolist()}"
@@ -57,12 +60,64 @@ class Profile:
         return cls(entry["name"], edges, counts.astype(np.int64))
 
 
+def read_profiles(manifest: Mapping[str, Any], feature_names: Sequence[str]) -> tuple[Profile, ...] | None:
+    """Read the profiles of a version.
+
+    Args:
+        manifest: the content of MANIFEST.json.
+        feature_names: the features in the contract's order.
+
+    Returns:
+        The profile of each feature, then of the predictions; None for a version of an early release, without profiles.
+
+    Raises:
+        ValueError: a profile is malformed, or some are missing.
+    """
+    entries = {entry.get("name"): entry for entry in manifest["training_profile"]}
+    by_name = {name: Profile.from_manifest(entries.get(name, {})) for name in feature_names}
+    by_name["the predictions"] = Profile.from_manifest(manifest.get("prediction_profile", {}))
+    profiles = tuple(profile for profile in by_name.values() if profile is not None)
+    if not profiles:
+        return None
+    missing = [name for name, profile in by_name.items() if profile is None]
+    if missing:
+        raise ValueError(f"no bins for {', '.join(missing)}; expected them for every feature and the predictions")
+    return profiles
+
+
+def count_bins(profile: Profile, values: npt.NDArray[Any], repeats: IntArray | None = None) -> IntArray:
+    """Count the rows in each bin. The counts of the parts of a run add up to the counts of the run.
+
+    Args:
+        profile: the bins.
+        values: (n,) of floats, integers or booleans, without NaN. A contiguous array is counted several times faster.
+        repeats: int64 (n,), how many rows have each value; by default 1.
+
+    Returns:
+        int64 (b,), the rows in each bin, the same as for the values in float64.
+    """
+    if repeats is not None:
+        bins = np.searchsorted(profile.edges, values, side="right")
+        return np.bincount(bins, repeats, len(profile.counts)).astype(np.int64)  # exact up to 2**53 rows
+    if values.dtype == np.bool_:
+        values = values.view(np.int8)
+    # About 50 microseconds for ten bins and 65,536 float32; a search takes many times as long, a sort even longer.
+    below = [np.count_nonzero(values < _round_up(edge, values.dtype)) for edge in profile.edges]
+    counts: IntArray = np.diff([0, *below, len(values)]).astype(np.int64)
+    return counts
+
+
 @dataclass(frozen=True)
 class ColumnDrift:
     """How far one column of a run is from training.
 
-    ``psi`` beyond ``limit`` counts as drift; ``psi_by_chance`` is what as many rows from training itself would give on
-    average. ``share_outside``, 0 to 1, is the share of rows below or above all that training saw; None for predictions.
+    Attributes:
+        column: the column.
+        psi: the population stability index.
+        psi_by_chance: the mean index of as many rows drawn from the training data.
+        limit: the index above which the column counts as drifted.
+        share_outside: the share of rows outside the range in training, 0 to 1; None for the predictions.
+        drifted: whether the index is above the limit.
     """
 
     column: str
@@ -75,122 +130,75 @@ class ColumnDrift:
 
 @dataclass(frozen=True)
 class Drift:
-    """How far a run is from training, column by column: the features in the contract's order, then the predictions."""
+    """How far a run is from training.
+
+    Attributes:
+        rows: the scored rows.
+        threshold: the index that counts as drift, before the allowance for chance.
+        columns: the features in the contract's order, then the predictions.
+        drifted: the names of the columns that drifted.
+    """
 
     rows: int
     threshold: float
     columns: tuple[ColumnDrift, ...]
-
-    @property
-    def drifted(self) -> tuple[str, ...]:
-        """The names of the columns that drifted."""
-        return tuple(each.column for each in self.columns if each.drifted)
+    drifted: tuple[str, ...]
 
 
-def profiles_of(manifest: Mapping[str, Any], feature_names: Sequence[str]) -> tuple[Profile, ...] | None:
-    """Read a version's profiles: the features' in the given order, then the predictions'.
-
-    Returns: None for a version of an earlier release, which has none.
-    Raises: ValueError: one is malformed, or some are missing.
-    """
-    entries = {entry.get("name"): entry for entry in manifest["training_profile"]}
-    found = [Profile.from_manifest(entries.get(name, {})) for name in feature_names]
-    found.append(Profile.from_manifest(manifest.get("prediction_profile", {})))
-    profiles = tuple(profile for profile in found if profile is not None)
-    if not profiles:
-        return None
-    if len(profiles) < len(found):
-        names = [*feature_names, "the predictions"]
-        missing = [name for name, profile in zip(names, found, strict=True) if profile is None]
-        raise ValueError(f"no bins for {', '.join(missing)}; expected them for every feature and the predictions")
-    return profiles
-
-
-def count(profile: Profile, values: npt.NDArray[Any], repeats: IntArray | None = None) -> IntArray:
-    """Count a run's rows in the bins of a profile; the counts of parts of a run add up to those of the whole.
-
-    Args:
-        profile: whose bins.
-        values: (n,) of floats, integers or booleans; no NaN. Contiguous ones are counted several times faster.
-        repeats: int64 (n,), how many rows have each value; 1 each if left out.
-    Returns: int64 (b,), rows in each bin: what the same values in float64 would give, whatever their type.
-    """
-    if repeats is not None:
-        bins = np.searchsorted(profile.edges, values, side="right")
-        return np.bincount(bins, repeats, len(profile.counts)).astype(np.int64)  # exact up to 2**53 rows
-    if values.dtype == np.bool_:
-        values = values.view(np.int8)
-    # Some 50 microseconds for ten bins and 65,536 float32; a search is many times as much, a sort more.
-    below = [np.count_nonzero(values < _first_from(edge, values.dtype)) for edge in profile.edges]
-    counts: IntArray = np.diff([0, *below, len(values)]).astype(np.int64)
-    return counts
-
-
-def psi(expected: IntArray, found: IntArray) -> float:
-    """Compute the population stability index, sum of (p - q) ln(p / q) over the bins; 0 if nothing was found.
-
-    Args: expected, found: int64 (b,), rows in each bin; p and q are their shares, half a row added to each bin.
-    """
-    if not found.sum():
-        return 0.0
-    p, q = _shares(expected), _shares(found)
-    return float(np.sum((p - q) * np.log(p / q)))
-
-
-def judge(
+def measure_drift(
     profiles: Sequence[Profile],
     counts: Sequence[IntArray],
     outside: Sequence[int | None],
     rows: int,
     threshold: float = PSI_THRESHOLD,
 ) -> Drift:
-    """Judge a run by its counts.
+    """Compare the counts of a run with training.
 
-    Without drift, the index over 1/n + 1/N is about chi-squared with b - 1 degrees of freedom, for n rows of a run and
-    N of training: Yurdakul and Naranjo, "Statistical properties of the population stability index", Journal of Risk
-    Model Validation, 2020. So chance is allowed its mean, (b - 1)(1/n + 1/N), and three standard deviations.
+    The limit of a column is ``threshold`` plus the index that chance gives: its mean and three standard deviations.
 
     Args:
-        profiles: as ``profiles_of`` gives them.
-        counts: for each profile, int64 (b,), as ``count`` gives them.
-        outside: for each profile, the rows outside the training range; None for the predictions.
-        rows: scored rows, in all.
-        threshold: how much more than chance is drift.
+        profiles: the result of ``read_profiles``.
+        counts: for each profile, int64 (b,), the result of ``count_bins`` for the whole run.
+        outside: for each profile, the rows outside the range in training; None for the predictions.
+        rows: the scored rows.
+        threshold: the index that counts as drift, before the allowance for chance.
+
+    Returns:
+        The drift of each column.
     """
-    judged = zip(profiles, counts, outside, strict=True)
-    return Drift(rows, threshold, tuple(_judge(*column, rows, threshold) for column in judged))
+    columns = tuple(
+        _measure_column(profile, bins, beyond, rows, threshold)
+        for profile, bins, beyond in zip(profiles, counts, outside, strict=True)
+    )
+    return Drift(rows, threshold, columns, tuple(drift.column for drift in columns if drift.drifted))
 
 
-def _judge(profile: Profile, found: IntArray, outside: int | None, rows: int, threshold: float) -> ColumnDrift:
-    index = psi(profile.counts, found)
-    freedom = len(profile.edges)
-    by_row = 1 / rows + 1 / int(profile.counts.sum()) if rows else 0.0
-    limit = threshold + by_row * (freedom + _ALLOWED_DEVIATIONS * math.sqrt(2 * freedom))
+def _measure_column(
+    profile: Profile, counts: IntArray, outside: int | None, rows: int, threshold: float
+) -> ColumnDrift:
+    index = compute_psi(profile.counts, counts)
+    bins, training_rows = len(profile.counts), int(profile.counts.sum())
+    by_chance = compute_chance_psi(bins, rows, training_rows)
+    limit = threshold + compute_chance_psi(bins, rows, training_rows, _CHANCE_DEVIATIONS)
     share = None if outside is None else outside / max(rows, 1)
-    return ColumnDrift(profile.name, index, freedom * by_row, limit, share, index > limit)
+    return ColumnDrift(profile.name, index, by_chance, limit, share, index > limit)
 
 
-def _shares(counts: IntArray) -> FloatArray:
-    rows = counts + _PRIOR_ROWS
-    shares: FloatArray = rows / rows.sum()
-    return shares
-
-
-def _fit(edges: FloatArray, counts: npt.NDArray[Any]) -> bool:
-    """Tell whether these are the edges and the counts of one profile."""
+def _are_consistent(edges: FloatArray, counts: npt.NDArray[Any]) -> bool:
+    """Return whether edges and counts can belong to one profile."""
     if edges.ndim != 1 or counts.shape != (len(edges) + 1,) or counts.dtype != np.int64:
         return False
     return bool(np.isfinite(edges).all() and (np.diff(edges) > 0).all() and counts.min() >= 0 and counts.sum() > 0)
 
 
-def _first_from(edge: np.float64, dtype: np.dtype[Any]) -> Any:
+def _round_up(edge: np.float64, dtype: np.dtype[Any]) -> Any:
     """Return the smallest number of a type that is not below an edge.
 
-    Values of that type are below one exactly if they are below the other, and comparing within a type is several times
-    faster than converting all of them.
+    The same values of that type are below the edge and below this number. Comparing within the type is several times
+    faster than converting all values.
     """
     if dtype.kind in "iu":
         return math.ceil(edge)
-    with np.errstate(over="ignore"):  # beyond all numbers of the type: infinity
+    with np.errstate(over="ignore"):  # an edge beyond all numbers of the type becomes infinity
         near = edge.astype(dtype)
     return near if near >= edge else np.nextafter(near, np.inf, dtype=dtype)

@@ -1,7 +1,7 @@
-"""Which files a run reads: those that files, folders and globs name, each once, in a stable order.
+"""The input files of a run: every table that the given files, folders and globs name, once, in a stable order.
 
-They are hashed from the moment that they are found: a digest decides the run's identity, and nothing of the run can
-begin without it, but the version that scores can be loaded meanwhile.
+The files are hashed in the background from the moment that they are found. Their digests are part of the run id, so
+nothing can be written before they are complete, but the version can be loaded meanwhile.
 """
 
 from __future__ import annotations
@@ -15,104 +15,133 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gamesales.data.files import Stamp, hashing, stamp
+from gamesales.data.files import FileStamp, hash_in_background, read_stamp
 from gamesales.data.open_table import is_table
 from gamesales.errors import InputNotFoundError
 
 
 @dataclass(frozen=True)
-class Found:
-    """The files of a run, each with its name, and a stamp from before anything was learnt from it.
+class InputFiles:
+    """The files of a run, in order.
 
-    ``sha256`` waits for the digest of the file at a place, 64 hex digits.
+    Attributes:
+        names: the path of each file below the folder or glob that named it.
+        paths: where each file is.
+        stamps: size and modification time of each file, taken before its content was read.
+        sha256: a function that waits for the digest of the file at an index and returns its 64 hex digits.
     """
 
     names: Sequence[str]
     paths: Sequence[Path]
-    stamps: Sequence[Stamp]
+    stamps: Sequence[FileStamp]
     sha256: Callable[[int], str]
 
 
 @contextmanager
-def find_inputs(sources: Sequence[str], *, allow_empty: bool = False, leave_out: Path | None = None) -> Iterator[Found]:
-    """Find the files of a run, and hash them while the body goes on.
+def find_inputs(
+    sources: Sequence[str], *, allow_empty: bool = False, exclude: Path | None = None
+) -> Iterator[InputFiles]:
+    """Find the files of a run, and hash them while the body runs.
 
     Args:
         sources: files, folders or globs.
-        allow_empty: whether nothing to read is a run without rows.
-        leave_out: a folder of results, which are no inputs though they may lie below one.
+        allow_empty: whether a run without files is allowed.
+        exclude: a folder of results that may lie below an input folder; its files are not inputs.
 
-    Raises: InputNotFoundError: nothing to read. TryAgainError: a file was removed meanwhile.
+    Yields:
+        The files.
+
+    Raises:
+        InputNotFoundError: there is no file to read.
+        TryAgainError: a file was removed meanwhile.
     """
-    files = find_files(sources, allow_empty=allow_empty, leave_out=leave_out)
+    files = find_files(sources, allow_empty=allow_empty, exclude=exclude)
     names, paths = [name for name, _ in files], [path for _, path in files]
-    stamps = [stamp(path) for path in paths]
-    with hashing(paths) as sha256:
-        yield Found(names, paths, stamps, sha256)
+    stamps = [read_stamp(path) for path in paths]
+    with hash_in_background(paths) as sha256:
+        yield InputFiles(names, paths, stamps, sha256)
 
 
 def find_files(
-    sources: Sequence[str], *, allow_empty: bool = False, leave_out: Path | None = None
+    sources: Sequence[str], *, allow_empty: bool = False, exclude: Path | None = None
 ) -> list[tuple[str, Path]]:
-    """Return the CSV and Parquet files that files, folders and globs name, each once, in a stable order."""
-    found: dict[Path, tuple[str, Path]] = {}
+    """Find the CSV and Parquet files that files, folders and globs name.
+
+    Args:
+        sources: as for ``find_inputs``.
+        allow_empty: as for ``find_inputs``.
+        exclude: as for ``find_inputs``.
+
+    Returns:
+        The name and the path of each file, each file once. A file whose short name is not unique is named by its path.
+
+    Raises:
+        InputNotFoundError: a source names no file.
+    """
+    files: dict[Path, tuple[str, Path]] = {}
     for source in sources:
-        matches = _matches(source, leave_out)
+        matches = _match_source(source, exclude)
         if not matches and not allow_empty:
             raise InputNotFoundError(
                 f"nothing to score at {source}: expected a .csv, .csv.gz or .parquet file, or a folder of them",
                 hint="Check the path, or allow it with --allow-empty; see: gamesales score --help",
             )
         for name, path in matches:
-            found.setdefault(path.resolve(), (name, path))
-    doubled = Counter(name for name, _ in found.values())
-    return [(name if doubled[name] == 1 else path.as_posix(), path) for name, path in found.values()]
+            files.setdefault(path.resolve(), (name, path))
+    name_counts = Counter(name for name, _ in files.values())
+    return [(name if name_counts[name] == 1 else path.as_posix(), path) for name, path in files.values()]
 
 
-def _lies_below(path: Path, folder: Path | None) -> bool:
-    return folder is not None and path.resolve().is_relative_to(folder.resolve())
+def _match_source(source: str, exclude: Path | None) -> list[tuple[str, Path]]:
+    """Find the files that one source names.
 
-
-def _matches(source: str, leave_out: Path | None) -> list[tuple[str, Path]]:
-    """Find what one word names; a name is the path relative to it, from the first folder on that a glob leaves open."""
+    The name of a file is its path relative to the source. Below a glob, the name begins at the first folder with a
+    wildcard.
+    """
     path = Path(source)
     if path.is_dir():
-        below = [file for file in _tables_below(path) if not _lies_below(file, leave_out)]
-        return sorted((file.relative_to(path).as_posix(), file) for file in below)
+        tables = [file for file in _walk_tables(path) if not _is_below(file, exclude)]
+        return sorted((file.relative_to(path).as_posix(), file) for file in tables)
     if path.exists():
         return [(path.name, path)]
     if not glob.has_magic(source):
         return []
     fixed = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
-    globbed = [Path(one) for one in sorted(glob.glob(source, recursive=True))]  # noqa: PTH207, Path.glob takes no absolute pattern
-    found = [match for one in globbed if one.exists() for _, match in _matches(str(one), leave_out)]
-    return [(file.relative_to(fixed).as_posix(), file) for file in found]
+    matches = [Path(match) for match in sorted(glob.glob(source, recursive=True))]  # noqa: PTH207, Path.glob takes no absolute pattern
+    files = [file for match in matches if match.exists() for _, file in _match_source(str(match), exclude)]
+    return [(file.relative_to(fixed).as_posix(), file) for file in files]
 
 
-def _tables_below(folder: Path) -> Iterator[Path]:
-    """Find tables to the bottom, through links too; a folder that can't be read is no empty one.
+def _walk_tables(folder: Path) -> Iterator[Path]:
+    """Yield the tables at any depth, also through links.
 
-    Raises: InputNotFoundError: a link with a table's name leads nowhere. OSError: a folder can't be listed.
+    Raises:
+        InputNotFoundError: a link with a table's name is broken.
+        OSError: a folder can't be listed; it is not treated as an empty folder.
     """
 
-    def refuse(error: OSError) -> None:
+    def fail(error: OSError) -> None:
         raise error
 
-    seen: set[str] = set()
-    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        seen.add(os.path.realpath(place))
-        # Sorted, as through links the first way to a folder gives its files their names.
+    visited: set[str] = set()
+    for parent, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        visited.add(os.path.realpath(parent))
+        # Sorted, because the first path to a linked folder decides the names of its files.
         visible = sorted(name for name in folders if not _is_hidden(name))
-        folders[:] = [name for name in visible if os.path.realpath(os.path.join(place, name)) not in seen]  # noqa: PTH118
+        folders[:] = [name for name in visible if os.path.realpath(os.path.join(parent, name)) not in visited]  # noqa: PTH118
         for name in names:
-            path = Path(place, name)
+            path = Path(parent, name)
             if _is_hidden(name) or not is_table(name):
                 continue
             if not path.exists():
-                raise InputNotFoundError(f"{path} is a link that leads nowhere", hint="Mend or remove it")
+                raise InputNotFoundError(f"{path} is a broken link", hint="Fix or remove it")
             yield path
 
 
 def _is_hidden(name: str) -> bool:
-    """What starts with . or _ is somebody's bookkeeping, as in Hadoop and Hive."""
+    """Names that begin with . or _ hold bookkeeping, as in Hadoop and Hive."""
     return name.startswith((".", "_"))
+
+
+def _is_below(path: Path, folder: Path | None) -> bool:
+    return folder is not None and path.resolve().is_relative_to(folder.resolve())

@@ -1,8 +1,8 @@
-"""What a run has done so far: one small file for each shard, written when all that the shard made is on the disk.
+"""The ledger of a run: one small file for each finished shard, written when the shard's own files are on the disk.
 
-    WORK/ledger/00007.json        the shard's counts, and the files that it made with their sizes
+    WORK/ledger/00007.json        the shard's counts, and its files with their sizes
 
-A run that is killed goes on from here; what is not in the ledger is done again.
+A run that was killed resumes from here. Shards without an entry are scored again.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from gamesales.scoring.shadow import Comparison
+from gamesales.scoring.shadow import ShadowComparison
 
 
 @dataclass(frozen=True)
-class SliceCounts:
-    """Rows of one input in a shard."""
+class InputCounts:
+    """Rows of one input in a shard; ``source`` is the index of the input in the plan."""
 
     source: int
     rows_scored: int
@@ -26,63 +26,75 @@ class SliceCounts:
 
 
 @dataclass(frozen=True)
-class ShardDone:
-    """What a shard came to.
+class ShardResult:
+    """The counts of a shard, and its files.
 
-    ``files`` are those that it made, path below the working folder to size in bytes; ``histograms`` and
-    ``outside_by_feature`` are as in ``Predicted``, added up; ``examples`` tell the first rejects in words.
+    Attributes:
+        inputs: counts by input.
+        files: the shard's files: path below the working folder to size in bytes.
+        rows_outside_training_range: scored rows with a feature outside its range in training.
+        outside_by_feature: for each feature, the scored rows outside its range in training.
+        histograms: for each feature and then the predictions, rows in each bin of the training profile.
+        examples: the first rejects as text.
+        shadow: the comparison with the shadow version; None without a shadow.
+        over_reject_limit: the shard alone rejected more rows than the whole run may. Its counts end there, it has no
+            files except its rejects, and it does not enter the ledger.
     """
 
-    slices: list[SliceCounts]
+    inputs: list[InputCounts]
     files: dict[str, int]
     rows_outside_training_range: int = 0
     outside_by_feature: list[int] = field(default_factory=list)
     histograms: list[list[int]] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)
-    shadow: Comparison | None = None
+    shadow: ShadowComparison | None = None
+    over_reject_limit: bool = False
 
     @property
     def rows_scored(self) -> int:
-        return sum(one.rows_scored for one in self.slices)
+        return sum(counts.rows_scored for counts in self.inputs)
 
     @property
     def rows_rejected(self) -> int:
-        return sum(one.rows_rejected for one in self.slices)
+        return sum(counts.rows_rejected for counts in self.inputs)
 
 
 class Ledger:
-    """The ledger of one run in its working folder."""
+    """The ledger in the working folder of a run."""
 
     def __init__(self, work: Path) -> None:
         self._work = work
         self._folder = work / "ledger"
 
-    def record(self, number: int, done: ShardDone) -> None:
-        """Enter a shard, whose files must be on the disk by now.
+    def record(self, number: int, result: ShardResult) -> None:
+        """Enter a shard whose files are on the disk.
 
-        The entry need not be: if a power cut takes it, the shard is done again.
+        The entry itself is not forced to the disk: if a power cut loses it, the shard is scored again.
         """
         self._folder.mkdir(exist_ok=True)
         path = self._folder / f"{number:05d}.json"
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(done)), encoding="utf-8")
+        temporary.write_text(json.dumps(asdict(result)), encoding="utf-8")
         os.replace(temporary, path)
 
-    def done(self) -> dict[int, ShardDone]:
-        """Return the shards that need not be done again: entered, and every file of theirs is there, whole."""
-        entered = {int(path.stem): _read(path) for path in self._folder.glob("*.json")}
-        return {number: one for number, one in sorted(entered.items()) if one and self._is_there(one.files)}
+    def read(self) -> dict[int, ShardResult]:
+        """Return the finished shards by number: those with an entry whose files are all complete."""
+        entries = {int(path.stem): _read_entry(path) for path in self._folder.glob("*.json")}
+        return {
+            number: result for number, result in sorted(entries.items()) if result and self._is_complete(result.files)
+        }
 
-    def _is_there(self, files: Mapping[str, int]) -> bool:
+    def _is_complete(self, files: Mapping[str, int]) -> bool:
         paths = {self._work / name: size for name, size in files.items()}
         return all(path.is_file() and path.stat().st_size == size for path, size in paths.items())
 
 
-def _read(path: Path) -> ShardDone | None:
-    """Read an entry; one of another release, or cut off by a power cut, is none."""
+def _read_entry(path: Path) -> ShardResult | None:
+    """Read an entry; None if another release wrote it or a power cut truncated it."""
     try:
         fields = json.loads(path.read_bytes())
-        slices, shadow = [SliceCounts(**one) for one in fields["slices"]], fields["shadow"]
-        return ShardDone(**{**fields, "slices": slices, "shadow": None if shadow is None else Comparison(**shadow)})
+        inputs, shadow = [InputCounts(**counts) for counts in fields["inputs"]], fields["shadow"]
+        shadow = None if shadow is None else ShadowComparison(**shadow)
+        return ShardResult(**{**fields, "inputs": inputs, "shadow": shadow})
     except (ValueError, TypeError, LookupError):
         return None

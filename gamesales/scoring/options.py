@@ -1,4 +1,4 @@
-"""How a run is done; none of it changes a byte of the result."""
+"""Options of a run that change no byte of its result."""
 
 from __future__ import annotations
 
@@ -11,8 +11,18 @@ from gamesales.scoring.scorer import LoadedVersion
 
 
 @dataclass(frozen=True)
-class Options:
-    """``shadow`` is a second version to compare with; ``unique_ids`` refuses ids that come more than once."""
+class RunOptions:
+    """How a run is done.
+
+    Attributes:
+        limit: how many rows may be rejected.
+        workers: the number of threads that score; by default one per core.
+        fresh: whether to score again what an earlier run scored.
+        psi_threshold: the population stability index above which a column counts as drifted, before the allowance for
+            chance.
+        unique_ids: whether duplicate ids stop the run.
+        shadow: a second version to compare with.
+    """
 
     limit: RejectLimit = field(default_factory=RejectLimit)
     workers: int | None = None
@@ -23,10 +33,10 @@ class Options:
 
     @property
     def threads(self) -> int:
-        """As many as asked for, or as there are cores."""
-        return self.workers or cores()
+        """The number of threads that score."""
+        return self.workers or count_cores()
 
 
-def cores() -> int:
+def count_cores() -> int:
     """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

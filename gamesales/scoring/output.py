@@ -1,4 +1,4 @@
-"""Where a run's result goes, and what the working folder beside it is called."""
+"""The result of a run on disk: its paths, and the two kinds of output, partitioned and single-file."""
 
 from __future__ import annotations
 
@@ -15,96 +15,108 @@ import pyarrow as pa
 
 from gamesales.errors import UsageError
 from gamesales.scoring import commit
-from gamesales.scoring.parts import REJECT_COLUMNS, check_for_csv, csv_header, open_part
+from gamesales.scoring.parts import REJECT_COLUMNS, check_csv_types, format_csv_header, open_part
 from gamesales.scoring.shard import ShardPaths
 
 REJECTS = "rejects.csv"
 REPORT = "run.json"
-# Of results that are one file.
+# A path with one of these suffixes is a single-file result; any other path is a folder of dated partitions.
 FILE_SUFFIXES = (".csv", ".parquet")
+_COPY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Target:
-    """One file, or a folder of dated partitions."""
+class OutputPaths:
+    """The paths of a run's result.
+
+    Attributes:
+        path: the single file, or the folder of dated partitions.
+        run_date: the date of the run.
+    """
 
     path: Path
-    day: date
+    run_date: date
 
     @property
     def is_file(self) -> bool:
         return self.path.suffix.lower() in FILE_SUFFIXES
 
     @property
-    def place(self) -> Path:
-        """What readers look at: the file, or the date's folder."""
-        return self.path if self.is_file else self.path / f"run_date={self.day}"
+    def visible(self) -> Path:
+        """The path that readers open: the file, or the folder of the date."""
+        return self.path if self.is_file else self.path / f"run_date={self.run_date}"
 
     @property
     def work(self) -> Path:
-        """The working folder, beside the result; in a folder of partitions its name hides it from readers."""
-        name = f"{self.place.name}.work"
-        return self.place.with_name(name if self.is_file else f".{name}")
+        """The working folder next to the result; in a folder of partitions its name hides it from readers."""
+        name = f"{self.visible.name}.work"
+        return self.visible.with_name(name if self.is_file else f".{name}")
 
     @property
     def report(self) -> Path:
-        return self.beside(REPORT) if self.is_file else self.place / "_run.json"
+        return self.sidecar(REPORT) if self.is_file else self.visible / "_run.json"
 
     @property
     def rejects(self) -> Path:
-        return self.beside(REJECTS) if self.is_file else self.place / "_rejects"
+        return self.sidecar(REJECTS) if self.is_file else self.visible / "_rejects"
 
     @property
     def sidecars(self) -> Sequence[Path]:
+        """The files next to a single-file result."""
         return [self.rejects, self.report] if self.is_file else []
 
     @property
-    def leaves_out(self) -> Path | None:
-        """The folder of results, which may lie below an input folder and is no input."""
+    def excluded_folder(self) -> Path | None:
+        """The folder of partitions: it may be below an input folder, but its files are not inputs."""
         return None if self.is_file else self.path
 
-    def beside(self, name: str) -> Path:
-        """The place of a file that comes with a single-file result."""
+    def sidecar(self, name: str) -> Path:
+        """Return the path of a file next to a single-file result."""
         return self.path.with_name(f"{self.path.name}.{name}")
 
     def check(self, inputs: Sequence[Path]) -> None:
-        """Raises: UsageError: the result can't go there, or would replace an input."""
-        replaced = [path.resolve() for path in (self.place, self.work, *self.sidecars)]
-        for one in inputs:
-            if any(one.resolve().is_relative_to(path) for path in replaced):
-                raise UsageError(f"{one} is both input and output", hint="Give another --output")
+        """Check that the result can be written.
+
+        Raises:
+            UsageError: something else is at a path of the result, or the result would replace an input.
+        """
+        replaced = [path.resolve() for path in (self.visible, self.work, *self.sidecars)]
+        for source in inputs:
+            if any(source.resolve().is_relative_to(path) for path in replaced):
+                raise UsageError(f"{source} is both input and output", hint="Give another --output")
         if self.is_file == self.path.is_dir() and self.path.exists():
-            found = "a folder" if self.is_file else "a file"
+            kind = "a folder" if self.is_file else "a file"
             raise UsageError(
-                f"--output {self.path} is {found}; .csv and .parquet mean one file, all else a folder",
+                f"--output {self.path} is {kind}; expected a file for a path ending in .csv or .parquet, "
+                "a folder for any other path",
                 hint="Give another --output",
             )
         for path in self.sidecars:
             if path.is_dir():
-                raise UsageError(f"{path} is a folder, where a file of this run belongs", hint="Give another --output")
+                raise UsageError(f"{path} is a folder; expected a file of this run", hint="Give another --output")
 
 
-class Result(Protocol):
-    """What shards are gathered in; open until ``with`` ends."""
+class Output(Protocol):
+    """Collects the shards of a run and publishes them; ``with`` closes its files."""
 
     @property
     def rejects(self) -> Path:
-        """Where the rejected rows lie before anything is published."""
+        """Where the rejected rows are before anything is published."""
 
-    def places(self, number: int) -> ShardPaths:
-        """Say where a shard's files go."""
+    def paths_of(self, number: int) -> ShardPaths:
+        """Return where the files of a shard go."""
 
     def add(self, number: int) -> None:
-        """Take in a shard that is done."""
+        """Add a finished shard."""
 
     def close(self) -> Sequence[Path]:
-        """Finish, and return the files with scored rows."""
+        """Complete the result, and return the files with scored rows."""
 
-    def abandon(self) -> None:
-        """Leave what was rejected for people to look into."""
+    def join_rejects(self) -> None:
+        """Join the rejected rows so far, so that people can inspect them."""
 
     def publish(self, report: str, *, any_rejects: bool) -> None:
-        """Move all into place."""
+        """Move everything to the visible paths."""
 
     def __enter__(self) -> Self: ...
 
@@ -114,24 +126,31 @@ class Result(Protocol):
 
 
 @dataclass
-class Folder:
-    """A date's folder: every shard makes a part of it."""
+class PartitionedOutput:
+    """The folder of one date; each shard writes one part.
 
-    target: Target
+    Attributes:
+        target: the paths of the result.
+        work: the working folder.
+        run_id: the identity of the run, which names the parts.
+    """
+
+    target: OutputPaths
     work: Path
     run_id: str
-    made: Path = field(init=False)
+    staged: Path = field(init=False)
 
     def __post_init__(self) -> None:
-        self.made = self.work / "made"
-        (self.made / "_rejects").mkdir(parents=True, exist_ok=True)
+        self.staged = self.work / "made"
+        (self.staged / "_rejects").mkdir(parents=True, exist_ok=True)
         (self.work / "ids").mkdir(exist_ok=True)
 
     @property
     def rejects(self) -> Path:
-        return self.made / "_rejects"
+        return self.staged / "_rejects"
 
-    def places(self, number: int) -> ShardPaths:
+    def paths_of(self, number: int) -> ShardPaths:
+        """Return where the files of a shard go."""
         name = f"part-{self.run_id[:8]}-{number:05d}"
         return ShardPaths(
             work=self.work,
@@ -142,11 +161,20 @@ class Folder:
         )
 
     def add(self, number: int) -> None:
-        """Nothing is left to do for a part."""
+        """Do nothing: the part is already in the folder."""
 
     def close(self) -> Sequence[Path]:
         """Return the parts."""
-        return sorted(self.made.glob("part-*.parquet"))
+        return sorted(self.staged.glob("part-*.parquet"))
+
+    def join_rejects(self) -> None:
+        """Do nothing: the rejects of each shard are already in the folder."""
+
+    def publish(self, report: str, *, any_rejects: bool) -> None:  # noqa: ARG002, the folder exists in any case
+        """Swap the folder with the published folder."""
+        (self.staged / "_run.json").write_text(report, encoding="utf-8")
+        (self.staged / "_SUCCESS").touch()
+        commit.publish_folder(self.staged, self.target.visible)
 
     def __enter__(self) -> Self:
         return self
@@ -154,27 +182,25 @@ class Folder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is open."""
-
-    def abandon(self) -> None:
-        """Leave what was rejected for people to look into."""
-
-    def publish(self, report: str, *, any_rejects: bool) -> None:  # noqa: ARG002, the folder is there anyway
-        """Swap the folder with the one that is there."""
-        (self.made / "_run.json").write_text(report, encoding="utf-8")
-        (self.made / "_SUCCESS").touch()
-        commit.publish_folder(self.made, self.target.place)
+        """Do nothing: no file is open."""
 
 
 @dataclass
-class File:
-    """One file: the pieces are joined in order as they are done. ``schema`` has its columns."""
+class SingleFileOutput:
+    """One file; the pieces of the shards are joined in order as soon as they are finished.
 
-    target: Target
+    Attributes:
+        target: the paths of the result.
+        work: the working folder.
+        schema: the columns of the file.
+        metadata: the metadata of a Parquet file.
+    """
+
+    target: OutputPaths
     work: Path
     schema: pa.Schema
     metadata: Mapping[str, str]
-    _ready: set[int] = field(default_factory=set)
+    _finished: set[int] = field(default_factory=set)
     _joined: int = 0
     _out: Any = None
     _files: ExitStack = field(default_factory=ExitStack)
@@ -182,14 +208,14 @@ class File:
     def __post_init__(self) -> None:
         (self.work / "pieces").mkdir(exist_ok=True)
         (self.work / "ids").mkdir(exist_ok=True)
-        self.made = self.work / f"result{self.target.path.suffix.lower()}"
+        self.staged = self.work / f"result{self.target.path.suffix.lower()}"
         self.rejects.unlink(missing_ok=True)
         if self._is_csv:
-            check_for_csv(self.schema)
-            self._out = self._files.enter_context(self.made.open("wb"))
-            self._out.write(csv_header(self.schema))
+            check_csv_types(self.schema)
+            self._out = self._files.enter_context(self.staged.open("wb"))
+            self._out.write(format_csv_header(self.schema))
         else:
-            self._out = self._files.enter_context(open_part(self.made, self.schema, self.metadata))
+            self._out = self._files.enter_context(open_part(self.staged, self.schema, self.metadata))
 
     @property
     def rejects(self) -> Path:
@@ -197,9 +223,10 @@ class File:
 
     @property
     def _is_csv(self) -> bool:
-        return self.made.suffix == ".csv"
+        return self.staged.suffix == ".csv"
 
-    def places(self, number: int) -> ShardPaths:
+    def paths_of(self, number: int) -> ShardPaths:
+        """Return where the files of a shard go."""
         piece = f"pieces/{number:05d}"
         return ShardPaths(
             work=self.work,
@@ -210,26 +237,47 @@ class File:
         )
 
     def add(self, number: int) -> None:
-        """Join what has come so far, as far as it follows without a gap."""
-        self._ready.add(number)
-        while self._joined in self._ready:
-            self._join(self.work / self.places(self._joined).part)
+        """Add a finished shard, and join all pieces that follow each other without a gap."""
+        self._finished.add(number)
+        while self._joined in self._finished:
+            self._join(self.work / self.paths_of(self._joined).part)
             self._joined += 1
 
     def _join(self, piece: Path) -> None:
         if self._is_csv:
             with piece.open("rb") as rows:
-                shutil.copyfileobj(rows, self._out, 1 << 20)
+                shutil.copyfileobj(rows, self._out, _COPY_BYTES)
             return
-        with pa.OSFile(str(piece)) as source:  # not mapped: a large piece would count as memory
+        with pa.OSFile(str(piece)) as source:  # not memory-mapped: the pages of a large piece would count as memory
             for batch in pa.ipc.open_stream(source):
                 self._out.write(batch)
 
     def close(self) -> Sequence[Path]:
-        """Finish the file, join the rejects, and return the file."""
+        """Complete the file, join the rejects, and return the file."""
         self._files.close()
-        self.abandon()
-        return [self.made]
+        self.join_rejects()
+        return [self.staged]
+
+    def join_rejects(self) -> None:
+        """Join the rejects of the finished shards, in order."""
+        pieces = sorted((self.work / "pieces").glob("[0-9]*.rejects.csv"))
+        if pieces:
+            with self.rejects.open("wb") as joined:
+                joined.write((",".join(REJECT_COLUMNS) + "\r\n").encode())
+                for piece in pieces:
+                    with piece.open("rb") as rows:
+                        shutil.copyfileobj(rows, joined, _COPY_BYTES)
+
+    def publish(self, report: str, *, any_rejects: bool) -> None:
+        """Move the file and its sidecars to the visible paths."""
+        staged_report = self.work / "run.json"
+        staged_report.write_text(report, encoding="utf-8")
+        commit.publish_file(
+            self.staged,
+            self.target.path,
+            (self.rejects if any_rejects else None, self.target.rejects),
+            (staged_report, self.target.report),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -237,26 +285,5 @@ class File:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of what is open."""
+        """Close the open file."""
         self._files.__exit__(kind, error, trace)
-
-    def abandon(self) -> None:
-        """Join what was rejected, for people to look into."""
-        pieces = sorted((self.work / "pieces").glob("[0-9]*.rejects.csv"))
-        if pieces:
-            with self.rejects.open("wb") as joined:
-                joined.write((",".join(REJECT_COLUMNS) + "\r\n").encode())
-                for piece in pieces:
-                    with piece.open("rb") as rows:
-                        shutil.copyfileobj(rows, joined, 1 << 20)
-
-    def publish(self, report: str, *, any_rejects: bool) -> None:
-        """Move the file and what comes with it into place."""
-        made_report = self.work / "run.json"
-        made_report.write_text(report, encoding="utf-8")
-        commit.publish_file(
-            self.made,
-            self.target.path,
-            (self.rejects if any_rejects else None, self.target.rejects),
-            (made_report, self.target.report),
-        )

@@ -1,4 +1,4 @@
-"""Writing the rows of a run: the scored ones as Parquet, CSV or Arrow's own format, the rejected ones as CSV."""
+"""Write the rows of a run: scored rows as Parquet, CSV or Arrow streams, rejected rows as CSV."""
 
 from __future__ import annotations
 
@@ -10,28 +10,46 @@ from typing import Any, Protocol, Self
 
 import pyarrow as pa
 
-from gamesales.data.table import BadRow
+from gamesales.data.contract import HIGH_COLUMN, LOW_COLUMN, OUTSIDE_COLUMN, PREDICTION_COLUMN, VERSION_COLUMN
+from gamesales.data.table import RejectedRow
 from gamesales.errors import ColumnsError
 
 REJECT_COLUMNS = ("file", "row", "column", "value", "reason", "record")
-BOUNDS = (pa.field("predicted_earnings_low", pa.float64()), pa.field("predicted_earnings_high", pa.float64()))
+BOUND_COLUMNS = (pa.field(LOW_COLUMN, pa.float64()), pa.field(HIGH_COLUMN, pa.float64()))
 SCORED_COLUMNS = (
-    pa.field("predicted_earnings", pa.float64()),
-    *BOUNDS,
-    pa.field("outside_training_range", pa.bool_()),
-    pa.field("model_version", pa.int32()),
+    pa.field(PREDICTION_COLUMN, pa.float64()),
+    *BOUND_COLUMNS,
+    pa.field(OUTSIDE_COLUMN, pa.bool_()),
+    pa.field(VERSION_COLUMN, pa.int32()),
 )
-# Rows of a row group in Parquet: few enough to be held, enough for readers to skip over.
-GROUP_ROWS = 1 << 18
+# Rows of a Parquet row group: few enough to keep in memory, enough for readers to skip over.
+ROW_GROUP_ROWS = 1 << 18
+_NOT_IN_CSV: tuple[Callable[[pa.DataType], bool], ...] = (
+    pa.types.is_nested,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_fixed_size_binary,
+    pa.types.is_binary_view,
+    pa.types.is_string_view,
+    lambda arrow_type: isinstance(arrow_type, pa.BaseExtensionType),
+)
 
 
-def part_schema(kept: pa.Schema, *, bounds: bool) -> pa.Schema:
-    """Return the columns of a result: those that pass through, then ours; bounds where the version gives intervals."""
-    return pa.schema([*kept, *(field for field in SCORED_COLUMNS if bounds or field not in BOUNDS)])
+def make_part_schema(passthrough: pa.Schema, *, bounds: bool) -> pa.Schema:
+    """Return the columns of a result: the pass-through columns, then the scored columns.
+
+    Args:
+        passthrough: the columns that are copied from the inputs.
+        bounds: whether the version gives prediction intervals.
+
+    Returns:
+        The schema of a part.
+    """
+    return pa.schema([*passthrough, *(field for field in SCORED_COLUMNS if bounds or field not in BOUND_COLUMNS)])
 
 
 class PartWriter(Protocol):
-    """One file of scored rows, to be closed by ``with``."""
+    """One file of scored rows; ``with`` closes it."""
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Write some rows."""
@@ -44,16 +62,16 @@ class PartWriter(Protocol):
 
 
 def open_part(path: Path, schema: pa.Schema, metadata: Mapping[str, str]) -> PartWriter:
-    """Open a file for scored rows: Parquet, Arrow or CSV (without a header) by its suffix."""
+    """Open a file for scored rows: Parquet, an Arrow stream, or CSV without a header, by its suffix."""
     if path.suffix == ".csv":
-        return _Plain(_csv_writer(path, schema))
+        return _StreamWriter(_open_csv(path, schema))
     if path.suffix == ".arrow":
-        return _Plain(pa.ipc.new_stream(str(path), schema))
-    return _Grouped(_parquet_writer(path, schema.with_metadata(dict(metadata))))
+        return _StreamWriter(pa.ipc.new_stream(str(path), schema))
+    return _RowGroupWriter(_open_parquet(path, schema.with_metadata(dict(metadata))))
 
 
-class _Plain:
-    """Writes every batch as it comes."""
+class _StreamWriter:
+    """Writes each batch at once."""
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
@@ -70,22 +88,22 @@ class _Plain:
         self._writer.close()
 
 
-class _Grouped(_Plain):
-    """Gathers batches into row groups of Parquet; each write of Arrow's is one."""
+class _RowGroupWriter(_StreamWriter):
+    """Gathers batches into Parquet row groups; each write of Arrow's writer makes one row group."""
 
     def __init__(self, writer: Any) -> None:
         super().__init__(writer)
-        self._waiting: list[pa.RecordBatch] = []
+        self._pending: list[pa.RecordBatch] = []
 
     def write(self, batch: pa.RecordBatch) -> None:
-        self._waiting.append(batch)
-        if sum(map(len, self._waiting)) >= GROUP_ROWS:
+        self._pending.append(batch)
+        if sum(map(len, self._pending)) >= ROW_GROUP_ROWS:
             self._flush()
 
     def _flush(self) -> None:
-        if self._waiting:
-            self._writer.write_table(pa.Table.from_batches(self._waiting))
-            self._waiting = []
+        if self._pending:
+            self._writer.write_table(pa.Table.from_batches(self._pending))
+            self._pending = []
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -96,7 +114,7 @@ class _Grouped(_Plain):
 
 
 class RejectsWriter:
-    """One file of rejected rows: what came in, and why it was not scored. No reject, no file."""
+    """A CSV file of rejected rows with their reasons. The file is made with the first reject."""
 
     def __init__(self, path: Path, *, header: bool = True) -> None:
         self.path = path
@@ -107,7 +125,8 @@ class RejectsWriter:
     def is_empty(self) -> bool:
         return self._file is None
 
-    def write(self, name: str, rejected: Sequence[BadRow]) -> None:
+    def write(self, name: str, rejected: Sequence[RejectedRow]) -> None:
+        """Write rejected rows of the input with this name."""
         if not rejected:
             return
         if self._file is None:
@@ -115,7 +134,7 @@ class RejectsWriter:
             if self._header:
                 csv.writer(self._file).writerow(REJECT_COLUMNS)
         csv.writer(self._file).writerows(
-            (name, bad.row, bad.column, bad.value, bad.reason, bad.record) for bad in rejected
+            (name, reject.row, reject.column, reject.value, reject.reason, reject.record) for reject in rejected
         )
 
     def __enter__(self) -> Self:
@@ -128,7 +147,7 @@ class RejectsWriter:
             self._file.close()
 
 
-def csv_header(schema: pa.Schema) -> bytes:
+def format_csv_header(schema: pa.Schema) -> bytes:
     """Return the first line of a CSV result."""
     from pyarrow import csv as arrow_csv
 
@@ -138,44 +157,37 @@ def csv_header(schema: pa.Schema) -> bytes:
     return content
 
 
-def check_for_csv(schema: pa.Schema) -> None:
-    """Raises: ColumnsError: columns have types that a CSV can't hold; all are named."""
-    other = [f"{field.name} ({field.type})" for field in schema if any(test(field.type) for test in _NOT_IN_CSV)]
-    if other:
+def check_csv_types(schema: pa.Schema) -> None:
+    """Check that a CSV can hold all columns.
+
+    Raises:
+        ColumnsError: columns have other types; the message lists all of them.
+    """
+    faults = [f"{field.name} ({field.type})" for field in schema if any(test(field.type) for test in _NOT_IN_CSV)]
+    if faults:
         raise ColumnsError(
-            f"columns of these types can't be written as CSV: {', '.join(other)}",
+            f"columns of these types can't be written as CSV: {', '.join(faults)}",
             hint="Give --output a .parquet path",
         )
 
 
-def _csv_writer(path: Path, schema: pa.Schema) -> Any:
+def _open_csv(path: Path, schema: pa.Schema) -> Any:
     from pyarrow import csv as arrow_csv
 
     return arrow_csv.CSVWriter(path, schema, write_options=arrow_csv.WriteOptions(include_header=False))
 
 
-_NOT_IN_CSV: tuple[Callable[[pa.DataType], bool], ...] = (
-    pa.types.is_nested,
-    pa.types.is_binary,
-    pa.types.is_large_binary,
-    pa.types.is_fixed_size_binary,
-    pa.types.is_binary_view,
-    pa.types.is_string_view,
-    lambda arrow_type: isinstance(arrow_type, pa.BaseExtensionType),
-)
-
-
-def _parquet_writer(path: Path, schema: pa.Schema) -> Any:
+def _open_parquet(path: Path, schema: pa.Schema) -> Any:
     from pyarrow import parquet
 
-    dollars = [field.name for field in SCORED_COLUMNS if field.type == pa.float64() and field.name in schema.names]
+    floats = [field.name for field in SCORED_COLUMNS if field.type == pa.float64() and field.name in schema.names]
     return parquet.ParquetWriter(
         path,
         schema,
         compression="zstd",
         compression_level=1,
-        # Predictions hardly repeat: a dictionary would be as long as the column, split bytes compress.
-        use_dictionary=[name for name in schema.names if name not in dollars],
-        column_encoding=dict.fromkeys(dollars, "BYTE_STREAM_SPLIT"),
+        # Predictions hardly repeat: a dictionary would be as long as the column, but split bytes compress.
+        use_dictionary=[name for name in schema.names if name not in floats],
+        column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
         write_page_checksum=True,
     )

@@ -1,6 +1,6 @@
-"""The plan of a run: which files it reads, which columns it keeps, and the identity of the run.
+"""The plan of a run: its input files, its columns, its shards and its run id.
 
-All that can be known before the first row is known here, and everything wrong with it is said at once.
+A plan is made before the first row is read. One error lists everything that is wrong with the columns.
 """
 
 from __future__ import annotations
@@ -15,27 +15,41 @@ from pathlib import PurePosixPath
 
 import pyarrow as pa
 
+from gamesales import __version__
 from gamesales.data.contract import OUTPUT_COLUMNS, Column, Contract
-from gamesales.data.files import Stamp, unchanged
-from gamesales.data.open_table import open_table, with_partitions
-from gamesales.data.screen import COLUMNS_HINT, check_columns
+from gamesales.data.files import FileStamp, require_unchanged
+from gamesales.data.open_table import add_partition_columns, open_table
+from gamesales.data.screen import COLUMNS_HINT, find_column_faults
 from gamesales.data.table import TableFile
 from gamesales.errors import ColumnsError, InputError
-from gamesales.release import RELEASE
-from gamesales.scoring.inputs import Found
-from gamesales.scoring.scorer import LoadedVersion, load_runtime
+from gamesales.scoring.inputs import InputFiles
+from gamesales.scoring.scorer import LoadedVersion, import_onnxruntime
 
-# Faults that one message tells.
-_SHOWN = 20
+# One message lists at most this many faults.
+_MAX_FAULTS = 20
+# The usual number of shards of a run: enough to keep any usual number of workers busy to the end.
+TARGET_SHARDS = 64
+MIN_SHARD_ROWS, MAX_SHARD_ROWS = 1 << 18, 1 << 21
+# A segment can only be read from its beginning, so each piece of it costs reading past the pieces before. A segment is
+# cut only if it is more than this share of the run, because workers would wait for it, and into few pieces.
+_LARGE_SHARE, _MAX_PIECES = 1 / 8, 4
 
 
 @dataclass(frozen=True)
 class Input:
-    """One file of titles; ``name`` is its path relative to what the command line named."""
+    """One file of titles, opened and hashed.
+
+    Attributes:
+        name: its path below the folder or glob that named it.
+        table: the open file.
+        stamp: its size and modification time before its content was read.
+        sha256: its digest, 64 hex digits.
+        rows: its rows, malformed rows included.
+    """
 
     name: str
     table: TableFile
-    stamp: Stamp
+    stamp: FileStamp
     sha256: str
     rows: int
 
@@ -43,31 +57,60 @@ class Input:
     def size(self) -> int:
         return self.stamp[0]
 
-    def unchanged(self) -> AbstractContextManager[None]:
-        """Hold the file to what was planned, before and after the body reads it."""
-        return unchanged(self.table.path, self.stamp)
+    def require_unchanged(self) -> AbstractContextManager[None]:
+        """Compare the file with its stamp before and after the body reads it.
+
+        Raises:
+            TryAgainError: the file was changed or removed.
+        """
+        return require_unchanged(self.table.path, self.stamp)
+
+
+@dataclass(frozen=True)
+class RowRange:
+    """The rows ``start + 1`` to ``stop`` of one input; ``source`` is the index of the input in the plan."""
+
+    source: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Consecutive rows of a run, possibly from several inputs."""
+
+    number: int
+    ranges: tuple[RowRange, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(part.stop - part.start for part in self.ranges)
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a run will do.
 
-    ``kept`` are the columns that pass through, with their Arrow types; ``identity`` are those that identify a title,
-    none if an input lacks them.
+    Attributes:
+        inputs: the files, in order.
+        passthrough: the columns that are copied to the result, with their Arrow types.
+        identity: the columns that identify a title; empty if an input lacks one of them.
+        shards: the rows of all inputs, in order.
+        run_id: the identity of the run, 64 hex digits.
     """
 
     inputs: Sequence[Input]
-    kept: pa.Schema
+    passthrough: pa.Schema
     identity: Sequence[str]
     shards: Sequence[Shard]
     run_id: str
 
     @property
     def rows(self) -> int:
-        return sum(one.rows for one in self.inputs)
+        return sum(source.rows for source in self.inputs)
 
     def metadata(self, version: LoadedVersion) -> dict[str, str]:
-        """Return what a Parquet part says of itself."""
+        """Return the metadata of a Parquet part."""
         return {
             "gamesales.run_id": self.run_id,
             "gamesales.model": version.model,
@@ -77,42 +120,47 @@ class Plan:
 
 
 def make_plan(
-    found: Found,
+    files: InputFiles,
     contract: Contract,
     digest: str,
     settings: Mapping[str, str],
     *,
     keep: Sequence[str] | None = None,
-    also: Sequence[Column] = (),
+    extra_features: Sequence[Column] = (),
 ) -> Plan:
     """Check the columns of the inputs, and cut their rows into shards.
 
     Args:
-        found: the inputs.
-        contract: what the version expects of a row.
-        digest: of the version's bundle.
-        settings: what else changes the bytes of the result.
-        keep: the columns that pass through; by default all that are no feature.
-        also: columns that a second version needs.
+        files: the input files.
+        contract: the columns that the version expects.
+        digest: the digest of the version's bundle.
+        settings: everything else that changes the bytes of the result.
+        keep: the columns to copy to the result; by default all except the features.
+        extra_features: the features of the shadow version.
 
-    Raises: ColumnsError: it names every file and column that is wrong. TryAgainError: an input was changed meanwhile.
+    Returns:
+        The plan.
+
+    Raises:
+        ColumnsError: columns are wrong; the message lists every file and column.
+        TryAgainError: an input was changed meanwhile.
     """
-    tables = _open_all(found)
-    _check_all(tables, contract, keep, also)
-    inputs = [_input(found, place, table) for place, table in enumerate(tables)]
-    kept = _kept_of_all(tables, contract, keep)
-    shards = cut([one.table.units() for one in inputs])
-    # Where shards are cut changes no row of the result, but its files, and what an interrupted run can take over.
-    cuts = [[[one.source, one.start, one.stop] for one in shard.slices] for shard in shards]
-    identity = run_id(inputs, digest, {**settings, "columns": kept.names, "shards": cuts})
-    return Plan(inputs, kept, _identity_of_all(tables, contract), shards, identity)
+    tables = _open_tables(files)
+    _check_columns(tables, contract, keep, extra_features)
+    inputs = [_make_input(files, index, table) for index, table in enumerate(tables)]
+    passthrough = _merge_passthrough(tables, contract, keep)
+    shards = cut_shards([source.table.rows_per_segment() for source in inputs])
+    # Other shard bounds change no row of the result, but they change its files, and which shards a run can resume from.
+    bounds = [[[part.source, part.start, part.stop] for part in shard.ranges] for shard in shards]
+    run_id = compute_run_id(inputs, digest, {**settings, "columns": passthrough.names, "shards": bounds})
+    return Plan(inputs, passthrough, _find_identity(tables, contract), shards, run_id)
 
 
-def run_id(inputs: Sequence[Input], digest: str, settings: Mapping[str, object]) -> str:
-    """Hash all that decides the bytes of a result, and nothing else: 64 hex digits."""
-    software = {"gamesales": RELEASE, "onnxruntime": load_runtime().__version__, "pyarrow": pa.__version__}
+def compute_run_id(inputs: Sequence[Input], digest: str, settings: Mapping[str, object]) -> str:
+    """Hash everything that decides the bytes of a result, and nothing else: 64 hex digits."""
+    software = {"gamesales": __version__, "onnxruntime": import_onnxruntime().__version__, "pyarrow": pa.__version__}
     identity = {
-        "inputs": [[one.name, one.size, one.sha256] for one in inputs],
+        "inputs": [[source.name, source.size, source.sha256] for source in inputs],
         "bundle": digest,
         "settings": dict(settings),
         "software": [f"{name} {release}" for name, release in software.items()],
@@ -120,163 +168,136 @@ def run_id(inputs: Sequence[Input], digest: str, settings: Mapping[str, object])
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def _open_all(found: Found) -> list[TableFile]:
-    """Open all files, or say of each that can't be opened why.
+def _open_tables(files: InputFiles) -> list[TableFile]:
+    """Open all files.
 
-    Raises: InputError: the only one, or one that tells of all.
+    Raises:
+        InputError: files can't be opened; the message lists all of them.
     """
-    tables, faults = [], []
-    for name, path in zip(found.names, found.paths, strict=True):
+    tables, errors = [], []
+    for name, path in zip(files.names, files.paths, strict=True):
         try:
-            tables.append(with_partitions(open_table(path), PurePosixPath(name).parts[:-1]))
+            tables.append(add_partition_columns(open_table(path), PurePosixPath(name).parts[:-1]))
         except InputError as error:
-            faults.append(error)
-    if len(faults) == 1:
-        raise faults[0]
-    if faults:
-        raise InputError("; ".join(_few([fault.message for fault in faults])), hint=faults[0].hint)
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise InputError(_join_faults([error.message for error in errors]), hint=errors[0].hint)
     return tables
 
 
-def _input(found: Found, place: int, table: TableFile) -> Input:
-    since = found.stamps[place]
-    with unchanged(table.path, since):
-        rows = table.count_rows()
-        return Input(found.names[place], table, since, found.sha256(place), rows)
+def _make_input(files: InputFiles, index: int, table: TableFile) -> Input:
+    stamp = files.stamps[index]
+    with require_unchanged(table.path, stamp):
+        return Input(files.names[index], table, stamp, rows=table.count_rows(), sha256=files.sha256(index))
 
 
-def _few(faults: Sequence[str]) -> list[str]:
-    return [*faults[:_SHOWN], *(["…"] if len(faults) > _SHOWN else [])]
+def _join_faults(faults: Sequence[str]) -> str:
+    return "; ".join([*faults[:_MAX_FAULTS], *(["…"] if len(faults) > _MAX_FAULTS else [])])
 
 
-def _kept(schema: pa.Schema, contract: Contract, keep: Sequence[str] | None) -> pa.Schema:
+def _select_passthrough(schema: pa.Schema, contract: Contract, keep: Sequence[str] | None) -> pa.Schema:
     if keep is None:
         return pa.schema([field for field in schema if field.name not in contract.feature_names])
     return pa.schema([field for field in schema if field.name in keep])
 
 
-def _identity_of_all(tables: Sequence[TableFile], contract: Contract) -> list[str]:
-    """Return the columns that identify a title, where all files have all of them."""
-    there = all(name in table.schema.names for table in tables for name in contract.identity)
-    return list(contract.identity) if there and tables else []
-
-
-def _kept_of_all(tables: Sequence[TableFile], contract: Contract, keep: Sequence[str] | None) -> pa.Schema:
-    """Return the columns that pass through; one may be null as soon as one file says so."""
+def _merge_passthrough(tables: Sequence[TableFile], contract: Contract, keep: Sequence[str] | None) -> pa.Schema:
+    """Return the columns to copy to the result; a column is nullable if it is nullable in any file."""
     if not tables:
         return pa.schema([])
-    first, *others = [_kept(table.schema, contract, keep) for table in tables]
+    first, *others = [_select_passthrough(table.schema, contract, keep) for table in tables]
     return pa.schema(
-        [kept.with_nullable(kept.nullable or any(o.field(kept.name).nullable for o in others)) for kept in first]
+        [
+            field.with_nullable(field.nullable or any(other.field(field.name).nullable for other in others))
+            for field in first
+        ]
     )
 
 
-def _check_all(
-    tables: Sequence[TableFile], contract: Contract, keep: Sequence[str] | None, also: Sequence[Column]
+def _find_identity(tables: Sequence[TableFile], contract: Contract) -> list[str]:
+    """Return the identity columns if all files have all of them."""
+    complete = all(name in table.schema.names for table in tables for name in contract.identity)
+    return list(contract.identity) if complete and tables else []
+
+
+def _check_columns(
+    tables: Sequence[TableFile], contract: Contract, keep: Sequence[str] | None, extra_features: Sequence[Column]
 ) -> None:
+    needed = list({column.name: column for column in [*contract.features, *extra_features]}.values())
     faults: list[str] = []
     for table in tables:
-        needed = {column.name: column for column in [*contract.features, *also]}
-        faults += check_columns(str(table.path), table.schema, list(needed.values()))
-        faults += _reserved(table)
-        faults += [f"{table.path} lacks {name}, which is to be kept" for name in _lacking(table.schema, keep)]
-        faults += _different(table, tables[0], contract, keep)
+        path, names = table.path, table.schema.names
+        faults += find_column_faults(str(path), table.schema, needed)
+        faults += [
+            f"{path}: {name} is a column that scoring writes; rename or drop it"
+            for name in names
+            if name in OUTPUT_COLUMNS
+        ]
+        faults += [f"{path} lacks {name}, which is to be kept" for name in keep or () if name not in names]
+        faults += _find_differences(table, tables[0], contract, keep)
     if faults:
-        raise ColumnsError(
-            "; ".join(_few(faults)),
-            hint=COLUMNS_HINT,
-        )
+        raise ColumnsError(_join_faults(faults), hint=COLUMNS_HINT)
 
 
-def _reserved(table: TableFile) -> list[str]:
-    names = [name for name in table.schema.names if name in OUTPUT_COLUMNS]
-    return [f"{table.path}: {name} is a column that scoring writes; rename or drop it" for name in names]
-
-
-def _lacking(schema: pa.Schema, keep: Sequence[str] | None) -> list[str]:
-    return [name for name in keep or () if name not in schema.names]
-
-
-def _different(table: TableFile, other: TableFile, contract: Contract, keep: Sequence[str] | None) -> list[str]:
-    """Say how the columns that pass through differ from the first file's."""
-    mine, first = (_kept(one.schema, contract, keep) for one in (table, other))
-    first_path = other.path
+def _find_differences(
+    table: TableFile, reference: TableFile, contract: Contract, keep: Sequence[str] | None
+) -> list[str]:
+    """Describe how the pass-through columns of a file differ from those of the first file."""
+    fields, first_fields = (_select_passthrough(file.schema, contract, keep) for file in (table, reference))
+    path, first_path = table.path, reference.path
     faults = [
-        f"{table.path} lacks {field.name}, which {first_path} has" for field in first if field.name not in mine.names
+        f"{path} lacks {field.name}, which {first_path} has" for field in first_fields if field.name not in fields.names
     ]
-    for field in mine:
-        if field.name not in first.names:
-            faults.append(f"{table.path} has {field.name}, which {first_path} lacks")
-        elif field.type != first.field(field.name).type:
-            expected = first.field(field.name).type
-            faults.append(f"{table.path}: {field.name} has type {field.type}, in {first_path} it has {expected}")
+    for field in fields:
+        if field.name not in first_fields.names:
+            faults.append(f"{path} has {field.name}, which {first_path} lacks")
+        elif field.type != first_fields.field(field.name).type:
+            first_type = first_fields.field(field.name).type
+            faults.append(f"{path}: {field.name} has type {field.type}, in {first_path} it has {first_type}")
     return faults
 
 
-# About so many shards a run: enough to keep any usual number of workers busy to the end.
-SHARDS = 64
-FEWEST_ROWS, MOST_ROWS = 1 << 18, 1 << 21
-# A stretch that can only be read from its beginning is cut where it is so large a share of the run that workers would
-# wait for it, and into so many pieces at most: each reads past those before it.
-_LARGE, _CUTS = 1 / 8, 4
+def cut_shards(segments: Sequence[Sequence[int]]) -> list[Shard]:
+    """Cut a run into shards, at least one; the bounds depend on the inputs alone.
 
+    Args:
+        segments: for each input, the rows of each segment that can be read by itself.
 
-@dataclass(frozen=True)
-class Slice:
-    """The rows ``start + 1`` to ``stop`` of one input, named by its place in the plan."""
-
-    source: int
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Consecutive rows of a run, which may come from several inputs."""
-
-    number: int
-    slices: tuple[Slice, ...]
-
-    @property
-    def rows(self) -> int:
-        return sum(one.stop - one.start for one in self.slices)
-
-
-def cut(units: Sequence[Sequence[int]]) -> list[Shard]:
-    """Cut a run into shards, at least one.
-
-    Args: units: for each input, the rows of each stretch that can be read by itself.
+    Returns:
+        The shards, in order.
     """
-    total = sum(map(sum, units))
-    wanted = min(max(-(-total // SHARDS), FEWEST_ROWS), MOST_ROWS)
-    shards: list[list[Slice]] = [[]]
+    total = sum(map(sum, segments))
+    target = min(max(-(-total // TARGET_SHARDS), MIN_SHARD_ROWS), MAX_SHARD_ROWS)
+    shards: list[list[RowRange]] = [[]]
     filled = 0
-    for source, each in enumerate(units):
-        for piece in _pieces(source, each, wanted, total):
-            if filled >= wanted:
+    for source, rows_per_segment in enumerate(segments):
+        for piece in _cut_segments(source, rows_per_segment, target, total):
+            if filled >= target:
                 shards.append([])
                 filled = 0
             shards[-1].append(piece)
             filled += piece.stop - piece.start
-    return [Shard(number, tuple(_joined(slices))) for number, slices in enumerate(shards)]
+    return [Shard(number, tuple(_join_ranges(ranges))) for number, ranges in enumerate(shards)]
 
 
-def _pieces(source: int, units: Sequence[int], wanted: int, total: int) -> Iterator[Slice]:
-    """Yield an input's stretches, the large ones in equal pieces."""
+def _cut_segments(source: int, rows_per_segment: Sequence[int], target: int, total: int) -> Iterator[RowRange]:
+    """Yield the segments of an input, large segments in equal pieces."""
     start = 0
-    for rows in units:
-        pieces = min(max(rows // wanted, 1), _CUTS) if rows > _LARGE * total else 1
+    for rows in rows_per_segment:
+        pieces = min(max(rows // target, 1), _MAX_PIECES) if rows > _LARGE_SHARE * total else 1
         bounds = [start + rows * piece // pieces for piece in range(pieces + 1)]
-        yield from (Slice(source, first, last) for first, last in pairwise(bounds) if last > first)
+        yield from (RowRange(source, first, last) for first, last in pairwise(bounds) if last > first)
         start += rows
 
 
-def _joined(slices: Sequence[Slice]) -> Iterator[Slice]:
-    """Join what follows each other in one input."""
-    joined: list[Slice] = []
-    for one in slices:
-        if joined and (joined[-1].source, joined[-1].stop) == (one.source, one.start):
-            joined[-1] = Slice(one.source, joined[-1].start, one.stop)
+def _join_ranges(ranges: Sequence[RowRange]) -> Iterator[RowRange]:
+    """Join adjacent ranges of one input."""
+    joined: list[RowRange] = []
+    for part in ranges:
+        if joined and (joined[-1].source, joined[-1].stop) == (part.source, part.start):
+            joined[-1] = RowRange(part.source, joined[-1].start, part.stop)
         else:
-            joined.append(one)
+            joined.append(part)
     yield from joined

@@ -1,4 +1,7 @@
-"""Predicting a batch of titles: screened, scored, and told apart from what training saw."""
+"""Predict a batch of titles: screen its rows, score the accepted rows, and compare them with the training data.
+
+Large batches repeat the same titles many times, so each distinct row is scored once.
+"""
 
 from __future__ import annotations
 
@@ -10,144 +13,166 @@ import numpy as np
 import numpy.typing as npt
 
 from gamesales.arrays import BoolArray, FloatArray, IntArray
-from gamesales.data.arrow import to_arrow, to_numpy
-from gamesales.data.screen import Numbers, Screened, reject, screen
+from gamesales.data.arrow import Numbers, to_arrow, to_numpy
+from gamesales.data.screen import ScreenedBatch, reject, screen
 from gamesales.data.table import Batch
-from gamesales.scoring import drift
+from gamesales.scoring.drift import count_bins
 from gamesales.scoring.scorer import LoadedVersion
+
+# Smaller batches are not searched for distinct rows: scoring all of their rows is fast anyway.
+_MIN_ROWS = 4_096
+# A column with more distinct values than this among the first rows makes nearly every row distinct.
+_SAMPLE_ROWS, _MAX_SAMPLE_VALUES = 1_024, 256
+# The search must leave at least this many times fewer rows to score.
+_MIN_REPETITION = 4
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """A batch after scoring; what stands for rows covers the m accepted ones.
+class BatchPrediction:
+    """The predictions for the m accepted rows of a batch.
 
-    ``earnings`` is float64 (m,); ``outside`` is bool (m,): a feature lies outside the range that training saw.
-    ``outside_by_feature`` counts those rows for each feature. ``histograms`` count rows by the bins of the version's
-    training profile, feature by feature and then the predictions; a version without a profile has none.
-    ``bounds`` are the lower and the upper bounds around ``earnings``, float64 (m,) each; a version without
-    intervals has none.
+    Attributes:
+        screened: the batch after screening.
+        predictions: float64 (m,), in the unit of the target.
+        bounds: the lower and the upper bounds of the prediction intervals, float64 (m,) each; empty for a version
+            without prediction intervals.
+        outside_range: bool (m,), whether any feature is outside its range in training.
+        outside_by_feature: for each feature, the number of rows outside its range in training.
+        histograms: for each feature and then the predictions, int64 rows in each bin of the training profile; empty
+            for a version without profiles.
     """
 
-    screened: Screened
-    earnings: FloatArray
+    screened: ScreenedBatch
+    predictions: FloatArray
     bounds: tuple[FloatArray, ...]
-    outside: BoolArray
+    outside_range: BoolArray
     outside_by_feature: list[int]
     histograms: list[IntArray]
 
 
-def predict_titles(batch: Batch, version: LoadedVersion) -> Predicted:
-    """Screen a batch and predict what its accepted rows earn; one without a finite prediction is rejected too."""
+def predict_batch(batch: Batch, version: LoadedVersion) -> BatchPrediction:
+    """Screen a batch and score its accepted rows.
+
+    A row whose prediction is not finite is rejected too.
+
+    Args:
+        batch: rows with the version's features.
+        version: the version that scores.
+
+    Returns:
+        The predictions of the accepted rows, in row order.
+    """
     screened = screen(batch, version.contract.features)
-    distinct = find_distinct(screened.columns)
-    earnings = _earnings(screened.columns, distinct, version)
-    finite = np.isfinite(earnings)
+    distinct, columns, predictions = _predict_distinct(screened.columns, version)
+    finite = np.isfinite(predictions)
     if not finite.all():
-        failing = ~_to_rows(finite, distinct)
-        screened = reject(batch, screened, failing, "the prediction is not a finite number")
-        distinct = find_distinct(screened.columns)
-        earnings = _earnings(screened.columns, distinct, version)
-    columns = _of_distinct(screened.columns, distinct)
-    bounds = version.interval.bounds(earnings) if version.interval else ()
-    by_feature = _outside(columns, version)
-    repeats = None if distinct is None else distinct.repeats
-    return Predicted(
+        screened = reject(batch, screened, ~_expand(finite, distinct), "the prediction is not a finite number")
+        distinct, columns, predictions = _predict_distinct(screened.columns, version)
+    bounds = version.prediction_interval.bounds(predictions) if version.prediction_interval else ()
+    outside_masks = _find_outside(columns, version)
+    repeats = None if distinct is None else distinct.rows_per_group
+    return BatchPrediction(
         screened=screened,
-        earnings=_to_rows(earnings, distinct),
-        bounds=tuple(_to_rows(bound, distinct) for bound in bounds),
-        outside=_to_rows(_any_of(by_feature, len(earnings)), distinct),
-        outside_by_feature=[_count(rows, repeats) for rows in by_feature],
+        predictions=_expand(predictions, distinct),
+        bounds=tuple(_expand(bound, distinct) for bound in bounds),
+        outside_range=_expand(_merge_masks(outside_masks, len(predictions)), distinct),
+        outside_by_feature=[_count_rows(mask, repeats) for mask in outside_masks],
         histograms=[
-            drift.count(profile, values, repeats)
-            for profile, values in zip(version.profiles or (), [*columns, earnings], strict=False)
+            count_bins(profile, values, repeats)
+            for profile, values in zip(version.profiles or (), [*columns, predictions], strict=False)
         ],
     )
 
 
-def _earnings(columns: Sequence[Numbers], distinct: Distinct | None, version: LoadedVersion) -> FloatArray:
-    """Predict earnings of the distinct rows, or of all."""
-    chosen = _of_distinct(columns, distinct)
-    matrix = np.empty((len(chosen[0]), len(chosen)), np.float32)
-    for place, column in enumerate(chosen):
-        matrix[:, place] = column
-    return version.scorer.score(matrix)
+def _predict_distinct(
+    columns: Sequence[Numbers], version: LoadedVersion
+) -> tuple[DistinctRows | None, Sequence[Numbers], FloatArray]:
+    """Score the d distinct rows of a batch, or all rows.
+
+    Returns:
+        The distinct rows, None if all rows were scored; the columns that were scored, (d,) each; and the predictions,
+        float64 (d,).
+    """
+    distinct = find_distinct(columns)
+    if distinct is not None:
+        columns = [column[distinct.row_of_group] for column in columns]
+    matrix = np.empty((len(columns[0]), len(columns)), np.float32)
+    for index, column in enumerate(columns):
+        matrix[:, index] = column
+    return distinct, columns, version.scorer.score(matrix)
 
 
-def _outside(columns: Sequence[Numbers], version: LoadedVersion) -> list[BoolArray | None]:
-    """Tell for each feature which rows lie outside the range that training saw; None: none does."""
-    found: list[BoolArray | None] = []
-    for column, low, high in zip(columns, version.lowest, version.highest, strict=True):
+def _find_outside(columns: Sequence[Numbers], version: LoadedVersion) -> list[BoolArray | None]:
+    """Mark for each feature the rows outside its range in training; None if there are none."""
+    masks: list[BoolArray | None] = []
+    for column, low, high in zip(columns, version.training_min, version.training_max, strict=True):
         inside = not len(column) or (column.min() >= low and column.max() <= high)
-        found.append(None if inside else (column < low) | (column > high))
-    return found
+        masks.append(None if inside else (column < low) | (column > high))
+    return masks
 
 
-def _any_of(masks: Sequence[BoolArray | None], rows: int) -> BoolArray:
-    outside = np.zeros(rows, bool)
+def _merge_masks(masks: Sequence[BoolArray | None], rows: int) -> BoolArray:
+    merged = np.zeros(rows, bool)
     for mask in masks:
         if mask is not None:
-            outside |= mask
-    return outside
+            merged |= mask
+    return merged
 
 
-def _count(rows: BoolArray | None, repeats: IntArray | None) -> int:
-    if rows is None:
+def _count_rows(mask: BoolArray | None, repeats: IntArray | None) -> int:
+    if mask is None:
         return 0
-    return int(np.count_nonzero(rows) if repeats is None else repeats[rows].sum())
+    return int(np.count_nonzero(mask) if repeats is None else repeats[mask].sum())
 
 
-def _of_distinct(columns: Sequence[Numbers], distinct: Distinct | None) -> Sequence[Numbers]:
-    return columns if distinct is None else [column[distinct.rows] for column in columns]
-
-
-def _to_rows(values: npt.NDArray[Any], distinct: Distinct | None) -> npt.NDArray[Any]:
-    return values if distinct is None else values[distinct.kinds]
-
-
-# So few rows are scored at once anyway.
-_FEWEST_ROWS = 4_096
-# A column with so many values among the first rows makes nearly every row another one.
-_SAMPLE_ROWS, _MOST_IN_SAMPLE = 1_024, 256
-# All combinations of values must be so many times fewer than the rows.
-_REPETITION = 4
+def _expand(values: npt.NDArray[Any], distinct: DistinctRows | None) -> npt.NDArray[Any]:
+    """Repeat the values of the distinct rows for all rows."""
+    return values if distinct is None else values[distinct.group_of_row]
 
 
 @dataclass(frozen=True)
-class Distinct:
-    """The distinct rows of n rows.
+class DistinctRows:
+    """The n rows of a batch in d groups of equal rows.
 
-    ``rows`` int64 (d,), where one of each kind stands; ``kinds`` (n,), the kind of every row, from 0; ``repeats``
-    int64 (d,), how many rows are of that kind.
+    Attributes:
+        row_of_group: int64 (d,), the index of one row of each group.
+        group_of_row: int32 (n,), the group of each row, from 0.
+        rows_per_group: int64 (d,).
     """
 
-    rows: IntArray
-    kinds: npt.NDArray[np.int32]
-    repeats: IntArray
+    row_of_group: IntArray
+    group_of_row: npt.NDArray[np.int32]
+    rows_per_group: IntArray
 
 
-def find_distinct(columns: Sequence[Numbers]) -> Distinct | None:
-    """Find the distinct rows, or return None where looking for them would cost more than it saves.
+def find_distinct(columns: Sequence[Numbers]) -> DistinctRows | None:
+    """Group equal rows.
 
-    Args: columns: (n,) each, finite numbers.
+    Args:
+        columns: finite numbers, (n,) each.
+
+    Returns:
+        The groups; None if the search would cost more time than it saves.
     """
     rows = len(columns[0])
-    if rows < _FEWEST_ROWS or any(len(np.unique(column[:_SAMPLE_ROWS])) > _MOST_IN_SAMPLE for column in columns):
+    if rows < _MIN_ROWS or any(len(np.unique(column[:_SAMPLE_ROWS])) > _MAX_SAMPLE_VALUES for column in columns):
         return None
-    places, combinations = [], 1
+    weighted_codes, combinations = [], 1
     for column in columns:
-        digits, base = _digits(column)
-        places.append((digits, combinations))
-        combinations *= base
-        if combinations * _REPETITION > rows:
+        codes, values = _encode(column)
+        weighted_codes.append((codes, combinations))
+        combinations *= values
+        if combinations * _MIN_REPETITION > rows:
             return None
-    numbers: Numbers = np.zeros(rows, np.min_scalar_type(combinations))
-    for digits, weight in places:
-        numbers += digits.astype(numbers.dtype) * numbers.dtype.type(weight)
-    return _of_numbers(numbers, combinations)
+    # The codes of a row are the digits of one number, which is equal exactly for equal rows.
+    row_codes: Numbers = np.zeros(rows, np.min_scalar_type(combinations))
+    for codes, weight in weighted_codes:
+        row_codes += codes.astype(row_codes.dtype) * row_codes.dtype.type(weight)
+    return _group_codes(row_codes, combinations)
 
 
-def _digits(column: Numbers) -> tuple[Numbers, int]:
-    """Number the values of a column from 0: (n,) and how many numbers there are."""
+def _encode(column: Numbers) -> tuple[Numbers, int]:
+    """Replace the values of a column by codes from 0: (n,), and the number of codes."""
     if column.dtype.kind in "iu":
         lowest, highest = int(column.min()), int(column.max())
         if highest - lowest < 2:
@@ -156,11 +181,11 @@ def _digits(column: Numbers) -> tuple[Numbers, int]:
     return to_numpy(encoded.indices), len(encoded.dictionary)
 
 
-def _of_numbers(numbers: Numbers, combinations: int) -> Distinct:
-    some_row = np.full(combinations, -1, np.int64)
-    some_row[numbers] = np.arange(len(numbers))
-    present = np.flatnonzero(some_row >= 0)
-    kind_of = np.zeros(combinations, np.int32)
-    kind_of[present] = np.arange(len(present), dtype=np.int32)
-    kinds = kind_of[numbers]
-    return Distinct(some_row[present], kinds, np.bincount(kinds, minlength=len(present)))
+def _group_codes(row_codes: Numbers, combinations: int) -> DistinctRows:
+    row_of_code = np.full(combinations, -1, np.int64)
+    row_of_code[row_codes] = np.arange(len(row_codes))
+    present = np.flatnonzero(row_of_code >= 0)
+    group_of_code = np.zeros(combinations, np.int32)
+    group_of_code[present] = np.arange(len(present), dtype=np.int32)
+    group_of_row = group_of_code[row_codes]
+    return DistinctRows(row_of_code[present], group_of_row, np.bincount(group_of_row, minlength=len(present)))

@@ -1,8 +1,8 @@
-"""Reading a result that may be replaced meanwhile: all of one run, or nothing.
+"""Read published results that another run may replace meanwhile: all of one run, or nothing.
 
-A folder's parts carry their run in their names, so that who reads by an old report finds a part missing.
-A file's report goes before the file is replaced, and the new one comes when all is in place: what was read between two
-looks at the same report is of its run.
+The parts of a folder carry their run id in their names, so a reader with an old report finds a part missing. The report
+of a single file is removed before the file is replaced, and the new report is written last. Rows that were read between
+two reads of the same report therefore belong to its run.
 """
 
 from __future__ import annotations
@@ -21,70 +21,231 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from gamesales.data.csv_file import CsvFile
-from gamesales.data.table import one_line
+from gamesales.data.table import format_on_one_line
 from gamesales.errors import InputError, InputNotFoundError, TryAgainError
 from gamesales.scoring.output import FILE_SUFFIXES, REPORT
 from gamesales.scoring.parts import SCORED_COLUMNS
 
-# Seconds to wait after each try but the last: a file is without its report for some milliseconds.
+# Seconds to wait before each retry: a file has no report for some milliseconds.
 _WAITS = (0.02, 0.2)
-# Rows that are read at once.
-_ROWS = 1 << 20
+_ROWS_PER_PIECE = 1 << 20
+_PREFIX = "run_date="
+_DATE_FOLDER = re.compile(rf"{_PREFIX}\d{{4}}-\d\d-\d\d")
 
 T = TypeVar("T")
 Report = dict[str, Any]
 
 
 def read_folder(path: Path, day: str | date) -> pa.Table:
-    """Read all parts of a date in a folder of dated partitions.
+    """Read all rows of one date in a folder of dated partitions.
 
-    Raises: InputNotFoundError: nothing is published for it.
+    Args:
+        path: the folder.
+        day: the date.
+
+    Returns:
+        The rows, in order.
+
+    Raises:
+        InputNotFoundError: nothing is published for the date.
     """
-    return _patiently(lambda: _parts(path / f"run_date={day}"), f"for {day} in {path}")
+    folder = path / f"{_PREFIX}{day}"
+
+    def read() -> pa.Table:
+        report = json.loads((folder / "_run.json").read_bytes())
+        return pa.concat_tables([_read_parquet(folder / file["name"]) for file in report["files"]])
+
+    return _retry(read, f"for {day} in {path}")
 
 
 def read_file(path: Path, day: str | date | None) -> pa.Table:
-    """Read a single-file result; what passes through a CSV is text.
+    """Read all rows of a single-file result. The pass-through columns of a CSV are text.
 
-    Raises: InputNotFoundError: nothing is published there, or that of another day. InputError: the file is not the one
-        that its report tells of.
+    Args:
+        path: the file.
+        day: the expected date; None for any date.
+
+    Returns:
+        The rows, in order.
+
+    Raises:
+        InputNotFoundError: nothing is published there, or the result is for another date.
+        InputError: the report describes another file.
     """
-    return _patiently(lambda: _file(path, day), f"at {path}")
+
+    def read() -> pa.Table:
+        with _open_report(path) as report:
+            table = _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
+            run_id = (table.schema.metadata or {}).get(b"gamesales.run_id", report["run_id"].encode()).decode()
+            if run_id != report["run_id"]:
+                raise _wrong_run(path, f"run {report['run_id'][:8]}", f"run {run_id[:8]}")
+            if day is not None and str(day) != report["run_date"]:
+                raise InputNotFoundError(f"no predictions for {day} in {path}: they are for {report['run_date']}")
+            return table
+
+    return _retry(read, f"at {path}")
 
 
 def scan_folder(folder: Path, names: Sequence[str] | None, use: Callable[[Report, Iterator[pa.Table]], T]) -> T:
-    """Let a function read a date's folder, ``run_date=2026-11-23``, piece by piece.
+    """Call a function with the rows of one date, piece by piece.
 
     Args:
-        folder: the date's folder.
-        names: the columns to read; None: all of them, of no row, to learn which there are.
-        use: is given the run's report and the pieces of its rows. It is called again, from the beginning, where another
-            run took the place of the one that it was reading; so what it made of the first is to be forgotten.
+        folder: the folder of the date, such as ``run_date=2026-11-23``.
+        names: the columns to read; None for a piece with all columns and no rows.
+        use: called with the report and the pieces. If another run replaces the result meanwhile, the function is
+            called again from the beginning, so it must discard what it had computed.
 
-    Raises: InputNotFoundError: nothing is published there. InputError: a part is damaged, or another run's.
+    Returns:
+        The result of ``use``.
+
+    Raises:
+        InputNotFoundError: nothing is published there.
+        InputError: a part is damaged, or belongs to another run.
     """
 
     def read() -> T:
         report = json.loads((folder / "_run.json").read_bytes())
-        return use(report, _pieces([folder / one["name"] for one in report["files"]], report, names))
+        return use(report, _read_pieces([folder / file["name"] for file in report["files"]], report, names))
 
-    return _patiently(read, f"in {folder}")
+    return _retry(read, f"in {folder}")
 
 
 def scan_file(path: Path, names: Sequence[str] | None, use: Callable[[Report, Iterator[pa.Table]], T]) -> T:
-    """Let a function read a single-file result piece by piece; see ``scan_folder``. A CSV is one piece."""
+    """Call a function with the rows of a single-file result, as ``scan_folder`` does. A CSV is one piece."""
 
     def read() -> T:
-        with _told_of(path) as report:
+        with _open_report(path) as report:
             if path.suffix.lower() == ".csv":
-                return use(report, iter([_csv(path, names)]))
-            return use(report, _pieces([path], report, names))
+                return use(report, iter([_read_csv(path, names)]))
+            return use(report, _read_pieces([path], report, names))
 
-    return _patiently(read, f"at {path}")
+    return _retry(read, f"at {path}")
 
 
-def _patiently(read: Callable[[], T], where: str, waits: Sequence[float] = _WAITS) -> T:
-    """Try again if a run is published just now."""
+def _scan(path: Path, names: Sequence[str] | None, use: Callable[[Report, Iterator[pa.Table]], T]) -> T:
+    return (scan_file if path.suffix.lower() in FILE_SUFFIXES else scan_folder)(path, names, use)
+
+
+@dataclass(frozen=True)
+class PublishedRun:
+    """The published result of one date.
+
+    Attributes:
+        day: the date.
+        path: the folder of the date, or the single file.
+        model: the model's name.
+        version: the number of the version that scored.
+        digest: the digest of its bundle.
+        columns: the columns of the result; empty if it has no rows.
+    """
+
+    day: date
+    path: Path
+    model: str
+    version: int
+    digest: str
+    columns: tuple[str, ...]
+
+    def scan(self, names: Sequence[str], use: Callable[[Iterator[pa.Table]], T]) -> T:
+        """Call a function with the named columns, piece by piece, as ``scan_folder`` does.
+
+        Args:
+            names: the columns to read.
+            use: called with the pieces, again from the beginning if the result is replaced meanwhile.
+
+        Returns:
+            The result of ``use``.
+
+        Raises:
+            TryAgainError: the result of another version has replaced this result.
+        """
+
+        def check_version(report: Report, pieces: Iterator[pa.Table]) -> T:
+            if report["bundle_sha256"] != self.digest:
+                raise TryAgainError(
+                    f"{self.path} was scored again by another version while it was read", hint="Run it again"
+                )
+            return use(pieces)
+
+        return _scan(self.path, names, check_version)
+
+
+@dataclass(frozen=True)
+class SkippedDate:
+    """A folder that was not read, and the reason."""
+
+    place: str
+    reason: str
+
+
+def find_published_runs(path: Path) -> tuple[list[PublishedRun], list[SkippedDate]]:
+    """Find the published results of a folder of dated partitions, or of a single file.
+
+    Folders with other names are working folders and are ignored. A date without ``_SUCCESS`` is skipped.
+
+    Args:
+        path: the folder or the file.
+
+    Returns:
+        The results, oldest first, and the dates that were skipped.
+
+    Raises:
+        InputNotFoundError: there is no result.
+        InputError: this release can't read a report.
+    """
+    if path.suffix.lower() in FILE_SUFFIXES:
+        return [_read_published_run(path)], []
+    if not path.is_dir():
+        raise InputNotFoundError(f"no folder of predictions {path}", hint="Publish predictions with gamesales score")
+    folders = sorted(folder for folder in path.iterdir() if folder.name.startswith(_PREFIX))
+    reasons = {folder: reason for folder in folders if (reason := _explain_skip(folder))}
+    runs = [_read_published_run(folder) for folder in folders if folder not in reasons]
+    skipped = [SkippedDate(str(folder), reason) for folder, reason in reasons.items()]
+    if not runs:
+        why = "; ".join(f"{entry.place}: {entry.reason}" for entry in skipped) or "it has no run_date=YYYY-MM-DD"
+        raise InputNotFoundError(f"no predictions in {path}: {why}", hint="Publish predictions with gamesales score")
+    return runs, skipped
+
+
+def _explain_skip(folder: Path) -> str:
+    """Return why a folder is not a published date; empty if it is."""
+    if not _DATE_FOLDER.fullmatch(folder.name):
+        return "not a date, expected YYYY-MM-DD"
+    return "" if (folder / "_SUCCESS").exists() else "no _SUCCESS, so it was not published whole"
+
+
+def _read_published_run(path: Path) -> PublishedRun:
+    """Read the report and the columns of a result, not its rows."""
+
+    def make_run(report: Report, pieces: Iterator[pa.Table]) -> PublishedRun:
+        first = next(pieces, None)
+        return _make_published_run(path, report, () if first is None else tuple(first.column_names))
+
+    return _scan(path, None, make_run)
+
+
+def _make_published_run(path: Path, report: Report, columns: tuple[str, ...]) -> PublishedRun:
+    """Raises: InputError: the report is malformed, or it is for another date than its folder, such as in a copy."""
+    try:
+        run = PublishedRun(
+            day=date.fromisoformat(report["run_date"]),
+            path=path,
+            model=str(report["model"]),
+            version=int(report["model_version"]),
+            digest=str(report["bundle_sha256"]),
+            columns=columns,
+        )
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the report of {path} can't be read: {type(error).__name__}: {error}", hint="Score this date again"
+        ) from None
+    if path.name.startswith(_PREFIX) and path.name != f"{_PREFIX}{run.day}":
+        raise InputError(f"{path} holds predictions for {run.day}", hint="Move it to the folder of its date")
+    return run
+
+
+def _retry(read: Callable[[], T], where: str, waits: Sequence[float] = _WAITS) -> T:
+    """Call a function again if a file is missing because a run is being published."""
     try:
         return read()
     except InputNotFoundError:
@@ -93,97 +254,83 @@ def _patiently(read: Callable[[], T], where: str, waits: Sequence[float] = _WAIT
         if not waits:
             raise InputNotFoundError(
                 f"no predictions {where}: {error.filename} is not there",
-                hint="Publish some by gamesales score; see docs/scoring.md",
+                hint="Publish predictions with gamesales score; see docs/guides/score.md",
             ) from None
     time.sleep(waits[0])
-    return _patiently(read, where, waits[1:])
-
-
-def _parts(folder: Path) -> pa.Table:
-    report = json.loads((folder / "_run.json").read_bytes())
-    return pa.concat_tables([_parquet(folder / one["name"]) for one in report["files"]])
-
-
-def _file(path: Path, day: str | date | None) -> pa.Table:
-    with _told_of(path) as report:
-        table = _csv(path) if path.suffix.lower() == ".csv" else _parquet(path)
-        run = (table.schema.metadata or {}).get(b"gamesales.run_id", report["run_id"].encode()).decode()
-        if run != report["run_id"]:
-            raise _another(path, f"run {run[:8]}, expected {report['run_id'][:8]}")
-        if day is not None and str(day) != report["run_date"]:
-            raise InputNotFoundError(f"no predictions for {day} in {path}: they are for {report['run_date']}")
-        return table
+    return _retry(read, where, waits[1:])
 
 
 @contextmanager
-def _told_of(path: Path) -> Iterator[Report]:
-    """Read the report of a single file, and hold both to each other."""
-    with _held(path.with_name(f"{path.name}.{REPORT}")) as report:
+def _open_report(path: Path) -> Iterator[Report]:
+    """Read the report of a single file, and check that it describes the file while the body reads the file."""
+    with _require_unchanged(path.with_name(f"{path.name}.{REPORT}")) as report:
         size = path.stat().st_size
-        (told,) = report["files"]
-        if size != told["size"]:
-            raise _another(path, f"{size:,} bytes, expected {told['size']:,}")
+        (file,) = report["files"]
+        if size != file["size"]:
+            raise _wrong_run(path, f"{file['size']:,} bytes", f"{size:,} bytes")
         yield report
 
 
 @contextmanager
-def _held(place: Path) -> Iterator[dict[str, Any]]:
-    """Read a report, and hold it to be the same when the body ends, however it does.
+def _require_unchanged(path: Path) -> Iterator[Report]:
+    """Read a report, and require the same report when the body ends, also by an error.
 
-    Raises: FileNotFoundError: it is not there, or another one by then.
+    Raises:
+        FileNotFoundError: the report is missing, or was replaced.
     """
-    first = place.read_bytes()
+    content = path.read_bytes()
     try:
-        yield json.loads(first)
+        yield json.loads(content)
     finally:
-        if place.read_bytes() != first:
-            raise FileNotFoundError(errno.ENOENT, "replaced", str(place))
+        if path.read_bytes() != content:
+            raise FileNotFoundError(errno.ENOENT, "replaced", str(path))
 
 
-def _another(path: Path, found: str) -> InputError:
+def _wrong_run(path: Path, expected: str, found: str) -> InputError:
     return InputError(
-        f"{path} is not the file that {path.name}.{REPORT} tells of: it has {found}",
-        hint="Give the command of that run again",
+        f"{path} is not the file that {path.name}.{REPORT} describes: expected {expected}, found {found}",
+        hint="Run the same gamesales score command again",
     )
 
 
-def _parquet(path: Path) -> pa.Table:
+def _read_parquet(path: Path) -> pa.Table:
     from pyarrow import parquet
 
-    with path.open("rb") as file:  # by name, folders such as run_date=2026-11-23 would add columns
+    with path.open("rb") as file:  # not by name: folders such as run_date=2026-11-23 would add columns
         return parquet.read_table(file)
 
 
-def _pieces(paths: Sequence[Path], report: Report, names: Sequence[str] | None) -> Iterator[pa.Table]:
-    """Read parts of one run, some rows at a time."""
+def _read_pieces(paths: Sequence[Path], report: Report, names: Sequence[str] | None) -> Iterator[pa.Table]:
+    """Read the parts of one run, piece by piece."""
     from pyarrow import parquet
 
     for path in paths:
         try:
             with path.open("rb") as opened, parquet.ParquetFile(opened, page_checksum_verification=True) as file:
-                _check_run(path, file.schema_arrow, report)
+                schema = file.schema_arrow
+                _check_run(path, schema, report)
                 if names is None:
-                    empty = [pa.nulls(0, one.type) for one in file.schema_arrow]  # empty_table would load pandas
-                    yield pa.Table.from_batches([pa.RecordBatch.from_arrays(empty, names=file.schema_arrow.names)])
+                    columns = [pa.nulls(0, field.type) for field in schema]  # empty_table would import pandas
+                    yield pa.Table.from_batches([pa.RecordBatch.from_arrays(columns, names=schema.names)])
                     continue
-                for batch in file.iter_batches(_ROWS, columns=list(names)):
+                for batch in file.iter_batches(_ROWS_PER_PIECE, columns=list(names)):
                     yield pa.Table.from_batches([batch])
         except pa.ArrowException as error:
-            raise InputError(f"{path} is damaged: {one_line(error)}", hint="Score this date again") from None
+            raise InputError(f"{path} is damaged: {format_on_one_line(error)}", hint="Score this date again") from None
 
 
 def _check_run(path: Path, schema: pa.Schema, report: Report) -> None:
-    """Raises: InputError: a part says that it is of another run or another version than the report tells."""
+    """Raises: InputError: the metadata of a part names another run or another bundle than the report."""
     for key in ("run_id", "bundle_sha256"):
-        found = (schema.metadata or {}).get(f"gamesales.{key}".encode(), str(report[key]).encode()).decode()
-        if found != report[key]:
+        value = (schema.metadata or {}).get(f"gamesales.{key}".encode(), str(report[key]).encode()).decode()
+        if value != report[key]:
             raise InputError(
-                f"{path} has {key} {found[:12]}, but the report beside it tells of {report[key][:12]}",
+                f"{path} has {key} {value[:12]}; expected {report[key][:12]}, as in its report",
                 hint="Score this date again",
             )
 
 
-def _csv(path: Path, names: Sequence[str] | None = None) -> pa.Table:
+def _read_csv(path: Path, names: Sequence[str] | None = None) -> pa.Table:
     from pyarrow import csv
 
     types = {name: pa.string() for name in CsvFile(path).schema.names}
@@ -194,108 +341,3 @@ def _csv(path: Path, names: Sequence[str] | None = None) -> pa.Table:
             parse_options=csv.ParseOptions(newlines_in_values=True),
             convert_options=csv.ConvertOptions(column_types=types, include_columns=list(names or [])),
         )
-
-
-_PREFIX = "run_date="
-_DATE = re.compile(rf"{_PREFIX}\d{{4}}-\d\d-\d\d")
-
-
-@dataclass(frozen=True)
-class Past:
-    """One date's published result: where it is, which version made it, and its columns, none where it has no rows."""
-
-    day: date
-    place: Path
-    model: str
-    version: int
-    digest: str
-    columns: tuple[str, ...]
-
-    def scan(self, names: Sequence[str], use: Callable[[Iterator[pa.Table]], T]) -> T:
-        """Let a function read the named columns piece by piece; see ``reading.scan_folder``.
-
-        Raises: TryAgainError: another version's result has taken its place since it was found.
-        """
-
-        def of_same_version(report: Report, pieces: Iterator[pa.Table]) -> T:
-            if report["bundle_sha256"] != self.digest:
-                raise TryAgainError(
-                    f"{self.place} was scored again by another version while it was read", hint="Run it again"
-                )
-            return use(pieces)
-
-        return _scan(self.place, names, of_same_version)
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A date that was not read, and why."""
-
-    place: str
-    reason: str
-
-
-def find_past(path: Path) -> tuple[list[Past], list[LeftOut]]:
-    """Find the results at a path, oldest first: those of a folder of dated partitions, or the one of a single file.
-
-    Folders whose names begin otherwise are no dates: runs work in them. A date without ``_SUCCESS`` is left out.
-
-    Raises: InputNotFoundError: there is none. InputError: a report is not one that this release can read.
-    """
-    if path.suffix.lower() in FILE_SUFFIXES:
-        return [_past(path)], []
-    if not path.is_dir():
-        raise InputNotFoundError(f"no folder of predictions {path}", hint="Publish some by gamesales score")
-    places = sorted(place for place in path.iterdir() if place.name.startswith(_PREFIX))
-    reasons = {place: reason for place in places if (reason := _unusable(place))}
-    found = [_past(place) for place in places if place not in reasons]
-    left_out = [LeftOut(str(place), reason) for place, reason in reasons.items()]
-    if not found:
-        why = "; ".join(f"{one.place}: {one.reason}" for one in left_out) or "it has no run_date=YYYY-MM-DD"
-        raise InputNotFoundError(f"no predictions in {path}: {why}", hint="Publish some by gamesales score")
-    return found, left_out
-
-
-def _unusable(place: Path) -> str:
-    """Say why a folder is no published date; empty: it is."""
-    if not _DATE.fullmatch(place.name):
-        return "not a date, expected YYYY-MM-DD"
-    return "" if (place / "_SUCCESS").exists() else "no _SUCCESS, so it was not published whole"
-
-
-def _past(place: Path) -> Past:
-    """Learn about a result, without its rows."""
-
-    def learn(report: Report, pieces: Iterator[pa.Table]) -> Past:
-        first = next(pieces, None)
-        return _told(place, report, () if first is None else tuple(first.column_names))
-
-    return _scan(place, None, learn)
-
-
-def _told(place: Path, report: Report, columns: tuple[str, ...]) -> Past:
-    try:
-        past = Past(
-            day=date.fromisoformat(report["run_date"]),
-            place=place,
-            model=str(report["model"]),
-            version=int(report["model_version"]),
-            digest=str(report["bundle_sha256"]),
-            columns=columns,
-        )
-    except (LookupError, TypeError, ValueError) as error:
-        raise InputError(
-            f"the report of {place} can't be read: {type(error).__name__}: {error}", hint="Score this date again"
-        ) from None
-    _check_date(place, past.day)
-    return past
-
-
-def _check_date(place: Path, day: date) -> None:
-    """Raises: InputError: a folder's report is that of another date, as where one was copied."""
-    if place.name.startswith(_PREFIX) and place.name != f"{_PREFIX}{day}":
-        raise InputError(f"{place} holds predictions for {day}", hint="Move it to where its date belongs")
-
-
-def _scan(place: Path, names: Sequence[str] | None, use: Callable[[Report, Iterator[pa.Table]], T]) -> T:
-    return (scan_file if place.suffix.lower() in FILE_SUFFIXES else scan_folder)(place, names, use)

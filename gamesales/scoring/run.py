@@ -1,147 +1,193 @@
-"""A scoring run: do the shards that are not done yet, count, publish.
+"""A scoring run: score the shards that are not finished, count the rows, publish.
 
-Rows in must equal rows scored plus rows rejected, or nothing is published.
+A run is published only if rows read = rows scored + rows rejected.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gamesales.data import screen as counts
-from gamesales.data.files import FULL, explaining
+from gamesales.data.files import DISK_FULL_ERRORS, explain_write_errors
+from gamesales.data.screen import build_too_many_rejects_error, check_row_count
+from gamesales.errors import TooManyRejectsError
 from gamesales.scoring import commit
-from gamesales.scoring.engines import local
-from gamesales.scoring.ledger import Ledger, ShardDone
-from gamesales.scoring.options import Options
-from gamesales.scoring.output import File, Folder, Result, Target
+from gamesales.scoring.engines.local import RowsCallback, run_shards
+from gamesales.scoring.ledger import Ledger, ShardResult
+from gamesales.scoring.options import RunOptions
+from gamesales.scoring.output import Output, OutputPaths, PartitionedOutput, SingleFileOutput
 from gamesales.scoring.plan import Plan
-from gamesales.scoring.predict import predict_titles
-from gamesales.scoring.run_report import RunReport, as_text, doubled_ids, make_report, read_report
+from gamesales.scoring.predict import predict_batch
+from gamesales.scoring.run_report import RunReport, find_duplicates, format_report, make_report, read_report
 from gamesales.scoring.scorer import LoadedVersion
-from gamesales.scoring.shard import TooManyError, result_schema, score_shard, settle
+from gamesales.scoring.shard import fsync_and_rename, make_result_schema, score_shard
 
 
 def score_files(
     plan: Plan,
     version: LoadedVersion,
-    target: Target,
-    options: Options,
+    target: OutputPaths,
+    options: RunOptions,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> RunReport:
-    """Score every row of a plan and publish the result, whole or not at all; what is published already stays.
+    """Score every row of a plan and publish the result as a whole. A result that is already published is kept.
 
-    Args: on_rows: called with the number of rows done since the last call.
-    Raises: TooManyRejectsError: the rejects lie in the working folder. UsageError: the result would replace an
-        input. TryAgainError: another run writes this result, an input changed, or the disk is full.
+    Args:
+        plan: the inputs and the shards.
+        version: the version that scores.
+        target: where the result goes.
+        options: how the run is done.
+        on_rows: called with the number of rows scored since the last call.
+
+    Returns:
+        The report of the run.
+
+    Raises:
+        TooManyRejectsError: too many rows were rejected; the rejects are in the working folder.
+        UsageError: the result would replace an input.
+        TryAgainError: another run writes this result, an input was changed, or the disk is full.
     """
     started = datetime.now(UTC)
-    target.check([one.table.path for one in plan.inputs])
+    target.check([source.table.path for source in plan.inputs])
     with ExitStack() as stack:
-        stack.enter_context(explaining(FULL, target.place, outcome="nothing is half written"))
-        work = stack.enter_context(commit.workspace(target.work, plan.run_id, fresh=options.fresh))
+        stack.enter_context(explain_write_errors(DISK_FULL_ERRORS, target.visible, outcome="nothing is half written"))
+        work = stack.enter_context(commit.open_workspace(target.work, plan.run_id, fresh=options.fresh))
         if not target.is_file:
-            commit.restore(target.place)
+            commit.finish_swap(target.visible)
         allowed = options.limit.allowed(plan.rows)
         published = None if options.fresh else read_report(target)
-        if published and published.run_id == plan.run_id and _would_do(published, allowed, options):
+        if published and published.run_id == plan.run_id and _is_acceptable(published, allowed, options):
             return replace(published, already_done=True)
-        result = stack.enter_context(_result(plan, version, target, work))
-        resumed = Ledger(work).done()
-        on_rows(sum(one.rows_scored + one.rows_rejected for one in resumed.values()))
-        done = dict(resumed)
-        for number in resumed:
-            result.add(number)
-        try:
-            _check_rejects(done, allowed)
-            with closing(_do(plan, version, result, work, resumed, options, on_rows)) as coming:
-                for number, one in coming:
-                    done[number] = one
-                    result.add(number)
-                    _check_rejects(done, allowed)
-        except TooManyError as error:
-            result.abandon()
-            everything = [*(done[number] for number in sorted(done)), error.done]
-            raise counts.too_many(
-                sum(each.rows_rejected for each in everything),
-                plan.rows,
-                allowed,
-                [example for each in everything for example in each.examples],
-                str(result.rejects),
-            ) from None
-        in_order = [done[number] for number in range(len(plan.shards))]
-        found = doubled_ids(plan, result, options)
-        report = make_report(plan, version, target, in_order, result.close(), started, options, len(resumed), found)
-        counts.check_invariant(report.rows_in, report.rows_scored, report.rows_rejected)
-        result.publish(as_text(report), any_rejects=report.rows_rejected > 0)
+        output = stack.enter_context(_open_output(plan, version, target, work))
+        resumed = Ledger(work).read()
+        on_rows(sum(result.rows_scored + result.rows_rejected for result in resumed.values()))
+        results = _score_shards(plan, version, output, work, resumed, options, on_rows)
+        if _count_rejects(results) > allowed:
+            output.join_rejects()
+            raise _make_rejects_error(results, plan.rows, allowed, output.rejects)
+        in_order = [results[shard.number] for shard in plan.shards]
+        duplicates = find_duplicates(plan, output, options)
+        files = output.close()
+        report = make_report(plan, version, target, in_order, files, started, options, len(resumed), duplicates)
+        check_row_count(report.rows_in, report.rows_scored, report.rows_rejected)
+        output.publish(format_report(report), any_rejects=report.rows_rejected > 0)
     return report
 
 
-def _would_do(published: RunReport, allowed: int, options: Options) -> bool:
-    """Tell whether what is published is within the limits that are given now."""
-    unique = not (published.doubled_ids and published.doubled_ids["ids"])
+def _is_acceptable(published: RunReport, allowed: int, options: RunOptions) -> bool:
+    """Return whether a published result is within the limits of this run, which may be stricter."""
+    unique = published.doubled_ids is None or not published.doubled_ids.ids
     return published.rows_rejected <= allowed and (unique or not options.unique_ids)
 
 
-def _result(plan: Plan, version: LoadedVersion, target: Target, work: Path) -> Result:
+def _open_output(plan: Plan, version: LoadedVersion, target: OutputPaths, work: Path) -> Output:
     if target.is_file:
-        return File(target, work, result_schema(plan, version), plan.metadata(version))
-    return Folder(target, work, plan.run_id)
+        return SingleFileOutput(target, work, make_result_schema(plan, version), plan.metadata(version))
+    return PartitionedOutput(target, work, plan.run_id)
 
 
-def _do(
+def _score_shards(
     plan: Plan,
     version: LoadedVersion,
-    result: Result,
+    output: Output,
     work: Path,
-    resumed: dict[int, ShardDone],
-    options: Options,
-    on_rows: Callable[[int], None],
-) -> Generator[tuple[int, ShardDone], None, None]:
-    """Do the shards that are not done, and enter each in the ledger."""
+    resumed: Mapping[int, ShardResult],
+    options: RunOptions,
+    on_rows: RowsCallback,
+) -> dict[int, ShardResult]:
+    """Score the shards that are not finished, and add all shards to the output.
+
+    Returns:
+        The results by shard number. Shards are missing if more rows were rejected than the run may reject.
+    """
+    allowed = options.limit.allowed(plan.rows)
+    results = dict(resumed)
+    for number in resumed:
+        output.add(number)
+    if _count_rejects(results) > allowed:
+        return results
+    with closing(_run_missing(plan, version, output, work, resumed, options, on_rows)) as finished:
+        for number, result in finished:
+            results[number] = result
+            if not result.over_reject_limit:
+                output.add(number)
+            if _count_rejects(results) > allowed:
+                break
+    return results
+
+
+def _run_missing(
+    plan: Plan,
+    version: LoadedVersion,
+    output: Output,
+    work: Path,
+    resumed: Mapping[int, ShardResult],
+    options: RunOptions,
+    on_rows: RowsCallback,
+) -> Generator[tuple[int, ShardResult], None, None]:
+    """Score the shards that are not finished, and enter them in the ledger."""
     allowed, ledger = options.limit.allowed(plan.rows), Ledger(work)
 
-    def do(number: int, pulse: Callable[[int], None]) -> ShardDone:
-        places = result.places(number)
-        shard = plan.shards[number]
-        done = score_shard(shard, plan, version, places, most_rejects=allowed, on_rows=pulse, shadow=options.shadow)
-        counts.check_invariant(shard.rows, done.rows_scored, done.rows_rejected)
-        return done
+    def score(number: int, report_rows: RowsCallback) -> ShardResult:
+        shard, paths = plan.shards[number], output.paths_of(number)
+        result = score_shard(
+            shard, plan, version, paths, max_rejects=allowed, on_rows=report_rows, shadow=options.shadow
+        )
+        if not result.over_reject_limit:
+            check_row_count(shard.rows, result.rows_scored, result.rows_rejected)
+        return result
 
-    def finish(number: int, done: ShardDone) -> None:
-        settle(work, done)
-        ledger.record(number, done)
+    def finish(number: int, result: ShardResult) -> None:
+        if not result.over_reject_limit:
+            fsync_and_rename(work, result)
+            ledger.record(number, result)
 
     missing = [shard.number for shard in plan.shards if shard.number not in resumed]
-    return local.do_all(missing, do, finish, options.threads, on_rows)
+    return run_shards(missing, score, finish, options.threads, on_rows)
 
 
-def _check_rejects(done: dict[int, ShardDone], allowed: int) -> None:
-    """Stop as soon as it is clear that too much is rejected."""
-    if sum(one.rows_rejected for one in done.values()) > allowed:
-        raise TooManyError(ShardDone([], {}))
+def _count_rejects(results: Mapping[int, ShardResult]) -> int:
+    return sum(result.rows_rejected for result in results.values())
 
 
-def resumable(target: Target, plan: Plan) -> int:
-    """Count the shards that an interrupted run of the same plan has left."""
+def _make_rejects_error(
+    results: Mapping[int, ShardResult], rows_in: int, allowed: int, rejects: Path
+) -> TooManyRejectsError:
+    """Describe the rejects in shard order; a shard that stopped early comes last."""
+    ordered = sorted(results.items(), key=lambda item: (item[1].over_reject_limit, item[0]))
+    examples = [example for _, result in ordered for example in result.examples]
+    return build_too_many_rejects_error(_count_rejects(results), rows_in, allowed, examples, str(rejects))
+
+
+def count_resumable_shards(target: OutputPaths, plan: Plan) -> int:
+    """Count the shards that an interrupted run of the same plan has finished."""
     mark = target.work / "run_id"
     if not mark.is_file() or mark.read_text(encoding="utf-8") != plan.run_id:
         return 0
-    return len(Ledger(target.work).done())
+    return len(Ledger(target.work).read())
 
 
-def estimate(plan: Plan, version: LoadedVersion, threads: int) -> float | None:
-    """Estimate the seconds that a run takes, from the time of its first rows; writing is not in it."""
-    one = next((each for shard in plan.shards for each in shard.slices), None)
-    if one is None:
+def estimate_seconds(plan: Plan, version: LoadedVersion, threads: int) -> float | None:
+    """Estimate the duration of a run from the time of its first batch, without writing.
+
+    Args:
+        plan: the plan of the run.
+        version: the version that scores.
+        threads: the number of threads that score.
+
+    Returns:
+        The duration in seconds; None for a run without rows.
+    """
+    first = next((part for shard in plan.shards for part in shard.ranges), None)
+    if first is None:
         return None
     started = time.perf_counter()
-    numbers = version.contract.feature_names
-    batch = next(plan.inputs[one.source].table.batches(numbers, one.start, one.stop, numbers))
-    predict_titles(batch, version)
-    each = (time.perf_counter() - started) / max(len(batch.rows), 1)
-    return round(each * plan.rows / min(threads, len(plan.shards)), 2)
+    names = version.contract.feature_names
+    batch = next(plan.inputs[first.source].table.read_batches(names, first.start, first.stop, names))
+    predict_batch(batch, version)
+    seconds_per_row = (time.perf_counter() - started) / max(len(batch.rows), 1)
+    return round(seconds_per_row * plan.rows / min(threads, len(plan.shards)), 2)

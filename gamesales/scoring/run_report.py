@@ -1,36 +1,93 @@
-"""What a run came to: its report, which is kept beside the result and read by the next run."""
+"""The report of a run: ``_run.json`` next to the result, and the document of ``gamesales score --json``."""
 
 from __future__ import annotations
 
 import functools
 import json
 import operator
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from gamesales.errors import InputError
 from gamesales.old_keys import add_old_keys, drop_old_keys
-from gamesales.scoring import drift, shadow
-from gamesales.scoring import duplicates as doubled
-from gamesales.scoring.ledger import ShardDone
-from gamesales.scoring.options import Options
-from gamesales.scoring.output import Result, Target
+from gamesales.scoring.drift import ColumnDrift, Drift, measure_drift
+from gamesales.scoring.duplicates import count_duplicates, find_ids
+from gamesales.scoring.ledger import ShardResult
+from gamesales.scoring.options import RunOptions
+from gamesales.scoring.output import Output, OutputPaths
 from gamesales.scoring.plan import Plan
 from gamesales.scoring.scorer import LoadedVersion
-from gamesales.scoring.shard import added
+from gamesales.scoring.shadow import FeatureDifferences, RowLocation, ShadowDifferences, ShadowReport, summarize
+from gamesales.scoring.shard import add_counts
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class InputReport:
+    """One input file: size in bytes, digest, rows read and rows rejected."""
+
+    name: str
+    size: int
+    sha256: str
+    rows: int
+    rejected: int
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """One file with scored rows, and its size in bytes."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class DuplicatesReport:
+    """Duplicate ids of a run.
+
+    Attributes:
+        ids: how many ids have more than one row.
+        rows: how many rows follow the first row of their id.
+        examples: a few of the ids.
+    """
+
+    ids: int
+    rows: int
+    examples: list[str]
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a run did, as ``_run.json`` holds it.
+    """What a run did. The field names are the keys of ``_run.json``.
 
-    ``files`` are those with scored rows, with their sizes in bytes; ``already_done`` says that an earlier run had
-    published just this; ``shards_resumed`` counts the shards that an interrupted run had done.
+    Attributes:
+        run_id: the identity of the run, 64 hex digits.
+        run_date: the date of the run, YYYY-MM-DD.
+        model: the model's name.
+        model_version: the number of the version that scored.
+        bundle_sha256: the digest of its bundle.
+        output: the path of the result.
+        rejects: the path of the rejected rows; None without rejects.
+        rows_in: rows read.
+        rows_scored: rows scored.
+        rows_rejected: rows rejected.
+        rows_outside_training_range: scored rows with a feature outside its range in training.
+        inputs: the input files.
+        files: the files with scored rows.
+        doubled_ids: duplicate ids; None if the titles have no ids.
+        drift: the drift of each column; None for a version without profiles.
+        shadow: the comparison with a second version; None without a second version.
+        shards: the number of shards.
+        shards_resumed: how many of them an interrupted run had scored.
+        started: when the run began, in UTC.
+        seconds: how long it took.
+        already_done: whether an earlier run had published this result.
     """
 
     run_id: str
@@ -44,11 +101,11 @@ class RunReport:
     rows_scored: int
     rows_rejected: int
     rows_outside_training_range: int
-    inputs: list[dict[str, Any]]
-    files: list[dict[str, Any]]
-    doubled_ids: dict[str, Any] | None
-    drift: dict[str, Any] | None
-    shadow: dict[str, Any] | None
+    inputs: list[InputReport]
+    files: list[FileReport]
+    doubled_ids: DuplicatesReport | None
+    drift: Drift | None
+    shadow: ShadowDifferences | ShadowReport | None
     shards: int
     shards_resumed: int
     started: str
@@ -59,127 +116,177 @@ class RunReport:
 def make_report(
     plan: Plan,
     version: LoadedVersion,
-    target: Target,
-    done: list[ShardDone],
+    target: OutputPaths,
+    results: Sequence[ShardResult],
     files: Sequence[Path],
     started: datetime,
-    options: Options,
+    options: RunOptions,
     resumed: int,
-    doubled_ids: dict[str, Any] | None,
+    duplicates: DuplicatesReport | None,
 ) -> RunReport:
-    """Add up what the shards of a run came to.
+    """Add up the shards of a run.
 
     Args:
-        plan: what was to be done.
-        version: what scored.
-        target: where to.
-        done: the shards, in order.
+        plan: the plan of the run.
+        version: the version that scored.
+        target: the paths of the result.
+        results: the results of all shards, in order.
         files: the files with scored rows.
         started: when the run began.
         options: how it was done.
-        resumed: how many shards an earlier try had done.
-        doubled_ids: as ``doubled_ids`` found them.
+        resumed: how many shards an interrupted run had scored.
+        duplicates: the result of ``find_duplicates``.
+
+    Returns:
+        The report.
     """
     scored, rejected = [0] * len(plan.inputs), [0] * len(plan.inputs)
-    for one in (each for shard in done for each in shard.slices):
-        scored[one.source] += one.rows_scored
-        rejected[one.source] += one.rows_rejected
-    inputs = [
-        {"name": one.name, "size": one.size, "sha256": one.sha256, "rows": one.rows, "rejected": rejected[place]}
-        for place, one in enumerate(plan.inputs)
-    ]
+    for counts in (counts for result in results for counts in result.inputs):
+        scored[counts.source] += counts.rows_scored
+        rejected[counts.source] += counts.rows_rejected
     return RunReport(
         run_id=plan.run_id,
-        run_date=target.day.isoformat(),
+        run_date=target.run_date.isoformat(),
         model=version.model,
         model_version=version.number,
         bundle_sha256=version.digest,
-        output=str(target.place),
+        output=str(target.visible),
         rejects=str(target.rejects) if sum(rejected) else None,
         rows_in=plan.rows,
         rows_scored=sum(scored),
         rows_rejected=sum(rejected),
-        rows_outside_training_range=sum(one.rows_outside_training_range for one in done),
-        inputs=inputs,
-        files=[{"name": target.path.name if target.is_file else one.name, "size": one.stat().st_size} for one in files],
-        doubled_ids=doubled_ids,
-        shadow=_shadow(version, done, options.shadow),
-        drift=_drift(version, done, sum(scored), options.psi_threshold),
-        shards=len(done),
+        rows_outside_training_range=sum(result.rows_outside_training_range for result in results),
+        inputs=[
+            InputReport(source.name, source.size, source.sha256, source.rows, count)
+            for source, count in zip(plan.inputs, rejected, strict=True)
+        ],
+        files=[FileReport(target.path.name if target.is_file else path.name, path.stat().st_size) for path in files],
+        doubled_ids=duplicates,
+        drift=_sum_drift(version, results, sum(scored), options.psi_threshold),
+        shadow=_sum_shadow(version, results, options.shadow),
+        shards=len(results),
         shards_resumed=resumed,
         started=started.isoformat(timespec="seconds"),
         seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
     )
 
 
-def _shadow(version: LoadedVersion, done: list[ShardDone], other: LoadedVersion | None) -> dict[str, Any] | None:
-    """Tell how a second version differs; None where there is none."""
-    if other is None:
+def _sum_shadow(
+    version: LoadedVersion, results: Sequence[ShardResult], shadow: LoadedVersion | None
+) -> ShadowDifferences | ShadowReport | None:
+    if shadow is None:
         return None
-    found = [one.shadow for one in done if one.shadow is not None]
-    return shadow.report(functools.reduce(operator.add, found) if found else None, version, other)
+    comparisons = [result.shadow for result in results if result.shadow is not None]
+    return summarize(functools.reduce(operator.add, comparisons) if comparisons else None, version, shadow)
 
 
-def doubled_ids(plan: Plan, result: Result, options: Options) -> dict[str, Any] | None:
-    """Count the ids that come more than once; None where titles have none.
+def _sum_drift(version: LoadedVersion, results: Sequence[ShardResult], rows: int, threshold: float) -> Drift | None:
+    if version.profiles is None:
+        return None
+    totals = [np.zeros(len(profile.counts), np.int64) for profile in version.profiles]
+    outside = [0] * len(version.contract.features)
+    for result in results:
+        if result.histograms:
+            totals = [total + counts for total, counts in zip(totals, result.histograms, strict=True)]
+            outside = add_counts(outside, result.outside_by_feature)
+    return measure_drift(version.profiles, totals, [*outside, None], rows, threshold)
 
-    Raises: InputError: there are such, and there may be none.
+
+def find_duplicates(plan: Plan, output: Output, options: RunOptions) -> DuplicatesReport | None:
+    """Count the duplicate ids of a run, from the hashes that the shards wrote.
+
+    Args:
+        plan: the plan of the run.
+        output: where the shards' files are.
+        options: whether duplicates are allowed.
+
+    Returns:
+        The duplicates; None if the titles have no ids.
+
+    Raises:
+        InputError: there are duplicates, and ``options.unique_ids`` allows none.
     """
     if not plan.identity:
         return None
-    places = [result.places(shard.number) for shard in plan.shards]
-    found = doubled.count_doubled([one.work / one.ids for one in places])
-    examples = _examples(plan, found.examples)
-    if found.ids and options.unique_ids:
+    paths = [output.paths_of(shard.number) for shard in plan.shards]
+    duplicates = count_duplicates([shard.work / shard.ids for shard in paths])
+    examples = _read_examples(plan, duplicates.examples)
+    if duplicates.ids and options.unique_ids:
         raise InputError(
-            f"{found.ids:,} ids come more than once, {found.rows:,} rows too many ({', '.join(examples)}); "
-            "nothing was published",
-            hint="Mend the inputs, or leave out --unique-ids",
+            f"expected unique ids, found {duplicates.ids:,} duplicate ids with {duplicates.rows:,} extra rows "
+            f"({', '.join(examples)}); nothing was published",
+            hint="Fix the inputs, or leave out --unique-ids",
         )
-    return {"ids": found.ids, "rows": found.rows, "examples": examples}
+    return DuplicatesReport(duplicates.ids, duplicates.rows, examples)
 
 
-def _examples(plan: Plan, hashes: Sequence[int]) -> list[str]:
+def _read_examples(plan: Plan, hashes: Sequence[int]) -> list[str]:
     """Read the inputs again until the ids with these hashes are found.
 
-    Raises: TryAgainError: an input was changed meanwhile.
+    Raises:
+        TryAgainError: an input was changed meanwhile.
     """
-    found: dict[str, None] = {}
-    for one in plan.inputs if hashes else ():
-        with one.unchanged():
-            for batch in one.table.batches(plan.identity):
-                found |= dict.fromkeys(doubled.find([batch.table.column(name) for name in plan.identity], hashes))
-                if len(found) >= len(hashes):
-                    return list(found)
-    return list(found)
+    ids: dict[str, None] = {}
+    for source in plan.inputs if hashes else ():
+        with source.require_unchanged():
+            for batch in source.table.read_batches(plan.identity):
+                ids |= dict.fromkeys(find_ids([batch.table.column(name) for name in plan.identity], hashes))
+                if len(ids) >= len(hashes):
+                    return list(ids)
+    return list(ids)
 
 
-def _drift(version: LoadedVersion, done: list[ShardDone], rows: int, threshold: float) -> dict[str, Any] | None:
-    """Hold the rows that were scored to those of training; None for a version that does not say what those were."""
-    if version.profiles is None:
-        return None
-    bins = [np.zeros(len(profile.counts), np.int64) for profile in version.profiles]
-    outside = [0] * len(version.contract.features)
-    for one in done:
-        if one.histograms:
-            bins = [total + found for total, found in zip(bins, one.histograms, strict=True)]
-            outside = added(outside, one.outside_by_feature)
-    judged = drift.judge(version.profiles, bins, [*outside, None], rows, threshold)
-    return {**asdict(judged), "drifted": list(judged.drifted)}
-
-
-def as_text(report: RunReport) -> str:
-    """Return a report as its file holds it."""
+def format_report(report: RunReport) -> str:
+    """Return the content of ``_run.json``."""
     return json.dumps(add_old_keys(asdict(report)), indent=1, ensure_ascii=False) + "\n"
 
 
-def read_report(target: Target) -> RunReport | None:
-    """Read the report of what is published; None if that is not all there, or is another release's."""
+def read_report(target: OutputPaths) -> RunReport | None:
+    """Read the report of the published result.
+
+    Returns:
+        The report; None if there is no result, a file of the result is missing, or the report can't be read.
+    """
     try:
-        report = RunReport(**drop_old_keys(json.loads(target.report.read_bytes())))
-        folder = target.path.parent if target.is_file else target.place
-        sizes = {str(one["name"]): one["size"] for one in report.files}
-        whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, TypeError, LookupError):
+        report = _parse_report(drop_old_keys(json.loads(target.report.read_bytes())))
+        folder = target.path.parent if target.is_file else target.visible
+        complete = all((folder / file.name).stat().st_size == file.size for file in report.files)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return None
-    return report if whole else None
+    return report if complete else None
+
+
+def _parse_report(document: Mapping[str, Any]) -> RunReport:
+    """Rebuild a report. Keys that this release does not know are ignored; an absent section is None."""
+    duplicates, drift, shadow = (document.get(key) for key in ("doubled_ids", "drift", "shadow"))
+    return _build(
+        RunReport,
+        {
+            **document,
+            "inputs": [_build(InputReport, entry) for entry in document["inputs"]],
+            "files": [_build(FileReport, entry) for entry in document["files"]],
+            "doubled_ids": None if duplicates is None else _build(DuplicatesReport, duplicates),
+            "drift": None if drift is None else _parse_drift(drift),
+            "shadow": None if shadow is None else _parse_shadow(shadow),
+        },
+    )
+
+
+def _parse_drift(document: Mapping[str, Any]) -> Drift:
+    columns = tuple(_build(ColumnDrift, entry) for entry in document["columns"])
+    return _build(Drift, {**document, "columns": columns, "drifted": tuple(document["drifted"])})
+
+
+def _parse_shadow(document: Mapping[str, Any]) -> ShadowDifferences | ShadowReport:
+    if "by_feature" not in document:
+        return _build(ShadowReport, document)
+    location = document["largest_difference_at"]
+    features = [_build(FeatureDifferences, entry) for entry in document["by_feature"]]
+    location = None if location is None else _build(RowLocation, location)
+    return _build(ShadowDifferences, {**document, "largest_difference_at": location, "by_feature": features})
+
+
+def _build(kind: type[T], document: Mapping[str, Any]) -> T:
+    """Make a dataclass from the keys of a document that are its fields."""
+    names = {entry.name for entry in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in document.items() if name in names})

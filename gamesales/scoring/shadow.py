@@ -1,6 +1,7 @@
-"""A second version scores the same titles in the same pass, and its answers are compared, not published.
+"""Compare a second version, the shadow, with the version that scores. Only the differences are published.
 
-It screens by its own contract: a title that it can't score is counted, and not compared.
+The shadow scores the same titles in the same pass and screens them by its own contract. A title that the shadow can't
+score is counted, not compared.
 """
 
 from __future__ import annotations
@@ -14,19 +15,27 @@ import numpy as np
 from gamesales.arrays import FloatArray
 from gamesales.data.arrow import keep_rows
 from gamesales.data.table import Batch
-from gamesales.scoring.predict import Predicted, predict_titles
+from gamesales.scoring.predict import BatchPrediction, predict_batch
 from gamesales.scoring.scorer import LoadedVersion
 
-# Shares of the first version's prediction by which the two may differ.
-BEYOND = (0.01, 0.05, 0.1, 0.2)
+# Relative differences; the report gives the share of titles beyond each.
+DIFFERENCE_SHARES = (0.01, 0.05, 0.1, 0.2)
 
 
 @dataclass
-class Comparison:
-    """What two versions' predictions came to, added up; differences are the shadow's less the first version's, dollars.
+class ShadowComparison:
+    """Sums over the predictions of two versions; a difference is the shadow's prediction less the version's.
 
-    ``beyond`` counts rows that differ by more than each share of ``BEYOND``. ``rows_by_bin`` and ``sums_by_bin`` are,
-    for each feature, rows and differences by the bins of the first version's training profile, if it has one.
+    Attributes:
+        rows: titles that both versions scored.
+        not_scored: titles that the shadow rejected.
+        total: sum of the differences, in the unit of the target.
+        absolute: sum of the absolute differences.
+        largest: the largest absolute difference.
+        largest_at: the input and the row of the largest difference.
+        beyond: for each of ``DIFFERENCE_SHARES``, the rows whose relative difference is larger.
+        rows_by_bin: for each feature, the rows in each bin of the version's training profile; empty without profiles.
+        sums_by_bin: for each feature, the sum of the differences in each bin.
     """
 
     rows: int
@@ -39,90 +48,155 @@ class Comparison:
     rows_by_bin: list[list[int]]
     sums_by_bin: list[list[float]]
 
-    def __add__(self, other: Comparison) -> Comparison:
+    def __add__(self, other: ShadowComparison) -> ShadowComparison:
         greater = self if self.largest >= other.largest else other
-        return Comparison(
+        return ShadowComparison(
             rows=self.rows + other.rows,
             not_scored=self.not_scored + other.not_scored,
             total=self.total + other.total,
             absolute=self.absolute + other.absolute,
             largest=greater.largest,
             largest_at=greater.largest_at,
-            beyond=[one + more for one, more in zip(self.beyond, other.beyond, strict=True)],
-            rows_by_bin=_added(self.rows_by_bin, other.rows_by_bin),
-            sums_by_bin=_added(self.sums_by_bin, other.sums_by_bin),
+            beyond=[count + more for count, more in zip(self.beyond, other.beyond, strict=True)],
+            rows_by_bin=_add_nested(self.rows_by_bin, other.rows_by_bin),
+            sums_by_bin=_add_nested(self.sums_by_bin, other.sums_by_bin),
         )
 
 
-def compare(batch: Batch, predicted: Predicted, name: str, version: LoadedVersion, shadow: LoadedVersion) -> Comparison:
-    """Let the shadow score the rows of a batch that the first version scored.
+def compare_with_shadow(
+    batch: Batch, prediction: BatchPrediction, name: str, version: LoadedVersion, shadow: LoadedVersion
+) -> ShadowComparison:
+    """Score the accepted rows of a batch with the shadow, and compare the predictions.
 
-    Args: name: of the input; version: the one that gave ``predicted``.
+    Args:
+        batch: rows with the features of both versions.
+        prediction: what ``version`` made of the batch.
+        name: the name of the input.
+        version: the version that scores.
+        shadow: the second version.
+
+    Returns:
+        The sums over the batch.
     """
-    accepted = predicted.screened.accepted
+    accepted = prediction.screened.accepted
     columns = [keep_rows(column, accepted) for column in batch.table.columns]
     table = type(batch.table).from_arrays(columns, names=batch.table.schema.names)
-    other = predict_titles(Batch(table, batch.rows[accepted]), shadow)
-    both = other.screened.accepted
-    first = predicted.earnings[both]
-    difference = other.earnings - first
-    off = np.abs(difference)
-    worst = int(off.argmax()) if len(off) else -1
-    bins = [
-        np.searchsorted(profile.edges, column[both], side="right")
-        for profile, column in zip(version.profiles or (), predicted.screened.columns, strict=False)
+    shadow_prediction = predict_batch(Batch(table, batch.rows[accepted]), shadow)
+    both = shadow_prediction.screened.accepted
+    predictions = prediction.predictions[both]
+    differences = shadow_prediction.predictions - predictions
+    sizes = np.abs(differences)
+    worst = int(sizes.argmax()) if len(sizes) else -1
+    profiles = version.profiles or ()
+    binned = [
+        (np.searchsorted(profile.edges, column[both], side="right"), len(profile.counts))
+        for profile, column in zip(profiles, prediction.screened.columns, strict=False)
     ]
-    sizes = [len(profile.counts) for profile in version.profiles or ()]
-    return Comparison(
-        rows=len(difference),
+    return ShadowComparison(
+        rows=len(differences),
         not_scored=int(np.count_nonzero(~both)),
-        total=float(difference.sum()),
-        absolute=float(off.sum()),
-        largest=float(off[worst]) if worst >= 0 else 0.0,
+        total=float(differences.sum()),
+        absolute=float(sizes.sum()),
+        largest=float(sizes[worst]) if worst >= 0 else 0.0,
         largest_at=(name, int(batch.rows[accepted][both][worst])) if worst >= 0 else None,
-        beyond=[int(np.count_nonzero(off > share * np.abs(first))) for share in BEYOND],
-        rows_by_bin=[np.bincount(each, minlength=size).tolist() for each, size in zip(bins, sizes, strict=False)],
-        sums_by_bin=[
-            np.bincount(each, difference, minlength=size).tolist() for each, size in zip(bins, sizes, strict=False)
+        beyond=[int(np.count_nonzero(sizes > share * np.abs(predictions))) for share in DIFFERENCE_SHARES],
+        rows_by_bin=[np.bincount(bins, minlength=count).tolist() for bins, count in binned],
+        sums_by_bin=[np.bincount(bins, differences, minlength=count).tolist() for bins, count in binned],
+    )
+
+
+def _add_nested(first: Sequence[Sequence[Any]], second: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [[a + b for a, b in zip(*lists, strict=True)] for lists in zip(first, second, strict=True)]
+
+
+@dataclass(frozen=True)
+class ShadowReport:
+    """A shadow version without a title to compare."""
+
+    model: str
+    model_version: int
+    bundle_sha256: str
+    rows_compared: int
+    rows_not_scored: int
+
+
+@dataclass(frozen=True)
+class RowLocation:
+    """A row of an input file; rows count from 1."""
+
+    file: str
+    row: int
+
+
+@dataclass(frozen=True)
+class FeatureDifferences:
+    """The mean difference in each bin of a feature that has rows.
+
+    Attributes:
+        column: the feature.
+        bins: the keys of a bin are from, to, rows and mean_difference. The first bin has no lower bound, the last bin
+            no upper bound. A dictionary, as ``from`` can't name a field.
+    """
+
+    column: str
+    bins: list[dict[str, float | None]]
+
+
+@dataclass(frozen=True)
+class ShadowDifferences(ShadowReport):
+    """How and where a shadow version differs; differences are in the unit of the target, shares from 0 to 1."""
+
+    mean_difference: float
+    mean_absolute_difference: float
+    largest_difference: float
+    largest_difference_at: RowLocation | None
+    share_beyond: dict[str, float]
+    by_feature: list[FeatureDifferences]
+
+
+def summarize(
+    comparison: ShadowComparison | None, version: LoadedVersion, shadow: LoadedVersion
+) -> ShadowReport | ShadowDifferences:
+    """Summarize the comparison of a whole run.
+
+    Args:
+        comparison: the sums over the run; None if no row was scored.
+        version: the version that scored.
+        shadow: the second version.
+
+    Returns:
+        The differences, or only the names of the shadow if no title could be compared.
+    """
+    report = ShadowReport(
+        model=shadow.model,
+        model_version=shadow.number,
+        bundle_sha256=shadow.digest,
+        rows_compared=0 if comparison is None else comparison.rows,
+        rows_not_scored=0 if comparison is None else comparison.not_scored,
+    )
+    if comparison is None or not comparison.rows:
+        return report
+    rows = comparison.rows
+    beyond = zip(DIFFERENCE_SHARES, comparison.beyond, strict=True)
+    by_feature = zip(version.profiles or (), comparison.rows_by_bin, comparison.sums_by_bin, strict=False)
+    return ShadowDifferences(
+        **vars(report),
+        mean_difference=comparison.total / rows,
+        mean_absolute_difference=comparison.absolute / rows,
+        largest_difference=comparison.largest,
+        largest_difference_at=None if comparison.largest_at is None else RowLocation(*comparison.largest_at),
+        share_beyond={f"{share:.0%}": count / rows for share, count in beyond},
+        by_feature=[
+            FeatureDifferences(profile.name, _average_bins(profile.edges, counts, sums))
+            for profile, counts, sums in by_feature
         ],
     )
 
 
-def report(found: Comparison | None, version: LoadedVersion, shadow: LoadedVersion) -> dict[str, Any]:
-    """Tell how and where the two versions differ, ready for JSON; None: no row was scored."""
-    told: dict[str, Any] = {
-        "model": shadow.model,
-        "model_version": shadow.number,
-        "bundle_sha256": shadow.digest,
-        "rows_compared": 0 if found is None else found.rows,
-        "rows_not_scored": 0 if found is None else found.not_scored,
-    }
-    if found is None or not found.rows:
-        return told
-    at = found.largest_at
-    return {
-        **told,
-        "mean_difference": found.total / found.rows,
-        "mean_absolute_difference": found.absolute / found.rows,
-        "largest_difference": found.largest,
-        "largest_difference_at": None if at is None else {"file": at[0], "row": at[1]},
-        "share_beyond": {f"{share:.0%}": count / found.rows for share, count in zip(BEYOND, found.beyond, strict=True)},
-        "by_feature": [
-            {"column": profile.name, "bins": _bins(profile.edges, rows, sums)}
-            for profile, rows, sums in zip(version.profiles or (), found.rows_by_bin, found.sums_by_bin, strict=False)
-        ],
-    }
-
-
-def _bins(edges: FloatArray, rows: Sequence[int], sums: Sequence[float]) -> list[dict[str, Any]]:
-    """Tell the mean difference of each bin that has rows; the first and the last are open."""
+def _average_bins(edges: FloatArray, rows: Sequence[int], sums: Sequence[float]) -> list[dict[str, float | None]]:
     bounds = [None, *edges.tolist(), None]
     return [
-        {"from": bounds[place], "to": bounds[place + 1], "rows": count, "mean_difference": total / count}
-        for place, (count, total) in enumerate(zip(rows, sums, strict=True))
+        {"from": bounds[index], "to": bounds[index + 1], "rows": count, "mean_difference": total / count}
+        for index, (count, total) in enumerate(zip(rows, sums, strict=True))
         if count
     ]
-
-
-def _added(one: Sequence[Sequence[Any]], other: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    return [[a + b for a, b in zip(these, those, strict=True)] for these, those in zip(one, other, strict=True)]

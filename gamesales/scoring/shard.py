@@ -1,4 +1,4 @@
-"""Scoring one shard: a pure function of the plan, which may be done again and gives the same bytes."""
+"""Score one shard. A shard is a pure function of the plan: scored again, it gives the same bytes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,31 @@ import pyarrow as pa
 
 from gamesales.arrays import BoolArray
 from gamesales.data.arrow import keep_rows, to_arrow
-from gamesales.data.files import sync
-from gamesales.data.screen import told
-from gamesales.data.table import BadRow, Batch
+from gamesales.data.files import fsync
+from gamesales.data.screen import format_rejects
+from gamesales.data.table import Batch
 from gamesales.scoring.duplicates import Hashes, hash_ids, write_hashes
-from gamesales.scoring.ledger import ShardDone, SliceCounts
-from gamesales.scoring.parts import RejectsWriter, open_part, part_schema
-from gamesales.scoring.plan import Input, Plan, Shard, Slice
-from gamesales.scoring.predict import Predicted, predict_titles
+from gamesales.scoring.ledger import InputCounts, ShardResult
+from gamesales.scoring.parts import RejectsWriter, make_part_schema, open_part
+from gamesales.scoring.plan import Plan, Shard
+from gamesales.scoring.predict import BatchPrediction, predict_batch
 from gamesales.scoring.scorer import LoadedVersion
-from gamesales.scoring.shadow import Comparison, compare
+from gamesales.scoring.shadow import ShadowComparison, compare_with_shadow
+
+_MAX_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
 class ShardPaths:
-    """Where a shard's files go, below the working folder: the part's name decides its format."""
+    """Where a shard's files go.
+
+    Attributes:
+        work: the working folder; the other paths are relative to it.
+        part: the scored rows; the suffix decides the format.
+        rejects: the rejected rows.
+        rejects_header: whether the file of rejects begins with a header.
+        ids: the hashes of the titles' ids.
+    """
 
     work: Path
     part: str
@@ -37,160 +47,175 @@ class ShardPaths:
     ids: str
 
 
-class TooManyError(Exception):
-    """A shard alone rejected more rows than the whole run may; what it rejected so far is in its rejects file."""
-
-    def __init__(self, done: ShardDone) -> None:
-        super().__init__()
-        self.done = done
-
-
 def score_shard(
     shard: Shard,
     plan: Plan,
     version: LoadedVersion,
-    places: ShardPaths,
+    paths: ShardPaths,
     *,
-    most_rejects: int,
+    max_rejects: int,
     on_rows: Callable[[int], None],
     shadow: LoadedVersion | None = None,
-) -> ShardDone:
-    """Read, screen, score and write the rows of a shard, into hidden files that ``settle`` gives their names.
+) -> ShardResult:
+    """Read, screen, score and write the rows of a shard.
 
-    Raises: TooManyError: it is hopeless. InputError, TryAgainError: an input is damaged, or was changed meanwhile.
+    The files get temporary names; ``fsync_and_rename`` gives them their final names. Scoring stops at the batch that
+    exceeds ``max_rejects``. Then the only file is the rejects, under its final name.
+
+    Args:
+        shard: the rows to score.
+        plan: the plan of the run.
+        version: the version that scores.
+        paths: where the files go.
+        max_rejects: how many rows the whole run may reject.
+        on_rows: called with the number of rows of each batch.
+        shadow: a second version to compare with.
+
+    Returns:
+        The counts of the shard, and its files.
+
+    Raises:
+        InputError: an input is damaged.
+        TryAgainError: an input was changed meanwhile.
     """
-    part, rejects, ids = (places.work / name for name in (places.part, places.rejects, places.ids))
-    tally = _Tally(shard)
-    schema = result_schema(plan, version)
-    with ExitStack() as undo:
-        undo.callback(_remove, hidden(part), hidden(rejects), hidden(ids))
+    part, rejects, ids = (paths.work / name for name in (paths.part, paths.rejects, paths.ids))
+    schema = make_result_schema(plan, version)
+    totals = _ShardTotals(shard)
+    with ExitStack() as cleanup:
+        cleanup.callback(_remove, temporary_path(part), temporary_path(rejects), temporary_path(ids))
         with ExitStack() as files:
-            scored = files.enter_context(open_part(hidden(part), schema, plan.metadata(version)))
-            rejected = files.enter_context(RejectsWriter(hidden(rejects), header=places.rejects_header))
-            for one, batch in _batches(shard, plan, version, shadow):
-                predicted = predict_titles(batch, version)
-                scored.write(_result(batch, predicted, schema, version))
-                rejected.write(plan.inputs[one.source].name, predicted.screened.rejected)
-                tally.add(one, plan.inputs[one.source], predicted)
+            part_writer = files.enter_context(open_part(temporary_path(part), schema, plan.metadata(version)))
+            rejects_writer = files.enter_context(RejectsWriter(temporary_path(rejects), header=paths.rejects_header))
+            for source, batch in _read_batches(shard, plan, version, shadow):
+                name = plan.inputs[source].name
+                prediction = predict_batch(batch, version)
+                part_writer.write(_make_result_batch(batch, prediction, schema, version))
+                rejects_writer.write(name, prediction.screened.rejected)
+                totals.add(source, name, prediction)
                 if shadow is not None:
-                    tally.compare(compare(batch, predicted, plan.inputs[one.source].name, version, shadow))
+                    totals.add_comparison(compare_with_shadow(batch, prediction, name, version, shadow))
                 if plan.identity:
-                    tally.add_ids([batch.table.column(name) for name in plan.identity], predicted.screened.accepted)
+                    columns = [batch.table.column(column) for column in plan.identity]
+                    totals.add_ids(columns, prediction.screened.accepted)
                 on_rows(len(batch.rows) + len(batch.malformed))
-                if tally.rejected > most_rejects:
+                if totals.rejected > max_rejects:
                     break
-        if tally.rejected > most_rejects:
-            os.replace(hidden(rejects), rejects)
-            raise TooManyError(tally.done({}))
-        names = [places.part] if rejected.is_empty else [places.part, places.rejects]
+        if totals.rejected > max_rejects:
+            os.replace(temporary_path(rejects), rejects)
+            return totals.make_result({}, over_reject_limit=True)
+        names = [paths.part] if rejects_writer.is_empty else [paths.part, paths.rejects]
         if plan.identity:
-            names.append(places.ids)
-            write_hashes(hidden(ids), tally.ids())
-        undo.pop_all()
-    return tally.done({name: hidden(places.work / name).stat().st_size for name in names})
+            names.append(paths.ids)
+            write_hashes(temporary_path(ids), totals.join_ids())
+        cleanup.pop_all()
+    return totals.make_result({name: temporary_path(paths.work / name).stat().st_size for name in names})
 
 
-def settle(work: Path, done: ShardDone) -> None:
-    """Bring the files that ``score_shard`` made to the disk, then give them their names."""
-    for name in done.files:
-        sync(hidden(work / name))
-        os.replace(hidden(work / name), work / name)
+def fsync_and_rename(work: Path, result: ShardResult) -> None:
+    """Force a shard's files to the disk, then give them their final names."""
+    for name in result.files:
+        fsync(temporary_path(work / name))
+        os.replace(temporary_path(work / name), work / name)
 
 
-def _batches(
+def temporary_path(path: Path) -> Path:
+    """Return where a file is until it is complete and on the disk."""
+    return path.with_name(f".{path.name}")
+
+
+def make_result_schema(plan: Plan, version: LoadedVersion) -> pa.Schema:
+    """Return the columns of a run's result."""
+    return make_part_schema(plan.passthrough, bounds=version.prediction_interval is not None)
+
+
+def _read_batches(
     shard: Shard, plan: Plan, version: LoadedVersion, shadow: LoadedVersion | None
-) -> Iterator[tuple[Slice, Batch]]:
-    features, kept = version.contract.feature_names, plan.kept.names
+) -> Iterator[tuple[int, Batch]]:
+    """Yield the batches of a shard, each with the index of its input."""
+    features, passthrough = version.contract.feature_names, plan.passthrough.names
     if shadow is not None:
         features = tuple(dict.fromkeys([*features, *shadow.contract.feature_names]))
-    names = list(dict.fromkeys([*features, *kept, *plan.identity]))
-    numbers = [name for name in features if name not in kept]  # what passes through is not parsed
-    for one in shard.slices:
-        source = plan.inputs[one.source]
-        with source.unchanged():
-            for batch in source.table.batches(names, one.start, one.stop, numbers):
-                yield one, batch
+    names = list(dict.fromkeys([*features, *passthrough, *plan.identity]))
+    numbers = [name for name in features if name not in passthrough]  # pass-through columns are not parsed
+    for part in shard.ranges:
+        source = plan.inputs[part.source]
+        with source.require_unchanged():
+            for batch in source.table.read_batches(names, part.start, part.stop, numbers):
+                yield part.source, batch
 
 
-def result_schema(plan: Plan, version: LoadedVersion) -> pa.Schema:
-    """Return the columns of a run's result."""
-    return part_schema(plan.kept, bounds=version.interval is not None)
-
-
-def _result(batch: Batch, predicted: Predicted, schema: pa.Schema, version: LoadedVersion) -> pa.RecordBatch:
-    """Return the scored rows in the result's columns."""
-    accepted = predicted.screened.accepted
-    number = np.full(len(predicted.earnings), version.number, np.int32)
-    ours = (predicted.earnings, *predicted.bounds, predicted.outside, number)
-    columns = [batch.table.column(name) for name in schema.names[: -len(ours)]]
+def _make_result_batch(
+    batch: Batch, prediction: BatchPrediction, schema: pa.Schema, version: LoadedVersion
+) -> pa.RecordBatch:
+    """Return the scored rows in the columns of the result."""
+    accepted = prediction.screened.accepted
+    numbers = np.full(len(prediction.predictions), version.number, np.int32)
+    scored = (prediction.predictions, *prediction.bounds, prediction.outside_range, numbers)
+    columns = [batch.table.column(name) for name in schema.names[: -len(scored)]]
     if not accepted.all():
         columns = [keep_rows(column, accepted) for column in columns]
-    return pa.RecordBatch.from_arrays([*columns, *map(to_arrow, ours)], schema=schema)
+    return pa.RecordBatch.from_arrays([*columns, *map(to_arrow, scored)], schema=schema)
 
 
-class _Tally:
-    """Adds up what the batches of a shard came to."""
+class _ShardTotals:
+    """Adds up the batches of a shard."""
 
     def __init__(self, shard: Shard) -> None:
-        self._scored: Counter[int] = Counter({one.source: 0 for one in shard.slices})
+        self._scored: Counter[int] = Counter({part.source: 0 for part in shard.ranges})
         self._rejected: Counter[int] = Counter()
         self._outside = 0
         self._outside_by_feature: list[int] = []
         self._histograms: list[list[int]] = []
         self._examples: tuple[str, ...] = ()
         self._ids: list[Hashes] = []
-        self._shadow: Comparison | None = None
+        self._comparison: ShadowComparison | None = None
 
     @property
     def rejected(self) -> int:
         return self._rejected.total()
 
+    def add(self, source: int, name: str, prediction: BatchPrediction) -> None:
+        """Add a batch of the input with this index and this name."""
+        rejects = prediction.screened.rejected
+        self._scored[source] += len(prediction.predictions)
+        self._rejected[source] += len(rejects)
+        self._outside += int(np.count_nonzero(prediction.outside_range))
+        self._outside_by_feature = add_counts(self._outside_by_feature, prediction.outside_by_feature)
+        histograms = [bins.tolist() for bins in prediction.histograms]
+        totals = self._histograms or [[] for _ in histograms]
+        self._histograms = [add_counts(total, bins) for total, bins in zip(totals, histograms, strict=True)]
+        self._examples = (self._examples + format_rejects(name, rejects))[:_MAX_EXAMPLES]
+
+    def add_comparison(self, comparison: ShadowComparison) -> None:
+        """Add the comparison of a batch with the shadow."""
+        self._comparison = comparison if self._comparison is None else self._comparison + comparison
+
     def add_ids(self, columns: Sequence[pa.Array], accepted: BoolArray) -> None:
-        """Take in the ids of a batch's scored rows."""
-        chosen = columns if accepted.all() else [keep_rows(column, accepted) for column in columns]
-        self._ids.append(hash_ids(chosen))
+        """Add the ids of a batch's scored rows."""
+        scored = columns if accepted.all() else [keep_rows(column, accepted) for column in columns]
+        self._ids.append(hash_ids(scored))
 
-    def compare(self, found: Comparison) -> None:
-        """Take in how a second version's predictions of a batch differ."""
-        self._shadow = found if self._shadow is None else self._shadow + found
-
-    def ids(self) -> Hashes:
+    def join_ids(self) -> Hashes:
         return np.concatenate([np.empty(0, np.uint64), *self._ids])
 
-    def add(self, one: Slice, source: Input, predicted: Predicted) -> None:
-        bad: Sequence[BadRow] = predicted.screened.rejected
-        self._scored[one.source] += len(predicted.earnings)
-        self._rejected[one.source] += len(bad)
-        self._outside += int(np.count_nonzero(predicted.outside))
-        self._outside_by_feature = added(self._outside_by_feature, predicted.outside_by_feature)
-        histograms = [one.tolist() for one in predicted.histograms]
-        old = self._histograms or [[] for _ in histograms]
-        self._histograms = [added(before, more) for before, more in zip(old, histograms, strict=True)]
-        self._examples = (self._examples + told(source.name, bad))[:3]
-
-    def done(self, files: dict[str, int]) -> ShardDone:
-        slices = [SliceCounts(source, count, self._rejected[source]) for source, count in self._scored.items()]
-        return ShardDone(
-            slices,
-            files,
-            self._outside,
-            self._outside_by_feature,
-            self._histograms,
-            list(self._examples),
-            self._shadow,
+    def make_result(self, files: dict[str, int], *, over_reject_limit: bool = False) -> ShardResult:
+        return ShardResult(
+            inputs=[InputCounts(source, count, self._rejected[source]) for source, count in self._scored.items()],
+            files=files,
+            rows_outside_training_range=self._outside,
+            outside_by_feature=self._outside_by_feature,
+            histograms=self._histograms,
+            examples=list(self._examples),
+            shadow=self._comparison,
+            over_reject_limit=over_reject_limit,
         )
 
 
-def hidden(path: Path) -> Path:
-    """Return where a file lies until it is whole and on the disk."""
-    return path.with_name(f".{path.name}")
-
-
-def added(before: Sequence[int], more: Sequence[int]) -> list[int]:
-    """Add two lists of counts, of which either may be empty for none so far."""
-    if not before or not more:
-        return list(before or more)
-    return [one + other for one, other in zip(before, more, strict=True)]
+def add_counts(totals: Sequence[int], counts: Sequence[int]) -> list[int]:
+    """Add two lists of counts; an empty list stands for zeros."""
+    if not totals or not counts:
+        return list(totals or counts)
+    return [total + count for total, count in zip(totals, counts, strict=True)]
 
 
 def _remove(*paths: Path) -> None:

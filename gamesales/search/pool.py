@@ -1,6 +1,6 @@
-"""Training candidates on all titles but a fold and measuring them on it, here or in several processes.
+"""A pool that trains candidates on folds, in this process or in several worker processes.
 
-Each fold depends on its task alone, and outcomes come in the order of the tasks: so how many processes there are
+The result of a task depends on the task alone, and results come in the order of the tasks. So the number of workers
 changes nothing but the time.
 """
 
@@ -21,14 +21,14 @@ from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
 from gamesales.errors import GamesalesError, InputError, TryAgainError
 from gamesales.search.space import Candidate
-from gamesales.training.fit import learn
-from gamesales.training.folds import out_of_fold
-from gamesales.training.network import load_keras
+from gamesales.training.fit import PredictFunction, fit_predictor
+from gamesales.training.folds import predict_out_of_fold
+from gamesales.training.keras_objects import load_keras
 
 
 @dataclass(frozen=True)
-class Known:
-    """The titles that a search knows: ``features`` float64 (n, k), ``earnings`` float64 (n,)."""
+class TrainingData:
+    """The titles of a search: ``features`` float64 (n, k), ``earnings`` float64 (n,)."""
 
     contract: Contract
     features: FloatArray
@@ -37,59 +37,59 @@ class Known:
 
 @dataclass(frozen=True)
 class Task:
-    """A candidate, the seed that it starts from, and the rows that it does not learn from, int64 (m,)."""
+    """A candidate, its seed, and the rows that it is measured on and not trained on, int64 (m,)."""
 
     candidate: Candidate
     seed: int
     fold: IntArray
 
 
-# The error on the fold, or why there is none.
+# The error on the fold, or the reason why there is none.
 Outcome = float | str
-Cross = Callable[[Sequence[Task]], Iterator[Outcome]]
+FoldRunner = Callable[[Sequence[Task]], Iterator[Outcome]]
 
 
-def fold_error(known: Known, task: Task) -> Outcome:
+def measure_fold_error(data: TrainingData, task: Task) -> Outcome:
     """Train a candidate and return its mean squared error on the fold, in units of the range of all earnings."""
+    candidate = task.candidate
 
-    def learnt(features: FloatArray, earnings: FloatArray) -> Callable[[FloatArray], FloatArray]:
-        candidate = task.candidate
-        return learn(candidate.network(), candidate.training(task.seed), known.contract, features, earnings)
+    def fit(features: FloatArray, earnings: FloatArray) -> PredictFunction:
+        return fit_predictor(candidate.network(), candidate.training(task.seed), data.contract, features, earnings)
 
     try:
-        predicted = out_of_fold(learnt, known.features, known.earnings, [task.fold])[task.fold]
+        predicted = predict_out_of_fold(fit, data.features, data.earnings, [task.fold])[task.fold]
     except InputError as error:
         return error.message
     finally:
-        load_keras().utils.clear_session()  # or graphs of all candidates stay in memory
-    off = (predicted - known.earnings[task.fold]) / (np.ptp(known.earnings) or 1.0)
-    scaled_mse = float(np.mean(off**2))
-    return scaled_mse if np.isfinite(scaled_mse) else "its predictions are no finite numbers"
+        load_keras().utils.clear_session()  # otherwise the graphs of all candidates stay in memory
+    scaled_errors = (predicted - data.earnings[task.fold]) / (np.ptp(data.earnings) or 1.0)
+    scaled_mse = float(np.mean(scaled_errors**2))
+    return scaled_mse if np.isfinite(scaled_mse) else "its predictions are not finite numbers"
 
 
 @contextmanager
-def crossing(known: Known, workers: int) -> Iterator[Cross]:
-    """Give what trains candidates on tasks, one after the other here or in so many processes.
+def open_pool(data: TrainingData, workers: int) -> Iterator[FoldRunner]:
+    """Yield a function that runs tasks, in this process or in several.
 
-    An iterator that is left before its end gives up the tasks that have not begun.
+    If the caller leaves the iterator of outcomes before its end, the tasks that have not begun are dropped.
     """
     if workers == 1:
-        yield lambda tasks: (fold_error(known, task) for task in tasks)
+        yield lambda tasks: (measure_fold_error(data, task) for task in tasks)
         return
-    pool = _Pool(known, workers)
+    pool = _Pool(data, workers)
     try:
-        yield pool.cross
+        yield pool.run_folds
     finally:
-        pool.end()
+        pool.kill()
 
 
 class _Pool:
-    """Processes that train, each at the other end of a pipe.
+    """Worker processes, each at the other end of a pipe.
 
-    When this process ends, however it does, each of them reads the end of its pipe and ends too.
+    When this process ends for any reason, each worker reads the end of its pipe and ends too.
     """
 
-    def __init__(self, known: Known, workers: int) -> None:
+    def __init__(self, data: TrainingData, workers: int) -> None:
         context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
         self._processes = []
         self._idle: list[Connection] = []
@@ -97,13 +97,13 @@ class _Pool:
         self._sent = 0
         for _ in range(workers):
             here, there = context.Pipe()
-            process = context.Process(target=_serve, args=(there, known), daemon=True)
+            process = context.Process(target=_serve, args=(there, data), daemon=True)
             process.start()
             there.close()  # so that the end of the process is the end of the pipe
             self._processes.append(process)
             self._idle.append(here)
 
-    def cross(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def run_folds(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         waiting, outcomes = list(enumerate(tasks, self._sent)), dict[int, Outcome]()
         for number, _ in list(waiting):
             while number not in outcomes:
@@ -112,7 +112,7 @@ class _Pool:
                 outcomes |= self._receive()
             yield outcomes[number]
 
-    def end(self) -> None:
+    def kill(self) -> None:
         for process in self._processes:
             process.kill()
             process.join()
@@ -121,47 +121,47 @@ class _Pool:
         worker = self._idle.pop()
         self._busy[worker] = number
         self._sent = number + 1
-        with _alive():
+        with _require_alive():
             worker.send(task)
 
     def _receive(self) -> dict[int, Outcome]:
-        """Wait for outcomes; among them may be some of tasks that nobody asks for any more."""
-        found = {}
+        """Wait for outcomes. They may include outcomes of tasks that were dropped."""
+        outcomes = {}
         for worker in wait(list(self._busy)):
             assert isinstance(worker, Connection)
-            with _alive():
-                told = worker.recv()
-            if isinstance(told, Exception):
-                raise told
-            found[self._busy.pop(worker)] = told
+            with _require_alive():
+                outcome = worker.recv()
+            if isinstance(outcome, Exception):
+                raise outcome
+            outcomes[self._busy.pop(worker)] = outcome
             self._idle.append(worker)
-        return found
+        return outcomes
 
 
 @contextmanager
-def _alive() -> Iterator[None]:
+def _require_alive() -> Iterator[None]:
     try:
         yield
     except (EOFError, OSError):
         raise TryAgainError(
-            "a process of the search was ended from outside; the machine may have no memory left",
+            "a worker process of the search was killed; the machine may be out of memory",
             hint="Run the same command again, with --workers 1 for less memory",
         ) from None
 
 
-def _serve(pipe: Any, known: Known) -> None:
-    """Train what comes through a pipe, until its end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
+def _serve(pipe: Any, data: TrainingData) -> None:
+    """Run the tasks that come through a pipe, until its end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the workers
     try:
         while True:
-            pipe.send(_outcome(known, pipe.recv()))
+            pipe.send(_run_task(data, pipe.recv()))
     except (EOFError, BrokenPipeError):
         return
 
 
-def _outcome(known: Known, task: Task) -> Outcome | Exception:
+def _run_task(data: TrainingData, task: Task) -> Outcome | Exception:
     try:
-        return fold_error(known, task)
+        return measure_fold_error(data, task)
     except GamesalesError as error:
         return error
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What a search chooses from, and one choice of it, from which follow a network and how it learns."""
+"""The search space, and a candidate from it: a network with its training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, TypeVa
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from gamesales.training.spec import COURSE, LayerSpec, Named, NetworkSpec, TrainingSpec
+from gamesales.training.spec import COURSE, LayerSpec, NetworkSpec, ObjectSpec, TrainingSpec
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -18,11 +18,13 @@ Schedule = Literal["constant", "CosineDecay"]
 
 
 class Candidate(BaseModel):
-    """One choice: a network of dense layers, and how it learns by Adam.
+    """A network of dense layers, and its training by Adam.
 
-    ``units`` counts those of each hidden layer; ``l2`` is the factor of the squared weights in the loss; ``dropout`` is
-    the share of a hidden layer's outputs that a step leaves out. ``CosineDecay`` takes the learning rate down to 0 over
-    all epochs.
+    Attributes:
+        units: the number of units of each hidden layer.
+        l2: the factor of the squared weights in the loss.
+        dropout: the share of a hidden layer's outputs that a training step drops.
+        schedule: ``CosineDecay`` lowers the learning rate to 0 over all epochs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,11 +43,11 @@ class Candidate(BaseModel):
 
     @property
     def shape(self) -> str:
-        """The units of the hidden layers, as in ``50-100-50``."""
+        """The units of the hidden layers, such as ``50-100-50``."""
         return "-".join(map(str, self.units))
 
     def network(self) -> NetworkSpec:
-        """Return the layers, as a training job would give them."""
+        """Return the layers as in a training job."""
         layers = []
         for units in self.units:
             layers.append({"layer": "Dense", "units": units, "activation": self.activation, **self._regularizer()})
@@ -55,30 +57,28 @@ class Candidate(BaseModel):
         return NetworkSpec(layers=tuple(LayerSpec.model_validate(layer) for layer in layers))
 
     def training(self, seed: int) -> TrainingSpec:
-        """Return how it learns, as a training job would give it."""
+        """Return the training as in a training job."""
         decays = self.schedule == "CosineDecay"
+        adam = {"name": "Adam"} if decays else {"name": "Adam", "learning_rate": self.learning_rate}
         rate = {"initial_learning_rate": self.learning_rate, "decay_epochs": self.epochs}
         return TrainingSpec(
-            optimizer=Named(name="Adam") if decays else Named.model_validate(self._adam()),
-            schedule=Named.model_validate({"name": "CosineDecay", **rate}) if decays else None,
+            optimizer=ObjectSpec.model_validate(adam),
+            schedule=ObjectSpec.model_validate({"name": "CosineDecay", **rate}) if decays else None,
             epochs=self.epochs,
             batch_size=self.batch_size,
             seed=seed,
         )
 
-    def parameters(self, features: int) -> int:
-        """Count the weights and biases, for so many features."""
+    def count_parameters(self, features: int) -> int:
+        """Count the weights and biases for a number of features."""
         widths = (features, *self.units, 1)
         return sum((before + 1) * after for before, after in pairwise(widths))
-
-    def _adam(self) -> dict[str, Any]:
-        return {"name": "Adam", "learning_rate": self.learning_rate}
 
     def _regularizer(self) -> dict[str, Any]:
         return {"kernel_regularizer": {"class_name": "L2", "config": {"l2": self.l2}}} if self.l2 else {}
 
 
-# Keras's Adam has a learning rate of 0.001 where a job gives none, as the course's does.
+# The course's job has no learning rate. Keras's default for Adam is 0.001.
 COURSE_CANDIDATE = Candidate(
     units=tuple(layer["units"] for layer in COURSE["network"]["layers"][:-1]),
     activation=COURSE["network"]["layers"][0]["activation"],
@@ -88,9 +88,9 @@ COURSE_CANDIDATE = Candidate(
 
 
 class Values(BaseModel, Generic[T]):
-    """Values to choose from: some, or all from ``low`` to ``high``, on a log scale if ``log`` says so.
+    """The values of a hyperparameter: a list, or a range from ``low`` to ``high`` on a linear or a log scale.
 
-    A job file gives ``32``, ``[16, 32]`` or ``{ low = 8, high = 128, log = true }``.
+    In a job file: ``32``, ``[16, 32]`` or ``{ low = 8, high = 128, log = true }``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -102,13 +102,13 @@ class Values(BaseModel, Generic[T]):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_one_or_several(cls, value: object) -> object:
+    def _wrap_choices(cls, value: object) -> object:
         if isinstance(value, Mapping | cls):
             return value
         return {"choices": value if isinstance(value, list | tuple) else [value]}
 
     @model_validator(mode="after")
-    def _is_one_or_the_other(self) -> Self:
+    def _check_choices_or_range(self) -> Self:
         if not self.is_range:
             if not self.choices or len(set(self.choices)) < len(self.choices) or self.log:
                 raise ValueError("expected a value, a list of different values, or a range { low = …, high = … }")
@@ -126,16 +126,16 @@ class Values(BaseModel, Generic[T]):
 
     @property
     def ends(self) -> tuple[T, ...]:
-        """The two ends of a range, or every choice: if these are allowed, all are."""
+        """The two ends of a range, or every choice. If these are valid, all values are."""
         return (self.low, self.high) if self.low is not None and self.high is not None else self.choices
 
-    def holds(self, value: Any) -> bool:
-        """Tell whether a value is one of these."""
+    def contains(self, value: Any) -> bool:
+        """Return whether a value is one of the choices or in the range."""
         low, high = self.ends if self.is_range else (value, value)
         return bool(low <= value <= high) if self.is_range else value in self.choices
 
-    def distribution(self) -> BaseDistribution | None:
-        """Return what Optuna draws from; None where there is nothing to choose."""
+    def make_distribution(self) -> BaseDistribution | None:
+        """Return Optuna's distribution of the values, or None if there is only one value."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         if not self.is_range:
@@ -148,9 +148,9 @@ class Values(BaseModel, Generic[T]):
 
 
 class Space(BaseModel):
-    """What ``[space]`` of a search's job says: values for each part of a ``Candidate``.
+    """The table ``[space]`` of a search job: the values of each hyperparameter of a ``Candidate``.
 
-    ``layers`` counts the hidden ones; each has ``units`` of its own.
+    ``layers`` is the number of hidden layers. Each layer has its own ``units``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -167,43 +167,43 @@ class Space(BaseModel):
 
     @field_validator("*")
     @classmethod
-    def _makes_candidates(cls, values: Values[Any], info: ValidationInfo) -> Values[Any]:
-        """Let a ``Candidate`` say what it does not take."""
+    def _check_values(cls, values: Values[Any], info: ValidationInfo) -> Values[Any]:
+        """Refuse the values that a ``Candidate`` refuses."""
         name = info.field_name or ""
         for value in values.ends:
             try:
-                Candidate.model_validate({"units": (1,), "activation": "relu", **_part(name, value)})
+                Candidate.model_validate({"units": (1,), "activation": "relu", **_make_field(name, value)})
             except ValidationError as error:
                 raise ValueError(f"{error.errors()[0]['msg']}, received {value!r}") from None
         return values
 
-    def named(self, layers: int) -> dict[str, Values[Any]]:
-        """Return the values by the names that Optuna knows them by, of networks with so many hidden layers."""
-        units = {f"units_{place}": self.units for place in range(1, layers + 1)}
+    def list_values(self, layers: int) -> dict[str, Values[Any]]:
+        """Return the values by hyperparameter, for networks with this number of hidden layers."""
+        units = {f"units_{number}": self.units for number in range(1, layers + 1)}
         others = {name: getattr(self, name) for name in type(self).model_fields if name not in ("layers", "units")}
         return {"layers": self.layers, **units, **others}
 
-    def choose(self, pick: Callable[[str, Values[Any]], Any]) -> Candidate:
-        """Return the candidate whose parts ``pick`` chooses, given a name and the values."""
-        layers = pick("layers", self.layers)
-        chosen = {name: pick(name, values) for name, values in self.named(layers).items() if name != "layers"}
-        units = tuple(chosen.pop(f"units_{place}") for place in range(1, layers + 1))
+    def make_candidate(self, choose: Callable[[str, Values[Any]], Any]) -> Candidate:
+        """Return the candidate whose hyperparameters ``choose`` chooses, given a name and the values."""
+        layers = choose("layers", self.layers)
+        chosen = {name: choose(name, values) for name, values in self.list_values(layers).items() if name != "layers"}
+        units = tuple(chosen.pop(f"units_{number}") for number in range(1, layers + 1))
         return Candidate(units=units, **chosen)
 
-    def holds(self, candidate: Candidate) -> bool:
-        """Tell whether a candidate is one that could be chosen."""
-        told = parts(candidate)
-        return all(values.holds(told[name]) for name, values in self.named(len(candidate.units)).items())
+    def contains(self, candidate: Candidate) -> bool:
+        """Return whether a candidate is in the space."""
+        chosen = list_hyperparameters(candidate)
+        return all(values.contains(chosen[name]) for name, values in self.list_values(len(candidate.units)).items())
 
 
-def _part(name: str, value: Any) -> dict[str, Any]:
-    """Return the part of a candidate that a value of the space stands for."""
+def _make_field(name: str, value: Any) -> dict[str, Any]:
+    """Return the field of a candidate that a value of the space stands for."""
     if name == "layers":
         return {"units": (1,) * min(value, 100)}
     return {name: (value,) if name == "units" else value}
 
 
-def parts(candidate: Candidate) -> dict[str, Any]:
-    """Return a candidate's parts by the names of ``Space.named``."""
-    units = {f"units_{place}": value for place, value in enumerate(candidate.units, 1)}
+def list_hyperparameters(candidate: Candidate) -> dict[str, Any]:
+    """Return the hyperparameters of a candidate by the names of ``Space.list_values``."""
+    units = {f"units_{number}": value for number, value in enumerate(candidate.units, 1)}
     return {"layers": len(candidate.units), **units, **candidate.model_dump(exclude={"units"})}

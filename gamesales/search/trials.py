@@ -1,112 +1,257 @@
-"""The trials of a search: when to give one up, which are worth another look, which network is small enough.
+"""The trials of a search: the decisions that follow from them, and the folder that keeps them.
 
-Each is a function of the trials so far, and of nothing else: a search that was killed goes on as if it had not been.
+Each decision is a function of the trials so far and of nothing else. So a search that was killed resumes as if it had
+not been killed. The folder has a file for each trial:
+
+    .tune/<identity16>/study.json            everything that the trials depend on, for people
+                       trials/00007.json     written when the trial is over; a trial that was interrupted starts over
+                       finals/00007-1.json   the errors of a finalist in another round
+                       tune.html             the page
+
+The identity is a digest of everything that a trial depends on: titles, contract, space, start, search settings,
+software. It does not depend on the budget, so a search can be continued with a larger budget.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
+from gamesales.data.contract import Contract
+from gamesales.data.files import make_folder, replace_file
+from gamesales.data.labeled_titles import LabeledTitles
+from gamesales.errors import InputError, UsageError
 from gamesales.search.space import Candidate
+from gamesales.search.tune_job import TuneJob
+from gamesales.training.provenance import list_software_releases
 
-State = Literal["complete", "pruned", "failed"]
+# Increase this when searches work differently or files have another format.
+_FORMAT = 1
+STORAGE = Path(".tune")
+PAGE_FILE = "tune.html"
+# Settings that decide the length of the search and the use of its trials, but not the result of a trial.
+_NOT_IN_IDENTITY = {"trials", "minutes", "workers", "choose", "finalists", "rounds"}
+# No trial is pruned before this many trials are complete.
+_MIN_COMPLETE = 5
 
-# So many complete trials there must be before one is given up.
-_UNPRUNED = 5
+TrialState = Literal["complete", "pruned", "failed"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One candidate and its errors.
+    """A candidate and its errors.
 
-    ``errors`` are those of the folds that were reached, in order: mean squared error in units of the target's range in
-    training. ``parameters`` counts the network's weights and biases. ``why`` tells what failed.
+    Attributes:
+        number: counts from 0.
+        candidate: the network and its training.
+        parameters: the number of weights and biases.
+        state: how the trial ended.
+        errors: the error of each fold that was run, in order. An error is the mean squared error in units of the
+            range of the target in training.
+        seconds: the duration.
+        why: the reason of a failure.
     """
 
     number: int
     candidate: Candidate
     parameters: int
-    state: State
+    state: TrialState
     errors: tuple[float, ...]
     seconds: float
     why: str = ""
 
     @property
     def error(self) -> float:
-        """The mean over the folds that were reached; infinite if there is none."""
-        return self.error_after(len(self.errors)) if self.errors else math.inf
+        """The mean error of the folds that were run, infinite if there are none."""
+        return self.mean_error(len(self.errors)) if self.errors else math.inf
 
     @property
     def spread(self) -> float:
-        """The standard deviation between folds; 0 if there is but one."""
+        """The standard deviation between folds, 0 if there is only one fold."""
         return float(np.std(self.errors, ddof=1)) if len(self.errors) > 1 else 0.0
 
-    def error_after(self, folds: int) -> float:
-        """Return the mean over so many of the folds, 1 or more."""
+    def mean_error(self, folds: int) -> float:
+        """Return the mean error of the first folds, 1 or more."""
         return math.fsum(self.errors[:folds]) / folds
 
-    def price_after(self, folds: int, tolerance: float) -> float:
-        """Weigh the error against the size that it takes: half the parameters are worth ``tolerance`` more error.
+    def penalized_error(self, folds: int, tolerance: float) -> float:
+        """Return the mean error of the first folds with a penalty for the size of the network.
 
-        This is what the search brings down, so that it looks for small networks too; with a tolerance of 0, the error.
+        Half the parameters are worth ``tolerance`` more error. The search minimizes the penalized error, so that it
+        looks for small networks too. With a tolerance of 0 it is the mean error.
         """
-        return self.error_after(folds) * math.pow(self.parameters, math.log2(1 + tolerance))
+        return self.mean_error(folds) * math.pow(self.parameters, math.log2(1 + tolerance))
 
 
-def is_hopeless(trials: Iterable[Trial], running: Trial, tolerance: float) -> bool:
-    """Tell whether a trial may be given up after some of its folds, by the median stopping rule.
+@dataclass(frozen=True)
+class FinalRound:
+    """The errors of a finalist in one more round of folds.
 
-    It may if its price is above the median of what complete trials had after as many folds.
-
-    Args: running: with the errors of one fold or more.
+    Attributes:
+        number: the number of the trial.
+        round: counts from 1.
+        errors: the error of each fold.
+        seconds: the duration.
+        why: the reason of a failure.
     """
-    done, folds = _complete(trials), len(running.errors)
-    if len(done) < _UNPRUNED:
+
+    number: int
+    round: int
+    errors: tuple[float, ...]
+    seconds: float
+    why: str = ""
+
+
+def should_prune(trials: Iterable[Trial], running: Trial, tolerance: float) -> bool:
+    """Return whether to give up a trial after some of its folds, by the median stopping rule.
+
+    Args:
+        trials: the trials that are over.
+        running: the running trial, with the errors of one fold or more.
+        tolerance: see ``Trial.penalized_error``.
+
+    Returns:
+        Whether its penalized error is above the median of complete trials after as many folds.
+    """
+    complete, folds = _list_complete(trials), len(running.errors)
+    if len(complete) < _MIN_COMPLETE:
         return False
-    median = float(np.median([trial.price_after(folds, tolerance) for trial in done]))
-    return running.price_after(folds, tolerance) > median
+    median = float(np.median([trial.penalized_error(folds, tolerance) for trial in complete]))
+    return running.penalized_error(folds, tolerance) > median
 
 
-def front(trials: Iterable[Trial]) -> list[Trial]:
-    """Return the complete trials that none beats in both error and size, the smallest first."""
-    found: list[Trial] = []
-    for trial in sorted(_complete(trials), key=lambda trial: (trial.parameters, *_rank(trial))):
-        if not found or trial.error < found[-1].error:
-            found.append(trial)
-    return found
+def find_pareto_front(trials: Iterable[Trial]) -> list[Trial]:
+    """Return the complete trials that no other trial beats in both error and size, the smallest first."""
+    front: list[Trial] = []
+    for trial in sorted(_list_complete(trials), key=lambda trial: (trial.parameters, *_rank_key(trial))):
+        if not front or trial.error < front[-1].error:
+            front.append(trial)
+    return front
 
 
-def finalists(trials: Sequence[Trial], number: int) -> list[Trial]:
-    """Return those that are worth another look: of the front, and then of all, the ones with the lowest errors."""
-    ranked = [*sorted(front(trials), key=_rank), *ranking(trials)]
-    return list({trial.number: trial for trial in ranked}.values())[:number]
+def select_finalists(trials: Sequence[Trial], count: int) -> list[Trial]:
+    """Return the best trials of the Pareto front, followed by the best of all trials."""
+    ranked = [*sorted(find_pareto_front(trials), key=_rank_key), *rank_trials(trials)]
+    return list({trial.number: trial for trial in ranked}.values())[:count]
 
 
-def ranking(trials: Iterable[Trial]) -> list[Trial]:
+def rank_trials(trials: Iterable[Trial]) -> list[Trial]:
     """Return the complete trials, the lowest error first."""
-    return sorted(_complete(trials), key=_rank)
+    return sorted(_list_complete(trials), key=_rank_key)
 
 
-def smallest_within(trials: Sequence[Trial], tolerance: float) -> Trial:
-    """Return the smallest trial whose error is within a share of the lowest; of several, the one with less error."""
-    allowed = min(trial.error for trial in trials) * (1 + tolerance)
-    near = [trial for trial in trials if trial.error <= allowed]
-    return min(near, key=lambda trial: (trial.parameters, *_rank(trial)))
+def find_smallest_within(trials: Sequence[Trial], tolerance: float) -> Trial:
+    """Return the smallest trial whose error exceeds the lowest error by at most a share ``tolerance``."""
+    limit = min(trial.error for trial in trials) * (1 + tolerance)
+    within = [trial for trial in trials if trial.error <= limit]
+    return min(within, key=lambda trial: (trial.parameters, *_rank_key(trial)))
 
 
-def derived_seed(*numbers: int) -> int:
-    """Return a seed that has nothing to do with those of other numbers, from 0 to 2**32 - 1."""
+def mix_seed(*numbers: int) -> int:
+    """Return a seed from 0 to 2**32 - 1 that is independent of the seeds of other numbers."""
     return int(np.random.SeedSequence([len(numbers), *numbers]).generate_state(1)[0])
 
 
-def _complete(trials: Iterable[Trial]) -> list[Trial]:
+def _list_complete(trials: Iterable[Trial]) -> list[Trial]:
     return [trial for trial in trials if trial.state == "complete"]
 
 
-def _rank(trial: Trial) -> tuple[float, int]:
+def _rank_key(trial: Trial) -> tuple[float, int]:
     return trial.error, trial.number
+
+
+@dataclass(frozen=True)
+class Study:
+    """The folder of a search, and its identity, 64 hex digits."""
+
+    folder: Path
+    identity: str
+
+    @classmethod
+    def open(cls, storage: Path, job: TuneJob, contract: Contract, titles: LabeledTitles) -> Self:
+        """Return the folder of a search. The folder is made if it does not exist.
+
+        Raises:
+            UsageError: the storage exists and is not a folder.
+        """
+        depends_on = {
+            "format": _FORMAT,
+            "titles": titles.sha256,
+            "rows": hashlib.sha256(titles.rows.tobytes()).hexdigest(),  # a job may hold out rows for calibration
+            "contract": contract.as_json(),
+            "search": job.search.model_dump(mode="json", exclude=_NOT_IN_IDENTITY),
+            "space": job.space.model_dump(mode="json"),
+            "start": job.start.model_dump(mode="json"),
+            "software": {**list_software_releases(), "optuna": version("optuna")},
+        }
+        identity = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
+        if storage.exists() and not storage.is_dir():
+            raise UsageError(
+                f"{storage} is not a folder; expected a folder for searches", hint="Give another --storage"
+            )
+        study = cls(storage / identity[:16], identity)
+        for name in ("trials", "finals"):
+            make_folder(study.folder / name)
+        study.write("study.json", json.dumps({"identity": identity, **depends_on}, indent=1) + "\n")
+        return study
+
+    def read_trials(self) -> list[Trial]:
+        """Return the trials that are over, in order.
+
+        Raises:
+            InputError: a file was changed or is missing.
+        """
+        paths = (self.folder / "trials").glob("*.json")
+        trials = sorted((_read(path, Trial) for path in paths), key=lambda trial: trial.number)
+        if [trial.number for trial in trials] != list(range(len(trials))):
+            raise InputError(
+                f"{self.folder}/trials has {len(trials)} trials, but not the trials from 0 to {len(trials) - 1}",
+                hint=f"Delete {self.folder}; the search then starts over",
+            )
+        return trials
+
+    def read_finals(self) -> dict[tuple[int, int], FinalRound]:
+        """Return the final rounds that are over, by trial and round."""
+        finals = [_read(path, FinalRound) for path in (self.folder / "finals").glob("*.json")]
+        return {(final.number, final.round): final for final in finals}
+
+    def save_trial(self, trial: Trial) -> None:
+        """Write the file of a trial."""
+        self.write(f"trials/{trial.number:05}.json", _format_json(trial, Trial))
+
+    def save_final(self, final: FinalRound) -> None:
+        """Write the file of a final round."""
+        self.write(f"finals/{final.number:05}-{final.round}.json", _format_json(final, FinalRound))
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file of the folder atomically."""
+        path = self.folder / name
+        with replace_file(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        return path
+
+
+def _format_json(value: Any, kind: type[T]) -> str:
+    return TypeAdapter(kind).dump_json(value, indent=1).decode() + "\n"
+
+
+def _read(path: Path, kind: type[T]) -> T:
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        key = ".".join(map(str, fault["loc"]))
+        raise InputError(
+            f"{path} can't be read: {key}{': ' if key else ''}{fault['msg']}",
+            hint=f"Delete {path.parent.parent}; the search then starts over",
+        ) from None

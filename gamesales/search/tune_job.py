@@ -1,4 +1,4 @@
-"""The job file of a search: what to train on, what to choose from, for how long, validated."""
+"""The job file of a search, validated."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from gamesales.data.contract import describe, read_toml
+from gamesales.data.contract import describe_validation_error, read_toml
 from gamesales.errors import JobFileError
 from gamesales.registry.refs import DEFAULT_MODEL
 from gamesales.search.space import COURSE_CANDIDATE, Candidate, Space
@@ -18,13 +18,20 @@ STARTS = {"course": COURSE_CANDIDATE}
 
 
 class SearchSpec(BaseModel):
-    """How to search, and how long.
+    """The table ``[search]``.
 
-    The budget is ``trials``, those pruned and failed included, or ``minutes``, or whatever of both comes first.
-    ``folds`` are those of the cross-validation; ``grouped`` keeps titles with the same features in one fold;
-    ``pruning`` gives a trial up after a fold if it does worse than most. ``tolerance`` is the share by which the
-    smallest network may have more error than the best. The ``finalists`` are trained again in ``rounds`` of other folds
-    with other seeds. ``workers`` are processes; None: one for each core.
+    Attributes:
+        trials: the budget in trials, including pruned and failed trials.
+        minutes: the budget in minutes. If both budgets are given, the first to be spent ends the search.
+        folds: the number of folds of the cross-validation.
+        grouped: whether titles with the same features are kept in one fold.
+        pruning: whether a trial is given up after a fold if it does worse than most.
+        tolerance: the share by which the error of the smallest network may exceed the lowest error.
+        choose: the network to register.
+        finalists: the number of networks that are trained again.
+        rounds: the number of times that finalists are trained again, with other folds and seeds.
+        workers: the number of processes. None means one for each core.
+        seed: seeds the search and the training of its candidates.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,14 +49,14 @@ class SearchSpec(BaseModel):
     seed: int = Field(default=1, ge=0, lt=2**32)
 
     @model_validator(mode="after")
-    def _ends(self) -> Self:
+    def _check_budget(self) -> Self:
         if self.trials is None and self.minutes is None:
             raise ValueError("expected a budget: trials, minutes or both")
         return self
 
 
 class TuneJob(BaseModel):
-    """What ``jobs/tune.toml`` says."""
+    """A search job, such as ``jobs/tune.toml``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -63,7 +70,7 @@ class TuneJob(BaseModel):
 
     @field_validator("start", mode="before")
     @classmethod
-    def _by_name(cls, value: object) -> object:
+    def _resolve_name(cls, value: object) -> object:
         if isinstance(value, str):
             if value not in STARTS:
                 raise ValueError(f"expected {', '.join(STARTS)} or a table [start]")
@@ -71,7 +78,7 @@ class TuneJob(BaseModel):
         return value
 
     def train_job(self, candidate: Candidate) -> TrainJob:
-        """Return the training of a candidate, on the same titles, with the search's seed."""
+        """Return the training job of a candidate, on the same titles, with the search's seed."""
         return TrainJob(
             name=self.name,
             data=self.data,
@@ -82,18 +89,24 @@ class TuneJob(BaseModel):
         )
 
 
-def load_tune_job(path: Path, **budget: Any) -> TuneJob:
-    """Read a job file, with what the command line gives of ``[search]`` in place of its own.
+def load_tune_job(path: Path, **overrides: Any) -> TuneJob:
+    """Read a job file.
 
-    Args: budget: keys of ``[search]``; None leaves the job's.
-    Raises: JobFileError: a key is missing, unknown or wrong; it is named.
+    Args:
+        path: the file.
+        **overrides: values for keys of ``[search]`` that replace the file's. None keeps the file's value.
+
+    Raises:
+        JobFileError: a key is missing, unknown or wrong. The error names it.
     """
     fields = read_toml(path)
     search = fields.get("search", {})
     if isinstance(search, dict):
-        given = {key: value for key, value in budget.items() if value is not None}
-        fields = {**fields, "search": {**search, **given}}
+        replaced = {key: value for key, value in overrides.items() if value is not None}
+        fields = {**fields, "search": {**search, **replaced}}
     try:
         return TuneJob.model_validate(fields)
     except ValidationError as error:
-        raise JobFileError(f"{path} is not a search job: {describe(error)}", hint="See docs/tune.md") from None
+        raise JobFileError(
+            f"{path} is not a search job: {describe_validation_error(error)}", hint="See docs/guides/tune.md"
+        ) from None

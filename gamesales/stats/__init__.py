@@ -1,1 +1,1 @@
-"""Statistics of errors: means, intervals, bootstrap and drift, with no knowledge of files or versions."""
+"""Statistics of arrays: error metrics, confidence intervals, the bootstrap and the population stability index."""

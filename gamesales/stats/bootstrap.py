@@ -1,8 +1,8 @@
-"""What chance does to a mean: the percentile bootstrap, seeded so that the same rows give the same figures again.
+"""Confidence bounds of a mean by the percentile bootstrap. It is seeded: the same rows give the same bounds again.
 
-Efron and Tibshirani, An Introduction to the Bootstrap, Chapman & Hall 1993: chapter 13 for percentiles of resampled
-means, chapter 5 for the standard error of a mean. Of many rows the mean is so nearly normal that resampling it would
-only take time: beyond ``MOST_ROWS`` the percentiles are those of the normal distribution with that standard error.
+Efron and Tibshirani, *An Introduction to the Bootstrap*, Chapman & Hall 1993: chapter 13 for the percentiles of
+resampled means, chapter 5 for the standard error of a mean. The mean of many rows is nearly normal. Above
+``MAX_RESAMPLED_ROWS`` rows, the bounds are the percentiles of a normal distribution, which takes less time.
 """
 
 from __future__ import annotations
@@ -14,64 +14,93 @@ import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
 
+# The percentiles that bound a two-sided 95% interval.
+LEVELS_95 = (0.025, 0.975)
 RESAMPLES = 10_000
-# More rows than these are not resampled, which would take seconds.
-MOST_ROWS = 10_000
-# Numbers drawn at a time: 8 MiB of them.
-_DRAWN = 2**20
+# Resampling more rows takes seconds.
+MAX_RESAMPLED_ROWS = 10_000
+# Random numbers drawn at a time: 8 MiB.
+_NUMBERS_PER_DRAW = 2**20
 
 
-def seed_from(digest: str) -> int:
-    """Make a seed of a file's SHA-256: its first 48 bits, which any reader of JSON keeps exactly."""
+def derive_seed(digest: str) -> int:
+    """Derive a seed from the SHA-256 of a file: its first 48 bits, which every JSON reader keeps exactly."""
     return int(digest[:12], 16)
 
 
-def resamples_of(rows: int) -> int:
-    """Return how often the mean of so many rows is resampled; 0: it is taken to be normal."""
-    return RESAMPLES if rows <= MOST_ROWS else 0
+def count_resamples(rows: int) -> int:
+    """Return the number of resamples of the mean of so many rows. 0 means that a normal distribution is used."""
+    return RESAMPLES if rows <= MAX_RESAMPLED_ROWS else 0
 
 
-def mean_percentiles(values: FloatArray, levels: Sequence[float], seed: int) -> list[float]:
-    """Return percentiles of the mean under resampling.
+def bootstrap_percentiles(values: FloatArray, levels: Sequence[float], seed: int) -> list[float]:
+    """Compute percentiles of the resampled mean of independent rows.
 
-    Args: values: float64 (n,), n > 0; levels: between 0 and 1, such as 0.975.
+    Args:
+        values: float64 (n,), n > 0.
+        levels: between 0 and 1, such as 0.975.
+        seed: the seed of the resampling.
+
+    Returns:
+        A percentile for each level, in the unit of ``values``.
     """
-    if resamples_of(len(values)):
-        return [float(one) for one in np.quantile(_means(values, seed), levels)]
-    normal = NormalDist(float(values.mean()), float(values.std()) / len(values) ** 0.5)
-    return [normal.inv_cdf(level) if normal.stdev else normal.mean for level in levels]
+    if count_resamples(len(values)):
+        return _take_quantiles(_resample_means(values, None, seed), levels)
+    # The last bits of this standard error are those of stored intervals: another formula would change them.
+    return _compute_normal_percentiles(float(values.mean()), float(values.std()) / len(values) ** 0.5, levels)
 
 
-def clustered_percentiles(values: FloatArray, clusters: IntArray, levels: Sequence[float], seed: int) -> list[float]:
-    """Return percentiles of the mean where whole clusters of rows are drawn, not rows.
+def cluster_bootstrap_percentiles(
+    values: FloatArray, clusters: IntArray, levels: Sequence[float], seed: int
+) -> list[float]:
+    """Compute percentiles of the resampled mean of clustered rows, by drawing whole clusters.
 
-    Rows that are alike, such as titles with the same features, are one piece of news: Davison and Hinkley, Bootstrap
-    Methods and their Application, Cambridge 1997, chapter 3.8.
+    Rows of a cluster, such as titles with the same features, are not independent: Davison and Hinkley, *Bootstrap
+    Methods and their Application*, Cambridge 1997, chapter 3.8.
 
-    Args: values: float64 (n,), n > 0; clusters: int64 (n,), the same where rows are alike; levels: between 0 and 1.
+    Args:
+        values: float64 (n,), n > 0.
+        clusters: int64 (n,); rows of the same cluster have the same number.
+        levels: between 0 and 1, such as 0.975.
+        seed: the seed of the resampling.
+
+    Returns:
+        A percentile for each level, in the unit of ``values``.
     """
-    _, place, rows = np.unique(clusters, return_inverse=True, return_counts=True)
-    sums = np.bincount(place.reshape(-1), values)
-    if resamples_of(len(rows)):
-        random = np.random.default_rng(seed)
-        means = np.empty(RESAMPLES)
-        at_once = max(1, _DRAWN // len(rows))
-        for start in range(0, RESAMPLES, at_once):
-            drawn = random.integers(0, len(rows), (min(at_once, RESAMPLES - start), len(rows)), np.int32)
-            means[start : start + at_once] = sums[drawn].sum(axis=1) / rows[drawn].sum(axis=1)
-        return [float(one) for one in np.quantile(means, levels)]
+    _, cluster_of_row, rows = np.unique(clusters, return_inverse=True, return_counts=True)
+    sums = np.asarray(np.bincount(cluster_of_row.reshape(-1), values), np.float64)
+    if count_resamples(len(rows)):
+        return _take_quantiles(_resample_means(sums, rows, seed), levels)
     mean = float(values.mean())
-    normal = NormalDist(mean, float(((sums - rows * mean) ** 2).sum() ** 0.5 / len(values)))
-    return [normal.inv_cdf(level) if normal.stdev else normal.mean for level in levels]
+    return _compute_normal_percentiles(mean, float(((sums - rows * mean) ** 2).sum() ** 0.5 / len(values)), levels)
 
 
-def _means(values: FloatArray, seed: int) -> FloatArray:
-    """Draw as many rows as there are, with replacement, and take their mean: ``RESAMPLES`` times."""
+def _resample_means(sums: FloatArray, rows: IntArray | None, seed: int) -> FloatArray:
+    """Draw clusters with replacement, as many as there are, and take the mean of their rows, ``RESAMPLES`` times.
+
+    Args:
+        sums: float64 (g,), the sum of each cluster.
+        rows: int64 (g,), the rows of each cluster. None: each cluster is a single row.
+        seed: the seed of the draws.
+
+    Returns:
+        float64 (RESAMPLES,).
+    """
     random = np.random.default_rng(seed)
-    rows = len(values)
+    clusters = len(sums)
     means = np.empty(RESAMPLES)
-    at_once = max(1, _DRAWN // rows)
-    for start in range(0, RESAMPLES, at_once):
-        drawn = random.integers(0, rows, (min(at_once, RESAMPLES - start), rows), np.int32)
-        means[start : start + at_once] = values[drawn].mean(axis=1)
+    step = max(1, _NUMBERS_PER_DRAW // clusters)
+    for start in range(0, RESAMPLES, step):
+        drawn = random.integers(0, clusters, (min(step, RESAMPLES - start), clusters), np.int32)
+        drawn_rows = clusters if rows is None else rows[drawn].sum(axis=1)
+        means[start : start + step] = sums[drawn].sum(axis=1) / drawn_rows
     return means
+
+
+def _take_quantiles(means: FloatArray, levels: Sequence[float]) -> list[float]:
+    return [float(quantile) for quantile in np.quantile(means, levels)]
+
+
+def _compute_normal_percentiles(mean: float, standard_error: float, levels: Sequence[float]) -> list[float]:
+    normal = NormalDist(mean, standard_error)
+    return [normal.inv_cdf(level) if normal.stdev else normal.mean for level in levels]

@@ -1,6 +1,7 @@
-"""Errors of many predictions, added up piece by piece: any order and any cut of the rows comes to the same.
+"""Sums of prediction errors that are added piece by piece. The order and the size of the pieces do not matter.
 
-What is kept does not grow with the predictions: some sums, and three numbers for each title whose earnings are known.
+Memory does not grow with the number of predictions: it holds a few sums, three numbers for each title with known
+earnings, and a sample of the predictions.
 """
 
 from __future__ import annotations
@@ -14,14 +15,21 @@ import numpy as np
 
 from gamesales.arrays import BoolArray, FloatArray, IntArray
 
+# The number of predictions that the page plots as points.
+MAX_SAMPLE_ROWS = 1_500
+
 
 @dataclass(frozen=True)
-class Joined:
-    """Some predictions beside what their titles earned, US dollars; n rows.
+class MatchedRows:
+    """Predictions matched with the actual earnings of their titles, n rows in the unit of the target.
 
-    ``titles`` int64 (n,) numbers the titles, of which one may come more than once; ``actual`` and
-    ``predicted`` are float64 (n,), finite; ``outside`` bool (n,) marks titles outside the range of training;
-    ``low`` and ``high`` float64 (n,) are the bounds of the predictions, NaN where there are none.
+    Attributes:
+        titles: int64 (n,), the number of each row's title. A title may have several rows.
+        actual: float64 (n,), finite.
+        predicted: float64 (n,), finite.
+        outside: bool (n,), True for titles outside the training range.
+        low: float64 (n,), the lower bound of the prediction interval; NaN if there is no interval.
+        high: float64 (n,), the upper bound; NaN if there is no interval.
     """
 
     titles: IntArray
@@ -36,16 +44,16 @@ class Joined:
 
     @property
     def errors(self) -> FloatArray:
-        """Predicted minus actual."""
+        """Predicted minus actual, float64 (n,)."""
         return self.predicted - self.actual
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, mean, Σ(x − mean)² and the range of some numbers.
+    """The count, mean, sum of squared deviations and range of some numbers.
 
-    Two are added as Chan, Golub and LeVeque do ("Algorithms for computing the sample variance", *The American
-    Statistician* 37, 1983): Σx² − n·mean² would lose all digits where the mean is large beside the spread.
+    The sum of two follows Chan, Golub and LeVeque, "Algorithms for computing the sample variance", *The American
+    Statistician* 37, 1983. The simpler Σx² − n·mean² loses all digits where the mean is much larger than the spread.
     """
 
     rows: int = 0
@@ -56,7 +64,7 @@ class Moments:
 
     @classmethod
     def of(cls, values: FloatArray) -> Self:
-        """Sum up numbers: float64 (n,)."""
+        """Compute the moments of float64 (n,)."""
         if not len(values):
             return cls()
         mean = float(values.mean())
@@ -65,113 +73,72 @@ class Moments:
     def __add__(self, other: Moments) -> Moments:
         if not self.rows or not other.rows:
             return self if self.rows else other
-        rows, apart = self.rows + other.rows, other.mean - self.mean
+        rows, difference = self.rows + other.rows, other.mean - self.mean
         return Moments(
             rows,
-            self.mean + apart * other.rows / rows,
-            self.squares + other.squares + apart**2 * self.rows * other.rows / rows,
+            self.mean + difference * other.rows / rows,
+            self.squares + other.squares + difference**2 * self.rows * other.rows / rows,
             min(self.lowest, other.lowest),
             max(self.highest, other.highest),
         )
 
     @property
     def mean_or_none(self) -> float | None:
+        """The mean; None if there are no numbers."""
         return self.mean if self.rows else None
 
 
 @dataclass(frozen=True)
-class Tally:
-    """What the figures are made of.
+class ErrorSums:
+    """The sums that error metrics are computed from.
 
-    ``errors`` are predicted minus actual, ``inside`` and ``outside`` their sizes inside and outside of the range that
-    training saw; ``shares`` are the sizes as shares of what was earned, where that is above 0. ``bounded`` counts the
-    predictions that have bounds, ``covered`` those whose bounds hold what was earned.
+    Attributes:
+        errors: predicted minus actual.
+        inside: absolute errors inside the training range.
+        outside: absolute errors outside the training range.
+        actual: actual earnings.
+        relative: absolute errors relative to actual earnings, of titles that earned more than 0.
+        with_interval: the number of predictions with a prediction interval.
+        covered: the number of predictions whose interval contains the actual earnings.
     """
 
     errors: Moments = field(default_factory=Moments)
     inside: Moments = field(default_factory=Moments)
     outside: Moments = field(default_factory=Moments)
     actual: Moments = field(default_factory=Moments)
-    shares: Moments = field(default_factory=Moments)
-    bounded: int = 0
+    relative: Moments = field(default_factory=Moments)
+    with_interval: int = 0
     covered: int = 0
 
     @classmethod
-    def of(cls, joined: Joined) -> Self:
-        """Add up some predictions."""
-        actual, errors = joined.actual, joined.errors
-        sizes, earned = np.abs(errors), actual > 0
-        covered = (joined.low <= actual) & (actual <= joined.high)  # NaN covers nothing
+    def of(cls, matched: MatchedRows) -> Self:
+        """Sum up the errors of matched rows."""
+        actual, errors = matched.actual, matched.errors
+        absolute, positive = np.abs(errors), actual > 0
+        covered = (matched.low <= actual) & (actual <= matched.high)  # False where the bounds are NaN
         return cls(
             errors=Moments.of(errors),
-            inside=Moments.of(sizes[~joined.outside]),
-            outside=Moments.of(sizes[joined.outside]),
+            inside=Moments.of(absolute[~matched.outside]),
+            outside=Moments.of(absolute[matched.outside]),
             actual=Moments.of(actual),
-            shares=Moments.of(sizes[earned] / actual[earned]),
-            bounded=int(np.count_nonzero(np.isfinite(joined.low) & np.isfinite(joined.high))),
+            relative=Moments.of(absolute[positive] / actual[positive]),
+            with_interval=int(np.count_nonzero(np.isfinite(matched.low) & np.isfinite(matched.high))),
             covered=int(np.count_nonzero(covered)),
         )
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
-
-
-class Gathered:
-    """What some predictions add up to: a tally, sums for each title, and a few rows to draw.
-
-    ``rows``, ``errors`` and ``sizes`` are float64 (titles,): how often each title was predicted, and the sums of its
-    errors and of their sizes. ``drawn`` holds ``(actual, predicted)``, at most ``MOST_DRAWN`` of each date.
-    """
-
-    def __init__(self, titles: int) -> None:
-        self.tally = Tally()
-        self.drawn = Sample()
-        self._sums = np.zeros((3, titles))
-
-    @property
-    def rows(self) -> FloatArray:
-        rows: FloatArray = self._sums[0]
-        return rows
-
-    @property
-    def errors(self) -> FloatArray:
-        errors: FloatArray = self._sums[1]
-        return errors
-
-    @property
-    def sizes(self) -> FloatArray:
-        sizes: FloatArray = self._sums[2]
-        return sizes
-
-    @property
-    def titles(self) -> int:
-        """How many titles were predicted at least once."""
-        return int(np.count_nonzero(self.rows))
-
-    def take(self, joined: Joined, seed: Sequence[int]) -> None:
-        """Add some predictions. Args: seed: decides which of them may be drawn."""
-        errors = joined.errors
-        self.tally += Tally.of(joined)
-        self.drawn += Sample.of(joined, seed)
-        for sums, values in zip(self._sums, (np.ones(len(joined)), errors, np.abs(errors)), strict=True):
-            np.add.at(sums, joined.titles, values)
-
-    def include(self, other: Gathered) -> None:
-        """Add what others added up to, about the same titles."""
-        self.tally += other.tally
-        self.drawn += other.drawn
-        self._sums += other._sums
-
-
-# As many as the page shows one by one.
-MOST_DRAWN = 1_500
+    def __add__(self, other: ErrorSums) -> ErrorSums:
+        names = [part.name for part in fields(self)]
+        return ErrorSums(*(getattr(self, name) + getattr(other, name) for name in names))
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Rows drawn evenly from all that were added: those with the smallest of random keys.
+class PredictionSample:
+    """A uniform random sample of predictions: the rows with the smallest random keys.
 
-    ``keys`` float64 (k,), ``actual`` and ``predicted`` float64 (k,); k is at most ``MOST_DRAWN``.
+    Attributes:
+        keys: float64 (k,), k at most ``MAX_SAMPLE_ROWS``.
+        actual: float64 (k,).
+        predicted: float64 (k,).
     """
 
     keys: FloatArray = field(default_factory=lambda: np.empty(0))
@@ -179,18 +146,75 @@ class Sample:
     predicted: FloatArray = field(default_factory=lambda: np.empty(0))
 
     @classmethod
-    def of(cls, joined: Joined, seed: Sequence[int]) -> Sample:
-        """Draw from some predictions; the same seed draws the same."""
-        keys = np.random.default_rng(seed).random(len(joined))
-        return cls(keys, joined.actual, joined.predicted).smallest()
+    def of(cls, matched: MatchedRows, seed: Sequence[int]) -> PredictionSample:
+        """Draw a sample of matched rows. The same seed draws the same sample."""
+        keys = np.random.default_rng(seed).random(len(matched))
+        return cls(keys, matched.actual, matched.predicted).keep_smallest()
 
-    def __add__(self, other: Sample) -> Sample:
-        both = [np.concatenate([getattr(self, one.name), getattr(other, one.name)]) for one in fields(self)]
-        return Sample(*both).smallest()
+    def __add__(self, other: PredictionSample) -> PredictionSample:
+        names = [part.name for part in fields(self)]
+        both = [np.concatenate([getattr(self, name), getattr(other, name)]) for name in names]
+        return PredictionSample(*both).keep_smallest()
 
-    def smallest(self) -> Sample:
-        """Return those with the smallest keys, as many as are kept."""
-        if len(self.keys) <= MOST_DRAWN:
+    def keep_smallest(self) -> PredictionSample:
+        """Return the ``MAX_SAMPLE_ROWS`` rows with the smallest keys."""
+        if len(self.keys) <= MAX_SAMPLE_ROWS:
             return self
-        kept = np.sort(np.argpartition(self.keys, MOST_DRAWN)[:MOST_DRAWN])
-        return Sample(self.keys[kept], self.actual[kept], self.predicted[kept])
+        kept = np.sort(np.argpartition(self.keys, MAX_SAMPLE_ROWS)[:MAX_SAMPLE_ROWS])
+        return PredictionSample(self.keys[kept], self.actual[kept], self.predicted[kept])
+
+
+class TitleSums:
+    """The errors of many predictions: their totals, their sums for each title, and a sample of them.
+
+    Attributes:
+        totals: the sums over all predictions.
+        sample: some predictions to plot.
+    """
+
+    def __init__(self, titles: int) -> None:
+        self.totals = ErrorSums()
+        self.sample = PredictionSample()
+        self._sums = np.zeros((3, titles))
+
+    @property
+    def rows(self) -> FloatArray:
+        """The number of predictions of each title, float64 (titles,)."""
+        rows: FloatArray = self._sums[0]
+        return rows
+
+    @property
+    def errors(self) -> FloatArray:
+        """The sum of the errors of each title, float64 (titles,)."""
+        errors: FloatArray = self._sums[1]
+        return errors
+
+    @property
+    def absolute_errors(self) -> FloatArray:
+        """The sum of the absolute errors of each title, float64 (titles,)."""
+        absolute: FloatArray = self._sums[2]
+        return absolute
+
+    @property
+    def titles(self) -> int:
+        """The number of titles with at least one prediction."""
+        return int(np.count_nonzero(self.rows))
+
+    def add(self, matched: MatchedRows, seed: Sequence[int]) -> None:
+        """Add predictions.
+
+        Args:
+            matched: the predictions.
+            seed: the seed of the sample. Each piece needs another seed.
+        """
+        errors = matched.errors
+        self.totals += ErrorSums.of(matched)
+        self.sample += PredictionSample.of(matched, seed)
+        for sums, values in zip(self._sums, (np.ones(len(matched)), errors, np.abs(errors)), strict=True):
+            np.add.at(sums, matched.titles, values)
+
+    def merge(self, other: TitleSums) -> None:
+        """Add the sums of other predictions of the same titles."""
+        self.totals += other.totals
+        self.sample += other.sample
+        self._sums += other._sums

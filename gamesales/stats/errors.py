@@ -1,8 +1,8 @@
-"""How far off predictions were, how surely that is known, and whether it changed.
+"""Error metrics with confidence intervals, and whether an error changed.
 
-A title that was predicted on many dates is one title: its errors are alike, and counting each as news would make
-intervals far too narrow. So they are taken title by title (cluster-robust, with the correction G/(G−1) for G titles:
-Liang and Zeger, *Biometrika* 73, 1986; Cameron and Miller, *Journal of Human Resources* 50, 2015).
+A title may be predicted on many dates. Its errors are alike, so intervals that treat its rows as independent are far
+too narrow. The intervals here are cluster-robust, with titles as clusters and the correction G/(G−1) for G titles
+(Liang and Zeger, *Biometrika* 73, 1986; Cameron and Miller, *Journal of Human Resources* 50, 2015).
 """
 
 from __future__ import annotations
@@ -15,25 +15,39 @@ from typing import Literal
 import numpy as np
 
 from gamesales.arrays import FloatArray
-from gamesales.stats.error_sums import Gathered, Moments
+from gamesales.stats.clustered import compute_influences
+from gamesales.stats.error_sums import Moments, TitleSums
 
-# 97.5 % point of the normal distribution, for a two-sided 95 % interval.
+# The 97.5% quantile of the normal distribution, for a two-sided 95% interval.
 _Z = 1.959964
-# Fewer titles than this say too little for that approximation of an interval.
-FEWEST_TITLES = 30
-# Differences this small, relatively, are roundings of sums.
+# The normal approximation of an interval needs at least these titles.
+MIN_TITLES = 30
+# Relative differences up to this size are rounding errors of sums.
 _ROUNDING = 1e-9
 
 Change = Literal["up", "down", "within chance", "too few titles"]
 
 
 @dataclass(frozen=True)
-class Figures:
-    """How far off some predictions were; a figure that can't be told is None. ``low`` and ``high`` bound 95 %.
+class ErrorMetrics:
+    """Error metrics of predictions, in the unit of the target. A metric that can't be computed is None.
 
-    ``bias`` is the mean of predicted minus actual. ``mape_percent`` is over the ``rows_with_earnings`` whose titles
-    earned more than 0. ``coverage`` is the share of the ``rows_with_interval`` whose bounds held what was earned;
-    ``outside_share`` that of the rows outside the range of training, with the average error inside and outside of it.
+    ``…_low`` and ``…_high`` bound a 95% confidence interval.
+
+    Attributes:
+        rows: the number of predictions.
+        titles: the number of distinct titles.
+        mae: the mean absolute error.
+        rmse: the root mean squared error.
+        bias: the mean of predicted minus actual.
+        mape_percent: the mean relative error, in percent, of the ``rows_with_earnings``.
+        rows_with_earnings: the predictions of titles that earned more than 0.
+        r2: the coefficient of determination.
+        rows_with_interval: the predictions with a prediction interval.
+        coverage: the share of the ``rows_with_interval`` whose interval contains the actual earnings.
+        outside_share: the share of the rows outside the training range.
+        mae_inside: the mean absolute error inside the training range.
+        mae_outside: the mean absolute error outside the training range.
     """
 
     rows: int
@@ -58,8 +72,11 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Shift:
-    """A figure before and after, and between which bounds the difference lies, 95 % sure; None: too few titles."""
+class MetricChange:
+    """A metric before and after, and the 95% confidence interval of the difference.
+
+    ``difference_low`` and ``difference_high`` are None if there are too few titles.
+    """
 
     value_before: float
     value_after: float
@@ -69,121 +86,137 @@ class Shift:
     change: Change
 
 
-def figures(gathered: Gathered) -> Figures:
-    """Work out the figures of what was added up."""
-    tally, titles = gathered.tally, gathered.titles
-    errors, sizes, rows = tally.errors, tally.inside + tally.outside, tally.errors.rows
-    squared = errors.squares / rows + errors.mean**2 if rows else None
-    coverage = tally.covered / tally.bounded if tally.bounded else None
-    mae_low, mae_high = _interval(sizes.mean, gathered.sizes, gathered.rows)
-    bias_low, bias_high = _interval(errors.mean, gathered.errors, gathered.rows)
-    coverage_low, coverage_high = (None, None) if coverage is None else wilson(coverage, titles)
-    return Figures(
+def compute_error_metrics(sums: TitleSums) -> ErrorMetrics:
+    """Compute the error metrics of all predictions that were added to the sums."""
+    totals, titles = sums.totals, sums.titles
+    errors, absolute, rows = totals.errors, totals.inside + totals.outside, totals.errors.rows
+    mean_square = errors.squares / rows + errors.mean**2 if rows else None
+    coverage = totals.covered / totals.with_interval if totals.with_interval else None
+    mae_low, mae_high = _compute_interval(absolute.mean, sums.absolute_errors, sums.rows)
+    bias_low, bias_high = _compute_interval(errors.mean, sums.errors, sums.rows)
+    coverage_low, coverage_high = (None, None) if coverage is None else wilson_interval(coverage, titles)
+    return ErrorMetrics(
         rows=rows,
         titles=titles,
-        mae=sizes.mean_or_none,
+        mae=absolute.mean_or_none,
         mae_low=None if mae_low is None else max(mae_low, 0.0),
         mae_high=mae_high,
-        rmse=None if squared is None else math.sqrt(squared),
+        rmse=None if mean_square is None else math.sqrt(mean_square),
         bias=errors.mean_or_none,
         bias_low=bias_low,
         bias_high=bias_high,
-        mape_percent=None if tally.shares.mean_or_none is None else 100 * tally.shares.mean,
-        rows_with_earnings=tally.shares.rows,
-        r2=None if squared is None else _r2(squared, tally.actual),
-        rows_with_interval=tally.bounded,
+        mape_percent=None if totals.relative.mean_or_none is None else 100 * totals.relative.mean,
+        rows_with_earnings=totals.relative.rows,
+        r2=None if mean_square is None else _compute_r2(mean_square, totals.actual),
+        rows_with_interval=totals.with_interval,
         coverage=coverage,
         coverage_low=coverage_low,
         coverage_high=coverage_high,
-        outside_share=tally.outside.rows / rows if rows else None,
-        mae_inside=tally.inside.mean_or_none,
-        mae_outside=tally.outside.mean_or_none,
+        outside_share=totals.outside.rows / rows if rows else None,
+        mae_inside=totals.inside.mean_or_none,
+        mae_outside=totals.outside.mean_or_none,
     )
 
 
-def _interval(mean: float, sums: FloatArray, rows: FloatArray) -> tuple[float | None, float | None]:
-    titles = int(np.count_nonzero(rows))
-    return _bounds(mean, _deviation(_influence(sums, rows), titles)) if titles else (None, None)
+def wilson_interval(share: float, rows: float) -> tuple[float, float]:
+    """Compute the 95% confidence interval of a share.
 
+    Wilson, *Journal of the American Statistical Association* 22, 1927. Recommended by Brown, Cai and DasGupta,
+    "Interval estimation for a binomial proportion", *Statistical Science*, 2001.
 
-def _r2(squared: float, actual: Moments) -> float | None:
-    # The variance of equal numbers may be a rounding error.
-    return 1 - squared * actual.rows / actual.squares if actual.lowest < actual.highest else None
+    Args:
+        share: 0 to 1.
+        rows: the number of independent rows. Where titles have several rows, give the number of titles: the interval is
+            then wide enough even if all rows of a title are alike.
 
-
-def wilson(share: float, rows: float) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson, *Journal of the American Statistical Association* 22, 1927).
-
-    Recommended by Brown, Cai and DasGupta, "Interval estimation for a binomial proportion", Statistical Science, 2001.
-    Of titles that come several times it is given the titles, not the rows: a bound on how much they can say.
+    Returns:
+        The lower and the upper bound, 0 to 1.
     """
     middle = (share + _Z**2 / (2 * rows)) / (1 + _Z**2 / rows)
     half = _Z * math.sqrt(share * (1 - share) / rows + _Z**2 / (4 * rows**2)) / (1 + _Z**2 / rows)
     return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
-def error_shift(older: Gathered, newer: Gathered) -> Shift | None:
-    """Tell how the average error changed from older to newer predictions; None where one of them has none."""
-    return _shift((older.sizes, older.rows), (newer.sizes, newer.rows))
+def compare_mae(older: TitleSums, newer: TitleSums) -> MetricChange | None:
+    """Compare the mean absolute errors of older and newer predictions. None if one of them has no predictions."""
+    return _compare_means((older.absolute_errors, older.rows), (newer.absolute_errors, newer.rows))
 
 
-def bias_shift(older: Gathered, newer: Gathered) -> Shift | None:
-    """Tell how the bias changed from older to newer predictions; None where one of them has none."""
-    return _shift((older.errors, older.rows), (newer.errors, newer.rows))
+def compare_bias(older: TitleSums, newer: TitleSums) -> MetricChange | None:
+    """Compare the bias of older and newer predictions. None if one of them has no predictions."""
+    return _compare_means((older.errors, older.rows), (newer.errors, newer.rows))
 
 
-def against_holdout(newest: Gathered, rows: int, holdout: Mapping[str, float | None]) -> Shift | None:
-    """Compare the average error of predictions with that on other titles, of which only the figures are known.
+def compare_with_holdout(newest: TitleSums, rows: int, holdout: Mapping[str, float | None]) -> MetricChange | None:
+    """Compare the mean absolute error of predictions with the error on a holdout, of which only metrics are recorded.
 
-    The sizes of errors have variance RMSE² − MAE², so that the holdout's own uncertainty follows from its figures.
+    The variance of absolute errors is RMSE² − MAE², so the uncertainty on the holdout follows from its metrics.
 
-    Args: rows: of the holdout. holdout: its ``mae`` and ``rmse``.
-    Returns: None where there is nothing to compare.
+    Args:
+        newest: the sums of the predictions.
+        rows: the rows of the holdout.
+        holdout: the metrics ``mae`` and ``rmse`` of the holdout.
+
+    Returns:
+        The change from the holdout to the predictions. None if there is nothing to compare.
     """
-    before, spread = holdout.get("mae"), holdout.get("rmse")
-    if not newest.titles or before is None or spread is None or not rows:
+    before, rmse = holdout.get("mae"), holdout.get("rmse")
+    if not newest.titles or before is None or rmse is None or not rows:
         return None
-    ours = _deviation(_influence(newest.sizes, newest.rows), newest.titles)
-    its_own = math.sqrt(max(spread**2 - before**2, 0.0) / rows)
-    known = ours is not None and rows >= FEWEST_TITLES
-    return _judged(before, _ratio(newest.sizes, newest.rows), math.hypot(ours or 0.0, its_own) if known else None)
+    newest_error = _compute_standard_error(compute_influences(newest.absolute_errors, newest.rows), newest.titles)
+    holdout_error = math.sqrt(max(rmse**2 - before**2, 0.0) / rows)
+    enough = newest_error is not None and rows >= MIN_TITLES
+    standard_error = math.hypot(newest_error or 0.0, holdout_error) if enough else None
+    return _describe_change(before, _compute_mean(newest.absolute_errors, newest.rows), standard_error)
 
 
-def _shift(older: tuple[FloatArray, FloatArray], newer: tuple[FloatArray, FloatArray]) -> Shift | None:
+def _compare_means(older: tuple[FloatArray, FloatArray], newer: tuple[FloatArray, FloatArray]) -> MetricChange | None:
+    """Compare two means. Each argument has the sums and the rows of each title."""
     if not older[1].any() or not newer[1].any():
         return None
-    # A title that is in both weighs by what it changed.
-    influence = _influence(*newer) - _influence(*older)
-    enough = min(np.count_nonzero(rows) for _, rows in (older, newer)) >= FEWEST_TITLES
-    deviation = _deviation(influence, int(np.count_nonzero(older[1] + newer[1]))) if enough else None
-    return _judged(_ratio(*older), _ratio(*newer), deviation)
+    # Errors of a title in both periods are correlated: its influence on the difference is the difference of influences.
+    influences = compute_influences(*newer) - compute_influences(*older)
+    enough = min(np.count_nonzero(rows) for _, rows in (older, newer)) >= MIN_TITLES
+    titles = int(np.count_nonzero(older[1] + newer[1]))
+    standard_error = _compute_standard_error(influences, titles) if enough else None
+    return _describe_change(_compute_mean(*older), _compute_mean(*newer), standard_error)
 
 
-def _judged(before: float, after: float, deviation: float | None) -> Shift:
+def _describe_change(before: float, after: float, standard_error: float | None) -> MetricChange:
     difference = after - before
-    low, high = _bounds(difference, deviation)
+    low, high = _compute_bounds(difference, standard_error)
     if low is None or high is None:
-        return Shift(before, after, difference, None, None, "too few titles")
-    still = abs(difference) <= _ROUNDING * max(abs(before), abs(after)) or low <= 0 <= high
-    return Shift(before, after, difference, low, high, "within chance" if still else "up" if low > 0 else "down")
+        return MetricChange(before, after, difference, None, None, "too few titles")
+    same = abs(difference) <= _ROUNDING * max(abs(before), abs(after)) or low <= 0 <= high
+    change: Change = "within chance" if same else "up" if low > 0 else "down"
+    return MetricChange(before, after, difference, low, high, change)
 
 
-def _ratio(sums: FloatArray, rows: FloatArray) -> float:
+def _compute_interval(mean: float, sums: FloatArray, rows: FloatArray) -> tuple[float | None, float | None]:
+    titles = int(np.count_nonzero(rows))
+    if not titles:
+        return None, None
+    return _compute_bounds(mean, _compute_standard_error(compute_influences(sums, rows), titles))
+
+
+def _compute_standard_error(influences: FloatArray, titles: int) -> float | None:
+    """Compute the standard error of a mean from the influences of its titles. None if there are too few titles.
+
+    ``clustered.clustered_ratio`` rounds the last bits differently. Results of both are stored, so both stay.
+    """
+    if titles < MIN_TITLES:
+        return None
+    return math.sqrt(float((influences**2).sum()) * titles / (titles - 1))
+
+
+def _compute_bounds(value: float, standard_error: float | None) -> tuple[float | None, float | None]:
+    return (None, None) if standard_error is None else (value - _Z * standard_error, value + _Z * standard_error)
+
+
+def _compute_mean(sums: FloatArray, rows: FloatArray) -> float:
     return float(sums.sum() / rows.sum())
 
 
-def _influence(sums: FloatArray, rows: FloatArray) -> FloatArray:
-    """Return how far each title pulls the mean Σ sums / Σ rows; float64 (titles,), 0 for those that never came."""
-    influence: FloatArray = (sums - _ratio(sums, rows) * rows) / rows.sum()
-    return influence
-
-
-def _deviation(influence: FloatArray, titles: int) -> float | None:
-    """Return the standard deviation of a mean from its titles' influences; None for too few titles."""
-    if titles < FEWEST_TITLES:
-        return None
-    return math.sqrt(float((influence**2).sum()) * titles / (titles - 1))
-
-
-def _bounds(value: float, deviation: float | None) -> tuple[float | None, float | None]:
-    return (None, None) if deviation is None else (value - _Z * deviation, value + _Z * deviation)
+def _compute_r2(mean_square: float, actual: Moments) -> float | None:
+    # The variance of equal numbers may be a rounding error instead of 0.
+    return 1 - mean_square * actual.rows / actual.squares if actual.lowest < actual.highest else None

@@ -1,8 +1,8 @@
-"""Titles with the same features, twins, and what they give away: the noise that no model can predict.
+"""Noise that no model can predict, estimated from titles with the same features.
 
-Twins get the same prediction, so what their earnings differ by is the error of any model that knows these features
-alone: the pure error of Draper and Smith, *Applied Regression Analysis*, Wiley 1998, chapter 2, and beside it their
-test of lack of fit.
+A model gives titles with the same features the same prediction. The differences between their earnings are therefore
+errors of any model of these features. Draper and Smith, *Applied Regression Analysis*, Wiley 1998, chapter 2, call
+their variance the pure error, and test the lack of fit of a model with it.
 """
 
 from __future__ import annotations
@@ -12,19 +12,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
-from gamesales.stats.clustered import Estimate, ratio
+from gamesales.stats.clustered import Estimate, clustered_ratio
 
-# Fewer differences between twins than these say nothing of use about noise.
-_FEWEST_DIFFERENCES = 20
+# The degrees of freedom below which an estimate of the noise is too uncertain.
+_MIN_DEGREES = 20
 
 
 @dataclass(frozen=True)
-class Noise:
-    """What titles with the same features differ by.
+class NoiseEstimate:
+    """The noise, and a test of whether a model has more error than noise.
 
-    ``titles`` have a twin; ``variance`` is the pure error, in squared dollars: no model has a lower mean squared
-    error, but by luck. ``f`` is the mean square of what test titles with the same features miss by together, in units
-    of the noise: 1 for a model without fault, and ``p`` how often chance gives so much to one; None: too few twins.
+    Attributes:
+        titles: the titles that share their features with another title.
+        degrees: the degrees of freedom of ``variance``.
+        variance: the pure error, in the squared unit of earnings. It is a lower bound of the expected mean squared
+            error of any model of these features.
+        f: the F statistic of the lack of fit, about 1 for a model without fault. None if there are too few titles.
+        p: the probability of such an ``f`` or a larger one for a model without fault. None if ``f`` is None.
     """
 
     titles: int
@@ -34,83 +38,95 @@ class Noise:
     p: float | None
 
 
-def label(*tables: FloatArray) -> list[IntArray]:
-    """Number distinct rows: rows have the same number where all their values are equal, in one table or in several.
+def number_distinct_rows(*tables: FloatArray) -> list[IntArray]:
+    """Number distinct rows. Rows with equal values have the same number, also across tables.
 
-    Args: tables: (n, k) each, of the same columns, finite.  Returns: int64 (n,) for each, from 0.
+    Args:
+        *tables: float64 (n, k) each, finite, with the same columns.
+
+    Returns:
+        int64 (n,) for each table, counted from 0.
     """
     numbers = np.zeros(sum(map(len, tables)), np.int64)
     for column in range(tables[0].shape[1]):
         _, value = np.unique(np.concatenate([table[:, column] for table in tables]), return_inverse=True)
-        # Of at most n numbers and n values: below n², which int64 holds, and below n again after this.
+        # Below n²: at most n numbers and n values. int64 holds that, and np.unique brings the numbers below n again.
         _, numbers = np.unique(numbers * (int(value.max(initial=0)) + 1) + value.reshape(-1), return_inverse=True)
     return np.split(numbers.reshape(-1), np.cumsum([len(table) for table in tables])[:-1])
 
 
-def noise(
+def estimate_noise(
     labels: tuple[IntArray, IntArray],
     earnings: tuple[FloatArray, FloatArray],
     predicted: FloatArray,
     scale: FloatArray,
-) -> Noise | None:
-    """Estimate the noise from twins, and test whether a model's errors hold more than noise.
+) -> NoiseEstimate | None:
+    """Estimate the noise, and test whether the errors of a model exceed it.
 
     Args:
-        labels: of the training and of the test titles, int64 (n,) and (m,): the same where features are.
-        earnings: (n,) and (m,).
-        predicted: (m,), what the model says of the test titles.
-        scale: how large errors are as a rule, US dollars, (n + m,), alike for twins. Where dear titles miss by more
-            dollars, an F test of dollars would find fault with any model.
+        labels: int64 (n,) of the training titles and int64 (m,) of the test titles. Titles with the same features have
+            the same number.
+        earnings: float64 (n,) and (m,).
+        predicted: float64 (m,), the predictions for the test titles.
+        scale: float64 (n + m,), the usual size of an error, equal for titles with the same features. Errors are divided
+            by it for the test. Otherwise the larger errors of expensive titles would fail any model.
 
-    Returns: None where there are too few twins.
+    Returns:
+        None if too few titles share their features.
     """
-    both, earned = np.concatenate(labels), np.concatenate(earnings)
-    variance, rows = pure_error(both, earned), np.bincount(both)
+    all_labels, all_earnings = np.concatenate(labels), np.concatenate(earnings)
+    variance, rows = estimate_pure_error(all_labels, all_earnings), np.bincount(all_labels)
     if variance is None:
         return None
-    f, p = _lack_of_fit(labels, earnings, predicted, scale)
-    return Noise(int(rows[rows > 1].sum()), _degrees(both), variance, f, p)
+    f, p = _test_lack_of_fit(labels, earnings, predicted, scale)
+    return NoiseEstimate(int(rows[rows > 1].sum()), _count_degrees(all_labels), variance, f, p)
 
 
-def pure_error(labels: IntArray, earnings: FloatArray) -> Estimate | None:
-    """Return the variance of earnings within titles with the same features, squared dollars; None: too few twins.
+def estimate_pure_error(labels: IntArray, earnings: FloatArray) -> Estimate | None:
+    """Estimate the variance of earnings among titles with the same features.
 
-    Args: labels: int64 (n,), alike for titles with the same features; earnings: (n,).
+    Args:
+        labels: int64 (n,); titles with the same features have the same number.
+        earnings: float64 (n,).
+
+    Returns:
+        The variance, in the squared unit of earnings. None if too few titles share their features.
     """
-    if _degrees(labels) < _FEWEST_DIFFERENCES:
+    if _count_degrees(labels) < _MIN_DEGREES:
         return None
     rows = np.bincount(labels)
-    known = rows > 1
-    return ratio(_within(labels, earnings)[known], (rows[known] - 1).astype(np.float64))
+    repeated = rows > 1
+    return clustered_ratio(_sum_squares(labels, earnings)[repeated], (rows[repeated] - 1).astype(np.float64))
 
 
-def _lack_of_fit(
+def _test_lack_of_fit(
     labels: tuple[IntArray, IntArray],
     earnings: tuple[FloatArray, FloatArray],
     predicted: FloatArray,
     scale: FloatArray,
 ) -> tuple[float | None, float | None]:
-    """Compare twins' mean errors on the test titles with the noise inside of twins of either file."""
+    """Compare the mean errors of groups of test titles with the noise within groups. Return F and its p-value."""
     from scipy import special
 
     training = len(labels[0])
     error = (predicted - earnings[1]) / scale[training:]
-    pure = _within(labels[0], earnings[0] / scale[:training]).sum() + _within(labels[1], error).sum()
-    degrees = _degrees(labels[0]) + _degrees(labels[1])
+    pure_error = _sum_squares(labels[0], earnings[0] / scale[:training]).sum() + _sum_squares(labels[1], error).sum()
+    degrees = _count_degrees(labels[0]) + _count_degrees(labels[1])
     rows = np.bincount(labels[1])
     sums = np.bincount(labels[1], error)
-    kinds = rows > 0
-    if degrees < _FEWEST_DIFFERENCES or pure <= 0:
+    used = rows > 0
+    if degrees < _MIN_DEGREES or pure_error <= 0:
         return None, None
-    f = float((sums[kinds] ** 2 / rows[kinds]).mean() / (pure / degrees))
-    return f, float(special.fdtrc(int(kinds.sum()), degrees, f))
+    f = float((sums[used] ** 2 / rows[used]).mean() / (pure_error / degrees))
+    return f, float(special.fdtrc(int(used.sum()), degrees, f))
 
 
-def _degrees(labels: IntArray) -> int:
+def _count_degrees(labels: IntArray) -> int:
+    """Count the degrees of freedom: rows minus groups."""
     return len(labels) - int(np.count_nonzero(np.bincount(labels)))
 
 
-def _within(labels: IntArray, values: FloatArray) -> FloatArray:
-    """Sum up the squared distances from their mean of the values with each label."""
+def _sum_squares(labels: IntArray, values: FloatArray) -> FloatArray:
+    """Sum the squared deviations from the mean of each group."""
     mean = np.bincount(labels, values) / np.maximum(np.bincount(labels), 1)
     return np.asarray(np.bincount(labels, (values - mean[labels]) ** 2), np.float64)

@@ -1,8 +1,8 @@
-"""Where a training that was killed goes on: its snapshot, in a file that is named after all that it depends on.
+"""Training checkpoints: the file from which a killed training continues.
 
-``DIR/<identity>.npz``. The identity is a digest of the titles, the contract, the network, the training and the
-software; so another job, the same job on other titles, and another release find no file, and many jobs may share a
-folder.
+The file is ``DIR/<identity>.npz``. The identity is a digest of all that the weights depend on: the titles, the
+contract, the network, the training and the software. A changed job or another release finds no file, and many jobs can
+share a folder.
 """
 
 from __future__ import annotations
@@ -18,99 +18,118 @@ from typing import Any, Self
 import numpy as np
 
 from gamesales.data.contract import Contract
-from gamesales.data.files import make_folder, replacing
-from gamesales.data.labeled_titles import Titles
+from gamesales.data.files import make_folder, replace_file
+from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError, UsageError
-from gamesales.training.fit import Arrays, History, Snapshot
-from gamesales.training.provenance import software
+from gamesales.training.fit import LossHistory, Snapshot, VariableValues
+from gamesales.training.provenance import list_software_releases
 from gamesales.training.train_job import TrainJob
 
-# A way of fitting that gives other weights, or another form of the file, counts this up.
-FORMAT = 2
-EVERY = 10
+# Increase when the file format changes, or when the same training gives other weights.
+_FORMAT = 2
+_DEFAULT_INTERVAL = 10
 
 
 @dataclass(frozen=True)
-class Checkpoints:
-    """What is asked for: a folder, and after how many epochs a file in it is written."""
+class TrainingCheckpointOptions:
+    """The folder of the checkpoints, and the number of epochs between two of them."""
 
     folder: Path
-    every: int = EVERY
+    epochs_between: int = _DEFAULT_INTERVAL
 
 
-def identity(job: TrainJob, contract: Contract, learnt: Titles) -> str:
-    """Return the digest of all that the weights after so many epochs depend on, 64 hex digits."""
-    told = {
-        "format": FORMAT,
-        "titles": learnt.sha256,
-        "rows": hashlib.sha256(learnt.rows.tobytes()).hexdigest(),  # a job may set some aside
+def compute_identity(job: TrainJob, contract: Contract, titles: LabeledTitles) -> str:
+    """Compute a digest of all that the weights after an epoch depend on, 64 hex digits.
+
+    Args:
+        job: the training job.
+        contract: the contract of the titles.
+        titles: the titles that the network is trained on.
+    """
+    document = {
+        "format": _FORMAT,
+        "titles": titles.sha256,
+        "rows": hashlib.sha256(titles.rows.tobytes()).hexdigest(),  # a job may hold out some rows
         "contract": contract.as_json(),
         "network": job.network.model_dump(mode="json"),
         "training": job.training.model_dump(mode="json"),
-        "software": software(),
+        "software": list_software_releases(),
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """One training's file, written anew every so many epochs; the file of before stays until the new one is whole.
+class TrainingCheckpoint:
+    """The checkpoint file of one training. Each write replaces the whole file.
 
-    Without a path, nothing is read and nothing is written.
+    Without a path, nothing is read or written.
     """
 
     path: Path | None
-    every: int = EVERY
+    epochs_between: int = _DEFAULT_INTERVAL
 
     @classmethod
-    def of(cls, wanted: Checkpoints | None, job: TrainJob, contract: Contract, learnt: Titles) -> Self:
-        """Return the file of one training; its folder is made.
+    def open(
+        cls, options: TrainingCheckpointOptions | None, job: TrainJob, contract: Contract, titles: LabeledTitles
+    ) -> Self:
+        """Return the checkpoint of a training, and make its folder.
 
-        Raises: UsageError: there is something else where the folder should be.
+        Args:
+            options: the folder; None for no checkpoint.
+            job: the training job.
+            contract: the contract of the titles.
+            titles: the titles that the network is trained on.
+
+        Raises:
+            UsageError: the folder is a file.
         """
-        if wanted is None:
+        if options is None:
             return cls(None)
-        if wanted.folder.exists() and not wanted.folder.is_dir():
-            raise UsageError(f"{wanted.folder} is no folder to keep a checkpoint in", hint="Give another --checkpoint")
-        make_folder(wanted.folder)
-        return cls(wanted.folder / f"{identity(job, contract, learnt)}.npz", wanted.every)
+        if options.folder.exists() and not options.folder.is_dir():
+            raise UsageError(
+                f"{options.folder} is not a folder; expected a folder for checkpoints",
+                hint="Give another --checkpoint",
+            )
+        make_folder(options.folder)
+        return cls(options.folder / f"{compute_identity(job, contract, titles)}.npz", options.epochs_between)
 
     def read(self) -> Snapshot | None:
-        """Return what a training that did not end left, or None.
+        """Return the last snapshot of an interrupted training, or None without one.
 
-        Raises: InputError: it was changed since.
+        Raises:
+            InputError: the file is damaged.
         """
         if self.path is None or not self.path.exists():
             return None
         try:
-            # Of a broken file, NumPy would leave open what it opened itself.
+            # NumPy does not close a damaged file that it opened itself.
             with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                history = History(*(tuple(file[key].tolist()) for key in ("loss", "validation_loss")))
-                return Snapshot(history, _listed(file, "variables"), _listed(file, "best"))
+                history = LossHistory(*(tuple(file[key].tolist()) for key in ("loss", "validation_loss")))
+                return Snapshot(history, _read_values(file, "variables"), _read_values(file, "best"))
         except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(
                 f"the checkpoint {self.path} can't be read: {error}", hint="Delete it; training then starts over"
             ) from None
 
-    def offer(self, epoch: int, take: Callable[[], Snapshot]) -> None:
-        """Write a snapshot if it is time for one."""
-        if self.path is None or epoch % self.every:
+    def save_if_due(self, epoch: int, take_snapshot: Callable[[], Snapshot]) -> None:
+        """Write a snapshot after every ``epochs_between`` epochs."""
+        if self.path is None or epoch % self.epochs_between:
             return
-        snapshot = take()
+        snapshot = take_snapshot()
         arrays: dict[str, Any] = {
             "loss": snapshot.history.loss,
             "validation_loss": snapshot.history.validation_loss,
         }
-        for name, part in {"variables": snapshot.variables, "best": snapshot.best}.items():
-            arrays |= {name: len(part), **{f"{name}_{place}": array for place, array in enumerate(part)}}
-        with replacing(self.path) as temporary, temporary.open("wb") as file:
+        for name, values in {"variables": snapshot.variables, "best": snapshot.best_variables}.items():
+            arrays |= {name: len(values), **{f"{name}_{index}": array for index, array in enumerate(values)}}
+        with replace_file(self.path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
 
     def remove(self) -> None:
-        """Remove the file; the folder may hold those of others."""
+        """Remove the file. The folder stays, because it may hold other checkpoints."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 
 
-def _listed(file: np.lib.npyio.NpzFile, name: str) -> Arrays:
-    return tuple(file[f"{name}_{place}"] for place in range(int(file[name])))
+def _read_values(file: np.lib.npyio.NpzFile, name: str) -> VariableValues:
+    return tuple(file[f"{name}_{index}"] for index in range(int(file[name])))

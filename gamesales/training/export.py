@@ -1,11 +1,11 @@
-"""A version's network in formats that other programs read: raw columns in, dollars out, like the scoring graph.
+"""Export a network in formats of other programs: raw columns in, dollars out, like the scoring graph.
 
-    network = load_network(content, where)
-    model = with_scaling(network, scaling)
-    write(model, names, "savedmodel", path)
-    predictions(names, "savedmodel", path, values)   # of what was written, loaded again
+    network = load_network(content, source)
+    model = add_scaling(network, scaling)
+    write_export(model, names, "savedmodel", path)
+    predict_with_export(names, "savedmodel", path, values)    # loads what was written
 
-What is written is made of Keras's own layers and TensorFlow's own operators: whoever loads it needs no gamesales.
+An export consists of layers of Keras and operators of TensorFlow, so that it can be loaded without gamesales.
 """
 
 from __future__ import annotations
@@ -23,58 +23,67 @@ from typing import Any
 import numpy as np
 
 from gamesales.arrays import FloatArray
-from gamesales.data.files import FULL
-from gamesales.data.table import one_line
+from gamesales.data.files import DISK_FULL_ERRORS
+from gamesales.data.table import format_on_one_line
 from gamesales.errors import IntegrityError, UsageError
-from gamesales.training.network import load_keras
+from gamesales.training.keras_objects import load_keras
 from gamesales.training.scaling import Scaling
 
-# What Keras writes as one file; it tells by the ending which of them a file is.
+# The formats that are one file, by the suffix from which Keras infers the format.
 KERAS_SUFFIXES = {"keras": ".keras", "h5": ".h5"}
-# The signature that TensorFlow Serving takes where a request names none.
-NAMED = "serving_default"
-MATRIX = "matrix"
-# TensorFlow makes x_y of x-y without a word, and Python's own first argument stands in the way of self.
+# The signature that TensorFlow Serving uses by default. It takes a tensor per column.
+_COLUMNS_SIGNATURE = "serving_default"
+_MATRIX_SIGNATURE = "matrix"
+# TensorFlow silently renames x-y to x_y, and an input named self clashes with a method's first argument.
 _SIGNATURE_NAME = re.compile(r"(?!self$)[A-Za-z][A-Za-z0-9_]*")
 
 
-def load_network(content: bytes, where: str) -> Any:
-    """Load a network from the checked bytes of a ``.keras`` file; what would run code of its own is refused.
+def load_network(content: bytes, source: str) -> Any:
+    """Load a network from the checked bytes of a ``.keras`` file, in safe mode.
 
-    Args: where: the file, for the error.  Returns: a keras.Sequential from (batch, k) scaled to (batch, 1) scaled.
-    Raises: IntegrityError: Keras can't load it, or will not in safe mode.
+    Args:
+        content: the bytes of the file.
+        source: the name of the file, for the error.
+
+    Returns:
+        A keras.Sequential from (batch, k) to (batch, 1), both scaled.
+
+    Raises:
+        IntegrityError: Keras can't load the file, or would run code from it.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(content)
         try:
             return load_keras().models.load_model(path, compile=False, safe_mode=True)
-        except Exception as error:  # a file can be wrong in as many ways as Keras has classes
+        except Exception as error:  # Keras raises exceptions of many classes
             raise IntegrityError(
-                f"{where} can't be loaded safely: {one_line(error)[:300]}", hint="Train again, or export as onnx"
+                f"{source} can't be loaded safely: {format_on_one_line(error)[:300]}",
+                hint="Train again, or export as onnx",
             ) from None
 
 
-def with_scaling(network: Any, scaling: Scaling) -> Any:
-    """Put scaling before a network and unscaling behind it, both in float64 as the scoring graph has them.
+def add_scaling(network: Any, scaling: Scaling) -> Any:
+    """Put scaling before a network and unscaling behind it, both in float64 as in the scoring graph.
 
-    Returns: a keras.Sequential from ``titles``, float32 (batch, k) raw, to float64 (batch, 1), US dollars.
+    Returns:
+        A keras.Sequential from ``titles``, float32 (batch, k), not scaled, to float64 (batch, 1), US dollars.
     """
     keras = load_keras()
     scale, offset = scaling.scale, scaling.offset
     layers = [
-        _affine("scale_titles", scale[:-1], offset[:-1]),
+        _make_affine_layer("scale_titles", scale[:-1], offset[:-1]),
         *network.layers,
-        _affine("to_dollars", 1 / scale[-1:], -offset[-1:] / scale[-1:]),
+        _make_affine_layer("to_dollars", 1 / scale[-1:], -offset[-1:] / scale[-1:]),
     ]
     return keras.Sequential([keras.Input((len(scale) - 1,), name="titles"), *layers], name="gamesales")
 
 
-def _affine(name: str, scale: FloatArray, offset: FloatArray) -> Any:
-    """Make a layer of ``value * scale + offset``, column by column, in float64.
+def _make_affine_layer(name: str, scale: FloatArray, offset: FloatArray) -> Any:
+    """Make a layer that computes ``value * scale + offset`` for each column, in float64.
 
-    Not a Rescaling: its numbers pass through float32 when it is loaded again, and it takes columns for the channels of
-    an image where Keras is set up so.
+    Rescaling does not do that: its numbers lose precision when it is loaded, because they pass through float32. It also
+    takes columns for image channels if Keras is configured with channels first.
     """
     layer = load_keras().layers.EinsumDense(
         "nk,k->nk", output_shape=len(scale), bias_axes="k", dtype="float64", trainable=False, name=name
@@ -84,28 +93,33 @@ def _affine(name: str, scale: FloatArray, offset: FloatArray) -> Any:
     return layer
 
 
-def check_names(names: Sequence[str]) -> None:
-    """Raises: UsageError: a column's name can't name an input of a SavedModel's signature."""
-    odd = [name for name in names if not _SIGNATURE_NAME.fullmatch(name)]
-    if odd:
+def check_signature_names(names: Sequence[str]) -> None:
+    """Check that the names of the columns can name the inputs of a SavedModel's signature.
+
+    Raises:
+        UsageError: some names can't.
+    """
+    invalid = [name for name in names if not _SIGNATURE_NAME.fullmatch(name)]
+    if invalid:
         raise UsageError(
-            f"a SavedModel can't name its inputs {', '.join(map(repr, odd))}; expected letters, digits and _",
-            hint="Export as keras, h5 or onnx, which take the columns by their order",
+            f"a SavedModel can't name its inputs {', '.join(map(repr, invalid))}; expected letters, digits and _",
+            hint="Use --format keras, h5 or onnx, which take the columns by their order",
         )
 
 
-def write(model: Any, names: Sequence[str], form: str, path: Path) -> None:
+def write_export(model: Any, names: Sequence[str], form: str, path: Path) -> None:
     """Write a model with scaling.
 
     Args:
-        model: what ``with_scaling`` returns.
-        names: the k features in the contract's order.
-        form: ``keras``, ``h5``, or else a SavedModel.
-        path: the file or the folder to make; a file needs the ending that KERAS_SUFFIXES says.
+        model: the result of ``add_scaling``.
+        names: the k features, in the order of the contract.
+        form: ``keras``, ``h5``, or any other for a SavedModel.
+        path: the file or the folder to write. A file needs its suffix of KERAS_SUFFIXES.
 
-    Raises: OSError: the disk is full.
+    Raises:
+        OSError: the disk is full.
     """
-    with _quiet():
+    with _silence_libraries():
         if form == "keras":
             model.save(path)
         elif form == "h5":
@@ -115,9 +129,9 @@ def write(model: Any, names: Sequence[str], form: str, path: Path) -> None:
 
 
 def _write_h5(model: Any, path: Path) -> None:
-    """Write by way of memory: where the disk is full, HDF5 would take the whole process down."""
+    """Write to memory first: HDF5 crashes the process when the disk is full."""
     import h5py
-    from keras.src.legacy.saving.legacy_h5_format import save_model_to_hdf5  # what model.save calls, for a path only
+    from keras.src.legacy.saving.legacy_h5_format import save_model_to_hdf5  # model.save calls it, but only for a path
 
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:
         save_model_to_hdf5(model, file)
@@ -128,53 +142,60 @@ def _write_h5(model: Any, path: Path) -> None:
 def _write_saved_model(model: Any, names: Sequence[str], path: Path) -> None:
     import tensorflow as tf
 
-    def matrix(titles: Any) -> dict[str, Any]:
+    def predict_matrix(titles: Any) -> dict[str, Any]:
         return {"earnings": tf.reshape(model(titles, training=False), (-1,))}
 
-    def named(*columns: Any) -> dict[str, Any]:
-        return matrix(tf.stack(columns, axis=1))
+    def predict_columns(*columns: Any) -> dict[str, Any]:
+        return predict_matrix(tf.stack(columns, axis=1))
 
-    def signature(function: Any, *inputs: Any) -> Any:
+    def trace(function: Any, *inputs: Any) -> Any:
         return tf.function(function, autograph=False).get_concrete_function(*inputs)
 
     module = tf.Module(name="gamesales")
-    module.weights = [variable.value for variable in model.variables]  # what the signatures refer to is saved by this
+    module.weights = [variable.value for variable in model.variables]  # saves the variables of the signatures
     signatures = {
-        NAMED: signature(named, *(tf.TensorSpec((None,), tf.float32, name=name) for name in names)),
-        MATRIX: signature(matrix, tf.TensorSpec((None, len(names)), tf.float32, name="titles")),
+        _COLUMNS_SIGNATURE: trace(predict_columns, *(tf.TensorSpec((None,), tf.float32, name=name) for name in names)),
+        _MATRIX_SIGNATURE: trace(predict_matrix, tf.TensorSpec((None, len(names)), tf.float32, name="titles")),
     }
     try:
         tf.saved_model.save(module, str(path), signatures=signatures)
     except tf.errors.OpError as error:
-        # TensorFlow has errors of its own for what the system says, with its words in them.
-        for number in FULL:
+        # TensorFlow's own errors contain the message of the system error.
+        for number in DISK_FULL_ERRORS:
             if os.strerror(number) in str(error):
                 raise OSError(number, os.strerror(number), str(path)) from None
         raise
 
 
-def predictions(names: Sequence[str], form: str, path: Path, values: FloatArray) -> list[FloatArray]:
-    """Load what ``write`` wrote, and predict in each way that it offers.
+def predict_with_export(names: Sequence[str], form: str, path: Path, values: FloatArray) -> list[FloatArray]:
+    """Load an export, and predict in each way that it offers.
 
-    Args: values: (n, k), raw, exact in float32.  Returns: float64 (n,) each, US dollars.
+    Args:
+        names: the k features, in the order of the contract.
+        form: the format, as for ``write_export``.
+        path: the file or the folder of the export.
+        values: (n, k), not scaled, exact in float32.
+
+    Returns:
+        The predictions of each way, float64 (n,), US dollars.
     """
     titles = values.astype(np.float32)
-    with _quiet():
+    with _silence_libraries():
         if form in KERAS_SUFFIXES:
             model = load_keras().models.load_model(path, compile=False, safe_mode=True)
             return [model.predict(titles, batch_size=4096, verbose=0)[:, 0]]
-        load_keras()  # which sets TensorFlow up
+        load_keras()  # sets up TensorFlow
         import tensorflow as tf
 
         signatures = tf.saved_model.load(str(path)).signatures
         columns = {name: tf.constant(column) for name, column in zip(names, titles.T, strict=True)}
-        results = signatures[NAMED](**columns), signatures[MATRIX](titles=tf.constant(titles))
+        results = signatures[_COLUMNS_SIGNATURE](**columns), signatures[_MATRIX_SIGNATURE](titles=tf.constant(titles))
         return [result["earnings"].numpy() for result in results]
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what the libraries say about themselves off stdout, where ``--json`` promises one document, and stderr."""
+def _silence_libraries() -> Iterator[None]:
+    """Silence the libraries: with ``--json``, stdout has only one document."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,8 +1,8 @@
-"""Fitting a network, reproducibly, with each epoch told as it ends.
+"""Train a network, reproducibly: the epoch loop, and functions that train a network for a part of the titles.
 
-What an epoch does depends on the seed, its number and the network's and optimizer's variables, and on nothing else: the
-order of its rows is drawn anew from seed and number, and random layers keep their generators among the variables. So
-training can go on from a ``Snapshot`` in another process, to the same weights.
+An epoch depends only on the seed, on its number, and on the variables of the network and the optimizer. The row order
+is drawn from the seed and the number, and random layers keep their generators among the variables. So training can
+continue from a ``Snapshot`` in another process and end with the same weights.
 """
 
 from __future__ import annotations
@@ -17,28 +17,37 @@ import numpy.typing as npt
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
 from gamesales.errors import InputError
-from gamesales.training.folds import Learn, Predict
-from gamesales.training.network import build_network, compile_network, seed_everything
+from gamesales.training.keras_objects import seed_everything
+from gamesales.training.network import build_network, compile_network
 from gamesales.training.scaling import fit_scaler
 from gamesales.training.spec import EarlyStopping, NetworkSpec, TrainingSpec
 from gamesales.training.train_job import TrainJob
 
-Arrays = tuple[npt.NDArray[Any], ...]
+VariableValues = tuple[npt.NDArray[Any], ...]
+
+# Predicts earnings, float64 (m,), US dollars, from features, (m, k), not scaled.
+PredictFunction = Callable[[FloatArray], FloatArray]
+# Trains a network on features, (n, k), not scaled, and earnings, (n,), US dollars.
+FitFunction = Callable[[FloatArray, FloatArray], PredictFunction]
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch's end: its number from 1, how many there will be, the losses in scaled units, and the next rate."""
+    """An epoch that has ended.
+
+    ``number`` counts from 1 to ``total``. The losses are in scaled units. ``learning_rate`` is the learning rate of the
+    next step.
+    """
 
     number: int
-    of: int
+    total: int
     loss: float
     validation_loss: float | None
     learning_rate: float
 
 
 @dataclass(frozen=True)
-class History:
+class LossHistory:
     """The losses of each epoch; ``validation_loss`` is empty without validation rows."""
 
     loss: tuple[float, ...] = ()
@@ -48,37 +57,39 @@ class History:
         return len(self.loss)
 
     @property
-    def best(self) -> int:
-        """The number of the epoch with the lowest validation loss, the first of several; 0 if there is none."""
+    def best_epoch(self) -> int:
+        """The number of the first epoch with the lowest validation loss; 0 without a finite validation loss."""
         losses = np.array(self.validation_loss)
         return int(np.nanargmin(losses)) + 1 if np.isfinite(losses).any() else 0
 
-    def is_over(self, stopping: EarlyStopping | None) -> bool:
-        """Whether training ends here: it diverged, or has waited long enough for a better validation loss."""
+    def should_stop(self, stopping: EarlyStopping | None) -> bool:
+        """Return whether the loss is not finite, or the validation loss has not improved for ``patience`` epochs."""
         if not self.loss:
             return False
-        return not np.isfinite(self.loss[-1]) or (stopping is not None and self._waited(stopping) >= stopping.patience)
+        if not np.isfinite(self.loss[-1]):
+            return True
+        return stopping is not None and self._count_epochs_since_improvement(stopping) >= stopping.patience
 
-    def _waited(self, stopping: EarlyStopping) -> int:
-        """Count the epochs since the last that was better than all before it, by more than ``min_delta``."""
-        lowest, since = np.inf, 0
+    def _count_epochs_since_improvement(self, stopping: EarlyStopping) -> int:
+        """Count the epochs since the validation loss last fell below its minimum by more than ``min_delta``."""
+        lowest, epochs = np.inf, 0
         for loss in self.validation_loss:
-            better = loss < lowest - stopping.min_delta
-            lowest, since = (loss, 0) if better else (lowest, since + 1)
-        return since
+            improved = loss < lowest - stopping.min_delta
+            lowest, epochs = (loss, 0) if improved else (lowest, epochs + 1)
+        return epochs
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Training between two epochs.
+    """The state of training between two epochs.
 
-    ``variables`` are the network's, random generators included, and the optimizer's; ``best`` is what the best epoch
-    left of the network's, and empty where nobody will ask for it.
+    ``variables`` has the variables of the network, including its random generators, and of the optimizer.
+    ``best_variables`` has the variables of the network after its best epoch, if early stopping restores them.
     """
 
-    history: History
-    variables: Arrays
-    best: Arrays
+    history: LossHistory
+    variables: VariableValues
+    best_variables: VariableValues
 
 
 def fit(
@@ -89,192 +100,214 @@ def fit(
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     *,
     start: Snapshot | None = None,
-    on_snapshot: Callable[[int, Callable[[], Snapshot]], None] = lambda epoch, snapshot: None,
-) -> History:
-    """Train a network in place on scaled rows, shuffled before every epoch.
+    on_snapshot: Callable[[int, Callable[[], Snapshot]], None] = lambda epoch, take_snapshot: None,
+) -> LossHistory:
+    """Train a network in place on scaled rows, which are shuffled before each epoch.
 
     Args:
-        network: from (batch, k) to (batch, 1).
+        network: a keras.Sequential from (batch, k) to (batch, 1).
         features: (n, k), scaled.
         target: (n,), scaled.
-        spec: how.
+        spec: how to train.
         on_epoch: called as each epoch ends.
-        start: where to go on; training that was not interrupted has the same end.
-        on_snapshot: called after ``on_epoch`` with the epoch's number and how to take a snapshot.
+        start: the snapshot to continue from. The result is the same as without an interruption.
+        on_snapshot: called after ``on_epoch`` with the epoch's number and a function that takes a snapshot.
 
-    Raises: InputError: too few rows to hold any back, or the loss became infinite; no epoch follows that.
+    Raises:
+        InputError: there are too few rows for a validation share, or the loss became infinite.
     """
-    training, validation = split(len(target), spec.validation_share, spec.seed)
+    training, validation = split_validation(len(target), spec.validation_share, spec.seed)
     x, y = features.astype(np.float32), target.astype(np.float32)[:, None]
     compile_network(network, spec, len(training))
     network.optimizer.build(network.trainable_variables)
-    course = _Course(network, spec, start)
-    learn = _learning(network, x[training], y[training], spec)
-    watch = _watching(network, x[validation], y[validation], spec) if len(validation) else None
-    while course.goes_on:
-        number = len(course.history) + 1
-        loss = learn(number - 1)
-        validation_loss = watch() if watch else None
-        course.note(loss, validation_loss)
+    state = _FitState(network, spec, start)
+    run_epoch = _compile_epoch(network, x[training], y[training], spec)
+    run_validation = _compile_validation(network, x[validation], y[validation], spec) if len(validation) else None
+    while state.should_continue:
+        number = len(state.history) + 1
+        loss = run_epoch(number - 1)
+        validation_loss = run_validation() if run_validation else None
+        state.record(loss, validation_loss)
         on_epoch(Epoch(number, spec.epochs, loss, validation_loss, float(network.optimizer.learning_rate)))
-        on_snapshot(number, course.snapshot)
-    history = course.history
+        on_snapshot(number, state.take_snapshot)
+    history = state.history
     if not np.isfinite(history.loss[-1]):
         raise InputError(
             f"training diverged: the loss is {history.loss[-1]} after epoch {len(history)} of {spec.epochs}",
             hint="Lower the learning rate in training.optimizer or training.schedule of the job file",
         )
-    course.finish()
+    state.finish()
     return history
 
 
-def split(rows: int, share: float, seed: int) -> tuple[IntArray, IntArray]:
-    """Draw which rows train and which validate, each in file order.
+def split_validation(rows: int, share: float, seed: int) -> tuple[IntArray, IntArray]:
+    """Draw the rows to train on and the rows to validate on; see ``hold_out``."""
+    return hold_out(np.random.default_rng(seed).permutation(rows), share, "training.validation_share")
 
-    Returns: int64 (n - m,) and (m,), where m is ``share`` of n, rounded.
+
+def hold_out(order: IntArray, share: float, key: str) -> tuple[IntArray, IntArray]:
+    """Hold out the first rows of a random order.
+
+    Args:
+        order: int64 (n,), a permutation of the rows.
+        share: the share of the rows to hold out, or 0.
+        key: the key of ``share`` in the job file, for the error.
+
+    Returns:
+        The other rows, int64 (n - m,), and the held-out rows, int64 (m,), both ascending. m is ``share`` of n, rounded.
+
+    Raises:
+        InputError: one part would be empty.
     """
-    held_back = round(rows * share)
-    if share and not 0 < held_back < rows:
-        raise InputError(f"{rows} training rows can't be split: training.validation_share is {share}")
-    order = np.random.default_rng(seed).permutation(rows)
-    return np.sort(order[held_back:]), np.sort(order[:held_back])
+    rows = len(order)
+    held_out = round(rows * share)
+    if share and not 0 < held_out < rows:
+        raise InputError(f"{rows} training rows can't be split: {key} is {share}")
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 
-def _learning(
+def _compile_epoch(
     network: Any, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], spec: TrainingSpec
 ) -> Callable[[int], float]:
-    """Return what learns from all rows once: given the epoch's number from 0, it returns the loss.
+    """Return a function that trains for one epoch, given its number from 0, and returns the loss.
 
-    An epoch is one call into TensorFlow, its steps a loop in there. Each step is Keras's own, so the weights are those
-    of ``network.fit``; that comes back to Python after each step, which takes longer than a step of so few rows.
+    An epoch is one call into TensorFlow, which loops over the batches. Each step is ``train_step`` of Keras, so
+    the weights are the same as with ``network.fit``. By default, ``network.fit`` returns to Python after each step,
+    which takes longer than a step on few rows.
     """
     import tensorflow as tf
 
     features, target = tf.constant(x), tf.constant(y)
-    full = len(x) - len(x) % spec.batch_size
+    full_batches_end = len(x) - len(x) % spec.batch_size
 
-    def learn(seed: Any) -> Any:
-        order = draw_order(len(x), seed)
+    def train_epoch(seed: Any) -> Any:
+        order = draw_epoch_order(len(x), seed)
 
-        def step(rows: Any) -> None:
+        def train_step(rows: Any) -> None:
             network.train_step((tf.gather(features, rows), tf.gather(target, rows)))
 
-        def full_batch(begin: Any) -> Any:
-            step(tf.slice(order, [begin], [spec.batch_size]))
+        def train_full_batch(begin: Any) -> Any:
+            train_step(tf.slice(order, [begin], [spec.batch_size]))
             return begin + spec.batch_size
 
         network.reset_metrics()
-        tf.while_loop(lambda begin: begin < full, full_batch, [0], parallel_iterations=1)
-        if full < len(x):
-            step(order[full:])
+        tf.while_loop(lambda begin: begin < full_batches_end, train_full_batch, [0], parallel_iterations=1)
+        if full_batches_end < len(x):
+            train_step(order[full_batches_end:])
         return network.get_metrics_result()["loss"]
 
-    compiled = tf.function(learn, autograph=False)
+    compiled = tf.function(train_epoch, autograph=False)
     return lambda epoch: float(compiled(tf.constant([spec.seed, epoch], tf.int64)))
 
 
-def draw_order(rows: int, seed: Any) -> Any:
-    """Draw the order in which an epoch takes its rows, an int32 tensor (rows,), from the seed and its number."""
+def draw_epoch_order(rows: int, seed: Any) -> Any:
+    """Draw the row order of an epoch, an int32 tensor (rows,), from the seed and the epoch's number, int64 (2,)."""
     import tensorflow as tf
 
     return tf.random.experimental.stateless_shuffle(tf.range(rows), seed=seed)
 
 
-def _watching(
+def _compile_validation(
     network: Any, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], spec: TrainingSpec
 ) -> Callable[[], float]:
-    """Return what takes the loss on rows that are not learnt from."""
+    """Return a function that computes the loss on the validation rows."""
     import tensorflow as tf
 
     features, target = tf.constant(x), tf.constant(y)
 
-    def watch() -> Any:
-        def batch(begin: Any) -> Any:
+    def validate() -> Any:
+        def test_batch(begin: Any) -> Any:
             end = begin + spec.batch_size
             network.test_step((features[begin:end], target[begin:end]))
             return end
 
         network.reset_metrics()
-        tf.while_loop(lambda begin: begin < len(x), batch, [0], parallel_iterations=1)
+        tf.while_loop(lambda begin: begin < len(x), test_batch, [0], parallel_iterations=1)
         return network.get_metrics_result()["loss"]
 
-    compiled = tf.function(watch, autograph=False)
+    compiled = tf.function(validate, autograph=False)
     return lambda: float(compiled())
 
 
-class _Course:
-    """How a training went so far, with the best weights if they are to come back."""
+class _FitState:
+    """The losses so far, and the best weights if early stopping restores them."""
 
     def __init__(self, network: Any, spec: TrainingSpec, start: Snapshot | None) -> None:
         self._network, self._spec = network, spec
-        self._keeps_best = spec.early_stopping is not None and spec.early_stopping.restore_best
-        self.history = start.history if start else History()
-        self._best: Arrays = start.best if start else ()
+        self._restores_best = spec.early_stopping is not None and spec.early_stopping.restore_best
+        self.history = start.history if start else LossHistory()
+        self._best_variables: VariableValues = start.best_variables if start else ()
         if start:
-            _assign(self._variables(), start.variables)
+            _assign_values(self._variables, start.variables)
 
     @property
-    def goes_on(self) -> bool:
-        return len(self.history) < self._spec.epochs and not self.history.is_over(self._spec.early_stopping)
+    def should_continue(self) -> bool:
+        return len(self.history) < self._spec.epochs and not self.history.should_stop(self._spec.early_stopping)
 
-    def note(self, loss: float, validation_loss: float | None) -> None:
-        told = () if validation_loss is None else (validation_loss,)
-        self.history = History((*self.history.loss, loss), (*self.history.validation_loss, *told))
-        if self._keeps_best and self.history.best == len(self.history):
-            self._best = _values(self._network.variables)
+    def record(self, loss: float, validation_loss: float | None) -> None:
+        added = () if validation_loss is None else (validation_loss,)
+        self.history = LossHistory((*self.history.loss, loss), (*self.history.validation_loss, *added))
+        if self._restores_best and self.history.best_epoch == len(self.history):
+            self._best_variables = _copy_values(self._network.variables)
 
-    def snapshot(self) -> Snapshot:
-        return Snapshot(self.history, _values(self._variables()), self._best)
+    def take_snapshot(self) -> Snapshot:
+        return Snapshot(self.history, _copy_values(self._variables), self._best_variables)
 
     def finish(self) -> None:
-        """Leave the network with the weights that are to stay."""
+        """Set the final weights: averaged ones if the optimizer averages, and the best ones if they are restored."""
         self._network.optimizer.finalize_variable_values(self._network.trainable_weights)
-        if self._best:
-            _assign(self._network.variables, self._best)
+        if self._best_variables:
+            _assign_values(self._network.variables, self._best_variables)
 
+    @property
     def _variables(self) -> list[Any]:
         return [*self._network.variables, *self._network.optimizer.variables]
 
 
-def _values(variables: Sequence[Any]) -> Arrays:
-    return tuple(variable.numpy().copy() for variable in variables)  # or TensorFlow's own memory might be shared
+def _copy_values(variables: Sequence[Any]) -> VariableValues:
+    # Without the copy, an array may share the memory of its variable.
+    return tuple(variable.numpy().copy() for variable in variables)
 
 
-def _assign(variables: Sequence[Any], values: Arrays) -> None:
+def _assign_values(variables: Sequence[Any], values: VariableValues) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
 
-def learner(job: TrainJob, contract: Contract) -> Learn:
-    """Return what trains a network of a job on the features and the earnings that it is given."""
-    return lambda features, earnings: learn(job.network, job.training, contract, features, earnings)
+def make_fitter(job: TrainJob, contract: Contract) -> FitFunction:
+    """Return a function that trains the network of a job on the titles that it gets."""
+    return lambda features, earnings: fit_predictor(job.network, job.training, contract, features, earnings)
 
 
-def learn(
+def fit_predictor(
     network: NetworkSpec,
     training: TrainingSpec,
     contract: Contract,
     features: FloatArray,
     earnings: FloatArray,
-) -> Predict:
-    """Train a network on some titles exactly as one that is published: scaled by these titles alone, from the seed.
+) -> PredictFunction:
+    """Train a network on some titles in the same way as a published one: scaled by these titles, from the seed.
 
     Args:
-        network: its layers.
-        training: how it learns.
-        contract: of the titles.
-        features: (n, k), in their own units.
-        earnings: (n,).
+        network: the layers.
+        training: how to train.
+        contract: the contract of the titles.
+        features: (n, k), not scaled.
+        earnings: (n,), US dollars.
 
-    Returns: what predicts dollars, float64 (m,), from features, (m, k).
+    Returns:
+        A function that predicts with the network.
+
+    Raises:
+        InputError: training diverged.
     """
     _, scaling = fit_scaler(contract.feature_names, contract.target.name, features, earnings)
     seed_everything(training.seed)
-    made = build_network(network, features.shape[1])
-    fit(made, scaling.scale_features(features), scaling.scale_target(earnings), training)
+    built = build_network(network, features.shape[1])
+    fit(built, scaling.scale_features(features), scaling.scale_target(earnings), training)
 
     def predict(values: FloatArray) -> FloatArray:
-        scaled = made(scaling.scale_features(values).astype(np.float32), training=False)
+        scaled = built(scaling.scale_features(values).astype(np.float32), training=False)
         return scaling.unscale_target(np.asarray(scaled)[:, 0])
 
     return predict

@@ -1,85 +1,245 @@
-"""Cutting titles into folds, so that each is predicted by a network that never learnt from it.
+"""K-fold: cut titles into folds, predict each title out of fold, and measure the errors.
 
-Plain folds take each row for itself. Grouped folds keep rows with the same features together: a title of which a twin
-was learnt from says little about titles that are new.
+The out-of-fold prediction of a title comes from a network that was trained on the other folds. Plain folds draw each
+row by itself. Grouped folds keep rows with the same features together, because the error on a title says little about
+new titles when a title with the same features was in training.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
+from gamesales.data.contract import Contract
+from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
+from gamesales.stats.bootstrap import LEVELS_95, cluster_bootstrap_percentiles, derive_seed
+from gamesales.training.fit import FitFunction, make_fitter
+from gamesales.training.metrics import Metrics, compute_metrics, predict_baselines
+from gamesales.training.scaling import Scaling
+from gamesales.training.train_job import TrainJob
 
-Predict = Callable[[FloatArray], FloatArray]
-Learn = Callable[[FloatArray, FloatArray], Predict]
+FoldKind = Literal["plain", "grouped"]
+FOLD_KINDS: tuple[FoldKind, ...] = get_args(FoldKind)
 
 
-def cut(rows: int, folds: int, seed: int) -> list[IntArray]:
-    """Cut rows at random into folds of equal size but for one row: each int64 (m,).
+@dataclass(frozen=True)
+class KFoldResult:
+    """The errors of out-of-fold predictions over all titles.
 
-    Raises: InputError: fewer rows than folds.
+    ``intervals`` has the 95% confidence intervals of ``mae`` and ``scaled_mse``. ``folds_mae`` has the mean absolute
+    error of each fold. ``baselines`` has the metrics of each baseline on the same folds.
     """
-    _check(rows, folds, "rows")
-    return np.array_split(shuffled(rows, seed), folds)
+
+    kind: FoldKind
+    folds: int
+    rows: int
+    metrics: Metrics
+    intervals: dict[str, list[float]]
+    folds_mae: list[float]
+    baselines: dict[str, Metrics]
 
 
-def cut_grouped(features: FloatArray, folds: int, seed: int) -> list[IntArray]:
+def make_folds(titles: LabeledTitles, kind: FoldKind, count: int, seed: int) -> list[IntArray]:
+    """Cut titles into plain or grouped folds.
+
+    Returns:
+        The rows of each fold, int64 (m,).
+
+    Raises:
+        InputError: there are fewer titles, or fewer distinct titles, than folds.
+    """
+    if kind == "grouped":
+        return make_grouped_folds(titles.features, count, seed)
+    return make_plain_folds(len(titles), count, seed)
+
+
+def make_plain_folds(rows: int, count: int, seed: int) -> list[IntArray]:
+    """Cut rows at random into folds whose sizes differ by one row at most.
+
+    Returns:
+        The rows of each fold, int64 (m,).
+
+    Raises:
+        InputError: there are fewer rows than folds.
+    """
+    _require_enough(rows, "training rows", count)
+    return np.array_split(shuffle_rows(rows, seed), count)
+
+
+def make_grouped_folds(features: FloatArray, count: int, seed: int) -> list[IntArray]:
     """Cut rows at random into folds of about equal size, with rows of the same features in the same fold.
 
-    The largest groups are dealt first, each to the fold that has the fewest rows; those of one size come in random
-    order.
+    The largest groups are dealt first, each to the fold that has the fewest rows. Groups of the same size are dealt in
+    random order.
 
-    Args: features: (n, k).  Returns: int64 (m,) for each fold.
-    Raises: InputError: fewer groups than folds.
+    Args:
+        features: (n, k).
+        count: the number of folds.
+        seed: draws the order of the groups.
+
+    Returns:
+        The rows of each fold, int64 (m,).
+
+    Raises:
+        InputError: there are fewer groups than folds.
     """
-    _, group, sizes = np.unique(features, axis=0, return_inverse=True, return_counts=True)
-    _check(len(sizes), folds, "distinct rows")
-    order = shuffled(len(sizes), seed)
+    _, group_of_row, sizes = np.unique(features, axis=0, return_inverse=True, return_counts=True)
+    _require_enough(len(sizes), "distinct training rows", count)
+    order = shuffle_rows(len(sizes), seed)
     order = order[np.argsort(-sizes[order], kind="stable")]
-    filled, fold_of = [(0, fold) for fold in range(folds)], np.empty(len(sizes), np.int64)
-    for one in order:
-        rows, fold = filled[0]
-        fold_of[one] = fold
-        heapq.heapreplace(filled, (rows + int(sizes[one]), fold))
-    fold_of_row = fold_of[group.reshape(-1)]
-    return [np.flatnonzero(fold_of_row == fold) for fold in range(folds)]
+    smallest_folds, fold_of_group = [(0, fold) for fold in range(count)], np.empty(len(sizes), np.int64)
+    for group in order:
+        rows, fold = smallest_folds[0]
+        fold_of_group[group] = fold
+        heapq.heapreplace(smallest_folds, (rows + int(sizes[group]), fold))
+    fold_of_row = fold_of_group[group_of_row.reshape(-1)]
+    return [np.flatnonzero(fold_of_row == fold) for fold in range(count)]
 
 
-def out_of_fold(
-    learn: Learn,
+def shuffle_rows(rows: int, seed: int) -> IntArray:
+    """Draw an order of rows, int64 (n,), that is independent of the order that draws the validation rows."""
+    return np.random.default_rng([seed, 1]).permutation(rows)
+
+
+def predict_out_of_fold(
+    fit: FitFunction,
     features: FloatArray,
     earnings: FloatArray,
     folds: Sequence[IntArray],
     on_fold: Callable[[int], None] = lambda number: None,
 ) -> FloatArray:
-    """Predict each row by a network that learnt from the other folds alone.
+    """Predict each row by a network that was trained on the other folds.
 
     Args:
-        learn: given (m, k) features and (m,) dollars, returns what predicts dollars from features.
-        features: (n, k), in their own units.
+        fit: trains a network.
+        features: (n, k), not scaled.
         earnings: (n,).
-        folds: the rows, cut into parts.
-        on_fold: called with the number of a fold, from 1, as it begins.
+        folds: the rows of each fold.
+        on_fold: called with the number of a fold, from 1, as its training begins.
 
-    Returns: float64 (n,), US dollars.
+    Returns:
+        Predictions, float64 (n,), US dollars.
     """
     predicted = np.empty(len(earnings), np.float64)
     for number, fold in enumerate(folds, 1):
         on_fold(number)
-        others = np.setdiff1d(np.arange(len(earnings)), fold)
-        predicted[fold] = learn(features[others], earnings[others])(features[fold])
+        others = _other_rows(len(earnings), fold)
+        predicted[fold] = fit(features[others], earnings[others])(features[fold])
     return predicted
 
 
-def shuffled(rows: int, seed: int) -> IntArray:
-    """Draw an order that has nothing to do with the one that validation rows are drawn by; int64 (n,)."""
-    return np.random.default_rng([seed, 1]).permutation(rows)
+def predict_kfold(
+    job: TrainJob,
+    contract: Contract,
+    titles: LabeledTitles,
+    folds: Sequence[IntArray],
+    kind: FoldKind,
+    on_stage: Callable[[str], None],
+) -> FloatArray:
+    """Predict each title out of fold by networks of a job.
+
+    Args:
+        job: the network and its training.
+        contract: the contract of the titles.
+        titles: n titles.
+        folds: the rows of each fold.
+        kind: the kind of the folds, for messages.
+        on_stage: called with a line as each training begins.
+
+    Returns:
+        Predictions, float64 (n,), US dollars.
+
+    Raises:
+        InputError: training diverged, or a prediction is not a finite number.
+    """
+
+    def on_fold(number: int) -> None:
+        on_stage(f"{kind} k-fold: training {number} of {len(folds)}")
+
+    predicted = predict_out_of_fold(make_fitter(job, contract), titles.features, titles.earnings, folds, on_fold)
+    if not np.isfinite(predicted).all():
+        count = np.count_nonzero(~np.isfinite(predicted))
+        raise InputError(f"{count:,} predictions of {kind} k-fold are not finite numbers")
+    return predicted
 
 
-def _check(there: int, folds: int, what: str) -> None:
-    if there < folds:
-        raise InputError(f"{there} {what} of training can't be cut into {folds} folds", hint="Ask for fewer folds")
+def measure_kfold(
+    titles: LabeledTitles,
+    predicted: FloatArray,
+    kind: FoldKind,
+    folds: Sequence[IntArray],
+    labels: IntArray,
+    scaling: Scaling,
+    seed: int,
+) -> KFoldResult:
+    """Compute the metrics of out-of-fold predictions, and of the baselines on the same folds.
+
+    Args:
+        titles: n titles.
+        predicted: out-of-fold predictions, float64 (n,), US dollars.
+        kind: the kind of the folds.
+        folds: the rows of each fold.
+        labels: int64 (n,), equal for titles with the same features. The bootstrap draws these titles together.
+        scaling: the scaling of ``scaled_mse``.
+        seed: the seed of the baselines.
+    """
+    actual = titles.earnings
+    baselines = _predict_baselines_out_of_fold(titles, folds, seed)
+    return KFoldResult(
+        kind,
+        len(folds),
+        len(titles),
+        compute_metrics(actual, predicted, scaling),
+        bootstrap_confidence_intervals(titles, predicted - actual, labels, scaling),
+        [float(np.abs(predicted[fold] - actual[fold]).mean()) for fold in folds],
+        {name: compute_metrics(actual, values, scaling) for name, values in baselines.items()},
+    )
+
+
+def bootstrap_confidence_intervals(
+    titles: LabeledTitles, errors: FloatArray, labels: IntArray, scaling: Scaling
+) -> dict[str, list[float]]:
+    """Compute 95% confidence intervals of the mean absolute error and of the scaled mean squared error.
+
+    Args:
+        titles: n titles; their file seeds the bootstrap.
+        errors: float64 (n,), or (s, n) from s seeds, which are averaged title by title.
+        labels: int64 (n,), equal for titles with the same features. The bootstrap draws these titles together.
+        scaling: the scaling of ``scaled_mse``.
+
+    Returns:
+        The lower and the upper bound of ``mae`` and of ``scaled_mse``.
+    """
+    seed, errors = derive_seed(titles.sha256), np.atleast_2d(errors)
+    absolute, squared = np.abs(errors), (errors * float(scaling.scale[-1])) ** 2
+    return {
+        "mae": cluster_bootstrap_percentiles(absolute.mean(axis=0), labels, LEVELS_95, seed),
+        "scaled_mse": cluster_bootstrap_percentiles(squared.mean(axis=0), labels, LEVELS_95, seed),
+    }
+
+
+def _predict_baselines_out_of_fold(
+    titles: LabeledTitles, folds: Sequence[IntArray], seed: int
+) -> dict[str, FloatArray]:
+    predicted: dict[str, FloatArray] = {}
+    for fold in folds:
+        others = _other_rows(len(titles), fold)
+        training = titles.features[others], titles.earnings[others]
+        for name, values in predict_baselines(*training, titles.features[fold], seed).items():
+            predicted.setdefault(name, np.empty(len(titles)))[fold] = values
+    return predicted
+
+
+def _other_rows(rows: int, fold: IntArray) -> IntArray:
+    return np.setdiff1d(np.arange(rows), fold)
+
+
+def _require_enough(available: int, unit: str, count: int) -> None:
+    if available < count:
+        raise InputError(f"{available} {unit} can't be cut into {count} folds", hint="Use fewer folds")

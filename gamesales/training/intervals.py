@@ -1,4 +1,14 @@
-"""Prediction intervals of a version in training: how wide they must be, and how many test titles they hold."""
+"""Split conformal calibration of prediction intervals, on titles that the network was not trained on.
+
+The nonconformity score of a title is its absolute error, divided by a scale that grows with the prediction:
+
+    score = |actual - predicted| / (floor + slope · |predicted|)
+
+The conformal quantile of the scores, times the scale, is the half width of an interval. Such intervals contain the
+earnings of at least the share ``coverage`` of new titles: Lei, G'Sell, Rinaldo, Tibshirani and Wasserman,
+"Distribution-free predictive inference for regression", Journal of the American Statistical Association, 2018.
+docs/explanation/intervals.md explains for which titles this holds.
+"""
 
 from __future__ import annotations
 
@@ -12,201 +22,210 @@ import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
-from gamesales.data.labeled_titles import Titles
+from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
-from gamesales.scoring.scorer import Interval
-from gamesales.stats.errors import wilson
-from gamesales.training import folds
-from gamesales.training.fit import learner
-from gamesales.training.folds import shuffled
+from gamesales.scoring.scorer import PredictionInterval
+from gamesales.stats.errors import wilson_interval
+from gamesales.training.fit import PredictFunction, hold_out, make_fitter
+from gamesales.training.folds import make_plain_folds, predict_out_of_fold, shuffle_rows
 from gamesales.training.train_job import TrainJob
 
-# Bounds are rounded to whole dollars where the narrowest interval reaches at least this far to either side.
-_REACH_FOR_WHOLE_DOLLARS = 100.0
+# Bounds are rounded to whole dollars if the half width is at least this many dollars for any prediction.
+_MIN_WIDTH_FOR_WHOLE_DOLLARS = 100.0
+# The scale is fitted to the median errors of this many groups of titles with similar predictions.
+_SCALE_GROUPS = 10
+# The floor of the scale is at least this share of the median error: a prediction of 0 may be wrong too.
+_MIN_FLOOR_SHARE = 0.1
+# The floor is at least this many dollars, so that no scale is 0 when all predictions are exact.
+_MIN_FLOOR = 0.01
 
 
 @dataclass(frozen=True)
-class Calibrated:
-    """A version's intervals, and how many titles they were calibrated on, by which method.
+class CalibratedIntervals:
+    """The prediction intervals of a version, and how they were calibrated.
 
-    ``out_of_fold`` float64 (rows,) are the predictions that were found by ``cv``, US dollars; None by another method.
+    ``rows`` is the number of titles that they were calibrated on. ``out_of_fold_predictions``, float64 (rows,), US
+    dollars, are the predictions of the method ``cv``; None with ``split``.
     """
 
     method: Literal["cv", "split"]
     rows: int
-    interval: Interval
-    out_of_fold: FloatArray | None = None
+    interval: PredictionInterval
+    out_of_fold_predictions: FloatArray | None = None
 
-    def as_dict(self, test: Titles, predicted: FloatArray) -> dict[str, Any]:
-        """Return what the manifest keeps: the numbers, and what they achieve on titles that nothing was fitted to.
+    def as_dict(self, test: LabeledTitles, predicted: FloatArray) -> dict[str, Any]:
+        """Return the entry of the manifest: the formula, and its coverage of the test titles.
 
-        Args: test: the held-back titles; predicted: (n,), what the version says of them, US dollars.
+        Args:
+            test: n titles that were not used for training or calibration.
+            predicted: the predictions of the version for them, (n,), US dollars.
         """
-        low, high = self.interval.bounds(predicted)
-        held = int(np.count_nonzero(self.interval.holds(predicted, test.earnings)))
-        share = held / len(test)
-        least, most = wilson(share, len(test))
+        lower, upper = self.interval.bounds(predicted)
+        covered = int(np.count_nonzero(self.interval.contains(predicted, test.earnings)))
+        share = covered / len(test)
+        low, high = wilson_interval(share, len(test))
         return {
             **asdict(self.interval),
             "method": self.method,
             "rows": self.rows,
-            "achieved": {"rows": len(test), "share": share, "low": least, "high": most},
-            "median_width": float(np.median(high - low)),
+            "achieved": {"rows": len(test), "share": share, "low": low, "high": high},
+            "median_width": float(np.median(upper - lower)),
         }
 
 
-def divide(job: TrainJob, past: Titles) -> tuple[Titles, Titles]:
-    """Return the titles that the network learns from, and those set aside to calibrate on: none but for a split.
+def split_for_calibration(job: TrainJob, titles: LabeledTitles) -> tuple[LabeledTitles, LabeledTitles]:
+    """Split titles into training titles and, for the method ``split``, calibration titles.
 
-    Raises: InputError: there are too few for the job's intervals; better told now than after training.
+    Raises:
+        InputError: there are too few titles for the intervals of the job. This is checked before training.
     """
-    spec, rows, seed = job.intervals, len(past), job.training.seed
-    method = spec.method_for(rows)
+    spec, rows, seed = job.intervals, len(titles), job.training.seed
+    method = spec.choose_method(rows)
     if method == "split":
-        learnt, aside = set_aside(rows, spec.calibration_share, seed)
-        rank(len(aside), spec.coverage)
-        return past.take(learnt), past.take(aside)
+        training, calibration = split_calibration_rows(rows, spec.calibration_share, seed)
+        compute_quantile_rank(len(calibration), spec.coverage)
+        return titles.take(training), titles.take(calibration)
     if method == "cv":
-        folds.cut(rows, spec.folds, seed)
-        rank(rows, spec.coverage)
-    return past, past.take(np.empty(0, np.int64))
+        make_plain_folds(rows, spec.folds, seed)
+        compute_quantile_rank(rows, spec.coverage)
+    return titles, titles.take(np.empty(0, np.int64))
 
 
-def calibrate(
+def split_calibration_rows(rows: int, share: float, seed: int) -> tuple[IntArray, IntArray]:
+    """Draw the rows to train on and the rows to calibrate on; see ``hold_out``."""
+    return hold_out(shuffle_rows(rows, seed), share, "intervals.calibration_share")
+
+
+def calibrate_intervals(
     job: TrainJob,
     contract: Contract,
-    learnt: Titles,
-    aside: Titles,
-    predict: folds.Predict,
+    training: LabeledTitles,
+    calibration: LabeledTitles,
+    predict: PredictFunction,
     on_stage: Callable[[str], None],
-) -> Calibrated | None:
-    """Find how wide the intervals of a network that is trained must be; None if the job wants none.
+) -> CalibratedIntervals | None:
+    """Calibrate the prediction intervals of a trained network.
 
     Args:
-        job: how.
-        contract: of the titles.
-        learnt: what the network learnt from.
-        aside: what it did not learn from, if that is the method.
-        predict: the network's predictions, (n, k) to (n,), US dollars.
+        job: the training job.
+        contract: the contract of the titles.
+        training: the titles that the network was trained on.
+        calibration: the titles to calibrate on with the method ``split``.
+        predict: predicts with the network.
         on_stage: called with a line as each further training begins.
+
+    Returns:
+        The intervals, or None if the job wants none.
     """
     spec = job.intervals
-    method = spec.method_for(len(learnt) + len(aside))
+    method = spec.choose_method(len(training) + len(calibration))
     if method == "none":
         return None
     if method == "split":
-        titles, predicted = aside, predict(aside.features)
-        scale = fit_scale(predict(learnt.features), learnt.earnings)
+        titles, predicted = calibration, predict(calibration.features)
+        scale = fit_scale(predict(training.features), training.earnings)
     else:
-        titles = learnt
-        predicted = folds.out_of_fold(
-            learner(job, contract),
+        titles = training
+        predicted = predict_out_of_fold(
+            make_fitter(job, contract),
             titles.features,
             titles.earnings,
-            folds.cut(len(titles), spec.folds, job.training.seed),
+            make_plain_folds(len(titles), spec.folds, job.training.seed),
             lambda number: on_stage(f"calibrating prediction intervals: training {number} of {spec.folds}"),
         )
         scale = fit_scale(predicted, titles.earnings)
-    found = scores(predicted, titles.earnings, *scale)
-    quantile = conformal_quantile(found, spec.coverage)
-    whole = quantile * scale[0] >= _REACH_FOR_WHOLE_DOLLARS
-    interval = Interval(spec.coverage, *scale, quantile, whole)
-    return Calibrated(method, len(titles), interval, predicted if method == "cv" else None)
+    scores = compute_nonconformity_scores(predicted, titles.earnings, *scale)
+    quantile = compute_conformal_quantile(scores, spec.coverage)
+    whole_units = quantile * scale[0] >= _MIN_WIDTH_FOR_WHOLE_DOLLARS
+    interval = PredictionInterval(spec.coverage, *scale, quantile, whole_units)
+    return CalibratedIntervals(method, len(titles), interval, predicted if method == "cv" else None)
 
 
-def in_words(interval: Mapping[str, Any]) -> str:
-    """Tell what a manifest's intervals promise and achieve, in a line."""
+def describe_coverage(interval: Mapping[str, Any]) -> str:
+    """Describe the coverage of the test titles in a line, from a manifest's ``interval``."""
     achieved = interval["achieved"]
     return (
-        f"for {100 * interval['coverage']:g} % of titles hold {100 * achieved['share']:.1f} % of the "
-        f"{achieved['rows']:,} test titles (of all, {100 * achieved['low']:.1f} to {100 * achieved['high']:.1f} %); "
+        f"contain {100 * achieved['share']:.1f}% of the {achieved['rows']:,} test titles (95% confidence interval "
+        f"{100 * achieved['low']:.1f}% to {100 * achieved['high']:.1f}%; expected {100 * interval['coverage']:g}%); "
         f"median width ${interval['median_width']:,.0f}"
     )
 
 
-def warnings(interval: Mapping[str, Any] | None) -> list[str]:
-    """Tell what to look into before promoting: intervals that hold fewer test titles than chance explains."""
+def check_coverage(interval: Mapping[str, Any] | None) -> list[str]:
+    """Return a warning if the coverage of the test titles is significantly below the expected one."""
     if interval is None or interval["achieved"]["high"] >= interval["coverage"]:
         return []
-    return [f"Prediction intervals hold too few: those {in_words(interval)}. Are these titles like those of training?"]
-
-
-# Groups of titles of like size whose typical errors the scale is drawn through.
-_GROUPS = 10
-# The floor is at least this share of the typical error: a prediction of nothing may be off too.
-_LEAST_FLOOR = 0.1
-# And at least this many dollars, so that a scale is never 0, where every prediction is right.
-_CENT = 0.01
-
-
-def set_aside(rows: int, share: float, seed: int) -> tuple[IntArray, IntArray]:
-    """Draw which rows to learn from and which to calibrate on, each in file order.
-
-    Returns: int64 (n - m,) and (m,), where m is ``share`` of n, rounded.
-    Raises: InputError: one of them would have no rows.
-    """
-    aside = round(rows * share)
-    if not 0 < aside < rows:
-        raise InputError(f"{rows} training rows can't be split: intervals.calibration_share is {share}")
-    order = shuffled(rows, seed)
-    return np.sort(order[aside:]), np.sort(order[:aside])
+    coverage = f"The coverage is too low: prediction intervals {describe_coverage(interval)}."
+    return [f"{coverage} Are the test titles like the training titles?"]
 
 
 def fit_scale(predicted: FloatArray, actual: FloatArray) -> tuple[float, float]:
     """Fit how the typical error grows with the prediction.
 
-    A line through the medians of ten groups of titles of like size: a few wild errors move no median.
+    The fit is a line through the medians of ten groups of titles with similar predictions. Medians are robust against
+    outliers.
 
-    Args: predicted, actual: float64 (n,), n > 0.
-    Returns: the floor, US dollars, above 0, and the slope, dollars a dollar, not below 0.
-    Raises: InputError: a prediction is no finite number.
+    Args:
+        predicted: float64 (n,), n > 0, US dollars.
+        actual: float64 (n,), US dollars.
+
+    Returns:
+        The floor, US dollars, above 0, and the slope, unitless, at least 0.
+
+    Raises:
+        InputError: a prediction is not a finite number.
     """
     sizes, errors = np.abs(predicted), np.abs(actual - predicted)
     if not np.isfinite(errors).all():
         raise InputError(
-            f"{int((~np.isfinite(errors)).sum()):,} predictions of titles to calibrate on are no finite numbers",
+            f"{np.count_nonzero(~np.isfinite(errors)):,} predictions of calibration titles are not finite numbers",
             hint="Use another network, or a lower learning rate",
         )
-    groups = np.array_split(np.argsort(sizes, kind="stable"), min(_GROUPS, len(sizes)))
-    size = np.array([np.median(sizes[group]) for group in groups])
-    error = np.array([np.median(errors[group]) for group in groups])
-    spread = size - size.mean()
-    slope = max(0.0, float(spread @ error) / (float(spread @ spread) or 1.0))
-    least = max(_CENT, _LEAST_FLOOR * float(np.median(errors)))
-    return max(least, float(error.mean() - slope * size.mean())), slope
+    groups = np.array_split(np.argsort(sizes, kind="stable"), min(_SCALE_GROUPS, len(sizes)))
+    group_sizes = np.array([np.median(sizes[group]) for group in groups])
+    group_errors = np.array([np.median(errors[group]) for group in groups])
+    centered = group_sizes - group_sizes.mean()
+    slope = max(0.0, float(centered @ group_errors) / (float(centered @ centered) or 1.0))
+    min_floor = max(_MIN_FLOOR, _MIN_FLOOR_SHARE * float(np.median(errors)))
+    return max(min_floor, float(group_errors.mean() - slope * group_sizes.mean())), slope
 
 
-def scores(predicted: FloatArray, actual: FloatArray, floor: float, slope: float) -> FloatArray:
-    """Return how far predictions are off, in units of their scale: two of (n,) to float64 (n,)."""
+def compute_nonconformity_scores(predicted: FloatArray, actual: FloatArray, floor: float, slope: float) -> FloatArray:
+    """Compute the nonconformity score of each title: two arrays (n,) to float64 (n,), unitless."""
     scale = floor + slope * np.abs(predicted)
     return np.asarray(np.abs(actual - predicted) / scale, np.float64)
 
 
-def conformal_quantile(found: FloatArray, coverage: float) -> float:
-    """Return the score that a new one is at most, with a probability of ``coverage`` or a little more.
+def compute_conformal_quantile(scores: FloatArray, coverage: float) -> float:
+    """Compute the conformal quantile: the ceil((n + 1) · coverage)-th smallest of n scores.
 
-    It is the ceil((n + 1) · coverage)-th smallest of n. If all n + 1 are exchangeable, the new one is as likely to fall
-    into any of the n + 1 gaps, so the probability is between ``coverage`` and ``coverage + 1 / (n + 1)`` where no two
-    are equal, and at least ``coverage`` where some are.
+    If a new score is exchangeable with them, it is equally likely to fall into each of the n + 1 gaps. So it is at most
+    the quantile with a probability of at least ``coverage``. Without ties, the probability is below
+    ``coverage + 1 / (n + 1)``.
 
-    Args: found: float64 (n,); coverage: between 0 and 1.
-    Raises: InputError: too few; see ``rank``.
+    Args:
+        scores: float64 (n,).
+        coverage: between 0 and 1.
+
+    Raises:
+        InputError: there are too few scores.
     """
-    place = rank(len(found), coverage) - 1
-    return float(np.partition(found, place)[place])
+    index = compute_quantile_rank(len(scores), coverage) - 1
+    return float(np.partition(scores, index)[index])
 
 
-def rank(rows: int, coverage: float) -> int:
-    """Return which of so many scores, from the smallest, 1, is their conformal quantile.
+def compute_quantile_rank(rows: int, coverage: float) -> int:
+    """Compute the rank of the conformal quantile among a number of scores, from 1 for the smallest.
 
-    Raises: InputError: too few; the coverage could not be reached by any of them.
+    Raises:
+        InputError: there are too few scores for the coverage.
     """
-    share = Fraction(str(coverage))  # as it was written: 20 · 0.55 is 11, and not a little more
-    place = math.ceil((rows + 1) * share)
-    if place > rows:
+    share = Fraction(str(coverage))  # exact: 20 · 0.55 is 11, but slightly more in floating point
+    rank = math.ceil((rows + 1) * share)
+    if rank > rows:
         raise InputError(
-            f"intervals.coverage is {coverage}, which takes {math.ceil(share / (1 - share)):,} titles to calibrate on; "
+            f"intervals.coverage is {coverage}, which needs {math.ceil(share / (1 - share)):,} titles to calibrate on; "
             f"there are {rows:,}",
             hint="Lower intervals.coverage, or train on more titles",
         )
-    return place
+    return rank

@@ -1,4 +1,4 @@
-"""How far off a version is, in scaled units and in dollars, and how far off simpler ways are."""
+"""Metrics of predictions, the baselines that a version is compared with, and profiles of columns for drift."""
 
 from __future__ import annotations
 
@@ -7,24 +7,32 @@ from typing import Any
 import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
+from gamesales.data.files import escape_surrogates
+from gamesales.data.labeled_titles import LabeledTitles
+from gamesales.stats.bootstrap import LEVELS_95, bootstrap_percentiles, count_resamples, derive_seed
 from gamesales.training.scaling import Scaling
 
 Metrics = dict[str, float | None]
 
-# The most bins of a column's profile: deciles, as is customary for the population stability index.
+# The maximum number of bins in a profile: deciles, as usual for the population stability index.
 BINS = 10
 
 
-def metrics(actual: FloatArray, predicted: FloatArray, scaling: Scaling) -> Metrics:
-    """Compare predictions with actual earnings.
+def compute_metrics(actual: FloatArray, predicted: FloatArray, scaling: Scaling) -> Metrics:
+    """Compute the metrics of predictions.
 
-    Args: actual, predicted: float64 (n,).
-    Returns: ``scaled_mse`` (unitless, the course's figure), ``mae``, ``rmse``, ``r2`` (None if all actual
-        values are equal), ``mape_percent`` (None if an actual value is 0).
+    Args:
+        actual: actual earnings, float64 (n,), US dollars.
+        predicted: predicted earnings, float64 (n,), US dollars.
+        scaling: the scaling of ``scaled_mse``.
+
+    Returns:
+        ``scaled_mse`` (unitless, the metric of the Keras course), ``mae`` and ``rmse`` (US dollars), ``r2`` (None if
+        all actual values are equal), and ``mape_percent`` (None if an actual value is 0).
     """
     error = predicted - actual
     squared = float(np.mean(error**2))
-    varies = actual.min() < actual.max()  # the variance of equal numbers may be a rounding error
+    varies = actual.min() < actual.max()  # the computed variance of equal numbers may not be exactly 0
     variance = float(np.var(actual)) if varies else 0.0
     return {
         "scaled_mse": squared * float(scaling.scale[-1]) ** 2,
@@ -35,13 +43,42 @@ def metrics(actual: FloatArray, predicted: FloatArray, scaling: Scaling) -> Metr
     }
 
 
-def baseline_predictions(
-    features: FloatArray, earnings: FloatArray, test: FloatArray, seed: int
-) -> dict[str, FloatArray]:
-    """Predict the test titles the simpler ways, each with scikit-learn's defaults.
+def evaluate_predictions(titles: LabeledTitles, predicted: FloatArray, scaling: Scaling) -> dict[str, Any]:
+    """Compute what the log keeps of an evaluation: the metrics and their confidence intervals.
 
-    Args: features: (n, k); earnings: (n,); test: (m, k), all in their own units.
-    Returns: name to float64 (m,), US dollars, best first as a rule.
+    Args:
+        titles: n titles with their earnings.
+        predicted: float64 (n,), in the target's unit, finite.
+        scaling: the scaling of the version, for ``scaled_mse``.
+    """
+    error = predicted - titles.earnings
+    seed = derive_seed(titles.sha256)
+    scaled = error * float(scaling.scale[-1])
+    return {
+        "data": escape_surrogates(str(titles.path)),
+        "data_sha256": titles.sha256,
+        "rows": len(titles),
+        "rejected": len(titles.rejected),
+        "metrics": compute_metrics(titles.earnings, predicted, scaling),
+        "intervals": {
+            "mae": bootstrap_percentiles(np.abs(error), LEVELS_95, seed),
+            "scaled_mse": bootstrap_percentiles(scaled**2, LEVELS_95, seed),
+        },
+        "resampling": {"levels": list(LEVELS_95), "resamples": count_resamples(len(titles)), "seed": seed},
+    }
+
+
+def predict_baselines(features: FloatArray, earnings: FloatArray, test: FloatArray, seed: int) -> dict[str, FloatArray]:
+    """Predict the test titles with each baseline, a model of scikit-learn with default arguments.
+
+    Args:
+        features: training features, (n, k), not scaled.
+        earnings: training earnings, (n,), US dollars.
+        test: test features, (m, k), not scaled.
+        seed: the seed of gradient boosting.
+
+    Returns:
+        The predictions of each baseline, float64 (m,), US dollars. The baseline that is usually best comes first.
     """
     from sklearn.dummy import DummyRegressor
     from sklearn.ensemble import GradientBoostingRegressor
@@ -57,21 +94,25 @@ def baseline_predictions(
     }
 
 
-def training_profile(names: tuple[str, ...], features: FloatArray) -> list[dict[str, Any]]:
-    """Describe each feature as training saw it; scoring compares new titles with it. Args: features: (n, k)."""
-    return [column_profile(name, column) for name, column in zip(names, features.T, strict=True)]
+def profile_columns(names: tuple[str, ...], features: FloatArray) -> list[dict[str, Any]]:
+    """Compute the profile of each training feature, (n, k), with which scoring compares new titles."""
+    return [profile_column(name, column) for name, column in zip(names, features.T, strict=True)]
 
 
-def column_profile(name: str, values: FloatArray) -> dict[str, Any]:
-    """Describe a column: its range, its moments, and how many rows fall in each of its bins.
+def profile_column(name: str, values: FloatArray) -> dict[str, Any]:
+    """Compute the profile of a column: its range, its moments, and the number of rows in each bin.
 
-    Args: values: float64 (n,), finite, n > 0.
-    Returns: ``name``, ``minimum``, ``maximum``, ``mean``, ``standard_deviation``, in the column's unit; ``edges``, the
-        b - 1 inner edges of its bins, ascending; ``counts``, the rows in each of the b bins, none of them empty. Bin j
-        holds ``edges[j-1] <= x < edges[j]``.
+    Args:
+        name: the name of the column.
+        values: float64 (n,), finite, n > 0.
+
+    Returns:
+        ``name``; ``minimum``, ``maximum``, ``mean`` and ``standard_deviation``, in the unit of the column; ``edges``,
+        the b - 1 inner edges of the bins, ascending; ``counts``, the rows in each of the b bins, at least 1. Bin j has
+        the values with ``edges[j-1] <= x < edges[j]``.
     """
     distinct, rows = np.unique(values, return_counts=True)
-    edges = _edges(distinct, rows)
+    edges = _compute_edges(distinct, rows)
     return {
         "name": name,
         "minimum": float(values.min()),
@@ -83,19 +124,25 @@ def column_profile(name: str, values: FloatArray) -> dict[str, Any]:
     }
 
 
-def _edges(distinct: FloatArray, rows: IntArray) -> FloatArray:
-    """Cut a column into a bin for each distinct value, or where these are many, into bins of about equal rows.
+def _compute_edges(distinct: FloatArray, rows: IntArray) -> FloatArray:
+    """Compute the edges of the bins: a bin for each distinct value, or with many values, bins of about equal rows.
 
-    Args: distinct: (d,), ascending; rows: (d,), how many have each value.
-    Returns: (b-1,), ascending, halfway between two neighbours among the values: so an edge lies on no value, and
-        rounding to float32 moves no value over one.
+    An edge is halfway between two distinct values. So it is never a value, and rounding to float32 moves no value to
+    another bin.
+
+    Args:
+        distinct: (d,), ascending.
+        rows: (d,), the number of rows with each value.
+
+    Returns:
+        (b - 1,), ascending.
     """
-    last = np.arange(len(distinct) - 1)  # the last value of each bin but the highest
+    last = np.arange(len(distinct) - 1)  # the index of the last value of each bin except the highest
     if len(distinct) > BINS:
-        up_to = np.cumsum(rows)[:-1]
+        cumulative = np.cumsum(rows)[:-1]
         quantiles = np.arange(1, BINS) * rows.sum() / BINS
-        last = np.unique([int(np.abs(up_to - quantile).argmin()) for quantile in quantiles])
+        last = np.unique([int(np.abs(cumulative - quantile).argmin()) for quantile in quantiles])
     below, above = distinct[last], distinct[last + 1]
     halfway = (below + above) / 2
-    # Between two floating-point numbers next to each other there is no third.
+    # There is no number halfway between two adjacent floating-point numbers.
     return np.where(halfway > below, halfway, above)

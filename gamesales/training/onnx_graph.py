@@ -1,20 +1,23 @@
-"""Keras to ONNX: scaling, network and unscaling in one graph, from raw columns to dollars.
+"""Compile a Keras network to ONNX: scaling, network and unscaling in one graph.
 
-The graph takes ``titles``, float32 (n, k), the raw features in the contract's order, and gives ``earnings``,
-float64 (n,), US dollars. Unscaling happens in float64 and adds no rounding of its own. Scaling is folded into the
-weights of the first layer where that is a Dense and loses no more than three bits; elsewhere it happens in float64 too,
-so that a column far from 0, such as a year, keeps its digits. The conversion is tf2onnx's, the exporter that Keras
-itself uses on TensorFlow.
+The graph takes ``titles``, float32 (n, k), the raw features in the order of the contract, and gives ``earnings``,
+float64 (n,), US dollars. tf2onnx converts it, which Keras itself uses to export with TensorFlow.
 
-A network of Dense layers, with activations of one number each, has its titles lie across: a layer is kernel' (u, k)
-times values (k, n), not values (n, k) times kernel (k, u). A product is computed in tiles, some rows high and sixteen
-or more numbers wide; there are titles enough to fill the width, where 50 units leave every fourth tile nearly empty.
+Scaling is folded into the weights of a first Dense layer if that costs at most three bits of precision. Otherwise the
+graph scales in float64, so that a column far from 0, such as a year, keeps its digits. It always unscales in float64.
+
+A network of Dense layers with elementwise activations is transposed. A layer is then kernel' (u, k) times values (k, n)
+instead of values (n, k) times kernel (k, u). ONNX Runtime computes a product in tiles of a few rows and 16 or more
+columns. Titles always fill the columns, but 50 units leave every fourth tile nearly empty.
+
+A prediction must not depend, to the last bit, on the other titles of a batch. ONNX Runtime sums over the last axis from
+an aligned address, which is a different column in each row, so equal rows can get different sums. It computes a matrix
+product in the same way for each row. So a sum over the last axis is written as a matrix product.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import logging
 import math
@@ -24,145 +27,160 @@ from typing import Any
 import numpy as np
 
 from gamesales.errors import JobFileError
-from gamesales.training.keras_objects import first_line
+from gamesales.training.keras_objects import find_failing_layer, summarize_error
 from gamesales.training.scaling import Scaling
 
-# A folded column is multiplied as it is, so its products are about 1 + |offset| times as large as scaled ones.
-_FARTHEST_OFFSET = 7.0
-# Those of Keras's activations that change each number by itself, whichever way titles lie.
+# A folded column is multiplied without scaling, so its products are about 1 + |offset| times as large as scaled ones.
+_MAX_FOLDED_OFFSET = 7.0
+# Activations of Keras that are computed element by element, so that they work on transposed values.
 # fmt: off
-_ONE_BY_ONE = (
+_ELEMENTWISE_ACTIVATIONS = (
     "celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu",
     "linear", "log_sigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_shrink", "softplus", "softsign",
     "sparse_plus", "sparse_sigmoid", "squareplus", "tanh", "tanh_shrink",
 )
 # fmt: on
-_OFF_IN_SCORING = ("Dropout", "GaussianDropout", "GaussianNoise", "AlphaDropout")
+_TRAINING_ONLY_LAYERS = ("Dropout", "GaussianDropout", "GaussianNoise", "AlphaDropout")
+_OPSET = 18
 
-# A layer's weights: kernel (k, u) and bias (u,), float32.
+# The kernel (k, u) and the bias (u,) of a layer, float32.
 Weights = tuple[np.ndarray, np.ndarray]
 
 
 def compile_graph(network: Any, scaling: Scaling) -> bytes:
     """Compile a network with its scaling.
 
-    Args: network: a keras.Sequential from (batch, k) to (batch, 1), trained or not.
-    Returns: a serialised ONNX model.
-    Raises: JobFileError: the network has a layer that can't be expressed in ONNX; it is named.
+    Args:
+        network: a keras.Sequential from (batch, k) to (batch, 1), trained or not.
+        scaling: the scaling of the features and the target.
+
+    Returns:
+        A serialized ONNX model.
+
+    Raises:
+        JobFileError: a layer can't be expressed in ONNX.
     """
     import tensorflow as tf
 
-    layers, folded = network.layers, _folded(network.layers[0], scaling)
-    run = (_across if all(_may_lie_across(layer) for layer in layers) else _in_rows)(layers, folded)
+    layers, folded = network.layers, _fold_scaling(network.layers[0], scaling)
+    build = _build_transposed if all(_can_be_transposed(layer) for layer in layers) else _build_row_major
+    run = build(layers, folded)
 
     def earnings(titles: Any) -> dict[str, Any]:
-        scaled = run(titles if folded else _scaled(titles, scaling))  # (n, 1) or (1, n)
+        scaled = run(titles if folded else _scale(titles, scaling))  # (n, 1) or (1, n)
         flat = tf.cast(tf.reshape(scaled, (-1,)), tf.float64)  # (n,)
         return {"earnings": (flat - scaling.offset[-1]) / scaling.scale[-1]}
 
+    def convert_layer(index: int) -> None:
+        layer = layers[index]
+        convert_to_onnx(lambda values: layer(values, training=False), layer.input.shape, layer.input.dtype)
+
     try:
-        model = convert(earnings, (None, len(scaling.features)))
-    except Exception as error:  # the converter raises whatever its handlers raise
-        reason = first_line(error)[:300]
+        model = convert_to_onnx(earnings, (None, len(scaling.features)))
+    except Exception as error:  # the converter raises exceptions of many classes
         raise JobFileError(
-            f"{_culprit(network)} can't be compiled to a scoring graph: {reason}",
+            f"{find_failing_layer(network, convert_layer)} can't be compiled to a scoring graph: "
+            f"{summarize_error(error)[:300]}",
             hint="Use another layer or activation there",
         ) from None
     content: bytes = model.SerializeToString()
     return content
 
 
-def _scaled(titles: Any, scaling: Scaling) -> Any:
-    """Scale raw columns (n, k) in float64; what comes out is float32."""
+def _scale(titles: Any, scaling: Scaling) -> Any:
+    """Scale raw columns (n, k) in float64, and cast the result to float32."""
     import tensorflow as tf
 
     return tf.cast(tf.cast(titles, tf.float64) * scaling.scale[:-1] + scaling.offset[:-1], tf.float32)
 
 
-def _folded(first: Any, scaling: Scaling) -> Weights | None:
-    """Return weights of the first layer that take raw columns; None where that is not safe.
+def _fold_scaling(first: Any, scaling: Scaling) -> Weights | None:
+    """Return weights of the first layer for raw columns, or None if they would lose precision.
 
     (x * scale + offset) W + b  =  x (scale * W) + (offset W + b)
     """
     scale, offset = scaling.scale[:-1], scaling.offset[:-1]
-    if not _is_dense(first) or np.abs(offset).max() > _FARTHEST_OFFSET:
+    if not _is_dense(first) or np.abs(offset).max() > _MAX_FOLDED_OFFSET:
         return None
-    kernel, bias = (weights.astype(np.float64) for weights in _weights(first))
+    kernel, bias = (weights.astype(np.float64) for weights in _get_weights(first))
     return (scale[:, None] * kernel).astype(np.float32), (offset @ kernel + bias).astype(np.float32)
 
 
-def _in_rows(layers: Sequence[Any], folded: Weights | None) -> Callable[[Any], Any]:
-    """Return a function of values (n, k): the layers as Keras runs them, the first with other weights if given."""
+def _build_row_major(layers: Sequence[Any], folded: Weights | None) -> Callable[[Any], Any]:
+    """Return a function from values (n, k) to (n, 1) that runs the layers as Keras does.
+
+    Args:
+        layers: the layers of the network.
+        folded: the weights of the first layer for raw columns, or None for its own.
+    """
     import tensorflow as tf
 
     def run(values: Any) -> Any:
-        rest = layers
+        remaining = layers
         if folded:
-            (first, *rest), (kernel, bias) = layers, folded
+            (first, *remaining), (kernel, bias) = layers, folded
             values = first.activation(tf.matmul(values, kernel) + bias)
-        for layer in rest:
+        for layer in remaining:
             values = layer(values, training=False)
         return values
 
     return run
 
 
-def _across(layers: Sequence[Any], folded: Weights | None) -> Callable[[Any], Any]:
-    """Return a function of values (n, k): each layer gives (u, n), the first with other weights if given."""
+def _build_transposed(layers: Sequence[Any], folded: Weights | None) -> Callable[[Any], Any]:
+    """Return a function from values (n, k) to (1, n) in which each layer gives (u, n); see ``_build_row_major``."""
     import tensorflow as tf
 
-    products = [layer for layer in layers if _is_dense(layer)]
-    weights = [_weights(layer) for layer in products]
+    dense_layers = [layer for layer in layers if _is_dense(layer)]
+    weights = [_get_weights(layer) for layer in dense_layers]
     if folded:
         weights[0] = folded
-    turned = [(np.ascontiguousarray(kernel.T), bias[:, None]) for kernel, bias in weights]
+    transposed = [(np.ascontiguousarray(kernel.T), bias[:, None]) for kernel, bias in weights]
 
     def run(values: Any) -> Any:
-        for place, (layer, (kernel, bias)) in enumerate(zip(products, turned, strict=True)):
-            values = layer.activation(tf.matmul(kernel, values, transpose_b=place == 0) + bias)
+        for index, (layer, (kernel, bias)) in enumerate(zip(dense_layers, transposed, strict=True)):
+            values = layer.activation(tf.matmul(kernel, values, transpose_b=index == 0) + bias)
         return values
 
     return run
 
 
-def _may_lie_across(layer: Any) -> bool:
-    """Tell whether a layer is a product and what changes each number by itself, or does nothing in scoring."""
+def _can_be_transposed(layer: Any) -> bool:
+    """Return whether a layer is a Dense with an elementwise activation, or does nothing in scoring."""
     import keras
 
-    if type(layer) in [getattr(keras.layers, name) for name in _OFF_IN_SCORING]:
+    if type(layer) in [getattr(keras.layers, name) for name in _TRAINING_ONLY_LAYERS]:
         return True
-    return _is_dense(layer) and layer.activation in [getattr(keras.activations, name, None) for name in _ONE_BY_ONE]
+    elementwise = [getattr(keras.activations, name, None) for name in _ELEMENTWISE_ACTIVATIONS]
+    return _is_dense(layer) and layer.activation in elementwise
 
 
 def _is_dense(layer: Any) -> bool:
-    """Tell whether a layer is Keras's Dense on titles (n, k), in float32."""
+    """Return whether a layer is a Dense of Keras on titles (n, k), in float32."""
     import keras
 
     return type(layer) is keras.layers.Dense and layer.compute_dtype == "float32" and len(layer.input.shape) == 2
 
 
-def _weights(layer: Any) -> Weights:
+def _get_weights(layer: Any) -> Weights:
     bias = np.zeros(layer.units, np.float32) if layer.bias is None else np.asarray(layer.bias)
     return np.asarray(layer.kernel), bias
 
 
-def _culprit(network: Any) -> str:
-    """Name the first layer that can't be converted by itself."""
-    for place, layer in enumerate(network.layers):
-        try:
-            convert(functools.partial(layer, training=False), layer.input.shape, layer.input.dtype)
-        except Exception:  # as above
-            return f"network.layers[{place}] ({type(layer).__name__})"
-    return "network.layers"
+def convert_to_onnx(function: Callable[[Any], Any], shape: tuple[int | None, ...], dtype: str = "float32") -> Any:
+    """Convert a function of one tensor.
 
+    Args:
+        function: a function of TensorFlow operators.
+        shape: the shape of its argument, with None for any size.
+        dtype: the dtype of its argument.
 
-OPSET = 18
+    Returns:
+        An onnx.ModelProto.
 
-
-def convert(function: Callable[[Any], Any], shape: tuple[int | None, ...], dtype: str = "float32") -> Any:
-    """Convert a function of one tensor to an onnx.ModelProto.
-
-    Raises: whatever the converter raises; ValueError: it left an operator of TensorFlow's in place.
+    Raises:
+        ValueError: ONNX has no such operator.
+        Exception: any exception of the converter.
     """
     import onnx
     import tensorflow as tf
@@ -175,43 +193,43 @@ def convert(function: Callable[[Any], Any], shape: tuple[int | None, ...], dtype
         model, _ = tf2onnx.convert.from_function(
             traced,
             input_signature=signature,
-            opset=OPSET,
+            opset=_OPSET,
             custom_op_handlers={name: (handler, []) for name, handler in _HANDLERS.items()},
         )
     operators = {node.op_type for node in model.graph.node if not node.domain}
-    unknown = sorted(name for name in operators if not onnx.defs.has(name, max_inclusive_version=OPSET))
+    unknown = sorted(name for name in operators if not onnx.defs.has(name, max_inclusive_version=_OPSET))
     if unknown:
         raise ValueError(f"ONNX has no operator {', '.join(unknown)}")
-    _close(model, traced.get_concrete_function().graph.captures)
-    return _sums_as_products(model)
+    _embed_captures(model, traced.get_concrete_function().graph.captures)
+    return _replace_sums(model)
 
 
-def _close(model: Any, captures: Any) -> None:
-    """Write into a model the numbers that a layer keeps beside its weights, as Normalization does its mean."""
+def _embed_captures(model: Any, captures: Any) -> None:
+    """Write constants that a layer keeps outside its weights, such as the mean of Normalization, into a model."""
     import onnx
 
-    kept = {placeholder.name: tensor.numpy() for tensor, placeholder in captures if tensor.dtype.is_floating}
+    values = {placeholder.name: tensor.numpy() for tensor, placeholder in captures if tensor.dtype.is_floating}
     for tensor in model.graph.input[1:]:
-        model.graph.initializer.append(onnx.numpy_helper.from_array(kept[tensor.name], tensor.name))
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values[tensor.name], tensor.name))
     del model.graph.input[1:]
 
 
-# tf2onnx hands Erfc, Expm1 and Bucketize on as they are, and ONNX has none: gelu is made of erfc, celu of expm1. What
-# the first two lose near 0 is float32's rounding of 1, and the parity check bounds what may come of that.
+# tf2onnx leaves Erfc, Expm1 and Bucketize in place, which ONNX does not have. gelu needs erfc, and celu needs expm1.
+# Near 0, the replacements of both lose as much as float32 loses by rounding 1. The parity check bounds the effect.
 
 
-def _erfc(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
+def _convert_erfc(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
     """erfc(x) = 1 - erf(x)."""
-    _replace(graph, node, "Sub", [_one(graph, node), graph.make_node("Erf", node.input).output[0]])
+    _replace_node(graph, node, "Sub", [_make_one(graph, node), graph.make_node("Erf", node.input).output[0]])
 
 
-def _expm1(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
+def _convert_expm1(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
     """expm1(x) = exp(x) - 1."""
-    _replace(graph, node, "Sub", [graph.make_node("Exp", node.input).output[0], _one(graph, node)])
+    _replace_node(graph, node, "Sub", [graph.make_node("Exp", node.input).output[0], _make_one(graph, node)])
 
 
-def _bucketize(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
-    """Count the boundaries that a number has reached: the number of its bin."""
+def _convert_bucketize(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
+    """Count the boundaries that a number reaches, which is the index of its bin."""
     from onnx import TensorProto
 
     boundaries = np.array(node.get_attr_value("boundaries"), np.float32)
@@ -220,88 +238,97 @@ def _bucketize(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
     wide = graph.make_node("Unsqueeze", [node.input[0], last]).output[0]
     reached = graph.make_node("GreaterOrEqual", [wide, bounds]).output[0]
     ones = graph.make_node("Cast", [reached], attr={"to": TensorProto.INT32}).output[0]
-    _replace(graph, node, "ReduceSum", [ones, last], keepdims=0)
+    _replace_node(graph, node, "ReduceSum", [ones, last], keepdims=0)
 
 
-_HANDLERS = {"Erfc": _erfc, "Expm1": _expm1, "Bucketize": _bucketize}
+_HANDLERS = {"Erfc": _convert_erfc, "Expm1": _convert_expm1, "Bucketize": _convert_bucketize}
 
 
-def _one(graph: Any, node: Any) -> str:
+def _make_one(graph: Any, node: Any) -> str:
     name: str = graph.make_const(f"{node.name}/one", np.ones((), np.float32)).output[0]
     return name
 
 
-def _replace(graph: Any, node: Any, operator: str, inputs: list[str], **attributes: Any) -> None:
-    """Put an operator in the place of a node."""
+def _replace_node(graph: Any, node: Any, operator: str, inputs: list[str], **attributes: Any) -> None:
     outputs, shapes, dtypes = node.output, node.output_shapes, node.output_dtypes
     graph.remove_node(node.name)
     graph.make_node(operator, inputs, outputs=outputs, shapes=shapes, dtypes=dtypes, attr=attributes)
 
 
-def _sums_as_products(model: Any) -> Any:
-    """Return a model that sums over the last axis as the top of this file says."""
+def _replace_sums(model: Any) -> Any:
+    """Replace the sums and means over the last axis; the module docstring gives the reason."""
     import onnx
 
     dtypes = {onnx.TensorProto.FLOAT: np.float32, onnx.TensorProto.DOUBLE: np.float64}
     graph = onnx.shape_inference.infer_shapes(model).graph
-    known: dict[str, Any] = {value.name: value.type.tensor_type for value in (*graph.value_info, *graph.input)}
+    types: dict[str, Any] = {value.name: value.type.tensor_type for value in (*graph.value_info, *graph.input)}
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     nodes = list(model.graph.node)
     del model.graph.node[:]
     for node in nodes:
-        made: list[Any] = [node]
-        tensors: list[Any] = []
+        new_nodes: list[Any] = [node]
+        new_constants: list[Any] = []
         if node.op_type in ("ReduceSum", "ReduceMean") and node.input[-1] in constants:
-            tensor: Any = known.get(node.input[0], onnx.TypeProto.Tensor())
+            tensor: Any = types.get(node.input[0], onnx.TypeProto.Tensor())
             shape, axes = [axis.dim_value for axis in tensor.shape.dim], constants[node.input[-1]].tolist()
             summed = {axis % len(shape) for axis in axes} if shape else set()
             if not shape or not all(shape[1:]):
-                made, tensors = _beside_one_more_axis(node, axes)
+                new_nodes, new_constants = _sum_with_extra_axis(node, axes)
             elif len(shape) - 1 in summed and 0 not in summed and tensor.elem_type in dtypes:
-                made, tensors = _as_product(node, shape, summed, dtypes[tensor.elem_type])
-        model.graph.node.extend(made)
-        model.graph.initializer.extend(tensors)
+                new_nodes, new_constants = _sum_by_product(node, shape, summed, dtypes[tensor.elem_type])
+        model.graph.node.extend(new_nodes)
+        model.graph.initializer.extend(new_constants)
     return model
 
 
-def _beside_one_more_axis(node: Any, axes: list[int]) -> tuple[list[Any], list[Any]]:
-    """Write a sum of a tensor whose shape is not known: with an axis of length 1 behind it, the last one is not summed.
+def _sum_with_extra_axis(node: Any, axes: list[int]) -> tuple[list[Any], list[Any]]:
+    """Write a sum of a tensor of unknown shape with an extra last axis of length 1, which is not summed.
 
-    It takes ten times as long as a product does.
+    It takes ten times as long as a product.
+
+    Returns:
+        The nodes and their constants.
     """
     import onnx
 
-    name, keeps = node.output[0], next((attribute.i for attribute in node.attribute if attribute.name == "keepdims"), 1)
+    name, keepdims = node.output[0], _get_keepdims(node)
     last, moved = f"{name}/behind", f"{name}/axes"
-    made = [
+    nodes = [
         onnx.helper.make_node("Unsqueeze", [node.input[0], last], [f"{name}/longer"]),
-        onnx.helper.make_node(node.op_type, [f"{name}/longer", moved], [f"{name}/sums"], keepdims=keeps),
+        onnx.helper.make_node(node.op_type, [f"{name}/longer", moved], [f"{name}/sums"], keepdims=keepdims),
         onnx.helper.make_node("Squeeze", [f"{name}/sums", last], [name]),
     ]
     constants = {last: [-1], moved: [axis - 1 if axis < 0 else axis for axis in axes]}
-    return made, [onnx.numpy_helper.from_array(np.array(value, np.int64), key) for key, value in constants.items()]
+    return nodes, [onnx.numpy_helper.from_array(np.array(value, np.int64), key) for key, value in constants.items()]
 
 
-def _as_product(node: Any, shape: list[int], summed: set[int], dtype: Any) -> tuple[list[Any], list[Any]]:
-    """Write a sum over some axes as nodes and constants: those axes last and as one, times a column, shaped again."""
+def _sum_by_product(node: Any, shape: list[int], summed: set[int], dtype: Any) -> tuple[list[Any], list[Any]]:
+    """Write a sum over some axes as a matrix product: move these axes to the end, flatten them, multiply by a column.
+
+    Returns:
+        The nodes and their constants.
+    """
     import onnx
 
     kept = [axis for axis in range(len(shape)) if axis not in summed]
     width = math.prod(shape[axis] for axis in summed)
-    keeps = next((attribute.i for attribute in node.attribute if attribute.name == "keepdims"), 1)
-    name = node.output[0]
-    shaped = [1 if axis in summed else shape[axis] for axis in range(1, len(shape)) if keeps or axis in kept]
+    keepdims, name = _get_keepdims(node), node.output[0]
+    output_shape = [1 if axis in summed else shape[axis] for axis in range(1, len(shape)) if keepdims or axis in kept]
     constants = {
-        # 0 keeps an axis as long as it is: there may be any number of titles.
+        # 0 keeps the length of an axis, because the number of titles varies.
         f"{name}/flat": np.array([0, *(shape[axis] for axis in kept[1:]), width], np.int64),
         f"{name}/column": np.full((width, 1), 1 / width if node.op_type == "ReduceMean" else 1.0, dtype),
-        f"{name}/shape": np.array([0, *shaped], np.int64),
+        f"{name}/shape": np.array([0, *output_shape], np.int64),
     }
     make = onnx.helper.make_node
-    made = [
+    nodes = [
         make("Transpose", [node.input[0]], [f"{name}/last"], perm=[*kept, *sorted(summed)]),
         make("Reshape", [f"{name}/last", f"{name}/flat"], [f"{name}/rows"]),
         make("MatMul", [f"{name}/rows", f"{name}/column"], [f"{name}/sums"]),
         make("Reshape", [f"{name}/sums", f"{name}/shape"], [name]),
     ]
-    return made, [onnx.numpy_helper.from_array(value, key) for key, value in constants.items()]
+    return nodes, [onnx.numpy_helper.from_array(value, key) for key, value in constants.items()]
+
+
+def _get_keepdims(node: Any) -> int:
+    return next((attribute.i for attribute in node.attribute if attribute.name == "keepdims"), 1)

@@ -1,12 +1,12 @@
-"""What a version was made with: the releases of the software, and the commit of the checkout."""
+"""The software that makes a version: the releases of the packages, and the commit of the checkout."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
-from importlib.metadata import version as installed
+from importlib.metadata import version as find_release
 
-_SOFTWARE = (
+_PACKAGES = (
     "gamesales",
     "tensorflow",
     "tensorflow-cpu",
@@ -18,21 +18,21 @@ _SOFTWARE = (
 )
 
 
-def software() -> dict[str, str]:
-    """Return the releases of what a version was made with."""
-    found = {"python": platform.python_version()}
-    for name in _SOFTWARE:
+def list_software_releases() -> dict[str, str]:
+    """Return the releases of Python and of the installed packages that affect a version."""
+    releases = {"python": platform.python_version()}
+    for package in _PACKAGES:
         try:
-            found[name] = installed(name)
-        except ModuleNotFoundError:  # tensorflow goes by one of two names
+            releases[package] = find_release(package)
+        except ModuleNotFoundError:  # TensorFlow has one of two package names
             continue
-    return found
+    return releases
 
 
-def git_commit() -> str | None:
-    """Return the commit of the current folder's checkout, ``-dirty`` if it has changes; None outside one."""
+def find_git_commit() -> str | None:
+    """Return the commit of the current folder's checkout, with ``-dirty`` if it has changes, or None outside one."""
     try:
-        told = subprocess.run(
+        process = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607
             capture_output=True,
             text=True,
@@ -41,4 +41,4 @@ def git_commit() -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return told.stdout.strip()
+    return process.stdout.strip()

@@ -1,4 +1,4 @@
-"""Min-max scaling: the course's MinMaxScaler(0, 1), and the same two numbers a column that the graph needs.
+"""Min-max scaling: the MinMaxScaler(0, 1) of the Keras course, as two numbers per column.
 
 scikit-learn's scaler computes ``x * scale_ + min_``; both numbers are kept in float64.
 """
@@ -17,9 +17,9 @@ from gamesales.arrays import FloatArray
 
 @dataclass(frozen=True)
 class Scaling:
-    """``scaled = value * scale + offset``, a column at a time.
+    """``scaled = value * scale + offset``, for each column.
 
-    ``features`` and ``target`` are names; ``scale`` and ``offset`` are float64 (k + 1,), the target's last.
+    ``features`` and ``target`` are names. ``scale`` and ``offset`` are float64 (k + 1,), with the target last.
     """
 
     features: tuple[str, ...]
@@ -28,7 +28,7 @@ class Scaling:
     offset: FloatArray
 
     def scale_features(self, values: npt.NDArray[np.floating[Any]]) -> FloatArray:
-        """Scale features: (n, k) in their own units to float64 (n, k), unitless."""
+        """Scale features: (n, k) to float64 (n, k), unitless."""
         return np.asarray(values * self.scale[:-1] + self.offset[:-1], np.float64)
 
     def scale_target(self, earnings: npt.NDArray[np.floating[Any]]) -> FloatArray:
@@ -45,7 +45,7 @@ class Scaling:
         return float(1.0 / self.scale[-1])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what the manifest keeps, ready for JSON."""
+        """Return the entry of the manifest, ready for JSON."""
         names = [*self.features, self.target]
         return {
             "method": "min-max to 0..1: value * scale + offset",
@@ -56,24 +56,33 @@ class Scaling:
         }
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Self:
-        """Read what ``as_dict`` gave.
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """Read a document that ``as_dict`` returned.
 
-        Raises: LookupError, TypeError, ValueError: it is not that.
+        Raises:
+            LookupError: a key is missing.
+            TypeError: a value has another type.
+            ValueError: a number is not finite, or a scale is 0.
         """
-        columns = told["columns"]
+        columns = document["columns"]
         *features, target = [str(column["name"]) for column in columns]
         numbers = [np.array([float(column[key]) for column in columns]) for key in ("scale", "offset")]
         if not (np.isfinite(numbers).all() and numbers[0].all()):
-            raise ValueError("expected finite numbers, and no scale of 0")
+            raise ValueError("expected finite numbers, and scales other than 0")
         return cls(tuple(features), target, *numbers)
 
 
 def fit_scaler(features: Sequence[str], target: str, values: FloatArray, earnings: FloatArray) -> tuple[Any, Scaling]:
-    """Fit scikit-learn's MinMaxScaler on the training titles.
+    """Fit scikit-learn's MinMaxScaler on titles.
 
-    Args: values: float64 (n, k); earnings: float64 (n,).
-    Returns: the fitted scaler, for people, and its numbers, for the graph.
+    Args:
+        features: the names of the k features.
+        target: the name of the target.
+        values: the features, float64 (n, k).
+        earnings: the target, float64 (n,), US dollars.
+
+    Returns:
+        The fitted scaler, for people, and its numbers, for the graph.
     """
     import pandas as pd
     from sklearn.preprocessing import MinMaxScaler
@@ -83,6 +92,6 @@ def fit_scaler(features: Sequence[str], target: str, values: FloatArray, earning
     return scaler, Scaling(tuple(features), target, scaler.scale_.astype(np.float64), scaler.min_.astype(np.float64))
 
 
-def scaling_note(column: str, scale: float, offset: float) -> str:
-    """Tell how a column was scaled, in the words that the course prints."""
+def format_scaling_note(column: str, scale: float, offset: float) -> str:
+    """Describe the scaling of a column as the Keras course does."""
     return f"Note: {column} values were scaled by multiplying by {scale:.10f} and adding {offset:.6f}"

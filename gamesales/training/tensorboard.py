@@ -1,9 +1,9 @@
-"""Training as TensorBoard shows it: the losses and the learning rate of each epoch.
+"""TensorBoard logs of a training: the losses and the learning rate of each epoch.
 
-    with logging_to(Path("logs/first"), on_epoch) as on_epoch: …
+    with log_to_tensorboard(Path("logs/first"), on_epoch) as on_epoch: …
     tensorboard --logdir logs
 
-Losses go where Keras's own callback puts them, ``train/`` and ``validation/``, so that both lie in one chart.
+The losses go to ``train/`` and ``validation/``, as with the callback of Keras, so that one chart shows both.
 """
 
 from __future__ import annotations
@@ -16,51 +16,54 @@ from typing import Any
 from gamesales.data.files import make_folder
 from gamesales.errors import UsageError
 from gamesales.training.fit import Epoch
-from gamesales.training.network import load_keras
+from gamesales.training.keras_objects import load_keras
 
 
 @contextmanager
-def logging_to(folder: Path | None, on_epoch: Callable[[Epoch], None]) -> Iterator[Callable[[Epoch], None]]:
-    """Give a function that writes an epoch's figures before it calls ``on_epoch``; without a folder, only that.
+def log_to_tensorboard(folder: Path | None, on_epoch: Callable[[Epoch], None]) -> Iterator[Callable[[Epoch], None]]:
+    """Yield a function that logs an epoch and then calls ``on_epoch``; without a folder, yield ``on_epoch``.
 
-    Raises: UsageError: there is something else where the folder should be.
+    Raises:
+        UsageError: the folder is a file.
     """
     if folder is None:
         yield on_epoch
         return
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is no folder to write TensorBoard's logs in", hint="Give another --tensorboard")
+        raise UsageError(
+            f"{folder} is not a folder; expected a folder for TensorBoard logs", hint="Give another --tensorboard"
+        )
     make_folder(folder)
-    load_keras()  # which sets TensorFlow up
+    load_keras()  # sets up TensorFlow
     import tensorflow as tf
 
     writers: dict[str, Any] = {}
 
-    def write(run: str, tag: str, value: float, epoch: int) -> None:
+    def write_scalar(run: str, tag: str, value: float, epoch: int) -> None:
         if run not in writers:
             writers[run] = tf.summary.create_file_writer(str(folder / run))
         with writers[run].as_default():
-            # tf.summary.scalar would want the package tensorboard, which only who looks at the charts needs.
-            tf.summary.write(tag, tf.constant(value), step=epoch, metadata=_scalar())
+            # tf.summary.scalar needs the package tensorboard, which is only needed to look at the charts.
+            tf.summary.write(tag, tf.constant(value), step=epoch, metadata=_make_scalar_metadata())
         writers[run].flush()
 
-    def tell(epoch: Epoch) -> None:
-        write("train", "epoch_loss", epoch.loss, epoch.number)
-        write("train", "epoch_learning_rate", epoch.learning_rate, epoch.number)
+    def log_epoch(epoch: Epoch) -> None:
+        write_scalar("train", "epoch_loss", epoch.loss, epoch.number)
+        write_scalar("train", "epoch_learning_rate", epoch.learning_rate, epoch.number)
         if epoch.validation_loss is not None:
-            write("validation", "epoch_loss", epoch.validation_loss, epoch.number)
+            write_scalar("validation", "epoch_loss", epoch.validation_loss, epoch.number)
         on_epoch(epoch)
 
     try:
-        yield tell
+        yield log_epoch
     finally:
         for writer in writers.values():
             writer.close()
 
 
-def _scalar() -> Any:
-    """Say that a summary is a number for a line chart."""
+def _make_scalar_metadata() -> Any:
+    """Make the metadata by which TensorBoard shows a summary as a line chart."""
     import tensorflow as tf
 
-    kinds = tf.compat.v1.SummaryMetadata
-    return kinds(plugin_data=kinds.PluginData(plugin_name="scalars"))
+    metadata = tf.compat.v1.SummaryMetadata
+    return metadata(plugin_data=metadata.PluginData(plugin_name="scalars"))

@@ -1,4 +1,4 @@
-"""The job file of a training: what to train on and how, validated."""
+"""The job file of a training, such as ``jobs/train.toml``, and the data files that it names."""
 
 from __future__ import annotations
 
@@ -7,23 +7,33 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from gamesales.data.contract import Contract, describe, read_toml
-from gamesales.data.labeled_titles import Titles, read_titles
+from gamesales.data.contract import Contract, describe_validation_error, read_toml
+from gamesales.data.labeled_titles import LabeledTitles, read_titles
 from gamesales.errors import JobFileError
 from gamesales.registry.refs import DEFAULT_MODEL, check_model
 from gamesales.training.spec import PRESETS, IntervalsSpec, NetworkSpec, TrainingSpec
 
-# A model that a job file names.
+# A valid model name.
 ModelName = Annotated[str, AfterValidator(check_model)]
 
 
-class ReportSpec(BaseModel):
-    """What training does so that the report can say how good such networks are, and not this one alone.
+class DataFiles(BaseModel):
+    """The paths of the titles and of their contract, relative to the current folder."""
 
-    ``folds`` further networks are trained for k-fold with titles of the same features together, and as many for plain
-    k-fold unless prediction intervals have trained them; 0 for none. ``learning_curve`` trains on an eighth, a fourth
-    and a half of the titles, and ``seeds`` further networks on all of them, each from another seed. Beyond
-    ``most_titles`` training titles none of this is done.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: Path
+    test: Path
+    contract: Path = Path("data/contract.toml")
+
+
+class ReportSpec(BaseModel):
+    """The further networks that are trained for the report.
+
+    ``folds`` networks are trained for grouped k-fold, and ``folds`` for plain k-fold unless prediction intervals have
+    trained them already; 0 for none. ``learning_curve`` trains on an eighth, a quarter and half of the titles.
+    ``seeds`` networks are trained on all titles, each from another seed. With more than ``most_titles`` training
+    titles, none of these networks is trained.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,7 +52,7 @@ class ReportSpec(BaseModel):
 
 
 class TrainJob(BaseModel):
-    """What ``jobs/train.toml`` says."""
+    """A training job: the titles, the network, its training, its prediction intervals and its report."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,46 +63,48 @@ class TrainJob(BaseModel):
     intervals: IntervalsSpec = IntervalsSpec()
     report: ReportSpec = ReportSpec()
 
+    def with_seed(self, seed: int) -> TrainJob:
+        """Return the same job with another seed."""
+        return self.model_copy(update={"training": self.training.model_copy(update={"seed": seed})})
+
 
 def load_job(path: Path, preset: str | None = None) -> TrainJob:
-    """Read a job file, with the network and the training of a preset in place of its own if one is named.
+    """Read a job file.
 
-    Raises: JobFileError: a key is missing, unknown or wrong; it is named.
+    Args:
+        path: the TOML file.
+        preset: the name of a preset, whose network and training replace those of the file, except for the seed.
+
+    Raises:
+        JobFileError: the preset is unknown, or a key is missing, unknown or wrong.
     """
     fields = read_toml(path)
     if preset is not None:
         if preset not in PRESETS:
-            raise JobFileError(f"no preset {preset!r}; there is {', '.join(PRESETS)}")
+            raise JobFileError(f"no preset {preset!r}; expected {', '.join(PRESETS)}")
         training = fields.get("training")
         seed = {"seed": training["seed"]} if isinstance(training, dict) and "seed" in training else {}
-        given = PRESETS[preset]
-        fields = {**fields, "network": given["network"], "training": {**given["training"], **seed}}
+        replacement = PRESETS[preset]
+        fields = {**fields, "network": replacement["network"], "training": {**replacement["training"], **seed}}
     try:
         return TrainJob.model_validate(fields)
     except ValidationError as error:
-        raise JobFileError(f"{path} is not a training job: {describe(error)}", hint="See docs/train.md") from None
+        raise JobFileError(
+            f"{path} is not a training job: {describe_validation_error(error)}", hint="See docs/guides/train.md"
+        ) from None
 
 
-class DataFiles(BaseModel):
-    """Where the titles are; relative paths start at the current folder."""
+def read_data(files: DataFiles) -> tuple[Contract, LabeledTitles, LabeledTitles]:
+    """Read the contract, the training titles and the test titles.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    train: Path
-    test: Path
-    contract: Path = Path("data/contract.toml")
-
-
-def read_data(files: DataFiles) -> tuple[Contract, Titles, Titles]:
-    """Read the contract, the titles to learn from and those held back.
-
-    Raises: JobFileError: they are the same file.
+    Raises:
+        JobFileError: both paths name the same content.
     """
     contract = Contract.from_toml(files.contract)
-    past, held_back = read_titles(files.train, contract), read_titles(files.test, contract)
-    if past.sha256 == held_back.sha256:
+    training, test = read_titles(files.train, contract), read_titles(files.test, contract)
+    if training.sha256 == test.sha256:
         raise JobFileError(
-            f"data.test is the same file as data.train ({files.test}); expected titles that training never sees",
-            hint="Hold some titles back: a fifth of them, say",
+            f"data.test is the same file as data.train ({files.test}); expected titles that are not in training",
+            hint="Hold out a fifth of the titles as data.test, for example",
         )
-    return contract, past, held_back
+    return contract, training, test

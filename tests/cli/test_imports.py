@@ -1,4 +1,4 @@
-"""What a fresh process loads: scoring needs no training library, though all are here; an import costs nothing."""
+"""The modules that a fresh process loads: scoring needs no training library, and an import is cheap."""
 
 from importlib.util import find_spec
 
@@ -31,14 +31,14 @@ def command(*arguments):
 
 
 @pytest.mark.parametrize("name", TRAINING)
-def test_the_library_is_there_to_be_loaded(name):
-    """Otherwise the tests below would prove nothing."""
+def test_training_library_is_installed(name):
+    """The training libraries are installed. Otherwise the tests below would prove nothing."""
     assert find_spec(name)
 
 
 @pytest.fixture
 def titles(tmp_path, simple_registry):
-    """Files that take every path of scoring: good rows, rejects of all kinds, text, times."""
+    """Files that take every path of scoring: good rows, rejects of all kinds, text and times."""
     rows = [[*GOOD, "007"], [*csv_line(unit_price="x"), "8"], ["malformed"], [*GOOD, "\N{WAVING HAND SIGN}"]]
     (tmp_path / "t.csv").write_bytes(written_csv([[*FEATURES, "title_id"], *rows]))
     (tmp_path / "latin.csv").write_bytes(written_csv([[*FEATURES, "title_id"], *rows]) + b"\xe9\n")
@@ -69,28 +69,31 @@ def titles(tmp_path, simple_registry):
     ],
     ids=" ".join,
 )
-def test_no_training_library_is_loaded(titles, arguments):
+def test_command_loads_no_training_library(titles, arguments):
+    """Commands around scoring load no training library."""
     loaded = loaded_by(titles, command(*arguments))
     assert "gamesales" in loaded
     assert loaded & set(TRAINING) == set()
 
 
-def test_a_promotion_loads_no_training_library(titles, simple_registry):
+def test_promotion_loads_no_training_library(titles, simple_registry):
+    """A promotion against a champion loads no training library."""
     from support.versions import publish_simple
 
     publish_simple(simple_registry, bias=1.0)
     assert loaded_by(titles, command("promote", "2")) & set(TRAINING) == set()
-    assert simple_registry.state().aliased("champion") == 2
+    assert simple_registry.read_state().target_of("champion") == 2
 
 
-def test_the_python_api_loads_no_training_library(titles):
+def test_api_loads_no_training_library(titles):
+    """The Python API loads no training library."""
     values = dict(zip(FEATURES, ([float(cell)] for cell in GOOD), strict=True))
     code = f'from gamesales import Registry\nRegistry("registry").load("@champion").predict({values!r})'
     assert loaded_by(titles, code) & set(TRAINING) == set()
 
 
-def test_rejected_times_of_any_unit_load_no_pandas(titles):
-    """Arrow's own as_py would."""
+def test_rejected_times_load_no_pandas(titles):
+    """Rejected times of any unit load no pandas. Arrow's own as_py would."""
     assert "pandas" not in loaded_by(titles, command("score", "t.parquet", "--output", "out.csv"))
     record = read_rejects(titles / "out.csv.rejects.csv")[0]["record"]
     assert record["ns"] == "1970-01-01 00:00:00.000000001Z"
@@ -100,14 +103,15 @@ HEAVY = {"numpy", "pyarrow", "onnxruntime", "typer", "rich", "pydantic", *TRAINI
 
 
 @pytest.mark.parametrize("code", ["import gamesales", "import gamesales.errors", "from gamesales import __version__"])
-def test_importing_gamesales_costs_nothing(tmp_path, code):
+def test_import_is_cheap(tmp_path, code):
+    """Importing gamesales loads no heavy library."""
     loaded = loaded_by(tmp_path, code)
     assert "gamesales" in loaded
     assert loaded & HEAVY == set()
 
 
-def test_importing_any_module_starts_no_training_library(tmp_path):
-    """Of the whole package: what is heavy is imported inside the function that needs it."""
+def test_modules_load_no_training_library(tmp_path):
+    """Importing every module loads no training library."""
     code = """
 import importlib, pkgutil, gamesales
 for module in pkgutil.walk_packages(gamesales.__path__, "gamesales."):
@@ -117,8 +121,8 @@ for module in pkgutil.walk_packages(gamesales.__path__, "gamesales."):
     assert loaded_by(tmp_path, code) & set(TRAINING) == set()
 
 
-def test_scoring_leaves_nothing_below_the_home_folder(titles, monkeypatch):
-    """ONNX Runtime, left alone, keeps reports of its use there and sends them off."""
+def test_scoring_writes_nothing_at_home(titles, monkeypatch):
+    """ONNX Runtime, by default, writes usage reports to the home folder and sends them."""
     home = titles / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))

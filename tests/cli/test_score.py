@@ -1,4 +1,4 @@
-"""``gamesales score`` from the outside: what it prints, writes and returns, and what it says when it can't."""
+"""``gamesales score`` as a command: what it prints, writes and returns, and its errors."""
 
 import json
 import os
@@ -17,9 +17,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from gamesales.cli import main, progress
-from gamesales.cli import render as output
+from gamesales.cli import main, progress, render
 from gamesales.scoring import scorer
+from gamesales.stats.metric_names import format_metrics
 from support.runs import (
     CONTRACT,
     GOOD,
@@ -39,18 +39,19 @@ HEADER = csv_text([])
 
 @pytest.fixture
 def folder(tmp_path, simple_registry):
-    """A folder with a registry, a champion in it, and a file of three titles, of which the last is rejected."""
+    """A folder with a registry, a champion, and a file of three titles. The last title is rejected."""
     (tmp_path / "t.csv").write_text(csv_text([GOOD, csv_line(unit_price="199"), csv_line(is_action="7")]))
     return tmp_path
 
 
 def kept(folder):
-    """All that lies in a folder except the registry."""
+    """The content of a folder except the registry."""
     return {name: content for name, content in snapshot(folder).items() if not name.startswith("registry")}
 
 
-class TestWords:
-    def test_what_a_run_tells(self, folder, cli):
+class TestSummary:
+    def test_summary(self, folder, cli):
+        """A run prints counts, rejects, outliers and the output."""
         ran = cli("score", "t.csv", "--output", "out.csv")
         first, *rest = ran.out.splitlines()
         assert (ran.code, ran.err) == (0, "")
@@ -63,7 +64,8 @@ class TestWords:
         ]
         assert earnings(folder / "out.csv") == [GOOD_EARNS, GOOD_EARNS + 1390]
 
-    def test_a_run_without_anything_to_remark_on_takes_two_lines(self, folder, cli):
+    def test_summary_of_clean_run(self, folder, cli):
+        """A run without rejects or outliers prints two lines."""
         (folder / "t.csv").write_text(csv_text([GOOD]))
         ran = cli("score", "t.csv", "--output", "out.parquet")
         assert [line.split(" in ")[0] for line in ran.out.splitlines()] == [
@@ -71,7 +73,8 @@ class TestWords:
             "written to out.parquet",
         ]
 
-    def test_a_folder_of_dates(self, folder, cli):
+    def test_dated_folder(self, folder, cli):
+        """An output folder gets a partition for the date."""
         ran = cli("score", "t.csv", "--output", "predictions", "--date", "2026-11-23")
         assert ran.out.splitlines()[1:] == [
             "1 rejected, with reasons: predictions/run_date=2026-11-23/_rejects",
@@ -79,53 +82,61 @@ class TestWords:
             "written to predictions/run_date=2026-11-23",
         ]
 
-    def test_the_date_is_today_unless_it_is_given(self, folder, cli):
+    def test_date_is_today(self, folder, cli):
+        """The default date is today in UTC."""
         before = datetime.now(UTC).date()
         assert cli("score", "t.csv", "--output", "out").code == 0
         assert (folder / "out").is_dir()
         (place,) = (folder / "out").iterdir()
         assert place.name in {f"run_date={day}" for day in (before, datetime.now(UTC).date())}
 
-    def test_the_shipped_titles_in_a_folder_with_a_space(self, folder, cli):
+    def test_path_with_space(self, folder, cli):
+        """Paths may contain spaces."""
         ran = cli("score", DATA / "new_titles.csv", "--output", "my predictions/new titles.csv")
         assert ran.code == 0
         rows = read_csv(folder / "my predictions/new titles.csv")
         shipped = read_csv(DATA / "new_titles.csv")
         assert [(row["title_id"], row["title"]) for row in shipped] == [(row["title_id"], row["title"]) for row in rows]
 
-    def test_many_inputs_of_both_kinds(self, folder, cli):
+    def test_csv_and_parquet_inputs(self, folder, cli):
+        """A run can read CSV and Parquet files together."""
         (folder / "in").mkdir()
         shutil.move(folder / "t.csv", folder / "in/t.csv")
         parquet.write_table(titles_table(5), folder / "more.parquet")
         ran = cli("score", "in", "mor*", "--output", "out.csv", "--json")
-        assert [one["name"] for one in ran.document["inputs"]] == ["t.csv", "more.parquet"]
+        assert [file["name"] for file in ran.document["inputs"]] == ["t.csv", "more.parquet"]
         assert (ran.document["rows_in"], ran.document["rows_scored"]) == (8, 7)
 
-    def test_any_version_can_score(self, folder, cli, simple_registry):
+    def test_model_option(self, folder, cli, simple_registry):
+        """--model chooses the version."""
         publish_simple(simple_registry, bias=1000.0)
         assert "by version 2 in" in cli("score", "t.csv", "--output", "out.csv", "--model", "2").out
         assert earnings(folder / "out.csv") == [GOOD_EARNS + 1000, GOOD_EARNS + 2390]
 
-    def test_the_registry_may_be_elsewhere(self, folder, cli, monkeypatch):
+    def test_registry_option(self, folder, cli, monkeypatch):
+        """--registry or the environment names the registry."""
         shutil.move(folder / "registry", folder / "store")
         assert cli("score", "t.csv", "--output", "out.csv").code == 4
         assert cli("score", "t.csv", "--output", "out.csv", "--registry", "store").code == 0
         monkeypatch.setenv("GAMESALES_REGISTRY", str(folder / "store"))
         assert cli("score", "t.csv", "--output", "out.csv").code == 0
 
-    def test_workers_do_not_change_a_byte(self, folder, cli):
+    def test_workers_change_no_byte(self, folder, cli):
+        """The output is the same with any number of workers."""
         cli("score", "t.csv", "--output", "one.parquet", "--workers", "1")
         cli("score", "t.csv", "--output", "two.parquet", "--workers", "7")
         assert (folder / "one.parquet").read_bytes() == (folder / "two.parquet").read_bytes()
 
-    def test_more_rejects_can_be_allowed_or_none(self, folder, cli):
+    def test_max_rejects(self, folder, cli):
+        """--max-rejects takes a count or a percentage."""
         assert cli("score", "t.csv", "--output", "out.csv", "--max-rejects", "0").code == 3
         assert cli("score", "t.csv", "--output", "out.csv", "--max-rejects", "33%").code == 3
         assert cli("score", "t.csv", "--output", "out.csv", "--max-rejects", "34%").code == 0
         assert cli("score", "t.csv", "--output", "out.csv", "--max-rejects", "1").code == 0
 
     @pytest.mark.parametrize("content", [HEADER, HEADER.strip(), HEADER.replace("\n", "\r\n")])
-    def test_no_titles_are_no_failure(self, folder, cli, content):
+    def test_no_titles(self, folder, cli, content):
+        """A file with only a header makes an empty result."""
         (folder / "t.csv").write_bytes(content.encode())
         ran = cli("score", "t.csv", "--output", "out.csv")
         assert ran.code == 0
@@ -133,7 +144,8 @@ class TestWords:
         assert read_csv(folder / "out.csv") == []
 
 
-def test_an_output_that_is_a_link_stays_one(cli, simple_registry, tmp_path):
+def test_output_link_stays_link(cli, simple_registry, tmp_path):
+    """A run replaces the target of a link, not the link."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out.csv").symlink_to(tmp_path / "elsewhere" / "predictions.csv")
     assert cli("score", DATA / "new_titles.csv", "--output", "out.csv").code == 0
@@ -142,7 +154,8 @@ def test_an_output_that_is_a_link_stays_one(cli, simple_registry, tmp_path):
 
 
 class TestJson:
-    def test_one_document_and_nothing_else(self, folder, cli):
+    def test_json_document(self, folder, cli):
+        """--json prints one document, the report of the run."""
         ran = cli("score", "t.csv", "--output", "out.csv", "--json", "--date", "2026-11-23")
         assert (ran.code, ran.err) == (0, "")
         document = ran.document
@@ -165,7 +178,8 @@ class TestJson:
             (["t.csv", "--output", "out.csv", "--model", "@trial"], 4, "nothing_promoted"),
         ],
     )
-    def test_a_failure_is_one_document_too(self, folder, cli, arguments, code, name):
+    def test_json_error(self, folder, cli, arguments, code, name):
+        """--json prints an error as one document."""
         (folder / "narrow.csv").write_text("a,b\n1,2\n")
         ran = cli("score", *arguments, "--json")
         assert (code, "") == (ran.code, ran.err)
@@ -178,13 +192,16 @@ GOOD_FILE = csv_text([GOOD])
 BAD_BYTES = b"caf\xe9"
 INPUTS = {
     "empty": (b"", "t.csv is empty; expected a header line with column names"),
-    "binary": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "t.csv is not a CSV file in UTF-8: it holds other bytes than text"),
-    "utf-16": (GOOD_FILE.encode("utf-16"), "t.csv is not a CSV file in UTF-8: it holds other bytes than text"),
-    "nul": (GOOD_FILE.encode() + b"1,\0\n", "t.csv is not a CSV file in UTF-8: it holds other bytes than text"),
+    "binary": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "t.csv is not a CSV file in UTF-8: it has bytes that are not text"),
+    "utf-16": (GOOD_FILE.encode("utf-16"), "t.csv is not a CSV file in UTF-8: it has bytes that are not text"),
+    "nul": (GOOD_FILE.encode() + b"1,\0\n", "t.csv is not a CSV file in UTF-8: it has bytes that are not text"),
     "open quote": (GOOD_FILE.encode() + b'"4,', "t.csv ends inside a quoted field: a quote that opens in row 2"),
     "semicolons": (GOOD_FILE.replace(",", ";").encode(), "t.csv lacks critic_rating, is_action, is_exclusive_to_us"),
-    "no header": (csv_text([GOOD], GOOD).encode(), "t.csv has columns twice: 0, 1"),
-    "doubled": (csv_text([], [*FEATURES, "is_sports", "is_action"]).encode(), "columns twice: is_action, is_sports"),
+    "no header": (csv_text([GOOD], GOOD).encode(), "t.csv has duplicate columns: 0, 1"),
+    "doubled": (
+        csv_text([], [*FEATURES, "is_sports", "is_action"]).encode(),
+        "duplicate columns: is_action, is_sports",
+    ),
     "reserved": (csv_text([], [*FEATURES, "model_version"]).encode(), "model_version is a column that scoring writes"),
     "missing": (csv_text([], FEATURES[2:-1]).encode(), "t.csv lacks critic_rating, is_action, unit_price (it has "),
 }
@@ -200,7 +217,7 @@ CELLS = {
 
 
 class TestInputs:
-    """What is wrong with an input: exit 3, one line, and nothing written beside the earlier result."""
+    """A wrong input exits with 3 and one line, and keeps the earlier result."""
 
     @pytest.fixture
     def standing(self, folder, cli):
@@ -211,19 +228,21 @@ class TestInputs:
 
     @pytest.mark.parametrize("name", INPUTS)
     @pytest.mark.parametrize("out", ["out.csv", "out.parquet", "out", "new/out.csv"])
-    def test_a_file_that_can_not_be_used(self, standing, cli, name, out):
-        content, said = INPUTS[name]
+    def test_unusable_file(self, standing, cli, name, out):
+        """An unusable file exits with 3 and changes nothing."""
+        content, message = INPUTS[name]
         (standing / "t.csv").write_bytes(content)
         before = kept(standing)
         ran = cli("score", "t.csv", "--output", out, "--date", "2026-11-23")
         assert (3, "") == (ran.code, ran.out)
         error, *_ = ran.err.splitlines()
         assert error.startswith("error: ")
-        assert said in error
+        assert message in error
         assert before == kept(standing)
 
     @pytest.mark.parametrize("name", CELLS)
-    def test_a_cell_that_can_not_be_used_costs_its_row_and_no_other(self, folder, cli, name):
+    def test_unusable_cell(self, folder, cli, name):
+        """An unusable cell rejects only its row."""
         column, cell, reason = CELLS[name]
         (folder / "t.csv").write_text(csv_text([GOOD, csv_line(**{column: cell}), GOOD]))
         assert cli("score", "t.csv", "--output", "out.csv").code == 0
@@ -232,7 +251,8 @@ class TestInputs:
         assert reject["reason"] == f"{column}: {reason}"
         assert earnings(folder / "out.csv") == [GOOD_EARNS] * 2
 
-    def test_latin_1_costs_its_rows_and_no_other(self, folder, cli):
+    def test_latin_1(self, folder, cli):
+        """Bytes that are not UTF-8 reject only their row."""
         rows = csv_text([[*GOOD, "first"], [*GOOD, "X"], [*GOOD, "last"]], [*FEATURES, "title"])
         (folder / "t.csv").write_bytes(rows.encode().replace(b"X", BAD_BYTES))
         assert cli("score", "t.csv", "--output", "out.csv").code == 0
@@ -240,7 +260,8 @@ class TestInputs:
         assert (reject["row"], reject["column"], reject["value"]) == (2, "title", "caf\\xe9")
         assert [row["title"] for row in read_csv(folder / "out.csv")] == ["first", "last"]
 
-    def test_every_column_of_every_file_is_named_before_anything_is_written(self, standing, cli):
+    def test_missing_columns_of_files(self, standing, cli):
+        """The error names each missing column of each file."""
         (standing / "in").mkdir()
         for number in range(4):
             (standing / f"in/{number}.csv").write_text(csv_text([], FEATURES[number:]))
@@ -253,7 +274,8 @@ class TestInputs:
         assert before == kept(standing)
 
     @pytest.mark.parametrize("cut", [10, 500, -1])
-    def test_a_truncated_parquet_file(self, standing, cli, cut):
+    def test_truncated_parquet(self, standing, cli, cut):
+        """A truncated Parquet file exits with 3."""
         parquet.write_table(titles_table(500), standing / "t.parquet")
         (standing / "t.parquet").write_bytes((standing / "t.parquet").read_bytes()[:cut])
         before = kept(standing)
@@ -263,7 +285,8 @@ class TestInputs:
         assert before == kept(standing)
 
     @pytest.mark.parametrize("out", ["out.csv", "out.parquet", "out"])
-    def test_a_parquet_file_that_is_damaged_in_the_middle(self, standing, cli, out):
+    def test_damaged_parquet(self, standing, cli, out):
+        """A damaged Parquet file keeps the earlier result."""
         parquet.write_table(titles_table(500), standing / "t.parquet", use_dictionary=False, write_page_checksum=True)
         content = bytearray((standing / "t.parquet").read_bytes())
         content[len(content) // 3] ^= 16
@@ -276,6 +299,7 @@ class TestInputs:
 
     @pytest.mark.parametrize("source", ["empty", "none.csv", "none*.parquet", "none/*.csv"])
     def test_nothing_to_score(self, standing, cli, source):
+        """A source without files exits with 3."""
         (standing / "empty").mkdir()
         (standing / "empty/notes.txt").touch()
         before = kept(standing)
@@ -284,7 +308,8 @@ class TestInputs:
         assert ran.err.startswith(f"error: nothing to score at {source}: expected a .csv, .csv.gz or .parquet file")
         assert before == kept(standing)
 
-    def test_columns_that_differ_between_files(self, standing, cli):
+    def test_different_columns(self, standing, cli):
+        """Columns that differ between files are named."""
         (standing / "u.csv").write_text(csv_text([[*GOOD, "x"]], [*FEATURES, "title"]))
         parquet.write_table(titles_table(1, title=pa.array([7])), standing / "v.parquet")
         ran = cli("score", "t.csv", "u.csv", "--output", "out.csv")
@@ -295,7 +320,8 @@ class TestInputs:
             "error: v.parquet: title has type int64, in u.csv it has string",
         )
 
-    def test_too_many_rejects_are_told_with_where_they_lie(self, standing, cli):
+    def test_too_many_rejects(self, standing, cli):
+        """Too many rejects publish nothing, and the error names their file."""
         (standing / "t.csv").write_text(csv_text([["x"], GOOD, ["y"], ["z"], ["a"]]))
         before = kept(standing)
         ran = cli("score", "t.csv", "--output", "out.csv", "--max-rejects", "2")
@@ -303,9 +329,9 @@ class TestInputs:
         first = "; ".join(f"t.csv row {row}: expected 9 fields, found 1" for row in (1, 3, 4))
         assert ran.err.splitlines() == [
             f"error: 4 of 5 rows were rejected, more than the 2 allowed; nothing was published. First: {first}",
-            "       Those found so far, with reasons: out.csv.work/rejects.csv. To allow more: --max-rejects N or N%",
+            "       The rejects so far, with reasons: out.csv.work/rejects.csv. To allow more: --max-rejects N or N%",
         ]
-        assert [one["row"] for one in read_rejects(standing / "out.csv.work/rejects.csv")] == [1, 3, 4, 5]
+        assert [reject["row"] for reject in read_rejects(standing / "out.csv.work/rejects.csv")] == [1, 3, 4, 5]
         assert before.items() <= kept(standing).items()
         (standing / "t.csv").write_text(GOOD_FILE)
         assert cli("score", "t.csv", "--output", "out.csv").code == 0
@@ -314,12 +340,15 @@ class TestInputs:
 
 class TestUsage:
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             (["t.csv", "--output", "t.csv"], "t.csv is both input and output"),
             (["t.csv", "--output", "link.csv"], "t.csv is both input and output"),
-            (["t.csv", "--output", "folder.csv"], "--output folder.csv is a folder; .csv and .parquet mean one file"),
-            (["t.csv", "--output", "file"], "--output file is a file; .csv and .parquet mean one file"),
+            (["t.csv", "--output", "folder.csv"], "--output folder.csv is a folder; expected a file"),
+            (
+                ["t.csv", "--output", "file"],
+                "--output file is a file; expected a file for a path ending in .csv or .parquet, a folder",
+            ),
             (["t.csv", "--output", "file/out.csv"], "file is not a folder"),
             (["t.csv", "--output", ""], "expected an --output that is a path"),
             (["t.csv", "--output", "out.csv", "--date", "tomorrow"], "--date expects YYYY-MM-DD, received 'tomorrow'"),
@@ -328,36 +357,40 @@ class TestUsage:
             (["t.csv", "--output", "out.csv", "--max-rejects", ""], "--max-rejects expects a count such as 25"),
             (["t.csv", "--output", "out.csv", "--workers", "0"], "Invalid value for '--workers'"),
             (["t.csv", "--output", "out.csv", "--model", "latest"], "'latest' names no version; expected 4"),
-            (["t.csv"], "--output is not given, and there is no jobs/score.toml"),
-            (["--output", "out.csv"], "INPUT is not given, and there is no jobs/score.toml"),
+            (["t.csv"], "--output is missing, and there is no jobs/score.toml"),
+            (["--output", "out.csv"], "INPUT is missing, and there is no jobs/score.toml"),
             (["t.csv", "--outptu", "out.csv"], "No such option: --outptu"),
             (["t.csv", "--output", "x" * 300 + ".csv"], "File name too long"),
         ],
     )
-    def test_what_is_wrong_with_the_command_is_said(self, folder, cli, arguments, said):
+    def test_wrong_usage(self, folder, cli, arguments, message):
+        """A wrong command line exits with 2 and writes nothing."""
         (folder / "link.csv").symlink_to("t.csv")
         (folder / "folder.csv").mkdir()
         (folder / "file").touch()
         before = kept(folder)
         ran = cli("score", *arguments)
         assert (2, "") == (ran.code, ran.out)
-        assert said in ran.err
+        assert message in ran.err
         assert "Traceback" not in ran.err
         assert before == kept(folder)
 
-    def test_no_command_shows_the_help(self, cli):
+    def test_no_command(self, cli):
+        """gamesales without a command shows the help."""
         ran = cli()
         assert ran.code == 2
         assert "score" in ran.out + ran.err
 
     def test_help_and_release(self, cli):
-        assert "Predict what the titles in files will earn" in cli("score", "--help").out
+        """--help and --version print and exit with 0."""
+        assert "Predict the earnings of the titles in files" in cli("score", "--help").out
         assert cli("--version").out.startswith("gamesales 0.")
         assert cli("--version").code == 0
 
 
 class TestRegistry:
-    def test_nothing_promoted_says_what_to_type(self, folder, cli):
+    def test_nothing_promoted(self, folder, cli):
+        """Without a champion, the hint is the command that promotes."""
         shutil.rmtree(folder / "registry")
         from gamesales.jobs.loading import open_registry
 
@@ -375,24 +408,26 @@ class TestRegistry:
         assert cli("promote", "2").code == 0
         assert cli("score", "t.csv", "--output", "out.csv").code == 0
 
-    def test_no_registry_at_all(self, folder, cli):
+    def test_no_registry(self, folder, cli):
+        """A missing registry exits with 4 and is not created."""
         ran = cli("score", "t.csv", "--output", "out.csv", "--registry", "nowhere")
         assert (ran.code, ran.err.splitlines()[0]) == (4, "error: no model game-earnings in nowhere/")
         assert not (folder / "nowhere").exists()
 
     @pytest.mark.parametrize("command", ["score", "predict"])
-    def test_golden_rows_that_do_not_reproduce(self, folder, cli, simple_registry, command):
-        """As on a machine whose runtime computes otherwise; no promotion would have let it through."""
+    def test_failed_self_test(self, folder, cli, simple_registry, command):
+        """A version whose golden rows do not reproduce exits with 4."""
         simple_registry.publish({"scorer.onnx": simple_graph(bias=1.0)}, simple_details(CONTRACT), "for a test")
         before = kept(folder)
         words = [f"{name}={cell}" for name, cell in zip(FEATURES, GOOD, strict=True)]
         arguments = ["t.csv", "--output", "out.csv"] if command == "score" else words
         ran = cli(command, *arguments, "--model", "2")
         assert (4, "") == (ran.code, ran.out)
-        assert "error: version 2 of game-earnings fails its self-test: golden row 1 should earn " in ran.err
+        assert "error: version 2 of game-earnings fails its self-test: golden row 1: expected " in ran.err
         assert before == kept(folder)
 
-    def test_a_changed_byte_of_the_graph_is_noticed(self, folder, cli):
+    def test_changed_graph(self, folder, cli):
+        """A changed byte of the graph exits with 4."""
         (graph,) = (folder / "registry").rglob("scorer.onnx")
         content = bytearray(graph.read_bytes())
         content[100] ^= 1
@@ -404,21 +439,21 @@ class TestRegistry:
 
 
 class TestMachine:
-    """A file that may not grow, a place that may not be written, a reader that goes away."""
+    """Limits of the machine: file sizes, permissions, and a reader that goes away."""
 
     @pytest.fixture
     def big(self, folder, cli):
-        """A file that scores to more than a small disk holds, beside an earlier result."""
+        """A file whose result is larger than a small disk, and an earlier result."""
         assert cli("score", "t.csv", "--output", "out.csv", "--max-rejects", "1").code == 0
         (folder / "out.csv.rejects.csv").unlink()
-        chance = random.Random(1)  # what can't be compressed
+        chance = random.Random(1)  # can't be compressed
         rows = [csv_line(chance.randbytes(20).hex()) for _ in range(20_000)]
         (folder / "big.csv").write_text(csv_text(rows, [*FEATURES, "title"]))
         return folder
 
     @pytest.mark.parametrize("target", ["out.csv", "out"])
-    def test_a_file_that_may_not_grow(self, big, target):
-        """A quota, or ulimit -f."""
+    def test_file_size_limit(self, big, target):
+        """A quota, or ulimit -f, exits with 7 and keeps the earlier result."""
         before = kept(big)
         limit = 100_000
         ran = gamesales(
@@ -435,7 +470,8 @@ class TestMachine:
         assert {name: content for name, content in kept(big).items() if name != "out"} == before
 
     @pytest.mark.parametrize("target", ["locked/out.csv", "locked/out", "locked/new/out.csv"])
-    def test_a_place_that_may_not_be_written(self, folder, target):
+    def test_no_permission(self, folder, target):
+        """A folder without write permission exits with 7."""
         (folder / "locked").mkdir(mode=0o555)
         powerless = []
         if os.geteuid() == 0:  # root may write anywhere, unless it gives that right away
@@ -453,8 +489,8 @@ class TestMachine:
 
     @pytest.mark.parametrize("unbuffered", ["", "1"])
     @pytest.mark.parametrize("arguments", [["score", "t.csv", "--output", "out.csv"], ["show", "1", "--json"]])
-    def test_a_reader_that_goes_away_is_no_failure(self, folder, arguments, unbuffered):
-        """As head does, whenever the loss of it is noticed."""
+    def test_reader_goes_away(self, folder, arguments, unbuffered):
+        """A closed pipe, as by head, exits with 0."""
         read_end, write_end = os.pipe()
         os.close(read_end)
         command = [sys.executable, "-m", "gamesales", *arguments]
@@ -464,8 +500,8 @@ class TestMachine:
         assert (ran.returncode, ran.stderr) == (0, b"")
         assert (folder / "out.csv").exists() == (arguments[0] == "score")
 
-    def test_an_interrupted_start_of_a_run_writes_nothing(self, folder, cli, monkeypatch):
-        """SIGTERM while the version is loaded."""
+    def test_terminated_at_start(self, folder, cli, monkeypatch):
+        """SIGTERM while the version loads exits with 143 and writes nothing."""
         before = kept(folder)
         monkeypatch.setattr(scorer.Scorer, "__init__", lambda *arguments: main._terminate(signal.SIGTERM, None))
         ran = cli("score", "t.csv", "--output", "out.csv")
@@ -475,7 +511,7 @@ class TestMachine:
 
 
 class TestFaults:
-    """What nobody expected: told in one line all the same, with all of it on demand."""
+    """Unexpected errors: one line, and a traceback on demand."""
 
     @pytest.fixture
     def break_scoring(self, folder, monkeypatch):
@@ -487,118 +523,130 @@ class TestFaults:
 
         return breaking
 
-    def test_a_fault_of_ours_says_how_to_report_it(self, cli, break_scoring):
+    def test_bug(self, cli, break_scoring):
+        """An unexpected error is one line with a hint."""
         break_scoring(RuntimeError("the\nend"))
         ran = cli("score", "t.csv", "--output", "out.csv")
         assert (ran.code, ran.out) == (1, "")
         assert ran.err.splitlines() == [
-            "error: a fault of gamesales: RuntimeError: the end",
-            "       Run it again with --traceback and report what it shows",
+            "error: a bug in gamesales: RuntimeError: the end",
+            "       Run the command again with --traceback and report what it shows",
         ]
 
-    def test_traceback_shows_where(self, cli, break_scoring):
+    def test_traceback(self, cli, break_scoring):
+        """--traceback shows where a bug is."""
         break_scoring(RuntimeError("the end"))
         ran = cli("score", "t.csv", "--output", "out.csv", "--traceback")
         assert ran.code == 1
         assert "Traceback (most recent call last)" in ran.err
-        assert "error: a fault of gamesales: RuntimeError: the end" in ran.err
+        assert "error: a bug in gamesales: RuntimeError: the end" in ran.err
 
-    def test_traceback_of_a_wrong_input(self, folder, cli):
+    def test_traceback_of_input_error(self, folder, cli):
+        """--traceback works for expected errors too."""
         ran = cli("score", "none.csv", "--output", "out.csv", "--traceback", "--json")
         assert ran.code == 3
         assert "Traceback (most recent call last)" in ran.err
         assert ran.document["error"]["code"] == "input_not_found"
 
     @pytest.mark.parametrize(
-        ("error", "code", "said"),
+        ("error", "code", "message"),
         [
-            (MemoryError(), 7, "the machine has no memory left for this"),
+            (MemoryError(), 7, "the machine is out of memory"),
             (OSError(28, "full", "out"), 7, "out: No space left on device"),
             (OSError(13, "denied"), 7, "Permission denied"),
             (OSError(5, "broken"), 7, "Input/output error"),
             (OSError(36, "long", "x"), 2, "x: File name too long"),
             (ModuleNotFoundError("no keras", name="keras"), 2, "keras is not installed; this command needs the train"),
-            (OSError(2, "gone"), 1, "a fault of gamesales: FileNotFoundError"),
+            (OSError(2, "gone"), 1, "a bug in gamesales: FileNotFoundError"),
         ],
     )
-    def test_what_the_machine_refuses_is_told_by_what_it_is(self, cli, break_scoring, error, code, said):
+    def test_machine_errors(self, cli, break_scoring, error, code, message):
+        """Errors of the machine get their exit code and message."""
         break_scoring(error)
         ran = cli("score", "t.csv", "--output", "out.csv")
         assert (code, "") == (ran.code, ran.out)
         assert ran.err.startswith("error: ")
-        assert said in ran.err
+        assert message in ran.err
 
 
 class TestTerminal:
-    """What a person sees while it runs, and how results are laid out."""
+    """Progress on a terminal, and the layout of results."""
 
     @pytest.fixture
-    def shown(self, monkeypatch, capsys):
-        """Let a test look at a terminal, from when it calls this; what it shows is returned at the end."""
+    def terminal(self, monkeypatch, capsys):
+        """Return a context manager that makes stderr a terminal and captures its text."""
 
         @contextmanager
-        def look(show):
+        def capture(show):
             monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
             monkeypatch.setenv("FORCE_COLOR", "1")
-            seen = SimpleNamespace(text="")
-            with show() as tell:
-                yield seen, tell
-            seen.text = capsys.readouterr().err
+            captured = SimpleNamespace(text="")
+            with show() as callbacks:
+                yield captured, callbacks
+            captured.text = capsys.readouterr().err
 
-        return look
+        return capture
 
-    def test_rows_are_counted_on_a_terminal(self, shown):
-        with shown(lambda: progress.scoring("text")) as (seen, told):
-            told.on_plan(5000, 2, "game-earnings/1")
-            told.on_rows(1000)
-            told.on_rows(234)
-        assert "1,234 of 5,000 rows" in seen.text
+    def test_rows_on_terminal(self, terminal):
+        """A terminal shows the number of rows."""
+        with terminal(lambda: progress.show_scoring("text")) as (captured, callbacks):
+            callbacks.on_plan(5000, 2, "game-earnings/1")
+            callbacks.on_rows(1000)
+            callbacks.on_rows(234)
+        assert "1,234 of 5,000 rows" in captured.text
 
-    def test_a_short_run_says_nothing_elsewhere_and_a_long_one_a_line_now_and_then(self, capsys, monkeypatch):
-        with progress.scoring("text") as told:
-            told.on_plan(5000, 2, "game-earnings/1")
-            told.on_rows(1000)
+    def test_rows_in_log(self, capsys, monkeypatch):
+        """Without a terminal, only a long run prints lines."""
+        with progress.show_scoring("text") as callbacks:
+            callbacks.on_plan(5000, 2, "game-earnings/1")
+            callbacks.on_rows(1000)
             assert capsys.readouterr().err == ""
-            monkeypatch.setattr(progress, "_SECONDS", 0.0)
-            told.on_rows(1000)
+            monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
+            callbacks.on_rows(1000)
         assert capsys.readouterr().err.startswith("  2,000 of 5,000 rows after ")
 
-    def test_epochs_are_a_bar_on_a_terminal(self, shown):
-        with shown(progress.epochs) as (seen, on_epoch):
-            on_epoch(SimpleNamespace(number=3, of=4, loss=0.5, validation_loss=0.25))
-        assert "━" in seen.text
-        assert "3/4" in seen.text
-        assert "loss 5.00e-01  validation 2.50e-01" in seen.text
+    def test_epochs_on_terminal(self, terminal):
+        """A terminal shows a bar of epochs."""
+        with terminal(progress.show_epochs) as (captured, on_epoch):
+            on_epoch(SimpleNamespace(number=3, total=4, loss=0.5, validation_loss=0.25))
+        assert "━" in captured.text
+        assert "3/4" in captured.text
+        assert "loss 5.00e-01  validation 2.50e-01" in captured.text
 
-    def test_epochs_are_about_ten_lines_elsewhere(self, capsys):
-        with progress.epochs() as on_epoch:
+    def test_epochs_in_log(self, capsys):
+        """Without a terminal, about ten epochs are printed."""
+        with progress.show_epochs() as on_epoch:
             for number in range(1, 48):
-                on_epoch(SimpleNamespace(number=number, of=47, loss=1 / number, validation_loss=None))
+                on_epoch(SimpleNamespace(number=number, total=47, loss=1 / number, validation_loss=None))
         lines = capsys.readouterr().err.splitlines()
         assert lines[0] == "  epoch 4/47  loss 2.50e-01"
         assert lines[-1] == "  epoch 47/47  loss 2.13e-02"
         assert len(lines) == 12
 
-    def test_tables_align_words_left_and_numbers_right(self):
-        rows = [["a", "1,000", "$5", "1.00 %"], ["long word", "1", "$1,250", "-"]]
-        assert output.table(["what", "count", "price", "share"], rows).splitlines() == [
-            "what       count   price   share",
-            "a          1,000      $5  1.00 %",
-            "long word      1  $1,250       -",
+    def test_table_alignment(self):
+        """Text is aligned left and numbers right."""
+        rows = [["a", "1,000", "$5", "1.00%"], ["long word", "1", "$1,250", "-"]]
+        assert render.format_table(["what", "count", "price", "share"], rows).splitlines() == [
+            "what       count   price  share",
+            "a          1,000      $5  1.00%",
+            "long word      1  $1,250      -",
         ]
 
-    def test_a_table_without_rows_is_its_header(self):
-        assert output.table(["what", "count"], []) == "what  count"
+    def test_empty_table(self):
+        """A table without rows is its header."""
+        assert render.format_table(["what", "count"], []) == "what  count"
 
-    def test_metrics_that_are_unknown_are_a_dash(self):
+    def test_missing_metrics(self):
+        """A missing metric is a dash."""
         metrics = {"scaled_mse": 8.99e-5, "mae": 1563.2, "rmse": None, "r2": 0.99671}
-        assert output.metric_cells(metrics) == ["8.99e-05", "$1,563", "-", "0.9967", "-"]
-        header, row = output.metrics_table({"version 2": metrics}).splitlines()
+        assert format_metrics(metrics) == ["8.99e-05", "$1,563", "-", "0.9967", "-"]
+        header, row = render.format_metrics_table({"version 2": metrics}).splitlines()
         assert header.split() == ["scaled", "MSE", "MAE", "RMSE", "R2", "MAPE"]
         assert row.split() == ["version", "2", "8.99e-05", "$1,563", "-", "0.9967", "-"]
 
 
-def test_the_module_runs_as_the_command_does(folder):
+def test_module_runs_as_command(folder):
+    """python -m gamesales and the script run the same."""
     ran = gamesales(folder, "score", "t.csv", "--output", "out.csv")
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "2 of 3 titles scored by version 1" in ran.stdout

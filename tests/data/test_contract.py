@@ -1,4 +1,4 @@
-"""What a table of titles is: read from TOML, kept as JSON, refused with the key that is wrong."""
+"""The contract: read from TOML, stored as JSON, and refused with the name of the wrong key."""
 
 import json
 from dataclasses import FrozenInstanceError
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from gamesales.data.contract import OUTPUT_COLUMNS, Column, Contract, describe, read_toml
+from gamesales.data.contract import OUTPUT_COLUMNS, Column, Contract, describe_validation_error, read_toml
 from gamesales.errors import JobFileError
 from support.versions import DATA, FEATURES
 
@@ -23,7 +23,8 @@ above = 0
 """
 
 
-def refused(tmp_path, text):
+def refuse(tmp_path, text):
+    """Return the message that refuses a contract."""
     path = tmp_path / "contract.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(JobFileError) as failure:
@@ -32,7 +33,8 @@ def refused(tmp_path, text):
     return failure.value.message
 
 
-def test_the_shipped_contract_is_the_course_table(contract):
+def test_shipped_contract_has_course_columns(contract):
+    """The shipped contract has the features, target and identity of the course."""
     assert contract.feature_names == FEATURES
     assert contract.target.name == "total_earnings"
     assert contract.identity == ("title_id",)
@@ -50,7 +52,8 @@ def test_the_shipped_contract_is_the_course_table(contract):
         (Column(name="x", kind="money"), "any number"),
     ],
 )
-def test_the_allowed_values_are_told_in_words(column, allowed):
+def test_allowed_values_in_words(column, allowed):
+    """The allowed range of a column is described in words."""
     assert column.allowed == allowed
 
 
@@ -60,15 +63,16 @@ names = st.text(min_size=1, max_size=8).filter(lambda name: name == name.strip()
 
 @given(st.lists(names, min_size=2, max_size=5, unique=True), bounds, bounds)
 @settings(deadline=None, max_examples=50)
-def test_what_a_bundle_keeps_is_the_contract_again(columns, above, width):
-    """The two ways in, TOML by people and JSON from the manifest, give equal contracts."""
+def test_json_round_trip(columns, above, width):
+    """A contract from the JSON of a bundle equals the original."""
     maximum = None if above is None or width is None else above + abs(width) + 1
     features = tuple(Column(name=name, kind="price", above=above, maximum=maximum) for name in columns[1:])
     contract = Contract(target=Column(name=columns[0], kind="money"), features=features)
     assert Contract.from_json(json.loads(json.dumps(contract.as_json()))) == contract
 
 
-def test_a_contract_can_not_be_changed(contract):
+def test_contract_is_immutable(contract):
+    """Contracts and columns are frozen."""
     with pytest.raises(FrozenInstanceError):
         contract.identity = ()
     with pytest.raises(FrozenInstanceError):
@@ -77,7 +81,7 @@ def test_a_contract_can_not_be_changed(contract):
 
 class TestRefused:
     @pytest.mark.parametrize(
-        ("old", "new", "said"),
+        ("old", "new", "expected"),
         [
             ('kind = "price"', 'kind = "cost"', "features.0.kind: "),
             ('kind = "price"', 'kind = "cost"', "(received 'cost')"),
@@ -89,59 +93,74 @@ class TestRefused:
             ("above = 0", "above = 5\nmaximum = 5", "the range is empty: from 5.0 to 5.0"),
             ("above = 0", "minimum = 9\nmaximum = 5", "the range is empty: from 9.0 to 5.0"),
             ('kind = "price"', 'kind = "flag"', "a flag is 0 or 1 and takes no minimum, maximum or above"),
-            ('name = "unit_price"', 'name = "total_earnings"', "each column may appear once; doubled: total_earnings"),
-            ("[target]", 'identity = ["a", "b", "a"]\n[target]', "doubled: a"),
+            (
+                'name = "unit_price"',
+                'name = "total_earnings"',
+                "each column may appear once; duplicates: total_earnings",
+            ),
+            ("[target]", 'identity = ["a", "b", "a"]\n[target]', "duplicates: a"),
             ("[target]", 'colour = "red"\n[target]', "colour: Extra inputs"),
         ],
     )
-    def test_the_key_that_is_wrong_is_named(self, tmp_path, old, new, said):
+    def test_wrong_key_is_named(self, tmp_path, old, new, expected):
+        """The message names the key that is wrong and the value received."""
         assert old in SMALL
-        assert said in refused(tmp_path, SMALL.replace(old, new))
+        assert expected in refuse(tmp_path, SMALL.replace(old, new))
 
     @pytest.mark.parametrize("name", OUTPUT_COLUMNS)
-    def test_a_feature_may_not_have_the_name_of_a_result(self, tmp_path, name):
-        message = refused(tmp_path, SMALL.replace('"unit_price"', f'"{name}"'))
+    def test_output_names_are_reserved(self, tmp_path, name):
+        """A feature may not have the name of a column that scoring writes."""
+        message = refuse(tmp_path, SMALL.replace('"unit_price"', f'"{name}"'))
         assert f"'{name}' is a column that scoring writes; choose another name" in message
 
-    def test_every_wrong_key_is_named_at_once(self, tmp_path):
-        message = refused(tmp_path, SMALL.replace('kind = "price"', 'kind = "x"').replace('kind = "money"', ""))
+    def test_all_wrong_keys_are_named(self, tmp_path):
+        """One message names every wrong key."""
+        message = refuse(tmp_path, SMALL.replace('kind = "price"', 'kind = "x"').replace('kind = "money"', ""))
         assert "target.kind: " in message
         assert "features.0.kind: " in message
 
-    def test_no_features_at_all(self, tmp_path):
+    def test_no_features_are_refused(self, tmp_path):
+        """A contract needs at least one feature."""
         text = 'features = []\n[target]\nname = "y"\nkind = "money"\n'
-        assert "features: at least one column is needed" in refused(tmp_path, text)
+        assert "features: at least one column is needed" in refuse(tmp_path, text)
 
-    def test_an_empty_file_lacks_target_and_features(self, tmp_path):
-        message = refused(tmp_path, "")
+    def test_empty_file_is_refused(self, tmp_path):
+        """An empty file lacks the target and the features."""
+        message = refuse(tmp_path, "")
         assert "target: Field required" in message
         assert "features: Field required" in message
 
-    def test_a_long_value_is_not_repeated(self, tmp_path):
-        message = refused(tmp_path, SMALL.replace('"price"', f'"{"x" * 500}"'))
+    def test_long_value_is_not_shown(self, tmp_path):
+        """The message does not repeat a long value."""
+        message = refuse(tmp_path, SMALL.replace('"price"', f'"{"x" * 500}"'))
         assert "xxx" not in message
 
-    def test_a_missing_file(self, tmp_path):
+    def test_missing_file_is_named(self, tmp_path):
+        """The message names the missing file."""
         with pytest.raises(JobFileError, match=r"^no file .*nowhere\.toml$"):
             Contract.from_toml(tmp_path / "nowhere.toml")
 
-    def test_what_is_no_toml_is_told_with_its_line(self, tmp_path):
-        assert "can't be read as TOML" in refused(tmp_path, "[target\n")
-        assert "line 3" in refused(tmp_path, "a = 1\nb = 2\nc = \n")
+    def test_toml_error_names_line(self, tmp_path):
+        """An error of TOML syntax names the line."""
+        assert "can't be read as TOML" in refuse(tmp_path, "[target\n")
+        assert "line 3" in refuse(tmp_path, "a = 1\nb = 2\nc = \n")
 
-    def test_bytes_that_are_no_text(self, tmp_path):
+    def test_binary_file_is_refused(self, tmp_path):
+        """Bytes that are not text are not TOML."""
         (tmp_path / "c.toml").write_bytes(b"\xff\xfe")
         with pytest.raises(JobFileError, match="can't be read as TOML"):
             read_toml(tmp_path / "c.toml")
 
-    def test_a_folder_in_the_place_of_the_file(self, tmp_path):
+    def test_folder_is_refused(self, tmp_path):
+        """A folder is not TOML."""
         with pytest.raises(JobFileError, match="can't be read as TOML"):
             read_toml(tmp_path)
 
-    def test_a_fault_of_the_whole_is_told_without_a_key(self):
+    def test_error_of_whole_file(self):
+        """An error of the whole document names the file instead of a key."""
         with pytest.raises(ValidationError) as failure:
             TypeAdapter(Contract).validate_python([])
-        assert describe(failure.value).startswith("the file: ")
+        assert describe_validation_error(failure.value).startswith("the file: ")
 
 
 @pytest.mark.parametrize(
@@ -157,10 +176,12 @@ class TestRefused:
         {"features": [{"name": "x", "kind": "price", "above": True}]},
     ],
 )
-def test_what_no_bundle_keeps_is_no_contract(contract, change):
+def test_damaged_json_is_refused(contract, change):
+    """JSON that no bundle contains is not a contract."""
     with pytest.raises((ValueError, TypeError, LookupError, AttributeError)):
         Contract.from_json({**contract.as_json(), **change})
 
 
-def test_the_shipped_contract_survives_the_bundle(contract):
+def test_shipped_contract_round_trip(contract):
+    """The shipped contract from TOML equals its JSON round trip."""
     assert Contract.from_json(contract.as_json()) == Contract.from_toml(DATA / "contract.toml")

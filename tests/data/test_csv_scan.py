@@ -1,4 +1,4 @@
-"""Counting a CSV's records without parsing it: the same as a slow state machine, and the same as Arrow."""
+"""Counting the records of a CSV file: the results of a slow state machine and of Arrow."""
 
 import tempfile
 from itertools import pairwise
@@ -15,8 +15,8 @@ from gamesales.data.csv_scan import scan_csv
 from gamesales.errors import InputError
 from support.runs import written_csv
 
-nasty = st.text('",\r\n x', max_size=40)
-chunks = st.sampled_from([1, 2, 3, 5, 8, 1 << 20])
+odd_texts = st.text('",\r\n x', max_size=40)
+chunk_sizes = st.sampled_from([1, 2, 3, 5, 8, 1 << 20])
 
 
 def scan(data, chunk_bytes=1 << 20):
@@ -27,75 +27,79 @@ def scan(data, chunk_bytes=1 << 20):
             return scan_csv(file)
 
 
-def found(data, chunk_bytes=1 << 20):
-    """Rows, and whether a quote is open at the end."""
-    scanned = scan(data, chunk_bytes)
-    return scanned.rows, scanned.ends_in_quotes
+def count_records(data, chunk_bytes=1 << 20):
+    """Return the number of rows, and whether a quote is open at the end."""
+    result = scan(data, chunk_bytes)
+    return result.rows, result.ends_in_quotes
 
 
-def slow_scan(text):
-    """Go through a CSV character by character: how many records, and is a quote open at the end?"""
-    records, begun, state = 0, False, "field start"
-    for one in text:
+def scan_slowly(text):
+    """Go through a CSV file by character. Return the number of records and whether a quote is open at the end."""
+    records, started, state = 0, False, "field start"
+    for character in text:
         if state == "quoted":
-            state = "quote in quotes" if one == '"' else "quoted"
-        elif state == "quote in quotes" and one == '"':
+            state = "quote in quotes" if character == '"' else "quoted"
+        elif state == "quote in quotes" and character == '"':
             state = "quoted"
-        elif one in "\r\n":
-            records += begun
-            begun, state = False, "field start"
+        elif character in "\r\n":
+            records += started
+            started, state = False, "field start"
         else:
-            begun = True
-            if one == ",":
+            started = True
+            if character == ",":
                 state = "field start"
-            elif one == '"' and state == "field start":
+            elif character == '"' and state == "field start":
                 state = "quoted"
             else:
                 state = "plain"
-    return records + begun, state == "quoted"
+    return records + started, state == "quoted"
 
 
-@given(nasty, chunks)
+@given(odd_texts, chunk_sizes)
 @example('"a""', 3)
 @example('x"\n"y', 2)
 @example('"x"",\n"",y"\n', 1)
 @settings(deadline=None, max_examples=500)
-def test_the_scan_is_a_state_machine_whatever_the_chunks(text, chunk_bytes):
-    records, open_quote = slow_scan(text)
-    assert (max(records - 1, 0), open_quote) == found(text.encode(), chunk_bytes)
+def test_scan_equals_state_machine(text, chunk_bytes):
+    """A scan in chunks of any size equals a scan of single characters."""
+    records, open_quote = scan_slowly(text)
+    assert (max(records - 1, 0), open_quote) == count_records(text.encode(), chunk_bytes)
 
 
-@given(nasty, chunks)
+@given(odd_texts, chunk_sizes)
 @settings(deadline=None, max_examples=300)
-def test_arrow_reads_as_many_rows_as_the_scan_counts(text, chunk_bytes):
-    """Good and malformed ones together; the parser and the count share no code."""
+def test_scan_counts_rows_of_arrow(text, chunk_bytes):
+    """Arrow reads as many rows, well-formed and malformed, as the scan counts without its parser."""
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(csv_scan, "CHUNK_BYTES", chunk_bytes):
         path = Path(folder) / "titles.csv"
         path.write_bytes(("a,b\n" + text).encode())
         table = CsvFile(path)
-        if slow_scan(text)[1]:
+        if scan_slowly(text)[1]:
             with pytest.raises(InputError, match="ends inside a quoted field"):
                 table.count_rows()
         else:
-            read = list(table.batches(["a", "b"]))
-            assert table.count_rows() == sum(len(batch.rows) + len(batch.malformed) for batch in read)
+            batches = list(table.read_batches(["a", "b"]))
+            assert table.count_rows() == sum(len(batch.rows) + len(batch.malformed) for batch in batches)
 
 
-@given(st.lists(st.lists(st.text('",\r\n é', max_size=5), min_size=2, max_size=2), max_size=8), chunks, st.booleans())
+@given(
+    st.lists(st.lists(st.text('",\r\n é', max_size=5), min_size=2, max_size=2), max_size=8), chunk_sizes, st.booleans()
+)
 @settings(deadline=None, max_examples=100)
-def test_what_a_writer_wrote_is_counted(rows, chunk_bytes, crlf):
+def test_written_rows_are_counted(rows, chunk_bytes, crlf):
+    """The rows of a CSV writer are counted exactly."""
     data = written_csv([["a", "b"], *rows], quote_all=True, end="\r\n" if crlf else "\n")
-    assert (len(rows), False) == found(data, chunk_bytes)
+    assert (len(rows), False) == count_records(data, chunk_bytes)
 
 
-@given(nasty, chunks)
+@given(odd_texts, chunk_sizes)
 @settings(deadline=None, max_examples=300)
-def test_marks_cut_a_file_between_records(text, chunk_bytes):
-    """What lies between two marks, scanned by itself behind a header, has just the rows that the marks promise."""
+def test_boundaries_are_between_records(text, chunk_bytes):
+    """The text between two boundaries has the rows that the boundaries promise."""
     data = b"a,b\n" + text.encode()
-    marks = scan(data, chunk_bytes).marks
-    assert (marks[0].offset, marks[0].rows) == (4, 0)
-    for before, after in pairwise(marks):
+    boundaries = scan(data, chunk_bytes).boundaries
+    assert (boundaries[0].offset, boundaries[0].rows) == (4, 0)
+    for before, after in pairwise(boundaries):
         piece = data[before.offset : after.offset]
         assert after.rows - before.rows == scan(b"a,b\n" + piece).rows
 
@@ -116,16 +120,18 @@ def test_marks_cut_a_file_between_records(text, chunk_bytes):
         ('5" floppy\n6" floppy\n', 2),
     ],
 )
-def test_records(text, records):
-    assert (max(records - 1, 0), False) == found(text.encode())
+def test_records_of_examples(text, records):
+    """Quotes, empty lines and all line breaks are counted as Arrow reads them."""
+    assert (max(records - 1, 0), False) == count_records(text.encode())
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 2, 3, 4, 1 << 20])
-def test_a_byte_order_mark_does_not_hide_the_first_quote(chunk_bytes):
-    assert (1, False) == found(b'\xef\xbb\xbf"a\nb",c\n1,2\n', chunk_bytes)
+def test_byte_order_mark_is_skipped(chunk_bytes):
+    """A byte order mark does not hide the quote that follows."""
+    assert (1, False) == count_records(b'\xef\xbb\xbf"a\nb",c\n1,2\n', chunk_bytes)
 
 
-def test_a_long_run_of_quotes_across_chunks():
-    """A chunk never ends with a quote: whether it closes depends on what follows."""
-    assert (1, False) == found(b'a,b\n"' + b'""' * 50 + b'",2\n', 7)
-    assert (1, True) == found(b'a,b\n"' + b'""' * 50 + b",2\n", 7)
+def test_many_quotes_across_chunks():
+    """A chunk never ends with a quote, whose meaning depends on the next byte."""
+    assert (1, False) == count_records(b'a,b\n"' + b'""' * 50 + b'",2\n', 7)
+    assert (1, True) == count_records(b'a,b\n"' + b'""' * 50 + b",2\n", 7)

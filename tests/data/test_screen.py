@@ -1,4 +1,4 @@
-"""Each cell against the contract: what passes is a number, what fails is told with its reason."""
+"""Screening: cells that pass become numbers, and rows that fail are rejected with a reason."""
 
 import datetime as dt
 import json
@@ -9,124 +9,54 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gamesales.data.contract import Column
-from gamesales.data.screen import as_numbers, check_columns, reject, require_columns, screen
-from gamesales.data.table import BadRow, Batch
+from gamesales.data.screen import find_column_faults, reject, require_columns, screen
+from gamesales.data.table import Batch, RejectedRow
 from gamesales.errors import ColumnsError
 from support.runs import CONTRACT, csv_line
 from support.strategies import as_text, faulty_cells, titles
 from support.versions import FEATURES, title_values
 
 
-def batch_of(rows, first=1, **extra):
-    """Rows of text as a batch."""
-    columns = [pa.array([row[place] for row in rows], pa.string()) for place in range(len(FEATURES))]
+def make_batch(rows, first=1, **extra):
+    """Make a batch of text rows."""
+    columns = [pa.array([row[index] for row in rows], pa.string()) for index in range(len(FEATURES))]
     table = pa.RecordBatch.from_arrays([*columns, *extra.values()], names=[*FEATURES, *extra])
     return Batch(table, np.arange(first, first + len(rows), dtype=np.int64))
 
 
-def screened(rows, **extra):
-    return screen(batch_of(rows, **extra), CONTRACT.features)
+def screen_rows(rows, **extra):
+    return screen(make_batch(rows, **extra), CONTRACT.features)
 
 
-def numbers(array):
-    return as_numbers(array)[0].tolist()
-
-
-class TestNumbers:
-    @given(titles(max_size=10), st.data())
-    @settings(deadline=None, max_examples=100)
-    def test_a_number_may_be_written_in_many_ways(self, rows, data):
-        texts = [
-            tuple(data.draw(as_text(value, flag=0 < place < 8)) for place, value in enumerate(row)) for row in rows
-        ]
-        found = screened(texts)
-        assert found.rejected == []
-        np.testing.assert_array_equal(np.array(rows).reshape(-1, len(FEATURES)), found.values)
-
-    @given(st.lists(st.none() | st.integers(0, 200).map(lambda half: half / 2), max_size=20))
-    @settings(deadline=None, max_examples=100)
-    def test_every_type_gives_the_same_numbers(self, values):
-        """Floats, decimals, text, dictionaries of these; with nulls, and cut out of a longer column."""
-        exact = pa.array(values, pa.float64())
-        texts = [None if value is None else repr(value) for value in values]
-        decimals = pa.array([None if value is None else Decimal(value) for value in values], pa.decimal128(10, 2))
-        padded = pa.array([7.0, None, *values], pa.float64()).slice(2)
-        for column in (
-            exact.cast(pa.float32()),
-            decimals,
-            decimals.cast(pa.decimal128(38, 18)),  # as Spark writes them
-            decimals.cast(pa.decimal256(40, 5)),
-            pa.array(texts, pa.string()),
-            pa.array(texts, pa.large_string()),
-            pa.array(texts, pa.string_view()),
-            exact.dictionary_encode(),
-            pa.array(texts, pa.string()).dictionary_encode(),
-            padded,
-            padded.dictionary_encode(),
-        ):
-            expected, missing = as_numbers(exact)
-            found, also_missing = as_numbers(column)
-            np.testing.assert_array_equal(expected, found)
-            np.testing.assert_array_equal(missing, also_missing)
-            assert missing.tolist() == [value is None for value in values]
-
-    @pytest.mark.parametrize("arrow_type", [pa.int8(), pa.uint8(), pa.int64(), pa.uint64(), pa.float16(), pa.bool_()])
-    def test_flags_of_any_type(self, arrow_type):
-        column = pa.array([1, 0, None, 1]).cast(arrow_type)
-        assert numbers(column)[:2] == [1.0, 0.0]
-        assert as_numbers(column)[1].tolist() == [False, False, True, False]
-
-    def test_nulls_without_a_type_are_missing(self):
-        assert as_numbers(pa.nulls(2))[1].tolist() == [True, True]
-
-    def test_an_integer_beyond_what_a_float_holds_is_rounded(self):
-        assert np.float64(numbers(pa.array([2**53 + 1, 2**63 - 1]))).tolist() == [2.0**53, 2.0**63]
-
-    @given(st.one_of(st.text(max_size=8), st.text("0123456789.eE+-_ infnatrueINFNAT\t", max_size=8)))
-    @example("inf")
-    @example("1e400")
-    @example("٣")
-    @settings(deadline=None, max_examples=300)
-    def test_what_a_text_means_does_not_depend_on_its_neighbours(self, text):
-        """Plain columns are parsed all at once by Arrow, others cell by cell."""
-        text = text.encode("utf-8", "replace").decode()
-        alone, beside = as_numbers(pa.array([text]))[0], as_numbers(pa.array([text, "junk"]))[0]
-        np.testing.assert_array_equal(alone, beside[:1])
-
-    def test_true_and_false_are_flags_and_no_other_numbers(self):
-        words = pa.array(["true", "False", "1"])
-        assert as_numbers(words, words=True)[0].tolist() == [1.0, 0.0, 1.0]
-        assert np.isnan(as_numbers(words)[0]).tolist() == [True, True, False]
-
-    @pytest.mark.parametrize("text", ["1_000", "0x10", "1,5", "$5", "five", "1 2", "--1", "1e", "."])
-    def test_what_is_no_number(self, text):
-        assert math.isnan(numbers(pa.array([text]))[0])
-
-    def test_bytes_that_are_no_text_are_no_number(self):
-        """Parquet does not check its text."""
-        column = pa.Array.from_buffers(pa.string(), 2, pa.array([b"\xff1", b"2"]).buffers())
-        found = numbers(column)
-        assert math.isnan(found[0])
-        assert found[1] == 2.0
+@given(titles(max_size=10), st.data())
+@settings(deadline=None, max_examples=100)
+def test_spellings_of_a_number(rows, data):
+    """Every spelling of a number is parsed to the number."""
+    texts = [tuple(data.draw(as_text(value, flag=0 < place < 8)) for place, value in enumerate(row)) for row in rows]
+    result = screen_rows(texts)
+    assert result.rejected == []
+    np.testing.assert_array_equal(np.array(rows).reshape(-1, len(FEATURES)), result.values)
 
 
 class TestReasons:
     @given(st.integers(0, 8).flatmap(lambda place: st.tuples(st.just(place), faulty_cells(FEATURES[place]))))
     @settings(deadline=None, max_examples=200)
-    def test_a_fault_is_told_with_its_column_and_value(self, fault):
+    def test_reject_names_column_and_value(self, fault):
+        """A reject has the row, column, value and reason of its fault, and all cells."""
         place, (cell, reason) = fault
         name = FEATURES[place]
         row = csv_line(**{name: cell})
-        (bad,) = screened([csv_line(), row, csv_line()]).rejected
+        (bad,) = screen_rows([csv_line(), row, csv_line()]).rejected
         record = dict(zip(FEATURES, row, strict=True))
-        assert BadRow(2, name, cell, f"{name}: {reason}", json.dumps(record)) == bad
+        assert RejectedRow(2, name, cell, f"{name}: {reason}", json.dumps(record)) == bad
 
-    def test_all_faults_of_a_row_are_told_and_the_first_is_shown(self):
-        (bad,) = screened([csv_line(unit_price="-1", is_sports="2", critic_rating="")]).rejected
+    def test_reject_lists_all_faults(self):
+        """The reason lists every fault of the row. The column and value are those of the first."""
+        (bad,) = screen_rows([csv_line(unit_price="-1", is_sports="2", critic_rating="")]).rejected
         assert (bad.column, bad.value) == ("critic_rating", "")
         assert bad.reason.split("; ") == [
             "critic_rating: missing",
@@ -134,8 +64,9 @@ class TestReasons:
             "unit_price: out of range, allowed: above 0",
         ]
 
-    def test_a_null_is_missing_and_shown_as_nothing(self):
-        (bad,) = screened([csv_line(unit_price=None)]).rejected
+    def test_null_is_missing(self):
+        """A null is missing, and its value is empty."""
+        (bad,) = screen_rows([csv_line(unit_price=None)]).rejected
         assert (bad.value, bad.reason) == ("", "unit_price: missing")
         assert json.loads(bad.record)["unit_price"] is None
 
@@ -148,15 +79,16 @@ class TestReasons:
             (Column(name="x", kind="money"), ["-1e9", "0"], ["inf", "1e39"]),
         ],
     )
-    def test_bounds_are_where_the_contract_has_them(self, column, passing, failing):
+    def test_bounds_of_the_contract(self, column, passing, failing):
+        """Values at and beyond the bounds pass or fail as the contract says."""
         table = pa.RecordBatch.from_arrays([pa.array([*passing, *failing])], names=["x"])
-        found = screen(Batch(table, np.arange(1, len(table) + 1)), [column])
-        assert [True] * len(passing) + [False] * len(failing) == found.accepted.tolist()
+        result = screen(Batch(table, np.arange(1, len(table) + 1)), [column])
+        assert [True] * len(passing) + [False] * len(failing) == result.accepted.tolist()
 
-    def test_malformed_rows_take_their_place_among_the_others(self):
-        """In row order, with faults beside them or without."""
-        malformed = [BadRow(row, "", "", "expected 9 fields, found 1", "x") for row in (1, 4)]
-        batch = batch_of([csv_line(), csv_line(unit_price="0")])
+    def test_rejects_are_in_row_order(self):
+        """Malformed rows and rows with faults are in row order."""
+        malformed = [RejectedRow(row, "", "", "expected 9 fields, found 1", "x") for row in (1, 4)]
+        batch = make_batch([csv_line(), csv_line(unit_price="0")])
         for rows, expected in (([2, 3], [1, 3, 4]), ([5, 6], [1, 4, 6])):
             numbered = Batch(batch.table, np.array(rows), malformed)
             assert expected == [bad.row for bad in screen(numbered, CONTRACT.features).rejected]
@@ -165,10 +97,10 @@ class TestReasons:
 
 
 class TestRecord:
-    """What a rejected row keeps: every field, as JSON that any reader takes."""
+    """The record of a reject: every cell, as standard JSON."""
 
     def record(self, column):
-        (bad,) = screened([csv_line(unit_price="-1")], extra=column).rejected
+        (bad,) = screen_rows([csv_line(unit_price="-1")], extra=column).rejected
         return json.loads(bad.record, parse_constant=pytest.fail)["extra"]
 
     @pytest.mark.parametrize(
@@ -193,7 +125,8 @@ class TestRecord:
             (pa.array([b"\xff"]), "b'\\xff'"),
         ],
     )
-    def test_a_field_is_kept(self, column, kept):
+    def test_cell_is_kept(self, column, kept):
+        """A cell of any type is kept exactly, or as text."""
         assert self.record(column) == kept
 
     @pytest.mark.parametrize(
@@ -206,13 +139,15 @@ class TestRecord:
             pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers()),
         ],
     )
-    def test_what_python_can_not_hold_does_not_stop_the_run(self, column):
+    def test_cell_without_python_value(self, column):
+        """A cell that Python can not represent does not stop the run."""
         assert self.record(column) != ""
 
 
 class TestReject:
-    def test_accepted_rows_can_be_rejected_later(self):
-        batch = batch_of([csv_line(), csv_line(unit_price="0"), csv_line(), csv_line(critic_rating="1")], first=11)
+    def test_accepted_rows_can_be_rejected(self):
+        """Rejecting accepted rows keeps the row order and the earlier result."""
+        batch = make_batch([csv_line(), csv_line(unit_price="0"), csv_line(), csv_line(critic_rating="1")], first=11)
         before = screen(batch, CONTRACT.features)
         after = reject(batch, before, np.array([True, False, True]), "the prediction is not a finite number")
         assert after.accepted.tolist() == [False, False, True, False]
@@ -226,10 +161,11 @@ class TestReject:
 
 
 class TestColumns:
-    def test_all_that_is_wrong_is_said(self):
+    def test_all_column_faults_are_described(self):
+        """Missing columns and every column with a wrong type are described."""
         types = {"critic_rating": pa.date32(), "is_action": pa.list_(pa.int8()), "unit_prise": pa.int8()}
         schema = pa.schema(types.items())
-        missing, dated, listed = check_columns(Path("t.csv"), schema, CONTRACT.features)
+        missing, dated, listed = find_column_faults(Path("t.csv"), schema, CONTRACT.features)
         assert missing == (
             "t.csv lacks is_exclusive_to_us, is_portable, is_role_playing, is_sequel, is_sports, suitable_for_kids, "
             "unit_price (it has critic_rating, is_action, unit_prise)"
@@ -237,16 +173,18 @@ class TestColumns:
         assert dated == "t.csv: critic_rating has type date32[day], expected numbers"
         assert listed.startswith("t.csv: is_action has type list<")
 
-    def test_a_wide_table_is_not_listed_whole(self):
+    def test_wide_table_is_shortened(self):
+        """Only the first 30 columns of a wide table are listed."""
         schema = pa.schema([(f"column_{number}", pa.int8()) for number in range(100)])
-        (missing,) = check_columns(Path("t.csv"), schema, CONTRACT.features)
+        (missing,) = find_column_faults(Path("t.csv"), schema, CONTRACT.features)
         assert missing.endswith("column_28, column_29, …)")
 
     @pytest.mark.parametrize(
         "arrow_type",
         [pa.timestamp("us"), pa.binary(), pa.struct([("a", pa.int8())]), pa.dictionary(pa.int8(), pa.date32())],
     )
-    def test_types_that_hold_no_numbers(self, arrow_type):
+    def test_non_numeric_types_are_refused(self, arrow_type):
+        """A column whose type has no numbers is refused."""
         schema = pa.schema([(name, arrow_type if name == "is_sequel" else pa.float64()) for name in FEATURES])
         with pytest.raises(ColumnsError, match=r"t: is_sequel has type .*, expected numbers"):
             require_columns(Path("t"), schema, CONTRACT.features)
@@ -266,19 +204,22 @@ class TestColumns:
             pa.dictionary(pa.int32(), pa.string()),
         ],
     )
-    def test_types_that_may_hold_numbers(self, arrow_type):
+    def test_numeric_types_are_allowed(self, arrow_type):
+        """A column whose type may have numbers passes."""
         require_columns(Path("t"), pa.schema([(name, arrow_type) for name in FEATURES]), CONTRACT.features)
 
 
-def test_a_batch_without_rows_passes():
-    found = screened([])
-    assert found.values.shape == (0, len(FEATURES))
-    assert (len(found.accepted), found.rejected) == (0, [])
+def test_empty_batch():
+    """A batch without rows has no values and no rejects."""
+    result = screen_rows([])
+    assert result.values.shape == (0, len(FEATURES))
+    assert (len(result.accepted), result.rejected) == (0, [])
 
 
-def test_accepted_rows_keep_their_order():
+def test_accepted_rows_keep_order():
+    """Accepted rows keep their order."""
     values = title_values(50)
     rows = [[repr(float(value)) for value in row] for row in values]
     rows[0] = rows[20] = rows[49] = csv_line(unit_price="")
     kept = np.delete(values, [0, 20, 49], axis=0)
-    np.testing.assert_array_equal(kept, screened(rows).values)
+    np.testing.assert_array_equal(kept, screen_rows(rows).values)

@@ -1,109 +1,122 @@
-"""Permutation importance and partial dependence: their laws, for models whose answer is known."""
+"""Permutation importance and partial dependence of models whose answer is known."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gamesales.diagnostics import groups as families
-from gamesales.diagnostics import importance
+from gamesales.data.contract import Contract
+from gamesales.diagnostics.groups import find_one_hot_flags
+from gamesales.diagnostics.importance import measure_dependence, measure_importance
 from gamesales.scoring.scorer import Scorer
-from gamesales.stats import same_features as twins
+from gamesales.stats.same_features import number_distinct_rows
 from support.titles import titles
-from support.versions import FEATURES, SIMPLE_WEIGHTS, simple_earnings, simple_graph, title_values
+from support.versions import DATA, FEATURES, SIMPLE_WEIGHTS, simple_earnings, simple_graph, title_values
 
-PLACES = {name: place for place, name in enumerate(FEATURES)}
+COLUMNS = {name: index for index, name in enumerate(FEATURES)}
 
 
 @pytest.fixture
 def without_kids():
-    """A scoring graph that does not look at suitable_for_kids."""
+    """A scoring graph that ignores suitable_for_kids."""
     weights = [
         0.0 if name == "suitable_for_kids" else weight for name, weight in zip(FEATURES, SIMPLE_WEIGHTS, strict=True)
     ]
     return Scorer(simple_graph(weights=weights))
 
 
-def found_by(contract, scorer, groups=(), seed=1, rows=300):
+def measure(contract, scorer, one_hot=(), seed=1, rows=300):
     features = title_values(rows)
-    labels = twins.label(features)[0]
-    earned = simple_earnings(features) + np.random.default_rng(1).normal(0, 50, rows)
-    return importance.importance(contract, scorer.score, (features, earned), labels, groups, seed)
+    clusters = number_distinct_rows(features)[0]
+    earnings = simple_earnings(features) + np.random.default_rng(1).normal(0, 50, rows)
+    return measure_importance(contract, scorer.score, features, earnings, clusters, one_hot, seed)
 
 
-def test_a_column_that_is_not_looked_at_is_worth_exactly_nothing(contract, without_kids):
-    found = {one.columns: one.error_change for one in found_by(contract, without_kids)}
-    nothing = found[("suitable_for_kids",)]
-    assert (0.0, 0.0, 0.0) == (nothing.value, nothing.low, nothing.high)
-    assert all(usd.value > 0 for columns, usd in found.items() if columns != ("suitable_for_kids",))
+# --- Importance.
 
 
-def test_what_weighs_more_is_worth_more_and_comes_first(contract):
-    found = found_by(contract, Scorer(simple_graph()))
-    flags = [one.columns[0] for one in found if one.columns[0].startswith(("is_", "suitable"))]
-    by_weight = sorted(flags, key=lambda name: -SIMPLE_WEIGHTS[PLACES[name]])
+def test_ignored_column_has_no_importance(contract, without_kids):
+    """The importance of a column that the model ignores is exactly 0."""
+    changes = {importance.columns: importance.error_change for importance in measure(contract, without_kids)}
+    ignored = changes.pop(("suitable_for_kids",))
+    assert (0.0, 0.0, 0.0) == (ignored.value, ignored.low, ignored.high)
+    assert all(change.value > 0 for change in changes.values())
+
+
+def test_importance_is_sorted(contract):
+    """A larger weight gives a larger importance, and the most important column is first."""
+    measured = measure(contract, Scorer(simple_graph()))
+    flags = [importance.columns[0] for importance in measured if importance.columns[0].startswith(("is_", "suitable"))]
+    by_weight = sorted(flags, key=lambda name: -SIMPLE_WEIGHTS[COLUMNS[name]])
     assert by_weight[:3] == flags[:3]
-    assert [one.error_change.value for one in found] == sorted((one.error_change.value for one in found), reverse=True)
+    changes = [importance.error_change.value for importance in measured]
+    assert changes == sorted(changes, reverse=True)
 
 
-def test_the_same_seed_shuffles_alike(contract):
+def test_seed_decides_importance(contract):
+    """The same seed shuffles in the same way."""
     scorer = Scorer(simple_graph())
-    assert found_by(contract, scorer) == found_by(contract, scorer)
-    assert found_by(contract, scorer) != found_by(contract, scorer, seed=2)
+    assert measure(contract, scorer) == measure(contract, scorer)
+    assert measure(contract, scorer) != measure(contract, scorer, seed=2)
 
 
-def test_flags_of_a_group_are_shuffled_together_so_that_titles_stay_titles(contract):
-    features, earned, _ = titles(500)
-    groups = families.one_hot(contract, features)
-    seen = []
+def test_one_hot_flags_are_shuffled_together(contract):
+    """Shuffling the genres together gives titles of exactly one genre."""
+    features, earnings, _ = titles(500)
+    one_hot = find_one_hot_flags(contract, features)
+    flags_set = []
 
     def predict(values):
-        seen.append(values[:, list(groups[0])].sum(axis=1))
+        flags_set.append(values[:, list(one_hot[0])].sum(axis=1))
         return np.zeros(len(values))
 
-    labels = twins.label(features)[0]
-    importance.importance(contract, predict, (features, earned), labels, groups, 1)
-    together = seen[: 1 + 20]
-    assert all((one == 1).all() for one in together)
-    assert not all((one == 1).all() for one in seen)
+    measure_importance(contract, predict, features, earnings, number_distinct_rows(features)[0], one_hot, 1)
+    together = flags_set[: 1 + 20]
+    assert all((counts == 1).all() for counts in together)
+    assert not all((counts == 1).all() for counts in flags_set)
 
 
-def test_of_very_many_titles_some_are_drawn(contract):
+def test_many_titles_are_sampled(contract):
+    """Of more than 20,000 titles, a sample is shuffled less often."""
     features = np.tile(title_values(1000), (25, 1))
-    labels = twins.label(features)[0]
-    found = importance.importance(contract, simple_earnings, (features, simple_earnings(features)), labels, [], 1)
-    assert {(20_000, 5)} == {(one.rows, one.repeats) for one in found}
+    clusters = number_distinct_rows(features)[0]
+    measured = measure_importance(contract, simple_earnings, features, simple_earnings(features), clusters, [], 1)
+    assert {(20_000, 5)} == {(importance.rows, importance.repeats) for importance in measured}
+
+
+# --- Dependence.
 
 
 @given(st.lists(st.integers(-5_000, 5_000), min_size=9, max_size=9), st.integers(1, 50))
-def test_the_dependence_of_a_linear_model_is_its_slope_in_dollars_for_every_title(weights, seed):
-    from gamesales.data.contract import Contract
-    from support.versions import DATA
-
+def test_dependence_of_linear_model(weights, seed):
+    """The dependence of a linear model is its slope, for every title."""
     contract = Contract.from_toml(DATA / "contract.toml")
     features = title_values(60, seed)
-    found = importance.dependence(contract, lambda values: values @ np.array(weights, float), features, [], seed)
-    assert [*FEATURES] == [one.columns[0] for one in found]
-    for one, weight in zip(found, weights, strict=True):
-        change = weight * (np.array(one.values) - one.values[0])
-        for usd in (np.array(one.prediction_mean) - one.prediction_mean[0], one.prediction_low, one.prediction_high):
-            np.testing.assert_allclose(usd, change, atol=1e-6)
+    measured = measure_dependence(contract, lambda values: values @ np.array(weights, float), features, [], seed)
+    assert [*FEATURES] == [dependence.columns[0] for dependence in measured]
+    for dependence, weight in zip(measured, weights, strict=True):
+        expected = weight * (np.array(dependence.values) - dependence.values[0])
+        mean_change = np.array(dependence.prediction_mean) - dependence.prediction_mean[0]
+        for change in (mean_change, dependence.prediction_low, dependence.prediction_high):
+            np.testing.assert_allclose(change, expected, atol=1e-6)
 
 
-def test_a_group_is_set_to_one_flag_at_a_time(contract):
+def test_one_flag_is_set_at_a_time(contract):
+    """The flags of a one-hot set are set one at a time."""
     features = titles(400)[0]
-    groups = families.one_hot(contract, features)
-    found = importance.dependence(contract, simple_earnings, features, groups, 1)
-    (group,) = (one for one in found if one.kind == "flags")
-    assert ("is_action", "is_role_playing", "is_sports") == group.labels == group.columns
-    np.testing.assert_allclose(np.diff(group.prediction_mean), [300, 200])
-    assert 7 == len(found)
+    one_hot = find_one_hot_flags(contract, features)
+    measured = measure_dependence(contract, simple_earnings, features, one_hot, 1)
+    (genres,) = (dependence for dependence in measured if dependence.kind == "flags")
+    assert ("is_action", "is_role_playing", "is_sports") == genres.labels == genres.columns
+    np.testing.assert_allclose(np.diff(genres.prediction_mean), [300, 200])
+    assert 7 == len(measured)
 
 
-def test_a_column_of_many_values_is_set_to_some_from_the_lowest_to_the_highest(contract):
+def test_many_values_become_quantiles(contract):
+    """A column with many values is set to some of them, from the lowest to the highest."""
     features = titles(3000, continuous=True)[0]
-    found = {one.columns: one for one in importance.dependence(contract, simple_earnings, features, [], 1)}
-    price = found[("unit_price",)]
+    measured = measure_dependence(contract, simple_earnings, features, [], 1)
+    (price,) = (dependence for dependence in measured if dependence.columns == ("unit_price",))
     assert (12, 1000) == (len(price.values), price.rows)
-    ends = features[:, PLACES["unit_price"]].min(), features[:, PLACES["unit_price"]].max()
+    ends = features[:, COLUMNS["unit_price"]].min(), features[:, COLUMNS["unit_price"]].max()
     assert ends == (price.values[0], price.values[-1])

@@ -1,4 +1,4 @@
-"""Aliases besides the champion, and the end of versions; and what a terminal gets to see of odd names."""
+"""Aliases, retirement, and the escaping of text from the registry."""
 
 import re
 
@@ -6,9 +6,10 @@ import pytest
 
 from gamesales.data.contract import Contract
 from gamesales.jobs.loading import open_registry
-from gamesales.registry import log
+from gamesales.registry.event import ALIAS_SET
 from gamesales.registry.log import EventLog
 from gamesales.registry.store import LocalStore
+from support.runs import read_failure
 from support.versions import DATA, publish_simple, simple_details, simple_graph
 
 EVIL = "fine\n 99  boss\x1b[2J\x1b[1A\r\u2028\x85\u202eend"
@@ -25,14 +26,11 @@ def three(tmp_path):
     return registry
 
 
-def told(ran):
-    return (ran.code, *ran.err.removeprefix("error: ").rstrip("\n").split("\n       ", 1))
-
-
 # alias set
 
 
-def test_an_alias_is_set_and_set_again(cli, three):
+def test_set_alias_twice(cli, three):
+    """An alias can be set and set again."""
     first = cli("alias", "set", "challenger", "2", "--reason", "on trial")
     second = cli("alias", "set", "challenger", "game-earnings/3", "--json")
 
@@ -40,32 +38,36 @@ def test_an_alias_is_set_and_set_again(cli, three):
     assert ("challenger", 3, 2, True) == tuple(
         second.document[key] for key in ("alias", "version", "previous_version", "changed")
     )
-    assert ["on trial", ""] == [event.reason for event in three.events()[-2:]]
+    assert ["on trial", ""] == [event.reason for event in three.read_events()[-2:]]
 
 
-def test_an_alias_can_be_set_to_what_another_names(cli, three):
+def test_set_alias_from_alias(cli, three):
+    """An alias can be set to the version that another alias names."""
     cli("alias", "set", "fallback", "@champion")
-    assert {"champion": 1, "fallback": 1} == three.state().named
+    assert {"champion": 1, "fallback": 1} == three.read_state().read_targets()
 
 
-def test_setting_an_alias_to_what_it_names_writes_nothing(cli, three):
+def test_set_alias_unchanged(cli, three):
+    """Setting an alias to its version writes nothing."""
     cli("alias", "set", "challenger", "2")
-    events = three.events()
+    events = three.read_events()
     ran = cli("alias", "set", "challenger", "2")
-    assert (0, "game-earnings@challenger is version 2 already; nothing was changed\n") == (ran.code, ran.out)
-    assert events == three.events()
+    assert (0, "game-earnings@challenger is already version 2; nothing was changed\n") == (ran.code, ran.out)
+    assert events == three.read_events()
 
 
 @pytest.mark.parametrize("ref", ["2", "@challenger"])
-def test_the_champion_is_no_matter_of_alias_set(cli, three, ref):
+def test_set_champion_is_refused(cli, three, ref):
+    """alias set refuses champion and suggests a promotion."""
     cli("alias", "set", "challenger", "2")
-    events = three.events()
-    message = "champion is what scores, and is set by a promotion, which asks the gate"
-    assert (2, message, f"Promote it: gamesales promote {ref}") == told(cli("alias", "set", "champion", ref))
-    assert events == three.events()
+    events = three.read_events()
+    message = "champion is the version that scores; only a promotion may set it, because it asks the gate"
+    assert (2, message, f"Promote it: gamesales promote {ref}") == read_failure(cli("alias", "set", "champion", ref))
+    assert events == three.read_events()
 
 
-def test_an_unsound_version_gets_no_alias(cli, three):
+def test_set_alias_failed_self_test(cli, three):
+    """A version that fails its self-test gets no alias."""
     details = simple_details(Contract.from_toml(DATA / "contract.toml"), bias=1.0)
     three.publish({"scorer.onnx": simple_graph(bias=0.0)}, details, "for a test")
     assert 4 == cli("alias", "set", "challenger", "4").code
@@ -74,10 +76,11 @@ def test_an_unsound_version_gets_no_alias(cli, three):
 # alias delete
 
 
-def test_a_deleted_alias_names_nothing_and_can_be_set_again(cli, three):
+def test_delete_alias(cli, three):
+    """A deleted alias names no version and can be set again."""
     cli("alias", "set", "challenger", "2")
     ran = cli("alias", "delete", "challenger", "--reason", "lost")
-    assert (0, "game-earnings@challenger names nothing any more (was 2)\n") == (ran.code, ran.out)
+    assert (0, "game-earnings@challenger is deleted (was 2)\n") == (ran.code, ran.out)
     assert 4 == cli("show", "@challenger").code
     assert "game-earnings@challenger is now version 3 (was unset)\n" == cli("alias", "set", "challenger", "3").out
     deleted = cli("alias", "delete", "challenger", "--json").document
@@ -86,24 +89,27 @@ def test_a_deleted_alias_names_nothing_and_can_be_set_again(cli, three):
 
 
 @pytest.mark.parametrize("reason", [[], ["--reason", " \t"]])
-def test_the_champion_is_deleted_with_a_reason_only(cli, three, reason):
-    code, message, hint = told(cli("alias", "delete", "champion", *reason))
+def test_delete_champion_needs_reason(cli, three, reason):
+    """Deleting champion needs a reason."""
+    code, message, hint = read_failure(cli("alias", "delete", "champion", *reason))
     assert 2 == code
-    assert message.startswith("without a champion nothing scores")
+    assert message.startswith("without a champion, nothing scores")
     assert hint == 'Add --reason "…"; or go back to the version before: gamesales rollback'
     assert 0 == cli("alias", "delete", "champion", "--reason", "it is wrong by half").code
-    assert {} == three.state().named
+    assert {} == three.read_state().read_targets()
 
 
-def test_what_names_nothing_cannot_be_deleted(cli, three):
+def test_delete_unset_alias(cli, three):
+    """An unset alias can't be deleted."""
     message = "no version of game-earnings is nobody in registry/; there is nothing to delete"
-    assert (4, message, "See what there is: gamesales alias list") == told(cli("alias", "delete", "nobody"))
+    assert (4, message, "List all aliases: gamesales alias list") == read_failure(cli("alias", "delete", "nobody"))
 
 
 # alias list
 
 
-def test_the_list_tells_what_each_alias_names_since_when_on_whose_word_and_why(cli, three, monkeypatch):
+def test_list_aliases(cli, three, monkeypatch):
+    """The list says which version each alias names, since when, by whom and why."""
     monkeypatch.setenv("LOGNAME", "grace")
     cli("alias", "set", "challenger", "2")
     cli("alias", "set", "challenger", "3", "--reason", "on trial")
@@ -116,11 +122,12 @@ def test_the_list_tells_what_each_alias_names_since_when_on_whose_word_and_why(c
     assert {"alias": "challenger", "version": 3, "actor": "grace", "reason": "on trial", "previous_version": 2} == {
         key: value for key, value in row.items() if key != "since"
     }
-    assert three.events()[-1].time == row["since"]
+    assert three.read_events()[-1].time == row["since"]
 
 
-def test_the_list_of_a_registry_without_aliases_says_how_to_set_one(cli, tmp_path):
-    words = "no alias names a version of game-earnings in registry/. Promote one: gamesales promote REF\n"
+def test_list_aliases_empty(cli, tmp_path):
+    """Without aliases, the list says how to promote a version."""
+    words = "no alias of game-earnings in registry/. Promote a version: gamesales promote REF\n"
     assert (0, words) == (cli("alias", "list").code, cli("alias", "list").out)
     assert [] == list(tmp_path.iterdir())
 
@@ -128,32 +135,36 @@ def test_the_list_of_a_registry_without_aliases_says_how_to_set_one(cli, tmp_pat
 # retire
 
 
-def test_a_retired_version_is_named_no_more_and_still_shown(cli, three):
+def test_retired_version_is_shown(cli, three):
+    """A retired version gets no alias and is not listed, but can be shown."""
     ran = cli("retire", "2", "--reason", "trained on half a file")
     assert (0, "version 2 of game-earnings is retired\n") == (ran.code, ran.out)
     assert [4, 4, 0] == [cli(*line.split()).code for line in ("promote 2", "alias set challenger 2", "show 2")]
     assert [3, 1] == [row["version"] for row in cli("versions", "--json").document["versions"]]
 
 
-def test_retiring_twice_writes_nothing_and_tells_who_did_it_and_why(cli, three):
+def test_retire_twice(cli, three):
+    """Retiring a version again writes nothing and says who retired it."""
     first = cli("retire", "2", "--reason", "trained on half a file", "--json").document
-    events = three.events()
+    events = three.read_events()
     text, second = cli("retire", "2", "--reason", "again"), cli("retire", "2", "--reason", "again", "--json").document
     assert {**first, "changed": False} == second
     assert first["changed"]
     assert text.out.endswith(f"by {first['actor']}: trained on half a file; nothing was changed\n")
-    assert events == three.events()
+    assert events == three.read_events()
 
 
 @pytest.mark.parametrize("ref", ["1", "@champion"])
-def test_what_an_alias_names_cannot_be_retired(cli, three, ref):
-    code, message, hint = told(cli("retire", ref, "--reason", "old"))
+def test_retire_version_with_alias(cli, three, ref):
+    """A version that an alias names can't be retired."""
+    code, message, hint = read_failure(cli("retire", ref, "--reason", "old"))
     assert (2, "version 1 is champion and can't be retired") == (code, message)
     assert "gamesales alias delete NAME" in hint
 
 
-def test_what_cannot_be_is_told_and_changes_nothing(cli, three):
-    events = three.events()
+def test_wrong_alias_commands(cli, three):
+    """A wrong command is an error and writes nothing."""
+    events = three.read_events()
     answers = {
         "retire 2": (2, "to retire a version needs a reason, for the log"),
         "retire 7 --reason x": (4, "no version 7 of game-earnings in registry/; newest is 3"),
@@ -166,22 +177,23 @@ def test_what_cannot_be_is_told_and_changes_nothing(cli, three):
         "alias rename": (2, "No such command 'rename'"),
     }
     for command, (code, words) in answers.items():
-        found, message, *_ = told(cli(*command.split()))
-        assert code == found, command
+        actual, message, *_ = read_failure(cli(*command.split()))
+        assert code == actual, command
         assert message.startswith(words)
-    assert events == three.events()
+    assert events == three.read_events()
 
 
-# The group
+# The command group
 
 
-def test_the_group_tells_its_commands(cli):
+def test_alias_help(cli):
+    """The group alias lists its commands."""
     for ran in (cli("alias"), cli("alias", "--help")):
         assert [] == [word for word in ("set", "delete", "list") if word not in ran.out]
 
 
-def test_only_the_parser_of_the_named_command_is_built():
-    """Typer takes milliseconds for each."""
+def test_one_parser_is_built():
+    """Only the parser of the given command is built, because Typer takes milliseconds for each."""
     import typer
 
     from gamesales.cli.main import make_app
@@ -190,17 +202,18 @@ def test_only_the_parser_of_the_named_command_is_built():
     assert ["versions"] == list(typer.main.get_command(make_app("versions")).commands)
 
 
-def test_each_command_is_found_in_the_module_that_has_it():
-    """One that is missing in the table would be found too, but only by loading all modules."""
+def test_command_table_is_complete():
+    """The table of modules names every command. A missing one would load all modules."""
     from gamesales.cli.main import MODULES, load_commands
 
     assert MODULES == {module: tuple(load_commands([module])) for module in MODULES}
 
 
-# Odd names in a terminal
+# Terminal output
 
 
-def test_no_text_of_the_registry_can_forge_a_line_or_steer_the_terminal(cli, three, monkeypatch):
+def test_registry_text_is_escaped(cli, three, monkeypatch):
+    """Text from the registry can neither forge a line nor control the terminal."""
     monkeypatch.setenv("LOGNAME", EVIL)
     details = simple_details(Contract.from_toml(DATA / "contract.toml"))
     data = {"path": EVIL, "rows": 1, "sha256": "1" * 64}
@@ -213,11 +226,11 @@ def test_no_text_of_the_registry_can_forge_a_line_or_steer_the_terminal(cli, thr
     body = {"alias": EVIL, "version": 4, "digest": version.digest, "previous_version": None, "rollback": False}
     finding = {"condition": EVIL, "holds": True, "found": EVIL}
     EventLog(LocalStore("registry"), "game-earnings").append(
-        log.ALIAS_SET, EVIL, lambda events: {**body, "evidence": {"findings": [finding], "forced": False}}
+        ALIAS_SET, EVIL, lambda events: {**body, "evidence": {"findings": [finding], "forced": False}}
     )
     three.retire(2, EVIL)
     lines = {
-        "history": 1 + len(three.events()),
+        "history": 1 + len(three.read_events()),
         "alias list": 3,
         "versions --retired": 5,
         "versions": None,

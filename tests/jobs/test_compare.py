@@ -1,4 +1,4 @@
-"""gamesales compare: what differs between two versions, and what can't be compared."""
+"""``gamesales compare``: what differs between two versions, and what can't be compared."""
 
 import re
 from copy import deepcopy
@@ -43,9 +43,9 @@ def evaluate(registry, number, digest="2" * 64, **more):
 
 
 def sections(document):
-    """Return what differs: section to name to the two values."""
+    """Return the differences: section to name to both values."""
     return {
-        section["name"]: {each["name"]: (each["first"], each["second"]) for each in section["entries"]}
+        section["name"]: {entry["name"]: (entry["first"], entry["second"]) for entry in section["entries"]}
         for section in document["sections"]
     }
 
@@ -56,15 +56,18 @@ def compared(cli, *arguments):
     return ran.document
 
 
-def test_a_version_does_not_differ_from_itself(cli, publish):
+def test_compare_with_itself(cli, publish):
+    """A version does not differ from itself."""
     publish()
     document = compared(cli, "1", "1")
     assert ([], True, True) == (document["sections"], document["same_training_data"], document["same_holdout"])
-    assert [True] == [each["same"] for each in document["figures"]]
-    assert cli("compare", "1", "1").out.endswith("\nNothing else differs; what is the same: --all\n")
+    assert [True] == [metrics["same"] for metrics in document["figures"]]
+    assert cli("compare", "1", "1").out.endswith("\nNothing else differs. To show equal values too: --all\n")
 
 
-def test_the_network_the_training_and_the_software_are_compared_key_by_key(cli, publish):
+def test_compare_by_key(cli, publish):
+    """Network, training and software are compared key by key."""
+
     def change(details):
         details["network"]["layers"][0]["units"] = 100
         details["network"]["layers"].append({"layer": "Dense", "units": 2})
@@ -85,7 +88,9 @@ def test_the_network_the_training_and_the_software_are_compared_key_by_key(cli, 
     assert re.search(r"^layers\.2\.layer +- +Dense$", text, re.MULTILINE)
 
 
-def test_the_contract_is_compared_column_by_column(cli, publish):
+def test_compare_contract_by_column(cli, publish):
+    """The contract is compared column by column."""
+
     def change(details):
         features = details["contract"]["features"]
         features[0]["maximum"] = 10.0
@@ -103,7 +108,8 @@ def test_the_contract_is_compared_column_by_column(cli, publish):
     assert not [name for name in contract if name.startswith(("is_sequel", "is_sports", "total_earnings"))]
 
 
-def test_only_the_order_of_columns_differs_if_that_is_all(cli, publish):
+def test_compare_column_order(cli, publish):
+    """A different order of columns is one difference."""
     publish()
     publish(lambda details: details["contract"]["features"].reverse())
     assert ["features"] == list(sections(compared(cli))["contract"])
@@ -112,7 +118,9 @@ def test_only_the_order_of_columns_differs_if_that_is_all(cli, publish):
 @pytest.mark.parametrize(
     ("role", "verdict"), [("train", "training data  different"), ("test", "holdout        different")]
 )
-def test_data_is_the_same_by_its_digest_wherever_it_lies(cli, publish, role, verdict):
+def test_compare_data_by_digest(cli, publish, role, verdict):
+    """Data files are the same if their digests are, wherever they are."""
+
     def move(details):
         details["data"][role]["path"] = "elsewhere.csv"
 
@@ -128,15 +136,17 @@ def test_data_is_the_same_by_its_digest_wherever_it_lies(cli, publish, role, ver
     assert verdict in cli("compare", "1", "3").out.splitlines()
 
 
-def test_what_a_manifest_does_not_tell_is_not_guessed(cli, publish):
+def test_compare_without_data(cli, publish):
+    """If a manifest names no data, the comparison does not guess."""
     publish()
     publish(lambda details: [details.pop(key) for key in TRAINED])
     document = compared(cli)
     assert (None, None) == (document["same_training_data"], document["same_holdout"])
-    assert "training data  not known of both" in cli("compare", "1", "2").out.splitlines()
+    assert "training data  unknown" in cli("compare", "1", "2").out.splitlines()
 
 
-def test_figures_on_the_same_titles_stand_side_by_side_with_their_difference_and_intervals(cli, registry, publish):
+def test_compare_metrics_on_same_file(cli, registry, publish):
+    """Metrics on the same file are shown with their difference and confidence intervals."""
     publish()
     publish(bias=5.0)
     metrics = {**METRICS, "mae": 900.0, "r2": 0.995, "mape_percent": None}
@@ -144,19 +154,47 @@ def test_figures_on_the_same_titles_stand_side_by_side_with_their_difference_and
     figures = compared(cli)["figures"]
 
     assert [("test.csv", "2" * 64, 400, False)] == [
-        tuple(each[key] for key in ("data", "data_sha256", "rows", "same")) for each in figures
+        tuple(metrics[key] for key in ("data", "data_sha256", "rows", "same")) for metrics in figures
     ]
-    told = {each["name"]: each for each in figures[0]["entries"]}
-    assert {"mae", "r2", "mape_percent"} == set(told), "what is the same goes without saying"
-    assert (1000.0, 900.0, -100.0) == tuple(told["mae"][key] for key in ("first", "second", "difference"))
-    assert (None, [850.0, 950.0]) == (told["mae"]["first_interval"], told["mae"]["second_interval"])
-    assert (1.0, None, None) == tuple(told["mape_percent"][key] for key in ("first", "second", "difference"))
+    entries = {entry["name"]: entry for entry in figures[0]["entries"]}
+    assert {"mae", "r2", "mape_percent"} == set(entries), "equal metrics are left out"
+    assert (1000.0, 900.0, -100.0) == tuple(entries["mae"][key] for key in ("first", "second", "difference"))
+    assert (None, [850.0, 950.0]) == (entries["mae"]["first_interval"], entries["mae"]["second_interval"])
+    assert (1.0, None, None) == tuple(entries["mape_percent"][key] for key in ("first", "second", "difference"))
     text = cli("compare", "1", "2").out
-    assert "Figures on test.csv, 400 rows, sha256 222222222222:" in text
+    assert "Metrics on test.csv, 400 rows, sha256 222222222222:" in text
     assert re.search(r"^MAE +\$1,000 +\$900 \(\$850 to \$950\) +-\$100$", text, re.MULTILINE)
 
 
-def test_figures_on_different_titles_are_not_compared(cli, registry, publish):
+def test_compare_intervals_from_training(cli, publish):
+    """Without an evaluation in the log, the intervals come from the manifest's evaluation, not from its settings."""
+
+    def change(details):
+        details["intervals"] = {"method": "cv", "coverage": 0.9, "folds": 5, "calibration_share": 0.2}
+        details["evaluation"] = {"holdout": {"intervals": {"mae": [950.0, 1050.0], "scaled_mse": [9e-5, 1.1e-4]}}}
+
+    publish()
+    publish(change, bias=5.0)
+    entries = {entry["name"]: entry for entry in compared(cli, "1", "2", "--all")["figures"][0]["entries"]}
+    assert (None, [950.0, 1050.0]) == (entries["mae"]["first_interval"], entries["mae"]["second_interval"])
+    assert [9e-5, 1.1e-4] == entries["scaled_mse"]["second_interval"]
+    assert entries["rmse"]["second_interval"] is None
+    assert re.search(
+        r"^MAE +\$1,000 +\$1,000 \(\$950 to \$1,050\)", cli("compare", "1", "2", "--all").out, re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("evaluation", [None, [], {"holdout": None}, {"holdout": {"intervals": ["odd"]}}])
+def test_compare_odd_evaluation_in_manifest(cli, publish, evaluation):
+    """A manifest with an evaluation of another shape has no intervals."""
+    publish(lambda details: details.update(evaluation=evaluation))
+    entries = compared(cli, "1", "1", "--all")["figures"][0]["entries"]
+    assert [None] * 5 == [entry["first_interval"] for entry in entries]
+
+
+def test_compare_metrics_on_different_files(cli, registry, publish):
+    """Metrics on different files are not compared."""
+
     def other(details):
         details["data"]["test"] = {"path": "new.csv", "rows": 9, "sha256": "3" * 64}
 
@@ -164,34 +202,37 @@ def test_figures_on_different_titles_are_not_compared(cli, registry, publish):
     publish(other, bias=5.0)
     assert [] == compared(cli)["figures"]
     assert (
-        "Their figures are on different data and can't be compared: "
+        "The versions were evaluated on different data, so metrics can't be compared: "
         "version 1 on test.csv (sha256 222222222222); version 2 on new.csv (sha256 333333333333)."
     ) in cli("compare", "1", "2").out.splitlines()
 
     evaluate(registry, 1, "3" * 64, data="new.csv")
-    assert ["3" * 64] == [each["data_sha256"] for each in compared(cli)["figures"]]
+    assert ["3" * 64] == [metrics["data_sha256"] for metrics in compared(cli)["figures"]]
 
 
-def test_the_latest_evaluation_on_a_file_counts(cli, registry, publish):
+def test_compare_latest_evaluation(cli, registry, publish):
+    """The latest evaluation on a file is compared."""
     publish()
     publish()
     for mae in (1.0, 2.0):
         evaluate(registry, 1, metrics={"mae": mae})
-    entry = next(each for each in compared(cli)["figures"][0]["entries"] if each["name"] == "mae")
+    entry = next(entry for entry in compared(cli)["figures"][0]["entries"] if entry["name"] == "mae")
     assert (2.0, 1000.0) == (entry["first"], entry["second"])
 
 
-def test_files_are_compared_by_size_and_digest(cli, publish, registry):
+def test_compare_files(cli, publish, registry):
+    """Files are compared by size and digest."""
     publish()
     publish(bias=5.0)
     files = sections(compared(cli))["files"]
-    assert ["scorer.onnx.sha256"] == list(files), "the graphs are of one size"
+    assert ["scorer.onnx.sha256"] == list(files), "the graphs have the same size"
     everything = sections(compared(cli, "1", "2", "--all"))["files"]
-    size = registry.bundle(registry.find_version(1)).files["scorer.onnx"]["size"]
+    size = registry.open_bundle(registry.find_version(1)).files["scorer.onnx"]["size"]
     assert (size, size) == everything["scorer.onnx.size"]
 
 
-def test_all_tells_what_is_the_same_too(cli, publish):
+def test_compare_all(cli, publish):
+    """--all shows equal values too."""
     publish()
     publish(bias=5.0)
     document = compared(cli, "1", "2", "--all")
@@ -202,19 +243,21 @@ def test_all_tells_what_is_the_same_too(cli, publish):
     assert re.search(r"^layers\.0\.units +50 +50$", cli("compare", "1", "2", "--all").out, re.MULTILINE)
 
 
-def test_comparing_the_other_way_round_swaps_the_sides(cli, registry, publish):
+def test_compare_is_symmetric(cli, registry, publish):
+    """Swapping the arguments swaps the sides."""
     publish()
     publish(lambda details: details["training"].update(epochs=50, loss="mae"))
     evaluate(registry, 2, metrics={**METRICS, "mae": 900.0})
     there, back = compared(cli, "1", "2"), compared(cli, "2", "1")
 
     assert (there["first"], there["second"]) == (back["second"], back["first"])
-    swapped = {section: {name: pair[::-1] for name, pair in told.items()} for section, told in sections(back).items()}
+    swapped = {name: {key: pair[::-1] for key, pair in entries.items()} for name, entries in sections(back).items()}
     assert sections(there) == swapped
-    assert [-100.0, 100.0] == [each["figures"][0]["entries"][0]["difference"] for each in (there, back)]
+    assert [-100.0, 100.0] == [document["figures"][0]["entries"][0]["difference"] for document in (there, back)]
 
 
-def test_retired_versions_and_those_of_another_model_can_be_compared(cli, registry, publish, tmp_path):
+def test_compare_retired_and_other_model(cli, registry, publish, tmp_path):
+    """Retired versions and versions of another model can be compared."""
     publish()
     publish(bias=5.0)
     registry.retire(2, "old")
@@ -235,14 +278,16 @@ def test_retired_versions_and_those_of_another_model_can_be_compared(cli, regist
         ("1 other/1", 4, "no model other in registry/"),
     ],
 )
-def test_what_is_not_there_cannot_be_compared(cli, publish, command, code, words):
+def test_wrong_compare_commands(cli, publish, command, code, words):
+    """A wrong command is an error."""
     publish()
     ran = cli("compare", *command.split())
     assert (code, "") == (ran.code, ran.out)
     assert words in ran.err
 
 
-def test_a_changed_manifest_is_not_compared(cli, registry, publish, tmp_path):
+def test_compare_changed_manifest(cli, registry, publish, tmp_path):
+    """A changed manifest is an error."""
     publish()
     publish(bias=5.0)
     path = tmp_path / "registry" / registry.find_version(2).folder / "MANIFEST.json"
@@ -250,13 +295,15 @@ def test_a_changed_manifest_is_not_compared(cli, registry, publish, tmp_path):
     assert 4 == cli("compare", "1", "2").code
 
 
-def test_an_interval_of_another_shape_is_none(cli, registry, publish):
+def test_compare_odd_interval(cli, registry, publish):
+    """An interval of another shape is ignored."""
     publish()
     evaluate(registry, 1, intervals=["odd"])
     assert 0 == cli("compare", "1", "1", "--all").code
 
 
-def test_of_a_version_whose_files_are_gone_the_log_is_told_and_nothing_compared(cli, registry, publish):
+def test_compare_removed_version(cli, registry, publish):
+    """A version whose files were removed can't be compared, but can be shown."""
     publish()
     publish(bias=5.0)
     evaluate(registry, 1)
@@ -272,9 +319,9 @@ def test_of_a_version_whose_files_are_gone_the_log_is_told_and_nothing_compared(
     assert (None, "old", ["test.csv"]) == (
         shown["manifest"],
         shown["retired"]["reason"],
-        [each["data"] for each in shown["evaluations"]],
+        [evaluation["data"] for evaluation in shown["evaluations"]],
     )
     text = cli("show", "1").out
     assert f"bundle      {shown['bundle']} (removed)" in text.splitlines()
-    before = registry.events()[-3].time
+    before = registry.read_events()[-3].time
     assert cli("show", "1", "--as-of", before, "--json").document["manifest"] is None

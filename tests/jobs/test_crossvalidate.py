@@ -1,12 +1,12 @@
-"""``gamesales crossvalidate``: k-fold figures over seeds, plain and grouped, with nothing registered."""
+"""``gamesales crossvalidate``: k-fold over seeds, plain and grouped; nothing is registered."""
 
 import numpy as np
 import pytest
 
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import read_titles
-from gamesales.training import kfold
-from gamesales.training.fit import learner
+from gamesales.training.fit import make_fitter
+from gamesales.training.folds import make_folds
 from gamesales.training.train_job import load_job
 from support.train_jobs import LEARNS, write_job
 from support.versions import DATA
@@ -22,31 +22,30 @@ def titles(tmp_path):
     return tmp_path / "few.csv"
 
 
-def test_both_kinds_of_folds_are_told_and_nothing_is_registered(cli, tmp_path, titles):
+def test_both_kinds_of_folds(cli, tmp_path, titles):
+    """Plain and grouped k-fold are shown, and nothing is registered."""
     ran = cli("crossvalidate", write_job(tmp_path / "job.toml", **SMALL), "--data", titles, "--folds", "2")
     assert 0 == ran.code, ran.err
     assert [f"{kind} k-fold: training {fold} of 2" for kind in ("plain", "grouped") for fold in (1, 2)] == [
         line for line in ran.err.splitlines() if "k-fold" in line
     ]
     assert ran.out.startswith(f"2-fold cross-validation on 120 titles of {titles} (")
-    assert ["plain", "grouped"] == [line.split()[0] for line in ran.out.splitlines() if line.endswith(" %")]
-    assert "plain, 95 % sure: MAE $" in ran.out
-    assert "which no model predicts" in ran.out
+    assert ["plain", "grouped"] == [line.split()[0] for line in ran.out.splitlines() if line.endswith("%")]
+    assert "plain, 95% confidence intervals: MAE $" in ran.out
+    assert "which no model can predict" in ran.out
     assert not (tmp_path / "registry").exists()
 
 
-def test_seeds_are_told_one_by_one_with_their_spread(cli, tmp_path, titles):
+def test_several_seeds(cli, tmp_path, titles):
+    """Each seed is shown, with the mean and the standard deviation."""
     job = write_job(tmp_path / "job.toml", training={"epochs": 1, "seed": 5})
     options = ("--data", titles, "--folds", "2", "--seeds", "3", "--plain")
     shown = cli("crossvalidate", job, *options)
     assert "seed 6, plain k-fold: training 2 of 2" in shown.err
-    told = ["seed 5", "seed 6", "seed 7", "mean", "standard deviation"]
-    assert (
-        told
-        == [
-            line.removeprefix("plain, ").split("  ")[0] for line in shown.out.splitlines() if line.startswith("plain, ")
-        ][:5]
-    )
+    labels = [
+        line.removeprefix("plain, ").split("  ")[0] for line in shown.out.splitlines() if line.startswith("plain, ")
+    ]
+    assert ["seed 5", "seed 6", "seed 7", "mean", "standard deviation"] == labels[:5]
     document = cli("crossvalidate", job, *options, "--json").document
     plain = document["plain"]
     assert document["grouped"] is None
@@ -59,40 +58,42 @@ def test_seeds_are_told_one_by_one_with_their_spread(cli, tmp_path, titles):
     assert low < plain["mean"]["mae"] < high
 
 
-def test_figures_are_those_of_out_of_fold_predictions(cli, tmp_path):
-    """Done by hand: each fold's network, learnt from the other folds."""
+def test_metrics_are_out_of_fold(cli, tmp_path):
+    """The metrics are those of networks that were trained on the other folds."""
     path = write_job(tmp_path / "job.toml", training=LEARNS)
     document = cli("crossvalidate", path, "--folds", "2", "--grouped", "--json").document
     job = load_job(path)
     contract = Contract.from_toml(job.data.contract)
     titles = read_titles(job.data.train, contract)
-    one, other = kfold.cut(titles, "grouped", 2, job.training.seed)
-    assert not set(map(tuple, titles.features[one])) & set(map(tuple, titles.features[other]))
-    off = []
-    for fold, rest in ((one, other), (other, one)):
-        predict = learner(job, contract)(titles.features[rest], titles.earnings[rest])
-        off.append(np.abs(predict(titles.features[fold]) - titles.earnings[fold]))
-    (seeded,) = document["grouped"]["seeds"]
-    assert [float(errors.mean()) for errors in off] == pytest.approx(seeded["folds_mae"])
-    assert float(np.concatenate(off).mean()) == pytest.approx(seeded["metrics"]["mae"])
+    first, second = make_folds(titles, "grouped", 2, job.training.seed)
+    assert not set(map(tuple, titles.features[first])) & set(map(tuple, titles.features[second]))
+    errors = []
+    for fold, rest in ((first, second), (second, first)):
+        predict = make_fitter(job, contract)(titles.features[rest], titles.earnings[rest])
+        errors.append(np.abs(predict(titles.features[fold]) - titles.earnings[fold]))
+    (seed,) = document["grouped"]["seeds"]
+    assert [float(fold_errors.mean()) for fold_errors in errors] == pytest.approx(seed["folds_mae"])
+    assert float(np.concatenate(errors).mean()) == pytest.approx(seed["metrics"]["mae"])
     assert document["plain"] is None
     assert document["grouped"]["standard_deviation"]["mae"] is None
 
 
-def test_too_few_titles_are_told_before_a_network_is_trained(cli, tmp_path, titles):
+def test_too_few_titles(cli, tmp_path, titles):
+    """Too few titles for the folds fail before a network is trained."""
     ran = cli("crossvalidate", write_job(tmp_path / "job.toml"), "--data", titles, "--folds", "110")
     assert 3 == ran.code
-    assert "distinct rows of training can't be cut into 110 folds" in ran.err
+    assert "distinct training rows can't be cut into 110 folds" in ran.err
     assert "k-fold: training" not in ran.err
     assert 2 == cli("crossvalidate", write_job(tmp_path / "job.toml"), "--folds", "1").code
     assert 3 == cli("crossvalidate", write_job(tmp_path / "job.toml"), "--data", "nowhere.csv").code
 
 
-def test_titles_that_all_differ_have_no_noise_to_tell(cli, tmp_path):
+def test_distinct_titles_have_no_noise(cli, tmp_path):
+    """The noise is not shown if all titles differ."""
     assert 0 == cli("simulate", "--rows", "60", "--continuous", "--output", "all.csv").code
     ran = cli(
         "crossvalidate", write_job(tmp_path / "job.toml", **SMALL), "--data", "all.csv", "--folds", "2", "--plain"
     )
     assert 0 == ran.code
     assert "(60 distinct)" in ran.out
-    assert "which no model predicts" not in ran.out
+    assert "which no model can predict" not in ran.out

@@ -1,4 +1,4 @@
-"""``gamesales export``: every format, loaded as others load it, gives the scorer's dollars; or nothing is left."""
+"""``gamesales export``: every format, loaded by other programs, predicts what the scorer predicts."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 
 import jsonschema
@@ -20,12 +21,14 @@ from gamesales.jobs.export import FORMATS
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.train import train
 from gamesales.scoring.scorer import Scorer
-from gamesales.training.export import check_names, with_scaling
-from gamesales.training.network import load_keras
+from gamesales.training.export import add_scaling, check_signature_names
+from gamesales.training.keras_objects import load_keras
 from gamesales.training.parity import TOLERANCE
 from gamesales.training.scaling import Scaling
 from gamesales.training.train_job import load_job
-from support.runs import command_line, gamesales
+from support import warm_process
+from support.runs import command_line, gamesales, snapshot
+from support.sampling import some
 from support.train_jobs import write_job
 from support.versions import FEATURES, ROOT, publish_simple, simple_graph, title_values
 
@@ -43,7 +46,7 @@ LAYERS = [
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):
-    """A registry with one version whose layers are of many kinds."""
+    """A registry with one version that has many kinds of layers."""
     folder = tmp_path_factory.mktemp("exported")
     job = load_job(write_job(folder / "job.toml", network={"layers": LAYERS}))
     registry = open_registry(folder / "registry", job.name)
@@ -53,16 +56,16 @@ def registry(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def titles():
-    """Titles as training knows them, and some beyond all that it saw: float32 (540, 9)."""
-    beyond = title_values(40, seed=2)
-    beyond[:, 0] *= np.linspace(0, 3, 40)
-    beyond[:, -1] = np.geomspace(0.01, 10_000, 40)
-    return np.concatenate([title_values(500), beyond]).astype(np.float32)
+    """Titles inside and outside the training range: float32 (540, 9)."""
+    outside = title_values(40, seed=2)
+    outside[:, 0] *= np.linspace(0, 3, 40)
+    outside[:, -1] = np.geomspace(0.01, 10_000, 40)
+    return np.concatenate([title_values(500), outside]).astype(np.float32)
 
 
 @pytest.fixture
 def export(cli, registry):
-    """Export the version, by default to the name that OUTPUTS has for its format."""
+    """Export the version. The default output is the one in OUTPUTS."""
 
     def run(form, *more, output=None, ref="1", of=registry):
         where = ("--output", output or OUTPUTS[form], "--registry", of.location)
@@ -71,23 +74,23 @@ def export(cli, registry):
     return run
 
 
-def close(found, registry, titles):
-    """Whether predictions are the scorer's within the bound that graph and Keras are held to."""
-    bundle = registry.bundle(registry.find_version(1))
+def close(predicted, registry, titles):
+    """Whether predictions equal the scorer's, within the tolerance between graph and Keras."""
+    bundle = registry.open_bundle(registry.find_version(1))
     expected = Scorer(bundle.read("scorer.onnx")).score(titles)
     span = Scaling.from_dict(bundle.manifest["scaling"]).target_range
-    found = np.asarray(found, np.float64)
-    assert found.shape == expected.shape == (len(titles),)
+    predicted = np.asarray(predicted, np.float64)
+    assert predicted.shape == expected.shape == (len(titles),)
     assert len(set(expected)) > 100
-    return bool((np.abs(found - expected) <= TOLERANCE * np.maximum(np.abs(expected), span)).all())
+    return bool((np.abs(predicted - expected) <= TOLERANCE * np.maximum(np.abs(expected), span)).all())
 
 
-# --- Every format, loaded by what will load it.
+# Formats
 
 READ_KERAS = """
 import sys, keras, numpy
 model = keras.models.load_model(sys.argv[1], safe_mode=True)
-numpy.save("found.npy", model.predict(numpy.load("titles.npy"), verbose=0))
+numpy.save("predicted.npy", model.predict(numpy.load("titles.npy"), verbose=0))
 assert "gamesales" not in sys.modules
 """
 READ_SAVED = """
@@ -96,15 +99,15 @@ names = sys.argv[2:]
 titles = numpy.load("titles.npy")
 signatures = tf.saved_model.load(sys.argv[1]).signatures
 columns = {name: tf.constant(column) for name, column in zip(names, titles.T)}
-numpy.save("found.npy", signatures["serving_default"](**columns)["earnings"])
+numpy.save("predicted.npy", signatures["serving_default"](**columns)["earnings"])
 numpy.save("matrix.npy", signatures["matrix"](titles=tf.constant(titles))["earnings"])
 assert "gamesales" not in sys.modules
 print(sorted(signatures["serving_default"].structured_input_signature[1]))
 """
 
 
-def read_elsewhere(script, titles, *arguments):
-    """Run a script that knows nothing of gamesales in a process of its own, in the current folder."""
+def run_without_gamesales(script, titles, *arguments):
+    """Run a script without gamesales in another process, in the current folder."""
     np.save("titles.npy", titles)
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-c", script, *map(str, arguments)]
@@ -113,60 +116,63 @@ def read_elsewhere(script, titles, *arguments):
     return ran.stdout
 
 
-@pytest.mark.parametrize("form", ["keras", "h5"])
-def test_keras_loads_the_file_and_predicts_dollars_from_raw_columns(export, registry, titles, form):
-    """In safe mode, in a process that has no gamesales."""
+@pytest.mark.parametrize("form", some("Keras reads", ["keras", "h5"], 1))
+def test_keras_predicts_from_raw_columns(export, registry, titles, form):
+    """Keras loads the file in safe mode, without gamesales, and predicts dollars from raw columns."""
     assert export(form).code == 0
-    read_elsewhere(READ_KERAS, titles, OUTPUTS[form])
-    found = np.load("found.npy")
-    assert found.shape == (len(titles), 1)
-    assert close(found[:, 0], registry, titles)
+    run_without_gamesales(READ_KERAS, titles, OUTPUTS[form])
+    predicted = np.load("predicted.npy")
+    assert predicted.shape == (len(titles), 1)
+    assert close(predicted[:, 0], registry, titles)
 
 
-@pytest.mark.parametrize("form", ["savedmodel", "tfserving"])
-def test_tensorflow_loads_the_folder_and_takes_named_columns_or_a_matrix(export, registry, titles, form):
+@pytest.mark.parametrize("form", some("TensorFlow reads", ["savedmodel", "tfserving"], 1))
+def test_tensorflow_takes_columns_or_matrix(export, registry, titles, form):
+    """TensorFlow loads the folder and takes named columns or a matrix."""
     assert export(form).code == 0
     folder = Path(OUTPUTS[form]) / ("1" if form == "tfserving" else "")
     assert (folder / "saved_model.pb").is_file()
-    assert read_elsewhere(READ_SAVED, titles, folder, *FEATURES).strip() == str(sorted(FEATURES))
-    assert close(np.load("found.npy"), registry, titles)
+    assert run_without_gamesales(READ_SAVED, titles, folder, *FEATURES).strip() == str(sorted(FEATURES))
+    assert close(np.load("predicted.npy"), registry, titles)
     assert close(np.load("matrix.npy"), registry, titles)
 
 
-def test_onnx_is_the_scoring_graph_itself(export, registry, titles):
+def test_onnx_is_scoring_graph(export, registry, titles):
+    """The ONNX export is the scoring graph."""
     assert export("onnx").code == 0
     content = Path("model.onnx").read_bytes()
-    assert registry.bundle(registry.find_version(1)).read("scorer.onnx") == content
+    assert registry.open_bundle(registry.find_version(1)).read("scorer.onnx") == content
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     assert close(session.run(["earnings"], {"titles": titles})[0], registry, titles)
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_dense_network_is_exported_too(export, trained_registry, form):
-    """The course's: there the scoring graph has its scaling in the weights, and the export has a layer for it."""
+def test_dense_network_is_exported(export, trained_registry, form):
+    """The course's network, whose scoring graph has the scaling in its weights, can be exported."""
     document = export(form, "--json", of=trained_registry).document
     assert (document["format"], document["rows_checked"]) == (form, 4_016)
     assert 0 <= document["largest_difference"] < 3
 
 
-def test_columns_far_from_zero_keep_their_digits_in_every_keras_file(tmp_path):
-    """Seconds since 1970 have ten digits, and float32 has seven: scaling must not pass through it."""
+def test_large_values_keep_digits(tmp_path):
+    """Values with more digits than float32, such as seconds since 1970, are scaled in float64."""
     keras = load_keras()
     scaling = Scaling(("released",), "earned", np.array([1 / 5e7, 1 / 3e5]), np.array([-34.0, -1 / 3]))
     network = keras.Sequential([keras.Input((1,)), keras.layers.Activation("linear")])
     released = np.linspace(1.70e9, 1.75e9, 100).astype(np.float32)[:, None]
     for name in ("model.keras", "model.h5"):
-        with_scaling(network, scaling).save(tmp_path / name)
+        add_scaling(network, scaling).save(tmp_path / name)
         model = keras.models.load_model(tmp_path / name, compile=False)
         by_hand = scaling.unscale_target(scaling.scale_features(released.astype(np.float64)).astype(np.float32))
         np.testing.assert_allclose(np.asarray(model(released)), by_hand, rtol=1e-14)
         assert model.trainable_variables == []
 
 
-# --- What it says.
+# Output
 
 
-def test_the_result_is_told_in_words_and_as_a_document(export, registry):
+def test_export_output(export, registry):
+    """The result is printed as text or as a document."""
     ran = export("onnx")
     assert (ran.code, ran.err) == (0, "")
     assert re.fullmatch(
@@ -182,16 +188,17 @@ def test_the_result_is_told_in_words_and_as_a_document(export, registry):
     assert ran.document["inputs"] == list(FEATURES)
 
 
-@pytest.mark.parametrize("form", ["keras", "h5", "savedmodel"])
-def test_exporting_prints_nothing_of_the_libraries(registry, tmp_path, form):
-    """In a fresh process, where TensorFlow would say most."""
+@pytest.mark.parametrize("form", some("export prints", ["keras", "h5", "savedmodel"], 1))
+def test_export_prints_no_library_output(registry, tmp_path, form):
+    """A fresh process prints nothing of TensorFlow and Keras."""
     ran = gamesales(
         tmp_path, "export", "1", "--format", form, "--output", OUTPUTS[form], "--registry", registry.location
     )
     assert (ran.returncode, ran.stderr, ran.stdout.count("\n")) == (0, "", 1)
 
 
-def test_tensorflow_serving_is_told_where_the_version_lies(export, tmp_path):
+def test_tfserving_config(export, tmp_path):
+    """The output has a configuration for TensorFlow Serving."""
     ran = export("tfserving")
     assert "model_config_list {" in ran.out
     assert f'base_path: "{tmp_path}/served"' in ran.out
@@ -199,19 +206,20 @@ def test_tensorflow_serving_is_told_where_the_version_lies(export, tmp_path):
     assert [path.name for path in Path("served").iterdir()] == ["1"]
 
 
-def test_a_version_goes_beside_the_others_that_tensorflow_serving_has(export):
+def test_tfserving_keeps_other_versions(export):
+    """A version is added to the versions that TensorFlow Serving has."""
     Path("served/7").mkdir(parents=True)
     assert export("tfserving").code == 0
     assert sorted(path.name for path in Path("served").iterdir()) == ["1", "7"]
     assert export("tfserving").code == 2
 
 
-# --- What it refuses, and what it leaves: nothing.
+# Errors, which leave nothing behind
 
 
 def everything():
-    """All that lies in the current folder, with what is in it."""
-    return {str(path): path.read_bytes() if path.is_file() else None for path in Path().rglob("*")}
+    """Return all files and folders in the current folder, with the files' bytes."""
+    return snapshot(Path())
 
 
 @pytest.mark.parametrize(
@@ -224,7 +232,8 @@ def everything():
         ("tfserving", "no/folder/served", "no/folder to write 1 in"),
     ],
 )
-def test_a_wrong_format_or_place_ends_with_exit_code_2(export, form, output, message):
+def test_wrong_format_or_output(export, form, output, message):
+    """A wrong format or output exits with 2."""
     ran = export(form, output=output)
     assert ran.code == 2
     assert message in ran.err
@@ -232,11 +241,13 @@ def test_a_wrong_format_or_place_ends_with_exit_code_2(export, form, output, mes
 
 
 @pytest.mark.parametrize("missing", [["--format", "onnx"], ["--output", "x.onnx"]])
-def test_format_and_output_must_be_given(cli, registry, missing):
+def test_missing_options(cli, registry, missing):
+    """--format and --output are required."""
     assert cli("export", "1", "--registry", registry.location, *missing).code == 2
 
 
-def test_an_unknown_version_ends_with_exit_code_4(export):
+def test_export_unknown_version(export):
+    """An unknown version exits with 4."""
     ran = export("onnx", ref="9")
     assert ran.code == 4
     assert "no version 9 of game-earnings" in ran.err
@@ -244,25 +255,26 @@ def test_an_unknown_version_ends_with_exit_code_4(export):
 
 
 @pytest.mark.parametrize("form", ["onnx", "savedmodel"])
-def test_what_is_there_is_replaced_whole_and_on_request_alone(export, form):
-    place = Path(OUTPUTS[form])
+def test_force_replaces_export(export, form):
+    """--force replaces an existing export as a whole. Without it, nothing changes."""
+    output = Path(OUTPUTS[form])
     assert export(form).code == 0
-    part = place / "saved_model.pb" if form == "savedmodel" else place
+    part = output / "saved_model.pb" if form == "savedmodel" else output
     part.write_bytes(b"old")
-    (place / "left over").touch() if form == "savedmodel" else None
+    (output / "left over").touch() if form == "savedmodel" else None
     before = everything()
     ran = export(form)
     assert (ran.code, everything()) == (2, before)
-    assert f"{place} exists" in ran.err
+    assert f"{output} exists" in ran.err
     assert "--force" in ran.err
     assert export(form, "--force").code == 0
     assert part.read_bytes() != b"old"
-    assert not (place / "left over").exists()
-    assert [path.name for path in Path().iterdir()] == [place.name]
+    assert not (output / "left over").exists()
+    assert [path.name for path in Path().iterdir()] == [output.name]
 
 
-def test_force_replaces_nothing_that_is_no_export(export):
-    """A wrong --output must not cost a folder of something else."""
+def test_force_keeps_other_files(export):
+    """--force does not replace what is no export. A wrong --output must not delete a folder."""
     Path("saved").mkdir()
     Path("saved/thesis.txt").write_text("years")
     Path("model.onnx").mkdir()
@@ -273,21 +285,23 @@ def test_force_replaces_nothing_that_is_no_export(export):
 
 
 @pytest.mark.parametrize("form", ["onnx", "savedmodel"])
-def test_a_symbolic_link_counts_as_there_and_stays_one_when_it_is_replaced(export, form):
-    place = Path(OUTPUTS[form])
+def test_symbolic_link_is_kept(export, form):
+    """A symbolic link needs --force and stays a link."""
+    output = Path(OUTPUTS[form])
     Path("elsewhere").mkdir()
-    target = Path("elsewhere") / place.name
-    place.symlink_to(target)
+    target = Path("elsewhere") / output.name
+    output.symlink_to(target)
     assert export(form).code == 2
     assert not target.exists()
-    for _ in range(2):  # a link to nothing, and then one to an export
+    for _ in range(2):  # first a link to nothing, then a link to an export
         assert export(form, "--force").code == 0
-        assert place.is_symlink()
+        assert output.is_symlink()
         assert target.exists()
-    assert [path.name for path in Path("elsewhere").iterdir()] == [place.name]
+    assert [path.name for path in Path("elsewhere").iterdir()] == [output.name]
 
 
-def test_a_changed_byte_of_the_network_is_found_before_it_is_loaded(export, trained_registry):
+def test_changed_network_is_refused(export, trained_registry):
+    """A changed network is found before it is loaded."""
     (path,) = Path("registry").glob("game-earnings/bundles/*/model.keras")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -297,12 +311,12 @@ def test_a_changed_byte_of_the_network_is_found_before_it_is_loaded(export, trai
     assert ran.code == 4
     assert "model.keras was changed: expected sha256" in ran.err
     assert everything() == before
-    assert export("onnx", of=trained_registry).code == 0, "which needs no model.keras"
+    assert export("onnx", of=trained_registry).code == 0, "ONNX needs no model.keras"
 
 
 def republished(registry, **changes):
-    """Publish version 1 again with files or parts of the manifest changed; None leaves one out."""
-    bundle = registry.bundle(registry.find_version(1))
+    """Publish version 1 again with changed files or manifest keys. None leaves a file or key out."""
+    bundle = registry.open_bundle(registry.find_version(1))
     files = {name: changes.get(name, bundle.read(name)) for name in bundle.files}
     details = {**bundle.manifest, **changes}
     for name in ("format", "model", "files", *files):
@@ -311,9 +325,9 @@ def republished(registry, **changes):
     return str(registry.publish(*kept, "for a test"))
 
 
-def test_a_network_that_is_not_the_scoring_graphs_is_refused(export, trained_registry, registry):
-    """Somebody published a bundle by hand, with the network of another version."""
-    other = registry.bundle(registry.find_version(1)).read("model.keras")
+def test_other_network_is_refused(export, trained_registry, registry):
+    """A bundle with the network of another version is refused."""
+    other = registry.open_bundle(registry.find_version(1)).read("model.keras")
     number = republished(trained_registry, **{"model.keras": other})
     before = everything()
     for form in ("keras", "savedmodel"):
@@ -323,8 +337,8 @@ def test_a_network_that_is_not_the_scoring_graphs_is_refused(export, trained_reg
     assert everything() == before
 
 
-def test_a_network_that_would_run_code_of_its_own_is_refused(export, trained_registry, tmp_path):
-    """Keras's safe mode is on: a Lambda layer carries Python's bytecode."""
+def test_lambda_layer_is_refused(export, trained_registry, tmp_path):
+    """A Lambda layer holds Python bytecode, and Keras's safe mode refuses it."""
     keras = load_keras()
     network = keras.Sequential([keras.Input((9,)), keras.layers.Lambda(lambda x: x[:, :1])])
     network.save(tmp_path / "lambda.keras")
@@ -339,22 +353,24 @@ def test_a_network_that_would_run_code_of_its_own_is_refused(export, trained_reg
 @pytest.mark.parametrize(
     ("scaling", "message"),
     [
-        (None, "tells no scaling"),
-        ({"columns": []}, "tells no scaling"),
-        ({"columns": [{"name": "x", "scale": 0.0, "offset": 1.0}]}, "no scale of 0"),
+        (None, "has no usable scaling"),
+        ({"columns": []}, "has no usable scaling"),
+        ({"columns": [{"name": "x", "scale": 0.0, "offset": 1.0}]}, "scales other than 0"),
         ({"columns": [{"name": "x", "scale": 1.0, "offset": 1.0}] * 2}, "scales x, but its contract has critic_rating"),
     ],
 )
-def test_a_manifest_without_the_scaling_of_its_columns_is_refused(export, trained_registry, scaling, message):
+def test_wrong_scaling_is_refused(export, trained_registry, scaling, message):
+    """A manifest without the scaling of its columns is refused."""
     ran = export("keras", ref=republished(trained_registry, scaling=scaling), of=trained_registry)
     assert ran.code == 4
     assert message in ran.err
 
 
-def test_a_bundle_without_a_network_tells_what_it_holds(export, simple_registry):
+def test_bundle_without_network(export, simple_registry):
+    """The error for a bundle without a network lists its files."""
     details = {"features": [*FEATURES, "total_earnings"]}
     columns = [{"name": name, "scale": 1e-4, "offset": 0.0} for name in details["features"]]
-    bundle = simple_registry.bundle(simple_registry.find_version(publish_simple(simple_registry)))
+    bundle = simple_registry.open_bundle(simple_registry.find_version(publish_simple(simple_registry)))
     kept = {key: value for key, value in bundle.manifest.items() if key not in ("format", "model", "files")}
     number = simple_registry.publish({"scorer.onnx": simple_graph()}, {**kept, "scaling": {"columns": columns}}, "")
     ran = export("h5", ref=str(number), of=simple_registry)
@@ -364,26 +380,26 @@ def test_a_bundle_without_a_network_tells_what_it_holds(export, simple_registry)
 
 
 @pytest.mark.parametrize("name", ["self", "unit price", "x-y", "1st", "_a", "größe", ""])
-def test_a_column_that_can_not_name_an_input_is_told(name):
-    """TensorFlow would make x_y of x-y, and leave whoever calls it to find out."""
+def test_wrong_input_name(name):
+    """A column that can't name an input is an error. TensorFlow would rename x-y to x_y."""
     with pytest.raises(UsageError, match=f"can't name its inputs {re.escape(repr(name))}; expected letters"):
-        check_names(["critic_rating", name])
+        check_signature_names(["critic_rating", name])
 
 
-def test_a_scaling_is_read_back_as_it_was_written():
+def test_scaling_round_trip():
+    """A scaling is read back from JSON with every digit."""
     scaling = Scaling(("a", "b"), "c", np.array([1 / 3, 2.0, 1e-7]), np.array([-1e-17, 0.1, 7.0]))
     again = Scaling.from_dict(json.loads(json.dumps(scaling.as_dict())))
     assert (again.features, again.target) == (scaling.features, scaling.target)
     np.testing.assert_array_equal([again.scale, again.offset], [scaling.scale, scaling.offset])
 
 
-# --- On a disk that is full, and stopped at any moment.
+# A full disk and a stopped process
 
 
-@pytest.mark.parametrize("kilobytes", [8, 24])
-@pytest.mark.parametrize("form", ["keras", "h5", "savedmodel"])
-def test_a_full_disk_is_told_and_nothing_is_left_on_it(registry, tmp_path, form, kilobytes):
-    """HDF5 would end the process with a segmentation fault, and TensorFlow speaks of exhausted resources."""
+@pytest.mark.parametrize(("form", "kilobytes"), some("export disk", product(["keras", "h5", "savedmodel"], [8, 24]), 1))
+def test_full_disk(registry, tmp_path, form, kilobytes):
+    """A full disk is reported, and nothing is left on it."""
     if not shutil.which("unshare"):
         pytest.skip("needs unshare(1) to mount a small disk for one process alone")
     (tmp_path / "disk").mkdir()
@@ -407,7 +423,7 @@ def predictions(*arguments):
     Path("written").touch()
     import time
     time.sleep(60)
-exporting.predictions = predictions
+exporting.predict_with_export = predictions
 import signal
 from gamesales.cli.main import _terminate
 signal.signal(signal.SIGTERM, _terminate)
@@ -419,12 +435,12 @@ sys.exit(run(sys.argv[1:]))
     ("stop", "code", "left"), [(signal.SIGTERM, 143, 0), (signal.SIGKILL, -signal.SIGKILL, 1)], ids=["term", "kill"]
 )
 @pytest.mark.parametrize("form", ["keras", "savedmodel"])
-def test_an_export_that_is_stopped_leaves_what_was_there(export, registry, form, stop, code, left):
-    """The process stops where all is written and nothing is moved; SIGKILL leaves the hidden folder, and no more."""
+def test_stopped_export(export, registry, form, stop, code, left):
+    """A stopped export keeps the old export. SIGKILL leaves only a hidden folder."""
     assert export(form).code == 0
     before = everything()
     arguments = ["export", "1", "--format", form, "--output", OUTPUTS[form], "--force", "--registry", registry.location]
-    process = subprocess.Popen([sys.executable, "-c", WRITING, *arguments], stderr=subprocess.DEVNULL)
+    process = warm_process.start(arguments, script=WRITING)
     while not Path("written").exists():
         assert process.poll() is None
         time.sleep(0.05)

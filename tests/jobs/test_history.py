@@ -1,4 +1,4 @@
-"""What happened when: filters of history, aliases as of a time, and the times that people write."""
+"""``gamesales history`` and ``--as-of``: filters, alias spans, and the times that people write."""
 
 import re
 import shutil
@@ -10,14 +10,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gamesales.errors import UsageError
-from gamesales.jobs.history import KINDS, Wanted, history
+from gamesales.jobs.history import KINDS, EventFilter, list_events
 from gamesales.jobs.loading import open_registry
-from gamesales.registry import log
-from gamesales.registry.index import spans
-from gamesales.registry.log import Event, EventLog
-from gamesales.registry.state import replay
+from gamesales.registry.event import ALIAS_DELETED, ALIAS_SET, VERSION_REGISTERED, Event, format_time, parse_time
+from gamesales.registry.log import EventLog
+from gamesales.registry.state import list_alias_spans, replay
 from gamesales.registry.store import LocalStore
-from gamesales.registry.times import read_time, utc
 from support.versions import ROOT, publish_simple
 
 FROZEN = ROOT / "tests/frozen/registry-1"
@@ -27,7 +25,7 @@ EVALUATION = {"data": "test.csv", "data_sha256": "0" * 64, "rows": 400, "metrics
 
 @pytest.fixture
 def two(tmp_path):
-    """A registry with a story: two versions, a trial, a promotion, a rollback, an end."""
+    """A registry with two versions, a challenger, promotions, a rollback and a retirement."""
     registry = open_registry(tmp_path / "registry", "game-earnings")
     for bias in (0.0, 250.0):
         publish_simple(registry, bias)
@@ -67,9 +65,10 @@ def sequences(ran):
         ),
     ],
 )
-def test_a_date_is_a_day_in_utc_and_a_moment_is_itself(text, first, last):
-    assert first == read_time(text, "--since", ends=False)
-    assert last == read_time(text, "--until", ends=True)
+def test_read_time_date_or_moment(text, first, last):
+    """A date is a day in UTC. A moment is itself."""
+    assert first == parse_time(text, "--since", is_end=False)
+    assert last == parse_time(text, "--until", is_end=True)
 
 
 @pytest.mark.parametrize(
@@ -90,10 +89,11 @@ def test_a_date_is_a_day_in_utc_and_a_moment_is_itself(text, first, last):
         *["0001-01-01T00:00+05:00", "9999-12-31T23:59-05:00", "2026-11-01T12:00:00.1234567Z", "1e3"],
     ],
 )
-def test_what_is_no_time_is_refused_with_the_forms_that_are(text):
+def test_read_time_error(text):
+    """The error for a wrong time shows the right forms."""
     words = "--since expects a date such as 2026-11-24 or a moment such as 2026-11-24T02:00, received "
     with pytest.raises(UsageError, match=re.escape(f"{words}{text!r}")) as refusal:
-        read_time(text, "--since", ends=False)
+        parse_time(text, "--since", is_end=False)
     assert "Both are in UTC" in refusal.value.hint
 
 
@@ -101,16 +101,18 @@ def test_what_is_no_time_is_refused_with_the_forms_that_are(text):
     st.datetimes(timezones=st.just(UTC)).filter(lambda moment: 1 < moment.year < 9999),
     st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))),
 )
-def test_a_moment_reads_as_it_is_written_wherever_it_is_written(moment, zone):
+def test_read_time_round_trip(moment, zone):
+    """A moment written in any time zone is read back."""
     written = moment.astimezone(zone).isoformat()
-    assert utc(moment) == read_time(written, "--as-of", ends=True)
+    assert format_time(moment) == parse_time(written, "--as-of", is_end=True)
 
 
 @given(st.dates().filter(lambda day: day.year < 9999))
-def test_between_two_days_there_is_no_moment_that_belongs_to_neither(day):
-    last = datetime.fromisoformat(read_time(str(day), "--until", ends=True))
-    following = read_time(str(day + timedelta(1)), "--since", ends=False)
-    assert following == utc(last + timedelta(microseconds=1))
+def test_days_are_adjacent(day):
+    """The end of a day and the start of the next are one microsecond apart."""
+    last = datetime.fromisoformat(parse_time(str(day), "--until", is_end=True))
+    following = parse_time(str(day + timedelta(1)), "--since", is_end=False)
+    assert following == format_time(last + timedelta(microseconds=1))
 
 
 # Spans
@@ -120,63 +122,68 @@ MOVES = st.lists(
         st.sampled_from(["register", "set", "set", "rollback", "delete"]),
         st.sampled_from(["champion", "challenger"]),
         st.integers(1, 4),
-        st.integers(-1, 3),  # seconds since the event before: now and then a clock is behind
+        st.integers(-1, 3),  # seconds since the event before; a clock may be behind
     ),
     max_size=25,
 )
 
 
-def told(moves):
-    """Make a log of moves, leaving out those that can't be."""
+def make_events(moves):
+    """Make a log of moves. Impossible moves are left out."""
     events, stacks, versions, sequences, time = [], {}, 0, count(1), datetime(2026, 1, 1, tzinfo=UTC)
     for verb, alias, number, seconds in [("register", "", 0, 0), *moves]:
         stack, time = stacks.setdefault(alias, []), time + timedelta(seconds=seconds)
         if verb == "register":
             versions += 1
-            kind, body = log.VERSION_REGISTERED, {"version": versions, "folder": "f", "digest": "d"}
+            kind, body = VERSION_REGISTERED, {"version": versions, "folder": "f", "digest": "d"}
         elif verb == "set" and number <= versions and stack[-1:] != [number]:
             stack.append(number)
-            kind, body = log.ALIAS_SET, {"alias": alias, "version": number, "digest": "d", "rollback": False}
+            kind, body = ALIAS_SET, {"alias": alias, "version": number, "digest": "d", "rollback": False}
         elif verb == "rollback" and len(stack) > 1:
             stack.pop()
-            kind, body = log.ALIAS_SET, {"alias": alias, "version": stack[-1], "digest": "d", "rollback": True}
+            kind, body = ALIAS_SET, {"alias": alias, "version": stack[-1], "digest": "d", "rollback": True}
         elif verb == "delete" and stack:
             stack.clear()
-            kind, body = log.ALIAS_DELETED, {"alias": alias}
+            kind, body = ALIAS_DELETED, {"alias": alias}
         else:
             continue
         sequence = next(sequences)
-        events.append(Event(sequence, "", utc(time), "ada", kind, "", "", body, f"{sequence:064x}"))
+        events.append(Event(sequence, "", format_time(time), "ada", kind, "", "", body, f"{sequence:064x}"))
     return events
 
 
 @settings(deadline=None)
 @given(moves=MOVES, seconds=st.integers(-3, 40))
-def test_spans_cover_exactly_what_a_state_as_of_a_time_says(moves, seconds):
-    events = told(moves)
-    time = utc(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds))
+def test_spans_match_state(moves, seconds):
+    """At any time, the spans say what the state says."""
+    events = make_events(moves)
+    time = format_time(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds))
     state = replay(events, time)
 
-    covering = [each for each in spans(events) if each.since <= time and (each.until is None or time < each.until)]
-    assert state.named == {each.alias: each.version for each in sorted(covering, key=lambda each: each.alias)}
-    assert len(covering) == len(state.named), "at any time an alias names one version"
+    covering = [
+        span for span in list_alias_spans(events) if span.since <= time and (span.until is None or time < span.until)
+    ]
+    assert state.read_targets() == {span.alias: span.version for span in sorted(covering, key=lambda span: span.alias)}
+    assert len(covering) == len(state.read_targets()), "at any time an alias names one version"
 
 
 @settings(deadline=None)
 @given(MOVES)
-def test_the_spans_of_an_alias_follow_one_another(moves):
+def test_spans_do_not_overlap(moves):
+    """The spans of an alias are in order and do not overlap."""
     for alias in ("champion", "challenger"):
-        its = [each for each in spans(told(moves)) if each.alias == alias]
-        ends = [each.until for each in its]
+        spans = [span for span in list_alias_spans(make_events(moves)) if span.alias == alias]
+        ends = [span.until for span in spans]
         assert None not in ends[:-1]
-        assert all(each.since <= (each.until or "9") for each in its)
-        assert all(end <= following.since for end, following in zip(ends, its[1:], strict=False))
+        assert all(span.since <= (span.until or "9") for span in spans)
+        assert all(end <= following.since for end, following in zip(ends, spans[1:], strict=False))
 
 
 # history
 
 
-def test_history_tells_the_end_of_aliases_and_versions_in_words(cli, two):
+def test_history_shows_deletion_and_retirement(cli, two):
+    """The history shows deleted aliases and retired versions."""
     lines = cli("history").out.splitlines()
     assert re.search(r"^ +10 .* retired version 2 +- +lost its trial$", lines[1])
     assert re.search(r"^ +9 .* challenger deleted \(was 2\) +- +lost its trial$", lines[2])
@@ -204,33 +211,38 @@ def test_history_tells_the_end_of_aliases_and_versions_in_words(cli, two):
     ],
     ids=lambda value: " ".join(map(str, value)),
 )
-def test_history_can_be_narrowed(cli, two, filters, expected):
+def test_history_filters(cli, two, filters, expected):
+    """Options select events."""
     assert expected == sequences(cli("history", *filters, "--json"))
     assert 0 == cli("history", *filters).code
 
 
-def test_since_and_until_count_their_own_moment(cli, two):
-    times = [event.time for event in two.events()]
+def test_history_since_and_until(cli, two):
+    """--since and --until are inclusive."""
+    times = [event.time for event in two.read_events()]
     assert [10, 9, 8] == sequences(cli("history", "--since", times[7], "--json"))
     assert [3, 2, 1] == sequences(cli("history", "--until", times[2], "--json"))
     assert [5, 4] == sequences(cli("history", "--since", times[3], "--until", times[4], "--json"))
 
 
-def test_history_knows_who_did_what(cli, two, monkeypatch):
+def test_history_by_actor(cli, two, monkeypatch):
+    """--by selects the events of a person."""
     monkeypatch.setenv("LOGNAME", "grace")
     cli("promote", "1", "--alias", "on_trial")
     assert [11] == sequences(cli("history", "--by", "grace", "--json"))
 
 
-def test_a_filter_that_nothing_passes_says_how_to_see_everything(cli, two):
+def test_history_no_match(cli, two):
+    """If no event matches, the output says how to list all."""
     ran = cli("history", "--alias", "nobody")
-    words = "nothing of that kind has happened to game-earnings in registry/. See everything: gamesales history\n"
+    words = "no event of game-earnings in registry/ matches. See all: gamesales history\n"
     assert (0, words) == (ran.code, ran.out)
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("story") / "registry"
+def frozen(tmp_path_factory):
+    """A copy of the frozen registry with later events."""
+    folder = tmp_path_factory.mktemp("frozen") / "registry"
     shutil.copytree(FROZEN, folder)
     registry = open_registry(folder, "game-earnings")
     registry.record_evaluation(3, EVALUATION, "late")
@@ -241,9 +253,9 @@ def story(tmp_path_factory):
 
 @settings(deadline=None)
 @given(data=st.data())
-def test_filters_of_history_can_be_applied_in_any_order(story, data):
-    """Together they let through what each of them does."""
-    times = [event.time for event in story.events()]
+def test_history_filters_intersect(frozen, data):
+    """Filters together select what each of them selects."""
+    times = [event.time for event in frozen.read_events()]
     drawn = {
         "alias": data.draw(st.sampled_from(["champion", "challenger", "other"])),
         "version": data.draw(st.integers(1, 4)),
@@ -253,13 +265,16 @@ def test_filters_of_history_can_be_applied_in_any_order(story, data):
         "until": data.draw(st.sampled_from(times)),
     }
     chosen = data.draw(st.lists(st.sampled_from(sorted(drawn)), unique=True))
-    each = [{event.sequence for event in history(story, Wanted(**{name: drawn[name]})).events} for name in chosen]
-    together = [event.sequence for event in history(story, Wanted(**{name: drawn[name] for name in chosen})).events]
+    matches = [
+        {event.sequence for event in list_events(frozen, EventFilter(**{name: drawn[name]})).events} for name in chosen
+    ]
+    filters = {name: drawn[name] for name in chosen}
+    together = [event.sequence for event in list_events(frozen, EventFilter(**filters)).events]
 
-    everything = {event.sequence for event in history(story).events}
-    assert sorted(everything.intersection(*each), reverse=True) == together
+    everything = {event.sequence for event in list_events(frozen).events}
+    assert sorted(everything.intersection(*matches), reverse=True) == together
     limit = data.draw(st.integers(1, 15))
-    limited = history(story, Wanted(**{name: drawn[name] for name in chosen}, limit=limit)).events
+    limited = list_events(frozen, EventFilter(**filters, limit=limit)).events
     assert together[:limit] == [event.sequence for event in limited]
 
 
@@ -267,7 +282,7 @@ def test_filters_of_history_can_be_applied_in_any_order(story, data):
     ("command", "words"),
     [
         ("history --alias with-hyphen", "'with-hyphen' can't be an alias"),
-        ("history --kind promotion", "there are no events of kind 'promotion'; expected version.registered, "),
+        ("history --kind promotion", "expected an event kind, one of version.registered, "),
         ("history --version 0", "Invalid value for '--version'"),
         ("history --version one", "Invalid value for '--version'"),
         ("history --limit 0", "Invalid value for '--limit'"),
@@ -279,7 +294,8 @@ def test_filters_of_history_can_be_applied_in_any_order(story, data):
         ("versions --as-of noon", "--as-of expects a date"),
     ],
 )
-def test_a_filter_that_makes_no_sense_is_exit_2(cli, two, command, words):
+def test_wrong_history_options(cli, two, command, words):
+    """A wrong option exits with 2."""
     text, document = cli(*command.split()), cli(*command.split(), "--json")
     assert (2, "", 2, "") == (text.code, text.out, document.code, document.err)
     assert words in text.err
@@ -294,7 +310,7 @@ COMPARED = {"candidate_mae": 900.4, "champion_mae": 1000, "unheard_of": 1}
 
 
 @pytest.mark.parametrize(
-    ("evidence", "told"),
+    ("evidence", "words"),
     [
         ({"findings": [], "forced": False}, "-"),
         ({"findings": FINDINGS[:1], "forced": False}, "test.csv, 400 rows"),
@@ -306,13 +322,13 @@ COMPARED = {"candidate_mae": 900.4, "champion_mae": 1000, "unheard_of": 1}
         ({"findings": FINDINGS[:1], "forced": False, "comparison": {"candidate_mae": "low"}}, "test.csv, 400 rows"),
     ],
 )
-def test_the_evidence_of_a_promotion_is_told_in_short(cli, two, evidence, told):
-    """What the gate found, and the figures that it compared; of a forced promotion, what it was forced past."""
+def test_history_shortens_evidence(cli, two, evidence, words):
+    """The history shows the metrics of a promotion, and the findings that it was forced past."""
     publish_simple(two, 7.0)
     two.set_alias("champion", 3, "because", lambda state, version: evidence)
     what = "champion set to version 3 (was 1)" + (", forced past the gate" if evidence["forced"] else "")
     line = cli("history", "--limit", "1").out.splitlines()[1]
-    assert [what, told, "because"] == re.split(r"\s{2,}", line.strip())[3:]
+    assert [what, words, "because"] == re.split(r"\s{2,}", line.strip())[3:]
 
 
 @pytest.mark.parametrize(
@@ -327,7 +343,8 @@ def test_the_evidence_of_a_promotion_is_told_in_short(cli, two, evidence, told):
     ids=str,
 )
 @pytest.mark.parametrize("kind", [*KINDS, "version.renamed"])
-def test_history_shows_events_that_are_not_as_this_release_knows_them(cli, two, kind, body):
+def test_history_shows_odd_events(cli, two, kind, body):
+    """Events with an unexpected body are shown by their kind."""
     EventLog(LocalStore("registry"), "game-earnings").append(kind, "odd", lambda events: body)
     ran = cli("history", "--limit", "1")
     assert (0, "") == (ran.code, ran.err)
@@ -337,8 +354,8 @@ def test_history_shows_events_that_are_not_as_this_release_knows_them(cli, two, 
 # show, as of a time
 
 
-def test_the_frozen_champion_at_each_time(cli):
-    """It was version 1, 2, 3 and 2 again, milliseconds apart."""
+def test_frozen_champion_as_of(cli):
+    """The champion of the frozen registry was version 1, 2, 3 and 2 again."""
     clocks = {".285939": None, ".285940": 1, ".293675": 1, ".293676": 2, ".300052": 3, ".302212": 3, ".302213": 2}
     for clock, number in clocks.items():
         time = f"2026-11-24T03:36:09{clock}Z"
@@ -349,7 +366,8 @@ def test_the_frozen_champion_at_each_time(cli):
         assert (number, time, ["champion"]) == tuple(ran.document[key] for key in ("version", "as_of", "aliases"))
 
 
-def test_as_of_a_date_is_the_end_of_that_day(cli):
+def test_as_of_date_is_end_of_day(cli):
+    """--as-of with a date means the end of that day."""
     days = {"2026-11-23": 4, "2026-11-24": 0, "2026-11-25": 0}
     for day, code in days.items():
         assert code == cli("show", "@champion", "--as-of", day, "--registry", FROZEN).code
@@ -359,21 +377,23 @@ def test_as_of_a_date_is_the_end_of_that_day(cli):
     assert [(2, ["champion"]), (1, [])] == [(row["version"], row["aliases"]) for row in ran.document["versions"]]
 
 
-def test_show_tells_since_when_and_until_when_a_version_was_what(cli):
+def test_show_has_alias_spans(cli):
+    """show says from when to when each alias named the version."""
     document = cli("show", "3", "--registry", FROZEN, "--json").document
     since, until, trial = (f"2026-11-24T03:36:09.{part}Z" for part in ("300052", "302213", "304563"))
     assert [("champion", since, until), ("challenger", trial, None)] == [
-        (each["alias"], each["since"], each["until"]) for each in document["spans"]
+        (span["alias"], span["since"], span["until"]) for span in document["spans"]
     ]
     before = cli("show", "3", "--as-of", since, "--registry", FROZEN, "--json").document
-    assert [("champion", None)] == [(each["alias"], each["until"]) for each in before["spans"]]
+    assert [("champion", None)] == [(span["alias"], span["until"]) for span in before["spans"]]
     text = cli("show", "3", "--registry", FROZEN).out.splitlines()
     assert "champion    from 2026-11-24 03:36:09 UTC to 2026-11-24 03:36:09 UTC" in text
     assert "challenger  from 2026-11-24 03:36:09 UTC, until now" in text
 
 
-def test_show_tells_the_end_of_a_version_and_not_before_it_ended(cli, two):
-    before, retired = two.events()[-2:]
+def test_show_has_retirement(cli, two):
+    """show has the retirement, but not with an earlier --as-of."""
+    before, retired = two.read_events()[-2:]
     lines = cli("show", "2").out.splitlines()
     assert [f"retired     {retired.time[:10]} {retired.time[11:16]} UTC by {retired.actor}: lost its trial"] == [
         line for line in lines if line.startswith("retired")
@@ -383,7 +403,8 @@ def test_show_tells_the_end_of_a_version_and_not_before_it_ended(cli, two):
     assert cli("show", "2", "--as-of", before.time, "--json").document["retired"] is None
 
 
-def test_show_tells_all_evaluations(cli, two):
+def test_show_has_all_evaluations(cli, two):
+    """show lists every evaluation."""
     two.record_evaluation(1, {**EVALUATION, "data": "newer.csv", "rows": 1_200}, "on newer titles")
     text = cli("show", "1").out
     assert re.search(r"^20\S+ \S+ +test\.csv +400 +[0-9a-f]{12} +1\.00e-04 +\$1,000 ", text, re.MULTILINE)
@@ -392,12 +413,13 @@ def test_show_tells_all_evaluations(cli, two):
 
 @settings(deadline=None, max_examples=20)
 @given(sequence=st.integers(0, 12))
-def test_show_of_an_alias_as_of_a_time_is_what_the_spans_say(story, sequence):
-    from gamesales.jobs.versions import show
+def test_show_alias_as_of(frozen, sequence):
+    """show resolves an alias as of the time."""
+    from gamesales.jobs.show import show
     from gamesales.registry.refs import parse_ref
 
-    events = story.events()
+    events = frozen.read_events()
     assume(sequence < len(events))
     time = events[sequence].time
-    for alias, number in replay(events, time).named.items():
-        assert number == show(story, parse_ref(f"@{alias}"), time).version
+    for alias, number in replay(events, time).read_targets().items():
+        assert number == show(frozen, parse_ref(f"@{alias}"), time).version

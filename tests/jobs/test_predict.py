@@ -1,4 +1,4 @@
-"""One title, answered in dollars; what is missing, misspelt or not allowed is named."""
+"""The prediction for one title, and errors that name missing, misspelled and wrong values."""
 
 import math
 
@@ -15,54 +15,63 @@ CHAMPION = Ref("game-earnings", alias="champion")
 
 
 def words(**changes):
-    """The title as words of a command line; a change to None leaves one out."""
+    """Return the title as words of a command line. A change to None leaves a feature out."""
     return [f"{name}={value}" for name, value in {**TITLE, **changes}.items() if value is not None]
 
 
 class TestParsing:
     def test_name_and_value(self):
+        """A word is a name and a value, split at the first =."""
         assert parse_title(["a=1", "b=x=y", "c="]) == {"a": "1", "b": "x=y", "c": ""}
 
-    def test_a_word_without_a_value_is_shown(self):
+    def test_word_without_value(self):
+        """A word without a value is named."""
         with pytest.raises(UsageError) as failure:
             parse_title(["a=1", "is_action"])
         assert failure.value.message == "'is_action' is no name=value; expected, for example, critic_rating=4.5"
 
-    def test_a_name_given_twice_is_shown(self):
+    def test_duplicate_name(self):
+        """A duplicate name is named."""
         with pytest.raises(UsageError, match="'a=2' is given twice; expected, for example"):
             parse_title(["a=1", "a=2"])
 
 
 class TestPredict:
-    def test_by_the_formula(self, simple_registry):
-        found = predict(simple_registry, CHAMPION, TITLE)
-        assert (found.model, found.model_version) == ("game-earnings", 1)
-        assert found.predicted_earnings == GOOD_EARNS
-        assert not found.outside_training_range
+    def test_prediction(self, simple_registry):
+        """The prediction follows the formula of the version."""
+        prediction = predict(simple_registry, CHAMPION, TITLE)
+        assert (prediction.model, prediction.model_version) == ("game-earnings", 1)
+        assert prediction.predicted_earnings == GOOD_EARNS
+        assert not prediction.outside_training_range
 
-    def test_flags_may_be_words_and_columns_in_any_order(self, simple_registry):
+    def test_flags_and_order(self, simple_registry):
+        """Flags may be words, and features may come in any order."""
         title = dict(reversed({**TITLE, "is_action": "true", "is_sports": "False"}.items()))
         assert predict(simple_registry, CHAMPION, title).predicted_earnings == GOOD_EARNS
 
-    def test_any_version_can_be_asked(self, simple_registry):
+    def test_any_version(self, simple_registry):
+        """Any version can predict."""
         publish_simple(simple_registry, bias=1000.0)
         assert predict(simple_registry, Ref("game-earnings", version=2), TITLE).predicted_earnings == GOOD_EARNS + 1000
         assert predict(simple_registry, CHAMPION, TITLE).predicted_earnings == GOOD_EARNS
 
-    def test_a_title_unlike_the_training_titles_is_flagged(self, simple_registry):
+    def test_outside_training_range(self, simple_registry):
+        """A title outside the training range is flagged."""
         assert predict(simple_registry, CHAMPION, {**TITLE, "unit_price": "200"}).outside_training_range
 
-    def test_everything_missing_or_misspelt_is_named_at_once(self, simple_registry):
+    def test_missing_and_misspelled_features(self, simple_registry):
+        """One error names all missing and misspelled features."""
         title = {name: value for name, value in TITLE.items() if name not in ("is_sports", "unit_price")}
         with pytest.raises(ColumnsError) as failure:
             predict(simple_registry, CHAMPION, {**title, "unit_prise": "60", "colour": "red"})
         assert failure.value.message == (
-            "a title has 9 characteristics; missing: is_sports, unit_price; "
+            "a title has 9 features; missing: is_sports, unit_price; "
             "unknown: unit_prise (did you mean unit_price?); unknown: colour"
         )
         assert failure.value.hint.startswith("Give each once: critic_rating=… is_action=…")
 
-    def test_every_value_that_is_not_allowed_is_named(self, simple_registry):
+    def test_values_not_allowed(self, simple_registry):
+        """One error names all values that the contract does not allow."""
         with pytest.raises(InputError) as failure:
             predict(simple_registry, CHAMPION, {**TITLE, "critic_rating": "6", "is_action": "", "unit_price": "cheap"})
         assert failure.value.message == (
@@ -70,7 +79,8 @@ class TestPredict:
             "unit_price: not a number"
         )
 
-    def test_a_prediction_that_is_no_number_is_told(self, simple_registry):
+    def test_prediction_not_finite(self, simple_registry):
+        """A prediction that is not finite is an error."""
         details = simple_details(CONTRACT)
         details["golden"] = {"values": [[1] * 9], "expected_predictions": [-1 / 12], "prediction_tolerance": [0.01]}
         number = simple_registry.publish({"scorer.onnx": picky_version(forbidden=13.0)}, details, "for a test")
@@ -81,18 +91,21 @@ class TestPredict:
 
 
 class TestCommand:
-    def test_in_words(self, cli, simple_registry):
+    def test_text(self, cli, simple_registry):
+        """The command prints the prediction and the version."""
         ran = cli("predict", *words())
         assert (ran.code, ran.out, ran.err) == (0, "$5,700.00  by version 1 of game-earnings\n", "")
 
-    def test_a_warning_for_a_title_unlike_the_others(self, cli, simple_registry):
+    def test_text_outside_training_range(self, cli, simple_registry):
+        """The command notes a title outside the training range."""
         ran = cli("predict", *words(unit_price="199.5"))
         assert ran.out.splitlines() == [
             "$7,095.00  by version 1 of game-earnings",
-            "(a characteristic lies outside what the version was trained on)",
+            "(a feature is outside the range of the training titles)",
         ]
 
-    def test_as_a_document(self, cli, simple_registry):
+    def test_json_document(self, cli, simple_registry):
+        """--json prints one document."""
         ran = cli("predict", *words(), "--json")
         assert (ran.code, ran.err) == (0, "")
         assert ran.document == {
@@ -105,16 +118,17 @@ class TestCommand:
             "outside_training_range": False,
         }
 
-    def test_with_its_interval_where_the_version_gives_one(self, cli, simple_registry):
+    def test_prediction_interval(self, cli, simple_registry):
+        """A version with intervals adds the prediction interval."""
         publish_simple(simple_registry, interval=INTERVAL)
         ran = cli("predict", *words(), "--model", "2")
-        assert ran.out == "$5,700.00 (90 %: $4,930 to $6,470)  by version 2 of game-earnings\n"
+        assert ran.out == "$5,700.00 (90%: $4,930 to $6,470)  by version 2 of game-earnings\n"
         document = cli("predict", *words(), "--model", "2", "--json").document
         keys = ("predicted_earnings_low", "predicted_earnings", "predicted_earnings_high", "coverage")
         assert [document[key] for key in keys] == [4930.0, 5700.0, 6470.0, 0.9]
 
     @pytest.mark.parametrize(
-        ("arguments", "code", "said"),
+        ("arguments", "code", "message"),
         [
             (words(unit_price=None, is_sports=None), 3, "missing: is_sports, unit_price"),
             (words(is_aktion="1", is_action=None), 3, "unknown: is_aktion (did you mean is_action?)"),
@@ -128,9 +142,10 @@ class TestCommand:
             ([*words(), "--registry", "elsewhere"], 4, "no model game-earnings in elsewhere/"),
         ],
     )
-    def test_what_is_wrong_is_said(self, cli, simple_registry, arguments, code, said):
+    def test_errors(self, cli, simple_registry, arguments, code, message):
+        """Errors have an exit code and name what is wrong, as text and as JSON."""
         ran = cli("predict", *arguments)
         assert (code, "") == (ran.code, ran.out)
-        assert said in ran.err
+        assert message in ran.err
         assert "Traceback" not in ran.err
-        assert said in cli("predict", *arguments, "--json").document["error"]["message"]
+        assert message in cli("predict", *arguments, "--json").document["error"]["message"]

@@ -1,4 +1,4 @@
-"""``gamesales preprocess``: the course's scaled files and its printed note."""
+"""``gamesales preprocess``: the scaled files and the note of the course."""
 
 import csv
 
@@ -11,14 +11,14 @@ from sklearn.preprocessing import MinMaxScaler
 
 from support.versions import DATA, FEATURES
 
-# In the course's files the target stands ninth of ten.
+# In the course's files, the target is column 9 of 10.
 COLUMNS = [*FEATURES[:-1], "total_earnings", FEATURES[-1]]
 TRAINING = [
     [3.0, 1, 0, 1, 0, 1, 0, 0, 31_355, 59.99],
     [4.5, 0, 0, 0, 0, 1, 1, 0, 301_860, 49.99],
     [2.0, 0, 1, 0, 1, 0, 0, 0, 83_407, 39.99],
 ]
-# Better, dearer and more earned than anything in training.
+# A higher rating, price and earnings than in training.
 TEST = [[5.0, 1, 1, 0, 0, 0, 0, 0, 400_000, 69.99], [2.0, 0, 0, 1, 1, 1, 1, 0, 100_000, 39.99]]
 NOTE = "Note: total_earnings values were scaled by multiplying by 0.0000036968 and adding -0.115913"
 
@@ -36,18 +36,19 @@ def files(tmp_path):
 
 @pytest.fixture
 def preprocess(cli):
-    """Run the command with the project's contract."""
+    """Run the command with the shipped contract."""
     return lambda *arguments: cli("preprocess", *arguments, "--contract", DATA / "contract.toml")
 
 
-def test_the_note_is_the_courses_own_line(preprocess, files, tmp_path):
-    """For a target that runs from 31,355 to 301,860 dollars, as the course's does."""
+def test_note_matches_course(preprocess, files, tmp_path):
+    """The note for the target is the line that the course prints."""
     ran = preprocess(*files)
     assert 0 == ran.code
     assert [NOTE, f"wrote {tmp_path}/past_scaled.csv and {tmp_path}/new_scaled.csv"] == ran.out.splitlines()
 
 
-def test_scaled_files_are_what_the_courses_script_writes(preprocess, files, tmp_path):
+def test_scaled_files_match_course(preprocess, files, tmp_path):
+    """The scaled files are the files that the course's script writes."""
     preprocess(*files)
     scaler = MinMaxScaler(feature_range=(0, 1)).fit(pd.read_csv(files[0]))
     for name in ("past", "new"):
@@ -57,8 +58,8 @@ def test_scaled_files_are_what_the_courses_script_writes(preprocess, files, tmp_
         np.testing.assert_allclose(written.to_numpy(), expected, rtol=0, atol=1e-15)
 
 
-def test_the_scaler_learns_from_the_training_file_alone(preprocess, files, tmp_path):
-    """So a test title may leave 0 to 1, and another test file changes nothing in the scaled training file."""
+def test_scaler_fits_training_file(preprocess, files, tmp_path):
+    """The scaler is fitted on the training file, so test values may leave 0 to 1."""
     preprocess(*files)
     scaled = pd.read_csv(tmp_path / "new_scaled.csv")
     assert scaled["critic_rating"][0] > 1
@@ -69,26 +70,30 @@ def test_the_scaler_learns_from_the_training_file_alone(preprocess, files, tmp_p
     assert first == (tmp_path / "past_scaled.csv").read_bytes()
 
 
-def test_a_column_that_never_changes_becomes_zero(preprocess, files, tmp_path):
+def test_constant_column(preprocess, files, tmp_path):
+    """A constant column becomes zero."""
     preprocess(*files)
     assert [0.0, 0.0, 0.0] == pd.read_csv(tmp_path / "past_scaled.csv")["suitable_for_kids"].tolist()
 
 
-def test_verbose_tells_how_every_column_was_scaled(preprocess, files):
+def test_verbose_notes(preprocess, files):
+    """--verbose prints a note for each column."""
     lines = preprocess(*files, "--verbose").out.splitlines()
     assert NOTE == lines[0]
     assert list(FEATURES) == [line.split()[1] for line in lines[1:-1]]
     assert "Note: unit_price values were scaled by multiplying by 0.0500000000 and adding -1.999500" == lines[-2]
 
 
-def test_json_gives_the_files_and_every_note(preprocess, files, tmp_path):
+def test_preprocess_json(preprocess, files, tmp_path):
+    """The document has the files and all notes."""
     document = preprocess(*files, "--json").document
     assert (f"{tmp_path}/past_scaled.csv", f"{tmp_path}/new_scaled.csv") == (document["training"], document["test"])
     assert 10 == len(document["notes"])
     assert NOTE == document["notes"][0]
 
 
-def test_columns_keep_the_order_of_their_own_file_and_unknown_ones_are_left_out(preprocess, files, tmp_path):
+def test_column_order_is_kept(preprocess, files, tmp_path):
+    """Columns keep the order of their file, and unknown columns are left out."""
     backwards = write_csv(
         tmp_path / "new.csv", [["x", *reversed(row)] for row in TEST], header=["title", *reversed(COLUMNS)]
     )
@@ -97,7 +102,8 @@ def test_columns_keep_the_order_of_their_own_file_and_unknown_ones_are_left_out(
     assert COLUMNS[::-1] == list(pd.read_csv(tmp_path / "new_scaled.csv").columns)
 
 
-def test_parquet_is_scaled_to_the_same_csv(preprocess, files, tmp_path):
+def test_parquet_matches_csv(preprocess, files, tmp_path):
+    """A Parquet file is scaled to the same CSV."""
     preprocess(*files)
     expected = (tmp_path / "past_scaled.csv").read_bytes()
     (tmp_path / "past_scaled.csv").unlink()
@@ -107,8 +113,8 @@ def test_parquet_is_scaled_to_the_same_csv(preprocess, files, tmp_path):
     assert expected == (tmp_path / "past_scaled.csv").read_bytes()
 
 
-def test_the_shipped_titles_scale_to_the_same_digits_as_scikit_learn(preprocess, tmp_path):
-    """Every number is written so that reading gives it back, not rounded to what looks tidy."""
+def test_digits_match_scikit_learn(preprocess, tmp_path):
+    """Numbers are written with all digits, as scikit-learn computes them."""
     past, new = tmp_path / "a.csv", tmp_path / "b.csv"
     past.write_bytes((DATA / "sales_data_training.csv").read_bytes())
     new.write_bytes((DATA / "sales_data_test.csv").read_bytes())
@@ -127,17 +133,19 @@ def test_the_shipped_titles_scale_to_the_same_digits_as_scikit_learn(preprocess,
         (lambda rows: [[*row[:8], "a lot", row[9]] for row in rows], "row 1: total_earnings: not a number"),
     ],
 )
-def test_one_bad_file_leaves_no_output_at_all(preprocess, files, tmp_path, which, edit, message):
+def test_bad_file_leaves_no_output(preprocess, files, tmp_path, which, edit, message):
+    """If one file is bad, neither output is written."""
     write_csv(files[which], edit([TRAINING, TEST][which]))
     before = sorted(tmp_path.iterdir())
     ran = preprocess(*files)
     assert 3 == ran.code
-    assert f"{files[which]} has " in ran.err
+    assert ran.err.startswith((f"error: {files[which]}: ", f"error: {files[which]} has "))
     assert message in ran.err
     assert before == sorted(tmp_path.iterdir())
 
 
-def test_a_test_file_that_can_not_be_written_leaves_no_scaled_training_file_either(preprocess, files, tmp_path):
+def test_unwritable_output(preprocess, files, tmp_path):
+    """If one output can't be written, neither is."""
     (tmp_path / "new_scaled.csv").mkdir()
     before = sorted(tmp_path.iterdir())
     ran = preprocess(*files)
@@ -149,13 +157,15 @@ def test_a_test_file_that_can_not_be_written_leaves_no_scaled_training_file_eith
 @pytest.mark.parametrize(
     ("training", "test"), [("past.csv", "past_scaled.csv"), ("new_scaled.csv", "new.csv"), ("past.csv", "past.parquet")]
 )
-def test_what_was_given_is_never_overwritten_nor_one_output_by_the_other(preprocess, files, tmp_path, training, test):
+def test_outputs_overwrite_nothing(preprocess, files, tmp_path, training, test):
+    """The outputs overwrite neither an input nor each other."""
     ran = preprocess(tmp_path / training, tmp_path / test)
     assert 2 == ran.code
-    assert "expected files of their own" in ran.err
+    assert "expected four different files" in ran.err
 
 
-def test_a_missing_file_is_named(preprocess, files, tmp_path):
+def test_missing_file(preprocess, files, tmp_path):
+    """The error names a missing file."""
     ran = preprocess(files[0], tmp_path / "nowhere.csv")
     assert 3 == ran.code
     assert f"no file {tmp_path}/nowhere.csv" in ran.err

@@ -1,4 +1,4 @@
-"""``gamesales train``: the job file, the whole job and its bundle, and what is left when it fails (nothing)."""
+"""``gamesales train``: the job file, the whole job, its bundle, and jobs that fail."""
 
 import contextlib
 import io
@@ -23,11 +23,11 @@ from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import read_titles
 from gamesales.errors import InputError, JobFileError
 from gamesales.jobs.loading import open_registry
-from gamesales.registry.bundle import sha256
+from gamesales.registry.bundle import compute_sha256
 from gamesales.training import intervals as calibrate
 from gamesales.training.fit import Epoch
-from gamesales.training.network import load_keras
-from gamesales.training.provenance import git_commit
+from gamesales.training.keras_objects import load_keras
+from gamesales.training.provenance import find_git_commit
 from gamesales.training.train_job import load_job
 from support.train_jobs import DENSE, LEARNS, PLAIN_REPORT, write_job
 from support.versions import DATA, FEATURES
@@ -71,7 +71,8 @@ from support.versions import DATA, FEATURES
         ({"intervals": {"level": 0.9}}, "intervals.level: Extra inputs are not permitted"),
     ],
 )
-def test_a_mistake_in_a_job_file_is_told_by_its_key(cli, tmp_path, changes, message):
+def test_mistakes_are_named(cli, tmp_path, changes, message):
+    """A mistake in the job file is named by its key, and nothing is written."""
     ran = cli("train", write_job(tmp_path / "job.toml", **changes))
     assert 2 == ran.code
     assert ran.err.startswith(f"error: {tmp_path}/job.toml is not a training job: ")
@@ -79,7 +80,8 @@ def test_a_mistake_in_a_job_file_is_told_by_its_key(cli, tmp_path, changes, mess
     assert not (tmp_path / "registry").exists()
 
 
-def test_all_mistakes_of_a_job_file_are_told_at_once(tmp_path):
+def test_all_mistakes_at_once(tmp_path):
+    """All mistakes of a job file are in one error."""
     path = write_job(tmp_path / "job.toml", name="No", data={"test": None}, training={"epochs": -1, "seed": "x"})
     with pytest.raises(JobFileError) as refused:
         load_job(path)
@@ -96,7 +98,8 @@ def test_all_mistakes_of_a_job_file_are_told_at_once(tmp_path):
         (b"\xff", ""),
     ],
 )
-def test_a_job_file_that_is_no_toml_is_told_in_one_line(cli, tmp_path, content, message):
+def test_job_file_must_be_toml(cli, tmp_path, content, message):
+    """A job file that is missing or not TOML is a usage error."""
     path = tmp_path / "job.toml"
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -107,7 +110,8 @@ def test_a_job_file_that_is_no_toml_is_told_in_one_line(cli, tmp_path, content, 
     assert "fault of gamesales" not in ran.err
 
 
-def test_a_preset_takes_the_place_of_network_and_training_but_for_the_seed(tmp_path):
+def test_preset_keeps_the_seed(tmp_path):
+    """A preset replaces the network and the training, but not the seed."""
     path = write_job(tmp_path / "job.toml", name="a-name", training={"epochs": 7, "batch_size": 5, "seed": 11})
     job = load_job(path, "course")
     assert [50, 100, 50, 1] == [layer.arguments["units"] for layer in job.network.layers]
@@ -115,26 +119,29 @@ def test_a_preset_takes_the_place_of_network_and_training_but_for_the_seed(tmp_p
     assert ("a-name", DATA / "sales_data_test.csv") == (job.name, job.data.test)
 
 
-def test_a_preset_checks_the_seed_that_it_keeps(tmp_path):
+def test_preset_checks_the_seed(tmp_path):
+    """The seed of the job file is validated with a preset too."""
     with pytest.raises(JobFileError, match=r"training\.seed: "):
         load_job(write_job(tmp_path / "job.toml", training={"seed": "x"}), "course")
 
 
-def test_an_unknown_preset_is_told_with_those_that_exist(cli, tmp_path):
+def test_unknown_preset(cli, tmp_path):
+    """The error for an unknown preset lists the presets."""
     ran = cli("train", write_job(tmp_path / "job.toml"), "--preset", "curse", "--json")
     assert 2 == ran.code
-    assert "no preset 'curse'; there is course" == ran.document["error"]["message"]
+    assert "no preset 'curse'; expected course" == ran.document["error"]["message"]
 
 
-def test_the_shipped_job_is_valid():
+def test_shipped_job_is_valid():
+    """The shipped job file is valid."""
     job = load_job(DATA.parent / "jobs" / "train.toml")
     assert "game-earnings" == job.name
 
 
-# --- The titles.
+# --- The files of titles.
 
 
-def rows_of(name):
+def read_lines(name):
     return (DATA / name).read_text(encoding="utf-8").splitlines()
 
 
@@ -160,10 +167,11 @@ def rows_of(name):
     ],
     ids=["header-only", "empty", "missing-columns", "missing-target", "bad-values", "bad-rows"],
 )
-def test_titles_that_can_not_be_learnt_from_stop_the_job_and_are_named(cli, tmp_path, which, edit, message):
+def test_invalid_titles_stop_the_job(cli, tmp_path, which, edit, message):
+    """Titles that are not valid stop the job, and the error names the file and the rows."""
     name = {"train": "sales_data_training.csv", "test": "sales_data_test.csv"}[which]
     path = tmp_path / "edited.csv"
-    path.write_text("".join(f"{line}\n" for line in edit(rows_of(name))), encoding="utf-8")
+    path.write_text("".join(f"{line}\n" for line in edit(read_lines(name))), encoding="utf-8")
     ran = cli("train", write_job(tmp_path / "job.toml", data={which: path}))
     assert 3 == ran.code
     assert str(path) in ran.err
@@ -171,20 +179,23 @@ def test_titles_that_can_not_be_learnt_from_stop_the_job_and_are_named(cli, tmp_
     assert not (tmp_path / "registry").exists()
 
 
-def test_a_file_of_titles_that_does_not_exist_is_named(cli, tmp_path):
+def test_missing_file_is_named(cli, tmp_path):
+    """A missing file of titles is named."""
     ran = cli("train", write_job(tmp_path / "job.toml", data={"test": tmp_path / "nowhere.csv"}))
     assert 3 == ran.code
     assert f"no file {tmp_path}/nowhere.csv" in ran.err
 
 
-def test_a_contract_that_is_wrong_is_a_wrong_job(cli, tmp_path):
+def test_invalid_contract(cli, tmp_path):
+    """An invalid contract is a usage error."""
     (tmp_path / "contract.toml").write_text("features = 3", encoding="utf-8")
     ran = cli("train", write_job(tmp_path / "job.toml", data={"contract": tmp_path / "contract.toml"}))
     assert 2 == ran.code
     assert f"{tmp_path}/contract.toml is not a contract: " in ran.err
 
 
-def test_titles_of_parquet_and_csv_are_the_same_titles(tmp_path, contract):
+def test_parquet_equals_csv(tmp_path, contract):
+    """Titles from Parquet and from CSV are the same."""
     table = pyarrow.csv.read_csv(DATA / "sales_data_test.csv")
     pyarrow.parquet.write_table(table.select(sorted(table.column_names)), tmp_path / "test.parquet")
     as_csv, as_parquet = (
@@ -198,7 +209,8 @@ def test_titles_of_parquet_and_csv_are_the_same_titles(tmp_path, contract):
 # --- The whole job, once as text and once as JSON.
 
 
-def test_training_shows_its_progress_its_figures_and_what_to_type_next(cli, tmp_path):
+def test_output_of_training(cli, tmp_path):
+    """The output has the progress, the metrics and the next command."""
     job = write_job(tmp_path / "job.toml", training={"epochs": 3, "validation_share": 0.2})
     ran = cli("train", job, "--reason", "the first one")
     assert 0 == ran.code
@@ -221,7 +233,8 @@ def test_training_shows_its_progress_its_figures_and_what_to_type_next(cli, tmp_
     assert "the first one" in cli("history").out
 
 
-def test_the_same_job_again_gives_the_same_figures_under_the_next_number(cli, tmp_path):
+def test_training_is_reproducible(cli, tmp_path):
+    """The same job gives the same metrics under the next version number."""
     job = write_job(tmp_path / "job.toml", name="other-earnings", training={"epochs": 1})
     first, second = (cli("train", job, "--json").document for _ in range(2))
     assert [("other-earnings", 1), ("other-earnings", 2)] == [
@@ -231,15 +244,16 @@ def test_the_same_job_again_gives_the_same_figures_under_the_next_number(cli, tm
     assert first["baselines"] == second["baselines"]
     assert 1 == first["epochs"]
     assert Path(first["report"]).parent == Path(first["bundle"])
-    assert 2 == open_registry(tmp_path / "registry", "other-earnings").state().newest
+    assert 2 == open_registry(tmp_path / "registry", "other-earnings").read_state().newest
 
 
 # --- The bundle.
 
 
-def test_the_manifest_says_how_the_version_was_made_and_how_good_it_is(trained_registry, contract):
+def test_manifest_of_version(trained_registry, contract):
+    """The manifest has the job, the data, the metrics and the software."""
     version = trained_registry.find_version(1)
-    manifest = trained_registry.bundle(version).manifest
+    manifest = trained_registry.open_bundle(version).manifest
     assert contract == Contract.from_json(manifest["contract"])
     assert [50, 100, 50, 1] == [layer["units"] for layer in manifest["network"]["layers"]]
     training = manifest["training"]
@@ -250,19 +264,20 @@ def test_the_manifest_says_how_the_version_was_made_and_how_good_it_is(trained_r
     assert {"scaled_mse", "mae", "rmse", "r2", "mape_percent"} == set(manifest["metrics"])
     assert {"gradient boosting", "linear regression", "mean of training"} == set(manifest["baselines"])
     for which, name, rows in (("train", "sales_data_training.csv", 1000), ("test", "sales_data_test.csv", 400)):
-        digest = sha256((DATA / name).read_bytes())
+        digest = compute_sha256((DATA / name).read_bytes())
         assert {"path": str(DATA / name), "sha256": digest, "rows": rows} == manifest["data"][which]
     assert list(FEATURES) == [column["name"] for column in manifest["training_profile"]]
     assert (39.99, 59.99) == tuple(manifest["training_profile"][-1][key] for key in ("minimum", "maximum"))
     assert manifest["software"]["keras"] == load_keras().__version__
     assert {"python", "gamesales", "numpy", "onnxruntime", "scikit-learn"} <= set(manifest["software"])
-    assert manifest["git_commit"] == git_commit()
+    assert manifest["git_commit"] == find_git_commit()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", manifest["trained_at"])
     assert 10_000 == manifest["parity"]["rows"]
 
 
-def test_the_bundle_holds_the_five_files_of_its_format(trained_registry):
-    bundle = trained_registry.bundle(trained_registry.find_version(1))
+def test_files_of_bundle(trained_registry):
+    """The bundle has the files of its format."""
+    bundle = trained_registry.open_bundle(trained_registry.find_version(1))
     assert {"model.keras", "scaler.joblib", "scorer.onnx", "report.html"} == set(bundle.files)
     metrics = bundle.manifest["metrics"]
     report = bundle.read("report.html").decode()
@@ -270,18 +285,19 @@ def test_the_bundle_holds_the_five_files_of_its_format(trained_registry):
     assert "Dense(100, relu)" in report
 
 
-def test_training_records_its_evaluation_on_the_test_file(trained_registry):
+def test_evaluation_is_recorded(trained_registry):
+    """The log has the metrics on the test file."""
     version = trained_registry.find_version(1)
-    (evaluation,) = version.evaluations
+    (evaluation,) = version.read_evaluations()
     assert 400 == evaluation.rows
-    assert sha256((DATA / "sales_data_test.csv").read_bytes()) == evaluation.data_sha256
-    assert trained_registry.bundle(version).manifest["metrics"] == dict(evaluation.metrics)
+    assert compute_sha256((DATA / "sales_data_test.csv").read_bytes()) == evaluation.data_sha256
+    assert trained_registry.open_bundle(version).manifest["metrics"] == dict(evaluation.metrics)
 
 
 @pytest.fixture
 def unpacked(trained_registry, tmp_path):
     """The network and the scaler of the trained version, as a person takes them out of the bundle."""
-    bundle = trained_registry.bundle(trained_registry.find_version(1))
+    bundle = trained_registry.open_bundle(trained_registry.find_version(1))
     (tmp_path / "model.keras").write_bytes(bundle.read("model.keras"))
     network = load_keras().models.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     return bundle, network, joblib.load(io.BytesIO(bundle.read("scaler.joblib")))
@@ -295,7 +311,8 @@ def earnings_by_hand(network, scaler, values):
 
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names:UserWarning")
-def test_scoring_gives_what_keras_and_scikit_learn_give_within_ten_cents_in_100_000_dollars(unpacked, tmp_path):
+def test_scoring_matches_keras(unpacked, tmp_path):
+    """Scoring agrees with Keras and scikit-learn within ten cents in 100,000 dollars."""
     _, network, scaler = unpacked
     titles = pyarrow.csv.read_csv(DATA / "sales_data_test.csv")
     scored = Registry(tmp_path / "registry").load("1").predict(titles)
@@ -306,8 +323,8 @@ def test_scoring_gives_what_keras_and_scikit_learn_give_within_ten_cents_in_100_
 
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names:UserWarning")
-def test_a_network_predicts_after_saving_what_it_predicted_before(unpacked):
-    """The golden rows were predicted before the network was saved."""
+def test_saved_network_matches_golden_rows(unpacked):
+    """The saved network reproduces the golden rows, which were predicted before it was saved."""
     bundle, network, scaler = unpacked
     golden = bundle.manifest["golden"]
     by_hand = earnings_by_hand(network, scaler, np.array(golden["values"]))
@@ -315,18 +332,21 @@ def test_a_network_predicts_after_saving_what_it_predicted_before(unpacked):
     assert (np.abs(by_hand - golden["expected_predictions"]) <= golden["prediction_tolerance"]).all()
 
 
-def test_the_figures_are_those_of_predictions_for_titles_that_training_never_saw(trained_registry, tmp_path):
+def test_metrics_are_of_test_titles(trained_registry, tmp_path):
+    """The metrics are those of the predictions for the test titles."""
     titles = pd.read_csv(DATA / "sales_data_test.csv")
     past = pd.read_csv(DATA / "sales_data_training.csv")
-    off = np.abs(Registry(tmp_path / "registry").load("1").predict(titles) - titles["total_earnings"])
-    manifest = trained_registry.bundle(trained_registry.find_version(1)).manifest
-    assert off.mean() == pytest.approx(manifest["metrics"]["mae"], rel=1e-9)
-    assert 100 * (off / titles["total_earnings"]).mean() == pytest.approx(manifest["metrics"]["mape_percent"], rel=1e-9)
+    errors = np.abs(Registry(tmp_path / "registry").load("1").predict(titles) - titles["total_earnings"])
+    manifest = trained_registry.open_bundle(trained_registry.find_version(1)).manifest
+    assert errors.mean() == pytest.approx(manifest["metrics"]["mae"], rel=1e-9)
+    mape_percent = 100 * (errors / titles["total_earnings"]).mean()
+    assert mape_percent == pytest.approx(manifest["metrics"]["mape_percent"], rel=1e-9)
     by_mean = np.abs(titles["total_earnings"] - past["total_earnings"].mean()).mean()
     assert by_mean == pytest.approx(manifest["baselines"]["mean of training"]["mae"], rel=1e-9)
 
 
-def test_the_scaler_in_the_bundle_learnt_from_the_training_file_and_is_the_scaling_in_the_manifest(unpacked):
+def test_scaler_matches_manifest(unpacked):
+    """The scaler was fitted on the training file and equals the scaling in the manifest."""
     bundle, _, scaler = unpacked
     past = pd.read_csv(DATA / "sales_data_training.csv")[scaler.feature_names_in_]
     assert past.min().tolist() == scaler.data_min_.tolist()
@@ -338,8 +358,8 @@ def test_the_scaler_in_the_bundle_learnt_from_the_training_file_and_is_the_scali
     assert [0, 1] == list(scaler.feature_range)
 
 
-def test_the_api_and_the_command_line_predict_the_same_dollars(cli, trained_registry):
-    """To the last bit, from CSV, where every number is text, and from what Arrow and pandas make of it."""
+def test_api_equals_command_line(cli, trained_registry):
+    """Predictions are the same to the last bit, from CSV, Arrow and pandas."""
     assert 0 == cli("promote", "1").code
     assert 0 == cli("score", DATA / "sales_data_test.csv", "--output", "out.parquet").code
     scored = pyarrow.parquet.read_table("out.parquet").column("predicted_earnings").to_numpy()
@@ -352,18 +372,19 @@ def test_the_api_and_the_command_line_predict_the_same_dollars(cli, trained_regi
 # --- Prediction intervals.
 
 
-def test_intervals_are_calibrated_in_folds_and_told_wherever_figures_are(cli, tmp_path):
-    """The manifest tells what they achieve; the same figures come from a scored test file."""
+def test_intervals_by_cross_validation(cli, tmp_path):
+    """Prediction intervals are in the output, the report and the manifest, and scoring gives the same coverage."""
     ran = cli("train", write_job(tmp_path / "job.toml", training=LEARNS, intervals={"folds": 3}))
     assert 0 == ran.code, ran.err
     assert re.findall(r"calibrating prediction intervals: training (\d) of 3", ran.err) == ["1", "2", "3"]
     registry = open_registry(tmp_path / "registry", "game-earnings")
-    bundle = registry.bundle(registry.find_version(1))
+    bundle = registry.open_bundle(registry.find_version(1))
     interval, manifest = bundle.manifest["interval"], bundle.manifest
     assert ("cv", 0.9, 1000) == tuple(interval[key] for key in ("method", "coverage", "rows"))
     assert manifest["intervals"] == {"method": "auto", "coverage": 0.9, "folds": 3, "calibration_share": 0.2}
     line = re.search(r"^prediction intervals (.*)$", ran.out, re.MULTILINE)[1]
-    assert f"for 90 % of titles hold {100 * interval['achieved']['share']:.1f} % of the 400" in line
+    assert f"contain {100 * interval['achieved']['share']:.1f}% of the 400 test titles" in line
+    assert "expected 90%" in line
     assert line in bundle.read("report.html").decode()
 
     titles = pyarrow.csv.read_csv(DATA / "sales_data_test.csv")
@@ -376,46 +397,49 @@ def test_intervals_are_calibrated_in_folds_and_told_wherever_figures_are(cli, tm
 
 
 @pytest.mark.parametrize(("most", "warned"), [(0.899, 1), (0.9, 0), (1.0, 0)])
-def test_intervals_that_hold_fewer_titles_than_chance_explains_are_a_warning(most, warned):
-    """The report shows it above everything else."""
+def test_low_coverage_is_a_warning(most, warned):
+    """Prediction intervals that contain fewer titles than chance explains are a warning."""
     achieved = {"rows": 400, "share": most - 0.01, "low": most - 0.02, "high": most}
-    warnings = calibrate.warnings({"coverage": 0.9, "achieved": achieved, "median_width": 4_000.0})
+    warnings = calibrate.check_coverage({"coverage": 0.9, "achieved": achieved, "median_width": 4_000.0})
     assert warned == len(warnings)
-    assert all("hold 88.9 % of the 400 test titles (of all, 87.9 to 89.9 %)" in warning for warning in warnings)
-    assert calibrate.warnings(None) == []
+    sentence = "contain 88.9% of the 400 test titles (95% confidence interval 87.9% to 89.9%;"
+    assert all(sentence in warning for warning in warnings)
+    assert calibrate.check_coverage(None) == []
 
 
-def test_a_split_learns_from_what_it_does_not_calibrate_on(cli, tmp_path):
-    """So the scaler knows four fifths of the titles, and the intervals rest on the others."""
+def test_intervals_by_split(cli, tmp_path):
+    """Four fifths of the titles fit the network and the scaler, and the others calibrate the intervals."""
     ran = cli("train", write_job(tmp_path / "job.toml", training=LEARNS, intervals={"method": "split"}), "--json")
     assert ("split", 200) == tuple(ran.document["interval"][key] for key in ("method", "rows"))
     assert ran.document["interval"]["achieved"]["share"] == pytest.approx(0.9, abs=0.1)
     assert "calibrating" not in ran.err
     registry = open_registry(tmp_path / "registry", "game-earnings")
-    bundle = registry.bundle(registry.find_version(1))
+    bundle = registry.open_bundle(registry.find_version(1))
     assert 800 == joblib.load(io.BytesIO(bundle.read("scaler.joblib"))).n_samples_seen_
 
 
-def test_calibrating_changes_no_prediction(cli, tmp_path):
+def test_calibration_changes_no_prediction(cli, tmp_path):
     """The published network is trained before those of the folds."""
-    figures = [
+    metrics = [
         cli("train", write_job(tmp_path / "job.toml", intervals=intervals), "--json").document["metrics"]
         for intervals in ({"method": "none"}, {"folds": 2})
     ]
-    assert figures[0] == figures[1]
+    assert metrics[0] == metrics[1]
     titles = pyarrow.csv.read_csv(DATA / "sales_data_test.csv")
     without, with_intervals = (Registry(tmp_path / "registry").load(ref).predict(titles) for ref in ("1", "2"))
     np.testing.assert_array_equal(without, with_intervals)
 
 
-def test_a_job_without_intervals_leaves_none_in_the_manifest(cli, tmp_path):
+def test_job_without_intervals(cli, tmp_path):
+    """A job without prediction intervals leaves none in the manifest."""
     ran = cli("train", write_job(tmp_path / "job.toml", intervals={"method": "none"}), "--json")
     assert ran.document["interval"] is None
     registry = open_registry(tmp_path / "registry", "game-earnings")
-    assert "interval" not in registry.bundle(registry.find_version(1)).manifest
+    assert "interval" not in registry.open_bundle(registry.find_version(1)).manifest
 
 
-def test_a_preset_keeps_the_intervals_of_the_job(tmp_path):
+def test_preset_keeps_the_intervals(tmp_path):
+    """A preset keeps the job's prediction intervals."""
     job = load_job(write_job(tmp_path / "job.toml", intervals={"coverage": 0.8}), "course")
     assert 0.8 == job.intervals.coverage
     assert "auto" == job.intervals.method
@@ -425,59 +449,62 @@ def test_a_preset_keeps_the_intervals_of_the_job(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def examined(trained_once):
-    """The manifest's evaluation of a version that was examined whole, and the text of its page."""
-    from support.pages import read
+def diagnosed(trained_once):
+    """The manifest of a version with a complete diagnosis, and the text of its page."""
+    from support.pages import read_text
 
     registry = open_registry(trained_once / "registry", "game-earnings")
-    bundle = registry.bundle(registry.find_version(1))
-    return bundle.manifest, read(bundle.read("report.html").decode())
+    bundle = registry.open_bundle(registry.find_version(1))
+    return bundle.manifest, read_text(bundle.read("report.html").decode())
 
 
-def test_k_fold_of_the_intervals_is_not_trained_twice(examined):
-    """Its quantile is that of the out-of-fold errors which the plain figures come from."""
-    manifest, _ = examined
+def test_kfold_is_trained_once(diagnosed):
+    """The out-of-fold predictions of the intervals are also those of plain k-fold."""
+    manifest, _ = diagnosed
     plain, grouped = (manifest["evaluation"]["kfold"][kind] for kind in ("plain", "grouped"))
     assert (2, 1000, 2, 1000) == (plain["folds"], plain["rows"], grouped["folds"], grouped["rows"])
-    for one in (plain, grouped):
-        low, high = one["intervals"]["mae"]
-        assert low < one["metrics"]["mae"] < high
-        assert 2 == len(one["folds_mae"])
-        assert set(manifest["baselines"]) == set(one["baselines"])
+    for result in (plain, grouped):
+        low, high = result["intervals"]["mae"]
+        assert low < result["metrics"]["mae"] < high
+        assert 2 == len(result["folds_mae"])
+        assert set(manifest["baselines"]) == set(result["baselines"])
 
 
-def test_the_evaluation_agrees_with_the_figures_beside_it(examined):
-    manifest, _ = examined
-    evaluation, own = manifest["evaluation"], manifest["metrics"]
+def test_evaluation_agrees_with_metrics(diagnosed):
+    """The parts of the evaluation agree with each other and with the metrics."""
+    manifest, _ = diagnosed
+    evaluation, metrics = manifest["evaluation"], manifest["metrics"]
     for name in ("mae", "scaled_mse"):
         low, high = evaluation["holdout"]["intervals"][name]
-        assert low < own[name] < high
+        assert low < metrics[name] < high
     lead = evaluation["holdout"]["lead"]
     assert lead["mae"] == pytest.approx(manifest["baselines"][lead["over"]]["mae"], rel=1e-5)
-    assert lead["usd"]["value"] == pytest.approx(lead["mae"] - own["mae"], rel=1e-4)
-    genres = [one for one in evaluation["slices"] if one["family"] == "is_action / is_role_playing / is_sports"]
-    assert 400 == sum(one["rows"] for one in genres)
-    assert own["mae"] == pytest.approx(sum(one["rows"] * one["mae"]["value"] for one in genres) / 400, rel=1e-4)
-    held = sum(one["rows"] * one["held"] for one in genres) / 400
-    assert held == pytest.approx(manifest["interval"]["achieved"]["share"], rel=1e-4)
+    assert lead["error_change"]["value"] == pytest.approx(lead["mae"] - metrics["mae"], rel=1e-4)
+    genres = [group for group in evaluation["slices"] if group["family"] == "is_action / is_role_playing / is_sports"]
+    assert 400 == sum(genre["rows"] for genre in genres)
+    mae = sum(genre["rows"] * genre["mae"]["value"] for genre in genres) / 400
+    assert metrics["mae"] == pytest.approx(mae, rel=1e-4)
+    coverage = sum(genre["rows"] * genre["held"] for genre in genres) / 400
+    assert coverage == pytest.approx(manifest["interval"]["achieved"]["share"], rel=1e-4)
     assert [125, 250, 500, 1000] == [point["titles"] for point in evaluation["learning_curve"]["points"]]
-    assert evaluation["learning_curve"]["points"][-1]["mae"]["value"] == pytest.approx(own["mae"], rel=1e-4)
+    assert evaluation["learning_curve"]["points"][-1]["mae"]["value"] == pytest.approx(metrics["mae"], rel=1e-4)
     assert 10 == len(evaluation["importance"])
     assert 7 == len(evaluation["dependence"])
-    assert evaluation["noise"]["scaled_mse"]["value"] < own["scaled_mse"]
+    assert evaluation["noise"]["scaled_mse"]["value"] < metrics["scaled_mse"]
     assert {"folds": 2, "learning_curve": True, "seeds": 1, "most_titles": 5000} == manifest["report"]
-    assert [8] == [one["seed"] for one in evaluation["seeds"]]
+    assert [8] == [result["seed"] for result in evaluation["seeds"]]
     assert len(json.dumps(evaluation)) < 20_000
 
 
-def test_the_report_shows_the_evaluation_in_its_sections(examined):
-    manifest, text = examined
-    for heading in ("Was it luck?", "Would more titles help?", "What is left in the errors", "What does it go by?"):
+def test_report_shows_the_evaluation(diagnosed):
+    """The report has a section for each part of the evaluation, and every notice."""
+    manifest, text = diagnosed
+    for heading in ("Was it luck?", "Would more titles help?", "Residual checks", "Which features matter?"):
         assert heading in text
     assert "For which titles is it good?" in text
     assert "is_action / is_role_playing / is_sports" in text
-    assert "The same network on the same titles, from 1 other seed: $" in text
-    assert "2 other networks, on titles unlike those learnt from" in text
+    assert "Average error of the same network trained from 1 other seed: $" in text
+    assert "2-fold cross-validation, grouped: titles with equal features in the same fold" in text
     assert "The noise, which no model can predict" in text
     grouped = manifest["evaluation"]["kfold"]["grouped"]["metrics"]
     assert f"${grouped['mae']:,.0f}" in text
@@ -486,74 +513,81 @@ def test_the_report_shows_the_evaluation_in_its_sections(examined):
 
 
 def test_show_has_the_evaluation(cli, trained_registry):
+    """``show --json`` has the evaluation."""
     assert 400 == cli("show", "1", "--json").document["manifest"]["evaluation"]["holdout"]["rows"]
 
 
-def test_examining_trains_what_the_job_asks_for_and_changes_no_prediction(cli, tmp_path):
-    """Without cv, plain folds are the report's own to train."""
-    told, figures = [], []
+def test_report_settings(cli, tmp_path):
+    """The job decides which further networks are trained, and they change no prediction."""
+    stages, metrics = [], []
     for report in ({"folds": 2, "seeds": 2}, {"folds": 2, "most_titles": 999}, PLAIN_REPORT):
         ran = cli("train", write_job(tmp_path / "job.toml", report=report), "--json")
         assert 0 == ran.code, ran.err
-        told.append([line for line in ran.err.splitlines() if re.search("k-fold|curve|seeds", line)])
-        figures.append(ran.document["metrics"])
+        stages.append([line for line in ran.err.splitlines() if re.search("k-fold|curve|seeds", line)])
+        metrics.append(ran.document["metrics"])
     assert [
         *(f"{kind} k-fold: training {fold} of 2" for kind in ("plain", "grouped") for fold in (1, 2)),
         *(f"learning curve: training {n} of 3, on {titles} titles" for n, titles in ((1, 125), (2, 250), (3, 500))),
         *(f"other seeds: training {number} of 2" for number in (1, 2)),
-    ] == told[0]
-    assert [[], []] == told[1:]
-    assert figures[0] == figures[1] == figures[2]
+    ] == stages[0]
+    assert [[], []] == stages[1:]
+    assert metrics[0] == metrics[1] == metrics[2]
     registry = open_registry(tmp_path / "registry", "game-earnings")
-    bundle = registry.bundle(registry.find_version(2))
+    bundle = registry.open_bundle(registry.find_version(2))
     evaluation = bundle.manifest["evaluation"]
     assert {"plain": None, "grouped": None} == evaluation["kfold"]
     assert evaluation["learning_curve"] is None
-    assert "K-fold was left out" in bundle.read("report.html").decode()
+    assert "K-fold cross-validation was skipped" in bundle.read("report.html").decode()
 
 
-def test_few_titles_are_examined_as_far_as_they_go_and_warned_of(cli, tmp_path):
-    """No curve, no folds, no noise; and the page says first that the figures are chance."""
+def test_few_titles(cli, tmp_path):
+    """Few titles have no curve, no folds and no noise, and the page first warns of them."""
     data = {}
     for which, name, rows in (("train", "sales_data_training.csv", 30), ("test", "sales_data_test.csv", 4)):
         data[which] = tmp_path / name
-        data[which].write_text("\n".join(rows_of(name)[: rows + 1]) + "\n", encoding="utf-8")
+        data[which].write_text("\n".join(read_lines(name)[: rows + 1]) + "\n", encoding="utf-8")
     job = write_job(tmp_path / "job.toml", data=data, training={"epochs": 1}, report={"folds": 31, "seeds": 0})
     assert 0 == cli("train", job).code
     registry = open_registry(tmp_path / "registry", "game-earnings")
-    bundle = registry.bundle(registry.find_version(1))
+    bundle = registry.open_bundle(registry.find_version(1))
     evaluation = bundle.manifest["evaluation"]
     assert (None, None, None) == (evaluation["noise"], evaluation["learning_curve"], evaluation["kfold"]["plain"])
-    assert {"tiny training", "tiny test"} <= {one["about"] for one in evaluation["notices"]}
+    assert {"tiny training", "tiny test"} <= {notice["about"] for notice in evaluation["notices"]}
     page = bundle.read("report.html").decode()
-    assert page.index("Only 4 titles to test on") < page.index("Is it better?")
-    assert "Too few titles to say how surely" in page
+    assert page.index("There are only 4 test titles") < page.index("Is it better?")
+    assert "too few titles for a confidence interval" in page
 
 
-@pytest.mark.parametrize("what", ["kfold.predict", "learning_curve", "other_seeds"])
-def test_networks_of_the_report_that_diverge_cost_a_warning_and_not_the_version(cli, tmp_path, monkeypatch, what):
+@pytest.mark.parametrize("function", ["predict_kfold", "train_learning_curve", "train_other_seeds"])
+def test_diverging_networks_of_report(cli, tmp_path, monkeypatch, function):
+    """Further networks that diverge are a warning, and the version is registered."""
+
     def diverge(*arguments):
         raise InputError("training diverged: the loss is inf after epoch 1 of 2")
 
-    monkeypatch.setattr(f"gamesales.diagnostics.diagnose.{what}", diverge)
-    report = {"folds": 2 if what == "kfold.predict" else 0, "learning_curve": what == "learning_curve", "seeds": 0}
+    monkeypatch.setattr(f"gamesales.diagnostics.diagnose.{function}", diverge)
+    report = {
+        "folds": 2 if "kfold" in function else 0,
+        "learning_curve": "curve" in function,
+        "seeds": 1 if "seeds" in function else 0,
+    }
     assert 0 == cli("train", write_job(tmp_path / "job.toml", report=report)).code
     registry = open_registry(tmp_path / "registry", "game-earnings")
-    page = registry.bundle(registry.find_version(1)).read("report.html").decode()
+    page = registry.open_bundle(registry.find_version(1)).read("report.html").decode()
     assert "could not be used: training diverged" in page
 
 
-# --- A column more.
+# --- Another column.
 
 
-def test_a_column_more_is_an_entry_in_the_contract_and_a_retrain(cli, tmp_path):
-    """No code: the contract and the files name it, and training and scoring follow."""
+def test_another_column(cli, tmp_path):
+    """Another column takes an entry in the contract and a new training, but no code."""
     entry = '\n[[features]]\nname = "marketing"\nkind = "price"\nunit = "US dollars"\nminimum = 0\n'
     (tmp_path / "contract.toml").write_text((DATA / "contract.toml").read_text(encoding="utf-8") + entry, "utf-8")
     random = np.random.default_rng(1)
     data = {"contract": tmp_path / "contract.toml"}
     for which, name in (("train", "sales_data_training.csv"), ("test", "sales_data_test.csv")):
-        header, *lines = rows_of(name)
+        header, *lines = read_lines(name)
         spent = random.integers(0, 1_000_000, len(lines))
         rows = [f"{amount},{line}" for amount, line in zip(spent, lines, strict=True)]
         data[which] = tmp_path / name
@@ -571,7 +605,7 @@ def test_a_column_more_is_an_entry_in_the_contract_and_a_retrain(cli, tmp_path):
     assert not Path("other.csv").exists()
 
 
-# --- What fails leaves nothing.
+# --- Jobs that fail.
 
 SQUARE = {"layer": "Reshape", "target_shape": [3, 3]}
 GROUPED = {"layer": "Conv1D", "filters": 3, "kernel_size": 1, "groups": 3}
@@ -610,9 +644,9 @@ NEGATIVE = {
         (
             {"intervals": {"coverage": 0.9999}},
             3,
-            "intervals.coverage is 0.9999, which takes 9,999 titles to calibrate on; there are 1,000",
+            "intervals.coverage is 0.9999, which needs 9,999 titles to calibrate on; there are 1,000",
         ),
-        ({"intervals": {"folds": 1001}}, 3, "1000 rows of training can't be cut into 1001 folds"),
+        ({"intervals": {"folds": 1001}}, 3, "1000 training rows can't be cut into 1001 folds"),
         ({"intervals": {"method": "split", "calibration_share": 0.0001}}, 3, "1000 training rows can't be split"),
     ],
     ids=[
@@ -620,7 +654,8 @@ NEGATIVE = {
         *("coverage", "folds", "calibration"),
     ],
 )
-def test_a_job_that_fails_registers_nothing(cli, tmp_path, changes, code, message):
+def test_failed_job_registers_nothing(cli, tmp_path, changes, code, message):
+    """A job that fails registers nothing, and fails before training if it can."""
     ran = cli("train", write_job(tmp_path / "job.toml", **changes))
     assert code == ran.code
     assert message in ran.err
@@ -632,8 +667,8 @@ def test_a_job_that_fails_registers_nothing(cli, tmp_path, changes, code, messag
 
 @pytest.fixture
 def terminal(tmp_path):
-    """Start a command whose stderr is a terminal; give the process and the terminal's other end."""
-    ours, theirs = os.openpty()
+    """Start a command whose stderr is a terminal. Returns the process and the other end of the terminal."""
+    parent_end, child_end = os.openpty()
     started = []
 
     def start(*arguments):
@@ -642,20 +677,21 @@ def terminal(tmp_path):
         try:
             environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
             command = [sys.executable, "-m", "gamesales", *map(str, arguments)]
-            started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment))
+            started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=child_end, env=environment))
         finally:
             signal.signal(signal.SIGINT, before)
-            os.close(theirs)
-        return started[0], ours
+            os.close(child_end)
+        return started[0], parent_end
 
     yield start
-    os.close(ours)
+    os.close(parent_end)
     for process in started:
         process.kill()
         process.communicate()
 
 
-def test_a_terminal_shows_a_bar_with_the_loss_and_ctrl_c_registers_nothing(terminal, tmp_path):
+def test_progress_bar_and_ctrl_c(terminal, tmp_path):
+    """A terminal shows a bar with the loss, and Ctrl-C registers nothing."""
     job = write_job(tmp_path / "job.toml", training={"epochs": 2000})
     process, screen = terminal("train", job, "--registry", tmp_path / "registry")
     shown = b""
@@ -674,11 +710,13 @@ def test_a_terminal_shows_a_bar_with_the_loss_and_ctrl_c_registers_nothing(termi
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l"), "the cursor is visible again"
 
 
-def test_long_training_says_a_line_for_about_every_tenth(capsys):
+def test_long_training_prints_some_epochs(capsys):
+    """Without a terminal, about ten epochs of a long training are printed."""
+
     def lines(epochs):
-        with progress.epochs() as tell:
+        with progress.show_epochs() as show_epoch:
             for number in range(1, epochs + 1):
-                tell(Epoch(number, epochs, 0.01, None, 0.001))
+                show_epoch(Epoch(number, epochs, 0.01, None, 0.001))
         return capsys.readouterr().err.splitlines()
 
     assert 3 == len(lines(3))
@@ -687,22 +725,23 @@ def test_long_training_says_a_line_for_about_every_tenth(capsys):
     assert "  epoch 29/29  loss 1.00e-02" == lines(29)[-1]
 
 
-# --- The commit that a version was trained at.
+# --- The git commit of a version.
 
 
-def test_the_commit_is_told_with_whether_it_was_changed(tmp_path, monkeypatch):
+def test_git_commit(tmp_path, monkeypatch):
+    """The commit is found, and marked if files were changed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     for who in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{who}_NAME", "A")
         monkeypatch.setenv(f"GIT_{who}_EMAIL", "a@example.org")
-    assert git_commit() is None
+    assert find_git_commit() is None
     (tmp_path / "file").write_text("1")
     for arguments in (["init", "-q"], ["add", "file"], ["commit", "-q", "-m", "one"], ["tag", "v1"]):
         subprocess.run(["git", *arguments], check=True)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    assert commit == git_commit()
+    assert commit == find_git_commit()
     (tmp_path / "file").write_text("2")
-    assert f"{commit}-dirty" == git_commit()
+    assert f"{commit}-dirty" == find_git_commit()
     monkeypatch.setenv("PATH", "")
-    assert git_commit() is None
+    assert find_git_commit() is None

@@ -1,4 +1,4 @@
-"""``gamesales tune``: a whole search with real training, what it registers, and that it can be killed at any moment."""
+"""``gamesales tune``: whole searches with real training, what they register, and searches that are killed."""
 
 import json
 import os
@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from gamesales.cli.train import as_sentence
+from gamesales.cli.train import describe_choice
 from gamesales.jobs.loading import open_registry
-from gamesales.jobs.tune import Contender, Searched
+from gamesales.jobs.tune import Finalist, SearchResult
 from support.searches import SPACE, START, write_tune_job
 
 ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory):
-    """A search of a few trials in a folder of its own, from the command line; what it printed, and its registry."""
-    folder = tmp_path_factory.mktemp("searched")
-    # Enough trials to tell what mattered.
+def finished(tmp_path_factory):
+    """The folder and the output of a search of a few trials."""
+    folder = tmp_path_factory.mktemp("finished")
+    # Enough trials to measure the importance of hyperparameters.
     job = write_tune_job(
         folder / "job.toml", search={"trials": 10, "pruning": False}, intervals={"method": "cv", "folds": 2}
     )
@@ -40,28 +40,29 @@ def gamesales(folder, *arguments, **settings):
 def read_version(folder, number=1):
     registry = open_registry(folder / "registry", "game-earnings")
     version = registry.find_version(number)
-    return version, registry.bundle(version)
+    return version, registry.open_bundle(version)
 
 
 def read_trials(folder):
-    """What a search's folder holds, without the times."""
-    found = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob(".tune/*/[tf]*/*.json"))]
-    return [{**one, "seconds": 0} for one in found]
+    """The content of a search's folder, without the durations."""
+    documents = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob(".tune/*/[tf]*/*.json"))]
+    return [{**document, "seconds": 0} for document in documents]
 
 
-# --- What a search tells.
+# --- A finished search.
 
 
-def test_a_search_tells_its_trials_what_it_found_and_what_to_type_next(searched):
-    folder, ran = searched
+def test_output_of_search(finished):
+    """The output has the trials, the result and the next command."""
+    folder, ran = finished
     lines = ran.stderr.splitlines()
     assert "reading titles" == lines[0]
-    told = [line for line in lines if re.match(r"  trial \d+  complete  \d\.\d\de[+-]\d\d +\d+ parameters  \d", line)]
-    assert 10 == len(told)
+    trials = [line for line in lines if re.match(r"  trial \d+  complete  \d\.\d\de[+-]\d\d +\d+ parameters  \d", line)]
+    assert 10 == len(trials)
     assert re.search(r"training the smallest, [\d-]+ (relu|silu), on all titles", ran.stderr)
     assert re.match(r"10 trials in \d+\.\d minutes: 10 complete, 0 pruned, 0 failed\n", ran.stdout)
-    assert re.search(r"^what mattered  \w+ \d+ %", ran.stdout, re.MULTILINE)
-    assert re.search(r"^version 1 of game-earnings is the .*smallest .*within 10 % of ", ran.stdout, re.MULTILINE)
+    assert re.search(r"^importance  \w+ \d+%", ran.stdout, re.MULTILINE)
+    assert re.search(r"^version 1 of game-earnings is the .*smallest .*within 10% of ", ran.stdout, re.MULTILINE)
     for label in ("the search", "report"):
         path = folder / re.search(rf"^{label} +(.*)$", ran.stdout, re.MULTILINE)[1]
         assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
@@ -69,8 +70,9 @@ def test_a_search_tells_its_trials_what_it_found_and_what_to_type_next(searched)
     assert 0 == gamesales(folder, *promote.split()).returncode
 
 
-def test_the_manifest_keeps_the_search(searched):
-    folder, _ = searched
+def test_manifest_keeps_the_search(finished):
+    """The manifest has the search with its settings, finalists and front."""
+    folder, _ = finished
     version, bundle = read_version(folder)
     search = bundle.manifest["search"]
     assert (10, 10, 0, 0, 1000) == tuple(search[key] for key in ("trials", "complete", "pruned", "failed", "titles"))
@@ -79,35 +81,37 @@ def test_the_manifest_keeps_the_search(searched):
     assert START["units"] == search["start"]["candidate"]["units"] == search["settings"]["start"]["units"]
     assert 2 == len(search["finalists"])
     assert sum(search["importances"].values()) == pytest.approx(1)
-    sizes = [one["parameters"] for one in search["front"]]
+    sizes = [trial["parameters"] for trial in search["front"]]
     assert sizes == sorted(sizes)
     smallest, best = search["smallest"], search["best"]
     assert smallest["parameters"] <= best["parameters"]
     assert smallest["final_error"] <= 1.1 * best["final_error"]
-    assert "for a test" == version.registered.reason
-    (kept,) = (folder / ".tune").iterdir()
-    assert kept.name == search["study"][:16]
-    assert search["study"] == json.loads((kept / "study.json").read_text("utf-8"))["identity"]
+    assert "for a test" == version.registration.reason
+    (study,) = (folder / ".tune").iterdir()
+    assert study.name == search["study"][:16]
+    assert search["study"] == json.loads((study / "study.json").read_text("utf-8"))["identity"]
 
 
-def test_which_network_was_registered_is_told_in_a_sentence(searched):
-    folder, _ = searched
+def test_description_of_choice(finished):
+    """A sentence describes the network that was registered."""
+    folder, _ = finished
     _, bundle = read_version(folder)
-    kept = dict(bundle.manifest["search"])
-    best, smallest = (Contender(**{**kept["best"], "trial": size, "parameters": size}) for size in (2000, 300))
+    search = dict(bundle.manifest["search"])
+    best, smallest = (Finalist(**{**search["best"], "trial": size, "parameters": size}) for size in (2000, 300))
 
-    def told(chosen, smallest):
-        return as_sentence(Searched(**{**kept, "chosen": chosen, "best": best, "smallest": smallest}))
+    def describe(chosen, smallest):
+        return describe_choice(SearchResult(**{**search, "chosen": chosen, "best": best, "smallest": smallest}))
 
-    assert "the best, with 2,000 parameters" == told("best", smallest)
-    assert "the smallest network within 10 % of the best, with 300 parameters to its 2,000" == told(
+    assert "the best, with 2,000 parameters" == describe("best", smallest)
+    assert "the smallest network within 10% of the best, with 300 parameters to its 2,000" == describe(
         "smallest", smallest
     )
-    assert "the best network and the smallest within 10 % of it, with 2,000 parameters" == told("smallest", best)
+    assert "the best network and the smallest within 10% of it, with 2,000 parameters" == describe("smallest", best)
 
 
-def test_the_winner_is_the_version_trained_as_a_job_would_train_it(searched):
-    folder, _ = searched
+def test_winner_is_the_version(finished):
+    """The version has the network and the training of the winner."""
+    folder, _ = finished
     _, bundle = read_version(folder)
     manifest = bundle.manifest
     winner = manifest["search"]["smallest"]["candidate"]
@@ -121,16 +125,18 @@ def test_the_winner_is_the_version_trained_as_a_job_would_train_it(searched):
     assert bundle.verify()
 
 
-def test_the_page_is_in_the_bundle_and_in_the_study_and_the_report_leads_to_it(searched):
-    folder, _ = searched
+def test_page_of_search(finished):
+    """The page is in the bundle and in the study, and the report mentions it."""
+    folder, _ = finished
     _, bundle = read_version(folder)
     (page,) = folder.glob(".tune/*/tune.html")
     assert bundle.read("tune.html") == page.read_bytes()
-    assert "the smallest within 10 % of the best of 10 trials" in bundle.read("report.html").decode()
+    assert "the smallest within 10% of the best of 10 trials" in bundle.read("report.html").decode()
 
 
 @pytest.mark.slow
-def test_the_best_is_registered_if_the_job_says_so_and_the_holdout_has_no_part(cli, tmp_path):
+def test_best_is_registered(cli, tmp_path):
+    """The best is registered if the job says so, and the test file does not influence the search."""
     changes = {"search": {"trials": 4, "choose": "best", "tolerance": 1.0}}
     tuned = cli("tune", write_tune_job(tmp_path / "job.toml", **changes), "--json").document
     search = tuned["search"]
@@ -140,19 +146,20 @@ def test_the_best_is_registered_if_the_job_says_so_and_the_holdout_has_no_part(c
         layer["units"] for layer in bundle.manifest["network"]["layers"][:-1]
     ]
     assert search == json.loads(json.dumps(bundle.manifest["search"]))
-    # With other titles held back, it is the same search.
+    # With another test file, it is the same search.
     with open(tmp_path / "other.csv", "w", encoding="utf-8") as file:
         lines = (tmp_path / "job.toml").read_text("utf-8").split('test = "')[1].split('"')[0]
         file.writelines(Path(lines).read_text("utf-8").splitlines(keepends=True)[:200])
     again = cli("tune", write_tune_job(tmp_path / "o.toml", data={"test": tmp_path / "other.csv"}, **changes), "--json")
     assert search["best"] == again.document["search"]["best"]
-    assert "going on after 4 trials" in again.err
+    assert "resuming after 4 trials" in again.err
     text = cli("tune", tmp_path / "job.toml").out
     assert re.search(r"^version 3 of game-earnings is the best, with \d+ parameters; on", text, re.MULTILINE)
-    assert "what mattered  too few trials to tell" in text
+    assert "importance  too few trials to estimate" in text
 
 
-def test_what_calibrates_intervals_is_held_back_from_the_search(cli, tmp_path):
+def test_calibration_titles_are_held_out(cli, tmp_path):
+    """Titles that calibrate prediction intervals are held out from the search."""
     intervals = {"method": "split", "coverage": 0.8, "calibration_share": 0.3}
     job = write_tune_job(tmp_path / "job.toml", search={"trials": 1}, intervals=intervals)
     tuned = cli("tune", job, "--json").document
@@ -160,20 +167,21 @@ def test_what_calibrates_intervals_is_held_back_from_the_search(cli, tmp_path):
     assert 300 == tuned["interval"]["rows"]
 
 
-# --- What is told before the search.
+# --- Mistakes that are found before the search.
 
 
 @pytest.mark.parametrize(
     ("changes", "code", "message"),
     [
         ({"space": {"activation": ["relu", "nonsense"]}}, 2, "space.activation, 'nonsense': "),
-        ({"search": {"folds": 2000}}, 3, "1000 rows of training can't be cut into 2000 folds"),
-        ({"search": {"folds": 999, "grouped": True}}, 3, "distinct rows of training can't be cut into 999 folds"),
+        ({"search": {"folds": 2000}}, 3, "1000 training rows can't be cut into 2000 folds"),
+        ({"search": {"folds": 999, "grouped": True}}, 3, "distinct training rows can't be cut into 999 folds"),
         ({"data": {"test": "nowhere.csv"}}, 3, "no file nowhere.csv"),
         ({"data": {"test": None}}, 2, "data.test: Field required"),
     ],
 )
-def test_what_can_not_work_is_told_before_the_search(cli, tmp_path, changes, code, message):
+def test_mistakes_before_the_search(cli, tmp_path, changes, code, message):
+    """A job that cannot work fails before the search."""
     ran = cli("tune", write_tune_job(tmp_path / "job.toml", **changes))
     assert code == ran.code
     assert message in ran.err
@@ -181,28 +189,29 @@ def test_what_can_not_work_is_told_before_the_search(cli, tmp_path, changes, cod
     assert not (tmp_path / "registry").exists()
 
 
-def test_a_search_in_which_nothing_can_be_trained_registers_nothing(cli, tmp_path):
+def test_search_without_success(cli, tmp_path):
+    """A search without any complete trial registers nothing."""
     changes = {"start": {"learning_rate": 1e30}, "search": {"trials": 1}}
     ran = cli("tune", write_tune_job(tmp_path / "job.toml", **changes))
     assert 3 == ran.code
     assert "  trial 0  failed           -" in ran.err
-    assert "not one of 1 trials could be trained: " in ran.err
+    assert "none of 1 trials could be trained: " in ran.err
     assert not (tmp_path / "registry").exists()
 
 
-# --- Killed.
+# --- Killed searches.
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A job, and the trials of its search that nobody disturbed."""
+    """A job, and the trials of an uninterrupted search."""
     folder = tmp_path_factory.mktemp("whole")
     job = write_tune_job(folder / "job.toml", search={"trials": 6}, space={"epochs": [2, 4]})
     assert 0 == gamesales(folder, "tune", job, "--workers", "1").returncode
     return job, read_trials(folder)
 
 
-def started(folder, job, workers):
+def start_search(folder, job, workers):
     """Start a search and wait until two of its trials are over."""
     command = [sys.executable, "-m", "gamesales", "tune", str(job), "--workers", str(workers)]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -212,7 +221,7 @@ def started(folder, job, workers):
     return process
 
 
-def children(process):
+def list_children(process):
     return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("utf-8").split()
 
 
@@ -227,22 +236,23 @@ def is_running(pid):
 @pytest.mark.parametrize(
     ("number", "workers"), [(signal.SIGKILL, 1), (signal.SIGKILL, 2), (signal.SIGTERM, 2), (signal.SIGINT, 1)]
 )
-def test_a_search_that_was_killed_goes_on_to_the_same_trials_and_leaves_no_process(tmp_path, whole, number, workers):
+def test_killed_search_resumes(tmp_path, whole, number, workers):
+    """A killed search leaves no process, and resumes to the same trials."""
     job, trials = whole
-    process = started(tmp_path, job, workers)
-    others = children(process) if sys.platform == "linux" else []
-    assert len(others) >= workers - 1
+    process = start_search(tmp_path, job, workers)
+    worker_pids = list_children(process) if sys.platform == "linux" else []
+    assert len(worker_pids) >= workers - 1
     os.kill(process.pid, number)
     _, err = process.communicate(timeout=60)
     assert ENDS.get(number, -number) == process.returncode
     if number != signal.SIGKILL:
         assert "error: interrupted; nothing is half written" in err
         assert "Traceback" not in err
-    while any(is_running(pid) for pid in others):
+    while any(is_running(pid) for pid in worker_pids):
         time.sleep(0.05)
     assert len(read_trials(tmp_path)) < len(trials)
     assert not (tmp_path / "registry").exists()
     ran = gamesales(tmp_path, "tune", job, "--workers", 3 - workers)
     assert 0 == ran.returncode, ran.stderr
-    assert "going on after " in ran.stderr
+    assert "resuming after " in ran.stderr
     assert trials == read_trials(tmp_path)

@@ -1,4 +1,4 @@
-"""gamesales versions: filters, conditions, orders."""
+"""``gamesales versions``: filters, conditions and orders."""
 
 import re
 
@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 from gamesales.errors import UsageError
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.versions import (
-    FIGURES,
     HIGHER_IS_BETTER,
+    METRIC_KEYS,
     ORDERS,
-    Condition,
-    Wanted,
-    figure,
+    MetricCondition,
+    VersionFilter,
     list_versions,
     parse_condition,
+    read_metric,
 )
 from support.versions import publish_simple
 
 MAES = [3000.0, None, 1000.0, 2000.0, 1000.0, None, 5000.0]
 
 
-def story(folder):
-    """A registry of seven versions: some with figures, one champion, one retired, two actors."""
+def make_registry(folder):
+    """Make a registry of seven versions: some with metrics, one champion, one retired, two actors."""
     registry = open_registry(folder / "registry", "game-earnings")
     for number, mae in enumerate(MAES, 1):
         with pytest.MonkeyPatch.context() as patch:
@@ -42,17 +42,17 @@ def story(folder):
 
 @pytest.fixture
 def seven(tmp_path):
-    return story(tmp_path)
+    return make_registry(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def lasting(tmp_path_factory):
-    """The same, for tests that only read."""
-    return story(tmp_path_factory.mktemp("lasting"))
+def shared(tmp_path_factory):
+    """The same registry, for tests that only read."""
+    return make_registry(tmp_path_factory.mktemp("shared"))
 
 
-def numbers(registry, **wanted):
-    return [row.version for row in list_versions(registry, Wanted(**wanted)).versions]
+def numbers(registry, **filters):
+    return [row.version for row in list_versions(registry, VersionFilter(**filters)).versions]
 
 
 @pytest.mark.parametrize(
@@ -84,43 +84,48 @@ def numbers(registry, **wanted):
         ("--where rmse<1e9", []),
     ],
 )
-def test_versions_can_be_narrowed_and_sorted(cli, seven, filters, expected):
+def test_filter_and_sort(cli, seven, filters, expected):
+    """Options select and sort versions."""
     ran = cli("versions", *filters.split(), "--json")
     assert (0, expected) == (ran.code, [row["version"] for row in ran.document["versions"]])
     assert cli("versions", *filters.split()).code == 0
 
 
-def test_since_and_until_are_about_registration_and_count_their_own_moment(cli, seven):
-    times = [seven.find_version(number).registered.time for number in (2, 5)]
+def test_since_and_until_are_inclusive(cli, seven):
+    """--since and --until compare registration times and are inclusive."""
+    times = [seven.find_version(number).registration.time for number in (2, 5)]
     rows = cli("versions", "--since", times[0], "--until", times[1], "--json").document["versions"]
     assert [5, 4, 2] == [row["version"] for row in rows]
 
 
-def test_as_of_a_time_all_is_told_as_it_was(cli, seven):
-    """Before it was retired, version 3 was in use; before it was promoted, 4 was not champion."""
-    events = seven.events()
+def test_versions_as_of(cli, seven):
+    """--as-of lists aliases and retirements as they were."""
+    events = seven.read_events()
     before, last = next(event.time for event in events if event.kind == "alias.set"), events[-1].time
     rows = cli("versions", "--as-of", before, "--json").document["versions"]
     assert {4: ["champion"], 3: [], 7: []}.items() <= {row["version"]: row["aliases"] for row in rows}.items()
     assert 3 not in [row["version"] for row in cli("versions", "--as-of", last, "--json").document["versions"]]
 
 
-def test_the_list_says_that_retired_versions_are_left_out(cli, seven):
+def test_retired_versions_are_counted(cli, seven):
+    """The list says how many retired versions it leaves out."""
     assert cli("versions").out.endswith("\n\n1 retired, not listed without --retired\n")
     marked = [line for line in cli("versions", "--retired").out.splitlines() if "(retired)" in line]
     assert ["3"] == [line.split()[0] for line in marked]
     document = cli("versions", "--retired", "--json").document
     assert (7, 0) == (document["registered"], document["retired_left_out"])
-    assert [seven.events()[-1].time] == [row["retired"] for row in document["versions"] if row["retired"]]
+    assert [seven.read_events()[-1].time] == [row["retired"] for row in document["versions"] if row["retired"]]
 
 
-def test_a_list_of_none_says_how_to_see_all(cli, seven):
-    words = "no version of game-earnings in registry/ is one of these. See all: gamesales versions --retired\n"
+def test_no_match(cli, seven):
+    """If no version matches, the output says how to list all."""
+    words = "no version of game-earnings in registry/ matches. See all: gamesales versions --retired\n"
     assert cli("versions", "--by", "nobody").out.startswith(words)
 
 
-def test_figures_of_different_files_are_told_to_be_that(cli, seven):
-    remark = "These figures are of 2 different files of titles. To be sure: gamesales compare A B"
+def test_metrics_of_different_files(cli, seven):
+    """The list says if the metrics are of different files."""
+    remark = "These metrics come from 2 different files. To compare on the same file: gamesales compare A B"
     evaluation = {"data": "new.csv", "data_sha256": "1" * 64, "rows": 9, "metrics": {"mae": 1.0}}
     assert remark not in cli("versions", "--sort", "mae").out
     seven.record_evaluation(7, evaluation, "on newer titles")
@@ -132,16 +137,20 @@ def test_figures_of_different_files_are_told_to_be_that(cli, seven):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("--sort size", "versions are sorted by one of version, registered, mae, rmse, scaled_mse, r2, mape"),
+        (
+            "--sort size",
+            "expected one of version, registered, mae, rmse, scaled_mse, r2, mape to sort versions by, found 'size'",
+        ),
         ("--alias with-hyphen", "'with-hyphen' can't be an alias"),
         ("--limit 0", "Invalid value for '--limit'"),
         ("--since yesterday", "--since expects a date"),
         ("--since 2026-02-02 --until 2026-02-01", "expected --since before --until"),
-        ("--where size<3", "--where knows no figure 'size'; expected one of mae, rmse, scaled_mse, r2, mape"),
-        ("--where mae", "--where expects a figure, a sign and a number, such as 'mae<5000'"),
+        ("--where size<3", "--where expects one of mae, rmse, scaled_mse, r2, mape, found 'size'"),
+        ("--where mae", "--where expects a metric, an operator and a number, such as 'mae<5000'"),
     ],
 )
-def test_what_makes_no_sense_is_exit_2_and_says_what_does(cli, seven, command, words):
+def test_wrong_options(cli, seven, command, words):
+    """A wrong option exits with 2 and says what is expected."""
     ran = cli("versions", *command.split())
     assert (2, "") == (ran.code, ran.out)
     assert words in ran.err
@@ -179,31 +188,34 @@ def test_what_makes_no_sense_is_exit_2_and_says_what_does(cli, seven, command, w
         ],
     ],
 )
-def test_what_is_no_condition_is_refused_with_the_form_that_is(text):
-    with pytest.raises(UsageError, match=re.escape(f"such as 'mae<5000' or 'r2>=0.99', received {text!r}")) as refusal:
+def test_wrong_condition(text):
+    """The error for a wrong condition shows the right form."""
+    with pytest.raises(UsageError, match=re.escape(f"such as 'mae<5000' or 'r2>=0.99', found {text!r}")) as refusal:
         parse_condition(text)
-    assert refusal.value.hint.startswith("Figures: mae, rmse, scaled_mse, r2, mape; signs: < <= > >= = == !=")
+    assert refusal.value.hint.startswith("Metrics: mae, rmse, scaled_mse, r2, mape. Operators: < <= > >= = == !=")
 
 
 @given(
-    name=st.sampled_from([*FIGURES, *FIGURES.values()]),
+    name=st.sampled_from([*METRIC_KEYS, *METRIC_KEYS.values()]),
     sign=st.sampled_from(["<", "<=", ">", ">=", "=", "==", "!="]),
     bound=st.floats(allow_nan=False, allow_infinity=False),
     space=st.sampled_from(["", " ", "\t"]),
 )
-def test_a_condition_reads_as_it_is_written(name, sign, bound, space):
-    expected = Condition(FIGURES.get(name, name), sign, bound)
+def test_condition_round_trip(name, sign, bound, space):
+    """Parsing a written condition gives the condition back."""
+    expected = MetricCondition(METRIC_KEYS.get(name, name), sign, bound)
     assert expected == parse_condition(f"{space}{name}{space}{sign}{space}{bound!r}{space}")
 
 
 @pytest.mark.parametrize("value", [None, True, "1", [1], float("nan"), float("inf")])
 @pytest.mark.parametrize("sign", ["<", ">", "!=", "="])
-def test_of_a_figure_that_is_no_number_nothing_holds(value, sign):
-    assert not Condition("mae", sign, 1.0).holds({"mae": value})
-    assert not Condition("mae", sign, 1.0).holds({})
+def test_condition_on_missing_metric(value, sign):
+    """No condition holds for a metric that is missing or not finite."""
+    assert not MetricCondition("mae", sign, 1.0).holds({"mae": value})
+    assert not MetricCondition("mae", sign, 1.0).holds({})
 
 
-# Laws
+# Properties
 
 FILTERS = st.fixed_dictionaries(
     {},
@@ -212,7 +224,7 @@ FILTERS = st.fixed_dictionaries(
         "actor": st.sampled_from(["ada", "grace", "bob"]),
         "where": st.lists(
             st.builds(
-                Condition,
+                MetricCondition,
                 st.sampled_from(["mae", "r2", "rmse"]),
                 st.sampled_from(["<", ">=", "!="]),
                 st.sampled_from([0.97, 1000.0, 2500.0]),
@@ -226,29 +238,31 @@ FILTERS = st.fixed_dictionaries(
 
 @settings(deadline=None)
 @given(FILTERS)
-def test_filters_can_be_applied_in_any_order(lasting, filters):
-    """Together they let through what each of them does."""
+def test_filters_intersect(shared, filters):
+    """Filters together select what each of them selects."""
     retired = filters.pop("retired", False)
-    conditions = [{"where": (one,)} for one in filters.get("where", ())]
-    each = [{name: value} for name, value in filters.items() if name != "where"] + conditions
-    passing = [set(numbers(lasting, retired=retired, **one)) for one in each]
-    everything = set(numbers(lasting, retired=retired))
-    assert sorted(everything.intersection(*passing), reverse=True) == numbers(lasting, retired=retired, **filters)
+    conditions = [{"where": (condition,)} for condition in filters.get("where", ())]
+    single_filters = [{name: value} for name, value in filters.items() if name != "where"] + conditions
+    matches = [set(numbers(shared, retired=retired, **single)) for single in single_filters]
+    everything = set(numbers(shared, retired=retired))
+    assert sorted(everything.intersection(*matches), reverse=True) == numbers(shared, retired=retired, **filters)
 
 
 @settings(deadline=None)
 @given(FILTERS, st.sampled_from(ORDERS), st.booleans(), st.integers(1, 9))
-def test_sorting_loses_and_doubles_nothing_and_a_limit_takes_the_first(lasting, filters, order, is_reversed, limit):
-    sorted_ = numbers(lasting, **filters, order=order, is_reversed=is_reversed)
-    assert numbers(lasting, **filters) == sorted(sorted_, reverse=True)
-    assert sorted_[:limit] == numbers(lasting, **filters, order=order, is_reversed=is_reversed, limit=limit)
+def test_sort_keeps_all_rows(shared, filters, order, is_reversed, limit):
+    """Sorting keeps every version once, and a limit takes the first."""
+    sorted_ = numbers(shared, **filters, order=order, is_reversed=is_reversed)
+    assert numbers(shared, **filters) == sorted(sorted_, reverse=True)
+    assert sorted_[:limit] == numbers(shared, **filters, order=order, is_reversed=is_reversed, limit=limit)
 
 
-@pytest.mark.parametrize("order", list(FIGURES))
+@pytest.mark.parametrize("order", list(METRIC_KEYS))
 @pytest.mark.parametrize("is_reversed", [False, True])
-def test_the_best_come_first_and_those_without_the_figure_last(lasting, order, is_reversed):
-    rows = list_versions(lasting, Wanted(order=order, is_reversed=is_reversed, retired=True)).versions
-    values = [figure(row.metrics or {}, FIGURES[order]) for row in rows]
-    known = [value for value in values if value is not None]
-    assert values == known + [None] * (len(values) - len(known))
-    assert known == sorted(known, reverse=(order in HIGHER_IS_BETTER) != is_reversed)
+def test_best_version_first(shared, order, is_reversed):
+    """The best version comes first, and versions without the metric come last."""
+    rows = list_versions(shared, VersionFilter(order=order, is_reversed=is_reversed, retired=True)).versions
+    values = [read_metric(row.metrics or {}, METRIC_KEYS[order]) for row in rows]
+    present = [value for value in values if value is not None]
+    assert values == present + [None] * (len(values) - len(present))
+    assert present == sorted(present, reverse=(order in HIGHER_IS_BETTER) != is_reversed)

@@ -1,4 +1,4 @@
-"""A bundle: what was published is what is read, or the file that is not is named."""
+"""A bundle: its files are read as they were published, or the changed file is named."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gamesales.errors import IntegrityError
-from gamesales.registry.bundle import MANIFEST_SIZE_LIMIT, open_bundle, write_bundle
+from gamesales.registry.bundle import MANIFEST_SIZE_LIMIT, read_bundle, write_bundle
 from gamesales.registry.store import LocalStore
 
 FILES = {"scorer.onnx": b"a graph\x00\x01", "model.keras": b"a network" * 9, "report.html": b"<p>a page</p>\n"}
@@ -41,20 +41,20 @@ def bundle(store):
 
 @pytest.fixture
 def folder(tmp_path, bundle):
-    """Where the bundle's files lie."""
+    """The folder of the bundle's files."""
     return tmp_path / "registry" / bundle.folder
 
 
-def reopened(store, bundle):
-    return open_bundle(store, bundle.folder, bundle.digest)
+def reopen(store, bundle):
+    return read_bundle(store, bundle.folder, bundle.digest)
 
 
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-def refused(call, pattern):
-    """Make a call that must be refused; return the error."""
+def check_refused(call, pattern):
+    """Check that a call fails with this message; return the error."""
     with pytest.raises(IntegrityError, match=pattern) as refusal:
         call()
     assert 4 == refusal.value.exit_code
@@ -62,18 +62,18 @@ def refused(call, pattern):
 
 
 def open_planted(store, manifest):
-    """Open a bundle with a manifest that nobody here would write, and whose digest is right all the same."""
+    """Open a bundle with a planted manifest, whose digest is right."""
     content = manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode()
     store.delete(f"{FOLDER}/MANIFEST.json")
     store.create(f"{FOLDER}/MANIFEST.json", content)
-    return open_bundle(store, FOLDER, sha256(content))
+    return read_bundle(store, FOLDER, sha256(content))
 
 
-def manifest_of(*names, **changes):
+def make_manifest(*names, **changes):
     return {"format": 1, "model": "game-earnings", "files": dict.fromkeys(names, LISTING), **changes}
 
 
-# What was published is what is read
+# Writing and reading
 
 
 @settings(deadline=None, max_examples=40)
@@ -81,10 +81,11 @@ def manifest_of(*names, **changes):
     files=st.dictionaries(NAMES, st.binary(max_size=64), max_size=4).filter(lambda files: "manifest.json" not in files),
     details=st.dictionaries(NAMES.map("my_{}".format), JSON_LIKE, max_size=4),
 )
-def test_a_bundle_opens_as_it_was_written(tmp_path_factory, files, details):
+def test_bundle_round_trips(tmp_path_factory, files, details):
+    """A bundle opens with the files and details that were written."""
     store = LocalStore(tmp_path_factory.mktemp("bundles"))
     written = write_bundle(store, "game-earnings", files, details)
-    opened = reopened(store, written)
+    opened = reopen(store, written)
 
     assert files == {name: opened.read(name) for name in opened.files}
     assert details == {key: opened.manifest[key] for key in details}
@@ -92,8 +93,8 @@ def test_a_bundle_opens_as_it_was_written(tmp_path_factory, files, details):
     assert len(files) + 1 == opened.verify()
 
 
-def test_the_manifest_tells_model_format_sizes_and_digests(bundle, folder):
-    """Anybody can check a bundle with sha256sum and a JSON parser."""
+def test_manifest_lists_sizes_and_digests(bundle, folder):
+    """sha256sum and a JSON parser are enough to check a bundle."""
     manifest = json.loads((folder / "MANIFEST.json").read_text(encoding="utf-8"))
 
     assert (1, "game-earnings") == (manifest["format"], manifest["model"])
@@ -103,187 +104,208 @@ def test_the_manifest_tells_model_format_sizes_and_digests(bundle, folder):
     assert bundle.folder.endswith(bundle.digest[:12])
 
 
-def test_the_manifest_is_written_last(tmp_path):
+def test_manifest_is_written_last(tmp_path):
     """A bundle with a manifest is whole, even if its writer was killed."""
     created = []
 
-    class Recorded(LocalStore):
+    class RecordingStore(LocalStore):
         def create(self, key, data):
             created.append(key.rpartition("/")[2])
             return super().create(key, data)
 
-    write_bundle(Recorded(tmp_path), "game-earnings", FILES, DETAILS)
+    write_bundle(RecordingStore(tmp_path), "game-earnings", FILES, DETAILS)
     assert [*FILES, "MANIFEST.json"] == created
 
 
-def test_writing_the_same_bundle_again_changes_nothing(tmp_path):
+def test_same_bundle_is_written_twice(tmp_path):
     """Two publishers of the same bytes in the same second share a folder."""
 
-    class Twice(LocalStore):
+    class TwiceWritingStore(LocalStore):
         def create(self, key, data):
             assert super().create(key, data)
             return super().create(key, data)
 
-    bundle = write_bundle(Twice(tmp_path), "game-earnings", FILES, DETAILS)
+    bundle = write_bundle(TwiceWritingStore(tmp_path), "game-earnings", FILES, DETAILS)
     assert len(FILES) + 1 == bundle.verify()
 
 
-def test_a_bundle_is_never_written_over_other_content(tmp_path):
-    class Taken(LocalStore):
+def test_other_content_is_kept(tmp_path):
+    """A bundle is never written over other content."""
+
+    class TakenStore(LocalStore):
         def create(self, key, data):
             super().create(key, b"something else")
             return super().create(key, data)
 
     with pytest.raises(IntegrityError, match=r"bundles/[^/]+/scorer\.onnx exists with other content"):
-        write_bundle(Taken(tmp_path), "game-earnings", FILES, DETAILS)
+        write_bundle(TakenStore(tmp_path), "game-earnings", FILES, DETAILS)
 
 
 @pytest.mark.parametrize("names", [["../scorer.onnx"], ["a/b"], ["MANIFEST.json"], ["Manifest.JSON"], ["A", "a"], [""]])
-def test_a_bundle_that_nobody_could_open_is_not_written(tmp_path, store, names):
+def test_unreadable_bundle_is_not_written(tmp_path, store, names):
+    """A bundle with names that could not be opened is not written."""
     with pytest.raises(IntegrityError, match=r"must list its files as plain names|differ in case only"):
         write_bundle(store, "game-earnings", dict.fromkeys(names, b"data"), {})
     assert [] == list(tmp_path.iterdir())
 
 
-def test_a_manifest_that_json_cannot_hold_is_not_written(tmp_path, store):
+def test_infinity_is_not_written(tmp_path, store):
+    """A manifest with an infinite number is not written."""
     with pytest.raises(ValueError, match="Out of range float values"):
         write_bundle(store, "game-earnings", FILES, {"mae": float("inf")})
     assert [] == list(tmp_path.iterdir())
 
 
-# What was changed is named
+# Damage
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_flipped_byte_of_a_file_is_named_with_expected_and_found_digest(store, bundle, folder, name):
-    for place in range(len(FILES[name])):
+def test_flipped_file_byte_is_named(store, bundle, folder, name):
+    """A flipped byte of a file is named with the expected and the actual digest."""
+    for position in range(len(FILES[name])):
         flipped = bytearray(FILES[name])
-        flipped[place] ^= 0x10
+        flipped[position] ^= 0x10
         (folder / name).write_bytes(flipped)
 
-        expected, found = sha256(FILES[name]), sha256(flipped)
-        pattern = f"{bundle.folder}/{re.escape(name)} was changed: expected sha256 {expected}, found {found}"
-        refused(lambda: reopened(store, bundle).read(name), pattern)
-        refused(lambda: reopened(store, bundle).verify(), pattern)
+        expected, actual = sha256(FILES[name]), sha256(flipped)
+        pattern = f"{bundle.folder}/{re.escape(name)} was changed: expected sha256 {expected}, found {actual}"
+        check_refused(lambda: reopen(store, bundle).read(name), pattern)
+        check_refused(lambda: reopen(store, bundle).verify(), pattern)
 
 
-def test_every_flipped_byte_of_a_manifest_is_named_with_expected_and_found_digest(store, bundle, folder):
+def test_flipped_manifest_byte_is_named(store, bundle, folder):
+    """A flipped byte of a manifest is named with both digests."""
     whole = (folder / "MANIFEST.json").read_bytes()
-    for place in range(len(whole)):
+    for position in range(len(whole)):
         flipped = bytearray(whole)
-        flipped[place] ^= 0x01
+        flipped[position] ^= 0x01
         (folder / "MANIFEST.json").write_bytes(flipped)
 
         pattern = rf"MANIFEST\.json was changed: expected sha256 {bundle.digest}, found {sha256(flipped)}"
-        error = refused(lambda: reopened(store, bundle), pattern)
+        error = check_refused(lambda: reopen(store, bundle), pattern)
     assert "Restore it from a backup of the registry, or promote another version" == error.hint
 
 
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\n", lambda data: b""])
 @pytest.mark.parametrize("name", [*FILES, "MANIFEST.json"])
-def test_a_file_of_another_length_is_named(store, bundle, folder, name, change):
+def test_wrong_length_is_named(store, bundle, folder, name, change):
+    """A file that is shorter, longer or empty is named."""
     (folder / name).write_bytes(change((folder / name).read_bytes()))
-    refused(lambda: reopened(store, bundle).verify(), f"{bundle.folder}/{re.escape(name)} was changed")
+    check_refused(lambda: reopen(store, bundle).verify(), f"{bundle.folder}/{re.escape(name)} was changed")
 
 
-def test_of_a_file_that_grew_no_more_is_read_than_tells_so(store, bundle, folder):
-    """A hole of a terabyte takes no room on the disk; whoever read it whole would take it in memory."""
+def test_grown_file_is_read_partly(store, bundle, folder):
+    """Of a file that grew to a terabyte, one byte more than its size is read."""
     with open(folder / "scorer.onnx", "r+b") as file:
         file.truncate(2**40)
     pattern = r"scorer\.onnx was changed: expected 9 bytes, found more$"
-    error = refused(lambda: reopened(store, bundle).read("scorer.onnx"), pattern)
+    error = check_refused(lambda: reopen(store, bundle).read("scorer.onnx"), pattern)
     assert "Restore it from a backup of the registry" == error.hint
 
 
-def test_of_a_manifest_that_grew_no_more_is_read_than_a_manifest_may_have(store, bundle, folder):
+def test_grown_manifest_is_read_partly(store, bundle, folder):
+    """Only the size limit is read of a manifest that grew to a terabyte."""
     with open(folder / "MANIFEST.json", "r+b") as file:
         file.truncate(2**40)
-    refused(lambda: reopened(store, bundle), r"MANIFEST\.json is larger than the limit of 16,777,216 bytes$")
+    check_refused(lambda: reopen(store, bundle), r"MANIFEST\.json is larger than the limit of 16,777,216 bytes$")
 
 
-def test_a_file_whose_bytes_fit_the_digest_and_not_the_size_is_refused(store):
-    """Sizes are not decoration: a reader may take the room that they tell before it reads."""
-    for size, found in ((3, "more"), (5, "4")):
+def test_wrong_size_is_refused(store):
+    """A file with the right digest and a wrong size is refused: readers allocate by size."""
+    for size, actual in ((3, "more"), (5, "4")):
         store.create(f"{FOLDER}/a", b"data")
-        opened = open_planted(store, manifest_of(files={"a": {"size": size, "sha256": sha256(b"data")}}))
-        refused(lambda opened=opened: opened.read("a"), f"/a was changed: expected {size} bytes, found {found}$")
+        opened = open_planted(store, make_manifest(files={"a": {"size": size, "sha256": sha256(b"data")}}))
+        check_refused(lambda opened=opened: opened.read("a"), f"/a was changed: expected {size} bytes, found {actual}$")
 
 
 @pytest.mark.parametrize("name", [*FILES, "MANIFEST.json"])
-def test_a_missing_file_is_named(store, bundle, folder, name):
+def test_missing_file_is_named(store, bundle, folder, name):
+    """The message names a missing file, and the hint says to restore it."""
     (folder / name).unlink()
-    error = refused(lambda: reopened(store, bundle).verify(), f"{bundle.folder}/{re.escape(name)} is missing")
+    error = check_refused(lambda: reopen(store, bundle).verify(), f"{bundle.folder}/{re.escape(name)} is missing")
     assert "Restore it from a backup of the registry" == error.hint
 
 
-def test_files_that_the_manifest_does_not_list_are_all_named(store, bundle, folder, tmp_path):
+def test_unlisted_files_are_named(store, bundle, folder, tmp_path):
+    """All files that the manifest does not list are named."""
     (folder / "deep").mkdir()
     (folder / "deep/scaler.joblib").write_bytes(b"unpickle me")
     (folder / "link").symlink_to(tmp_path)
     (folder / "model.keras.bak").write_bytes(b"")
 
     pattern = "holds files that its manifest does not list: deep/scaler.joblib, link, model.keras.bak$"
-    refused(lambda: reopened(store, bundle).verify(), pattern)
-    assert FILES["scorer.onnx"] == reopened(store, bundle).read("scorer.onnx"), "strangers stop no nightly run"
+    check_refused(lambda: reopen(store, bundle).verify(), pattern)
+    assert FILES["scorer.onnx"] == reopen(store, bundle).read("scorer.onnx"), (
+        "unknown files do not stop the nightly run"
+    )
 
 
-def test_a_link_in_a_files_place_is_refused_even_if_it_leads_to_the_same_bytes(store, bundle, folder, tmp_path):
+def test_linked_file_is_refused(store, bundle, folder, tmp_path):
+    """A symbolic link is refused, even to the same bytes."""
     shutil.move(folder / "scorer.onnx", tmp_path / "elsewhere")
     (folder / "scorer.onnx").symlink_to(tmp_path / "elsewhere")
-    refused(lambda: reopened(store, bundle).read("scorer.onnx"), r"scorer\.onnx is a symbolic link")
+    check_refused(lambda: reopen(store, bundle).read("scorer.onnx"), r"scorer\.onnx is a symbolic link")
 
 
-def test_a_file_that_the_manifest_does_not_list_is_not_read(store, bundle, folder):
+def test_unlisted_file_is_not_read(store, bundle, folder):
+    """A file that the manifest does not list is not read."""
     (folder / "scaler.joblib").write_bytes(b"unpickle me")
     pattern = r"lists no scaler\.joblib; it holds model\.keras, report\.html, scorer\.onnx"
-    refused(lambda: reopened(store, bundle).read("scaler.joblib"), pattern)
+    check_refused(lambda: reopen(store, bundle).read("scaler.joblib"), pattern)
 
 
-# Manifests that nobody here would write
+# Planted manifests
 
 
 @pytest.mark.parametrize(
     "manifest",
     [
-        *map(manifest_of, ["../scorer.onnx", "/etc/passwd", "a/b", "..", ".", ".hidden", "", "-o", "a\\b", "a\n"]),
-        *map(manifest_of, ["MANIFEST.json", "manifest.json"]),
-        manifest_of(files=["scorer.onnx"]),
-        manifest_of(files=None),
+        *map(make_manifest, ["../scorer.onnx", "/etc/passwd", "a/b", "..", ".", ".hidden", "", "-o", "a\\b", "a\n"]),
+        *map(make_manifest, ["MANIFEST.json", "manifest.json"]),
+        make_manifest(files=["scorer.onnx"]),
+        make_manifest(files=None),
         {"format": 1},
-        manifest_of(files={"scorer.onnx": None}),
-        manifest_of(files={"scorer.onnx": {"sha256": "0" * 64}}),
-        manifest_of(files={"scorer.onnx": {"size": "1", "sha256": "0" * 64}}),
-        manifest_of(files={"scorer.onnx": {"size": 1}}),
-        *[manifest_of(files={"scorer.onnx": {**LISTING, "size": size}}) for size in (True, False, -1, 1.0, 2**31 + 1)],
-        manifest_of(files={"scorer.onnx": {"size": 1, "sha256": "0" * 63}}),
-        manifest_of(files={"scorer.onnx": {"size": 1, "sha256": "A" * 64}}),
-        manifest_of(files={"scorer.onnx": {"size": 1, "sha256": "0" * 64 + "\n"}}),
+        make_manifest(files={"scorer.onnx": None}),
+        make_manifest(files={"scorer.onnx": {"sha256": "0" * 64}}),
+        make_manifest(files={"scorer.onnx": {"size": "1", "sha256": "0" * 64}}),
+        make_manifest(files={"scorer.onnx": {"size": 1}}),
+        *[
+            make_manifest(files={"scorer.onnx": {**LISTING, "size": size}})
+            for size in (True, False, -1, 1.0, 2**31 + 1)
+        ],
+        make_manifest(files={"scorer.onnx": {"size": 1, "sha256": "0" * 63}}),
+        make_manifest(files={"scorer.onnx": {"size": 1, "sha256": "A" * 64}}),
+        make_manifest(files={"scorer.onnx": {"size": 1, "sha256": "0" * 64 + "\n"}}),
     ],
     ids=lambda manifest: json.dumps(manifest.get("files"))[:40],
 )
-def test_a_manifest_with_a_bad_listing_is_refused(store, manifest):
+def test_bad_listing_is_refused(store, manifest):
+    """A manifest with a bad name, size or digest is refused."""
     pattern = r"MANIFEST\.json must list its files as plain names, each with a size and a sha256$"
-    refused(lambda: open_planted(store, manifest), pattern)
+    check_refused(lambda: open_planted(store, manifest), pattern)
 
 
-def test_names_that_differ_in_case_only_are_refused(store):
-    """On some disks they would be one file."""
-    manifest = manifest_of("scorer.onnx", "Scorer.ONNX")
-    refused(lambda: open_planted(store, manifest), "lists file names that differ in case only")
+def test_case_clash_is_refused(store):
+    """Names that differ in case only are refused: on some disks they are one file."""
+    manifest = make_manifest("scorer.onnx", "Scorer.ONNX")
+    check_refused(lambda: open_planted(store, manifest), "lists file names that differ in case only")
 
 
 @pytest.mark.parametrize(
-    ("manifest", "found"),
+    ("manifest", "actual"),
     [
-        (manifest_of("a", format=2), "2"),
-        (manifest_of("a", format="1"), "'1'"),
+        (make_manifest("a", format=2), "2"),
+        (make_manifest("a", format="1"), "'1'"),
         ({"files": {}}, "None"),
         ([1], "'list'"),
         (None, "'NoneType'"),
     ],
 )
-def test_another_format_is_refused_with_what_to_do(store, manifest, found):
-    error = refused(lambda: open_planted(store, manifest), f"MANIFEST.json has format {found}; this release reads 1$")
+def test_other_format_hints_to_upgrade(store, manifest, actual):
+    """A manifest of another format is refused with a hint to upgrade."""
+    error = check_refused(
+        lambda: open_planted(store, manifest), f"MANIFEST.json has format {actual}; this release reads 1$"
+    )
     assert "Upgrade gamesales" == error.hint
 
 
@@ -292,16 +314,19 @@ def test_another_format_is_refused_with_what_to_do(store, manifest, found):
     [b"", b"{", b"\xff\xfe", b"[" * 200_000, b'{"format": 1' + b"0" * 5_000 + b"}", b"{'format': 1}"],
     ids=["empty", "cut off", "not UTF-8", "deep", "huge number", "not JSON"],
 )
-def test_a_manifest_that_is_not_json_is_refused(store, content):
-    refused(lambda: open_planted(store, content), r"MANIFEST\.json is not JSON: ")
+def test_invalid_json_is_refused(store, content):
+    """A manifest that is not JSON is refused."""
+    check_refused(lambda: open_planted(store, content), r"MANIFEST\.json is not JSON: ")
 
 
-def test_a_huge_manifest_is_refused_before_it_is_parsed(store):
+def test_huge_manifest_is_not_parsed(store):
+    """A manifest above the size limit is refused before it is parsed."""
     content = b"[" * (MANIFEST_SIZE_LIMIT + 2)
-    refused(lambda: open_planted(store, content), r"MANIFEST\.json is larger than the limit of 16,777,216 bytes$")
+    check_refused(lambda: open_planted(store, content), r"MANIFEST\.json is larger than the limit of 16,777,216 bytes$")
 
 
-def test_a_manifest_that_is_too_large_to_open_is_not_written(tmp_path, store):
+def test_huge_manifest_is_not_written(tmp_path, store):
+    """A manifest above the size limit is not written."""
     details = {"note": "n" * MANIFEST_SIZE_LIMIT}
     with pytest.raises(IntegrityError, match=r"MANIFEST\.json is larger than the limit of 16,777,216 bytes$"):
         write_bundle(store, "game-earnings", FILES, details)
@@ -312,10 +337,10 @@ def test_a_manifest_that_is_too_large_to_open_is_not_written(tmp_path, store):
 @given(
     manifest=JSON_LIKE
     | st.fixed_dictionaries({"format": st.sampled_from([1, 1, 1, 2]), "files": JSON_LIKE})
-    | st.dictionaries(st.text(max_size=5), st.just(LISTING), max_size=3).map(lambda files: manifest_of(files=files))
+    | st.dictionaries(st.text(max_size=5), st.just(LISTING), max_size=3).map(lambda files: make_manifest(files=files))
 )
-def test_any_manifest_opens_or_is_refused(tmp_path_factory, manifest):
-    """Never another error; and one that opens lists plain names only."""
+def test_any_manifest_opens_or_fails(tmp_path_factory, manifest):
+    """Any manifest opens with plain names or is refused, never another error."""
     store = LocalStore(tmp_path_factory.getbasetemp() / "any")
     try:
         opened = open_planted(store, manifest)

@@ -1,4 +1,4 @@
-"""Checkpoints: what they spare, and that nothing is believed because a checkpoint says it."""
+"""Checkpoints: they save reads, and their content is never trusted."""
 
 import json
 import shutil
@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gamesales.errors import IntegrityError, NothingPromotedError, UsageError
-from gamesales.registry import sealing
-from gamesales.registry.index import EVERY, KEPT, Index
+from gamesales.registry.event import seal_json
+from gamesales.registry.index import CHECKPOINTS_KEPT, EVENTS_PER_CHECKPOINT, Index
 from gamesales.registry.refs import parse_ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import replay
@@ -20,8 +20,8 @@ from support.operations import evaluate, open_registry, promote, publish, roll_b
 CHAMPION = parse_ref("@champion")
 
 
-class Counted(LocalStore):
-    """A store that counts what is read of it."""
+class RecordingStore(LocalStore):
+    """A store that records the keys that are read."""
 
     def __init__(self, root):
         super().__init__(root)
@@ -34,10 +34,10 @@ class Counted(LocalStore):
 
 @pytest.fixture(scope="module")
 def long_log(tmp_path_factory):
-    """A registry with some three checkpoints' worth of events."""
+    """A registry with events for about three checkpoints."""
     root = tmp_path_factory.mktemp("long") / "registry"
     registry = open_registry(root)
-    for number in range(1, EVERY):
+    for number in range(1, EVENTS_PER_CHECKPOINT):
         publish(registry, f"version {number}".encode())
         evaluate(registry, number)
         promote(registry, number, "challenger" if number % 3 else "champion")
@@ -49,53 +49,61 @@ def root(tmp_path, long_log):
     return Path(shutil.copytree(long_log, tmp_path / "registry"))
 
 
-def checkpoints(root):
+def list_checkpoints(root):
     return sorted((root / "game-earnings/checkpoints").glob("*.json"))
 
 
-def facts(state):
-    """Tell all that a state says."""
-    versions = {number: (one.digest, one.evaluations, one.retired) for number, one in state.versions.items()}
-    return versions, state.aliases, state.named, state.newest
+def read_facts(state):
+    """Read everything that a state holds."""
+    versions = {
+        number: (version.digest, version.read_evaluations(), version.retirement)
+        for number, version in state.read_versions().items()
+    }
+    return versions, state.read_alias_stacks(), state.read_targets(), state.newest
 
 
-def test_the_state_is_the_one_that_all_events_add_up_to(root):
+def test_state_equals_replay(root):
+    """The state by a checkpoint equals the replay of all events."""
     registry = open_registry(root)
-    assert facts(replay(registry.events())) == facts(registry.state())
-    assert replay(registry.events()).index == registry.state().index
+    assert read_facts(replay(registry.read_events())) == read_facts(registry.read_state())
+    assert replay(registry.read_events()).index == registry.read_state().index
 
 
-def test_the_newest_ones_stay(root):
-    last = 3 * (EVERY - 1) // EVERY * EVERY
-    assert [last - EVERY * back for back in range(KEPT)][::-1] == [int(path.stem) for path in checkpoints(root)]
+def test_newest_checkpoints_are_kept(root):
+    """Only the newest checkpoints are kept."""
+    last = 3 * (EVENTS_PER_CHECKPOINT - 1) // EVENTS_PER_CHECKPOINT * EVENTS_PER_CHECKPOINT
+    assert [last - EVENTS_PER_CHECKPOINT * back for back in range(CHECKPOINTS_KEPT)][::-1] == [
+        int(path.stem) for path in list_checkpoints(root)
+    ]
 
 
-def test_the_champion_is_found_by_its_own_events_and_the_last_ones(root):
-    """Not by all: a registry stays as fast as it was on its first day."""
-    store = Counted(root)
+def test_champion_needs_few_reads(root):
+    """To find the champion, its own events and the last events are read, never all events."""
+    store = RecordingStore(root)
     version, _ = ModelRegistry(store).resolve(CHAMPION)
     events = [key for key in store.keys if "/log/" in key]
     assert version.number % 3 == 0
-    assert len(events) <= EVERY + 3
-    deciding = {json.loads((root / key).read_bytes())["event"]["kind"] for key in events[-2:]}
-    assert {"alias.set", "version.registered"} == deciding, "they are read, whatever the checkpoint says"
+    assert len(events) <= EVENTS_PER_CHECKPOINT + 3
+    kinds = {json.loads((root / key).read_bytes())["event"]["kind"] for key in events[-2:]}
+    assert {"alias.set", "version.registered"} == kinds, "they are read, although the checkpoint locates them"
 
 
 @pytest.mark.parametrize("damage", ["removed", "cut", "flipped", "empty", "of another release", "a folder"])
-def test_a_damaged_one_is_passed_over_and_named_by_verify(root, damage):
-    before = facts(open_registry(root).state())
-    path = checkpoints(root)[-1]
+def test_damaged_checkpoint_is_skipped(root, damage):
+    """A damaged checkpoint is skipped when reading and named by verify."""
+    before = read_facts(open_registry(root).read_state())
+    path = list_checkpoints(root)[-1]
     whole = path.read_bytes()
     path.unlink()
     if damage == "a folder":
         (path / "x").mkdir(parents=True)
     elif damage != "removed":
-        other, _ = sealing.seal("checkpoint", {"format": 99, "index": {}})
+        other, _ = seal_json("checkpoint", {"format": 99, "index": {}})
         damaged = {"cut": whole[:-9], "flipped": b"[" + whole[1:], "empty": b"", "of another release": other}
         path.write_bytes(damaged[damage])
     registry = open_registry(root)
-    assert before == facts(registry.state())
-    assert "champion" in registry.state().aliases
+    assert before == read_facts(registry.read_state())
+    assert "champion" in registry.read_state().read_alias_stacks()
     publish(registry, b"another")
     if damage in ("removed", "a folder"):
         registry.verify()
@@ -104,22 +112,24 @@ def test_a_damaged_one_is_passed_over_and_named_by_verify(root, damage):
             registry.verify()
 
 
-def test_one_that_says_what_the_log_does_not_say_is_named_by_verify(root):
-    path = checkpoints(root)[-1]
+def test_wrong_checkpoint_is_named(root):
+    """Verify names a checkpoint that differs from the log."""
+    path = list_checkpoints(root)[-1]
     fields = json.loads(path.read_bytes())["checkpoint"]
     fields["index"]["aliases"]["champion"].pop()
-    path.write_bytes(sealing.seal("checkpoint", fields)[0])
+    path.write_bytes(seal_json("checkpoint", fields)[0])
     with pytest.raises(IntegrityError, match="does not say what the log says") as refused:
         open_registry(root).verify()
     assert path.name in str(refused.value)
 
 
 @pytest.mark.parametrize("change", ["digest", "version", "alias"])
-def test_one_that_points_elsewhere_is_caught_when_the_event_is_read(root, change):
+def test_misleading_checkpoint_is_refused(root, change):
+    """A checkpoint with a wrong reference is refused when the event is read."""
     registry = open_registry(root)
-    while len(registry.events()) % EVERY:  # so that none after it decides
+    while len(registry.read_events()) % EVENTS_PER_CHECKPOINT:  # so that no later event sets the alias
         evaluate(registry, 1)
-    path = checkpoints(root)[-1]
+    path = list_checkpoints(root)[-1]
     fields = json.loads(path.read_bytes())["checkpoint"]
     aliases, versions = fields["index"]["aliases"], fields["index"]["versions"]
     if change == "digest":
@@ -129,50 +139,53 @@ def test_one_that_points_elsewhere_is_caught_when_the_event_is_read(root, change
     else:
         versions["63"] = versions["1"]
         aliases["champion"] = [aliases["champion"][-1]]
-    path.write_bytes(sealing.seal("checkpoint", fields)[0])
+    path.write_bytes(seal_json("checkpoint", fields)[0])
     with pytest.raises(IntegrityError, match=r"checkpoint|verify|digest"):
         open_registry(root).resolve(CHAMPION)
 
 
-def test_a_log_whose_end_was_cut_off_below_a_checkpoint_is_refused(root):
-    """A chain of digests alone can't show that."""
-    last = int(checkpoints(root)[-1].stem)
+def test_truncated_log_is_refused(root):
+    """A checkpoint shows that the end of the log was cut off; the chain of digests alone can't."""
+    last = int(list_checkpoints(root)[-1].stem)
     log = root / "game-earnings/log"
     for path in sorted(log.iterdir()):
         if int(path.stem) >= last - 1:
             path.unlink()
     registry = open_registry(root)
-    for use in (registry.state, lambda: publish(registry, b"another"), lambda: registry.resolve(CHAMPION)):
+    for use in (registry.read_state, lambda: publish(registry, b"another"), lambda: registry.resolve(CHAMPION)):
         with pytest.raises(IntegrityError, match="is missing; a checkpoint was made after that event") as refused:
             use()
         assert "delete the folder checkpoints" in refused.value.hint
     shutil.rmtree(root / "game-earnings/checkpoints")
-    assert last - 2 == len(registry.events())
+    assert last - 2 == len(registry.read_events())
     registry.verify()
 
 
-def test_a_registry_without_them_works_and_makes_them_again(root):
+def test_deleted_checkpoints_are_rebuilt(root):
+    """A registry works without its checkpoints and makes them again."""
     shutil.rmtree(root / "game-earnings/checkpoints")
     registry = open_registry(root)
-    while len(registry.events()) % EVERY:
+    while len(registry.read_events()) % EVENTS_PER_CHECKPOINT:
         evaluate(registry, 1)
-    assert [len(registry.events())] == [int(path.stem) for path in checkpoints(root)]
+    assert [len(registry.read_events())] == [int(path.stem) for path in list_checkpoints(root)]
     registry.verify()
 
 
-def test_a_link_in_the_place_of_the_folder_leads_nobody_out(root):
+def test_linked_folder_is_refused(root):
+    """A symbolic link in place of the folder is refused."""
     registry = open_registry(root)
-    before = len(registry.events())
+    before = len(registry.read_events())
     shutil.rmtree(root / "game-earnings/checkpoints")
     (root / "game-earnings/checkpoints").symlink_to(root)
     with pytest.raises(IntegrityError, match="symbolic link"):
         evaluate(registry, 1)
-    assert before == len(registry.events())
+    assert before == len(registry.read_events())
 
 
 @settings(deadline=None, max_examples=20)
 @given(data=st.data())
-def test_an_index_comes_back_from_json_as_it_was(tmp_path_factory, data):
+def test_index_round_trips_as_json(tmp_path_factory, data):
+    """An index comes back from JSON as it was."""
     root = tmp_path_factory.mktemp("index")
     registry = open_registry(root)
     publish(registry)
@@ -180,16 +193,16 @@ def test_an_index_comes_back_from_json_as_it_was(tmp_path_factory, data):
         lambda: publish(registry),
         lambda: evaluate(registry, 1),
         lambda: promote(registry, 1),
-        lambda: promote(registry, registry.state().newest, "challenger"),
+        lambda: promote(registry, registry.read_state().newest, "challenger"),
         lambda: roll_back(registry),
         lambda: registry.delete_alias("challenger", ""),
-        lambda: registry.retire(registry.state().newest, ""),
+        lambda: registry.retire(registry.read_state().newest, ""),
     )
     for change in data.draw(st.lists(st.sampled_from(changes), max_size=12)):
         try:
             change()
         except (NothingPromotedError, UsageError, LookupError):
             continue
-    index = registry.state().index
+    index = registry.read_state().index
     assert index == Index.from_json(json.loads(json.dumps(index.as_json())))
     shutil.rmtree(root)

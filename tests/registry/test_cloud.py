@@ -1,4 +1,4 @@
-"""A registry in an object store: what it refuses, how its failures are told, and that no event is lost or doubled."""
+"""A registry in an object store: what it refuses, how it reports failures, and that it loses no event."""
 
 import re
 import secrets
@@ -23,7 +23,7 @@ VERBS = [
     lambda store: store.list("m"),
 ]
 
-# Uses a store, forks, and lets the child use the same one and a new one; the parent goes on.
+# Uses a store, then forks. The child uses the same store and a new store; the parent goes on.
 FORKED = """
 import os, sys
 from gamesales.errors import RegistryError
@@ -32,9 +32,9 @@ store = open_store(sys.argv[1])
 store.create("m/1", b"data")
 child = os.fork()
 if child == 0:
-    for one in (store, open_store(sys.argv[1])):
+    for used in (store, open_store(sys.argv[1])):
         try:
-            print(one.read("m/1"), flush=True)
+            print(used.read("m/1"), flush=True)
         except RegistryError as error:
             print(error, error.hint, sep="; ", flush=True)
     os._exit(0)
@@ -42,7 +42,7 @@ os.waitpid(child, 0)
 print(store.read("m/1"))
 """
 
-# Forks first; opening a store is no use of it.
+# Forks first. Opening a store does not use it.
 FORKED_BEFORE = """
 import os, sys
 from gamesales.registry.store import open_store
@@ -58,7 +58,7 @@ print(*store.list("m"))
 
 @pytest.fixture
 def enter(monkeypatch, tmp_path):
-    """Let this process's environment lead to a server, or to a port."""
+    """Set this process's environment for a server or a port."""
 
     def set_environment(environment):
         monkeypatch.setenv("GAMESALES_CACHE", str(tmp_path / "cache"))
@@ -83,12 +83,14 @@ def run_python(code, *arguments):
 
 
 @pytest.mark.parametrize("text", ["registry", "./a:/b", "a/s3:/b", "C:", "s3", "data:1"])
-def test_a_path_is_a_folder(text):
+def test_path_is_a_folder(text):
+    """A path opens a local store."""
     assert isinstance(open_store(text), LocalStore)
     assert f"{text.removeprefix('./')}/" == open_store(text).location
 
 
-def test_a_file_url_is_a_folder(tmp_path):
+def test_file_url_is_a_folder(tmp_path):
+    """A file URL opens a local store, with escapes decoded."""
     opened = open_store(f"file://{tmp_path}/a%20b")
     assert opened.create("m/1", b"data")
     assert b"data" == (tmp_path / "a b/m/1").read_bytes()
@@ -111,26 +113,30 @@ def test_a_file_url_is_a_folder(tmp_path):
         *["s3://bucket/a b", "s3://bucket//a", "gs://bucket/a?x=1", "az://bucket#x", "S3://bucket"],
     ],
 )
-def test_a_url_that_can_hold_no_registry_is_refused_with_what_can(text):
+def test_unsupported_url_is_refused(text):
+    """Another URL is refused, and the message lists the supported forms."""
     with pytest.raises(UsageError, match=r"can't hold a registry; expected .*s3://BUCKET/PREFIX") as refused:
         open_store(text)
     assert repr(text)[:6] in refused.value.message
     assert refused.value.hint
 
 
-def test_a_url_with_a_password_is_refused_without_telling_it():
+def test_password_is_not_printed():
+    """The message about a URL with a password hides the password."""
     with pytest.raises(UsageError, match="…bucket/prefix") as refused:
         open_store("s3://key:secret@bucket/prefix")
     assert "secret" not in f"{refused.value} {refused.value.hint}"
 
 
 @pytest.mark.parametrize("url", ["s3://bucket", "s3://bucket/", "s3://bucket/a/b", "s3://bucket/a/b/"])
-def test_a_location_ends_with_one_slash(enter, url):
+def test_location_ends_with_slash(enter, url):
+    """A location ends with one slash."""
     enter(servers.s3_environment(1))
     assert f"{url.rstrip('/')}/" == open_store(url).location
 
 
-def test_without_obstore_a_command_says_what_to_install(cli, monkeypatch):
+def test_missing_obstore_hints_to_install(cli, monkeypatch):
+    """Without obstore, a command says what to install."""
     monkeypatch.setitem(sys.modules, "obstore", None)
     ran = cli("versions", "--registry", "s3://bucket/prefix")
     assert 2 == ran.code
@@ -138,12 +144,17 @@ def test_without_obstore_a_command_says_what_to_install(cli, monkeypatch):
     assert "pip install 'gamesales[cloud]'" in ran.err
 
 
-def test_a_registry_on_disk_loads_no_obstore(tmp_path):
-    code = "from gamesales.jobs.loading import open_registry\nassert not open_registry('here', 'm').state().versions"
+def test_local_registry_loads_no_obstore(tmp_path):
+    """A local registry does not import obstore."""
+    code = """
+from gamesales.jobs.loading import open_registry
+assert not open_registry("here", "m").read_state().read_versions()
+"""
     assert "obstore" not in loaded_by(tmp_path, code)
 
 
-def test_commands_take_a_url_as_option_and_from_the_environment(s3, cli, monkeypatch):
+def test_commands_accept_a_url(s3, cli, monkeypatch):
+    """Commands take a URL as an option and from the environment."""
     publish_simple(open_registry(s3, "game-earnings"))
 
     assert 0 == cli("promote", "1", "--registry", s3).code
@@ -153,48 +164,51 @@ def test_commands_take_a_url_as_option_and_from_the_environment(s3, cli, monkeyp
 
 
 @pytest.mark.parametrize("s3", ["deaf"], indirect=True)
-def test_a_store_that_ignores_the_condition_is_refused_before_anything_is_written(s3):
+def test_store_without_condition_is_refused(s3):
+    """A store that ignores the condition is refused, and nothing is written."""
     store = open_store(s3)
     for _ in range(2):
         with pytest.raises(RegistryError, match="can't hold a registry: it let a key be written twice") as refused:
             publish_simple(ModelRegistry(store))
     assert "If-None-Match" in refused.value.message
-    assert [] == everything_in(s3)
+    assert [] == list_all_names(s3)
 
 
 @pytest.mark.parametrize("s3", ["unable"], indirect=True)
-def test_a_store_without_writes_on_condition_is_refused(s3):
+def test_unsupported_condition_is_refused(s3):
+    """A store that answers 501 to a conditional write is refused with a hint."""
     with pytest.raises(RegistryError, match="501 Not Implemented") as refused:
         open_store(s3).create("m/1", b"data")
     assert "writes on condition (If-None-Match)" in refused.value.hint
     assert not isinstance(refused.value, TryAgainError)
 
 
-def test_the_probe_leaves_nothing(s3):
+def test_probe_leaves_nothing(s3):
+    """The probe removes its key."""
     open_store(s3).create("m/1", b"data")
-    assert ["m/1"] == everything_in(s3)
+    assert ["m/1"] == list_all_names(s3)
 
 
 @pytest.mark.parametrize("s3", ["keeping"], indirect=True)
-def test_who_may_add_but_not_remove_can_write_to_a_registry(s3):
-    """The probe stays, under a name that is no key."""
+def test_delete_right_is_not_needed(s3):
+    """Without the right to remove, a registry can be written; the probe stays under a hidden name."""
     store = open_store(s3)
     assert 1 == publish_simple(ModelRegistry(store), evaluated=False)
     assert (1, 2) == ModelRegistry(store).verify()
-    assert 4 == len(everything_in(s3))
+    assert 4 == len(list_all_names(s3))
     assert 3 == len(store.list(""))
 
 
-def everything_in(url):
-    """The names that a store really holds, hidden ones too."""
+def list_all_names(url):
+    """List the names in a store, also hidden names."""
     import obstore
 
-    return sorted(one["path"] for one in obstore.list(open_store(url)._client).collect())
+    return sorted(entry["path"] for entry in obstore.list(open_store(url)._client).collect())
 
 
 @pytest.mark.parametrize("s3", ["unclear"], indirect=True)
-def test_a_write_whose_answer_gets_lost_is_done_once(s3):
-    """The client tries again and is told that the key exists: by its own write."""
+def test_lost_answer_writes_once(s3):
+    """If the answer to a write is lost, the client retries and finds its own write."""
     store = open_store(s3)
     assert store.create("m/1", b"mine")
     assert not store.create("m/1", b"another's")
@@ -208,14 +222,16 @@ def test_a_write_whose_answer_gets_lost_is_done_once(s3):
 
 @pytest.mark.parametrize("s3", ["denied"], indirect=True)
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_refused_request_points_to_the_credentials(s3, verb):
+def test_forbidden_hints_at_credentials(s3, verb):
+    """403 hints at the credentials."""
     with pytest.raises(RegistryError, match=rf"^{s3}/\S*: .*403 Forbidden") as refused:
         verb(open_store(s3))
     assert "Check the credentials in the environment" in refused.value.hint
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_missing_bucket_is_told(s3, verb):
+def test_missing_bucket_is_reported(s3, verb):
+    """A missing bucket is reported with a hint to make it."""
     url = s3.replace(servers.BUCKET, "nobodys")
     with pytest.raises(RegistryError, match="bucket does not exist") as refused:
         verb(open_store(url))
@@ -224,12 +240,14 @@ def test_a_missing_bucket_is_told(s3, verb):
 
 @pytest.mark.parametrize("s3", ["broken"], indirect=True)
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_store_that_fails_for_now_is_worth_another_try(s3, verb):
+def test_busy_store_is_try_again(s3, verb):
+    """503 is an error to try again."""
     with pytest.raises(TryAgainError, match="503 Service Unavailable"):
         verb(open_store(s3))
 
 
-def test_a_store_that_nobody_answers_for_ends_a_command_with_7(cli, enter):
+def test_unreachable_store_exits_7(cli, enter):
+    """A command exits with 7 if no server answers."""
     enter(servers.s3_environment(servers.free_port()))
     ran = cli("versions", "--registry", "s3://bucket/prefix")
     assert 7 == ran.code
@@ -238,15 +256,16 @@ def test_a_store_that_nobody_answers_for_ends_a_command_with_7(cli, enter):
 
 
 @pytest.mark.slow
-def test_a_store_that_takes_calls_and_never_answers_is_given_up(enter):
+def test_silent_store_times_out(enter):
+    """A server that accepts connections and never answers times out."""
     with socket.create_server(("127.0.0.1", 0), backlog=16) as silent:
         enter(servers.s3_environment(silent.getsockname()[1]))
         with pytest.raises(TryAgainError, match="HTTP error"):
             open_store("s3://bucket").read("m/1")
 
 
-def test_without_credentials_the_failure_says_so(enter, monkeypatch):
-    """Nobody is on the machine to tell it who it is either."""
+def test_missing_credentials_are_reported(enter, monkeypatch):
+    """Without credentials and without a metadata service, the hint names the credentials."""
     enter({"AWS_METADATA_ENDPOINT": f"http://127.0.0.1:{servers.free_port()}"})
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -255,33 +274,38 @@ def test_without_credentials_the_failure_says_so(enter, monkeypatch):
     assert "Check the credentials in the environment" in refused.value.hint
 
 
-def test_an_address_without_tls_must_be_allowed(enter):
+def test_plain_http_must_be_allowed(enter):
+    """An address without TLS is refused unless it is allowed."""
     enter({**servers.s3_environment(servers.free_port()), "AWS_ALLOW_HTTP": "false"})
     with pytest.raises(RegistryError, match="builder error") as refused:
         open_store("s3://bucket").read("m/1")
     assert "AWS_ALLOW_HTTP=true" in refused.value.hint
 
 
-def test_settings_that_make_no_client_are_refused_when_the_store_is_opened(enter):
+def test_bad_settings_are_refused(enter):
+    """Settings that make no client are refused when the store is opened."""
     enter({"AWS_CONDITIONAL_PUT": "perhaps"})
     with pytest.raises(RegistryError, match="perhaps") as refused:
         open_store("s3://bucket")
     assert "Check the settings in the environment" in refused.value.hint
 
 
-def test_a_forked_child_is_told_where_it_would_wait_for_ever(s3):
+def test_fork_after_use_is_refused(s3):
+    """A child forked after a store was used gets an error; it would wait forever."""
     same, new, parent = run_python(FORKED, s3)
-    for told in (same, new):
-        assert re.match(rf"{s3}/ can't be used here: this process was forked from one that had used", told)
-        assert 'get_context("spawn")' in told
+    for line in (same, new):
+        assert re.match(rf"{s3}/ can't be used here: this process was forked from one that had used", line)
+        assert 'get_context("spawn")' in line
     assert "b'data'" == parent
 
 
-def test_a_process_that_forks_before_it_uses_a_store_may_use_it_on_both_sides(s3):
+def test_fork_before_use_works(s3):
+    """A store that was not used before a fork works in parent and child."""
     assert ["m/child m/parent"] == run_python(FORKED_BEFORE, s3)
 
 
-def test_an_event_changed_in_the_bucket_is_found(s3):
+def test_changed_object_is_refused(s3):
+    """An event that was changed in the bucket is refused."""
     store = open_store(s3)
     publish_simple(ModelRegistry(store))
     key = "game-earnings/log/00000000000000000001.json"

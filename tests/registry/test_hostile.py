@@ -1,6 +1,6 @@
-"""A registry from somebody who knows its digests: all are right, and what they vouch for is hostile.
+"""A hostile registry with correct digests.
 
-Every event is sealed and every manifest has the digest that the log names. Only shapes, names and sizes are wrong.
+Every event is sealed, and every manifest has the digest in the log. Only shapes, names and sizes are wrong.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gamesales.errors import IntegrityError
-from gamesales.registry import log
+from gamesales.registry.event import VERSION_REGISTERED
 from gamesales.registry.log import EventLog
 from gamesales.registry.refs import Ref
 from gamesales.registry.store import LocalStore
@@ -26,7 +26,7 @@ LISTING = {"size": 6, "sha256": hashlib.sha256(b"secret").hexdigest()}
 
 @pytest.fixture
 def root(tmp_path):
-    """A registry with one sound version that is live, and beside it what nobody may reach from there."""
+    """A registry with one sound champion, and a file outside that must not be reached."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/secret").write_bytes(b"secret")
     registry = open_registry(tmp_path / "registry")
@@ -35,7 +35,7 @@ def root(tmp_path):
 
 
 def plant(root, content):
-    """Register a version 2 whose manifest is these bytes, as a writer who means harm would."""
+    """Register a version 2 whose manifest is these bytes."""
     path = root / FOLDER / "MANIFEST.json"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
@@ -44,27 +44,27 @@ def plant(root, content):
 
 
 def plant_event(root, body):
-    EventLog(LocalStore(root), MODEL).append(log.VERSION_REGISTERED, "planted", lambda events: body)
+    EventLog(LocalStore(root), MODEL).append(VERSION_REGISTERED, "planted", lambda events: body)
 
 
-def manifest(files):
+def encode_manifest(files):
     return json.dumps({"format": 1, "model": MODEL, "files": files}).encode()
 
 
-def contents(folder):
+def read_contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def check_refused(root, pattern):
-    """Check that version 2 is refused however it is looked at, that nothing is written, and that version 1 serves."""
-    before = contents(root.parent)
+    """Check that every use of version 2 is refused, that nothing is written, and that version 1 works."""
+    before = read_contents(root.parent)
     registry = open_registry(root)
     version_2 = Ref(MODEL, version=2)
     for call in (registry.verify, lambda: registry.verify(version_2), lambda: registry.resolve(version_2)):
         with pytest.raises(IntegrityError, match=pattern):
             call()
     assert b"a graph" == registry.resolve(Ref(MODEL, alias="champion"))[1].read("scorer.onnx")
-    assert before == contents(root.parent)
+    assert before == read_contents(root.parent)
 
 
 NAMES = {
@@ -104,19 +104,22 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_a_name_that_could_lead_elsewhere_is_refused_and_the_manifest_named(root, name):
-    path = plant(root, manifest({name: LISTING}))
+def test_unsafe_name_is_refused(root, name):
+    """A file name that could lead elsewhere is refused, and the manifest is named."""
+    path = plant(root, encode_manifest({name: LISTING}))
     check_refused(root, f"{path} must list its files as plain names, each with a size and a sha256$")
 
 
 @pytest.mark.parametrize("pair", [("scorer.onnx", "Scorer.onnx"), ("a", "A"), ("STRASSE", "strasse")])
-def test_names_that_some_disk_takes_for_one_are_refused_and_the_manifest_named(root, pair):
-    path = plant(root, manifest(dict.fromkeys(pair, LISTING)))
+def test_case_clash_is_refused(root, pair):
+    """Names that are one file on some disks are refused, and the manifest is named."""
+    path = plant(root, encode_manifest(dict.fromkeys(pair, LISTING)))
     check_refused(root, f"{path} lists file names that differ in case only$")
 
 
-def test_names_that_differ_in_their_normal_form_only_are_refused_and_the_manifest_named(root):
-    path = plant(root, manifest(dict.fromkeys(["caf\u00e9", "cafe\u0301"], LISTING)))
+def test_unicode_clash_is_refused(root):
+    """Names that differ only in their Unicode form are refused, and the manifest is named."""
+    path = plant(root, encode_manifest(dict.fromkeys(["caf\u00e9", "cafe\u0301"], LISTING)))
     check_refused(root, f"{path} must list its files as plain names")
 
 
@@ -124,16 +127,17 @@ SIZES = [True, False, None, -1, -(2**63), 2**31 + 1, 2**63, 10**30, 6.0, 1e300, 
 
 
 @pytest.mark.parametrize("size", SIZES, ids=repr)
-def test_a_size_that_is_none_is_refused_and_the_manifest_named(root, size):
-    path = plant(root, manifest({"scorer.onnx": {**LISTING, "size": size}}))
+def test_invalid_size_is_refused(root, size):
+    """A size that is not a plausible integer is refused, and the manifest is named."""
+    path = plant(root, encode_manifest({"scorer.onnx": {**LISTING, "size": size}}))
     (path.parent / "scorer.onnx").write_bytes(b"secret")
     check_refused(root, f"{path} must list its files as plain names, each with a size and a sha256$")
 
 
 @pytest.mark.parametrize("size", [0, 5, 7, 2**31])
-def test_a_size_that_is_not_the_files_is_refused_and_the_file_named(root, size):
-    """However much is promised, no more room is taken than there are bytes."""
-    path = plant(root, manifest({"scorer.onnx": {**LISTING, "size": size}})).with_name("scorer.onnx")
+def test_wrong_size_is_refused(root, size):
+    """A wrong size is refused, the file is named, and no memory is allocated by the size."""
+    path = plant(root, encode_manifest({"scorer.onnx": {**LISTING, "size": size}})).with_name("scorer.onnx")
     path.write_bytes(b"secret")
     registry = open_registry(root)
     for call in (registry.verify, lambda: registry.resolve(Ref(MODEL, version=2))[1].read("scorer.onnx")):
@@ -146,16 +150,17 @@ CONTENTS = {
     "nothing": b"",
     "lists in lists": b"[" * DEEP + b"]" * DEEP,
     "objects in objects": b'{"files":' * DEEP + b"1" + b"}" * DEEP,
-    "deep beside the files": b'{"format":1,"files":{},"x":' + b"[" * DEEP + b"]" * DEEP + b"}",
+    "deep next to the files": b'{"format":1,"files":{},"x":' + b"[" * DEEP + b"]" * DEEP + b"}",
     "a number of a million digits": b'{"format":1,"files":{},"x":' + b"9" * 1_000_000 + b"}",
     "not UTF-8": b'{"format":1,"files":{"\xff":1}}',
-    "a byte too many": manifest({}) + b"\0",
+    "a byte too many": encode_manifest({}) + b"\0",
     "a graph": b"\x08\x08\x12\x00",
 }
 
 
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
-def test_a_manifest_that_no_parser_should_see_whole_is_refused_and_named(root, content):
+def test_hostile_json_is_refused(root, content):
+    """JSON that would break a parser is refused, and the manifest is named."""
     check_refused(root, f"{plant(root, content)} is not JSON: ")
 
 
@@ -173,14 +178,15 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize("folder", FOLDERS.values(), ids=FOLDERS)
-def test_an_event_that_names_a_folder_elsewhere_is_refused(root, folder):
+def test_folder_outside_is_refused(root, folder):
+    """An event that names a folder outside the registry is refused."""
     plant_event(root, {"version": 2, "folder": folder, "digest": "0" * 64})
     check_refused(root, "is not a key: expected names of letters, digits")
 
 
-def test_a_link_that_a_manifest_vouches_for_is_refused_and_named(root):
-    """Size and digest are those of the file that it leads to."""
-    path = plant(root, manifest({"scorer.onnx": LISTING})).with_name("scorer.onnx")
+def test_link_with_right_digest_is_refused(root):
+    """A symbolic link to a file with the listed size and digest is refused."""
+    path = plant(root, encode_manifest({"scorer.onnx": LISTING})).with_name("scorer.onnx")
     path.symlink_to(root.parent / "outside/secret")
     registry = open_registry(root)
     for call in (registry.verify, lambda: registry.resolve(Ref(MODEL, version=2))[1].read("scorer.onnx")):
@@ -198,13 +204,13 @@ ENTRIES = st.fixed_dictionaries({"size": JSON_LIKE, "sha256": JSON_LIKE | st.jus
 
 @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=st.dictionaries(st.text(max_size=300), ENTRIES, min_size=1, max_size=3))
-def test_whatever_a_manifest_lists_it_is_refused_by_name(root, files):
-    """None of these files is there: so the manifest is refused, or the file that it lists is missing."""
-    content = manifest(files)
+def test_any_planted_listing_is_refused(root, files):
+    """Either the manifest is refused, or the file that it lists is missing."""
+    content = encode_manifest(files)
     path = root / FOLDER / "MANIFEST.json"
     (root / FOLDER).mkdir(exist_ok=True)
     path.write_bytes(content)
     planted = open_registry(root).find_version(1)
     planted = replace(planted, folder=FOLDER, digest=hashlib.sha256(content).hexdigest())
     with pytest.raises(IntegrityError, match=re.escape(str(path.parent))):
-        open_registry(root).bundle(planted).verify()
+        open_registry(root).open_bundle(planted).verify()

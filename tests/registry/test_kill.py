@@ -1,4 +1,4 @@
-"""A process that works on a registry, killed at every system call that touches it; and in which order it syncs."""
+"""A process is killed at every system call that touches a registry; and the order of its syncs."""
 
 import shutil
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from support.operations import OPERATIONS, open_registry
+from support.sampling import IS_EXHAUSTIVE, sample
 from support.tracing import needs_strace, touching, traced
 from support.versions import ROOT
 
@@ -18,13 +19,13 @@ SCRIPT = str(ROOT / "tests/support/operations.py")
 
 @pytest.fixture
 def before(tmp_path, name):
-    """The folder of a registry as it is before the operation."""
+    """The folder of a registry before the operation."""
     OPERATIONS[name].before(open_registry(tmp_path / "before"))
     return tmp_path / "before"
 
 
-def copied(before, folder):
-    """Copy a registry, which may not be there yet, in place of the one that is."""
+def copy_registry(before, folder):
+    """Replace a registry with a copy of another, which may not exist."""
     shutil.rmtree(folder, ignore_errors=True)
     if before.exists():
         shutil.copytree(before, folder)
@@ -32,101 +33,103 @@ def copied(before, folder):
 
 
 def run_traced(name, root, kill=None):
-    """Let a process do an operation; return what ran, and the calls of all its threads."""
+    """Run an operation in a process; return the process and the calls of all its threads."""
     return traced([sys.executable, "-B", SCRIPT, name, str(root)], root.with_name("trace"), kill)
 
 
-def told(root):
-    """Tell all that a registry holds, but for times and what hangs on them; every byte of it is checked."""
+def read_contents(root):
+    """Read everything in a registry except what depends on time, and check every byte."""
     registry = open_registry(root)
-    events = registry.events()
+    events = registry.read_events()
     if not events:
         return [], {}
     registry.verify()
     assert list(range(1, len(events) + 1)) == [event.sequence for event in events]
-    versions = registry.state().versions
+    versions = registry.read_state().read_versions()
     assert list(range(1, len(versions) + 1)) == list(versions)
-    bundles = {number: registry.bundle(version) for number, version in versions.items()}
+    bundles = {number: registry.open_bundle(version) for number, version in versions.items()}
     files = {number: {name: bundle.read(name) for name in bundle.files} for number, bundle in bundles.items()}
     return [(event.kind, event.reason, {**event.body, "folder": None}) for event in events], files
 
 
-def done_again(name, root):
-    """Do an operation in this process; return what the registry holds then."""
+def repeat(name, root):
+    """Run an operation in this process; return the contents of the registry after it."""
     OPERATIONS[name].change(open_registry(root))
-    return told(root)
+    return read_contents(root)
 
 
-def test_killed_at_any_call_the_old_or_the_new_state_stands_and_the_next_try_needs_no_repair(name, before, tmp_path):
-    """Each kill comes just before a call, so that all before it have happened and neither it nor any later one has."""
-    root = copied(before, tmp_path / "registry")
-    old = told(root)
+def test_killed_operation_is_atomic(name, before, tmp_path):
+    """A kill just before any call leaves the old or the new state, and the next try needs no repair."""
+    root = copy_registry(before, tmp_path / "registry")
+    old = read_contents(root)
     ran, calls = run_traced(name, root)
     assert (0, "done\n") == (ran.returncode, ran.stdout), ran.stderr
-    new = told(root)
+    new = read_contents(root)
     assert OPERATIONS[name].is_told == (old != new)
-    twice = done_again(name, root)
+    twice = repeat(name, root)
 
-    places = touching(calls, root)
-    assert len(places) > 60
-    found = []
-    for place in places:
-        copied(before, root)
-        ran, calls = run_traced(name, root, place)
-        assert (-9, "") == (ran.returncode, ran.stdout), f"{place}: {ran.stderr}"
-        assert (place.name, place.number) == (calls[-1].name, calls[-1].number)
-        assert touching(calls[-1:], root), f"{calls[-1]} was hit in place of {place}"
-        found.append(told(root))
-        assert found[-1] in (old, new), place
-        assert (new if found[-1] == old else twice) == done_again(name, root), place
-    assert sorted(found, key=[old, new].index) == found, "a later kill never leaves less"
-    assert old in found
-    assert new in found
+    kills = touching(calls, root)
+    assert len(kills) > 60
+    results = []
+    for kill in sample(f"calls of {name}", kills, 12):
+        copy_registry(before, root)
+        ran, calls = run_traced(name, root, kill)
+        assert (-9, "") == (ran.returncode, ran.stdout), f"{kill}: {ran.stderr}"
+        assert (kill.name, kill.number) == (calls[-1].name, calls[-1].number)
+        assert touching(calls[-1:], root), f"{calls[-1]} was hit in place of {kill}"
+        results.append(read_contents(root))
+        assert results[-1] in (old, new), kill
+        assert (new if results[-1] == old else twice) == repeat(name, root), kill
+    assert sorted(results, key=[old, new].index) == results, "a later kill never leaves less"
+    assert old in results or not IS_EXHAUSTIVE
+    assert new in results or not IS_EXHAUSTIVE
 
 
-def synced(calls):
-    """Return the paths that the calls synced."""
+def list_synced(calls):
+    """List the paths that the calls synced."""
     return {call.opened for call in calls if call.name in {"fsync", "fdatasync"} and call.done}
 
 
-def test_every_file_is_on_the_disk_before_it_is_named(name, before, tmp_path):
-    """Written, synced, and not written any more; then linked to its name."""
-    root = copied(before, tmp_path / "registry")
+def test_file_is_synced_before_link(name, before, tmp_path):
+    """A file is written, synced and not written again before it is linked to its name."""
+    root = copy_registry(before, tmp_path / "registry")
     calls = touching(run_traced(name, root)[1], root)
-    links = [place for place, call in enumerate(calls) if call.name in NAMING - MAKING]
+    links = [position for position, call in enumerate(calls) if call.name in NAMING - MAKING]
     assert links
-    for place in links:
-        source = calls[place].paths[0]
+    for link in links:
+        source = calls[link].paths[0]
         last = max(at for at, call in enumerate(calls) if call.name == "write" and call.opened == source)
-        assert source in synced(calls[last:place]), calls[place]
+        assert source in list_synced(calls[last:link]), calls[link]
 
 
-def named(calls):
-    """Return the place and the path of every name that the calls gave and that is meant to last."""
-    given = [(place, call) for place, call in enumerate(calls) if call.name in NAMING and call.done]
-    paths = [(place, Path(call.paths[-1])) for place, call in given]
-    return [(place, path) for place, path in paths if not path.name.startswith(".tmp-")]
+def list_names(calls):
+    """List the position and path of every permanent name that the calls made."""
+    naming = [(position, call) for position, call in enumerate(calls) if call.name in NAMING and call.done]
+    paths = [(position, Path(call.paths[-1])) for position, call in naming]
+    return [(position, path) for position, path in paths if not path.name.startswith(".tmp-")]
 
 
-def event_in(calls):
-    """Return the place at which the operation's one event got its name, and its path."""
-    (event,) = [(place, path) for place, path in named(calls) if path.parent.name == "log"]
+def find_event(calls):
+    """Find the call that named the operation's one event; return its position and the path."""
+    (event,) = [(position, path) for position, path in list_names(calls) if path.parent.name == "log"]
     return event
 
 
-def test_every_name_is_on_the_disk_before_the_event_that_leads_to_it(name, before, tmp_path):
-    """Of the files and folders that are new: the folder that holds the name is synced after it was given."""
-    root = copied(before, tmp_path / "registry")
+def test_name_is_synced_before_event(name, before, tmp_path):
+    """The folder of every new name is synced before the event that refers to it."""
+    root = copy_registry(before, tmp_path / "registry")
     calls = touching(run_traced(name, root)[1], tmp_path)
-    event, _ = event_in(calls)
-    for place, path in named(calls[:event]):
-        assert str(path.parent) in synced(calls[place:event]), f"{path} might be lost, and the event not"
+    event, _ = find_event(calls)
+    for position, path in list_names(calls[:event]):
+        assert str(path.parent) in list_synced(calls[position:event]), f"{path} might be lost, and the event not"
 
 
-def test_success_is_told_when_it_outlasts_a_power_cut(name, before, tmp_path):
-    """The log's folder is synced after the event got its name, and only then is anything written to the terminal."""
-    root = copied(before, tmp_path / "registry")
+def test_success_is_printed_after_sync(name, before, tmp_path):
+    """Success is printed only after the log's folder is synced."""
+    root = copy_registry(before, tmp_path / "registry")
     calls = run_traced(name, root)[1]
-    event, path = event_in(calls)
-    (written,) = [place for place, call in enumerate(calls) if call.name == "write" and call.text.startswith("1<")]
-    assert str(path.parent) in synced(calls[event:written])
+    event, path = find_event(calls)
+    (written,) = [
+        position for position, call in enumerate(calls) if call.name == "write" and call.text.startswith("1<")
+    ]
+    assert str(path.parent) in list_synced(calls[event:written])

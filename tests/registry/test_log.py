@@ -1,4 +1,4 @@
-"""The log: what was written is read as it was written, or refused by name; and many writers lose nothing."""
+"""The log: events are read as they were written, or refused by name; and many writers lose nothing."""
 
 import getpass
 import hashlib
@@ -15,22 +15,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gamesales.errors import IntegrityError, TryAgainError, UsageError
-from gamesales.registry.log import EVENT_SIZE_LIMIT, EventLog, seal, unseal
-from gamesales.registry.sealing import canonical_json
+from gamesales.registry.event import encode_canonical_json, seal_event, unseal_event
+from gamesales.registry.log import EVENT_SIZE_LIMIT, EventLog
 from gamesales.registry.store import LocalStore
 from support.racing import racing
+from support.sampling import many
 
-# Appends so many events, each with who made it and how many it saw before it.
+# Appends events. Each has its writer and the number of events before it.
 APPENDER = """
 from gamesales.registry.log import EventLog
 from gamesales.registry.store import LocalStore
 log = EventLog(LocalStore(sys.argv[1]), "game-earnings")
 wait_for_start()
 for number in range(int(sys.argv[3])):
-    log.append("alias.set", "", lambda events: {"who": int(sys.argv[2]), "number": number, "seen": len(events)})
+    log.append("alias.set", "", lambda events: {"writer": int(sys.argv[2]), "number": number, "count": len(events)})
 """
 
-# Whatever JSON can say. Text has no lone surrogates: see the test of arguments in another encoding.
+# Any JSON. Text has no lone surrogates, which have a test of their own.
 JSON_LIKE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -58,58 +59,59 @@ def folder(tmp_path):
 def log(tmp_path):
     """A log of four events with numbered bodies."""
     log = EventLog(LocalStore(tmp_path / "registry"), "game-earnings")
-    add(log, 4)
+    append_events(log, 4)
     return log
 
 
-class Intruded(LocalStore):
-    """A store where something happens once, just before a key is created."""
+class InterruptedStore(LocalStore):
+    """A store that calls a function once, just before a key is created."""
 
-    def __init__(self, root, intrude):
+    def __init__(self, root, interrupt):
         super().__init__(root)
-        self.intrude = intrude
+        self.interrupt = interrupt
 
     def create(self, key, data):
-        intrude, self.intrude = self.intrude, None
-        if intrude:
-            intrude()
+        interrupt, self.interrupt = self.interrupt, None
+        if interrupt:
+            interrupt()
         return super().create(key, data)
 
 
-def add(log, count):
+def append_events(log, count):
     for _ in range(count):
         log.append("evaluation.recorded", "for a test", lambda events: {"number": len(events) + 1})
 
 
-def numbers(log):
+def read_numbers(log):
     return [event.body["number"] for event in log.read()]
 
 
-def name(sequence):
+def event_file(sequence):
     return f"{sequence:020d}.json"
 
 
-def sealed(content):
-    """Seal bytes that seal() would never make."""
+def seal_bytes(content):
+    """Seal bytes that seal_event() would never write."""
     return b'{"event":' + content + b',"sha256":"' + hashlib.sha256(content).hexdigest().encode() + b'"}\n'
 
 
-def refused(log, pattern):
-    """Read a log that must be refused; return the error."""
+def check_refused(log, pattern):
+    """Check that reading a log fails with this message; return the error."""
     with pytest.raises(IntegrityError, match=pattern) as refusal:
         log.read()
     assert 4 == refusal.value.exit_code
     return refusal.value
 
 
-# What was written is read as it was written
+# Writing and reading
 
 
 @settings(deadline=None, max_examples=150)
 @given(body=BODIES, reason=st.text(), actor=st.text())
-def test_unseal_undoes_seal(body, reason, actor):
-    data, digest = seal({**FIELDS, "body": body, "reason": reason, "actor": actor})
-    event = unseal(data, "the file")
+def test_unseal_inverts_seal(body, reason, actor):
+    """A sealed event comes back with the same fields, and its file is one line of JSON."""
+    data, digest = seal_event({**FIELDS, "body": body, "reason": reason, "actor": actor})
+    event = unseal_event(data, "the file")
 
     assert (body, reason, actor, digest) == (event.body, event.reason, event.actor, event.digest)
     assert {**FIELDS, "body": body, "reason": reason, "actor": actor, "digest": digest} == vars(event)
@@ -120,15 +122,17 @@ def test_unseal_undoes_seal(body, reason, actor):
 
 @settings(deadline=None, max_examples=50)
 @given(body=BODIES, random=st.randoms(use_true_random=False))
-def test_equal_values_have_equal_bytes(body, random):
+def test_canonical_json_sorts_keys(body, random):
+    """Equal values have equal bytes, whatever the order of their keys."""
     keys = list(body)
     random.shuffle(keys)
-    assert canonical_json(body) == canonical_json({key: body[key] for key in keys})
+    assert encode_canonical_json(body) == encode_canonical_json({key: body[key] for key in keys})
 
 
 @settings(deadline=None, max_examples=25)
 @given(reasons=st.lists(st.text(), min_size=1, max_size=4))
-def test_reasons_in_any_script_come_back_from_the_disk(tmp_path_factory, reasons):
+def test_reasons_keep_any_script(tmp_path_factory, reasons):
+    """A reason in any script is read as it was written."""
     root = tmp_path_factory.mktemp("log")
     for reason in reasons:
         EventLog(LocalStore(root), "game-earnings").append("alias.set", reason, lambda events: {})
@@ -136,16 +140,17 @@ def test_reasons_in_any_script_come_back_from_the_disk(tmp_path_factory, reasons
     assert reasons == [event.reason for event in EventLog(LocalStore(root), "game-earnings").read()]
 
 
-def test_a_reason_in_another_encoding_is_kept_in_a_form_that_json_can_hold(log):
-    """Python hands on a Latin-1 argument in a UTF-8 terminal as lone surrogates, which UTF-8 cannot write."""
+def test_reason_with_surrogates_is_escaped(log):
+    """Lone surrogates, which Python makes of a Latin-1 argument, are escaped: UTF-8 has no bytes for them."""
     log.append("alias.set", os.fsdecode("besser für café".encode("latin-1")), lambda events: {"number": 5})
 
     assert r"besser f\udcfcr caf\udce9" == log.read()[-1].reason
 
 
-def test_each_event_tells_who_and_when_and_names_the_one_before_it(log, monkeypatch):
+def test_event_has_actor_time_previous(log, monkeypatch):
+    """Each event has an actor and a time, and names the digest of the event before it."""
     monkeypatch.setenv("LOGNAME", "ada")
-    add(log, 1)
+    append_events(log, 1)
     events = log.read()
 
     assert [1, 2, 3, 4, 5] == [event.sequence for event in events]
@@ -156,79 +161,95 @@ def test_each_event_tells_who_and_when_and_names_the_one_before_it(log, monkeypa
     assert "ada" == events[-1].actor
 
 
-def test_a_user_without_a_name_is_told_by_number(log, monkeypatch):
-    def nameless():
+def test_nameless_user_gets_number(log, monkeypatch):
+    """The actor is the number of a user who has no name."""
+
+    def raise_key_error():
         raise KeyError("getpwuid(): uid not found")
 
-    monkeypatch.setattr(getpass, "getuser", nameless)
-    add(log, 1)
+    monkeypatch.setattr(getpass, "getuser", raise_key_error)
+    append_events(log, 1)
     assert f"uid {os.getuid()}" == log.read()[-1].actor
 
 
-def test_what_json_cannot_say_is_not_appended(log):
+def test_nan_is_not_appended(log):
+    """A body with NaN is refused, and nothing is appended."""
     with pytest.raises(ValueError, match="Out of range float values"):
         log.append("evaluation.recorded", "", lambda events: {"mae": float("nan")})
-    assert [1, 2, 3, 4] == numbers(log)
+    assert [1, 2, 3, 4] == read_numbers(log)
 
 
-def test_a_log_that_nobody_wrote_is_empty(tmp_path):
+def test_missing_log_is_empty(tmp_path):
+    """A log without a folder is empty, and reading does not create the folder."""
     assert [] == EventLog(LocalStore(tmp_path / "registry"), "game-earnings").read()
     assert not (tmp_path / "registry").exists()
 
 
-# What was changed is refused by name
+# Damage
 
 
 @pytest.mark.parametrize("sequence", [1, 2, 3, 4])
-def test_every_flipped_byte_of_an_event_is_refused_and_the_file_named(log, folder, sequence):
-    path = folder / name(sequence)
+def test_flipped_byte_is_refused(log, folder, sequence):
+    """Any flipped byte of an event is refused, and the message names the file."""
+    path = folder / event_file(sequence)
     whole = path.read_bytes()
-    pattern = rf"log/{name(sequence)} was changed: its content has sha256 [0-9a-f]{{64}}, its seal reads "
-    for place in range(len(whole)):
+    pattern = rf"log/{event_file(sequence)} was changed: its content has sha256 [0-9a-f]{{64}}, its seal reads "
+    for position in range(len(whole)):
         for mask in (0x01, 0x20, 0x80):
             flipped = bytearray(whole)
-            flipped[place] ^= mask
+            flipped[position] ^= mask
             path.write_bytes(flipped)
-            refused(log, pattern)
+            check_refused(log, pattern)
     path.write_bytes(whole)
-    assert [1, 2, 3, 4] == numbers(log)
+    assert [1, 2, 3, 4] == read_numbers(log)
 
 
 @pytest.mark.parametrize("sequence", [2, 4])
-def test_an_event_cut_off_anywhere_is_refused_and_the_file_named(log, folder, sequence):
-    path = folder / name(sequence)
+def test_truncated_event_is_refused(log, folder, sequence):
+    """An event that is cut off anywhere is refused, and the message names the file."""
+    path = folder / event_file(sequence)
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        refused(log, f"log/{name(sequence)} was changed")
+        check_refused(log, f"log/{event_file(sequence)} was changed")
 
 
-def test_bytes_added_to_an_event_are_refused(log, folder):
-    path = folder / name(4)
+def test_added_bytes_are_refused(log, folder):
+    """An event with bytes before or after it is refused."""
+    path = folder / event_file(4)
     whole = path.read_bytes()
     for longer in (whole + b"\n", whole + whole, b" " + whole, b"\xef\xbb\xbf" + whole, whole.replace(b"\n", b"\r\n")):
         path.write_bytes(longer)
-        assert "Restore this file from a backup of the registry" == refused(log, f"log/{name(4)} was changed").hint
+        assert (
+            "Restore this file from a backup of the registry"
+            == check_refused(log, f"log/{event_file(4)} was changed").hint
+        )
 
 
-def test_of_an_event_that_grew_no_more_is_read_than_an_event_may_have(log, folder):
-    """A hole of a terabyte takes no room on the disk; whoever read it whole would take it in memory."""
-    with open(folder / name(4), "r+b") as file:
+def test_grown_event_is_read_partly(log, folder):
+    """Only the size limit is read of an event that grew to a terabyte."""
+    with open(folder / event_file(4), "r+b") as file:
         file.truncate(2**40)
-    refused(log, f"log/{name(4)} was changed")
+    check_refused(log, f"log/{event_file(4)} was changed")
 
 
-def test_an_event_that_is_too_large_to_read_is_not_appended(log):
+def test_oversized_event_is_not_appended(log):
+    """An event above the size limit is refused, and nothing is appended."""
     with pytest.raises(UsageError, match=r"^an event of 16,777,\d+ bytes is too large; it may have 16,777,216$"):
         log.append("alias.set", "r" * EVENT_SIZE_LIMIT, lambda events: {})
-    assert [1, 2, 3, 4] == numbers(log)
+    assert [1, 2, 3, 4] == read_numbers(log)
 
 
 @settings(deadline=None, max_examples=150)
-@given(data=st.binary(max_size=300) | st.binary(max_size=40).map(sealed) | JSON_LIKE.map(canonical_json).map(sealed))
-def test_bytes_that_are_no_event_are_refused_whatever_they_are(data):
+@given(
+    data=st.binary(max_size=300)
+    | st.binary(max_size=40).map(seal_bytes)
+    | JSON_LIKE.map(encode_canonical_json).map(seal_bytes)
+)
+def test_random_bytes_are_refused(data):
+    """Bytes that are not an event are refused, sealed or not."""
     with pytest.raises(IntegrityError, match=r"^the file (was changed|is not an event)"):
-        unseal(data, "the file")
+        unseal_event(data, "the file")
 
 
 @pytest.mark.parametrize(
@@ -244,113 +265,136 @@ def test_bytes_that_are_no_event_are_refused_whatever_they_are(data):
     ],
     ids=["a field less", "a field more", "text number", "true", "list kind", "no reason", "list body"],
 )
-def test_an_event_of_another_shape_is_refused_with_what_to_do(fields):
-    """A later release may write events that this one can't read; it must not guess."""
-    with pytest.raises(IntegrityError, match=r"^the file is not an event that this version") as refusal:
-        unseal(seal(fields)[0], "the file")
+def test_unknown_event_shape_is_refused(fields):
+    """An event with other fields, as a later release may write, is refused with a hint to upgrade."""
+    with pytest.raises(IntegrityError, match=r"^the file is not an event that this release can read") as refusal:
+        unseal_event(seal_event(fields)[0], "the file")
     assert "Upgrade gamesales" == refusal.value.hint
 
 
-def test_an_event_nested_too_deep_to_parse_is_refused():
+def test_deeply_nested_event_is_refused():
+    """JSON that is nested too deep to parse is refused."""
     with pytest.raises(IntegrityError, match="is not an event"):
-        unseal(sealed(b"[" * 200_000), "the file")
+        unseal_event(seal_bytes(b"[" * 200_000), "the file")
 
 
-def test_a_missing_middle_event_is_named(log, folder):
-    (folder / name(2)).unlink()
-    assert "Restore it from a backup of the registry" == refused(log, rf"log/{name(2)} is missing").hint
+def test_missing_event_is_named(log, folder):
+    """The message names a missing event, and the hint says to restore it."""
+    (folder / event_file(2)).unlink()
+    assert "Restore it from a backup of the registry" == check_refused(log, rf"log/{event_file(2)} is missing").hint
 
 
 def test_swapped_events_are_named(log, folder):
-    shutil.move(folder / name(2), folder / "aside")
-    shutil.move(folder / name(3), folder / name(2))
-    shutil.move(folder / "aside", folder / name(3))
-    error = refused(log, rf"log/{name(2)} does not follow the event before it: expected event 2 after [0-9a-f]+, found")
+    """The message names the first of two swapped events."""
+    shutil.move(folder / event_file(2), folder / "spare")
+    shutil.move(folder / event_file(3), folder / event_file(2))
+    shutil.move(folder / "spare", folder / event_file(3))
+    error = check_refused(
+        log, rf"log/{event_file(2)} does not follow the event before it: expected event 2 after [0-9a-f]+, found"
+    )
     assert "found event 3 after" in str(error)
 
 
-def test_an_event_in_anothers_place_is_named(log, folder):
-    shutil.copy(folder / name(2), folder / name(3))
-    refused(log, rf"log/{name(3)} does not follow the event before it")
+def test_copied_event_is_named(log, folder):
+    """An event that was copied over the next event is named."""
+    shutil.copy(folder / event_file(2), folder / event_file(3))
+    check_refused(log, rf"log/{event_file(3)} does not follow the event before it")
 
 
-def test_an_event_sealed_anew_with_other_content_is_shown_by_the_next_one(log, folder):
-    fields = json.loads((folder / name(2)).read_bytes())["event"]
-    (folder / name(2)).write_bytes(seal({**fields, "actor": "nobody"})[0])
-    refused(log, rf"log/{name(3)} does not follow the event before it: expected event 3 after")
+def test_resealed_event_breaks_chain(log, folder):
+    """If an event is sealed again with other content, the next event does not follow it."""
+    fields = json.loads((folder / event_file(2)).read_bytes())["event"]
+    (folder / event_file(2)).write_bytes(seal_event({**fields, "actor": "nobody"})[0])
+    check_refused(log, rf"log/{event_file(3)} does not follow the event before it: expected event 3 after")
 
 
 @pytest.mark.parametrize(
-    "stranger",
-    ["notes.txt", "00000000000000000002 (copy).json", f"{name(2)}~", "2.json", f"old/{name(2)}", name(0)],
+    "unknown",
+    [
+        "notes.txt",
+        "00000000000000000002 (copy).json",
+        f"{event_file(2)}~",
+        "2.json",
+        f"old/{event_file(2)}",
+        event_file(0),
+    ],
 )
-def test_a_stranger_file_is_named(log, folder, stranger):
-    (folder / stranger).parent.mkdir(exist_ok=True)
-    shutil.copy(folder / name(2), folder / stranger)
-    error = refused(log, rf"log/{re.escape(stranger)} is not an event of this log")
+def test_unknown_file_is_named(log, folder, unknown):
+    """A file in the log that is not an event is named."""
+    (folder / unknown).parent.mkdir(exist_ok=True)
+    shutil.copy(folder / event_file(2), folder / unknown)
+    error = check_refused(log, rf"log/{re.escape(unknown)} is not an event of this log")
     assert "Move the file elsewhere" == error.hint
 
 
-def test_a_link_in_an_events_place_is_refused(log, folder, tmp_path):
-    shutil.move(folder / name(4), tmp_path / "elsewhere")
-    (folder / name(4)).symlink_to(tmp_path / "elsewhere")
-    refused(log, rf"log/{name(4)} is a symbolic link")
+def test_linked_event_is_refused(log, folder, tmp_path):
+    """A symbolic link in place of an event is refused."""
+    shutil.move(folder / event_file(4), tmp_path / "elsewhere")
+    (folder / event_file(4)).symlink_to(tmp_path / "elsewhere")
+    check_refused(log, rf"log/{event_file(4)} is a symbolic link")
 
 
 @pytest.mark.parametrize("sequence", [6, 10**19])
-def test_an_event_from_the_far_future_shows_the_first_one_that_is_missing(log, folder, sequence):
-    shutil.copy(folder / name(4), folder / name(sequence))
-    refused(log, rf"log/{name(5)} is missing")
+def test_future_event_shows_gap(log, folder, sequence):
+    """An event with a sequence far ahead makes the first missing event an error."""
+    shutil.copy(folder / event_file(4), folder / event_file(sequence))
+    check_refused(log, rf"log/{event_file(5)} is missing")
 
 
-def test_what_a_killed_writer_left_does_not_disturb(log, folder):
-    (folder / ".tmp-0123456789abcdef").write_bytes((folder / name(4)).read_bytes()[:100])
-    add(log, 1)
-    assert [1, 2, 3, 4, 5] == numbers(log)
+def test_temporary_file_is_ignored(log, folder):
+    """The temporary file of a killed writer is ignored."""
+    (folder / ".tmp-0123456789abcdef").write_bytes((folder / event_file(4)).read_bytes()[:100])
+    append_events(log, 1)
+    assert [1, 2, 3, 4, 5] == read_numbers(log)
 
 
-def test_nothing_is_appended_to_a_log_that_is_not_sound(log, folder):
-    (folder / name(2)).write_bytes(b"{}")
-    with pytest.raises(IntegrityError, match=f"log/{name(2)} was changed"):
-        add(log, 1)
-    assert not (folder / name(5)).exists()
+def test_damaged_log_is_not_extended(log, folder):
+    """Nothing is appended to a log with a damaged event."""
+    (folder / event_file(2)).write_bytes(b"{}")
+    with pytest.raises(IntegrityError, match=f"log/{event_file(2)} was changed"):
+        append_events(log, 1)
+    assert not (folder / event_file(5)).exists()
 
 
-def test_a_folder_in_the_next_events_place_is_refused_and_not_tried_for_ever(log, folder):
-    (folder / name(5)).mkdir()
-    with pytest.raises(IntegrityError, match=rf"log/{name(5)} is not a plain file"):
-        add(log, 1)
+def test_folder_at_next_event_is_refused(log, folder):
+    """A folder in place of the next event is refused; the writer does not retry forever."""
+    (folder / event_file(5)).mkdir()
+    with pytest.raises(IntegrityError, match=rf"log/{event_file(5)} is not a plain file"):
+        append_events(log, 1)
 
 
 # Many writers
 
 
-def test_a_writer_that_changes_its_mind_appends_nothing(log):
+def test_failing_decide_appends_nothing(log):
+    """If ``decide`` raises, nothing is appended."""
+
     def decide(events):
         raise LookupError(len(events))
 
     with pytest.raises(LookupError, match="4"):
         log.append("alias.set", "", decide)
-    assert [1, 2, 3, 4] == numbers(log)
+    assert [1, 2, 3, 4] == read_numbers(log)
 
 
-def test_a_writer_that_lost_the_race_decides_again_on_all_events_before_its_own(log, tmp_path):
-    seen = []
+def test_race_loser_decides_again(log, tmp_path):
+    """A writer that loses a race decides again, on all events before its own."""
+    decisions = []
 
     def decide(events):
-        seen.append([event.body["number"] for event in events])
+        decisions.append([event.body["number"] for event in events])
         return {"number": 7}
 
-    late = EventLog(Intruded(tmp_path / "registry", lambda: add(log, 2)), "game-earnings")
+    late = EventLog(InterruptedStore(tmp_path / "registry", lambda: append_events(log, 2)), "game-earnings")
     event = late.append("alias.set", "", decide)
 
-    assert [[1, 2, 3, 4], [1, 2, 3, 4, 5, 6]] == seen
+    assert [[1, 2, 3, 4], [1, 2, 3, 4, 5, 6]] == decisions
     assert 7 == event.sequence
-    assert [1, 2, 3, 4, 5, 6, 7] == numbers(log)
+    assert [1, 2, 3, 4, 5, 6, 7] == read_numbers(log)
 
 
-class Unclear(LocalStore):
-    """A store that writes, and so many times does not say so."""
+class UnclearStore(LocalStore):
+    """A store that writes, but reports a failure the first times."""
 
     def __init__(self, root, times):
         super().__init__(root)
@@ -364,100 +408,112 @@ class Unclear(LocalStore):
         return created
 
 
-def test_an_event_that_was_written_though_the_store_says_otherwise_is_not_written_twice(log, tmp_path):
-    store = Unclear(tmp_path / "registry", times=1)
+def test_unclear_write_is_not_repeated(log, tmp_path):
+    """An event is not appended twice if it was written although the store reported a failure."""
+    store = UnclearStore(tmp_path / "registry", times=1)
     event = EventLog(store, "game-earnings").append("alias.set", "", lambda events: {"number": 5})
     assert 5 == event.sequence
-    assert [1, 2, 3, 4, 5] == numbers(log)
+    assert [1, 2, 3, 4, 5] == read_numbers(log)
 
 
-def test_an_event_that_can_not_be_made_durable_is_not_reported_as_done(log, tmp_path):
-    store = Unclear(tmp_path / "registry", times=2)
+def test_undurable_event_is_reported(log, tmp_path):
+    """An event that is written but not durable is an error that says so."""
+    store = UnclearStore(tmp_path / "registry", times=2)
     with pytest.raises(TryAgainError, match=r"0005\.json is written, but a power cut may undo it: no answer in time"):
         EventLog(store, "game-earnings").append("alias.set", "", lambda events: {"number": 5})
-    assert [1, 2, 3, 4, 5] == numbers(log)
+    assert [1, 2, 3, 4, 5] == read_numbers(log)
 
 
-def test_after_an_unclear_answer_another_writers_event_is_not_taken_for_ours(log, tmp_path):
-    class UnclearLoss(Intruded):
+def test_unclear_loss_is_not_a_win(log, tmp_path):
+    """After a lost answer, another writer's event is not mistaken for our own."""
+
+    class UnclearLossStore(InterruptedStore):
         def create(self, key, data):
-            lost = self.intrude is not None
+            is_lost = self.interrupt is not None
             created = super().create(key, data)
-            if lost:
+            if is_lost:
                 raise TryAgainError("no answer in time")
             return created
 
-    late = EventLog(UnclearLoss(tmp_path / "registry", lambda: add(log, 1)), "game-earnings")
+    late = EventLog(UnclearLossStore(tmp_path / "registry", lambda: append_events(log, 1)), "game-earnings")
     assert 6 == late.append("alias.set", "", lambda events: {"number": len(events) + 1}).sequence
-    assert [1, 2, 3, 4, 5, 6] == numbers(log)
+    assert [1, 2, 3, 4, 5, 6] == read_numbers(log)
 
 
-def test_an_event_that_could_not_be_written_is_no_event(log, tmp_path):
-    class Down(LocalStore):
+def test_failed_write_adds_no_event(log, tmp_path):
+    """If the store is down, nothing is appended."""
+
+    class FailingStore(LocalStore):
         def create(self, key, data):
             raise TryAgainError("the store is down")
 
     with pytest.raises(TryAgainError, match="the store is down"):
-        EventLog(Down(tmp_path / "registry"), "game-earnings").append("alias.set", "", lambda events: {})
-    assert [1, 2, 3, 4] == numbers(log)
+        EventLog(FailingStore(tmp_path / "registry"), "game-earnings").append("alias.set", "", lambda events: {})
+    assert [1, 2, 3, 4] == read_numbers(log)
 
 
 def append_from_processes(root, writers, appends):
-    """Let processes append at once while this one keeps reading; check all that was read and return what is there."""
+    """Let processes append at once while this process reads; check every reading and return the events."""
     log = EventLog(LocalStore(root), "game-earnings")
-    seen = []
-    with racing(APPENDER, [[root, who, appends] for who in range(writers)]) as processes:
+    previous = []
+    with racing(APPENDER, [[root, writer, appends] for writer in range(writers)]) as processes:
         while any(process.poll() is None for process in processes):
-            # Every read is checked for gaps by the log itself; here, that nothing read before has changed.
+            # The log itself checks every reading for gaps. Here, that no event that was read before has changed.
             events = log.read()
-            assert seen == events[: len(seen)]
-            seen = events
-            time.sleep(0.01)  # a processor for the writers
+            assert previous == events[: len(previous)]
+            previous = events
+            time.sleep(0.01)  # leave a processor to the writers
     events = log.read()
-    assert seen == events[: len(seen)]
+    assert previous == events[: len(previous)]
     assert list(range(1, writers * appends + 1)) == [event.sequence for event in events]
-    assert [event.sequence - 1 for event in events] == [event.body["seen"] for event in events]
+    assert [event.sequence - 1 for event in events] == [event.body["count"] for event in events]
     return events
 
 
-def check_nothing_is_lost_or_doubled(events, writers, appends):
-    made = [(event.body["who"], event.body["number"]) for event in events]
-    assert {who: list(range(appends)) for who in range(writers)} == {
-        who: [number for maker, number in made if maker == who] for who in range(writers)
+def check_nothing_is_lost_or_duplicate(events, writers, appends):
+    appended = [(event.body["writer"], event.body["number"]) for event in events]
+    assert {writer: list(range(appends)) for writer in range(writers)} == {
+        writer: [number for owner, number in appended if owner == writer] for writer in range(writers)
     }
 
 
-def test_eight_processes_appending_at_once_lose_and_double_nothing(tmp_path):
+def test_eight_writers_lose_nothing(tmp_path):
+    """Eight processes append at once, and no event is lost or duplicated."""
     events = append_from_processes(tmp_path, 8, 25)
 
-    check_nothing_is_lost_or_doubled(events, 8, 25)
-    makers = [event.body["who"] for event in events]
-    turns = sum(one != next_one for one, next_one in pairwise(makers))
+    check_nothing_is_lost_or_duplicate(events, 8, 25)
+    owners = [event.body["writer"] for event in events]
+    turns = sum(owner != next_owner for owner, next_owner in pairwise(owners))
     assert turns > 7, "they ran one after another: nothing was tested"
     assert 200 == len(list((tmp_path / "game-earnings/log").iterdir()))
 
 
-@pytest.mark.slow
-def test_sixteen_processes_and_thousands_of_contended_events(tmp_path):
-    check_nothing_is_lost_or_doubled(append_from_processes(tmp_path, 16, 125), 16, 125)
+# Events that each of sixteen processes appends.
+TURNS = many(125, 20)
 
 
 @pytest.mark.slow
-def test_random_damage_to_a_long_log_never_goes_unnoticed(tmp_path, log, folder):
-    """Several bytes at several places in several files: nothing but the very same bytes is read."""
-    add(log, 60)
+def test_sixteen_writers_lose_nothing(tmp_path):
+    """Sixteen processes append thousands of events, and none is lost or duplicated."""
+    check_nothing_is_lost_or_duplicate(append_from_processes(tmp_path, 16, TURNS), 16, TURNS)
+
+
+@pytest.mark.slow
+def test_random_damage_is_noticed(tmp_path, log, folder):
+    """Several damaged bytes in several files of a long log are always noticed."""
+    append_events(log, 60)
     files = sorted(folder.iterdir())
-    dice = random.Random(5)
-    for _ in range(1_500):
-        wholes = {path: path.read_bytes() for path in dice.sample(files, dice.randint(1, 3))}
+    generator = random.Random(5)
+    for _ in range(many(1_500, 200)):
+        wholes = {path: path.read_bytes() for path in generator.sample(files, generator.randint(1, 3))}
         for path, whole in wholes.items():
             damaged = bytearray(whole)
-            for _ in range(dice.randint(1, 40)):
-                damaged[dice.randrange(len(damaged))] = dice.randrange(256)
+            for _ in range(generator.randint(1, 40)):
+                damaged[generator.randrange(len(damaged))] = generator.randrange(256)
             path.write_bytes(damaged)
         if any(path.read_bytes() != whole for path, whole in wholes.items()):
             first = min(path.name for path, whole in wholes.items() if path.read_bytes() != whole)
-            refused(log, f"log/{first} was changed")
+            check_refused(log, f"log/{first} was changed")
         for path, whole in wholes.items():
             path.write_bytes(whole)
     assert 64 == len(log.read())

@@ -1,7 +1,7 @@
-"""The registry against a model that is a plain dictionary: whatever two writers do in turn, both say the same.
+"""The registry compared with a model, a plain dictionary, whatever two writers do in turn.
 
-The dictionary is ``{"evaluations": {number: [rows, …]}, "aliases": {name: [number, …]}}``; contents are kept beside it.
-A new kind of event gets a rule that changes registry and dictionary alike, and a rule for when it is refused.
+The dictionary is ``{"evaluations": {number: [rows, …]}, "aliases": {name: [number, …]}}``. Contents are kept
+separately. A new kind of event needs a rule that changes registry and dictionary alike, and a rule for its refusal.
 """
 
 import copy
@@ -17,24 +17,26 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from gamesales.errors import NothingPromotedError, UnknownVersionError
 from gamesales.registry.refs import Ref
 from support.operations import EVALUATION, open_registry
+from support.sampling import many
 
 MODEL = "game-earnings"
 ALIASES = st.sampled_from(["champion", "challenger", "on_trial"])
 WRITERS = st.sampled_from([0, 1])
 
 
-def told(state):
-    """Tell a state of the registry as the model tells it."""
+def as_model(state):
+    """Return a state of the registry in the form of the model."""
     return {
         "evaluations": {
-            number: [one.rows for one in version.evaluations] for number, version in state.versions.items()
+            number: [evaluation.rows for evaluation in version.read_evaluations()]
+            for number, version in state.read_versions().items()
         },
-        "aliases": state.aliases,
+        "aliases": state.read_alias_stacks(),
     }
 
 
 class RegistryMachine(RuleBasedStateMachine):
-    """Two writers at one registry, and what must hold after each step."""
+    """Two writers of one registry, and the invariants after each step."""
 
     versions = Bundle("versions")
 
@@ -44,25 +46,25 @@ class RegistryMachine(RuleBasedStateMachine):
         self.writers = [open_registry(self.root), open_registry(self.root)]
         self.contents = {}
         self.model = {"evaluations": {}, "aliases": {}}
-        self.past = []  # what the model was before the first event, after it, and so on
-        self.happened()
+        self.past = []  # the model before the first event, after it, and so on
+        self.record_model()
 
     def teardown(self):
         shutil.rmtree(getattr(self, "root", ""), ignore_errors=True)
 
-    def happened(self):
-        """Keep what the model is after one more event."""
+    def record_model(self):
+        """Keep a copy of the model after one more event."""
         self.past.append(copy.deepcopy(self.model))
 
     def judge(self, state, version):
-        """Agree, if the judge is shown the very state that the event comes after."""
-        assert self.model == told(state)
+        """Agree. The state must be the state just before the event."""
+        assert self.model == as_model(state)
         return {"version": version.number, "events": len(self.past) - 1}
 
-    def stack(self, alias):
+    def stack_of(self, alias):
         return self.model["aliases"].get(alias, [])
 
-    # What changes the registry
+    # Changes
 
     @rule(target=versions, writer=WRITERS, content=st.binary(max_size=8))
     def publish(self, writer, content):
@@ -70,63 +72,63 @@ class RegistryMachine(RuleBasedStateMachine):
         assert len(self.contents) + 1 == number
         self.contents[number] = content
         self.model["evaluations"][number] = []
-        self.happened()
+        self.record_model()
         return number
 
     @rule(writer=WRITERS, number=versions, rows=st.integers(0, 2**40))
     def record_evaluation(self, writer, number, rows):
         self.writers[writer].record_evaluation(number, {**EVALUATION, "rows": rows}, "")
         self.model["evaluations"][number].append(rows)
-        self.happened()
+        self.record_model()
 
     @rule(writer=WRITERS, alias=ALIASES, number=versions)
     def set_alias(self, writer, alias, number):
-        """Setting what is set already writes nothing."""
+        """Setting an alias to its target writes nothing."""
         event = self.writers[writer].set_alias(alias, number, "", self.judge)
-        assert (event is None) == (self.stack(alias)[-1:] == [number])
+        assert (event is None) == (self.stack_of(alias)[-1:] == [number])
         if event:
             assert {"version": number, "events": event.sequence - 1} == event.body["evidence"]
-            self.moved(alias, [*self.stack(alias), number])
+            self.record_alias(alias, [*self.stack_of(alias), number])
 
     @rule(writer=WRITERS, alias=ALIASES)
     def roll_back(self, writer, alias):
-        """Without anything to roll back to it is refused."""
-        stack = self.stack(alias)
+        """Without a previous version it is refused."""
+        stack = self.stack_of(alias)
         if len(stack) < 2:
             with pytest.raises(NothingPromotedError if self.contents else UnknownVersionError):
                 self.writers[writer].roll_back(alias, "", self.judge)
         else:
             event = self.writers[writer].roll_back(alias, "", self.judge)
             assert (stack[-1], stack[-2]) == (event.body["previous_version"], event.body["version"])
-            self.moved(alias, stack[:-1])
+            self.record_alias(alias, stack[:-1])
 
-    def moved(self, alias, stack):
+    def record_alias(self, alias, stack):
         self.model["aliases"][alias] = stack
-        self.happened()
+        self.record_model()
 
-    # The other writer comes in between: while one judges, another has written already
+    # The other writer writes while the first judges
 
     @rule(writer=WRITERS, alias=ALIASES, number=versions, other_alias=ALIASES, other_number=versions)
     def set_alias_while_another_sets_one(self, writer, alias, number, other_alias, other_number):
-        """If both are the same, the second to come finds nothing to do."""
-        if self.stack(alias)[-1:] == [number]:
+        """If both are the same, the slower writer finds nothing to do."""
+        if self.stack_of(alias)[-1:] == [number]:
             return
-        judged = self.judged_after(lambda: self.set_alias(1 - writer, other_alias, other_number))
-        event = self.writers[writer].set_alias(alias, number, "", judged)
-        assert (event is None) == (self.stack(alias)[-1:] == [number])
+        judge = self.make_judge(lambda: self.set_alias(1 - writer, other_alias, other_number))
+        event = self.writers[writer].set_alias(alias, number, "", judge)
+        assert (event is None) == (self.stack_of(alias)[-1:] == [number])
         if event:
-            self.moved(alias, [*self.stack(alias), number])
+            self.record_alias(alias, [*self.stack_of(alias), number])
 
     @precondition(lambda self: any(len(stack) > 1 for stack in self.model["aliases"].values()))
     @rule(writer=WRITERS, number=versions, rows=st.integers(0, 9), data=st.data())
     def roll_back_while_another_evaluates(self, writer, number, rows, data):
         alias = data.draw(st.sampled_from([a for a, stack in sorted(self.model["aliases"].items()) if len(stack) > 1]))
-        judged = self.judged_after(lambda: self.record_evaluation(1 - writer, number, rows))
-        self.writers[writer].roll_back(alias, "", judged)
-        self.moved(alias, self.stack(alias)[:-1])
+        judge = self.make_judge(lambda: self.record_evaluation(1 - writer, number, rows))
+        self.writers[writer].roll_back(alias, "", judge)
+        self.record_alias(alias, self.stack_of(alias)[:-1])
 
-    def judged_after(self, act):
-        """Return a judge during whose first judgement somebody acts."""
+    def make_judge(self, act):
+        """Return a judge that acts during its first judgment."""
         acts = [act]
 
         def judge(state, version):
@@ -137,7 +139,7 @@ class RegistryMachine(RuleBasedStateMachine):
 
         return judge
 
-    # What is refused, and leaves no trace
+    # Refusals, which write nothing
 
     @rule(writer=WRITERS, alias=ALIASES, beyond=st.integers(1, 3))
     def name_an_unknown_version(self, writer, alias, beyond):
@@ -150,7 +152,7 @@ class RegistryMachine(RuleBasedStateMachine):
             with pytest.raises(UnknownVersionError):
                 call()
 
-    # What only looks
+    # Reads
 
     @rule(writer=WRITERS, number=versions)
     def resolve_a_version(self, writer, number):
@@ -160,7 +162,7 @@ class RegistryMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.contents)
     @rule(writer=WRITERS, alias=ALIASES)
     def resolve_an_alias(self, writer, alias):
-        ref, stack = Ref(MODEL, alias=alias), self.stack(alias)
+        ref, stack = Ref(MODEL, alias=alias), self.stack_of(alias)
         if stack:
             assert stack[-1] == self.writers[writer].resolve(ref)[0].number
         else:
@@ -170,22 +172,22 @@ class RegistryMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.contents)
     @rule(writer=WRITERS, data=st.data())
     def look_back(self, writer, data):
-        """As of an event the state is what the model was after it, and what came later does not show."""
-        events = self.writers[writer].events()
+        """As of an event, the state equals the model after this event."""
+        events = self.writers[writer].read_events()
         time = data.draw(st.sampled_from([event.time for event in events]))
         count = sum(1 for _ in takewhile(lambda event: event.time <= time, events))
-        assert self.past[count] == told(self.writers[writer].state(time))
+        assert self.past[count] == as_model(self.writers[writer].read_state(time))
 
-    # What always holds
+    # Invariants
 
     @invariant()
     def both_writers_see_the_model(self):
         for registry in self.writers:
-            assert self.model == told(registry.state())
+            assert self.model == as_model(registry.read_state())
 
     @invariant()
     def the_log_has_no_gap_and_all_is_sound(self):
-        events = self.writers[0].events()
+        events = self.writers[0].read_events()
         assert list(range(1, len(self.past))) == [event.sequence for event in events]
         if events:
             assert (len(events), 2 * len(self.contents)) == open_registry(self.root).verify()
@@ -197,4 +199,4 @@ class TestRegistryMachine(RegistryMachine.TestCase):
 
 @pytest.mark.slow
 class TestRegistryMachineAtLength(RegistryMachine.TestCase):
-    settings = settings(deadline=None, max_examples=100, stateful_step_count=50)
+    settings = settings(deadline=None, max_examples=many(100, 10), stateful_step_count=50)

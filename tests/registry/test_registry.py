@@ -1,4 +1,4 @@
-"""The registry of a model: versions are whole or absent, numbers are never given twice, and old registries are read."""
+"""The registry of a model: versions are whole or absent, numbers are unique, and old registries are read."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gamesales.errors import IntegrityError, NothingPromotedError, RegistryError, UnknownVersionError, UsageError
 from gamesales.jobs.loading import load, open_registry
-from gamesales.registry import log
+from gamesales.registry.event import ALIAS_SET, EVALUATION_RECORDED, VERSION_REGISTERED
 from gamesales.registry.log import EventLog
 from gamesales.registry.refs import Ref, check_alias, check_model, parse_ref
 from gamesales.registry.registry import ModelRegistry
@@ -46,18 +46,18 @@ BAD_ALIASES = [
     "a.b",
 ]
 
-# Publishes so many versions, and prints their numbers.
+# Publishes versions, and prints their numbers.
 PUBLISHER = """
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.store import LocalStore
-registry, me = ModelRegistry(LocalStore(sys.argv[1])), sys.argv[2]
+registry, writer = ModelRegistry(LocalStore(sys.argv[1])), sys.argv[2]
 wait_for_start()
 for turn in range(int(sys.argv[3])):
-    print(registry.publish({"scorer.onnx": f"{me} {turn}".encode()}, {"who": me, "turn": turn}, me))
+    print(registry.publish({"scorer.onnx": f"{writer} {turn}".encode()}, {"writer": writer, "turn": turn}, writer))
 """
 
 # Publishes, evaluates and promotes version 2 in copies of a registry, once for each system call at which it can be
-# killed: the n-th copy is left as a kill at the n-th call leaves it. The last one is not killed.
+# killed: the n-th copy is in the state after a kill at the n-th call. The last process is not killed.
 KILLED = """
 import json, os, shutil, signal, sys
 from gamesales.registry.registry import ModelRegistry
@@ -78,12 +78,12 @@ def story(root):
     registry.set_alias("champion", number, "the second", lambda state, version: json.loads(sys.argv[3]))
 
 def run_until(call, root):
-    seen = 0
+    calls = 0
     def watch(frame, event, called):
-        nonlocal seen
+        nonlocal calls
         if event == "c_call" and touches_the_disk(called):
-            seen += 1
-            if seen == call:
+            calls += 1
+            if calls == call:
                 os.kill(os.getpid(), signal.SIGKILL)
     sys.setprofile(watch)
     story(root)
@@ -109,7 +109,7 @@ while killed:
 print(call)
 """
 
-# Drops root's right to pass over permissions, so that a folder without the right to write can't be written.
+# Drops root's right to ignore permissions, so that a read-only folder can't be written.
 WITHOUT_PRIVILEGES = """
 import ctypes, os, sys
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
@@ -131,7 +131,7 @@ def registry(root):
 
 @pytest.fixture
 def frozen(tmp_path):
-    """A copy of the frozen registry, to be worked with."""
+    """A copy of the frozen registry that may be changed."""
     shutil.copytree(FROZEN, tmp_path / "frozen")
     return open_registry(tmp_path / "frozen", "game-earnings")
 
@@ -148,7 +148,7 @@ def roll_back(registry, alias="champion"):
     return registry.roll_back(alias, "for a test", lambda state, version: UNFORCED)
 
 
-def contents(folder):
+def read_contents(folder):
     """Return every file below a folder with its bytes, and every folder."""
     return {str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes() for path in folder.rglob("*")}
 
@@ -168,12 +168,14 @@ def contents(folder):
         ("999999999", Ref("game-earnings", version=999_999_999)),
     ],
 )
-def test_a_reference_names_a_version_by_number_or_alias(text, expected):
+def test_reference_parses(text, expected):
+    """A reference names a version by number or by alias."""
     assert expected == parse_ref(text)
 
 
 @pytest.mark.parametrize("text", ["4", "@champion"])
-def test_a_reference_without_a_model_takes_the_one_that_is_given(text):
+def test_reference_takes_default_model(text):
+    """A reference without a model takes the argument's model; its own model wins."""
     assert "other" == parse_ref(text, "other").model
     assert "game-earnings" == parse_ref(f"game-earnings{'' if text[0] == '@' else '/'}{text}", "other").model
 
@@ -203,7 +205,8 @@ def test_a_reference_without_a_model_takes_the_one_that_is_given(text):
         *["game-earnings/champion", "A/4", "../4", "a/../b@c", "a@b@c", "a/4@b", "@with-hyphen", "٤", "1" * 10],
     ],
 )
-def test_what_names_no_version_is_refused_with_the_forms_that_do(text):
+def test_bad_reference_is_refused(text):
+    """Text that is not a reference is refused, and the message shows the valid forms."""
     words = "names no version; expected 4, game-earnings/4, @champion or game-earnings@champion"
     with pytest.raises(UsageError, match=re.escape(f"{text!r} {words}")) as refusal:
         parse_ref(text)
@@ -211,8 +214,8 @@ def test_what_names_no_version_is_refused_with_the_forms_that_do(text):
 
 
 @pytest.mark.parametrize("text", ["@latest", "game-earnings@v1", "@7"])
-def test_a_name_that_nobody_can_set_is_not_looked_for(text):
-    """Else the answer would be to promote a version to an alias that is refused."""
+def test_reserved_alias_is_not_resolved(text):
+    """A reserved alias is refused when it is parsed. Else the hint would be to promote to it."""
     with pytest.raises(UsageError, match="can't be an alias"):
         parse_ref(text)
 
@@ -220,17 +223,19 @@ def test_a_name_that_nobody_can_set_is_not_looked_for(text):
 @settings(deadline=None, max_examples=100)
 @given(
     model=st.from_regex(r"[a-z0-9][a-z0-9-]{0,20}", fullmatch=True),
-    named=st.integers(1, 999_999_999) | st.from_regex(r"[a-zA-Z0-9_]+", fullmatch=True),
+    target=st.integers(1, 999_999_999) | st.from_regex(r"[a-zA-Z0-9_]+", fullmatch=True),
 )
-def test_a_reference_reads_as_it_is_written(model, named):
-    ref = Ref(model, version=named) if isinstance(named, int) else Ref(model, alias=named)
+def test_reference_round_trips(model, target):
+    """Parsing the text of a reference gives the same reference."""
+    ref = Ref(model, version=target) if isinstance(target, int) else Ref(model, alias=target)
     if ref.alias and re.fullmatch(r"latest|v?[0-9]+", ref.alias, re.IGNORECASE):
         return
     assert ref == parse_ref(str(ref))
 
 
 @pytest.mark.parametrize("name", BAD_MODELS)
-def test_a_models_name_is_one_safe_path_component(tmp_path, name):
+def test_bad_model_name_is_refused(tmp_path, name):
+    """A model's name is one safe path component."""
     words = "can't name a model; expected small letters, digits and hyphens, such as game-earnings"
     for call in (lambda: check_model(name), lambda: open_registry(tmp_path, name), lambda: parse_ref("4", name)):
         with pytest.raises(UsageError, match=re.escape(f"{name!r} {words}")):
@@ -239,16 +244,18 @@ def test_a_models_name_is_one_safe_path_component(tmp_path, name):
 
 
 @pytest.mark.parametrize("alias", BAD_ALIASES)
-def test_an_alias_that_reads_as_a_version_or_as_no_word_is_refused(registry, alias):
+def test_bad_alias_is_refused(registry, alias):
+    """An alias that reads as a version, or is not a word, is refused."""
     publish(registry)
     for call in (lambda: check_alias(alias), lambda: set_alias(registry, alias, 1), lambda: roll_back(registry, alias)):
         with pytest.raises(UsageError, match=re.escape(f"{alias!r} can't be an alias; expected letters, digits and _")):
             call()
-    assert 1 == len(registry.events())
+    assert 1 == len(registry.read_events())
 
 
 @pytest.mark.parametrize("alias", ["champion", "challenger", "on_trial", "A", "_", "v", "v1b", "latest_2", "x" * 200])
-def test_people_may_choose_other_aliases(registry, alias):
+def test_custom_alias_resolves(registry, alias):
+    """People may choose other aliases."""
     publish(registry)
     set_alias(registry, alias, 1)
     assert 1 == registry.resolve(parse_ref(f"@{alias}"))[0].number
@@ -257,7 +264,8 @@ def test_people_may_choose_other_aliases(registry, alias):
 # Versions
 
 
-def test_versions_are_counted_from_one_and_read_as_they_were_published(registry, root):
+def test_published_versions_are_read_back(registry, root):
+    """Versions are numbered from 1 and read as they were published."""
     numbers = [publish(registry, f"graph {turn}".encode(), seed=turn) for turn in range(3)]
 
     assert [1, 2, 3] == numbers
@@ -267,7 +275,8 @@ def test_versions_are_counted_from_one_and_read_as_they_were_published(registry,
         assert f"graph {number - 1}".encode() == bundle.read("scorer.onnx")
 
 
-def test_models_do_not_share_versions_or_aliases(registry, root):
+def test_models_are_separate(registry, root):
+    """Two models share neither version numbers nor aliases."""
     other = ModelRegistry(LocalStore(root), "other")
     assert [1, 2, 1] == [publish(registry), publish(registry), publish(other)]
     set_alias(registry, "champion", 2)
@@ -277,7 +286,8 @@ def test_models_do_not_share_versions_or_aliases(registry, root):
     assert 2 == registry.resolve(parse_ref("@champion"))[0].number
 
 
-def test_a_version_that_is_not_there_is_told_with_the_newest_one(registry, root):
+def test_unknown_version_names_newest(registry, root):
+    """The message for an unknown version names the newest version."""
     publish(registry)
     words = f"^no version 7 of game-earnings in {root}/; newest is 1$"
     with pytest.raises(UnknownVersionError, match=words) as error:
@@ -286,7 +296,7 @@ def test_a_version_that_is_not_there_is_told_with_the_newest_one(registry, root)
 
 
 @pytest.mark.parametrize(
-    "ask",
+    "use",
     [
         lambda registry: registry.resolve(parse_ref("1")),
         lambda registry: registry.resolve(parse_ref("@champion")),
@@ -297,14 +307,16 @@ def test_a_version_that_is_not_there_is_told_with_the_newest_one(registry, root)
     ],
     ids=["version", "alias", "verify", "promote", "rollback", "evaluate"],
 )
-def test_an_empty_registry_says_how_to_train_a_version_and_stays_empty(registry, root, ask):
+def test_empty_registry_hints_to_train(registry, root, use):
+    """Every use of an empty registry hints at training, and creates nothing."""
     with pytest.raises(UnknownVersionError, match=f"^no model game-earnings in {root}/$") as unknown:
-        ask(registry)
+        use(registry)
     assert "Train one: gamesales train; or give --registry PATH" == unknown.value.hint
     assert not root.exists()
 
 
-def test_nothing_promoted_is_an_error_that_says_what_to_type(registry):
+def test_unset_alias_hints_to_promote(registry):
+    """An alias that is not set is an error, and the hint is the command that promotes."""
     publish(registry)
     publish(registry)
     for alias, option in (("champion", ""), ("challenger", " --alias challenger")):
@@ -314,17 +326,19 @@ def test_nothing_promoted_is_an_error_that_says_what_to_type(registry):
         assert f"Promote one: gamesales promote 2{option}" == nothing.value.hint
 
 
-def test_an_evaluation_is_bound_to_the_digest_of_its_version(registry):
+def test_evaluation_has_version_digest(registry):
+    """An evaluation is recorded with the digest of its version."""
     publish(registry)
     event = registry.record_evaluation(1, EVALUATION, "after training")
 
     assert registry.find_version(1).digest == event.body["digest"]
-    evaluation = registry.find_version(1).evaluations[0]
+    evaluation = registry.find_version(1).read_evaluations()[0]
     assert EVALUATION == {key: getattr(evaluation, key) for key in EVALUATION}
     assert event.time == evaluation.time
 
 
-def test_verify_counts_events_and_files_and_names_the_file_that_is_wrong(registry, root):
+def test_verify_counts_and_names_damage(registry, root):
+    """Verify counts events and files, and names a damaged file."""
     publish(registry, b"a graph")
     publish(registry, b"another graph")
     assert (2, 4) == registry.verify()
@@ -337,23 +351,23 @@ def test_verify_counts_events_and_files_and_names_the_file_that_is_wrong(registr
     assert (2, 2) == registry.verify(parse_ref("1")), "the other version is sound"
 
 
-def test_every_byte_of_a_registry_is_verified(registry, root):
-    """Whatever file is damaged, verify names it: there is none that nobody looks at."""
+def test_every_byte_is_verified(registry, root):
+    """Verify names any damaged file of a registry."""
     publish(registry)
     registry.record_evaluation(1, EVALUATION, "")
     set_alias(registry, "champion", 1)
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         whole = path.read_bytes()
-        for place in range(0, len(whole), 7):
-            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        for position in range(0, len(whole), 7):
+            path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
             with pytest.raises(IntegrityError, match=f"{path} was changed"):
                 registry.verify()
         path.write_bytes(whole)
     assert (3, 2) == registry.verify()
 
 
-def test_a_models_folder_under_another_name_is_refused(registry, root):
-    """Its log would let the versions of one model score the titles of another."""
+def test_renamed_model_is_refused(registry, root):
+    """A model's folder under another name is refused: its versions would score other titles."""
     publish(registry)
     shutil.copytree(root / "game-earnings", root / "other")
     with pytest.raises(IntegrityError, match="holds a version of game-earnings; expected one of other"):
@@ -361,10 +375,11 @@ def test_a_models_folder_under_another_name_is_refused(registry, root):
 
 
 @pytest.mark.parametrize("folder", ["../../etc", "/etc", "game-earnings/bundles/../log", "", "."])
-def test_an_event_that_names_a_folder_outside_is_refused(registry, root, folder):
+def test_folder_outside_is_refused(registry, root, folder):
+    """An event that names a folder outside the store is refused."""
     publish(registry)
     planted = {"version": 2, "folder": folder, "digest": "0" * 64}
-    EventLog(LocalStore(root), "game-earnings").append(log.VERSION_REGISTERED, "", lambda events: planted)
+    EventLog(LocalStore(root), "game-earnings").append(VERSION_REGISTERED, "", lambda events: planted)
     with pytest.raises(IntegrityError, match="is not a key"):
         registry.resolve(parse_ref("2"))
 
@@ -373,41 +388,43 @@ def test_an_event_that_names_a_folder_outside_is_refused(registry, root, folder)
     ("kind", "body"),
     [
         ("version.promoted", {}),
-        (log.VERSION_REGISTERED, {"version": 2}),
-        (log.VERSION_REGISTERED, {"version": "2", "folder": "a", "digest": "0" * 64}),
-        (log.VERSION_REGISTERED, {"version": 2, "folder": ["a"], "digest": "0" * 64}),
-        (log.VERSION_REGISTERED, {"version": 3, "folder": "a", "digest": "0" * 64}),
-        (log.VERSION_REGISTERED, {"version": 1, "folder": "a", "digest": "0" * 64}),
-        (log.ALIAS_SET, {"alias": "champion", "version": True, "rollback": False}),
-        (log.ALIAS_SET, {"alias": 5, "version": 1, "rollback": False}),
-        (log.ALIAS_SET, {"alias": "champion", "version": 9, "rollback": False}),
-        (log.ALIAS_SET, {"alias": "champion", "version": 1, "rollback": True}),
-        (log.EVALUATION_RECORDED, {**EVALUATION, "version": 9}),
-        (log.EVALUATION_RECORDED, {**EVALUATION, "version": 1, "rows": "many"}),
+        (VERSION_REGISTERED, {"version": 2}),
+        (VERSION_REGISTERED, {"version": "2", "folder": "a", "digest": "0" * 64}),
+        (VERSION_REGISTERED, {"version": 2, "folder": ["a"], "digest": "0" * 64}),
+        (VERSION_REGISTERED, {"version": 3, "folder": "a", "digest": "0" * 64}),
+        (VERSION_REGISTERED, {"version": 1, "folder": "a", "digest": "0" * 64}),
+        (ALIAS_SET, {"alias": "champion", "version": True, "rollback": False}),
+        (ALIAS_SET, {"alias": 5, "version": 1, "rollback": False}),
+        (ALIAS_SET, {"alias": "champion", "version": 9, "rollback": False}),
+        (ALIAS_SET, {"alias": "champion", "version": 1, "rollback": True}),
+        (EVALUATION_RECORDED, {**EVALUATION, "version": 9}),
+        (EVALUATION_RECORDED, {**EVALUATION, "version": 1, "rows": "many"}),
     ],
     ids=lambda value: value if isinstance(value, str) else json.dumps(value)[:60],
 )
-def test_an_event_that_this_release_cannot_apply_stops_it(registry, root, kind, body):
-    """What a later release means by it must not be guessed: the champion might be another one by now."""
+def test_unknown_event_stops_reading(registry, root, kind, body):
+    """An event that this release can't apply is an error: the champion may be another version by now."""
     publish(registry)
     EventLog(LocalStore(root), "game-earnings").append(kind, "", lambda events: body)
     words = rf"event 2 \({kind}\) is not one that this release understands"
     with pytest.raises(IntegrityError, match=words) as refusal:
-        registry.state()
+        registry.read_state()
     assert "Upgrade gamesales" == refusal.value.hint
 
 
 # Aliases
 
 
-def test_an_alias_that_names_the_version_already_is_not_set_again(registry):
+def test_same_alias_writes_nothing(registry):
+    """Setting an alias to the version that it names writes nothing."""
     publish(registry)
     assert 2 == set_alias(registry, "champion", 1).sequence
     assert set_alias(registry, "champion", 1) is None
-    assert 2 == len(registry.events())
+    assert 2 == len(registry.read_events())
 
 
-def test_rolling_back_goes_one_further_back_each_time(registry):
+def test_rollback_goes_further_back(registry):
+    """Each rollback goes back one more version, until none is left."""
     for number in (1, 2, 3):
         publish(registry)
         set_alias(registry, "champion", number)
@@ -420,8 +437,8 @@ def test_rolling_back_goes_one_further_back_each_time(registry):
     assert "Promote another version: gamesales promote N --alias champion" == nothing.value.hint
 
 
-def test_a_rollback_after_a_rollback_and_a_promotion_goes_to_what_was_live_before(registry):
-    """1, 2, back to 1, 3, back: to 1, and never to the 2 that was taken away."""
+def test_rollback_skips_removed_version(registry):
+    """Champions 1, 2, back to 1, then 3: a rollback restores 1, not 2."""
     for _ in range(3):
         publish(registry)
     set_alias(registry, "champion", 1)
@@ -432,14 +449,14 @@ def test_a_rollback_after_a_rollback_and_a_promotion_goes_to_what_was_live_befor
     assert 1 == roll_back(registry).body["version"]
 
 
-def test_a_judge_that_lost_the_race_judges_again_what_it_would_replace(registry, root):
-    """Somebody promotes version 2 while version 3 is judged: the evidence must speak of version 2."""
-    judged = []
+def test_race_loser_judges_again(registry, root):
+    """If another champion is promoted meanwhile, the evidence compares with the new champion."""
+    champions = []
 
     def judge(state, version):
-        if not judged:
+        if not champions:
             set_alias(ModelRegistry(LocalStore(root)), "champion", 2)
-        judged.append(state.aliased("champion"))
+        champions.append(state.target_of("champion"))
         return UNFORCED
 
     for _ in range(3):
@@ -447,50 +464,58 @@ def test_a_judge_that_lost_the_race_judges_again_what_it_would_replace(registry,
     set_alias(registry, "champion", 1)
     event = registry.set_alias("champion", 3, "", judge)
 
-    assert [1, 2] == judged
+    assert [1, 2] == champions
     assert 2 == event.body["previous_version"]
-    assert [1, 2, 3] == registry.state().aliases["champion"]
+    assert [1, 2, 3] == registry.read_state().read_alias_stacks()["champion"]
 
 
-def test_of_two_that_promote_the_same_version_one_writes(registry, root):
+def test_same_promotion_writes_once(registry, root):
+    """If two writers promote the same version, only one writes an event."""
+
     def judge(state, version):
         set_alias(ModelRegistry(LocalStore(root)), "champion", 1)
         return UNFORCED
 
     publish(registry)
     assert registry.set_alias("champion", 1, "", judge) is None
-    assert 2 == len(registry.events())
+    assert 2 == len(registry.read_events())
 
 
-# As of a moment
+# As of a time
 
 
-def test_the_state_as_of_an_event_counts_it_and_none_that_came_later(registry):
+def test_past_state_includes_its_event(registry):
+    """The state as of an event includes this event and no later event."""
     for number in (1, 2):
         publish(registry)
         set_alias(registry, "champion", number)
     roll_back(registry)
 
-    states = [registry.state(event.time) for event in registry.events()]
+    states = [registry.read_state(event.time) for event in registry.read_events()]
     assert [1, 1, 2, 2, 2] == [state.newest for state in states]
-    assert [None, 1, 1, 2, 1] == [state.aliased("champion") for state in states]
-    assert registry.state("9999-12-31T23:59:59.999999Z").aliases == registry.state().aliases
+    assert [None, 1, 1, 2, 1] == [state.target_of("champion") for state in states]
+    assert (
+        registry.read_state("9999-12-31T23:59:59.999999Z").read_alias_stacks()
+        == registry.read_state().read_alias_stacks()
+    )
 
 
-def test_a_reference_resolves_as_it_did_at_the_time(registry):
+def test_reference_resolves_in_the_past(registry):
+    """A reference resolves as of a time as it did then."""
     for number in (1, 2):
         publish(registry)
         set_alias(registry, "champion", number)
-    times = [event.time for event in registry.events() if event.kind == log.ALIAS_SET]
+    times = [event.time for event in registry.read_events() if event.kind == ALIAS_SET]
 
     assert [1, 2] == [registry.resolve(parse_ref("@champion"), time)[0].number for time in times]
     with pytest.raises(UnknownVersionError, match=f"^no version 2 of .* as of {times[0]}; newest is 1$"):
         registry.resolve(parse_ref("2"), times[0])
 
 
-def test_nothing_promoted_at_the_time_is_an_error_that_names_the_time(registry, root):
+def test_unset_past_alias_names_time(registry, root):
+    """If an alias was not set at a time, the message names the time."""
     publish(registry)
-    time = registry.events()[-1].time
+    time = registry.read_events()[-1].time
     set_alias(registry, "champion", 1)
 
     words = f"^no version of game-earnings is champion in {root}/ as of {time}; newest is 1$"
@@ -501,29 +526,29 @@ def test_nothing_promoted_at_the_time_is_an_error_that_names_the_time(registry, 
         registry.resolve(parse_ref("@champion"), "2000-01-01T00:00:00.000000Z")
 
 
-def test_where_clocks_disagree_a_past_state_is_one_that_the_log_once_had(registry):
-    """A fast clock registered version 1, a slow one promoted it: before the first, nothing can have been promoted."""
+def test_clock_skew_keeps_log_order(registry):
+    """If clocks disagree, a past state is still a state that the log once had."""
     publish(registry)
     set_alias(registry, "champion", 1)
-    registered, promoted = registry.events()
+    registered, promoted = registry.read_events()
     fast = dataclasses.replace(registered, time="2030-01-01T00:00:00.000000Z")
 
-    assert {} == replay([fast, promoted], promoted.time).aliases
-    assert {"champion": [1]} == replay([fast, promoted], fast.time).aliases
+    assert {} == replay([fast, promoted], promoted.time).read_alias_stacks()
+    assert {"champion": [1]} == replay([fast, promoted], fast.time).read_alias_stacks()
 
 
 @pytest.mark.parametrize(
     "time",
     ["", "yesterday", "2026-11-24", "2026-11-24T02:00:00Z", "2026-11-24T02:00:00.1Z", "2026-11-24T02:00:00.000000"],
 )
-def test_a_time_that_the_log_would_write_otherwise_is_refused(registry, time):
-    """As text it would compare wrongly."""
+def test_badly_written_time_is_refused(registry, time):
+    """A time in another form is refused, as it would compare wrongly as text."""
     publish(registry)
     with pytest.raises(UsageError, match=f"^{time!r} is no time of the log; expected one such as 2026-11-24T02:00:00"):
-        registry.state(time)
+        registry.read_state(time)
 
 
-# Many at once, and the killed
+# Concurrent and killed writers
 
 
 def check_published_by_many(root, processes, turns):
@@ -531,28 +556,32 @@ def check_published_by_many(root, processes, turns):
     outputs = race(PUBLISHER, [[root, name, turns] for name in names])
     registry = ModelRegistry(LocalStore(root))
 
-    given_out = {int(number): name for name, output in zip(names, outputs, strict=True) for number in output.split()}
-    assert list(range(1, processes * turns + 1)) == sorted(given_out)
-    published = {number: registry.bundle(version) for number, version in registry.state().versions.items()}
-    assert given_out == {number: bundle.manifest["who"] for number, bundle in published.items()}
+    writer_of = {int(number): name for name, output in zip(names, outputs, strict=True) for number in output.split()}
+    assert list(range(1, processes * turns + 1)) == sorted(writer_of)
+    published = {
+        number: registry.open_bundle(version) for number, version in registry.read_state().read_versions().items()
+    }
+    assert writer_of == {number: bundle.manifest["writer"] for number, bundle in published.items()}
     for bundle in published.values():
-        expected = f"{bundle.manifest['who']} {bundle.manifest['turn']}"
+        expected = f"{bundle.manifest['writer']} {bundle.manifest['turn']}"
         assert expected.encode() == bundle.read("scorer.onnx")
     assert (processes * turns, 2 * processes * turns) == registry.verify()
 
 
-def test_processes_that_publish_at_once_get_different_numbers_without_a_gap(root):
+def test_concurrent_publishes_leave_no_gap(root):
+    """Processes that publish at once get different numbers without a gap."""
     check_published_by_many(root, 8, 5)
 
 
 @pytest.mark.slow
-def test_sixteen_processes_publish_hundreds_of_versions(root):
+def test_sixteen_publishers(root):
+    """Sixteen processes publish hundreds of versions."""
     check_published_by_many(root, 16, 25)
 
 
 @pytest.mark.parametrize("versions", [0, 1])
-def test_a_publisher_killed_anywhere_leaves_no_version_or_a_whole_one(tmp_path, versions):
-    """SIGKILL at each call that touches the disk, in a real process; then the next publish works without repair."""
+def test_killed_publish_is_atomic(tmp_path, versions):
+    """SIGKILL at any call that touches the disk leaves no version or a whole version, and no repair."""
     (tmp_path / "before").mkdir()
     before = ModelRegistry(LocalStore(tmp_path / "before"))
     for number in range(1, versions + 1):
@@ -564,31 +593,32 @@ def test_a_publisher_killed_anywhere_leaves_no_version_or_a_whole_one(tmp_path, 
     assert 0 == swept.returncode, swept.stderr
     points = int(swept.stdout)
 
-    story = [log.VERSION_REGISTERED, log.EVALUATION_RECORDED, log.ALIAS_SET]
-    told = []
+    story = [VERSION_REGISTERED, EVALUATION_RECORDED, ALIAS_SET]
+    counts = []
     for point in range(1, points + 1):
         registry = ModelRegistry(LocalStore(tmp_path / str(point)))
-        new = registry.events()[2 * versions :]
-        told.append(len(new))
+        new = registry.read_events()[2 * versions :]
+        counts.append(len(new))
         assert story[: len(new)] == [event.kind for event in new]
-        state = registry.state()
+        state = registry.read_state()
         assert versions + bool(new) == state.newest
-        assert (versions + (len(new) == 3) or None) == state.aliased("champion")
+        assert (versions + (len(new) == 3) or None) == state.target_of("champion")
 
         assert state.newest + 1 == publish(registry, b"the next one")
         files = 2 * versions + 3 * bool(new) + 2
         assert (2 * versions + len(new) + 1, files) == registry.verify()
-    assert sorted(told) == told, "a later kill never leaves less"
-    assert {0, 1, 2, 3} == set(told)
-    assert points > 60, "hardly a call was seen: is the sweep still looking in the right place?"
+    assert sorted(counts) == counts, "a later kill never leaves less"
+    assert {0, 1, 2, 3} == set(counts)
+    assert points > 60, "too few calls were seen: does the sweep still watch the right calls?"
 
 
-# A registry that may only be read
+# Read-only registries
 
 
-def test_a_registry_without_the_right_to_write_can_be_read_and_scored_from(simple_registry, tmp_path):
+def test_read_only_registry_can_score(simple_registry, tmp_path):
+    """Without the right to write, a registry can still be read and scored from."""
     root = tmp_path / "registry"
-    before = contents(root)
+    before = read_contents(root)
     for folder, _, names in os.walk(root):
         for name in names:
             (Path(folder) / name).chmod(0o444)
@@ -615,62 +645,67 @@ def test_a_registry_without_the_right_to_write_can_be_read_and_scored_from(simpl
     finally:
         for folder, _, _ in os.walk(root):
             Path(folder).chmod(0o755)
-    assert before == contents(root)
+    assert before == read_contents(root)
 
 
 def test_reading_writes_nothing(simple_registry, tmp_path):
-    before = contents(tmp_path)
+    """Loading and verifying leave every file and time as it was."""
+    before = read_contents(tmp_path)
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
 
-    load(simple_registry, parse_ref("@champion")).self_test()
+    load(simple_registry, parse_ref("@champion")).run_self_test()
     simple_registry.verify()
-    assert before == contents(tmp_path)
+    assert before == read_contents(tmp_path)
     assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
 
 
-# A registry that an earlier release wrote
+# Registries of earlier releases
 
 
-def test_a_frozen_registry_is_sound():
+def test_frozen_registry_verifies():
+    """A registry of format 1 verifies, and its last digest pins every byte."""
     registry = open_registry(FROZEN, "game-earnings")
 
     assert (10, 9) == registry.verify()
-    # The last event names the one before it, and so on; the events name the manifests, and these the files.
-    assert "1f8eaf4ff2d549ddd8c999ffcca619c246d2e6c4ea783b520f81eeceab0a0b3f" == registry.events()[-1].digest
+    # Each event names the event before it, events name manifests, and manifests name files.
+    assert "1f8eaf4ff2d549ddd8c999ffcca619c246d2e6c4ea783b520f81eeceab0a0b3f" == registry.read_events()[-1].digest
 
 
-def test_a_frozen_registry_resolves():
+def test_frozen_registry_resolves():
+    """References and aliases of a frozen registry resolve to the same versions."""
     registry = open_registry(FROZEN, "game-earnings")
     refs = ["1", "game-earnings/2", "3", "@champion", "game-earnings@champion", "@challenger"]
 
     assert [1, 2, 3, 2, 2, 3] == [registry.resolve(parse_ref(ref))[0].number for ref in refs]
-    assert {"champion": [1, 2], "challenger": [3]} == registry.state().aliases
+    assert {"champion": [1, 2], "challenger": [3]} == registry.read_state().read_alias_stacks()
 
 
-def test_a_frozen_registry_tells_its_story():
-    events = open_registry(FROZEN, "game-earnings").events()
+def test_frozen_registry_has_its_history():
+    """The events of a frozen registry have the same actors, reasons and evidence."""
+    events = open_registry(FROZEN, "game-earnings").read_events()
 
     assert {"ada"} == {event.actor for event in events}
     assert "better on sequels – größer, 大きい 🎮" == events[3].reason
     assert [False, False, True, False, False] == [
-        event.body["evidence"]["forced"] for event in events if event.kind == log.ALIAS_SET
+        event.body["evidence"]["forced"] for event in events if event.kind == ALIAS_SET
     ]
-    assert [1, 1, 0] == [len(version.evaluations) for version in replay(events).versions.values()]
+    assert [1, 1, 0] == [len(version.read_evaluations()) for version in replay(events).read_versions().values()]
 
 
 @pytest.mark.parametrize(("number", "golden"), [(1, [5700, 4600]), (2, [5950, 4850]), (3, [6200, 5100])])
-def test_a_frozen_version_scores_to_the_recorded_dollars(number, golden):
+def test_frozen_version_scores_the_same(number, golden):
+    """A frozen version predicts the recorded values."""
     version = load(open_registry(FROZEN, "game-earnings"), Ref("game-earnings", version=number))
 
-    version.self_test()
-    assert golden == version.golden.earnings.tolist()
+    version.run_self_test()
+    assert golden == version.golden.predictions.tolist()
     assert golden == version.scorer.score(version.golden.values).tolist()
     values = title_values(1_500)
     assert np.array_equal(simple_earnings(values, bias=250 * (number - 1)), version.scorer.score(values))
 
 
-def test_work_goes_on_in_a_frozen_registry(frozen):
-    """The log that an earlier release began is continued, and rollback knows what it promoted."""
+def test_frozen_registry_is_extended(frozen):
+    """A frozen log is continued, and a rollback knows its promotions."""
     assert 4 == publish(frozen, b"a graph of today")
     set_alias(frozen, "champion", 4)
 
@@ -678,7 +713,8 @@ def test_work_goes_on_in_a_frozen_registry(frozen):
     assert (14, 11) == frozen.verify()
 
 
-def test_damage_to_any_file_of_a_frozen_registry_is_named(frozen, tmp_path):
+def test_frozen_registry_names_damage(frozen, tmp_path):
+    """Damage to any file of a frozen registry is named."""
     for path in sorted(path for path in (tmp_path / "frozen/game-earnings").rglob("*") if path.is_file()):
         whole = path.read_bytes()
         path.write_bytes(whole[:-5] + bytes([whole[-5] ^ 4]) + whole[-4:])
@@ -691,32 +727,39 @@ def test_damage_to_any_file_of_a_frozen_registry_is_named(frozen, tmp_path):
 FROZEN_2 = FROZEN.with_name("registry-2")
 
 
-def test_a_frozen_registry_with_a_checkpoint_is_sound_and_tells_its_story():
+def test_frozen_checkpoint_verifies():
+    """A frozen registry with a checkpoint verifies and has the same history."""
     registry = open_registry(FROZEN_2, "game-earnings")
-    kinds = [event.kind for event in registry.events()]
+    kinds = [event.kind for event in registry.read_events()]
 
     assert (66, 4) == registry.verify()
     assert ["alias.set", "alias.deleted", "version.retired"] == [kind for kind in kinds if "evalu" not in kind][-3:]
-    assert {"champion": [1, 2]} == registry.state().aliases == replay(registry.events()).aliases
-    compared = [event.body["evidence"] for event in registry.events() if event.kind == log.ALIAS_SET][1]
-    assert not compared["forced"]
-    assert all(finding["holds"] for finding in compared["findings"])
+    assert (
+        {"champion": [1, 2]}
+        == registry.read_state().read_alias_stacks()
+        == replay(registry.read_events()).read_alias_stacks()
+    )
+    evidence = [event.body["evidence"] for event in registry.read_events() if event.kind == ALIAS_SET][1]
+    assert not evidence["forced"]
+    assert all(finding["holds"] for finding in evidence["findings"])
     with pytest.raises(UnknownVersionError, match=r"version 3 of game-earnings was retired .*: worse on sequels"):
         registry.resolve(parse_ref("3"))
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_frozen_version_with_intervals_scores_to_the_recorded_bounds(number):
+def test_frozen_bounds_score_the_same(number):
+    """A frozen version with prediction intervals gives the recorded bounds."""
     version = load(open_registry(FROZEN_2, "game-earnings"), Ref("game-earnings", version=number))
 
-    version.self_test()
-    assert simple_earnings(version.golden.values, bias=10 * number).tolist() == version.golden.earnings.tolist()
-    assert (number == 2) == (version.interval is not None) == (version.golden.bounds is not None)
+    version.run_self_test()
+    assert simple_earnings(version.golden.values, bias=10 * number).tolist() == version.golden.predictions.tolist()
+    assert (number == 2) == (version.prediction_interval is not None) == (version.golden.bounds is not None)
     if number == 2:
         assert version.golden.bounds.tolist() == [[4605, 3527], [6835, 5713]]
 
 
-def test_work_goes_on_behind_a_frozen_checkpoint(tmp_path):
+def test_frozen_checkpoint_is_extended(tmp_path):
+    """A log with a frozen checkpoint is continued."""
     shutil.copytree(FROZEN_2, tmp_path / "registry")
     registry = open_registry(tmp_path / "registry", "game-earnings")
     assert 4 == publish(registry, b"a graph of today")

@@ -1,4 +1,4 @@
-"""The store: of many writers of a key exactly one succeeds, nothing is overwritten, and nobody leaves the folder."""
+"""The local store: of many writers of a key one succeeds, nothing is overwritten, and no key leaves the folder."""
 
 import errno
 import os
@@ -18,13 +18,13 @@ from support.keys import NAMES_OUTSIDE
 from support.racing import race
 
 KEYS = 60
-# Creates every key with its own name in it, and prints the keys that it won.
+# Creates every key with its name as content, and prints the keys that it created.
 CREATOR = f"""
 from gamesales.registry.store import LocalStore
-store, me = LocalStore(sys.argv[1]), sys.argv[2]
+store, writer = LocalStore(sys.argv[1]), sys.argv[2]
 wait_for_start()
 for number in range({KEYS}):
-    if store.create(f"race/{{number}}", me.encode() * 5000):
+    if store.create(f"race/{{number}}", writer.encode() * 5000):
         print(number)
 """
 
@@ -40,8 +40,8 @@ def store(root):
 
 
 @contextmanager
-def disk_that_takes(size):
-    """Let the operating system refuse to write files beyond a size, as a full disk would."""
+def limit_file_size(size):
+    """Let the operating system refuse to write files beyond a size, like a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -50,18 +50,19 @@ def disk_that_takes(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def files_below(folder):
+def list_files(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
 
 
-def refusing(number):
+def raise_os_error(number):
     def refuse(*_arguments):
         raise OSError(number, os.strerror(number))
 
     return refuse
 
 
-def test_of_racing_processes_exactly_one_creates_a_key(root):
+def test_one_process_creates_a_key(root):
+    """Of racing processes exactly one creates a key."""
     names = [f"{number:02}" for number in range(8)]
     outputs = race(CREATOR, [[root, name] for name in names])
 
@@ -70,10 +71,11 @@ def test_of_racing_processes_exactly_one_creates_a_key(root):
     assert {number: name.encode() * 5000 for number, name in won} == {
         number: (root / f"race/{number}").read_bytes() for number in range(KEYS)
     }
-    assert sorted(f"race/{number}" for number in range(KEYS)) == files_below(root)
+    assert sorted(f"race/{number}" for number in range(KEYS)) == list_files(root)
 
 
-def test_what_exists_is_never_overwritten(root, store):
+def test_existing_key_is_not_overwritten(root, store):
+    """An existing key keeps its bytes, inode and time."""
     assert store.create("log/1.json", b"first")
     before = (root / "log/1.json").stat()
 
@@ -81,7 +83,7 @@ def test_what_exists_is_never_overwritten(root, store):
     after = (root / "log/1.json").stat()
     assert b"first" == store.read("log/1.json")
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
-    assert ["log/1.json"] == files_below(root)
+    assert ["log/1.json"] == list_files(root)
 
 
 FOLDERS = st.sampled_from(["log", "bundles/20261124T020000Z-0123456789ab", "bundles/b=1", "a/b/c"])
@@ -91,7 +93,8 @@ WRITES = st.lists(st.tuples(st.builds("{}/{}".format, FOLDERS, LEAVES), st.binar
 
 @settings(deadline=None, max_examples=40)
 @given(writes=WRITES)
-def test_a_store_holds_the_first_content_of_every_key(tmp_path_factory, writes):
+def test_first_content_is_kept(tmp_path_factory, writes):
+    """A store keeps the first content of every key."""
     store = LocalStore(tmp_path_factory.mktemp("store") / "registry")
     first = {}
     for key, data in writes:
@@ -105,72 +108,79 @@ def test_a_store_holds_the_first_content_of_every_key(tmp_path_factory, writes):
 
 
 @pytest.mark.parametrize("key", NAMES_OUTSIDE)
-def test_a_key_that_could_leave_the_store_is_refused_by_every_verb(tmp_path, store, key):
+def test_unsafe_key_is_refused(tmp_path, store, key):
+    """Every verb refuses a key that could leave the store."""
     store.create("a/b", b"inside")
-    before = files_below(tmp_path)
+    before = list_files(tmp_path)
 
     verbs = [lambda: store.read(key), lambda: store.create(key, b"new"), lambda: store.delete(key)]
     for verb in [*verbs, lambda: store.list(key)] if key else verbs:
         with pytest.raises(IntegrityError, match=f"^{re.escape(repr(key))} is not a key: expected names of letters"):
             verb()
-    assert before == files_below(tmp_path)
+    assert before == list_files(tmp_path)
 
 
 @settings(deadline=None, max_examples=150)
 @given(key=st.text(alphabet="ab.-~/\\\0\n \u00e9\u2025", max_size=8))
-def test_a_key_stays_inside_the_store_or_is_refused(tmp_path_factory, key):
+def test_any_key_stays_inside(tmp_path_factory, key):
+    """A key stays inside the store or is refused."""
     folder = tmp_path_factory.mktemp("store")
     store = LocalStore(folder / "deep" / "registry")
     if is_safe_key(key):
         store.create(key, b"data")
-        assert [f"deep/registry/{key}"] == files_below(folder)
+        assert [f"deep/registry/{key}"] == list_files(folder)
         assert [key] == store.list("")
     else:
         with pytest.raises(IntegrityError, match="is not a key"):
             store.create(key, b"data")
-        assert [] == files_below(folder)
+        assert [] == list_files(folder)
 
 
-def test_a_full_disk_leaves_nothing_behind_and_the_next_attempt_succeeds(root, store):
-    with disk_that_takes(1_000_000), pytest.raises(TryAgainError, match=r"log/1\.json: File too large") as full:
+def test_full_disk_leaves_nothing(root, store):
+    """A full disk leaves no file, and the next attempt succeeds."""
+    with limit_file_size(1_000_000), pytest.raises(TryAgainError, match=r"log/1\.json: File too large") as full:
         store.create("log/1.json", bytes(2_000_000))
 
     assert "Check the disk's space and your permissions, then run it again" == full.value.hint
-    assert [] == files_below(root)
+    assert [] == list_files(root)
     assert store.create("log/1.json", bytes(2_000_000))
 
 
 @pytest.mark.parametrize("call", ["fsync", "link"])
-def test_an_error_of_the_disk_leaves_nothing_behind(root, store, monkeypatch, call):
+def test_disk_error_leaves_nothing(root, store, monkeypatch, call):
+    """An I/O error leaves no file, and the next attempt succeeds."""
     (root / "log").mkdir(parents=True)
-    monkeypatch.setattr(os, call, refusing(errno.EIO))
+    monkeypatch.setattr(os, call, raise_os_error(errno.EIO))
     with pytest.raises(TryAgainError, match=os.strerror(errno.EIO)):
         store.create("log/1.json", b"data")
 
-    assert [] == files_below(root)
+    assert [] == list_files(root)
     monkeypatch.undo()
     assert store.create("log/1.json", b"data")
 
 
-def test_a_disk_without_hard_links_is_refused_with_what_to_do(root, store, monkeypatch):
-    monkeypatch.setattr(os, "link", refusing(errno.EPERM))
+def test_missing_hard_links_are_refused(root, store, monkeypatch):
+    """A disk without hard links is refused with a hint."""
+    monkeypatch.setattr(os, "link", raise_os_error(errno.EPERM))
 
     with pytest.raises(RegistryError, match="log can't hold a registry: its file system has no hard links") as refused:
         store.create("log/1.json", b"data")
     assert (4, "Put the registry on a local disk: --registry PATH") == (refused.value.exit_code, refused.value.hint)
-    assert [] == files_below(root)
+    assert [] == list_files(root)
 
 
-def test_a_disk_that_lets_a_name_be_taken_twice_is_refused(root, store, monkeypatch):
+def test_overwriting_link_is_refused(root, store, monkeypatch):
+    """A disk whose link() overwrites a name is refused."""
     monkeypatch.setattr(os, "link", shutil.copyfile)
 
     for _ in range(2):
         with pytest.raises(RegistryError, match="can't hold a registry: its file system let one name be taken twice"):
             store.create("log/1.json", b"data")
-    assert [] == files_below(root)
+    assert [] == list_files(root)
 
 
-def test_the_disk_is_probed_once_for_a_store(root, store, monkeypatch):
+def test_disk_is_probed_once(root, store, monkeypatch):
+    """A store probes its disk once."""
     linked = []
     link = os.link
     monkeypatch.setattr(os, "link", lambda *names: (linked.append(names[1].name), link(*names)))
@@ -178,11 +188,11 @@ def test_the_disk_is_probed_once_for_a_store(root, store, monkeypatch):
         store.create(key, b"data")
 
     assert [True, True] == [name.startswith(".tmp-") for name in linked[:2]]
-    assert ["1.json", "2.json"] == linked[2:] == files_below(root)
+    assert ["1.json", "2.json"] == linked[2:] == list_files(root)
 
 
-def test_bytes_reach_the_disk_before_their_name_and_the_name_before_the_answer(root, store, monkeypatch):
-    """After a power cut a key is whole or absent, and one that create() answered for is there with its folders."""
+def test_sync_order(root, store, monkeypatch):
+    """After a power cut a key is whole or absent, and a key that was answered for is there."""
     calls = []
     fsync, link = os.fsync, os.link
     monkeypatch.setattr(os, "fsync", lambda descriptor: (calls.append(os.fstat(descriptor).st_ino), fsync(descriptor)))
@@ -195,7 +205,8 @@ def test_bytes_reach_the_disk_before_their_name_and_the_name_before_the_answer(r
     assert [*parents, content, *probe, "link", folder] == calls
 
 
-def test_a_planted_link_leads_neither_readers_nor_writers_out(tmp_path, root, store):
+def test_linked_file_is_refused(tmp_path, root, store):
+    """A planted symbolic link leads neither readers nor writers out of the store."""
     outside = tmp_path / "outside"
     outside.write_bytes(b"secret")
     store.create("log/1.json", b"data")
@@ -206,12 +217,15 @@ def test_a_planted_link_leads_neither_readers_nor_writers_out(tmp_path, root, st
         for key in ("log/2.json", "log/3.json"):
             with pytest.raises(IntegrityError, match=rf"{key} is a symbolic link; a registry holds plain files only"):
                 verb(key)
-    assert ["outside", "registry/log/1.json", "registry/log/2.json", "registry/log/3.json"] == files_below(tmp_path)
+    assert ["outside", "registry/log/1.json", "registry/log/2.json", "registry/log/3.json"] == list_files(tmp_path)
     assert b"secret" == outside.read_bytes()
-    assert ["log/1.json", "log/2.json", "log/3.json"] == store.list("log"), "a stranger must be seen to be refused"
+    assert ["log/1.json", "log/2.json", "log/3.json"] == store.list("log"), (
+        "a symbolic link must be listed to be refused"
+    )
 
 
-def test_a_planted_link_to_a_folder_is_refused(tmp_path, root, store):
+def test_linked_folder_is_refused(tmp_path, root, store):
+    """A symbolic link in place of a folder is refused."""
     (tmp_path / "outside").mkdir()
     root.mkdir()
     (root / "log").symlink_to(tmp_path / "outside")
@@ -223,7 +237,8 @@ def test_a_planted_link_to_a_folder_is_refused(tmp_path, root, store):
     assert [] == list((tmp_path / "outside").iterdir())
 
 
-def test_the_registry_itself_may_be_reached_through_a_link(tmp_path, root, store):
+def test_linked_root_is_allowed(tmp_path, root, store):
+    """The registry's own folder may be a symbolic link."""
     store.create("log/1.json", b"data")
     (tmp_path / "short-name").symlink_to(root)
 
@@ -232,13 +247,15 @@ def test_the_registry_itself_may_be_reached_through_a_link(tmp_path, root, store
     assert ["log/1.json", "log/2.json"] == store.list("")
 
 
-def test_a_link_that_leads_to_itself_is_refused(tmp_path):
+def test_link_loop_is_refused(tmp_path):
+    """A symbolic link to itself is refused."""
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(IntegrityError, match="is a symbolic link"):
         LocalStore(tmp_path / "loop").read("log/1.json")
 
 
-def test_a_pipe_is_refused_and_not_waited_for(root, store):
+def test_pipe_is_refused(root, store):
+    """A pipe is refused, and the reader does not wait for it."""
     (root / "log").mkdir(parents=True)
     os.mkfifo(root / "log/1.json")
 
@@ -246,7 +263,8 @@ def test_a_pipe_is_refused_and_not_waited_for(root, store):
         store.read("log/1.json")
 
 
-def test_a_folder_in_a_files_place_is_refused(root, store):
+def test_folder_as_file_is_refused(root, store):
+    """A folder in place of a file is refused."""
     (root / "log/1.json").mkdir(parents=True)
 
     with pytest.raises(IntegrityError, match=r"log/1\.json is not a plain file"):
@@ -255,7 +273,8 @@ def test_a_folder_in_a_files_place_is_refused(root, store):
 
 @pytest.mark.parametrize("verb", [lambda s: s.read("m/1"), lambda s: s.create("m/1", b""), lambda s: s.list("m")])
 @pytest.mark.parametrize("file", ["registry", "registry/m"])
-def test_a_file_in_a_folders_place_is_named(tmp_path, root, store, verb, file):
+def test_file_as_folder_is_named(tmp_path, root, store, verb, file):
+    """A file in place of a folder is named."""
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text("a file")
 
@@ -265,7 +284,8 @@ def test_a_file_in_a_folders_place_is_named(tmp_path, root, store, verb, file):
     assert "a file" == (tmp_path / file).read_text()
 
 
-def test_a_missing_key_is_a_key_error_and_a_missing_folder_is_empty(store):
+def test_missing_key_and_folder(store):
+    """A missing key is a KeyError, and a missing folder is empty."""
     with pytest.raises(KeyError, match=r"log/1\.json"):
         store.read("log/1.json")
     assert [] == store.list("log")
@@ -273,8 +293,8 @@ def test_a_missing_key_is_a_key_error_and_a_missing_folder_is_empty(store):
 
 @settings(deadline=None, max_examples=60)
 @given(data=st.binary(max_size=40), limit=st.integers(0, 60) | st.sampled_from([2**31, 2**62]))
-def test_no_more_is_read_than_is_asked_for(tmp_path_factory, data, limit):
-    """Nor is room taken for more than there is, however much is asked for."""
+def test_read_limit(tmp_path_factory, data, limit):
+    """At most the limit is read, and a high limit allocates nothing."""
     store = LocalStore(tmp_path_factory.mktemp("store"))
     store.create("file", data)
 
@@ -282,14 +302,16 @@ def test_no_more_is_read_than_is_asked_for(tmp_path_factory, data, limit):
     assert data == store.read("file")
 
 
-def test_a_key_may_be_as_long_as_the_disk_takes_it(store):
+def test_long_key_is_accepted(store):
+    """A key may have names of 255 characters."""
     key = "/".join(["a" * 255] * 4)
     assert len(key) == 1023
     assert store.create(key, b"data")
     assert b"data" == store.read(key)
 
 
-def test_deleting_removes_one_key_and_a_missing_one_is_no_error(store):
+def test_delete_removes_one_key(store):
+    """Delete removes one key, and a missing key is no error."""
     store.create("log/1.json", b"data")
     store.create("log/2.json", b"data")
 
@@ -299,7 +321,8 @@ def test_deleting_removes_one_key_and_a_missing_one_is_no_error(store):
     assert ["log/2.json"] == store.list("")
 
 
-def test_what_a_killed_writer_leaves_is_not_listed(root, store):
+def test_temporary_file_is_not_listed(root, store):
+    """The temporary file of a killed writer is not listed."""
     store.create("log/1.json", b"data")
     (root / "log/.tmp-0123456789abcdef").write_bytes(b"ha")
 

@@ -1,8 +1,8 @@
-"""What every store promises, held to one suite: on disk, in memory, in S3 and in Azure, the last two over real HTTP."""
+"""One suite for every store: on disk, in memory, in S3 and in Azure, the last two over real HTTP."""
 
 import secrets
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from datetime import date
 from threading import Barrier
 
 import pyarrow as pa
@@ -11,7 +11,8 @@ from pyarrow import parquet
 
 from gamesales.errors import IntegrityError
 from gamesales.jobs.promote import promote
-from gamesales.jobs.score import Night, score
+from gamesales.jobs.score import score_date
+from gamesales.jobs.score_job import ScoreJob
 from gamesales.registry.log import EventLog
 from gamesales.registry.refs import parse_ref
 from gamesales.registry.registry import ModelRegistry
@@ -23,13 +24,13 @@ from support.versions import publish_simple, simple_earnings, title_values, titl
 
 WRITERS = 4
 KEYS = 6
-# Creates every key with its own name in it, and prints the keys that it won.
+# Creates every key with its name as content, and prints the keys that it created.
 CREATOR = f"""
 from gamesales.registry.store import open_store
-store, me = open_store(sys.argv[1]), sys.argv[2]
+store, writer = open_store(sys.argv[1]), sys.argv[2]
 wait_for_start()
 for number in range({KEYS}):
-    if store.create(f"race/{{number}}", me.encode() * 1000):
+    if store.create(f"race/{{number}}", writer.encode() * 1000):
         print(number)
 """
 
@@ -48,7 +49,7 @@ def azure():
 
 @pytest.fixture(params=["local", "memory", "s3", "azure"])
 def location(request, tmp_path, monkeypatch):
-    """Where an empty store is, with what it takes to reach it in the environment."""
+    """The location of an empty store, and its settings in the environment."""
     if request.param == "local":
         return str(tmp_path / "registry")
     if request.param == "memory":
@@ -65,13 +66,15 @@ def store(location):
     return open_store(location)
 
 
-def test_what_is_created_is_read_back_and_never_overwritten(store):
+def test_created_key_is_read_back(store):
+    """A created key is read back and never overwritten."""
     assert store.create("m/log/1.json", b"first")
     assert not store.create("m/log/1.json", b"second")
     assert b"first" == store.read("m/log/1.json")
 
 
-def test_a_missing_key_is_a_key_error(store):
+def test_missing_key_is_an_error(store):
+    """A missing key is an error that names the key."""
     store.create("m/log/1.json", b"data")
     for key in ("m/log/2.json", "m/log/1", "m/log", "m", "other/log/1.json"):
         with pytest.raises((KeyError, IntegrityError), match=key):
@@ -79,20 +82,22 @@ def test_a_missing_key_is_a_key_error(store):
 
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"\r\n", bytes(range(256)), b"\xef\xbb\xbf{}", b"\xff\xfe" * 3])
-def test_odd_bytes_come_back_as_they_went(store, data):
+def test_odd_bytes_round_trip(store, data):
+    """Empty, binary and partly invalid text round-trips."""
     assert store.create("odd", data)
     assert data == store.read("odd")
 
 
-def test_a_large_value_comes_back_as_it_went(store):
-    """Larger than what clients split into parts, which would not be written on condition."""
+def test_large_value_round_trips(store):
+    """A value that clients would split into parts is still written conditionally."""
     data = secrets.token_bytes(1 << 20) * 12
     assert store.create("large", data)
     assert not store.create("large", data[1:])
     assert data == store.read("large")
 
 
-def test_a_listing_is_sorted_whole_and_of_the_folder_alone(store):
+def test_listing_is_sorted_and_whole(store):
+    """A listing is sorted and holds all keys of the folder and no others."""
     keys = [f"m/log/{number:020}.json" for number in (3, 1, 20, 10)]
     for key in [*keys, "m/logs/1.json", "m/log.json", "m/bundles/a=1/b.c", "n/log/1.json", "z"]:
         store.create(key, b"")
@@ -104,7 +109,8 @@ def test_a_listing_is_sorted_whole_and_of_the_folder_alone(store):
     assert [] == store.list("nothing")
 
 
-def test_a_listing_after_a_key_has_the_greater_keys_alone(store):
+def test_listing_after_a_key(store):
+    """A listing after a key holds only the greater keys."""
     keys = sorted(["a/b", "a.b/c", "m/log/1", "m/log/10", "m/log/2/x", "m/log/3", "m/log.x/1", "m/log_/1"])
     for key in keys:
         store.create(key, b"")
@@ -115,7 +121,8 @@ def test_a_listing_after_a_key_has_the_greater_keys_alone(store):
         assert [key for key in below if key > after] == store.list("m/log", after=after)
 
 
-def test_deleting_removes_one_key_and_a_missing_one_is_no_error(store):
+def test_delete_removes_one_key(store):
+    """Delete removes one key, and a missing key is no error."""
     store.create("log/1.json", b"data")
     store.create("log/2.json", b"data")
 
@@ -126,55 +133,63 @@ def test_deleting_removes_one_key_and_a_missing_one_is_no_error(store):
 
 
 @pytest.mark.parametrize("key", [name for name in NAMES_OUTSIDE if name])
-def test_an_unsafe_key_is_refused_by_every_verb(store, key):
+def test_unsafe_key_is_refused(store, key):
+    """Every verb refuses a key that could leave the store."""
     for verb in (store.read, lambda key: store.create(key, b"new"), store.delete, store.list):
         with pytest.raises(IntegrityError, match="is not a key: expected names of letters"):
             verb(key)
 
 
-def test_the_probe_before_the_first_write_is_not_seen(store):
+def test_probe_is_not_listed(store):
+    """The probe before the first write is not listed."""
     store.create("m/log/1.json", b"data")
     assert ["m/log/1.json"] == store.list("")
 
 
-def test_of_racing_threads_exactly_one_creates_a_key(store):
+def test_one_thread_creates_a_key(store):
+    """Of racing threads exactly one creates a key."""
     start = Barrier(WRITERS)
 
-    def won(me):
+    def create_keys(name):
         start.wait()
-        return [number for number in range(KEYS) if store.create(f"race/{number}", me)]
+        return [number for number in range(KEYS) if store.create(f"race/{number}", name)]
 
     names = [f"writer {number}".encode() for number in range(WRITERS)]
     with ThreadPoolExecutor(WRITERS) as pool:
-        wins = dict(zip(names, pool.map(won, names), strict=True))
-    assert list(range(KEYS)) == sorted(number for each in wins.values() for number in each)
-    assert all(name == store.read(f"race/{number}") for name, each in wins.items() for number in each)
+        wins = dict(zip(names, pool.map(create_keys, names), strict=True))
+    assert list(range(KEYS)) == sorted(number for numbers in wins.values() for number in numbers)
+    assert all(name == store.read(f"race/{number}") for name, numbers in wins.items() for number in numbers)
 
 
 @pytest.mark.parametrize("location", ["local", "s3", "azure"], indirect=True)
-def test_of_racing_processes_exactly_one_creates_a_key(location):
+def test_one_process_creates_a_key(location):
+    """Of racing processes exactly one creates a key."""
     names = [f"{number:02}" for number in range(WRITERS)]
     outputs = race(CREATOR, [[location, name] for name in names])
 
     wins = {name: [int(number) for number in output.split()] for name, output in zip(names, outputs, strict=True)}
-    assert list(range(KEYS)) == sorted(number for each in wins.values() for number in each)
+    assert list(range(KEYS)) == sorted(number for numbers in wins.values() for number in numbers)
     store = open_store(location)
-    assert all(name.encode() * 1000 == store.read(f"race/{number}") for name, each in wins.items() for number in each)
+    assert all(
+        name.encode() * 1000 == store.read(f"race/{number}") for name, numbers in wins.items() for number in numbers
+    )
 
 
-def test_events_of_racing_writers_make_one_unbroken_log(store):
+def test_racing_writers_make_one_log(store):
+    """The events of racing writers make one unbroken log."""
+
     def append(number):
-        return EventLog(store, "m").append("alias.set", f"reason {number}", lambda events: {"seen": len(events)})
+        return EventLog(store, "m").append("alias.set", f"reason {number}", lambda events: {"count": len(events)})
 
     with ThreadPoolExecutor(WRITERS) as pool:
         list(pool.map(append, range(8)))
     events = EventLog(store, "m").read()
     assert sorted(f"reason {number}" for number in range(8)) == sorted(event.reason for event in events)
-    assert list(range(8)) == [event.body["seen"] for event in events]
+    assert list(range(8)) == [event.body["count"] for event in events]
 
 
-def test_a_version_is_published_promoted_verified_and_scores(store, tmp_path):
-    """The whole way, by the functions that the commands call."""
+def test_version_is_published_and_scores(store, tmp_path):
+    """A version is published, promoted, verified and scored, by the functions behind the commands."""
     registry = ModelRegistry(store)
     number = publish_simple(registry)
     promote(registry, parse_ref(str(number)), reason="for a test")
@@ -183,6 +198,6 @@ def test_a_version_is_published_promoted_verified_and_scores(store, tmp_path):
 
     parquet.write_table(titles_table(50), tmp_path / "titles.parquet")
     target = tmp_path / "out.parquet"
-    score(registry, parse_ref("@champion"), Night([str(tmp_path / "titles.parquet")], Path(target)))
+    score_date(ScoreJob((str(tmp_path / "titles.parquet"),), target), registry, date(2026, 11, 23))
     predicted = parquet.read_table(target).column("predicted_earnings")
     assert predicted.equals(pa.chunked_array([simple_earnings(title_values(50))]))

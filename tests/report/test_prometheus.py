@@ -1,4 +1,4 @@
-"""The metrics of a run: a page that Prometheus can read, and a last success that outlives failures."""
+"""The metrics page of a run: its format, and the time of the last success, which outlives failures."""
 
 import math
 import os
@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gamesales.errors import UsageError
-from gamesales.report.prometheus import Outcome, render, write
+from gamesales.report.prometheus import RunOutcome, render_metrics, write_metrics
 
 FINISHED = datetime(2026, 11, 24, 2, 0, 30, 250_000, tzinfo=UTC)
 LATER = FINISHED + timedelta(days=1)
@@ -25,9 +25,9 @@ REPORT = {
     "rows_outside_training_range": 7,
     "seconds": 12.345,
 }
-DONE = Outcome("game-earnings", 0, FINISHED, REPORT, {"critic_rating": 0.012, "unit_price": 0.31})
-FAILED = Outcome("game-earnings", 3, LATER)
-DRIFTED = Outcome("game-earnings", 6, LATER, REPORT, {"critic_rating": 0.3})
+PUBLISHED = RunOutcome("game-earnings", 0, FINISHED, REPORT, {"critic_rating": 0.012, "unit_price": 0.31})
+FAILED = RunOutcome("game-earnings", 3, LATER)
+DRIFTED = RunOutcome("game-earnings", 6, LATER, REPORT, {"critic_rating": 0.3})
 
 _SAMPLE = re.compile(r"([a-z_]+)\{((?:[a-z_]+=\"(?:[^\"\\\n]|\\.)*\",?)*)\} (\S+)")
 _LABEL = re.compile(r"([a-z_]+)=\"((?:[^\"\\\n]|\\.)*)\"")
@@ -35,12 +35,12 @@ _ESCAPES = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
 
 
 def parse(page):
-    """Read a page as Prometheus does: the value of each metric by its labels; every metric has its HELP and TYPE."""
+    """Parse a page as Prometheus does: metric -> labels -> value. Every metric has its HELP and TYPE."""
     assert page.endswith("\n")
-    metrics, helped, typed = {}, set(), set()
+    metrics, described, typed = {}, set(), set()
     for line in page.removesuffix("\n").split("\n"):
         if line.startswith("# HELP "):
-            helped.add(line.split(" ", 3)[2])
+            described.add(line.split(" ", 3)[2])
         elif line.startswith("# TYPE "):
             name = line.split(" ")[2]
             assert line == f"# TYPE {name} gauge"
@@ -48,55 +48,59 @@ def parse(page):
             typed.add(name)
         else:
             name, labels, value = _SAMPLE.fullmatch(line).groups()
-            assert name in helped & typed
-            key = tuple(re.sub(r"\\.", lambda one: _ESCAPES[one[0]], text) for _, text in _LABEL.findall(labels))
-            assert key not in metrics.setdefault(name, {}), "a sample is told once"
+            assert name in described & typed
+            key = tuple(re.sub(r"\\.", lambda match: _ESCAPES[match[0]], text) for _, text in _LABEL.findall(labels))
+            assert key not in metrics.setdefault(name, {}), "a sample is listed once"
             metrics[name][key] = float(value)
-    assert typed == helped == set(metrics)
+    assert typed == described == set(metrics)
     return {name.removeprefix("gamesales_"): samples for name, samples in metrics.items()}
 
 
-def value(page, name):
+def get_value(page, name):
     return parse(page)[f"score_{name}"]["game-earnings",]
 
 
-def test_a_run_that_published_tells_all_its_figures():
-    page = render(DONE)
+def test_published_run_has_all_metrics():
+    """A run that published its result has every metric."""
+    page = render_metrics(PUBLISHED)
     for name in ("rows_in", "rows_scored", "rows_rejected", "rows_outside_training_range", "seconds", "model_version"):
-        assert REPORT[name] == value(page, name)
-    assert (0, FINISHED.timestamp()) == (value(page, "exit_code"), value(page, "last_run_timestamp_seconds"))
-    assert FINISHED.timestamp() == value(page, "last_success_timestamp_seconds")
+        assert REPORT[name] == get_value(page, name)
+    assert (0, FINISHED.timestamp()) == (get_value(page, "exit_code"), get_value(page, "last_run_timestamp_seconds"))
+    assert FINISHED.timestamp() == get_value(page, "last_success_timestamp_seconds")
     assert {("game-earnings", "2026-11-24"): 1} == parse(page)["score_run_date_info"]
     expected = {("game-earnings", "critic_rating"): 0.012, ("game-earnings", "unit_price"): 0.31}
     assert expected == parse(page)["score_psi"]
 
 
-def test_a_page_looks_like_this():
-    assert render(FAILED, render(DONE)) == (
-        "# HELP gamesales_score_exit_code What the last run ended with; 0 is done.\n"
+def test_page_text():
+    """The exact text of a page."""
+    assert render_metrics(FAILED, render_metrics(PUBLISHED)) == (
+        "# HELP gamesales_score_exit_code Exit code of the last run; 0 is success.\n"
         "# TYPE gamesales_score_exit_code gauge\n"
         'gamesales_score_exit_code{model="game-earnings"} 3\n'
-        "# HELP gamesales_score_last_run_timestamp_seconds When the last run ended.\n"
+        "# HELP gamesales_score_last_run_timestamp_seconds Time when the last run ended.\n"
         "# TYPE gamesales_score_last_run_timestamp_seconds gauge\n"
         'gamesales_score_last_run_timestamp_seconds{model="game-earnings"} 1795572030.25\n'
-        "# HELP gamesales_score_last_success_timestamp_seconds When a run last published its result.\n"
+        "# HELP gamesales_score_last_success_timestamp_seconds Time when a run last published its result.\n"
         "# TYPE gamesales_score_last_success_timestamp_seconds gauge\n"
         'gamesales_score_last_success_timestamp_seconds{model="game-earnings"} 1795485630.25\n'
     )
 
 
-def test_a_run_that_failed_keeps_the_last_success_however_often_it_fails():
-    page = render(DONE)
+def test_failures_keep_last_success():
+    """A run that failed keeps the time of the last success, however often it fails."""
+    page = render_metrics(PUBLISHED)
     for _ in range(3):
-        page = render(FAILED, page)
-        assert FINISHED.timestamp() == value(page, "last_success_timestamp_seconds")
-        assert (3, LATER.timestamp()) == (value(page, "exit_code"), value(page, "last_run_timestamp_seconds"))
-    assert "score_rows_in" not in parse(page), "figures of an older run would pass for this one's"
+        page = render_metrics(FAILED, page)
+        assert FINISHED.timestamp() == get_value(page, "last_success_timestamp_seconds")
+        assert (3, LATER.timestamp()) == (get_value(page, "exit_code"), get_value(page, "last_run_timestamp_seconds"))
+    assert "score_rows_in" not in parse(page), "metrics of an older run must not look like metrics of this run"
 
 
-def test_a_run_that_published_and_found_drift_is_a_success_with_an_exit_code():
-    page = render(DRIFTED, render(DONE))
-    assert (6, LATER.timestamp()) == (value(page, "exit_code"), value(page, "last_success_timestamp_seconds"))
+def test_drift_is_success_with_exit_code():
+    """A run that published its result and found drift is a success with exit code 6."""
+    page = render_metrics(DRIFTED, render_metrics(PUBLISHED))
+    assert (6, LATER.timestamp()) == (get_value(page, "exit_code"), get_value(page, "last_success_timestamp_seconds"))
 
 
 @pytest.mark.parametrize(
@@ -105,62 +109,70 @@ def test_a_run_that_published_and_found_drift_is_a_success_with_an_exit_code():
         None,
         "",
         "rubbish {",
-        render(Outcome("other", 0, FINISHED, REPORT)),
+        render_metrics(RunOutcome("other", 0, FINISHED, REPORT)),
         'gamesales_score_last_success_timestamp_seconds{model="game-earnings"} soon\n',
         '# gamesales_score_last_success_timestamp_seconds{model="game-earnings"} 1.5\n',
-        render(FAILED),
+        render_metrics(FAILED),
     ],
 )
-def test_where_no_success_is_known_none_is_claimed(previous):
-    assert "score_last_success_timestamp_seconds" not in parse(render(FAILED, previous))
+def test_no_success_without_evidence(previous):
+    """Without a success on the previous page there is no time of a success."""
+    assert "score_last_success_timestamp_seconds" not in parse(render_metrics(FAILED, previous))
 
 
-def test_without_drift_figures_there_is_no_metric_of_drift():
-    assert "score_psi" not in parse(render(Outcome("game-earnings", 0, FINISHED, REPORT)))
+def test_no_psi_without_drift_check():
+    """A run without a drift check has no metric of drift."""
+    assert "score_psi" not in parse(render_metrics(RunOutcome("game-earnings", 0, FINISHED, REPORT)))
 
 
 @given(st.text(st.one_of(st.sampled_from('"\\\n{},= '), st.characters(exclude_categories=["Cs"]))))
 @example("\r\x85\u2028")
-def test_any_column_and_any_model_is_told_as_it_is(name):
-    page = render(Outcome(name, 0, FINISHED, REPORT, {name: 0.5}))
+def test_any_name_is_escaped(name):
+    """Names of columns and models survive escaping."""
+    page = render_metrics(RunOutcome(name, 0, FINISHED, REPORT, {name: 0.5}))
     assert {(name, name): 0.5} == parse(page)["score_psi"]
-    assert {(name,): FINISHED.timestamp()} == parse(render(Outcome(name, 7, LATER), page))[
+    assert {(name,): FINISHED.timestamp()} == parse(render_metrics(RunOutcome(name, 7, LATER), page))[
         "score_last_success_timestamp_seconds"
     ]
 
 
 @given(st.floats())
-def test_any_figure_is_told_exactly(number):
-    told = parse(render(Outcome("m", 0, FINISHED, REPORT, {"c": number})))["score_psi"]["m", "c"]
-    assert told == number or (math.isnan(told) and math.isnan(number))
+def test_any_number_is_exact(number):
+    """A number on the page parses to the same number."""
+    parsed = parse(render_metrics(RunOutcome("m", 0, FINISHED, REPORT, {"c": number})))["score_psi"]["m", "c"]
+    assert parsed == number or (math.isnan(parsed) and math.isnan(number))
 
 
-def test_a_page_is_replaced_whole_and_others_may_read_it(tmp_path):
+def test_page_is_replaced_and_readable(tmp_path):
+    """The page is replaced as a whole, and other users may read it."""
     path = tmp_path / "gamesales.prom"
     before = os.umask(0o077)
     try:
-        write(path, DONE)
-        write(path, FAILED)
+        write_metrics(path, PUBLISHED)
+        write_metrics(path, FAILED)
     finally:
         os.umask(before)
-    assert render(FAILED, render(DONE)) == path.read_text(encoding="utf-8")
+    assert render_metrics(FAILED, render_metrics(PUBLISHED)) == path.read_text(encoding="utf-8")
     assert 0o644 == stat.S_IMODE(path.stat().st_mode)
     assert [path] == list(tmp_path.iterdir())
 
 
-def test_a_page_that_was_damaged_is_replaced(tmp_path):
+def test_damaged_page_is_replaced(tmp_path):
+    """A damaged page does not stop the next page."""
     path = tmp_path / "gamesales.prom"
     path.write_bytes(b"\xff\xfe")
-    write(path, FAILED)
-    assert 3 == value(path.read_text(encoding="utf-8"), "exit_code")
+    write_metrics(path, FAILED)
+    assert 3 == get_value(path.read_text(encoding="utf-8"), "exit_code")
 
 
-def test_a_column_that_no_text_can_hold_does_not_stop_the_page(tmp_path):
+def test_lone_surrogate_is_escaped(tmp_path):
+    """A column name that UTF-8 can not encode does not stop the page."""
     path = tmp_path / "gamesales.prom"
-    write(path, Outcome("m", 0, FINISHED, REPORT, {"\ud800": 0.5}))
+    write_metrics(path, RunOutcome("m", 0, FINISHED, REPORT, {"\ud800": 0.5}))
     assert ("m", r"\ud800") in parse(path.read_text(encoding="utf-8"))["score_psi"]
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path):
+def test_missing_folder_is_error(tmp_path):
+    """A missing folder is reported as an error."""
     with pytest.raises(UsageError, match=r"no folder .*none to write"):
-        write(tmp_path / "none" / "gamesales.prom", DONE)
+        write_metrics(tmp_path / "none" / "gamesales.prom", PUBLISHED)

@@ -1,4 +1,4 @@
-"""Each distinct row is scored once: found exactly, and only where rows repeat."""
+"""Each distinct row is scored once, and only if rows repeat."""
 
 import numpy as np
 import pytest
@@ -6,84 +6,89 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gamesales.data.table import Batch
-from gamesales.scoring import predict as distinct
-from gamesales.scoring import predict as titles
-from gamesales.scoring.predict import find_distinct, predict_titles
+from gamesales.scoring import predict
+from gamesales.scoring.predict import find_distinct, predict_batch
 from support.runs import network_version
 from support.versions import titles_table
 
 ROWS = 5_000
 
 
-def some_columns(seed, *, levels):
-    """Columns of several types, each with so many values."""
+def make_columns(seed, *, levels):
+    """Columns of several types; ``levels`` limits the number of values."""
     rng = np.random.default_rng(seed)
-    made = [
+    columns = [
         rng.integers(0, 2, ROWS).astype(np.int8),
         rng.integers(0, levels, ROWS) / 2,
         rng.choice([39.99, 49.99, 59.99], ROWS).astype(np.float32),
         rng.integers(5, 7, ROWS).astype(np.int64),
         np.full(ROWS, -3.5),
     ]
-    return [made[place] for place in rng.permutation(len(made))]
+    return [columns[index] for index in rng.permutation(len(columns))]
 
 
 @given(st.integers(0, 10_000), st.integers(1, 40))
 @settings(deadline=None, max_examples=60)
-def test_rows_are_of_one_kind_exactly_if_all_their_values_are_equal(seed, levels):
-    columns = some_columns(seed, levels=levels)
-    found = find_distinct(columns)
-    assert found is not None
+def test_groups_hold_equal_rows(seed, levels):
+    """Rows are in one group exactly if all their values are equal."""
+    columns = make_columns(seed, levels=levels)
+    distinct_rows = find_distinct(columns)
+    assert distinct_rows is not None
     for column in columns:
-        np.testing.assert_array_equal(column, column[found.rows][found.kinds])
-    rows = np.column_stack([column[found.rows].astype(float) for column in columns])
+        np.testing.assert_array_equal(column, column[distinct_rows.row_of_group][distinct_rows.group_of_row])
+    rows = np.column_stack([column[distinct_rows.row_of_group].astype(float) for column in columns])
     assert len(np.unique(rows, axis=0)) == len(rows)
-    np.testing.assert_array_equal(np.bincount(found.kinds), found.repeats)
-    assert found.repeats.sum() == ROWS
+    np.testing.assert_array_equal(np.bincount(distinct_rows.group_of_row), distinct_rows.rows_per_group)
+    assert distinct_rows.rows_per_group.sum() == ROWS
 
 
 @pytest.mark.parametrize(
     "values", [[0.0, -0.0], [1.0, np.nextafter(1.0, 2.0)], [1e-300, 2e-300], [-(2.0**53), 2.0**53]]
 )
-def test_numbers_that_hardly_differ_are_told_apart(values):
+def test_close_numbers_differ(values):
+    """Numbers that differ by one bit are in different groups."""
     column = np.tile(values, ROWS // 2)
-    found = find_distinct([column])
-    np.testing.assert_array_equal(column, column[found.rows][found.kinds])
+    distinct_rows = find_distinct([column])
+    np.testing.assert_array_equal(column, column[distinct_rows.row_of_group][distinct_rows.group_of_row])
 
 
-def test_where_hardly_a_row_repeats_it_gives_up_at_the_first_look(monkeypatch):
-    """Anything more would be wasted on most files of real numbers."""
-    monkeypatch.setattr(distinct, "_digits", None)
+def test_sample_of_unique_rows(monkeypatch):
+    """The search ends at the sample if hardly any row repeats."""
+    monkeypatch.setattr(predict, "_encode", None)
     rng = np.random.default_rng(1)
     assert find_distinct([rng.random(ROWS), rng.integers(0, 2, ROWS)]) is None
 
 
-def test_too_many_combinations_are_not_counted():
+def test_too_many_combinations():
+    """Too many combinations of values end the search."""
     rng = np.random.default_rng(1)
     assert find_distinct([rng.integers(0, 200, ROWS) / 7 for _ in range(3)]) is None
 
 
-def test_few_rows_are_scored_as_they_are():
+def test_few_rows_are_not_searched():
+    """Small batches are not searched."""
     assert find_distinct([np.zeros(100)]) is None
     assert find_distinct([np.zeros(0)]) is None
 
 
 @given(st.integers(0, 100), st.integers(0, 100))
 @settings(deadline=None, max_examples=20)
-def test_the_decision_follows_from_the_values_alone(seed, other):
-    columns = some_columns(seed, levels=5)
-    again = some_columns(seed, levels=5)
-    some_columns(other, levels=9)
-    np.testing.assert_array_equal(find_distinct(columns).kinds, find_distinct(again).kinds)
+def test_groups_depend_on_values_only(seed, other_seed):
+    """The groups depend on the values of the batch alone."""
+    columns = make_columns(seed, levels=5)
+    again = make_columns(seed, levels=5)
+    make_columns(other_seed, levels=9)
+    np.testing.assert_array_equal(find_distinct(columns).group_of_row, find_distinct(again).group_of_row)
 
 
-def test_predictions_are_the_same_to_the_last_bit_with_and_without_it(monkeypatch):
+def test_predictions_are_identical(monkeypatch):
+    """Predictions are identical to the last bit with and without the search."""
     version, table = network_version(), titles_table(20_000).combine_chunks().to_batches()[0]
     batch = Batch(table, np.arange(1, 20_001))
-    once_each = predict_titles(batch, version)
-    monkeypatch.setattr(titles, "find_distinct", lambda columns: None)
-    every_row = predict_titles(batch, version)
+    once_each = predict_batch(batch, version)
+    monkeypatch.setattr(predict, "find_distinct", lambda columns: None)
+    every_row = predict_batch(batch, version)
     assert find_distinct(every_row.screened.columns) is not None
-    np.testing.assert_array_equal(every_row.earnings, once_each.earnings)
-    np.testing.assert_array_equal(every_row.outside, once_each.outside)
+    np.testing.assert_array_equal(every_row.predictions, once_each.predictions)
+    np.testing.assert_array_equal(every_row.outside_range, once_each.outside_range)
     assert every_row.outside_by_feature == once_each.outside_by_feature

@@ -1,9 +1,8 @@
-"""Drift: counting rows in training's bins, the index of two counts, and how often a night is called drifted."""
+"""Drift: counting rows in the bins of training, and how often a run is called drifted."""
 
 import json
 from dataclasses import asdict
 from itertools import pairwise
-from math import log
 
 import numpy as np
 import pyarrow as pa
@@ -12,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gamesales.data.simulate import GENRES, expected_earnings, simulate
-from gamesales.scoring.drift import PSI_THRESHOLD, Profile, count, judge, profiles_of, psi
+from gamesales.data.simulate import GENRES, compute_expected_earnings, simulate
+from gamesales.scoring.drift import PSI_THRESHOLD, Profile, count_bins, measure_drift, read_profiles
 from gamesales.scoring.scorer import load_version
-from gamesales.training.metrics import column_profile, training_profile
+from gamesales.training.metrics import profile_column, profile_columns
 from support.versions import FEATURES, ROOT, simple_details
 
 PRICE, ROLE_PLAYING, SPORTS = (FEATURES.index(name) for name in ("unit_price", "is_role_playing", "is_sports"))
-# What a Profile can't be made of, and what is wrong with it.
+# Malformed entries of a manifest, by fault.
 MALFORMED = {
     "unsorted edges": {"edges": [2.0, 1.0], "counts": [1, 1, 1]},
-    "doubled edges": {"edges": [1.0, 1.0], "counts": [1, 1, 1]},
+    "duplicate edges": {"edges": [1.0, 1.0], "counts": [1, 1, 1]},
     "an edge that is not a number": {"edges": [float("nan")], "counts": [1, 1]},
     "an infinite edge": {"edges": [float("inf")], "counts": [1, 1]},
     "an edge beyond all floats": {"edges": [10**400], "counts": [1, 1]},
@@ -40,33 +39,35 @@ MALFORMED = {
 }
 
 
-def titles(rows, seed):
-    """Simulated titles, and what a version that knows the store predicts for them: float64 (rows, 10)."""
+def make_titles(rows, seed):
+    """Simulated titles with their expected earnings as the prediction: float64 (rows, 10)."""
     table = pa.Table.from_batches(simulate(rows, seed=seed))
-    return np.column_stack([*(np.asarray(table[name], np.float64) for name in FEATURES), expected_earnings(table)])
+    return np.column_stack(
+        [*(np.asarray(table[name], np.float64) for name in FEATURES), compute_expected_earnings(table)]
+    )
 
 
-def manifest_of(values):
-    """The profiles that training would write, as they come back from JSON."""
+def make_manifest(values):
+    """The profiles that training writes, read back from JSON."""
     profiles = {
-        "training_profile": training_profile(FEATURES, values[:, :-1]),
-        "prediction_profile": column_profile("predicted_earnings", values[:, -1]),
+        "training_profile": profile_columns(FEATURES, values[:, :-1]),
+        "prediction_profile": profile_column("predicted_earnings", values[:, -1]),
     }
     return json.loads(json.dumps(profiles))
 
 
-def judged(night, profiles, threshold=PSI_THRESHOLD):
-    """Judge a night: (n, 10)."""
-    counts = [count(profile, column) for profile, column in zip(profiles, night.T, strict=True)]
-    return judge(profiles, counts, [0] * len(FEATURES) + [None], len(night), threshold)
+def measure(night, profiles, threshold=PSI_THRESHOLD):
+    """Measure the drift of a night of titles, (n, 10)."""
+    counts = [count_bins(profile, column) for profile, column in zip(profiles, night.T, strict=True)]
+    return measure_drift(profiles, counts, [0] * len(FEATURES) + [None], len(night), threshold)
 
 
-PAST = titles(1_000, seed=1)
-PROFILES = profiles_of(manifest_of(PAST), FEATURES)
-STORE = titles(100_000, seed=2)
+PAST = make_titles(1_000, seed=1)
+PROFILES = read_profiles(make_manifest(PAST), FEATURES)
+STORE = make_titles(100_000, seed=2)
 
 
-def profile_of(edges):
+def make_profile(edges):
     return Profile("any", np.array(edges, np.float64), np.ones(len(edges) + 1, np.int64))
 
 
@@ -76,7 +77,7 @@ near_edges = st.lists(st.integers(-520, 520).map(lambda quarter: quarter / 4), m
 
 @st.composite
 def columns(draw):
-    """A profile and a column of any type, its values often on an edge or beside one."""
+    """A profile and a column of any type, whose values are often at or next to an edge."""
     edges = draw(edge_lists | near_edges)
     dtype = draw(st.sampled_from([np.float64, np.float32, np.int8, np.int64, np.bool_]))
     limits = {} if dtype == np.bool_ or np.issubdtype(dtype, np.integer) else {"allow_nan": False, "width": 32}
@@ -85,13 +86,13 @@ def columns(draw):
     if limits and edges:
         with np.errstate(over="ignore"):
             on = np.array(draw(st.lists(st.sampled_from(edges))), np.float64).astype(dtype)
-            beside = [np.nextafter(on, dtype(toward)) for toward in (-np.inf, np.inf)]
-        values = np.concatenate([values, on, *beside])
-    return profile_of(edges), values
+            neighbors = [np.nextafter(on, dtype(toward)) for toward in (-np.inf, np.inf)]
+        values = np.concatenate([values, on, *neighbors])
+    return make_profile(edges), values
 
 
-def by_hand(profile, values):
-    """Count by the definition: bin j holds edges[j-1] <= x < edges[j], compared as Python's floats."""
+def count_slowly(profile, values):
+    """Count by the definition: bin j holds edges[j-1] <= x < edges[j], compared as Python floats."""
     bounds = [-np.inf, *profile.edges.tolist(), np.inf]
     inside = [
         sum(low <= float(x) and (float(x) < high or high == np.inf) for x in values) for low, high in pairwise(bounds)
@@ -100,128 +101,126 @@ def by_hand(profile, values):
 
 
 class TestCount:
+    """Counting rows in the bins of a profile."""
+
     @settings(deadline=None, max_examples=300)
     @given(columns())
-    def test_a_column_of_any_type_is_counted_as_its_float64_values(self, column):
+    def test_types_count_alike(self, column):
+        """A column of any type is counted like its float64 values."""
         profile, values = column
-        found = count(profile, values)
-        assert np.int64 == found.dtype
-        np.testing.assert_array_equal(by_hand(profile, values), found)
+        counts = count_bins(profile, values)
+        assert np.int64 == counts.dtype
+        np.testing.assert_array_equal(count_slowly(profile, values), counts)
 
     @settings(deadline=None)
     @given(columns(), st.data())
-    def test_distinct_values_with_repeats_count_as_all_rows(self, column, data):
+    def test_repeats_count_as_rows(self, column, data):
+        """Distinct values with repeats count like all rows."""
         profile, values = column
         repeats = data.draw(arrays(np.int64, len(values), elements=st.integers(0, 5)))
-        found = count(profile, values, repeats)
-        assert np.int64 == found.dtype
-        np.testing.assert_array_equal(count(profile, np.repeat(values, repeats)), found)
+        counts = count_bins(profile, values, repeats)
+        assert np.int64 == counts.dtype
+        np.testing.assert_array_equal(count_bins(profile, np.repeat(values, repeats)), counts)
 
     @settings(deadline=None)
     @given(columns(), st.integers(0, 60))
-    def test_counts_of_parts_add_up_to_those_of_the_whole(self, column, cut):
+    def test_parts_add_up(self, column, cut):
+        """The counts of two parts add up to the counts of the whole."""
         profile, values = column
-        parts = count(profile, values[:cut]) + count(profile, values[cut:])
-        np.testing.assert_array_equal(count(profile, values), parts)
+        parts = count_bins(profile, values[:cut]) + count_bins(profile, values[cut:])
+        np.testing.assert_array_equal(count_bins(profile, values), parts)
 
     @settings(deadline=None)
     @given(columns(), st.randoms())
-    def test_the_order_of_rows_does_not_matter(self, column, random):
+    def test_row_order_is_irrelevant(self, column, random):
+        """The order of the rows does not change the counts."""
         profile, values = column
         order = random.sample(range(len(values)), len(values))
-        np.testing.assert_array_equal(count(profile, values), count(profile, values[order]))
+        np.testing.assert_array_equal(count_bins(profile, values), count_bins(profile, values[order]))
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-    def test_training_counts_as_its_profile_says_in_either_precision(self, dtype):
+    def test_training_equals_profile(self, dtype):
+        """The training data has the counts of its profile in both precisions."""
         for profile, column in zip(PROFILES, PAST.T, strict=True):
-            np.testing.assert_array_equal(profile.counts, count(profile, column.astype(dtype)))
+            np.testing.assert_array_equal(profile.counts, count_bins(profile, column.astype(dtype)))
 
-    def test_a_column_of_a_matrix_counts_as_a_copy_of_it(self):
+    def test_strided_column(self):
+        """A strided column counts like a contiguous copy."""
         for profile, column in zip(PROFILES, STORE.T, strict=True):
-            np.testing.assert_array_equal(count(profile, np.ascontiguousarray(column)), count(profile, column))
+            np.testing.assert_array_equal(
+                count_bins(profile, np.ascontiguousarray(column)), count_bins(profile, column)
+            )
 
 
-two_counts = st.integers(1, 10).flatmap(
-    lambda bins: st.tuples(*(arrays(np.int64, bins, elements=st.integers(0, 10**6)) for _ in range(2)))
-)
+class TestMeasuring:
+    # At 30 rows the true rate is 0.6%, which 1,000 nights can't distinguish from 1%.
+    """How often a run is called drifted."""
 
-
-class TestIndex:
-    def test_of_two_bins_by_hand(self):
-        """With half a row more in each bin the shares are 1/2 and 1/2, and 5/6 and 1/6."""
-        assert log(5) / 3 == pytest.approx(psi(np.array([4, 4]), np.array([2, 0])))
-
-    @given(two_counts)
-    def test_is_finite_and_never_negative(self, pair):
-        found = psi(*pair)
-        assert 0 <= found < np.inf
-
-    @given(two_counts)
-    def test_of_a_column_with_itself_is_0(self, pair):
-        assert 0.0 == psi(pair[0], pair[0])
-
-    def test_of_no_rows_is_0(self):
-        assert 0.0 == psi(np.array([4, 4]), np.array([0, 0]))
-
-
-class TestJudging:
-    # At 30 rows the true rate is 0.6 %, which 1,000 nights can't tell from 1 %.
     @pytest.mark.parametrize(("rows", "nights"), [(30, 5_000), (300, 1_000), (3_000, 1_000)])
-    def test_nights_drawn_from_training_are_rarely_called_drifted(self, rows, nights):
+    def test_training_rows_rarely_drift(self, rows, nights):
+        """Runs of rows drawn from the training data are rarely called drifted."""
         random = np.random.default_rng(rows)
-        alarms = sum(bool(judged(PAST[random.integers(0, len(PAST), rows)], PROFILES).drifted) for _ in range(nights))
+        alarms = sum(bool(measure(PAST[random.integers(0, len(PAST), rows)], PROFILES).drifted) for _ in range(nights))
         assert alarms < 0.01 * nights
 
-    def test_new_titles_of_the_same_store_are_not_called_drifted(self):
-        assert [()] * 100 == [judged(night, PROFILES).drifted for night in STORE.reshape(100, 1_000, -1)]
+    def test_same_store_does_not_drift(self):
+        """New titles of the same store are not called drifted."""
+        assert [()] * 100 == [measure(night, PROFILES).drifted for night in STORE.reshape(100, 1_000, -1)]
 
-    def test_prices_that_rise_by_20_dollars_are_found(self):
+    def test_price_increase_drifts(self):
+        """Prices that rise by 20 dollars are called drifted."""
         night = STORE[:1_000].copy()
         night[:, PRICE] += 20
-        assert ("unit_price",) == judged(night, PROFILES).drifted
+        assert ("unit_price",) == measure(night, PROFILES).drifted
 
-    def test_a_genre_whose_share_doubles_is_found(self):
-        night = with_share(ROLE_PLAYING, 2 * GENRES["is_role_playing"] / 1_000)
-        assert "is_role_playing" in judged(night, PROFILES).drifted
+    def test_doubled_share_drifts(self):
+        """A genre whose share doubles is called drifted."""
+        night = draw_with_share(ROLE_PLAYING, 2 * GENRES["is_role_playing"] / 1_000)
+        assert "is_role_playing" in measure(night, PROFILES).drifted
 
-    def test_a_small_genre_whose_share_doubles_needs_a_lower_threshold(self):
-        """From 19 % to 37 % is an index of 0.18: by the rule of thumb a little change."""
-        night = with_share(SPORTS, 2 * GENRES["is_sports"] / 1_000)
-        assert () == judged(night, PROFILES).drifted
-        assert "is_sports" in judged(night, PROFILES, threshold=0.1).drifted
+    def test_small_share_needs_lower_threshold(self):
+        """From 19% to 37% is an index of 0.18, which is a small change by the rule of thumb."""
+        night = draw_with_share(SPORTS, 2 * GENRES["is_sports"] / 1_000)
+        assert () == measure(night, PROFILES).drifted
+        assert "is_sports" in measure(night, PROFILES, threshold=0.1).drifted
 
-    def test_what_chance_gives_is_told_and_allowed(self):
-        """Ten bins, 30 rows, 1,000 in training: 9 degrees of freedom."""
-        column = judged(STORE[:30], PROFILES).columns[-1]
+    def test_limit_allows_for_chance(self):
+        """Ten bins, 30 rows, 1,000 rows in training: 9 degrees of freedom."""
+        column = measure(STORE[:30], PROFILES).columns[-1]
         by_row = 1 / 30 + 1 / 1_000
         assert 10 == len(PROFILES[-1].counts)
         assert 9 * by_row == pytest.approx(column.psi_by_chance)
         assert 0.25 + 9 * by_row + 3 * 18**0.5 * by_row == pytest.approx(column.limit)
 
-    def test_rows_outside_the_training_range_are_told_as_a_share(self):
-        counts = [count(profile, column) for profile, column in zip(PROFILES, STORE[:200].T, strict=True)]
-        found = judge(PROFILES, counts, [0] * 8 + [50, None], 200)
-        assert [0.0] * 8 + [0.25, None] == [column.share_outside for column in found.columns]
+    def test_outside_range_is_share(self):
+        """Rows outside the training range are reported as a share."""
+        counts = [count_bins(profile, column) for profile, column in zip(PROFILES, STORE[:200].T, strict=True)]
+        drift = measure_drift(PROFILES, counts, [0] * 8 + [50, None], 200)
+        assert [0.0] * 8 + [0.25, None] == [column.share_outside for column in drift.columns]
 
-    def test_a_night_without_titles_has_not_drifted(self):
-        found = judged(STORE[:0], PROFILES)
-        assert () == found.drifted
-        assert {0.0} == {column.psi for column in found.columns}
-        assert {0.0, None} == {column.share_outside for column in found.columns}
+    def test_empty_run_does_not_drift(self):
+        """A run without rows has not drifted."""
+        drift = measure(STORE[:0], PROFILES)
+        assert () == drift.drifted
+        assert {0.0} == {column.psi for column in drift.columns}
+        assert {0.0, None} == {column.share_outside for column in drift.columns}
 
-    def test_a_column_of_one_value_in_training_has_one_bin_and_no_index(self):
-        (profile,) = profiles_of({"training_profile": [], "prediction_profile": column_profile("a", np.ones(5))}, ())
-        (column,) = judge([profile], [count(profile, np.array([1.0, 7.0]))], [1], 2).columns
+    def test_constant_column_has_no_index(self):
+        """A column with one value in training has one bin and an index of 0."""
+        (profile,) = read_profiles({"training_profile": [], "prediction_profile": profile_column("a", np.ones(5))}, ())
+        (column,) = measure_drift([profile], [count_bins(profile, np.array([1.0, 7.0]))], [1], 2).columns
         assert (0.0, 0.0, 0.5) == (column.psi, column.psi_by_chance, column.share_outside)
 
-    def test_the_findings_are_plain_json(self):
-        found = asdict(judged(STORE[:30], PROFILES))
-        assert found == json.loads(json.dumps(found)) | {"columns": found["columns"]}
-        assert [*FEATURES, "predicted_earnings"] == [column["column"] for column in found["columns"]]
+    def test_drift_is_plain_json(self):
+        """The drift of a run is plain JSON."""
+        drift = asdict(measure(STORE[:30], PROFILES))
+        document = json.loads(json.dumps(drift))
+        assert drift == document | {key: tuple(document[key]) for key in ("columns", "drifted")}
+        assert [*FEATURES, "predicted_earnings"] == [column["column"] for column in drift["columns"]]
 
 
-def with_share(genre, share, rows=1_000):
-    """Titles of the store with another share of one genre."""
+def draw_with_share(genre, share, rows=1_000):
+    """Titles of the store with a different share of a genre."""
     random = np.random.default_rng(3)
     of_it, others = (STORE[STORE[:, genre] == flag] for flag in (1, 0))
     many = round(share * rows)
@@ -229,38 +228,47 @@ def with_share(genre, share, rows=1_000):
 
 
 class TestProfiles:
-    def test_come_in_the_contracts_order_and_then_the_predictions(self):
-        manifest = manifest_of(PAST)
-        manifest["training_profile"].reverse()
-        found = profiles_of(manifest, FEATURES)
-        assert [*FEATURES, "predicted_earnings"] == [profile.name for profile in found]
-        assert {(np.dtype(np.float64), np.dtype(np.int64))} == {(one.edges.dtype, one.counts.dtype) for one in found}
+    """Reading the profiles of a version."""
 
-    def test_a_version_of_an_earlier_release_has_none(self, contract):
-        assert profiles_of(simple_details(contract), FEATURES) is None
+    def test_profile_order(self):
+        """Profiles come in the contract's order, then the predictions."""
+        manifest = make_manifest(PAST)
+        manifest["training_profile"].reverse()
+        profiles = read_profiles(manifest, FEATURES)
+        assert [*FEATURES, "predicted_earnings"] == [profile.name for profile in profiles]
+        assert {(np.dtype(np.float64), np.dtype(np.int64))} == {
+            (profile.edges.dtype, profile.counts.dtype) for profile in profiles
+        }
+
+    def test_early_release_has_no_profiles(self, contract):
+        """A version of an early release has no profiles."""
+        assert read_profiles(simple_details(contract), FEATURES) is None
         (*_, path) = sorted((ROOT / "tests/frozen/registry-1/game-earnings/bundles").glob("*/MANIFEST.json"))
         manifest = json.loads(path.read_bytes())
-        assert profiles_of(manifest, [column["name"] for column in manifest["training_profile"]]) is None
+        assert read_profiles(manifest, [column["name"] for column in manifest["training_profile"]]) is None
 
     @pytest.mark.parametrize("fault", MALFORMED)
-    def test_that_are_malformed_are_refused(self, fault):
+    def test_malformed_profile_is_refused(self, fault):
+        """A malformed profile is refused."""
         with pytest.raises(ValueError, match="the bins of"):
             Profile.from_manifest({"name": "a", **MALFORMED[fault]})
 
-    def test_that_are_there_for_some_columns_only_are_refused(self):
-        manifest = manifest_of(PAST)
+    def test_missing_profiles_are_refused(self):
+        """Profiles for only some columns are refused."""
+        manifest = make_manifest(PAST)
         for key in ("edges", "counts"):
             del manifest["training_profile"][0][key]
         del manifest["prediction_profile"]
         with pytest.raises(ValueError, match="no bins for critic_rating, the predictions; expected them for every"):
-            profiles_of(manifest, FEATURES)
+            read_profiles(manifest, FEATURES)
 
-    def test_a_trained_version_counts_its_own_training_titles(self, trained_registry, contract):
-        bundle = trained_registry.bundle(trained_registry.find_version(1))
-        profiles = profiles_of(bundle.manifest, contract.feature_names)
+    def test_trained_version_counts_itself(self, trained_registry, contract):
+        """A trained version counts its own training data exactly."""
+        bundle = trained_registry.open_bundle(trained_registry.find_version(1))
+        profiles = read_profiles(bundle.manifest, contract.feature_names)
         assert {1_000} == {int(profile.counts.sum()) for profile in profiles}
         past = np.genfromtxt(ROOT / "data/sales_data_training.csv", delimiter=",", names=True)
         values = np.column_stack([past[name] for name in contract.feature_names])
         version = load_version("game-earnings", 1, "", bundle.manifest, bundle.read("scorer.onnx"))
         for profile, column in zip(profiles, [*values.T, version.scorer.score(values)], strict=True):
-            np.testing.assert_array_equal(profile.counts, count(profile, column))
+            np.testing.assert_array_equal(profile.counts, count_bins(profile, column))

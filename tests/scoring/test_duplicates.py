@@ -1,4 +1,4 @@
-"""Doubled titles are counted exactly, however a run is split, and in memory that does not grow with it."""
+"""Duplicate ids are counted exactly, for any shards, in memory that does not grow with the run."""
 
 import subprocess
 import sys
@@ -14,10 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gamesales.errors import ColumnsError
-from gamesales.scoring import duplicates as doubled
-from gamesales.scoring.duplicates import Doubled, count_doubled, find, hash_ids, write_hashes
+from gamesales.scoring import duplicates
+from gamesales.scoring.duplicates import DuplicateIds, count_duplicates, find_ids, hash_ids, write_hashes
 
-# Few different texts, so that they repeat; of lengths around each edge of a word and of what is hashed one by one.
+# Few different texts, so that they repeat. Their lengths are near multiples of a word and the vectorized maximum.
 texts = st.none() | st.builds(
     lambda letter, length, end: letter * length + end,
     st.sampled_from(["a", "T", "\0", "é"]),
@@ -28,72 +28,76 @@ wide_integers = st.none() | st.integers(-3, 3) | st.sampled_from([-(2**63), 2**6
 quickly = settings(deadline=None, max_examples=100)
 
 
-def count_of(hashes, folder, cuts=()):
-    """What is counted of hashes that are cut into shards at these places."""
+def count_in_shards(hashes, folder, cuts=()):
+    """Count hashes that are cut into shards at these indices."""
     shards = np.split(hashes, sorted(cuts))
     for number, shard in enumerate(shards):
         write_hashes(folder / f"{number}.hashes", shard)
-    return count_doubled([folder / f"{number}.hashes" for number in range(len(shards))])
+    return count_duplicates([folder / f"{number}.hashes" for number in range(len(shards))])
 
 
-def expected_count(ids):
+def count_expected(ids):
     counter = Counter(ids)
     return sum(count > 1 for count in counter.values()), sum(count - 1 for count in counter.values())
 
 
-def hash_one(column):
+def hash_column(column):
     return hash_ids([column])
 
 
-# What is counted
+# Counting
 
 
 @given(
     ids=st.lists(texts | st.text(max_size=3), max_size=60),
     cuts=st.lists(st.integers(0, 60), max_size=5),
-    at_a_time=st.sampled_from([1, 2, 7, 1 << 20]),
+    chunk=st.sampled_from([1, 2, 7, 1 << 20]),
     order=st.randoms(use_true_random=False),
 )
 @quickly
-def test_any_split_into_shards_in_any_order_counts_what_a_counter_does(tmp_path_factory, ids, cuts, at_a_time, order):
+def test_count_equals_counter(tmp_path_factory, ids, cuts, chunk, order):
+    """Any split into shards in any order gives the same count as a Counter."""
     folder = tmp_path_factory.mktemp("shards")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(doubled, "_AT_A_TIME", at_a_time)
-        counted = count_of(hash_one(pa.array(ids, pa.string())), folder, cuts)
+        patch.setattr(duplicates, "_CHUNK_HASHES", chunk)
+        counted = count_in_shards(hash_column(pa.array(ids, pa.string())), folder, cuts)
         order.shuffle(ids)
-        again = count_of(hash_one(pa.array(ids, pa.string())), folder)
-    assert expected_count(one for one in ids if one) == (counted.ids, counted.rows)
+        again = count_in_shards(hash_column(pa.array(ids, pa.string())), folder)
+    assert count_expected(value for value in ids if value) == (counted.ids, counted.rows)
     assert counted == again, "examples included"
 
 
-def test_of_a_run_without_shards_or_without_ids_nothing_is_doubled(tmp_path):
-    assert Doubled(0, 0) == count_doubled([])
-    assert Doubled(0, 0) == count_of(hash_one(pa.nulls(5)), tmp_path, [2])
+def test_no_ids_no_duplicates(tmp_path):
+    """A run without shards or without ids has no duplicates."""
+    assert DuplicateIds(0, 0) == count_duplicates([])
+    assert DuplicateIds(0, 0) == count_in_shards(hash_column(pa.nulls(5)), tmp_path, [2])
 
 
-def test_ids_that_are_null_or_empty_or_no_number_are_not_compared():
-    """A CSV has no null: an id that is not there is read as an empty text."""
+def test_missing_ids_are_ignored():
+    """A null, an empty text and NaN are no id. A CSV has no null, only empty text."""
     for column in (
         pa.array([None, "", None, "", "a"]),
         pa.array([None, np.nan, None, np.nan, 1.0]),
         pa.array([None, None, 3]),
         pa.array([None, "", "b", ""]).dictionary_encode(),
     ):
-        assert 1 == len(hash_one(column))
+        assert 1 == len(hash_column(column))
 
 
 @given(st.lists(st.tuples(texts, st.none() | st.integers(0, 2)), max_size=40))
 @quickly
-def test_several_columns_identify_a_title_together(tmp_path_factory, ids):
+def test_several_identity_columns(tmp_path_factory, ids):
+    """Several columns identify a title together."""
     columns = [pa.array([text for text, _ in ids], pa.string()), pa.array([number for _, number in ids], pa.int8())]
-    counted = count_of(hash_ids(columns), tmp_path_factory.mktemp("shards"))
+    counted = count_in_shards(hash_ids(columns), tmp_path_factory.mktemp("shards"))
     pairs = [(text or None, number) for text, number in ids]
-    assert expected_count(pair for pair in pairs if pair != (None, None)) == (counted.ids, counted.rows)
+    assert count_expected(pair for pair in pairs if pair != (None, None)) == (counted.ids, counted.rows)
 
 
-def test_the_order_of_the_columns_matters():
-    one, other = pa.array(["a", "b"]), pa.array(["b", "a"])
-    assert 2 == len(set(hash_ids([one, other]).tolist()))
+def test_column_order_matters():
+    """The same values in another order of columns are another id."""
+    first, second = pa.array(["a", "b"]), pa.array(["b", "a"])
+    assert 2 == len(set(hash_ids([first, second]).tolist()))
 
 
 # Hashes
@@ -101,8 +105,9 @@ def test_the_order_of_the_columns_matters():
 
 @given(st.lists(texts | st.text(max_size=20), max_size=30), st.integers(0, 10), st.integers(0, 30))
 @quickly
-def test_the_same_text_has_the_same_hash_however_arrow_holds_it(ids, start, length):
-    plain = hash_one(pa.array(ids[start : start + length], pa.string()))
+def test_text_types_agree(ids, start, length):
+    """The same text has the same hash in any Arrow type."""
+    plain = hash_column(pa.array(ids[start : start + length], pa.string()))
     whole = pa.array(ids, pa.string())
     for column in (
         whole,
@@ -113,23 +118,25 @@ def test_the_same_text_has_the_same_hash_however_arrow_holds_it(ids, start, leng
         whole.dictionary_encode(),
         whole.cast(pa.dictionary(pa.int8(), pa.large_string())),
     ):
-        np.testing.assert_array_equal(plain, hash_one(column.slice(start, length)), err_msg=str(column.type))
+        np.testing.assert_array_equal(plain, hash_column(column.slice(start, length)), err_msg=str(column.type))
 
 
 @given(st.lists(wide_integers, max_size=30), st.integers(0, 10))
 @quickly
-def test_the_same_number_has_the_same_hash_however_arrow_holds_it(ids, start):
+def test_integer_arrays_agree(ids, start):
+    """The same integer has the same hash in slices and dictionaries."""
     whole = pa.array(ids, pa.int64())
-    plain = hash_one(pa.array(ids[start:], pa.int64()))
-    np.testing.assert_array_equal(plain, hash_one(whole.slice(start)))
-    np.testing.assert_array_equal(plain, hash_one(whole.dictionary_encode().slice(start)))
-    assert len({one for one in ids[start:] if one is not None}) == len(set(plain.tolist()))
+    plain = hash_column(pa.array(ids[start:], pa.int64()))
+    np.testing.assert_array_equal(plain, hash_column(whole.slice(start)))
+    np.testing.assert_array_equal(plain, hash_column(whole.dictionary_encode().slice(start)))
+    assert len({value for value in ids[start:] if value is not None}) == len(set(plain.tolist()))
 
 
 @pytest.mark.parametrize("kind", [pa.int8(), pa.int16(), pa.int32(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()])
-def test_integers_of_all_widths_agree(kind):
+def test_integer_widths_agree(kind):
+    """The same integer has the same hash in any width."""
     ids = [0, 7, None, 100]
-    np.testing.assert_array_equal(hash_one(pa.array(ids, pa.int64())), hash_one(pa.array(ids, kind)))
+    np.testing.assert_array_equal(hash_column(pa.array(ids, pa.int64())), hash_column(pa.array(ids, kind)))
 
 
 @pytest.mark.parametrize(
@@ -148,20 +155,22 @@ def test_integers_of_all_widths_agree(kind):
     ],
     ids=lambda ids: str(ids.type),
 )
-def test_other_ids_have_hashes_too_and_words_for_people(ids):
-    hashes = hash_one(ids).tolist()
+def test_other_types_are_hashed(ids):
+    """Ids of other types have distinct hashes, and are shown as text."""
+    hashes = hash_column(ids).tolist()
     assert len(ids) == len(set(hashes))
-    assert hashes == hash_one(pa.concat_arrays([ids[:0], ids])).tolist()
-    assert len(ids) == len(set(find([ids], hashes)))
+    assert hashes == hash_column(pa.concat_arrays([ids[:0], ids])).tolist()
+    assert len(ids) == len(set(find_ids([ids], hashes)))
 
 
-def test_an_id_that_has_no_text_is_refused_with_its_type():
+def test_unsupported_type_is_refused():
+    """An id that can't be written as text is refused with its type."""
     with pytest.raises(ColumnsError, match=r"an identity column has type list<.*>; expected text or numbers"):
-        hash_one(pa.array([[1], [2]]))
+        hash_column(pa.array([[1], [2]]))
 
 
-def test_what_lies_under_a_null_or_behind_a_dictionary_does_not_matter():
-    """Parquet and other writers leave anything there."""
+def test_hidden_values_are_ignored():
+    """Values under nulls and unused dictionary entries do not matter. Writers leave anything there."""
     under = pa.Array.from_buffers(
         pa.string(), 2, [pa.py_buffer(b"\x02"), pa.py_buffer(np.array([0, 2, 3], np.int32)), pa.py_buffer(b"abc")]
     )
@@ -172,14 +181,14 @@ def test_what_lies_under_a_null_or_behind_a_dictionary_does_not_matter():
         pa.array(["c", "unused"]),
     )
     for column in (under, wild):
-        assert hash_one(pa.array(["c"])).tolist() == hash_one(column).tolist()
+        assert hash_column(pa.array(["c"])).tolist() == hash_column(column).tolist()
 
 
 @given(st.integers(0, 2**64 - 1))
 @example(0)
-def test_numbers_are_mixed_one_to_one(number):
-    """Each step has an inverse: here are the steps backwards."""
-    word = int(doubled._mix(np.array([number], np.uint64))[0])
+def test_mix_is_invertible(number):
+    """Each step of the hash has an inverse. The test runs the steps backwards."""
+    word = int(duplicates._mix(np.array([number], np.uint64))[0])
     word ^= word >> 31 ^ word >> 62
     word = word * pow(0x94D049BB133111EB, -1, 2**64) % 2**64
     word ^= word >> 27 ^ word >> 54
@@ -188,16 +197,16 @@ def test_numbers_are_mixed_one_to_one(number):
     assert number == (word - 0x9E3779B97F4A7C15) % 2**64
 
 
-def test_numbers_are_mixed_as_the_reference_program_does():
+def test_mix_equals_splitmix64():
     """The first numbers that Vigna's splitmix64.c gives for the seed 1234567."""
     state = np.array([1234567 + turn * 0x9E3779B97F4A7C15 & 2**64 - 1 for turn in range(3)], np.uint64)
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
-    assert expected == doubled._mix(state).tolist()
+    assert expected == duplicates._mix(state).tolist()
 
 
-def test_numbered_ids_spread_evenly_over_the_buckets():
-    """T0000001, T0000002 and so on are what ids look like; the buckets rely on top bits that look random."""
-    hashes = hash_one(pa.array([f"T{number:07}" for number in range(100_000)]))
+def test_buckets_are_even():
+    """Ids such as T0000001 spread evenly over the buckets of top bits."""
+    hashes = hash_column(pa.array([f"T{number:07}" for number in range(100_000)]))
     assert 100_000 == len(set(hashes.tolist()))
     counts = np.bincount((hashes >> np.uint64(58)).astype(int), minlength=64)
     assert ((counts - 100_000 / 64) ** 2).sum() / (100_000 / 64) < 150  # chi squared of 63 degrees: p > 1e-8
@@ -206,17 +215,19 @@ def test_numbered_ids_spread_evenly_over_the_buckets():
 # Files
 
 
-def test_a_shard_is_written_sorted_as_little_endian_words(tmp_path):
+def test_hash_file_format(tmp_path):
+    """A shard's file has sorted little-endian 64-bit words."""
     write_hashes(tmp_path / "h", np.array([2**63, 1, 256], np.uint64))
     assert b"".join(word.to_bytes(8, "little") for word in (1, 256, 2**63)) == (tmp_path / "h").read_bytes()
     assert ["h"] == [path.name for path in tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("repeated", [False, True], ids=["distinct ids", "one id on every row"])
-def test_memory_does_not_grow_with_the_run(tmp_path, monkeypatch, repeated):
-    monkeypatch.setattr(doubled, "_AT_A_TIME", 10_000)
+def test_memory_is_bounded(tmp_path, monkeypatch, repeated):
+    """Memory does not grow with the run."""
+    monkeypatch.setattr(duplicates, "_CHUNK_HASHES", 10_000)
     rows = 1_000_000
-    hashes = np.full(rows, 7, np.uint64) if repeated else doubled._mix(np.arange(rows, dtype=np.uint64) // 2)
+    hashes = np.full(rows, 7, np.uint64) if repeated else duplicates._mix(np.arange(rows, dtype=np.uint64) // 2)
     np.random.default_rng(1).shuffle(hashes)
     for number, shard in enumerate(np.split(hashes, 4)):
         write_hashes(tmp_path / str(number), shard)
@@ -224,7 +235,7 @@ def test_memory_does_not_grow_with_the_run(tmp_path, monkeypatch, repeated):
 
     tracemalloc.start()
     try:
-        counted = count_doubled(paths)
+        counted = count_duplicates(paths)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -232,35 +243,38 @@ def test_memory_does_not_grow_with_the_run(tmp_path, monkeypatch, repeated):
     assert peak < 8 * rows / 10, "a tenth of the files at most, though they are all read"
 
 
-# Words
+# Examples
 
 
-def test_examples_are_found_as_people_write_them(tmp_path):
+def test_examples_are_text(tmp_path):
+    """Examples are shown as the text of the id."""
     ids, years = pa.array(["b", "a", None, "b", "a", "c", None]), pa.array([1, 2, 3, 1, 2, 1, 3])
-    counted = count_of(hash_ids([ids, years]), tmp_path)
+    counted = count_in_shards(hash_ids([ids, years]), tmp_path)
 
     assert (3, 3, 3) == (counted.ids, counted.rows, len(counted.examples))
-    assert ["b, 1", "a, 2", ", 3"] == find([ids, years], counted.examples)
-    assert ["a, 2"] == find([ids.slice(4, 2).dictionary_encode(), years.slice(4, 2)], counted.examples)
-    assert [] == find([ids, years], [])
+    assert ["b, 1", "a, 2", ", 3"] == find_ids([ids, years], counted.examples)
+    assert ["a, 2"] == find_ids([ids.slice(4, 2).dictionary_encode(), years.slice(4, 2)], counted.examples)
+    assert [] == find_ids([ids, years], [])
 
 
-def test_the_examples_are_few(tmp_path):
-    counted = count_of(hash_one(pa.array([*range(100), *range(100)])), tmp_path)
+def test_examples_are_few(tmp_path):
+    """There are at most three examples, the smallest hashes."""
+    counted = count_in_shards(hash_column(pa.array([*range(100), *range(100)])), tmp_path)
     assert (100, 3) == (counted.ids, len(counted.examples))
     assert sorted(counted.examples) == list(counted.examples)
 
 
-def test_hashing_loads_no_pandas():
+def test_pandas_is_not_imported():
+    """Hashing does not import pandas."""
     script = """
 import sys
 import pyarrow as pa
-from gamesales.data.arrow import text_column, to_arrow
-from gamesales.scoring.duplicates import find, hash_ids
+from gamesales.data.arrow import make_text_column, to_arrow
+from gamesales.scoring.duplicates import find_ids, hash_ids
 import numpy as np
-ids = text_column(["a", "b", "a"])
+ids = make_text_column(["a", "b", "a"])
 for columns in ([ids], [ids.dictionary_encode(), to_arrow(np.arange(3.0))], [to_arrow(np.arange(3)), ids]):
-    assert find(columns, hash_ids(columns).tolist())
+    assert find_ids(columns, hash_ids(columns).tolist())
 sys.exit("pandas" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

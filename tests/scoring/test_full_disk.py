@@ -1,4 +1,4 @@
-"""A disk that is really full: a small one, mounted for a run alone, which gets more space for the next."""
+"""A disk that is really full: a small file system, mounted for one run, that grows for the next run."""
 
 import os
 import random
@@ -8,11 +8,12 @@ import subprocess
 import pytest
 
 from support.runs import command_line, csv_line, csv_text, gamesales, snapshot
+from support.sampling import sample
 from support.versions import FEATURES
 
 DATE = ["--date", "2026-11-23"]
 ROWS = 5_000
-# Runs a command on a full disk and then on a larger one, and keeps what lay on it after each.
+# Runs a command on a full disk and then on a larger one, and copies the files after each run.
 SMALL_DISK = """
 mount -t tmpfs -o size=64m tmpfs disk || exit 77
 cp -R yesterday/. disk && mount -o remount,size=${kilobytes}k disk || exit 78
@@ -26,7 +27,7 @@ cp -R disk/. after
 
 @pytest.fixture
 def night(tmp_path, simple_registry, output):
-    """Yesterday's result, a night whose result can't be compressed, and that result on a disk with space."""
+    """Yesterday's result, an input whose result can't be compressed, and its result on a disk with space."""
     chance = random.Random(1)
     rows = [csv_line(chance.randbytes(20).hex()) for _ in range(ROWS)]
     rows[3] = csv_line("x", unit_price="free")
@@ -39,7 +40,7 @@ def night(tmp_path, simple_registry, output):
 
 
 def score_on_a_small_disk(folder, output, kilobytes):
-    """Score the night twice, the first time on a disk of that size; return the first exit code and what was said."""
+    """Score twice, first on a disk of this size; return the first exit code and its stderr."""
     if not shutil.which("unshare"):
         pytest.skip("needs unshare(1) to mount a small disk for one process alone")
     for name in ("disk", "full", "after"):
@@ -62,8 +63,8 @@ def score_on_a_small_disk(folder, output, kilobytes):
     return int((folder / "code").read_text()), ran.stderr
 
 
-def results(folder):
-    """What readers find: every file but reports, which tell of times, and working folders."""
+def read_results(folder):
+    """The visible files, without working folders and without reports, which have times."""
     return {
         name: content
         for name, content in snapshot(folder).items()
@@ -71,33 +72,35 @@ def results(folder):
     }
 
 
-def check(folder, output, kilobytes):
-    """Hold a run on a small disk to what it promises; return its exit code."""
-    code, said = score_on_a_small_disk(folder, output, kilobytes)
-    assert results(folder / "after") == results(folder / "undisturbed"), kilobytes
+def check_run(folder, output, kilobytes):
+    """Check a run on a small disk; return its exit code."""
+    code, message = score_on_a_small_disk(folder, output, kilobytes)
+    assert read_results(folder / "after") == read_results(folder / "undisturbed"), kilobytes
     assert list((folder / "after").rglob("*.work")) == [], kilobytes
     if code == 0:
-        assert results(folder / "full") == results(folder / "undisturbed"), kilobytes
+        assert read_results(folder / "full") == read_results(folder / "undisturbed"), kilobytes
         return code
-    place = "disk/out/run_date=2026-11-23" if output == "out" else f"disk/{output}"
-    assert said.startswith(f"error: can't write {place}: No space left on device; nothing is half written\n"), said
-    assert f"See df -h '{folder / place.rpartition('/')[0]}'" in said
-    assert results(folder / "full") == results(folder / "yesterday"), kilobytes
+    visible = "disk/out/run_date=2026-11-23" if output == "out" else f"disk/{output}"
+    assert message.startswith(f"error: can't write {visible}: No space left on device; nothing is half written\n"), (
+        message
+    )
+    assert f"See df -h '{folder / visible.rpartition('/')[0]}'" in message
+    assert read_results(folder / "full") == read_results(folder / "yesterday"), kilobytes
     return code
 
 
 @pytest.mark.parametrize("output", ["out", "out.csv", "out.parquet"])
-def test_a_full_disk_is_named_yesterdays_result_stands_and_with_more_space_the_night_is_done(night, output):
-    """The report of yesterday stands too, as nothing of the result was touched."""
-    assert check(night, output, 200) == 7
-    place = "out/run_date=2026-11-23/_run.json" if output == "out" else f"{output}.run.json"
-    assert (night / "full" / place).read_bytes() == (night / "yesterday" / place).read_bytes()
+def test_full_disk_keeps_old_result(night, output):
+    """A full disk is named and leaves the old result and its report. With more space the run ends."""
+    assert check_run(night, output, 200) == 7
+    report = "out/run_date=2026-11-23/_run.json" if output == "out" else f"{output}.run.json"
+    assert (night / "full" / report).read_bytes() == (night / "yesterday" / report).read_bytes()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("output", ["out", "out.csv", "out.parquet"])
-def test_wherever_the_disk_is_full(night, output):
-    """From no space at all to enough: when the working folder is made, in a shard, when shards are joined."""
-    codes = [check(night, output, kilobytes) for kilobytes in range(48, 1_200, 64)]
+def test_disk_full_at_any_point(night, output):
+    """The disk is full at any point, from the working folder to the joining of shards."""
+    codes = [check_run(night, output, size) for size in [48, *sample(output, range(112, 1_136, 64), 3), 1_136]]
     assert codes == sorted(codes, reverse=True)
     assert set(codes) == {0, 7}

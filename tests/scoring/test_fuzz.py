@@ -1,4 +1,4 @@
-"""A hundred thousand damaged files: each is read with every row accounted for, or refused as an input; nothing else."""
+"""A hundred thousand damaged files: each is read with every row accounted for, or refused as an input."""
 
 import io
 import tempfile
@@ -12,14 +12,15 @@ from pyarrow import parquet
 from gamesales.errors import InputError
 from gamesales.scoring.inputs import find_inputs
 from gamesales.scoring.plan import make_plan
-from gamesales.scoring.predict import predict_titles
+from gamesales.scoring.predict import predict_batch
 from support.runs import CONTRACT, csv_line, csv_text, simple_version
+from support.sampling import many, seed
 from support.versions import FEATURES, titles_table
 
-CSV_FILES, PARQUET_FILES = 70_000, 30_000
+CSV_FILES, PARQUET_FILES = many(70_000, 4_000), many(30_000, 1_500)
 VERSION = simple_version()
-# What breaks CSV readers, beside any byte at all.
-SPLINTERS = [
+# Bytes that often break CSV readers.
+SPECIAL_BYTES = [
     b'"',
     b'""',
     b",",
@@ -38,52 +39,52 @@ SPLINTERS = [
 ]
 
 
-def account(path):
+def count_rows(path):
     """Plan and score a file as a run does, without publishing; return rows in, scored and rejected."""
-    with find_inputs([str(path)]) as found:
-        plan = make_plan(found, CONTRACT, "0" * 64, {})
-    names = [*FEATURES, *plan.kept.names]
+    with find_inputs([str(path)]) as files:
+        plan = make_plan(files, CONTRACT, "0" * 64, {})
+    names = [*FEATURES, *plan.passthrough.names]
     scored = rejected = 0
     for shard in plan.shards:
-        for one in shard.slices:
-            for batch in plan.inputs[0].table.batches(names, one.start, one.stop, FEATURES):
-                predicted = predict_titles(batch, VERSION)
-                scored += len(predicted.earnings)
-                rejected += len(predicted.screened.rejected)
+        for part in shard.ranges:
+            for batch in plan.inputs[0].table.read_batches(names, part.start, part.stop, FEATURES):
+                prediction = predict_batch(batch, VERSION)
+                scored += len(prediction.predictions)
+                rejected += len(prediction.screened.rejected)
     return plan.rows, scored, rejected
 
 
-def damaged(content, random):
-    """Cut, flip, repeat, move or put in some bytes."""
+def damage(content, random):
+    """Cut, flip, repeat or insert some bytes."""
     data = bytearray(content)
     for _ in range(random.integers(1, 5)):
-        place = int(random.integers(0, len(data) + 1))
+        index = int(random.integers(0, len(data) + 1))
         kind = random.integers(0, 6)
         if kind == 0 and data:
-            data[place % len(data)] ^= 1 << int(random.integers(0, 8))
+            data[index % len(data)] ^= 1 << int(random.integers(0, 8))
         elif kind == 1:
-            del data[place : place + int(random.integers(1, 20))]
+            del data[index : index + int(random.integers(1, 20))]
         elif kind == 2:
-            data[place:place] = SPLINTERS[int(random.integers(0, len(SPLINTERS)))]
+            data[index:index] = SPECIAL_BYTES[int(random.integers(0, len(SPECIAL_BYTES)))]
         elif kind == 3:
-            data[place:place] = bytes(random.integers(0, 256, int(random.integers(1, 6)), dtype=np.uint8))
+            data[index:index] = bytes(random.integers(0, 256, int(random.integers(1, 6)), dtype=np.uint8))
         elif kind == 4:
-            data[place:place] = data[place : place + 30]
+            data[index:index] = data[index : index + 30]
         elif random.random() < 0.2:
-            del data[place:]
+            del data[index:]
     return bytes(data)
 
 
-def sweep(files, content, suffix, seed):
-    """Damage and read so many files; return how many were read and how many refused."""
-    random = np.random.default_rng(seed)
+def sweep(files, content, suffix, random_seed):
+    """Damage and read a number of files; return how many were read and how many were refused."""
+    random = np.random.default_rng(random_seed)
     read = refused = 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"t.{suffix}"
         for number in range(files):
-            path.write_bytes(damaged(content[number % len(content)], random))
+            path.write_bytes(damage(content[number % len(content)], random))
             try:
-                rows_in, scored, rejected = account(path)
+                rows_in, scored, rejected = count_rows(path)
             except InputError:
                 refused += 1
                 continue
@@ -93,19 +94,21 @@ def sweep(files, content, suffix, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(5))
-def test_damaged_csv_files(seed):
+@pytest.mark.parametrize("turn", range(5))
+def test_damaged_csv_files(turn):
+    """A damaged CSV gives an input error or counts that add up."""
     lines = [csv_line(f"T{row}", critic_rating=str(row / 2)) for row in range(8)]
     contents = [csv_text(lines, [*FEATURES, "title_id"], end=end).encode() for end in ("\n", "\r\n")]
     contents.append(contents[0].replace(b"T3", b'"T, ""3""\n"'))
-    read, refused = sweep(CSV_FILES // 5, contents, "csv", seed)
+    read, refused = sweep(CSV_FILES // 5, contents, "csv", seed(f"damaged CSV {turn}"))
     assert read > 100
     assert refused > 100
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
-def test_damaged_parquet_files(seed):
+@pytest.mark.parametrize("turn", range(3))
+def test_damaged_parquet_files(turn):
+    """A damaged Parquet file gives an input error or counts that add up."""
     contents = []
     for options in (
         {},
@@ -116,6 +119,6 @@ def test_damaged_parquet_files(seed):
         table = titles_table(6, title_id=pa.array([f"T{row}" for row in range(6)]))
         parquet.write_table(table, buffer, **options)
         contents.append(buffer.getvalue())
-    read, refused = sweep(PARQUET_FILES // 3, contents, "parquet", seed)
+    read, refused = sweep(PARQUET_FILES // 3, contents, "parquet", seed(f"damaged Parquet {turn}"))
     assert refused > 100
     assert read > 0

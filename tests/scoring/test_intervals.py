@@ -1,4 +1,4 @@
-"""Prediction intervals where titles are scored: two columns more, which follow from the prediction alone."""
+"""Prediction intervals of a run: two more columns, computed from the prediction alone."""
 
 import math
 import tempfile
@@ -17,9 +17,9 @@ from gamesales.data import csv_scan, parquet_file
 from gamesales.data.contract import OUTPUT_COLUMNS
 from gamesales.data.screen import RejectLimit
 from gamesales.errors import IntegrityError, SelfTestError, UsageError
-from gamesales.scoring import plan as shards
-from gamesales.scoring.parts import part_schema
-from gamesales.scoring.scorer import Interval, load_version
+from gamesales.scoring import plan
+from gamesales.scoring.parts import make_part_schema
+from gamesales.scoring.scorer import PredictionInterval, load_version
 from support.runs import CONTRACT, DAY, network_version, read_csv, score, simple_version, snapshot, write_mixed
 from support.versions import (
     FEATURES,
@@ -32,12 +32,12 @@ from support.versions import (
 )
 
 SIMPLE = simple_version(interval=INTERVAL)
-NETWORK = replace(network_version(), interval=Interval(**INTERVAL))
+NETWORK = replace(network_version(), prediction_interval=PredictionInterval(**INTERVAL))
 LOW, HIGH = "predicted_earnings_low", "predicted_earnings_high"
-any_dollars = st.floats(allow_nan=False, allow_infinity=False)
+any_float = st.floats(allow_nan=False, allow_infinity=False)
 numbers = st.floats(0, 1e300)
-intervals = st.builds(Interval, st.floats(0.01, 0.99), numbers, numbers, numbers, st.booleans())
-arrays_of_dollars = st.lists(any_dollars, max_size=20).map(lambda dollars: np.array(dollars, np.float64))
+intervals = st.builds(PredictionInterval, st.floats(0.01, 0.99), numbers, numbers, numbers, st.booleans())
+float_arrays = st.lists(any_float, max_size=20).map(lambda values: np.array(values, np.float64))
 
 
 @pytest.fixture
@@ -46,46 +46,53 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-# --- The arithmetic.
+# --- The formula.
 
 
-def test_bounds_follow_from_the_prediction_by_the_formula():
-    low, high = Interval(0.9, 100.0, 0.05, 2.0, whole_units=False).bounds(np.array([0.0, 1000.0, 50_000.5]))
+def test_bounds_follow_formula():
+    """Bounds are prediction ± quantile · (floor + slope · |prediction|)."""
+    low, high = PredictionInterval(0.9, 100.0, 0.05, 2.0, whole_units=False).bounds(np.array([0.0, 1000.0, 50_000.5]))
     np.testing.assert_allclose([0.0, 700.0, 44_800.45], low, rtol=1e-15)
     np.testing.assert_allclose([200.0, 1300.0, 55_200.55], high, rtol=1e-15)
 
 
-def test_whole_units_are_rounded_outwards():
-    low, high = Interval(0.9, 100.0, 0.0, 1.0, whole_units=True).bounds(np.array([1000.01, 1000.99, 1000.0]))
+def test_whole_units_round_outwards():
+    """Whole units round the lower bound down and the upper bound up."""
+    low, high = PredictionInterval(0.9, 100.0, 0.0, 1.0, whole_units=True).bounds(np.array([1000.01, 1000.99, 1000.0]))
     assert ([900, 900, 900], [1101, 1101, 1100]) == (low.tolist(), high.tolist())
 
 
-@given(intervals, arrays_of_dollars)
-def test_bounds_are_finite_dollars_around_the_prediction_and_never_below_zero(interval, earnings):
-    """Whatever the numbers: of a negative prediction, too, only what can be earned is left."""
-    low, high = interval.bounds(earnings)
+@given(intervals, float_arrays)
+def test_bounds_are_finite(interval, predictions):
+    """Bounds are finite, around the prediction and not below zero, also for a negative prediction."""
+    low, high = interval.bounds(predictions)
     assert np.isfinite([low, high]).all()
     assert (low >= 0).all()
-    assert (low <= np.maximum(earnings, 0)).all()
-    assert (high >= np.maximum(earnings, 0)).all()
+    assert (low <= np.maximum(predictions, 0)).all()
+    assert (high >= np.maximum(predictions, 0)).all()
     assert not np.signbit([low, high]).any(), "a CSV would say -0"
 
 
-@given(intervals, arrays_of_dollars, numbers)
-def test_a_larger_quantile_gives_no_narrower_interval(interval, earnings, other):
-    narrow, wide = (replace(interval, quantile=one).bounds(earnings) for one in sorted((interval.quantile, other)))
+@given(intervals, float_arrays, numbers)
+def test_larger_quantile_is_wider(interval, predictions, other_quantile):
+    """A larger quantile gives no narrower interval."""
+    narrow, wide = (
+        replace(interval, quantile=quantile).bounds(predictions)
+        for quantile in sorted((interval.quantile, other_quantile))
+    )
     assert (wide[0] <= narrow[0]).all()
     assert (wide[1] >= narrow[1]).all()
 
 
-@given(intervals, arrays_of_dollars, st.integers(0, 2**32))
-def test_a_row_has_the_same_bounds_to_the_last_bit_in_any_company(interval, earnings, seed):
-    order = np.random.default_rng(seed).permutation(len(earnings))
-    for whole, part in zip(interval.bounds(earnings), interval.bounds(earnings[order]), strict=True):
+@given(intervals, float_arrays, st.integers(0, 2**32))
+def test_rows_are_independent(interval, predictions, seed):
+    """The bounds of a row do not depend on the other rows, to the last bit."""
+    order = np.random.default_rng(seed).permutation(len(predictions))
+    for whole, part in zip(interval.bounds(predictions), interval.bounds(predictions[order]), strict=True):
         np.testing.assert_array_equal(whole[order], part)
-    for place in range(len(earnings)):
-        alone = interval.bounds(earnings[place : place + 1])
-        assert [bound[place] for bound in interval.bounds(earnings)] == [bound[0] for bound in alone]
+    for row in range(len(predictions)):
+        alone = interval.bounds(predictions[row : row + 1])
+        assert [bound[row] for bound in interval.bounds(predictions)] == [bound[0] for bound in alone]
 
 
 @pytest.mark.parametrize(
@@ -103,14 +110,16 @@ def test_a_row_has_the_same_bounds_to_the_last_bit_in_any_company(interval, earn
         {"whole_units": None},
     ],
 )
-def test_numbers_that_make_no_interval_are_refused_in_a_manifest(change):
+def test_invalid_numbers_are_refused(change):
+    """A manifest with numbers that make no interval is refused."""
     details = {**simple_details(CONTRACT), "interval": INTERVAL | change}
     with pytest.raises(IntegrityError, match="lacks what scoring needs: expected an interval of finite numbers"):
         load_version("game-earnings", 7, "0" * 64, details, simple_graph())
 
 
 @pytest.mark.parametrize("entry", [[], "90 %", 0.9, {key: INTERVAL[key] for key in list(INTERVAL)[1:]}])
-def test_an_interval_of_another_shape_is_refused_in_a_manifest(entry):
+def test_malformed_entry_is_refused(entry):
+    """A manifest with a malformed interval is refused."""
     with pytest.raises(IntegrityError, match="lacks what scoring needs"):
         load_version("game-earnings", 7, "0" * 64, {**simple_details(CONTRACT), "interval": entry}, simple_graph())
 
@@ -118,45 +127,50 @@ def test_an_interval_of_another_shape_is_refused_in_a_manifest(entry):
 # --- The self-test.
 
 
-def with_golden_bounds(bounds):
+def load_with_golden_bounds(bounds):
     details = simple_details(CONTRACT)
     details["golden"]["prediction_bounds"] = bounds
     return load_version("game-earnings", 7, "0" * 64, {**details, "interval": INTERVAL}, simple_graph())
 
 
-def test_other_bounds_around_the_golden_rows_fail_the_self_test():
-    golden = simple_version().golden.earnings
-    bounds = np.stack(Interval(**INTERVAL).bounds(golden))
-    with_golden_bounds(bounds.tolist()).self_test()
-    with pytest.raises(SelfTestError, match="version 7 of game-earnings fails its self-test: other bounds"):
-        with_golden_bounds((bounds + np.array([[0], [1]])).tolist()).self_test()
+def test_golden_bounds_must_match():
+    """Other bounds of the golden rows fail the self-test."""
+    golden = simple_version().golden.predictions
+    bounds = np.stack(PredictionInterval(**INTERVAL).bounds(golden))
+    load_with_golden_bounds(bounds.tolist()).run_self_test()
+    with pytest.raises(SelfTestError, match="version 7 of game-earnings fails its self-test: the bounds of its golden"):
+        load_with_golden_bounds((bounds + np.array([[0], [1]])).tolist()).run_self_test()
 
 
 @pytest.mark.parametrize("bounds", [[], [[1.0, 2.0]], [[1.0], [2.0]], "none"])
-def test_golden_bounds_that_do_not_fit_their_rows_are_refused(bounds):
+def test_golden_bounds_shape(bounds):
+    """Golden bounds of the wrong shape are refused."""
     with pytest.raises(IntegrityError, match="lacks what scoring needs"):
-        with_golden_bounds(bounds)
+        load_with_golden_bounds(bounds)
 
 
 # --- The result.
 
 
-def test_our_columns_are_those_that_an_input_may_not_have():
-    assert list(OUTPUT_COLUMNS) == part_schema(pa.schema([]), bounds=True).names
+def test_reserved_columns():
+    """The columns of the result are the columns that an input may not have."""
+    assert list(OUTPUT_COLUMNS) == make_part_schema(pa.schema([]), bounds=True).names
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ""])
-def test_every_kind_of_result_has_the_two_columns_beside_the_prediction(here, suffix):
+def test_result_has_bounds(here, suffix):
+    """Every kind of result has the two bounds after the prediction."""
     parquet.write_table(titles_table(500, title_id=[f"T{row}" for row in range(500)]), "t.parquet")
     score(SIMPLE, "t.parquet", f"out{suffix}")
-    found = read_predictions(f"out{suffix}", DAY)
-    assert ["title_id", *OUTPUT_COLUMNS] == found.column_names
-    predicted, low, high = (found.column(name).to_numpy() for name in ("predicted_earnings", LOW, HIGH))
-    np.testing.assert_array_equal([low, high], SIMPLE.interval.bounds(predicted))
+    table = read_predictions(f"out{suffix}", DAY)
+    assert ["title_id", *OUTPUT_COLUMNS] == table.column_names
+    predicted, low, high = (table.column(name).to_numpy() for name in ("predicted_earnings", LOW, HIGH))
+    np.testing.assert_array_equal([low, high], SIMPLE.prediction_interval.bounds(predicted))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ""])
-def test_a_version_without_intervals_writes_the_columns_of_ever(here, suffix):
+def test_result_without_bounds(here, suffix):
+    """A version without prediction intervals writes no bounds."""
     parquet.write_table(titles_table(50), "t.parquet")
     score(simple_version(), "t.parquet", f"out{suffix}")
     expected = ["predicted_earnings", "outside_training_range", "model_version"]
@@ -165,23 +179,24 @@ def test_a_version_without_intervals_writes_the_columns_of_ever(here, suffix):
 
 @given(st.integers(0, 60), st.integers(1, 60))
 @settings(deadline=None, max_examples=20)
-def test_bounds_of_rows_that_repeat_are_those_of_rows_that_do_not(rows, kinds):
-    """Distinct rows are scored once, and their bounds handed to all that are alike."""
-    values = np.resize(title_values(kinds), (rows * 40, len(FEATURES)))
+def test_repeated_rows_have_same_bounds(rows, distinct):
+    """Distinct rows are scored once. Their bounds are copied to all equal rows."""
+    values = np.resize(title_values(distinct), (rows * 40, len(FEATURES)))
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "t.parquet"
         parquet.write_table(pa.table(dict(zip(FEATURES, values.T, strict=True))), path)
         score(NETWORK, path, Path(name) / "out.parquet")
-        found = parquet.read_table(Path(name) / "out.parquet")
-    expected = NETWORK.interval.bounds(NETWORK.scorer.score(values))
-    np.testing.assert_array_equal(expected, [found.column(one).to_numpy() for one in (LOW, HIGH)])
+        table = parquet.read_table(Path(name) / "out.parquet")
+    expected = NETWORK.prediction_interval.bounds(NETWORK.scorer.score(values))
+    np.testing.assert_array_equal(expected, [table.column(name_of_bound).to_numpy() for name_of_bound in (LOW, HIGH)])
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ""])
-def test_any_number_of_workers_writes_the_same_bytes(here, monkeypatch, suffix):
+def test_worker_count_is_irrelevant(here, monkeypatch, suffix):
+    """Any number of workers writes the same bytes."""
     monkeypatch.setattr(parquet_file, "BATCH_ROWS", 300)
     monkeypatch.setattr(csv_scan, "CHUNK_BYTES", 20_000)
-    monkeypatch.setattr(shards, "FEWEST_ROWS", 500)
+    monkeypatch.setattr(plan, "MIN_SHARD_ROWS", 500)
     write_mixed(here / "in", 8_000)
     results = []
     for workers in (1, 3):
@@ -192,7 +207,8 @@ def test_any_number_of_workers_writes_the_same_bytes(here, monkeypatch, suffix):
     assert results[0] == results[1]
 
 
-def test_bounds_in_a_csv_are_whole_units(here):
+def test_csv_bounds_are_whole(here):
+    """Bounds in a CSV are whole numbers."""
     parquet.write_table(titles_table(20), "t.parquet")
     score(SIMPLE, "t.parquet", "out.csv")
     for row in read_csv(here / "out.csv"):
@@ -200,30 +216,34 @@ def test_bounds_in_a_csv_are_whole_units(here):
         assert row[HIGH].isdigit()
 
 
-def test_a_shadow_may_give_intervals_or_not(cli, simple_registry, tmp_path):
-    """The result is the champion's, and so are its columns."""
+def test_shadow_with_or_without_bounds(cli, simple_registry, tmp_path):
+    """The result has the columns of the version that scores, not of the shadow."""
     publish_simple(simple_registry, bias=10.0, interval=INTERVAL)
     parquet.write_table(titles_table(30), "t.parquet")
-    for model, shadow, there in (("@champion", "2", False), ("2", "@champion", True)):
-        ran = cli("score", "t.parquet", "--output", f"{there}.parquet", "--model", model, "--shadow", shadow, "--json")
+    for model, shadow, has_bounds in (("@champion", "2", False), ("2", "@champion", True)):
+        ran = cli(
+            "score", "t.parquet", "--output", f"{has_bounds}.parquet", "--model", model, "--shadow", shadow, "--json"
+        )
         assert (0, 30) == (ran.code, ran.document["shadow"]["rows_compared"]), ran.err
-        assert there == (LOW in parquet.read_schema(f"{there}.parquet").names)
+        assert has_bounds == (LOW in parquet.read_schema(f"{has_bounds}.parquet").names)
 
 
 # --- The Python API.
 
 
-def test_the_api_gives_the_bounds_that_a_run_writes(simple_registry, tmp_path):
+def test_api_bounds(simple_registry, tmp_path):
+    """The Python API gives the same bounds as a run."""
     publish_simple(simple_registry, interval=INTERVAL)
     predictor, titles = Registry(tmp_path / "registry").load("2"), titles_table(40)
     low, high = predictor.predict_interval(titles)
-    np.testing.assert_array_equal((low, high), Interval(**INTERVAL).bounds(predictor.predict(titles)))
+    np.testing.assert_array_equal((low, high), PredictionInterval(**INTERVAL).bounds(predictor.predict(titles)))
     assert (0.9, np.float64, (40,)) == (predictor.coverage, low.dtype, high.shape)
 
 
-def test_a_version_without_intervals_is_told_from_the_api(simple_registry, tmp_path):
+def test_api_without_intervals(simple_registry, tmp_path):
+    """The Python API refuses bounds of a version without prediction intervals."""
     predictor = Registry(tmp_path / "registry").load("1")
     assert predictor.coverage is None
-    with pytest.raises(UsageError, match="version 1 of game-earnings gives no prediction intervals") as refused:
+    with pytest.raises(UsageError, match="version 1 of game-earnings has no prediction intervals") as refused:
         predictor.predict_interval(titles_table(3))
     assert "[intervals]" in refused.value.hint

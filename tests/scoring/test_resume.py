@@ -1,4 +1,4 @@
-"""A run that is stopped anywhere goes on where it was, and ends with the bytes of one that nobody disturbed."""
+"""A run that is stopped at any point resumes, and ends with the bytes of an undisturbed run."""
 
 import json
 
@@ -10,13 +10,12 @@ from pyarrow import parquet
 from gamesales.data import csv_scan, parquet_file
 from gamesales.data.screen import RejectLimit
 from gamesales.errors import TooManyRejectsError
-from gamesales.scoring import plan as shards
-from gamesales.scoring import shard
+from gamesales.scoring import plan, shard
 from support.runs import earnings, network_version, read_rejects, score, simple_version, snapshot, write_mixed
 from support.versions import titles_table
 
 ROWS = 6_000
-# Of all inputs together, at the sizes below: 34.
+# All inputs together have 34 batches at the sizes below.
 BATCHES = 30
 
 
@@ -26,18 +25,18 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(parquet_file, "BATCH_ROWS", 150)
     monkeypatch.setattr(csv_scan, "CHUNK_BYTES", 6_000)
-    monkeypatch.setattr(shards, "FEWEST_ROWS", 400)
+    monkeypatch.setattr(plan, "MIN_SHARD_ROWS", 400)
     write_mixed(tmp_path / "in", ROWS)
     return tmp_path
 
 
 class Stop(BaseException):
-    """Whatever ends a run at once."""
+    """Ends a run at once."""
 
 
 def stop_after(monkeypatch, batches):
-    """Let so many batches through."""
-    predict, seen = shard.predict_titles, []
+    """Stop the run after a number of batches; the returned function undoes this."""
+    predict, seen = shard.predict_batch, []
 
     def counting(*arguments):
         seen.append(1)
@@ -45,49 +44,52 @@ def stop_after(monkeypatch, batches):
             raise Stop
         return predict(*arguments)
 
-    monkeypatch.setattr(shard, "predict_titles", counting)
-    return lambda: monkeypatch.setattr(shard, "predict_titles", predict)
+    monkeypatch.setattr(shard, "predict_batch", counting)
+    return lambda: monkeypatch.setattr(shard, "predict_batch", predict)
 
 
-def result(path):
-    """A result's files without its report, which tells of times."""
+def read_result(path):
+    """The files of a result without its report, which has times."""
     if path.is_dir():
         return {name: data for name, data in snapshot(path).items() if name != "_run.json"}
     return {path.name: path.read_bytes(), "rejects": path.with_name(f"{path.name}.rejects.csv").read_bytes()}
 
 
-PLACES = {"out.csv": "out.csv", "out.parquet": "out.parquet", "out": "out/run_date=2026-11-23"}
+RESULT_PATHS = {"out.csv": "out.csv", "out.parquet": "out.parquet", "out": "out/run_date=2026-11-23"}
 
 
-@pytest.mark.parametrize("output", PLACES)
+@pytest.mark.parametrize("output", RESULT_PATHS)
 @pytest.mark.parametrize("tenth", range(10))
-def test_a_run_stopped_at_any_tenth_goes_on_and_ends_alike(here, monkeypatch, output, tenth):
+def test_stopped_run_resumes(here, monkeypatch, output, tenth):
+    """A run that was stopped at any tenth resumes and writes the same bytes."""
     version, limit = network_version(), RejectLimit(0, 0.5)
     whole = score(version, "in", f"whole/{output}", limit=limit)
-    go_on = stop_after(monkeypatch, BATCHES * tenth // 10)
+    resume = stop_after(monkeypatch, BATCHES * tenth // 10)
     with pytest.raises(Stop):
         score(version, "in", output, limit=limit, workers=1 + tenth % 2)
-    assert not (here / PLACES[output]).exists()
-    go_on()
+    assert not (here / RESULT_PATHS[output]).exists()
+    resume()
     report = score(version, "in", output, limit=limit, workers=2 - tenth % 2)
-    assert result(here / "whole" / PLACES[output]) == result(here / PLACES[output])
+    assert read_result(here / "whole" / RESULT_PATHS[output]) == read_result(here / RESULT_PATHS[output])
     assert (whole.rows_in, whole.rows_scored) == (report.rows_in, report.rows_scored)
     assert whole.inputs == report.inputs
     if tenth > 5:
         assert report.shards_resumed > 0
 
 
-@pytest.mark.parametrize("output", PLACES)
-def test_any_number_of_workers_gives_the_same_bytes(here, output):
+@pytest.mark.parametrize("output", RESULT_PATHS)
+def test_worker_count_is_irrelevant(here, output):
+    """Any number of workers writes the same bytes."""
     limit = RejectLimit(0, 0.5)
     for workers in (1, 2, 5):
         score(network_version(), "in", f"by{workers}/{output}", limit=limit, workers=workers)
-    one, *others = [result(here / f"by{workers}" / PLACES[output]) for workers in (1, 2, 5)]
-    assert all(one == other for other in others)
+    first, *others = [read_result(here / f"by{workers}" / RESULT_PATHS[output]) for workers in (1, 2, 5)]
+    assert all(first == other for other in others)
 
 
-@pytest.mark.parametrize("output", PLACES)
-def test_what_is_done_is_not_done_again(here, output, monkeypatch):
+@pytest.mark.parametrize("output", RESULT_PATHS)
+def test_published_result_is_kept(here, output, monkeypatch):
+    """A result that is already published is not scored again."""
     limit = RejectLimit(0, 0.5)
     first = score(simple_version(), "in", output, limit=limit)
     assert not first.already_done
@@ -101,13 +103,14 @@ def test_what_is_done_is_not_done_again(here, output, monkeypatch):
         score(simple_version(), "in", output, limit=limit, fresh=True)
 
 
-@pytest.mark.parametrize("output", PLACES)
+@pytest.mark.parametrize("output", RESULT_PATHS)
 @pytest.mark.parametrize("damage", ["cut", "removed"])
-def test_a_result_that_was_damaged_is_made_again(here, output, damage):
+def test_damaged_result_is_scored_again(here, output, damage):
+    """A result with a missing or truncated file is scored again."""
     limit = RejectLimit(0, 0.5)
     score(simple_version(), "in", output, limit=limit)
-    place = here / PLACES[output]
-    part = place if place.is_file() else sorted(place.glob("part*"))[1]
+    visible = here / RESULT_PATHS[output]
+    part = visible if visible.is_file() else sorted(visible.glob("part*"))[1]
     whole = part.read_bytes()
     if damage == "removed":
         part.unlink()
@@ -117,14 +120,15 @@ def test_a_result_that_was_damaged_is_made_again(here, output, damage):
     assert whole == part.read_bytes()
 
 
-@pytest.mark.parametrize("output", PLACES)
-def test_a_shard_whose_file_was_damaged_meanwhile_is_done_again(here, output, monkeypatch):
+@pytest.mark.parametrize("output", RESULT_PATHS)
+def test_damaged_shard_is_scored_again(here, output, monkeypatch):
+    """A shard with a damaged file or entry is scored again."""
     limit = RejectLimit(0, 0.5)
     score(simple_version(), "in", f"whole/{output}", limit=limit)
-    go_on = stop_after(monkeypatch, BATCHES * 6 // 10)
+    resume = stop_after(monkeypatch, BATCHES * 6 // 10)
     with pytest.raises(Stop):
         score(simple_version(), "in", output, limit=limit)
-    go_on()
+    resume()
     (work,) = list(here.rglob("*.work"))
     entered = sorted(work.glob("ledger/*.json"))
     assert len(entered) > 2
@@ -137,22 +141,24 @@ def test_a_shard_whose_file_was_damaged_meanwhile_is_done_again(here, output, mo
     entered[1].write_bytes(b"{")
     report = score(simple_version(), "in", output, limit=limit)
     assert report.shards_resumed == len(entered) - 2
-    assert result(here / "whole" / PLACES[output]) == result(here / PLACES[output])
+    assert read_result(here / "whole" / RESULT_PATHS[output]) == read_result(here / RESULT_PATHS[output])
 
 
-def test_another_version_takes_nothing_over(here, monkeypatch):
+def test_other_version_starts_over(here, monkeypatch):
+    """Another version does not resume from the shards."""
     limit = RejectLimit(0, 0.5)
-    go_on = stop_after(monkeypatch, BATCHES * 6 // 10)
+    resume = stop_after(monkeypatch, BATCHES * 6 // 10)
     with pytest.raises(Stop):
         score(simple_version(), "in", "out", limit=limit)
-    go_on()
+    resume()
     assert score(network_version(), "in", "out", limit=limit).shards_resumed == 0
 
 
-def test_a_hopeless_run_is_refused_before_it_is_read_to_its_end(here, monkeypatch):
+def test_reject_limit_stops_early(here, monkeypatch):
+    """A run stops at the batch that exceeds the limit."""
     seen = []
-    predict = shard.predict_titles
-    monkeypatch.setattr(shard, "predict_titles", lambda *given: seen.append(1) or predict(*given))
+    predict = shard.predict_batch
+    monkeypatch.setattr(shard, "predict_batch", lambda *arguments: seen.append(1) or predict(*arguments))
     table = titles_table(ROWS)
     bad = table.set_column(table.schema.get_field_index("unit_price"), "unit_price", pa.array(np.zeros(ROWS)))
     parquet.write_table(bad, "bad.parquet", row_group_size=300)
@@ -163,7 +169,8 @@ def test_a_hopeless_run_is_refused_before_it_is_read_to_its_end(here, monkeypatc
     assert "out.csv.work/rejects.csv" in failure.value.hint
 
 
-def test_a_larger_limit_goes_on_from_there(here):
+def test_larger_limit_resumes(here):
+    """A run with a larger limit resumes from the shards of the failed run."""
     with pytest.raises(TooManyRejectsError):
         score(simple_version(), "in", "out.csv", limit=RejectLimit(60, 0))
     report = score(simple_version(), "in", "out.csv", limit=RejectLimit(0, 0.5))
@@ -171,7 +178,8 @@ def test_a_larger_limit_goes_on_from_there(here):
     assert report.rows_rejected == len(read_rejects(here / "out.csv.rejects.csv"))
 
 
-def test_rows_come_out_in_the_order_of_the_inputs(here):
+def test_rows_keep_input_order(here):
+    """Rows keep the order of the inputs with any number of workers."""
     score(simple_version(), "in", "out.csv", limit=RejectLimit(0, 0.5), workers=3)
     score(simple_version(), "in", "out", limit=RejectLimit(0, 0.5), workers=3)
-    assert earnings(here / "out.csv") == earnings(here / PLACES["out"])
+    assert earnings(here / "out.csv") == earnings(here / RESULT_PATHS["out"])

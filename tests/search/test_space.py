@@ -1,18 +1,19 @@
-"""A search's space and one choice of it: what a job may give, and the network that follows."""
+"""The search space and its candidates: the values that a job may give, and the network of a candidate."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gamesales.search.space import COURSE_CANDIDATE, Candidate, Space, Values, parts
-from gamesales.training.network import build_network, load_keras
+from gamesales.search.space import COURSE_CANDIDATE, Candidate, Space, Values, list_hyperparameters
+from gamesales.training.keras_objects import load_keras
+from gamesales.training.network import build_network
 from gamesales.training.spec import COURSE, NetworkSpec, TrainingSpec
 
 SMALL = {"layers": {"low": 1, "high": 3}, "units": {"low": 2, "high": 64, "log": True}, "activation": ["relu", "silu"]}
 
 
-def fault(values):
+def find_fault(values):
     with pytest.raises(ValidationError) as refused:
         Space.model_validate({**SMALL, **values})
     (error,) = refused.value.errors()
@@ -22,7 +23,8 @@ def fault(values):
 # --- A candidate.
 
 
-def test_the_course_s_candidate_is_the_course_s_network_trained_as_the_course_does():
+def test_course_candidate():
+    """The course candidate has the network and the training of the course."""
     assert COURSE_CANDIDATE.network() == NetworkSpec.model_validate(COURSE["network"])
     training = COURSE_CANDIDATE.training(7)
     course = TrainingSpec.model_validate({**COURSE["training"], "seed": 7})
@@ -32,12 +34,14 @@ def test_the_course_s_candidate_is_the_course_s_network_trained_as_the_course_do
 
 
 @pytest.mark.parametrize("units", [(1,), (50, 100, 50), (7, 3)])
-def test_parameters_are_those_that_keras_counts(units):
+def test_parameter_count(units):
+    """The number of parameters is the same as in Keras."""
     candidate = Candidate(units=units, activation="relu", dropout=0.1, l2=1e-3)
-    assert build_network(candidate.network(), 9).count_params() == candidate.parameters(9)
+    assert build_network(candidate.network(), 9).count_params() == candidate.count_parameters(9)
 
 
-def test_each_part_of_a_candidate_reaches_the_network_or_its_training():
+def test_candidate_becomes_a_job():
+    """Each hyperparameter reaches the network or its training."""
     candidate = Candidate(
         units=(4, 5),
         activation="silu",
@@ -51,7 +55,7 @@ def test_each_part_of_a_candidate_reaches_the_network_or_its_training():
     network = build_network(candidate.network(), 9)
     kinds = [type(layer).__name__ for layer in network.layers]
     assert ["Dense", "Dropout", "Dense", "Dropout", "Dense"] == kinds
-    assert [pytest.approx(1e-4)] * 2 == [float(network.layers[place].kernel_regularizer.l2) for place in (0, 2)]
+    assert [pytest.approx(1e-4)] * 2 == [float(network.layers[index].kernel_regularizer.l2) for index in (0, 2)]
     assert network.layers[4].kernel_regularizer is None
     assert (0.3, "silu") == (network.layers[1].rate, network.layers[2].activation.__name__)
     training = candidate.training(9)
@@ -61,7 +65,7 @@ def test_each_part_of_a_candidate_reaches_the_network_or_its_training():
     assert "4-5 silu" == str(candidate)
 
 
-# --- The values of a part.
+# --- The values of a hyperparameter.
 
 
 @pytest.mark.parametrize(
@@ -90,35 +94,43 @@ def test_each_part_of_a_candidate_reaches_the_network_or_its_training():
         ({"width": 3}, "width", "Extra inputs"),
     ],
 )
-def test_values_that_no_network_takes_are_told_by_their_key(values, key, message):
-    where, said = fault(values)
-    assert key == where
-    assert message in said
+def test_invalid_values_are_named(values, key, message):
+    """Values that no network accepts are refused by their key."""
+    fault_key, fault_message = find_fault(values)
+    assert key == fault_key
+    assert message in fault_message
 
 
-def test_one_value_a_list_and_a_range_are_what_optuna_draws_from():
+def test_distributions():
+    """A value, a list and a range become distributions of Optuna."""
     fixed, several = Values[int].model_validate(32), Values[int].model_validate([16, 32])
-    assert fixed.distribution() is None
-    assert (16, 32) == several.distribution().choices
-    whole = Values[int].model_validate({"low": 2, "high": 8, "log": True}).distribution()
+    assert fixed.make_distribution() is None
+    assert (16, 32) == several.make_distribution().choices
+    whole = Values[int].model_validate({"low": 2, "high": 8, "log": True}).make_distribution()
     assert ("IntDistribution", 2, 8, True) == (type(whole).__name__, whole.low, whole.high, whole.log)
-    real = Values[float].model_validate({"low": 0, "high": 1}).distribution()
+    real = Values[float].model_validate({"low": 0, "high": 1}).make_distribution()
     assert ("FloatDistribution", 0.0, 1.0, False) == (type(real).__name__, real.low, real.high, real.log)
-    assert [fixed.holds(32), fixed.holds(16), several.holds(16), several.holds(17)] == [True, False, True, False]
+    assert [fixed.contains(32), fixed.contains(16), several.contains(16), several.contains(17)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 @given(st.data())
-def test_a_space_holds_what_it_chooses_and_nothing_beside(data):
+def test_space_contains_its_candidates(data):
+    """A space contains the candidates that it makes, and no others."""
     space = Space.model_validate({**SMALL, "learning_rate": {"low": 0.001, "high": 0.1}, "batch_size": [16, 32]})
 
-    def pick(name, values):
+    def choose(name, values):
         if not values.is_range:
             return data.draw(st.sampled_from(values.choices), name)
         kind = st.integers if isinstance(values.low, int) else st.floats
         return data.draw(kind(*values.ends), name)
 
-    chosen = space.choose(pick)
-    assert space.holds(chosen)
-    assert list(space.named(len(chosen.units))) == list(parts(chosen))
+    chosen = space.make_candidate(choose)
+    assert space.contains(chosen)
+    assert list(space.list_values(len(chosen.units))) == list(list_hyperparameters(chosen))
     others = [{"epochs": 51}, {"units": (*chosen.units, 65)}, {"activation": "elu"}, {"learning_rate": 0.2}]
-    assert not any(space.holds(chosen.model_copy(update=other)) for other in others)
+    assert not any(space.contains(chosen.model_copy(update=other)) for other in others)

@@ -1,4 +1,4 @@
-"""The job file of a search: every mistake is told by its key, before anything is read."""
+"""The job file of a search: every mistake is named by its key, before anything is read."""
 
 import pytest
 
@@ -36,7 +36,8 @@ from support.versions import DATA
         ({"intervals": {"coverage": 90}}, "intervals.coverage: "),
     ],
 )
-def test_a_mistake_in_a_job_file_is_told_by_its_key(cli, tmp_path, changes, message):
+def test_mistakes_are_named(cli, tmp_path, changes, message):
+    """A mistake is named by its key, and nothing is written."""
     path = write_tune_job(tmp_path / "job.toml", **{key: value for key, value in changes.items() if value != 3})
     if changes == {"search": 3}:
         path.write_text(path.read_text(encoding="utf-8").replace("[search]", "search = 3\n[other]"), encoding="utf-8")
@@ -48,23 +49,26 @@ def test_a_mistake_in_a_job_file_is_told_by_its_key(cli, tmp_path, changes, mess
     assert not (tmp_path / ".tune").exists()
 
 
-def test_the_command_line_gives_the_budget_in_place_of_the_job(tmp_path):
+def test_command_line_sets_the_budget(tmp_path):
+    """Options replace the keys of [search]."""
     path = write_tune_job(tmp_path / "job.toml")
     assert (3, None, 1) == tuple(vars(load_tune_job(path).search)[key] for key in ("trials", "minutes", "workers"))
-    given = load_tune_job(path, trials=None, minutes=0.5, workers=2).search
-    assert (3, 0.5, 2) == (given.trials, given.minutes, given.workers)
+    search = load_tune_job(path, trials=None, minutes=0.5, workers=2).search
+    assert (3, 0.5, 2) == (search.trials, search.minutes, search.workers)
     with pytest.raises(JobFileError, match=r"search\.trials: .*received -1"):
         load_tune_job(path, trials=-1)
 
 
-def test_a_search_starts_from_the_course_s_network_unless_the_job_says_otherwise(tmp_path):
+def test_start_of_search(tmp_path):
+    """A search starts from the course candidate unless the job has another start."""
     by_name = load_tune_job(write_tune_job(tmp_path / "job.toml", start="course"))
     assert COURSE_CANDIDATE == by_name.start
     assert COURSE_CANDIDATE == load_tune_job(write_tune_job(tmp_path / "job.toml", start=None)).start
     assert (5, 6) == load_tune_job(write_tune_job(tmp_path / "job.toml", start={"units": [5, 6]})).start.units
 
 
-def test_the_winner_s_training_has_the_search_s_seed_and_the_job_s_titles_and_intervals(tmp_path):
+def test_training_of_winner(tmp_path):
+    """The winner's training has the search's seed and the job's titles and intervals."""
     job = load_tune_job(write_tune_job(tmp_path / "job.toml", name="other", search={"seed": 5}))
     training = job.train_job(job.start)
     assert ("other", job.data, job.intervals, 5) == (
@@ -75,9 +79,10 @@ def test_the_winner_s_training_has_the_search_s_seed_and_the_job_s_titles_and_in
     )
 
 
-def test_the_shipped_job_is_valid_and_holds_the_course_s_network():
+def test_shipped_job_is_valid():
+    """The shipped job is valid, and its space contains the course candidate."""
     job = load_tune_job(DATA.parent / "jobs" / "tune.toml")
-    assert job.space.holds(COURSE_CANDIDATE)
+    assert job.space.contains(COURSE_CANDIDATE)
     assert (10, None, "smallest", 0.1) == (
         job.search.minutes,
         job.search.trials,

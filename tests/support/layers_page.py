@@ -4,7 +4,7 @@ import re
 
 from support.versions import ROOT
 
-PAGE = (ROOT / "docs/layers.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/reference/layers.md").read_text(encoding="utf-8")
 
 
 def part(title):

@@ -1,4 +1,4 @@
-"""Pages: a version page to render, and how a person and a parser read one."""
+"""A version page to render, the text of a page as a person reads it, and a parser of its tags."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gamesales.report.version_page import VersionPage
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 
 
-def figures(mae: float | None, **others: float | None) -> dict[str, float | None]:
-    """Give a full set of metrics around an average error."""
-    rest = {"scaled_mse": 1.234e-5, "rmse": 1500.0, "r2": 0.9987, "mape_percent": 1.04}
-    return {"mae": mae, **rest, **others}
+def make_metrics(mae: float | None, **changes: float | None) -> dict[str, float | None]:
+    """Return a full set of metrics with this average error."""
+    defaults = {"scaled_mse": 1.234e-5, "rmse": 1500.0, "r2": 0.9987, "mape_percent": 1.04}
+    return {"mae": mae, **defaults, **changes}
 
 
 def make_page(titles: int = 400, **changes: object) -> VersionPage:
-    """Make the page of a version that is right within about one percent."""
+    """Return the page of a version with errors of about 1%."""
     random = np.random.default_rng(7)
     actual = random.uniform(20_000, 200_000, titles)
     predicted = actual * (1 + random.normal(0, 0.01, titles))
@@ -33,8 +33,8 @@ def make_page(titles: int = 400, **changes: object) -> VersionPage:
         facts={"Training file": "data/sales_data_training.csv, 1,000 titles"},
         layers=["Dense(50, relu)", "Dense(1, linear)"],
         metrics={
-            "this version": figures(mae),
-            "gradient boosting": figures(7.4 * mae, scaled_mse=9e-4, r2=0.95, mape_percent=7.7),
+            "this version": make_metrics(mae),
+            "gradient boosting": make_metrics(7.4 * mae, scaled_mse=9e-4, r2=0.95, mape_percent=7.7),
         },
         loss=[1e-2, 1e-3, 1e-4],
         validation_loss=[2e-2, 2e-3, 3e-4],
@@ -44,14 +44,14 @@ def make_page(titles: int = 400, **changes: object) -> VersionPage:
     return dataclasses.replace(page, **changes)
 
 
-def read(document: str) -> str:
-    """Give what a person reads: no styles, no tags, one space between words."""
+def read_text(document: str) -> str:
+    """Return the text that a person reads: no styles, no tags, one space between words."""
     body = document[document.index("<body>") :]
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
 
 class Outline(HTMLParser):
-    """Collects start tags and ids, and checks that what is opened is closed."""
+    """A parser that collects start tags, and checks that every tag is closed."""
 
     VOID = ("meta", "link")
 

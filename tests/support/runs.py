@@ -18,8 +18,8 @@ from pyarrow import parquet
 from gamesales.data.contract import Contract
 from gamesales.data.screen import RejectLimit
 from gamesales.scoring.inputs import find_inputs
-from gamesales.scoring.options import Options
-from gamesales.scoring.output import Target
+from gamesales.scoring.options import RunOptions
+from gamesales.scoring.output import OutputPaths
 from gamesales.scoring.plan import make_plan
 from gamesales.scoring.run import score_files
 from gamesales.scoring.scorer import Scorer, load_version
@@ -100,12 +100,12 @@ def score(
     """Plan and score as ``gamesales score`` does, without a registry."""
     if isinstance(sources, (str, Path)):
         sources = [sources]
-    target = Target(Path(output), day)
+    target = OutputPaths(Path(output), day)
     settings = {"run_date": str(day), "format": target.path.suffix}
-    found = {"leave_out": target.leaves_out, "allow_empty": planned.pop("allow_empty", False)}
+    found = {"exclude": target.excluded_folder, "allow_empty": planned.pop("allow_empty", False)}
     with find_inputs([str(source) for source in sources], **found) as inputs:
         plan = make_plan(inputs, version.contract, version.digest, settings, **planned)
-    options = Options(limit=limit or RejectLimit(), workers=workers, fresh=fresh)
+    options = RunOptions(limit=limit or RejectLimit(), workers=workers, fresh=fresh)
     return score_files(plan, version, target, options, on_rows)
 
 
@@ -165,6 +165,11 @@ def snapshot(folder):
     }
 
 
+def read_failure(ran):
+    """Return the exit code, the message and the hint of a failed command."""
+    return (ran.code, *ran.err.removeprefix("error: ").rstrip("\n").split("\n       ", 1))
+
+
 def put_column(table, name, values):
     """A copy of a table with one column replaced."""
     return table.set_column(table.schema.get_field_index(name), name, pa.array(values))
@@ -178,13 +183,13 @@ from gamesales.scoring import plan, shard
 from gamesales.cli import main
 parquet_file.BATCH_ROWS = 500
 csv_scan.CHUNK_BYTES = 20_000
-plan.FEWEST_ROWS = 1_000
+plan.MIN_SHARD_ROWS = 1_000
 """
 # The same, stopping in the midst of its work: it makes a file "begun" and waits for a file "go".
 _HALTING = """
 import time
 from pathlib import Path
-predict_titles, batches = shard.predict_titles, []
+predict_batch, batches = shard.predict_batch, []
 def halting(*arguments):
     batches.append(1)
     if len(batches) > {after}:
@@ -192,8 +197,8 @@ def halting(*arguments):
         while not Path("go").exists():
             time.sleep(0.01)
         time.sleep(0.02)
-    return predict_titles(*arguments)
-shard.predict_titles = halting
+    return predict_batch(*arguments)
+shard.predict_batch = halting
 """
 
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import read_titles
-from gamesales.search.search import Search, Watch
-from gamesales.search.study import Study
+from gamesales.search.search import Search, SearchCallbacks
+from gamesales.search.trials import Study
 from gamesales.search.tune_job import load_tune_job
 from support.train_jobs import as_toml
 from support.versions import DATA
@@ -57,14 +57,14 @@ def by_formula(task):
     return float(noise * 1e-5 * (1 + 10 / sum(candidate.units) + (np.log10(candidate.learning_rate) + 2) ** 2))
 
 
-def crossing_by(outcome):
-    """What ``crossing`` gives, with outcomes by a formula."""
-    return lambda tasks: (outcome(task) for task in tasks)
+def make_runner(outcome_of):
+    """A function that runs tasks, like that of ``open_pool``, with outcomes by a formula."""
+    return lambda tasks: (outcome_of(task) for task in tasks)
 
 
-def open_search(folder, watch=Watch(), titles=None, **search):  # noqa: B008
+def open_search(folder, callbacks=SearchCallbacks(), titles=None, **settings):  # noqa: B008
     """Open a search with some keys of [search] changed; its study is in ``folder/tune``."""
-    job = load_tune_job(write_tune_job(folder / "tune.toml", search=search))
+    job = load_tune_job(write_tune_job(folder / "tune.toml", search=settings))
     contract = Contract.from_toml(job.data.contract)
-    learnt = titles if titles is not None else read_titles(job.data.train, contract)
-    return Search(job, learnt, Study.open(folder / "tune", job, contract, learnt), watch)
+    titles = titles if titles is not None else read_titles(job.data.train, contract)
+    return Search(job, titles, Study.open(folder / "tune", job, contract, titles), callbacks)

@@ -1,4 +1,4 @@
-"""Training that was killed goes on where it was, to the same weights; nobody else's checkpoint is ever used."""
+"""Training checkpoints and TensorBoard logs: a killed training continues to the same weights."""
 
 import hashlib
 import io
@@ -15,14 +15,14 @@ import pytest
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import read_titles
 from gamesales.jobs.loading import open_registry
-from gamesales.training.checkpoint import identity
-from gamesales.training.network import load_keras
+from gamesales.training.checkpoint import compute_identity
+from gamesales.training.keras_objects import load_keras
 from gamesales.training.train_job import load_job
 from support.train_jobs import write_job
 from support.versions import DATA
 
-# All that training draws by chance: first weights, the split, the order of rows, dropout, noise; a schedule that counts
-# steps, an optimizer with a memory, statistics that move, and a best epoch to go back to.
+# All random parts of training: initial weights, the split, the row order, dropout and noise. And all of its state: the
+# steps of a schedule, the moments of an optimizer, the averages of batch normalization, the weights of the best epoch.
 NETWORK = {
     "layers": [
         {"layer": "GaussianNoise", "stddev": 0.01},
@@ -45,15 +45,15 @@ def job(tmp_path):
     return write_job(tmp_path / "job.toml", network=NETWORK, training=TRAINING)
 
 
-def start(job, registry, *more):
-    command = [sys.executable, "-m", "gamesales", "train", job, "--registry", registry, *more]
+def start_training(job, registry, *options):
+    command = [sys.executable, "-m", "gamesales", "train", job, "--registry", registry, *options]
     return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def weights(registry):
-    """The digest of every weight of version 1, bit for bit, and what the scorer makes of the golden rows."""
+def read_weights(registry):
+    """Return the digest of all weights of version 1, the expected golden predictions, the epochs and the metrics."""
     opened = open_registry(registry, "game-earnings")
-    bundle = opened.bundle(opened.find_version(1))
+    bundle = opened.open_bundle(opened.find_version(1))
     path = Path(registry).parent / "read.keras"
     path.write_bytes(bundle.read("model.keras"))
     network = load_keras().models.load_model(path, compile=False)
@@ -66,8 +66,8 @@ def weights(registry):
     )
 
 
-def kill_after_a_checkpoint(process, folder):
-    """Send SIGKILL as soon as a checkpoint is there and a later epoch may be under way."""
+def kill_after_checkpoint(process, folder):
+    """Send SIGKILL as soon as there is a checkpoint, while a later epoch may be running."""
     while not list(folder.glob("*.npz")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
@@ -76,66 +76,68 @@ def kill_after_a_checkpoint(process, folder):
     assert process.returncode == -signal.SIGKILL
 
 
-def test_training_that_is_killed_twice_ends_with_the_weights_of_one_that_was_not(job, tmp_path):
-    undisturbed = start(job, tmp_path / "whole")
-    _, errors = undisturbed.communicate(timeout=120)
-    assert undisturbed.returncode == 0, errors
+def test_killed_training_continues(job, tmp_path):
+    """A training that is killed twice ends with the same weights as an uninterrupted one."""
+    uninterrupted = start_training(job, tmp_path / "whole")
+    _, errors = uninterrupted.communicate(timeout=120)
+    assert uninterrupted.returncode == 0, errors
 
-    kept = tmp_path / "kept"
-    options = ("--checkpoint", kept, "--checkpoint-epochs", "2")
-    kill_after_a_checkpoint(start(job, tmp_path / "killed", *options), kept)
-    (checkpoint,) = kept.glob("*.npz")
+    folder = tmp_path / "kept"
+    options = ("--checkpoint", folder, "--checkpoint-epochs", "2")
+    kill_after_checkpoint(start_training(job, tmp_path / "killed", *options), folder)
+    (checkpoint,) = folder.glob("*.npz")
     first = len(np.load(checkpoint)["loss"])
     assert first in range(2, 24, 2)
     assert not (tmp_path / "killed").exists()
 
-    again = start(job, tmp_path / "killed", *options)
-    told = ""
-    while "epoch" not in told.rpartition("going on after")[2].partition("\n")[2]:
-        assert again.poll() is None, told
-        told += again.stderr.readline()
+    again = start_training(job, tmp_path / "killed", *options)
+    output = ""
+    while "epoch" not in output.rpartition("resuming after")[2].partition("\n")[2]:
+        assert again.poll() is None, output
+        output += again.stderr.readline()
     again.send_signal(signal.SIGKILL)
     again.communicate(timeout=60)
-    assert f"going on after epoch {first}, from {checkpoint}" in told
+    assert f"resuming after epoch {first}, from {checkpoint}" in output
 
-    last = start(job, tmp_path / "killed", *options)
+    last = start_training(job, tmp_path / "killed", *options)
     _, errors = last.communicate(timeout=120)
     assert last.returncode == 0, errors
-    assert "going on after epoch " in errors
-    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
-    assert list(kept.glob("*.npz")) == [], "it is removed at the end"
+    assert "resuming after epoch " in errors
+    assert read_weights(tmp_path / "killed") == read_weights(tmp_path / "whole")
+    assert list(folder.glob("*.npz")) == [], "the checkpoint is removed at the end"
 
 
-def test_a_checkpoint_changes_nothing_of_training_that_is_not_killed(cli, job, tmp_path):
+def test_checkpoint_changes_no_weight(cli, job, tmp_path):
+    """An uninterrupted training has the same result with a checkpoint and without."""
     for name, options in {"with": ("--checkpoint", "kept", "--checkpoint-epochs", "5"), "without": ()}.items():
         assert cli("train", job, "--registry", tmp_path / name / "registry", *options).code == 0
-    assert weights(tmp_path / "with" / "registry") == weights(tmp_path / "without" / "registry")
+    assert read_weights(tmp_path / "with" / "registry") == read_weights(tmp_path / "without" / "registry")
     assert list(Path("kept").iterdir()) == []
 
 
-def test_what_a_checkpoint_is_named_after(tmp_path, contract):
-    """Everything that the weights depend on, and nothing else."""
+def test_identity_depends_on_weights(tmp_path, contract):
+    """The identity changes with all that the weights depend on, and with nothing else."""
 
-    def named(data="sales_data_training.csv", **changes):
+    def compute(data="sales_data_training.csv", **changes):
         job = load_job(write_job(tmp_path / "job.toml", **changes))
-        return identity(job, contract, read_titles(DATA / data, contract))
+        return compute_identity(job, contract, read_titles(DATA / data, contract))
 
-    first = named()
+    first = compute()
     others = [
-        named(data="sales_data_test.csv"),
-        named(training={"seed": 4}),
-        named(training={"epochs": 3}),
-        named(network={"layers": [{"layer": "Dense", "units": 1}]}),
+        compute(data="sales_data_test.csv"),
+        compute(training={"seed": 4}),
+        compute(training={"epochs": 3}),
+        compute(network={"layers": [{"layer": "Dense", "units": 1}]}),
     ]
     assert len({first, *others}) == 5
-    assert first == named(name="another-name") == named(data="sales_data_training.csv")
+    assert first == compute(name="another-name") == compute(data="sales_data_training.csv")
     other = Contract.from_json({**contract.as_json(), "features": contract.as_json()["features"][::-1]})
     job = load_job(tmp_path / "job.toml")
-    assert identity(job, other, read_titles(DATA / "sales_data_training.csv", contract)) != first
+    assert compute_identity(job, other, read_titles(DATA / "sales_data_training.csv", contract)) != first
 
 
-def left_by(cli, job, folder):
-    """What a training leaves in its folder when its registry turns out not to be one."""
+def leave_checkpoint(cli, job, folder):
+    """Run a training that fails at the end because its registry is a file; return its checkpoint."""
     Path("registry").write_text("a file, where a folder should be")
     ran = cli("train", job, "--checkpoint", folder, "--checkpoint-epochs", "1")
     Path("registry").unlink()
@@ -144,29 +146,31 @@ def left_by(cli, job, folder):
     return checkpoint
 
 
-def test_training_that_fails_at_the_very_end_need_not_train_again(cli, tmp_path):
+def test_failed_training_continues(cli, tmp_path):
+    """After a failure at the end, the same command does not train again."""
     job = write_job(tmp_path / "job.toml", training={"epochs": 3})
-    left_by(cli, job, "kept")
+    leave_checkpoint(cli, job, "kept")
     ran = cli("train", job, "--checkpoint", "kept")
     assert ran.code == 0
-    assert "going on after epoch 3" in ran.err
+    assert "resuming after epoch 3" in ran.err
     assert "epoch 1/3" not in ran.err
     assert list(Path("kept").iterdir()) == []
 
 
-def test_another_jobs_checkpoint_is_not_used_and_stays(cli, tmp_path):
-    checkpoint = left_by(cli, write_job(tmp_path / "job.toml"), "kept")
+def test_checkpoint_of_other_job_ignored(cli, tmp_path):
+    """The checkpoint of another job is neither used nor removed."""
+    checkpoint = leave_checkpoint(cli, write_job(tmp_path / "job.toml"), "kept")
     before = checkpoint.read_bytes()
     ran = cli("train", write_job(tmp_path / "job.toml", training={"seed": 4}), "--checkpoint", "kept", "--json")
-    assert (ran.code, "going on" in ran.err) == (0, False)
+    assert (ran.code, "resuming" in ran.err) == (0, False)
     assert [path.read_bytes() for path in Path("kept").iterdir()] == [before]
 
 
 @pytest.mark.parametrize("change", ["cut", "flipped", "empty", "text", "pickled"])
-def test_a_checkpoint_that_was_changed_is_refused_by_name(cli, tmp_path, change):
-    """Nothing in it is unpickled either."""
+def test_damaged_checkpoint_refused(cli, tmp_path, change):
+    """A damaged checkpoint is refused by name, and nothing in it is unpickled."""
     job = write_job(tmp_path / "job.toml")
-    checkpoint = left_by(cli, job, "kept")
+    checkpoint = leave_checkpoint(cli, job, "kept")
     content = bytearray(checkpoint.read_bytes())
     content[len(content) // 2] ^= 255
     pickled = io.BytesIO()
@@ -186,7 +190,8 @@ def test_a_checkpoint_that_was_changed_is_refused_by_name(cli, tmp_path, change)
 
 
 @pytest.mark.parametrize("option", ["--checkpoint", "--tensorboard"])
-def test_a_folder_that_is_a_file_is_refused(cli, tmp_path, option):
+def test_file_as_folder_refused(cli, tmp_path, option):
+    """A file is refused as the folder of checkpoints or logs."""
     Path("kept").write_text("")
     ran = cli("train", write_job(tmp_path / "job.toml"), option, "kept")
     assert ran.code == 2
@@ -194,32 +199,34 @@ def test_a_folder_that_is_a_file_is_refused(cli, tmp_path, option):
     assert not Path("registry").exists()
 
 
-def test_zero_epochs_between_checkpoints_are_refused(cli, tmp_path):
+def test_zero_checkpoint_epochs_refused(cli, tmp_path):
+    """``--checkpoint-epochs 0`` is refused."""
     assert cli("train", write_job(tmp_path / "j.toml"), "--checkpoint", "k", "--checkpoint-epochs", "0").code == 2
 
 
 # --- TensorBoard.
 
 
-def scalars(folder):
-    """What a log says: (epoch, tag) to number."""
+def read_scalars(folder):
+    """Read a log: (epoch, tag) to value."""
     import tensorflow as tf
 
     (path,) = folder.glob("events.out.tfevents.*")
-    found = {}
+    values = {}
     for record in tf.data.TFRecordDataset(str(path)):
         for value in tf.compat.v1.Event.FromString(record.numpy()).summary.value:
             assert value.metadata.plugin_data.plugin_name == "scalars"
-            found[tf.compat.v1.Event.FromString(record.numpy()).step, value.tag] = float(tf.make_ndarray(value.tensor))
-    return found
+            values[tf.compat.v1.Event.FromString(record.numpy()).step, value.tag] = float(tf.make_ndarray(value.tensor))
+    return values
 
 
-def test_tensorboard_is_told_losses_and_learning_rate_of_each_epoch(cli, tmp_path):
+def test_tensorboard_logs_each_epoch(cli, tmp_path):
+    """The logs have the losses and the learning rate of each epoch."""
     schedule = {"name": "PiecewiseConstantDecay", "boundaries": [25], "values": [0.5, 0.25]}
     training = {"epochs": 2, "validation_share": 0.2, "schedule": schedule, "optimizer": "SGD"}
     ran = cli("train", write_job(tmp_path / "job.toml", training=training), "--tensorboard", "logs/first", "--json")
     assert ran.code == 0
-    train, validation = scalars(Path("logs/first/train")), scalars(Path("logs/first/validation"))
+    train, validation = read_scalars(Path("logs/first/train")), read_scalars(Path("logs/first/validation"))
     assert set(train) == {(epoch, f"epoch_{name}") for epoch in (1, 2) for name in ("loss", "learning_rate")}
     assert set(validation) == {(1, "epoch_loss"), (2, "epoch_loss")}
     assert [train[epoch, "epoch_learning_rate"] for epoch in (1, 2)] == [0.5, 0.25]
@@ -230,8 +237,8 @@ def test_tensorboard_is_told_losses_and_learning_rate_of_each_epoch(cli, tmp_pat
 # --- Early stopping and names.
 
 
-def test_training_that_stops_early_keeps_its_best_epoch_and_says_so(cli, tmp_path):
-    """By a rate so large that the loss gets worse soon."""
+def test_early_stopping_recorded_in_manifest(cli, tmp_path):
+    """The manifest has the epochs that ran and the one that was kept. The learning rate is too large."""
     training = {
         "epochs": 60,
         "validation_share": 0.2,
@@ -241,7 +248,7 @@ def test_training_that_stops_early_keeps_its_best_epoch_and_says_so(cli, tmp_pat
     ran = cli("train", write_job(tmp_path / "job.toml", training=training), "--json")
     assert ran.code == 0
     opened = open_registry(tmp_path / "registry", "game-earnings")
-    manifest = opened.bundle(opened.find_version(1)).manifest
+    manifest = opened.open_bundle(opened.find_version(1)).manifest
     assert manifest["epochs"]["run"] == ran.document["epochs"] == manifest["epochs"]["kept"] + 3 < 60
     assert manifest["training"]["early_stopping"] == {"patience": 3, "min_delta": 0.0, "restore_best": True}
 
@@ -258,15 +265,16 @@ def test_training_that_stops_early_keeps_its_best_epoch_and_says_so(cli, tmp_pat
         ({"early_stopping": {"patience": 1, "delta": 1}, "validation_share": 0.1}, "training.early_stopping.delta: "),
     ],
 )
-def test_early_stopping_that_can_not_be_is_refused_by_name(cli, tmp_path, training, message):
+def test_invalid_early_stopping_refused(cli, tmp_path, training, message):
+    """An invalid ``early_stopping`` is refused by its key."""
     ran = cli("train", write_job(tmp_path / "job.toml", training=training))
     assert ran.code == 2
     assert message in ran.err
 
 
-def test_layers_of_a_version_are_named_after_class_and_place(trained_registry, tmp_path):
-    """Keras itself would count on from whatever networks the process had made before."""
-    bundle = trained_registry.bundle(trained_registry.find_version(1))
+def test_layer_names_of_version(trained_registry, tmp_path):
+    """The layers of a version are named after class and index. Keras itself would count all networks of the process."""
+    bundle = trained_registry.open_bundle(trained_registry.find_version(1))
     (tmp_path / "m.keras").write_bytes(bundle.read("model.keras"))
     network = load_keras().models.load_model(tmp_path / "m.keras", compile=False)
     assert [layer.name for layer in network.layers] == ["dense_0", "dense_1", "dense_2", "dense_3"]

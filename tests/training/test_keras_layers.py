@@ -1,4 +1,4 @@
-"""docs/layers.md is right: every layer of Keras is on it, and works as it says or is refused in its words."""
+"""docs/reference/layers.md lists each layer of Keras. It works as the page says, or is refused for the reason there."""
 
 import math
 import re
@@ -10,42 +10,43 @@ import pytest
 from gamesales.data.contract import Contract
 from gamesales.errors import JobFileError
 from gamesales.training import parity
-from gamesales.training.export_check import check_before_training, compiled
+from gamesales.training.export_check import check_before_training, compile_and_check
 from gamesales.training.fit import fit
-from gamesales.training.network import build_network, load_keras, seed_everything
+from gamesales.training.keras_objects import load_keras, seed_everything
+from gamesales.training.network import build_network
 from gamesales.training.scaling import fit_scaler
 from gamesales.training.spec import NetworkSpec, TrainingSpec
 from support.layers_page import PAGE, part, rows
 from support.versions import DATA
 
-# Keras has it in keras.layers too, and it is none.
+# Members of keras.layers that are not layers.
 NO_LAYERS = {"InputSpec"}
 
 
-def tables(cell):
-    """The inline tables, in backquotes, of a cell or a line."""
+def read_tables(cell):
+    """Return the inline tables, in backquotes, of a text."""
     return [tomllib.loads(f"x = {text}")["x"] for text in re.findall(r"`(\{.*?\})`", cell)]
 
 
-def working():
-    """Layers that work: name to the layers before it and itself."""
+def read_working_layers():
+    """Yield the name of each layer that works, its aliases, and the layers of its example."""
     for section in re.split(r"^### ", part("Layers that work"), flags=re.MULTILINE)[1:]:
-        before = tables(section.split("\n|")[0])
-        for name, example, others in rows(section):
-            layers = tables(example)
+        before = read_tables(section.split("\n|")[0])
+        for name, example, aliases in rows(section):
+            layers = read_tables(example)
             assert name == layers[0]["layer"]
-            yield name, others.replace(",", " ").split(), [*before, *layers]
+            yield name, aliases.replace(",", " ").split(), [*before, *layers]
 
 
-WORKING = {name: layers for name, _, layers in working()}
-ALIASES = {other: name for name, others, _ in working() for other in others}
-REFUSED = {name: (words, tables(example)[0]) for name, words, example in rows(part("Layers that are refused"))}
-# One of each kind is tried whenever tests are; its relatives, and what augments images, in the long tests.
+WORKING = {name: layers for name, _, layers in read_working_layers()}
+ALIASES = {alias: name for name, aliases, _ in read_working_layers() for alias in aliases}
+REFUSED = {name: (reason, read_tables(example)[0]) for name, reason, example in rows(part("Layers that are refused"))}
+# Only the slow tests try these: relatives of the other layers, and augmentation of images.
 SLOW = re.compile(r"[23]D|Rand|Aug|Mix|Contrast|ConvLSTM|Adaptive|Average|RNN|GRU|Bidirectional|Transpose|Spatial")
 
 
-class Titles:
-    """Two hundred titles, scaled, and rows from all that the contract allows."""
+class TrainingTitles:
+    """Two hundred scaled titles, and rows drawn from the contract."""
 
     def __init__(self):
         contract = Contract.from_toml(DATA / "contract.toml")
@@ -59,45 +60,46 @@ class Titles:
         self.scaled = self.scaling.scale_features(values), self.scaling.scale_target(earnings)
 
     def check(self, network, **training):
-        """What a training job does before it trains."""
+        """Run the checks before training."""
         check_before_training(network, self.scaling, self.probe, *self.scaled, TrainingSpec(epochs=1, **training))
 
 
 @pytest.fixture(scope="module")
 def titles():
-    return Titles()
+    return TrainingTitles()
 
 
-def network_of(layers):
+def build(layers):
     seed_everything(1)
     ending = [{"layer": "Flatten"}, {"layer": "Dense", "units": 1}]
     return build_network(NetworkSpec(layers=[*layers, *ending]), 9)
 
 
-def fast_and_slow(names):
+def mark_slow(names):
     return [pytest.param(name, marks=[pytest.mark.slow] if SLOW.search(name) else []) for name in sorted(names)]
 
 
-def test_every_layer_of_keras_is_on_the_page():
-    """A release of Keras with another layer fails here until it is decided what becomes of it."""
+def test_page_lists_each_layer():
+    """The page lists each layer of keras.layers. A new one in a release of Keras fails here."""
     layers = {name: value for name, value in vars(load_keras().layers).items() if isinstance(value, type)}
     on_page = {*WORKING, *ALIASES, *REFUSED}
     assert on_page == layers.keys() - NO_LAYERS
     assert {alias: layers[name] for alias, name in ALIASES.items()} == {alias: layers[alias] for alias in ALIASES}
 
 
-@pytest.mark.parametrize("name", fast_and_slow(WORKING))
-def test_a_layer_that_works_passes_all_checks_before_training(titles, name):
-    """It builds, compiles, gives Keras's dollars, the same in any order, and takes a step of training."""
-    titles.check(network_of(WORKING[name]))
+@pytest.mark.parametrize("name", mark_slow(WORKING))
+def test_working_layer_passes_checks(titles, name):
+    """A layer that works passes the checks before training."""
+    titles.check(build(WORKING[name]))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(WORKING))
-def test_a_layer_that_passes_untrained_passes_trained_and_comes_back_from_its_file(titles, name, tmp_path):
-    network = network_of(WORKING[name])
+def test_working_layer_trains_and_saves(titles, name, tmp_path):
+    """A layer that works also passes after training, and after a round trip through a file."""
+    network = build(WORKING[name])
     fit(network, *titles.scaled, TrainingSpec(epochs=2))
-    compiled(network, titles.scaling, titles.probe)
+    compile_and_check(network, titles.scaling, titles.probe)
     network.save(tmp_path / "model.keras")
     again = load_keras().models.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     scaled = titles.scaled[0].astype(np.float32)
@@ -105,12 +107,13 @@ def test_a_layer_that_passes_untrained_passes_trained_and_comes_back_from_its_fi
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
-def test_a_layer_that_is_refused_says_so_by_name(titles, name):
-    words, layer = REFUSED[name]
+def test_refused_layer_gives_reason(titles, name):
+    """A refused layer is named with the reason of the page."""
+    reason, layer = REFUSED[name]
     before = [{"layer": "Reshape", "target_shape": [3, 3, 1]}] if name == "Equalization" else []
-    place = len(before)
-    with pytest.raises(JobFileError, match=rf"^network\.layers\[{place}\].*{name}.*{re.escape(words)}"):
-        titles.check(network_of([*before, layer]))
+    index = len(before)
+    with pytest.raises(JobFileError, match=rf"^network\.layers\[{index}\].*{name}.*{re.escape(reason)}"):
+        titles.check(build([*before, layer]))
 
 
 IN_A_ROW = {"layer": "Reshape", "target_shape": [9, 1]}
@@ -144,8 +147,9 @@ CELLS = [{"layer": "GRUCell", "units": 3}, {"layer": "LSTMCell", "units": 2}]
     ],
     ids=str,
 )
-def test_other_arguments_work_too(titles, layers):
-    titles.check(network_of(layers))
+def test_other_arguments_work(titles, layers):
+    """Layers work with other arguments than on the page."""
+    titles.check(build(layers))
 
 
 @pytest.mark.parametrize(
@@ -183,9 +187,10 @@ def test_other_arguments_work_too(titles, layers):
         ),
     ],
 )
-def test_what_would_fail_later_is_refused_before_training(titles, layers, message):
+def test_failing_network_refused_before_training(titles, layers, message):
+    """A network that would fail later is refused by its layer, in one plain line."""
     with pytest.raises(JobFileError, match=message) as refused:
-        titles.check(network_of(layers))
+        titles.check(build(layers))
     assert not re.search(r"\n|\x1b|\{\{", refused.value.message)
 
 
@@ -201,8 +206,8 @@ def test_what_would_fail_later_is_refused_before_training(titles, layers, messag
         ("Dense", {"units": 2, "dtype": "float16"}, r"layers\[0\] \(Dense\) .*: the scoring graph differs from Keras"),
     ],
 )
-def test_a_layer_that_slips_through_is_named_when_the_graph_is_held_to_keras(titles, layer, arguments, message):
-    """Made here by Keras itself: a job file does not get that far with them."""
+def test_parity_check_names_layer(titles, layer, arguments, message):
+    """The parity check names a layer that a job file could not make."""
     layers = load_keras().layers
     seed_everything(1)
     made = [layers.Input((9,)), getattr(layers, layer)(**arguments), layers.Flatten(), layers.Dense(1)]
@@ -210,9 +215,9 @@ def test_a_layer_that_slips_through_is_named_when_the_graph_is_held_to_keras(tit
         titles.check(load_keras().Sequential(made))
 
 
-def test_the_checks_leave_the_network_as_it_was(titles):
-    """Dropout's generators and the averages of batch normalisation too: training starts where it would have."""
-    network = network_of(
+def test_checks_change_no_variable(titles):
+    """The checks change no variable, including generators of dropout and averages of batch normalization."""
+    network = build(
         [{"layer": "Dense", "units": 4}, {"layer": "BatchNormalization"}, {"layer": "Dropout", "rate": 0.5}]
     )
     before = [variable.numpy().copy() for variable in network.variables]
@@ -223,28 +228,30 @@ def test_the_checks_leave_the_network_as_it_was(titles):
 
 
 @pytest.mark.parametrize("toml", re.findall(r"^```toml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))
-def test_the_examples_of_the_page_work(titles, toml):
+def test_examples_of_page_work(titles, toml):
+    """The examples of the page pass the checks."""
     seed_everything(1)
     titles.check(build_network(NetworkSpec.model_validate(tomllib.loads(toml)["network"]), 9))
 
 
 @pytest.mark.parametrize("cell", [row[1] for row in rows(part("Arguments that are tables"))])
-def test_arguments_that_are_tables_become_keras_objects_and_are_kept_in_the_file(titles, cell, tmp_path):
+def test_tables_become_keras_objects(titles, cell, tmp_path):
+    """Arguments that are tables become Keras objects, and are the same after a round trip through a file."""
     ((argument, value),) = tomllib.loads(cell.strip("`")).items()
     wrapped = argument == "wrapped"
     layer = {"layer": "TimeDistributed"} if wrapped else {"layer": "Dense", "units": 3}
     if wrapped:
         value = {"layer": "Dense", "units": 3, "kernel_initializer": {"name": "Constant", "value": 0.25}}
     layers = [IN_A_ROW, {**layer, argument: value}] if wrapped else [{**layer, argument: value}]
-    network = network_of(layers)
+    network = build(layers)
     titles.check(network)
     made = getattr(network.layers[len(layers) - 1], "layer" if wrapped else argument)
     assert value.get("name", "Dense").lower() == type(made).__name__.lower()
-    given = {key: found for key, found in value.items() if key not in ("name", "layer", "kernel_initializer")}
-    found = {
-        key: getattr(made, key, made.get_config().get(key) if hasattr(made, "get_config") else None) for key in given
+    expected = {key: item for key, item in value.items() if key not in ("name", "layer", "kernel_initializer")}
+    actual = {
+        key: getattr(made, key, made.get_config().get(key) if hasattr(made, "get_config") else None) for key in expected
     }
-    assert all(math.isclose(given[key], float(found[key]), rel_tol=1e-6) for key in given)
+    assert all(math.isclose(expected[key], float(actual[key]), rel_tol=1e-6) for key in expected)
     network.save(tmp_path / "model.keras")
     again = load_keras().models.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     scaled = titles.scaled[0].astype(np.float32)

@@ -1,10 +1,11 @@
-"""The specification becomes a Keras network; what Keras refuses is told by the key of the job file."""
+"""Building and compiling a network; errors name the key of the job file."""
 
 import numpy as np
 import pytest
 
 from gamesales.errors import JobFileError
-from gamesales.training.network import build_network, compile_network, load_keras, seed_everything
+from gamesales.training.keras_objects import load_keras, seed_everything
+from gamesales.training.network import build_network, compile_network
 from gamesales.training.spec import NetworkSpec, TrainingSpec
 from gamesales.training.train_job import load_job
 from support.versions import DATA
@@ -16,7 +17,7 @@ def build(*layers, features=9):
     return build_network(NetworkSpec(layers=layers), features)
 
 
-def compiled(rows=1000, **training):
+def build_compiled(rows=1000, **training):
     network = build(OUTPUT)
     compile_network(network, TrainingSpec(epochs=1, **training), rows)
     return network
@@ -24,13 +25,14 @@ def compiled(rows=1000, **training):
 
 @pytest.fixture
 def course(tmp_path):
-    """The course's job: a file with nothing but data, and ``--preset course``."""
+    """The job of the course preset: a file with only ``[data]``, and ``--preset course``."""
     path = tmp_path / "job.toml"
     path.write_text(f'[data]\ntrain = "{DATA}/a.csv"\ntest = "{DATA}/b.csv"\n', encoding="utf-8")
     return load_job(path, "course")
 
 
-def test_the_courses_network_is_50_100_50_relu_and_one_linear_output(course):
+def test_course_network(course):
+    """The course network is 50, 100 and 50 units with ReLU, and a linear output."""
     network = build_network(course.network, 9)
     assert (None, 9) == network.input_shape
     assert (None, 1) == network.output_shape
@@ -42,7 +44,8 @@ def test_the_courses_network_is_50_100_50_relu_and_one_linear_output(course):
     assert all(layer.use_bias and layer.kernel_regularizer is None for layer in network.layers)
 
 
-def test_the_courses_training_is_mean_squared_error_and_adam_at_a_thousandth(course):
+def test_course_training(course):
+    """The course trains with the mean squared error, and Adam with a learning rate of 0.001."""
     network = build_network(course.network, 9)
     compile_network(network, course.training, 1000)
     keras = load_keras()
@@ -52,7 +55,8 @@ def test_the_courses_training_is_mean_squared_error_and_adam_at_a_thousandth(cou
     assert (50, 32) == (course.training.epochs, course.training.batch_size)
 
 
-def test_any_layer_of_keras_takes_its_arguments():
+def test_layers_take_arguments():
+    """Layers get the arguments of the specification."""
     network = build(
         {"layer": "Reshape", "target_shape": [9, 1]},
         {"layer": "Conv1D", "filters": 4, "kernel_size": 3, "activation": "gelu"},
@@ -84,13 +88,14 @@ def test_any_layer_of_keras_takes_its_arguments():
         ([{"layer": "Dense", "units": 4, "activation": "threshold"}, OUTPUT], r"layers\[0\] .*: threshold\(\) missing"),
         (
             [{"layer": "Dense", "units": 2}],
-            r"network\.layers gives \(None, 2\), expected \(None, 1\): one number a title",
+            r"network\.layers gives \(None, 2\), expected \(None, 1\): one number per title",
         ),
         ([{"layer": "Reshape", "target_shape": [9, 1]}, OUTPUT], r"network\.layers gives \(None, 9, 1\)"),
-        ([{"layer": "Layer"}], r"network\.layers\[0\]: Layer is what layers are made from"),
+        ([{"layer": "Layer"}], r"network\.layers\[0\]: Layer is a base class of layers"),
     ],
 )
-def test_a_layer_that_keras_refuses_is_told_by_its_key(layers, message):
+def test_refused_layer_named_by_key(layers, message):
+    """A layer that Keras refuses is named by its key, in one plain line."""
     with pytest.raises(JobFileError, match=message) as refused:
         build(*layers)
     assert "\n" not in refused.value.message
@@ -98,17 +103,18 @@ def test_a_layer_that_keras_refuses_is_told_by_its_key(layers, message):
 
 
 @pytest.mark.parametrize(
-    ("layer", "meant"), [("dense", "Dense"), ("Dens", "Dense"), ("BatchNormalisation", "BatchNormalization")]
+    ("layer", "suggestion"), [("dense", "Dense"), ("Dens", "Dense"), ("BatchNormalisation", "BatchNormalization")]
 )
-def test_a_misspelt_layer_comes_with_the_one_that_was_meant(layer, meant):
+def test_misspelled_layer_has_suggestion(layer, suggestion):
+    """The error for a misspelled layer suggests the right one."""
     with pytest.raises(JobFileError, match=rf"network\.layers\[1\]: Keras has no layer '{layer}'") as refused:
         build({"layer": "Flatten"}, {"layer": layer, "units": 1})
-    assert f"Did you mean {meant}?" == refused.value.hint
+    assert f"Did you mean {suggestion}?" == refused.value.hint
 
 
 @pytest.mark.parametrize("layer", ["deserialize", "__doc__", "Sequential", "os.system", "Bogus123"])
-def test_what_is_no_layer_is_refused(layer):
-    """Functions and modules that lie beside Keras's layers can't be called from a job file."""
+def test_other_names_are_no_layers(layer):
+    """A job file can't call the functions and modules of keras.layers."""
     with pytest.raises(JobFileError, match=r"network\.layers\[0\]: Keras has no layer"):
         build({"layer": layer}, OUTPUT)
 
@@ -146,26 +152,29 @@ def test_what_is_no_layer_is_refused(layer):
         ),
     ],
 )
-def test_a_loss_optimizer_or_schedule_that_keras_refuses_is_told_by_its_key(training, message):
+def test_refused_object_named_by_key(training, message):
+    """A loss, optimizer or schedule that Keras refuses is named by its key."""
     with pytest.raises(JobFileError, match=message):
-        compiled(**training)
+        build_compiled(**training)
 
 
-def test_a_misspelt_optimizer_comes_with_the_one_that_was_meant():
+def test_misspelled_optimizer_has_suggestion():
+    """The error for a misspelled optimizer suggests the right one."""
     with pytest.raises(JobFileError) as refused:
-        compiled(optimizer="adm")
+        build_compiled(optimizer="adm")
     assert "Did you mean Adam?" == refused.value.hint
 
 
-def test_an_optimizer_takes_its_arguments():
-    network = compiled(optimizer={"name": "SGD", "learning_rate": 0.5, "momentum": 0.9})
+def test_optimizer_takes_arguments():
+    """An optimizer gets its arguments."""
+    network = build_compiled(optimizer={"name": "SGD", "learning_rate": 0.5, "momentum": 0.9})
     assert 0.5 == pytest.approx(float(network.optimizer.learning_rate))
     assert 0.9 == network.optimizer.momentum
 
 
-def test_a_schedule_in_epochs_reaches_its_end_after_that_many():
-    """1,000 rows in batches of 32 are 32 steps an epoch, the last one of 8 rows."""
-    network = compiled(schedule={"name": "CosineDecay", "initial_learning_rate": 0.1, "decay_epochs": 3})
+def test_schedule_in_epochs():
+    """``decay_epochs`` are converted to steps: 1,000 rows in batches of 32 are 32 steps per epoch."""
+    network = build_compiled(schedule={"name": "CosineDecay", "initial_learning_rate": 0.1, "decay_epochs": 3})
     rate = network.optimizer._learning_rate
     assert 3 * 32 == rate.decay_steps
     assert 0.1 == pytest.approx(float(rate(0)))
@@ -173,23 +182,26 @@ def test_a_schedule_in_epochs_reaches_its_end_after_that_many():
     assert 0.0 == pytest.approx(float(rate(96)), abs=1e-9)
 
 
-def test_a_schedule_in_steps_is_left_alone():
+def test_schedule_in_steps():
+    """``decay_steps`` are not converted."""
     schedule = {"name": "ExponentialDecay", "initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5}
-    network = compiled(schedule=schedule)
+    network = build_compiled(schedule=schedule)
     assert 10 == network.optimizer._learning_rate.decay_steps
 
 
-def test_a_seed_decides_the_first_weights():
-    def weights(seed):
+def test_seed_sets_initial_weights():
+    """The seed decides the initial weights."""
+
+    def initialize(seed):
         seed_everything(seed)
         return np.concatenate([array.ravel() for array in build({"layer": "Dense", "units": 5}, OUTPUT).get_weights()])
 
-    np.testing.assert_array_equal(weights(3), weights(3))
-    assert not np.array_equal(weights(3), weights(4))
+    np.testing.assert_array_equal(initialize(3), initialize(3))
+    assert not np.array_equal(initialize(3), initialize(4))
 
 
-def test_a_layer_is_named_after_its_class_and_place_or_as_the_job_says():
-    """However many networks the process has made before."""
+def test_layer_names():
+    """A layer has the name of the job file, or is named after its class and index, for each network of a process."""
     layers = [
         {"layer": "Dense", "units": 2},
         {"layer": "LeakyReLU"},
@@ -200,7 +212,8 @@ def test_a_layer_is_named_after_its_class_and_place_or_as_the_job_says():
         assert ["dense_0", "leakyrelu_1", "earnings"] == [layer.name for layer in network.layers]
 
 
-def test_two_layers_of_one_name_are_refused_by_place():
+def test_duplicate_layer_names_refused():
+    """A second layer of the same name is refused by its index."""
     layers = [{"layer": "Dense", "units": 1, "name": "same"}] * 2
     with pytest.raises(JobFileError, match=r"network\.layers\[1\].*unique"):
         build_network(NetworkSpec(layers=layers), 3)

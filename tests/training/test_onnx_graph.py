@@ -1,4 +1,4 @@
-"""The scoring graph gives Keras's dollars, on rows from all that the contract allows, or is refused by name."""
+"""The scoring graph gives the predictions of Keras on rows of the whole contract, or the layer is refused."""
 
 from dataclasses import replace
 
@@ -14,14 +14,15 @@ from gamesales.errors import JobFileError, ParityError
 from gamesales.scoring.scorer import Scorer
 from gamesales.training import parity
 from gamesales.training.fit import fit
-from gamesales.training.network import build_network, load_keras, seed_everything
+from gamesales.training.keras_objects import load_keras, seed_everything
+from gamesales.training.network import build_network
 from gamesales.training.onnx_graph import compile_graph
 from gamesales.training.scaling import fit_scaler
 from gamesales.training.spec import COURSE, NetworkSpec, TrainingSpec
 from support.versions import DATA
 
 ROWS = parity.ROWS
-# Listed, because asking Keras for them at this place would start TensorFlow in every process that collects tests.
+# A list, because importing Keras here would start TensorFlow in each process that collects tests.
 # fmt: off
 ACTIVATIONS = [
     "celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu",
@@ -34,7 +35,7 @@ IN_A_ROW = {"layer": "Reshape", "target_shape": [9, 1]}
 
 
 class Case:
-    """A network for titles of a contract, its scaling, and rows from all that the contract allows."""
+    """A network, its scaling, and rows drawn from a contract."""
 
     def __init__(self, contract, layers, epochs=1, extra=()):
         random = np.random.default_rng(5)
@@ -49,24 +50,26 @@ class Case:
             scaled = self.scaling.scale_features(values), self.scaling.scale_target(earnings)
             fit(self.network, *scaled, TrainingSpec(epochs=epochs))
 
-    def differences(self):
-        """How far graph and Keras are apart on each row, as a share of what the prediction is measured by."""
-        by_keras = parity.keras_earnings(self.network, self.scaling, self.probe)
+    def measure_differences(self):
+        """Return the difference of graph and Keras for each row, relative to the prediction or the target range."""
+        by_keras = parity.predict_with_keras(self.network, self.scaling, self.probe)
         by_graph = Scorer(compile_graph(self.network, self.scaling)).score(self.probe)
         return np.abs(by_graph - by_keras) / np.maximum(np.abs(by_keras), self.scaling.target_range)
 
 
-def test_the_activations_tried_are_all_that_keras_has():
-    """But for two that a layer of their own refuses: glu halves its units, and threshold needs arguments."""
-    found = {name for name, value in vars(load_keras().activations).items() if getattr(value, "__name__", "") == name}
-    assert {*ACTIVATIONS, "glu", "threshold"} == found - {"deserialize", "get", "serialize"}
+def test_list_has_each_activation():
+    """The list has each activation of Keras, except for glu and threshold, which a network refuses."""
+    activations = vars(load_keras().activations).items()
+    names = {name for name, value in activations if getattr(value, "__name__", "") == name}
+    assert {*ACTIVATIONS, "glu", "threshold"} == names - {"deserialize", "get", "serialize"}
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_every_activation_of_keras_is_exported(contract, activation):
+def test_each_activation_exported(contract, activation):
+    """Each activation has parity with Keras."""
     dense = {"layer": "Dense", "units": 12, "activation": activation}
     case = Case(contract, [dense, dense], epochs=0)
-    assert ROWS == np.count_nonzero(case.differences() <= 1e-5)
+    assert ROWS == np.count_nonzero(case.measure_differences() <= 1e-5)
 
 
 @pytest.mark.parametrize(
@@ -103,10 +106,10 @@ def test_every_activation_of_keras_is_exported(contract, activation):
         "lstm",
     ],
 )
-def test_a_trained_network_is_exported(contract, layers):
-    """Dropout and noise are off, and batch normalisation uses what it learnt."""
+def test_trained_network_exported(contract, layers):
+    """A trained network has parity: dropout and noise are off, and batch normalization uses its averages."""
     case = Case(contract, layers)
-    assert ROWS == np.count_nonzero(case.differences() <= 1e-5)
+    assert ROWS == np.count_nonzero(case.measure_differences() <= 1e-5)
 
 
 @pytest.mark.parametrize(
@@ -114,16 +117,17 @@ def test_a_trained_network_is_exported(contract, layers):
     [(2000.0, 2024.0), (738_000.0, 740_000.0), (1.70e9, 1.75e9)],
     ids=["years", "days", "seconds"],
 )
-def test_a_column_far_from_zero_keeps_its_digits(contract, lowest, highest):
-    """Scaled in float32, days since the year 0 would be off by more than the whole network is."""
+def test_column_far_from_zero(contract, lowest, highest):
+    """A column far from 0 keeps its digits. Scaled in float32, days since year 0 would lose too many."""
     column = Column(name="released", kind="rating", minimum=lowest, maximum=highest)
     extended = replace(contract, features=(*contract.features, column))
     released = np.linspace(lowest, highest, 200).astype(np.float32).astype(np.float64)
     case = Case(extended, [{"layer": "Dense", "units": 16, "activation": "silu"}], extra=[released])
-    assert case.differences().max() < 2e-6
+    assert case.measure_differences().max() < 2e-6
 
 
-def test_a_layer_that_can_not_be_exported_is_refused_by_name(contract):
+def test_unsupported_layer_refused(contract):
+    """A layer without an ONNX operator is refused by name."""
     grouped = {"layer": "Conv1D", "filters": 2, "kernel_size": 1, "groups": 2}
     layers = [
         {"layer": "Reshape", "target_shape": [3, 3]},
@@ -139,34 +143,35 @@ def test_a_layer_that_can_not_be_exported_is_refused_by_name(contract):
 
 @pytest.mark.parametrize("units", [3, 9, 16, 50])
 @pytest.mark.parametrize("layer", ["LayerNormalization", "UnitNormalization", "RMSNormalization"])
-def test_a_title_gets_the_same_bytes_wherever_it_lies_among_others(contract, layer, units):
-    """Sums over a title's numbers are where ONNX Runtime by itself would give other last bits."""
+def test_sums_independent_of_row(contract, layer, units):
+    """A prediction does not depend on the row, to the last bit, with layers that sum over the last axis."""
     case = Case(contract, [{"layer": "Dense", "units": units}, {"layer": layer}], epochs=0)
-    check_same_bytes_anywhere(case)
+    check_independent_of_row(case)
 
 
 @pytest.mark.parametrize("units", [3, 16, 50])
 @pytest.mark.parametrize("activation", ["relu", "silu", "softmax"])
-def test_a_title_gets_the_same_bytes_in_whatever_column_it_lies(contract, activation, units):
-    """In a graph of products alone, and in one that an activation keeps in rows."""
+def test_products_independent_of_row(contract, activation, units):
+    """A prediction does not depend on the row, to the last bit, in transposed and in row-major graphs."""
     dense = {"layer": "Dense", "units": units, "activation": activation}
-    check_same_bytes_anywhere(Case(contract, [dense, {"layer": "Dropout", "rate": 0.5}, dense], epochs=0))
+    check_independent_of_row(Case(contract, [dense, {"layer": "Dropout", "rate": 0.5}, dense], epochs=0))
 
 
-def check_same_bytes_anywhere(case):
+def check_independent_of_row(case):
     scorer = Scorer(compile_graph(case.network, case.scaling))
     together = scorer.score(case.probe)
     order = np.random.default_rng(2).permutation(ROWS)
     np.testing.assert_array_equal(together[order], scorer.score(case.probe[order]))
-    alone = [scorer.score(case.probe[place : place + 1])[0] for place in range(30)]
+    alone = [scorer.score(case.probe[row : row + 1])[0] for row in range(30)]
     np.testing.assert_array_equal(together[:30], alone)
 
 
-def test_a_scorer_whose_answers_depend_on_the_order_is_found_out():
+def test_order_dependence_detected():
+    """The check detects predictions that depend on the order of the rows."""
     values = np.arange(8.0)[:, None]
-    assert parity.check_places(lambda rows: rows[:, 0] * 2, values) is None
-    with pytest.raises(ParityError, match=r"gives \d of 8 rows something else when they come in another order"):
-        parity.check_places(lambda rows: rows[:, 0] + np.arange(8), values)
+    assert parity.check_order_independence(lambda rows: rows[:, 0] * 2, values) is None
+    with pytest.raises(ParityError, match=r"gives other predictions for \d of 8 rows in another order"):
+        parity.check_order_independence(lambda rows: rows[:, 0] + np.arange(8), values)
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +179,8 @@ def course_case():
     return Case(Contract.from_toml(DATA / "contract.toml"), COURSE["network"]["layers"][:3])
 
 
-def test_the_graph_takes_raw_columns_and_gives_dollars(course_case):
+def test_graph_input_and_output(course_case):
+    """The graph takes float32 titles and gives float64 earnings."""
     graph = onnx.load_from_string(compile_graph(course_case.network, course_case.scaling))
     onnx.checker.check_model(graph, full_check=True)
     (titles,), (earnings,) = graph.graph.input, graph.graph.output
@@ -191,7 +197,7 @@ def test_the_graph_takes_raw_columns_and_gives_dollars(course_case):
 
 
 def test_compiling_prints_nothing(course_case, capfd):
-    """Not on stdout, where ``--json`` promises one document, and not on stderr, where progress is shown."""
+    """Compiling prints nothing: with ``--json``, stdout has only one document."""
     compile_graph(course_case.network, course_case.scaling)
     assert ("", "") == capfd.readouterr()
 
@@ -199,54 +205,58 @@ def test_compiling_prints_nothing(course_case, capfd):
 @pytest.mark.parametrize(
     ("activation", "kernels"),
     [("relu", {(6, 9), (4, 6)}), ("softmax", {(9, 6), (6, 4)})],
-    ids=["across", "in rows"],
+    ids=["transposed", "row-major"],
 )
-def test_titles_lie_across_where_each_number_is_changed_by_itself(contract, activation, kernels):
-    """Which a kernel's shape shows: units by features, or features by units."""
+def test_elementwise_network_transposed(contract, activation, kernels):
+    """The kernels are transposed, units by features, if all activations are elementwise."""
     layers = [{"layer": "Dense", "units": units, "activation": activation} for units in (6, 4)]
     case = Case(contract, layers, epochs=0)
     graph = onnx.load_from_string(compile_graph(case.network, case.scaling)).graph
-    found = {tuple(one.dims) for one in graph.initializer}
-    assert found >= kernels
-    assert not found & {dims[::-1] for dims in kernels}
+    shapes = {tuple(tensor.dims) for tensor in graph.initializer}
+    assert shapes >= kernels
+    assert not shapes & {dims[::-1] for dims in kernels}
 
 
-def test_a_graph_with_one_changed_weight_is_not_keras_any_more(course_case):
+def test_changed_weight_fails_parity(course_case):
+    """A graph with a changed weight fails the parity check."""
     graph = onnx.load_from_string(compile_graph(course_case.network, course_case.scaling))
     kernel = next(tensor for tensor in graph.graph.initializer if list(tensor.dims) == [100, 50])
     weights = numpy_helper.to_array(kernel).copy()
     weights[np.unravel_index(np.abs(weights).argmax(), weights.shape)] *= 1.5
     kernel.CopyFrom(numpy_helper.from_array(weights, kernel.name))
     by_graph = Scorer(graph.SerializeToString()).score(course_case.probe)
-    by_keras = parity.keras_earnings(course_case.network, course_case.scaling, course_case.probe)
+    by_keras = parity.predict_with_keras(course_case.network, course_case.scaling, course_case.probe)
     with pytest.raises(ParityError, match=r"differs from Keras: [\d,.]+ against [\d,.]+ dollars .* of 10,000 rows"):
         parity.check_parity(by_keras, by_graph, course_case.scaling)
 
 
 @pytest.mark.parametrize("by_graph", [np.nan, np.inf, -np.inf])
-def test_a_prediction_that_is_no_number_is_a_difference(course_case, by_graph):
+def test_non_finite_prediction_fails_parity(course_case, by_graph):
+    """A prediction that is not a finite number fails the parity check."""
     by_keras = np.array([50_000.0, 60_000.0, 70_000.0])
     with pytest.raises(ParityError, match=f"{by_graph:,.4f} against 60,000.0000 dollars"):
         parity.check_parity(by_keras, np.array([50_000.0, by_graph, 70_000.1]), course_case.scaling)
 
 
-def test_the_bound_grows_with_the_prediction_and_never_falls_below_the_range(course_case):
-    """Rows that earn nearly nothing would fail a purely relative bound by luck."""
+def test_tolerance_of_parity(course_case):
+    """The tolerance is relative to the larger of the prediction and the target range."""
     span = course_case.scaling.target_range
     expected = 1e-5 * np.array([span, span, 10 * span])
-    np.testing.assert_allclose(parity.tolerance(np.array([0.0, span, -10 * span]), course_case.scaling), expected)
-    just_within, just_beyond = np.array([0.99e-5 * span]), np.array([1.01e-5 * span])
-    assert 0.99e-5 * span == pytest.approx(parity.check_parity(np.zeros(1), just_within, course_case.scaling))
+    np.testing.assert_allclose(
+        parity.compute_tolerance(np.array([0.0, span, -10 * span]), course_case.scaling), expected
+    )
+    below, above = np.array([0.99e-5 * span]), np.array([1.01e-5 * span])
+    assert 0.99e-5 * span == pytest.approx(parity.check_parity(np.zeros(1), below, course_case.scaling))
     with pytest.raises(ParityError):
-        parity.check_parity(np.zeros(1), just_beyond, course_case.scaling)
+        parity.check_parity(np.zeros(1), above, course_case.scaling)
 
 
 numbers = st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
 
 
 @st.composite
-def columns_with_training(draw):
-    """A column of any kind and bounds, and training values that it allows."""
+def draw_column_with_training(draw):
+    """Draw a column of any kind and bounds, and training values within the bounds."""
     kind = draw(st.sampled_from(["flag", "rating", "price", "money"]))
     if kind == "flag":
         return Column(name="x", kind=kind), np.array(draw(st.lists(st.integers(0, 1), min_size=1, max_size=5)), float)
@@ -264,9 +274,9 @@ def columns_with_training(draw):
 
 
 @settings(deadline=None, max_examples=150)
-@given(columns_with_training(), st.integers(0, 2**32 - 1))
-def test_rows_for_the_check_stay_inside_the_contract_and_cover_it(drawn, seed):
-    """Inside but for the rounding to float32, in which the graph receives its numbers."""
+@given(draw_column_with_training(), st.integers(0, 2**32 - 1))
+def test_sample_covers_contract(drawn, seed):
+    """Sampled rows are within the bounds of the contract, up to float32 rounding, and cover them."""
     column, seen = drawn
     contract = Contract(target=Column(name="y", kind="money"), features=(column,))
     sampled = parity.sample_contract(contract, seen[:, None], 2000, seed)[:, 0]
@@ -279,7 +289,7 @@ def test_rows_for_the_check_stay_inside_the_contract_and_cover_it(drawn, seed):
     assert (sampled >= lowest - rounding).all()
     highest = np.inf if column.maximum is None else column.maximum
     assert (sampled <= highest + rounding).all()
-    # 2,000 even draws leave no gap of a fiftieth at either end: all that training saw lies between.
+    # 2,000 uniform draws leave no gap of a fiftieth at either end, so they cover the training range.
     gap = (sampled.max() - sampled.min()) / 50 + rounding.max()
     assert sampled.min() <= seen.min() + gap
     assert sampled.max() >= seen.max() - gap
@@ -287,7 +297,8 @@ def test_rows_for_the_check_stay_inside_the_contract_and_cover_it(drawn, seed):
         assert sampled.max() >= 1.5 * seen.max() - gap
 
 
-def test_an_open_price_is_drawn_up_to_one_and_a_half_times_the_training_maximum(contract):
+def test_unbounded_price_sampled_beyond_training(contract):
+    """A price without a maximum is drawn up to 1.5 times the training maximum."""
     training = np.tile([2.0, 0, 0, 0, 0, 0, 0, 0, 60.0], (3, 1))
     training[0, 0], training[0, -1] = 5.0, 40.0
     sampled = parity.sample_contract(contract, training, ROWS, 1)
@@ -296,7 +307,8 @@ def test_an_open_price_is_drawn_up_to_one_and_a_half_times_the_training_maximum(
     assert 89.9 < sampled[:, -1].max() <= 90.0
 
 
-def test_a_seed_draws_the_same_rows_again(contract):
+def test_sample_is_seeded(contract):
+    """The same seed draws the same rows."""
     training = np.ones((2, 9))
     first, again, other = (parity.sample_contract(contract, training, 50, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)

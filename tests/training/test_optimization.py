@@ -1,4 +1,4 @@
-"""Losses, optimizers and schedules: docs/layers.md has all that Keras has, each works as it says or is refused."""
+"""Losses, optimizers and schedules: docs/reference/layers.md lists each; it works, or is refused for its reason."""
 
 import re
 import tomllib
@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from gamesales.errors import JobFileError
-from gamesales.training.export_check import rehearse
+from gamesales.training.export_check import check_training_step
 from gamesales.training.fit import fit
-from gamesales.training.network import build_network, load_keras, seed_everything
-from gamesales.training.spec import Named, NetworkSpec, TrainingSpec
+from gamesales.training.keras_objects import load_keras, seed_everything
+from gamesales.training.network import build_network
+from gamesales.training.spec import NetworkSpec, ObjectSpec, TrainingSpec
 from support.layers_page import PAGE, part, rows
 
 RANDOM = np.random.default_rng(3)
@@ -19,81 +20,86 @@ TARGET = FEATURES @ np.linspace(0, 0.2, 9)
 NEEDS_SIGMOID = {"Poisson", "poisson"}
 
 
-def trained(epochs=2, activation="linear", **training):
-    """A network after the checks and so many epochs, with its history."""
+def train_network(epochs=2, activation="linear", **training):
+    """Check and train a network; return it with its history."""
     seed_everything(1)
     ending = {"layer": "Dense", "units": 1, "activation": activation}
     network = build_network(NetworkSpec(layers=[{"layer": "Dense", "units": 6, "activation": "tanh"}, ending]), 9)
     spec = TrainingSpec(epochs=epochs, **training)
-    rehearse(network, FEATURES, TARGET, spec)
+    check_training_step(network, FEATURES, TARGET, spec)
     return network, fit(network, FEATURES, TARGET, spec)
 
 
-def named(cell):
-    """What a line of the page gives: the keys of [training]."""
+def read_training(cell):
+    """Read the keys of ``[training]`` in a cell of the page."""
     return tomllib.loads(cell.strip("`"))
 
 
-def names(cell):
+def read_names(cell):
     return re.findall(r"\w+", cell)
 
 
-def table(title):
+def read_table(title):
     return rows(part(title))
 
 
-def classes(module):
-    found = load_keras()
+def find_class_names(module):
+    members = load_keras()
     for name in module.split("."):
-        found = getattr(found, name)
-    return {name for name, value in vars(found).items() if isinstance(value, type)}
+        members = getattr(members, name)
+    return {name for name, member in vars(members).items() if isinstance(member, type)}
 
 
 LOSSES = [
-    (name, [Named(name=other) for other in names(others)], example)
-    for name, example, others in table("Losses that work")
+    (name, [ObjectSpec(name=alias) for alias in read_names(aliases)], example)
+    for name, example, aliases in read_table("Losses that work")
 ]
 REFUSED_LOSSES = [
-    (other, words) for name, words, others in table("Losses that are refused") for other in [name, *names(others)]
+    (alias, reason)
+    for name, reason, aliases in read_table("Losses that are refused")
+    for alias in [name, *read_names(aliases)]
 ]
 
 
-def test_every_loss_of_keras_is_on_the_page():
-    """By class and by function, and by the short names that ``keras.losses.get`` knows."""
+def test_page_lists_each_loss():
+    """The page lists each loss by its class, by its function, and by the short names of ``keras.losses.get``."""
     losses = load_keras().losses
     public = {name for name, value in vars(losses).items() if callable(value)} - {"get", "serialize", "deserialize"}
     short = {"bce", "BCE", "kld", "KLD", "mae", "MAE", "mse", "MSE", "mape", "MAPE", "msle", "MSLE"}
-    on_page = {name for name, _, _ in LOSSES} | {other.name for _, others, _ in LOSSES for other in others}
+    on_page = {name for name, _, _ in LOSSES} | {alias.name for _, aliases, _ in LOSSES for alias in aliases}
     assert public | short == on_page | {name for name, _ in REFUSED_LOSSES}
 
 
 @pytest.mark.parametrize("module", ["optimizers", "optimizers.schedules"])
-def test_every_optimizer_and_schedule_of_keras_is_on_the_page(module):
-    """A release of Keras with another one fails here until it is decided what becomes of it."""
-    what = "Schedules" if module.endswith("schedules") else "Optimizers"
-    on_page = {row[0] for kind in ("work", "are refused") for row in table(f"{what} that {kind}")}
-    assert classes(module) == on_page
+def test_page_lists_each_optimizer_and_schedule(module):
+    """The page lists each optimizer and schedule. A new one in a release of Keras fails here."""
+    heading = "Schedules" if module.endswith("schedules") else "Optimizers"
+    on_page = {row[0] for kind in ("work", "are refused") for row in read_table(f"{heading} that {kind}")}
+    assert find_class_names(module) == on_page
 
 
-@pytest.mark.parametrize(("name", "others", "example"), LOSSES, ids=[name for name, _, _ in LOSSES])
-def test_a_loss_that_works_trains_by_each_of_its_names(name, others, example):
+@pytest.mark.parametrize(("name", "aliases", "example"), LOSSES, ids=[name for name, _, _ in LOSSES])
+def test_working_loss_trains(name, aliases, example):
+    """A loss that works trains by each of its names."""
     activation = "sigmoid" if name in NEEDS_SIGMOID else "linear"
-    _, history = trained(activation=activation, **named(example))
+    _, history = train_network(activation=activation, **read_training(example))
     assert np.isfinite(history.loss).all()
-    for other in others:
+    for alias in aliases:
         seed_everything(1)
         network = build_network(NetworkSpec(layers=[{"layer": "Dense", "units": 1, "activation": activation}]), 9)
-        rehearse(network, FEATURES, TARGET, TrainingSpec(epochs=1, loss=other))
+        check_training_step(network, FEATURES, TARGET, TrainingSpec(epochs=1, loss=alias))
 
 
-@pytest.mark.parametrize(("name", "words"), REFUSED_LOSSES, ids=[name for name, _ in REFUSED_LOSSES])
-def test_a_loss_that_is_refused_says_why(name, words):
-    with pytest.raises(JobFileError, match=rf"training\.loss: {name} .*{re.escape(words)}"):
-        trained(loss=name)
+@pytest.mark.parametrize(("name", "reason"), REFUSED_LOSSES, ids=[name for name, _ in REFUSED_LOSSES])
+def test_refused_loss_gives_reason(name, reason):
+    """A refused loss is named with the reason of the page."""
+    with pytest.raises(JobFileError, match=rf"training\.loss: {name} .*{re.escape(reason)}"):
+        train_network(loss=name)
 
 
-def test_a_loss_takes_its_arguments():
-    network, _ = trained(epochs=1, loss={"name": "Huber", "delta": 0.25})
+def test_loss_takes_arguments():
+    """A loss gets its arguments."""
+    network, _ = train_network(epochs=1, loss={"name": "Huber", "delta": 0.25})
     beyond_delta = 0.25 * (1 - 0.25 / 2)
     assert beyond_delta == pytest.approx(float(network.loss(np.zeros((1, 1)), np.ones((1, 1)))))
 
@@ -106,7 +112,11 @@ def test_a_loss_takes_its_arguments():
         ({"loss": "mean_squared_eror"}, r"training\.loss: Keras has no loss 'mean_squared_eror'", "mean_squared_error"),
         ({"loss": {"name": "MeanSquaredError", "reduction": "none"}}, r"training\.loss: .* 8 losses", "reduction"),
         ({"loss": "Poisson"}, r"training\.loss: Poisson is nan for the untrained network", "sigmoid"),
-        ({"optimizer": {"name": "SGD", "learning_rate": 1e39}}, r"first step of SGD leaves weights", "learning rate"),
+        (
+            {"optimizer": {"name": "SGD", "learning_rate": 1e39}},
+            r"after the first step of SGD, a weight is not",
+            "learning rate",
+        ),
         ({"optimizer": {"name": "LossScaleOptimizer"}}, r"training\.optimizer: LossScaleOptimizer refuses", ""),
         (
             {"optimizer": {"name": "LossScaleOptimizer", "inner_optimizer": {"name": "Adem"}}},
@@ -125,45 +135,50 @@ def test_a_loss_takes_its_arguments():
     ],
     ids=str,
 )
-def test_what_can_not_train_is_refused_before_it_does(training, message, hint):
+def test_failing_training_refused_before_it(training, message, hint):
+    """A training that would fail is refused before it starts, with a hint."""
     with pytest.raises(JobFileError, match=message) as refused:
-        trained(**training)
+        train_network(**training)
     assert hint in refused.value.hint
 
 
-@pytest.mark.parametrize(("name", "example"), table("Optimizers that work"), ids=lambda cell: cell[:12])
-def test_an_optimizer_that_works_trains(name, example):
-    network, history = trained(**named(example))
-    assert name == TrainingSpec(epochs=1, **named(example)).optimizer.name
+@pytest.mark.parametrize(("name", "example"), read_table("Optimizers that work"), ids=lambda cell: cell[:12])
+def test_working_optimizer_trains(name, example):
+    """An optimizer that works changes the loss."""
+    network, history = train_network(**read_training(example))
+    assert name == TrainingSpec(epochs=1, **read_training(example)).optimizer.name
     assert history.loss[1] != history.loss[0]
     assert all(np.isfinite(weights).all() for weights in network.get_weights())
 
 
-@pytest.mark.parametrize(("name", "words"), table("Optimizers that are refused"), ids=lambda cell: cell[:12])
-def test_an_optimizer_that_is_refused_says_so(name, words):
-    with pytest.raises(JobFileError, match=rf"training\.optimizer: .*{re.escape(words)}") as refused:
-        trained(optimizer=name)
+@pytest.mark.parametrize(("name", "reason"), read_table("Optimizers that are refused"), ids=lambda cell: cell[:12])
+def test_refused_optimizer_gives_reason(name, reason):
+    """A refused optimizer is named with the reason of the page."""
+    with pytest.raises(JobFileError, match=rf"training\.optimizer: .*{re.escape(reason)}") as refused:
+        train_network(optimizer=name)
     assert name in refused.value.message
 
 
-@pytest.mark.parametrize(("name", "example"), table("Schedules that work"), ids=lambda cell: cell[:12])
-def test_a_schedule_that_works_trains_and_changes_the_rate(name, example):
-    """96 rows in batches of 32 are 3 steps an epoch."""
-    network, _ = trained(**named(example))
+@pytest.mark.parametrize(("name", "example"), read_table("Schedules that work"), ids=lambda cell: cell[:12])
+def test_working_schedule_changes_rate(name, example):
+    """A schedule that works changes the learning rate. 96 rows in batches of 32 are 3 steps per epoch."""
+    network, _ = train_network(**read_training(example))
     rate = network.optimizer._learning_rate
     assert name == type(rate).__name__
     assert float(rate(1)) != pytest.approx(float(rate(7)))
 
 
-def test_a_schedule_that_is_refused_says_so():
-    ((name, words),) = table("Schedules that are refused")
-    with pytest.raises(JobFileError, match=rf"training\.schedule: {words} '{name}'"):
-        trained(schedule=name)
+def test_refused_schedule_gives_reason():
+    """A refused schedule is named with the reason of the page."""
+    ((name, reason),) = read_table("Schedules that are refused")
+    with pytest.raises(JobFileError, match=rf"training\.schedule: {reason} '{name}'"):
+        train_network(schedule=name)
 
 
-def test_boundaries_in_epochs_are_boundaries_in_steps():
+def test_boundaries_in_epochs():
+    """``boundaries_epochs`` are converted to steps."""
     schedule = {"name": "PiecewiseConstantDecay", "boundaries_epochs": [1, 2], "values": [0.1, 0.01, 0.001]}
-    network, _ = trained(epochs=1, schedule=schedule)
+    network, _ = train_network(epochs=1, schedule=schedule)
     rate = network.optimizer._learning_rate
     assert [0.1, 0.01, 0.001] == [pytest.approx(float(rate(step))) for step in (3, 6, 7)]
 
@@ -181,39 +196,44 @@ def test_boundaries_in_epochs_are_boundaries_in_steps():
     ],
     ids=str,
 )
-def test_arguments_that_all_optimizers_share_have_their_effect(arguments):
+def test_common_optimizer_arguments(arguments):
+    """Each argument that all optimizers share changes the weights, except for ``loss_scale_factor``."""
     plain, with_them = (
-        trained(optimizer={"name": "SGD", "learning_rate": 0.5, **given})[0].get_weights() for given in ({}, arguments)
+        train_network(optimizer={"name": "SGD", "learning_rate": 0.5, **extra})[0].get_weights()
+        for extra in ({}, arguments)
     )
     same = all(np.allclose(left, right, atol=1e-6) for left, right in zip(plain, with_them, strict=True))
-    assert same == ("loss_scale_factor" in arguments)  # which is undone before the step
+    assert same == ("loss_scale_factor" in arguments)  # which Keras undoes before the step
 
 
-def test_averaged_weights_are_what_training_leaves():
-    network, _ = trained(optimizer={"name": "SGD", "learning_rate": 0.5, "use_ema": True, "ema_momentum": 0.9})
+def test_use_ema_sets_final_weights():
+    """With ``use_ema``, the final weights are the averages."""
+    network, _ = train_network(optimizer={"name": "SGD", "learning_rate": 0.5, "use_ema": True, "ema_momentum": 0.9})
     averages = network.optimizer._model_variables_moving_average
-    last, _ = trained(optimizer={"name": "SGD", "learning_rate": 0.5})
+    last, _ = train_network(optimizer={"name": "SGD", "learning_rate": 0.5})
     for variable, average, plain in zip(network.variables, averages, last.variables, strict=True):
         np.testing.assert_array_equal(variable.numpy(), average.numpy())
         assert not np.array_equal(variable.numpy(), plain.numpy())
 
 
-def test_the_rehearsal_changes_nothing_in_what_is_learnt():
+def test_step_check_changes_no_weight():
+    """The check of a training step does not change the result of training."""
     spec = TrainingSpec(epochs=2)
     layers = [{"layer": "Dense", "units": 6}, {"layer": "Dropout", "rate": 0.5}, {"layer": "Dense", "units": 1}]
 
-    def weights(*, rehearsed):
+    def train_weights(*, is_checked):
         seed_everything(1)
         network = build_network(NetworkSpec(layers=layers), 9)
-        if rehearsed:
-            rehearse(network, FEATURES, TARGET, spec)
+        if is_checked:
+            check_training_step(network, FEATURES, TARGET, spec)
         fit(network, FEATURES, TARGET, spec)
         return network.get_weights()
 
-    for plain, after in zip(weights(rehearsed=False), weights(rehearsed=True), strict=True):
+    for plain, after in zip(train_weights(is_checked=False), train_weights(is_checked=True), strict=True):
         np.testing.assert_array_equal(plain, after)
 
 
-def test_the_page_names_the_release_of_keras_that_it_was_made_with():
+def test_page_names_keras_release():
+    """The page names the installed release of Keras."""
     release = ".".join(load_keras().__version__.split(".")[:2])
     assert f"Keras {release} " in PAGE

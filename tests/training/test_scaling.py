@@ -1,4 +1,4 @@
-"""Min-max scaling: the same numbers as scikit-learn's MinMaxScaler, and back again."""
+"""Min-max scaling equals scikit-learn's MinMaxScaler, and can be undone."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.preprocessing import MinMaxScaler
 
-from gamesales.training.scaling import fit_scaler, scaling_note
+from gamesales.training.scaling import fit_scaler, format_scaling_note
 
-# Numbers as tables of titles hold them: cents to billions of dollars. Smaller differences than these are none to a
-# scaler that divides by the range.
+# Cents to billions of dollars, as in tables of titles. A scaler that divides by the range can't resolve smaller
+# differences.
 amounts = st.floats(-1e9, 1e9).map(lambda value: round(value, 2))
 tables = st.integers(1, 12).flatmap(
     lambda rows: st.tuples(arrays(np.float64, (rows, 3), elements=amounts), arrays(np.float64, rows, elements=amounts))
@@ -18,24 +18,26 @@ tables = st.integers(1, 12).flatmap(
 few = settings(deadline=None, max_examples=60)
 
 
-def fitted(values, earnings):
+def fit_columns(values, earnings):
     return fit_scaler(["a", "b", "c"], "earned", values, earnings)
 
 
 @few
 @given(tables, arrays(np.float64, 5, elements=amounts))
 def test_unscaling_undoes_scaling(table, earnings):
-    _, scaling = fitted(*table)
+    """``unscale(scale(y)) = y``, up to rounding."""
+    _, scaling = fit_columns(*table)
     back = scaling.unscale_target(scaling.scale_target(earnings))
-    # Two roundings, of numbers as large as the largest on the way.
+    # Two rounding errors, relative to the largest number of the computation.
     largest = max(np.abs(earnings).max(), np.abs(table[1]).max(), scaling.target_range)
     np.testing.assert_allclose(back, earnings, rtol=0, atol=1e-14 * largest)
 
 
 @few
 @given(tables, arrays(np.float64, (4, 3), elements=amounts), arrays(np.float64, 4, elements=amounts))
-def test_other_titles_scale_as_scikit_learns_scaler_scales_them(table, values, earnings):
-    _, scaling = fitted(*table)
+def test_scaling_equals_scikit_learn(table, values, earnings):
+    """New titles are scaled as by scikit-learn, bit for bit."""
+    _, scaling = fit_columns(*table)
     expected = MinMaxScaler().fit(np.column_stack(table)).transform(np.column_stack([values, earnings]))
     np.testing.assert_array_equal(scaling.scale_features(values), expected[:, :-1])
     np.testing.assert_array_equal(scaling.scale_target(earnings), expected[:, -1])
@@ -43,9 +45,9 @@ def test_other_titles_scale_as_scikit_learns_scaler_scales_them(table, values, e
 
 @few
 @given(tables)
-def test_training_titles_fill_0_to_1(table):
-    """A column that never changes becomes 0 and divides by nothing."""
-    _, scaling = fitted(*table)
+def test_training_range_is_0_to_1(table):
+    """Each training column is scaled to 0 to 1. A constant column becomes 0."""
+    _, scaling = fit_columns(*table)
     scaled = np.column_stack([scaling.scale_features(table[0]), scaling.scale_target(table[1])])
     raw = np.column_stack(table)
     constant = raw.min(axis=0) == raw.max(axis=0)
@@ -56,24 +58,27 @@ def test_training_titles_fill_0_to_1(table):
 
 @pytest.fixture
 def course():
-    """A scaling with the range that the course's own file has."""
+    """A scaling with the target range of the Keras course's file."""
     values = np.array([[2.0, 0, 39.99], [5.0, 1, 59.99], [3.0, 1, 59.99]])
-    return fitted(values, np.array([31_355.0, 301_860.0, 100_000.0]))
+    return fit_columns(values, np.array([31_355.0, 301_860.0, 100_000.0]))
 
 
-def test_the_note_is_the_courses_own_line(course):
+def test_note_matches_course(course):
+    """The note is the line of the Keras course."""
     _, scaling = course
     assert (
         "Note: total_earnings values were scaled by multiplying by 0.0000036968 and adding -0.115913"
-        == scaling_note("total_earnings", scaling.scale[-1], scaling.offset[-1])
+        == format_scaling_note("total_earnings", scaling.scale[-1], scaling.offset[-1])
     )
 
 
-def test_the_range_of_the_target_is_in_dollars(course):
+def test_target_range_in_dollars(course):
+    """The range of the target is in dollars."""
     assert 270_505.0 == pytest.approx(course[1].target_range)
 
 
-def test_the_manifest_tells_how_to_scale_by_hand(course):
+def test_manifest_entry_scales_by_hand(course):
+    """``value * scale + offset`` from the manifest scales a value."""
     _, scaling = course
     document = scaling.as_dict()
     assert ["a", "b", "c", "earned"] == [column["name"] for column in document["columns"]]
@@ -82,7 +87,8 @@ def test_the_manifest_tells_how_to_scale_by_hand(course):
     assert 1.0 == pytest.approx(301_860 * earned["scale"] + earned["offset"])
 
 
-def test_the_scaler_for_people_knows_the_columns_by_name(course):
+def test_scaler_has_column_names(course):
+    """The scaler of scikit-learn has the column names and the same numbers."""
     scaler, scaling = course
     assert [*scaling.features, scaling.target] == list(scaler.feature_names_in_)
     np.testing.assert_array_equal(scaler.scale_, scaling.scale)

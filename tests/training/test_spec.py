@@ -1,12 +1,12 @@
-"""The network and its training as data: what is refused, what is filled in, and what the manifest keeps."""
+"""Specifications: validation, defaults, and the round trip through the manifest."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gamesales.data.contract import describe
-from gamesales.training.spec import COURSE, LayerSpec, Named, NetworkSpec, TrainingSpec
+from gamesales.data.contract import describe_validation_error
+from gamesales.training.spec import COURSE, LayerSpec, NetworkSpec, ObjectSpec, TrainingSpec
 
 DENSE = {"layer": "Dense", "units": 1}
 plain = (
@@ -21,14 +21,14 @@ arguments = st.dictionaries(
     plain | st.lists(plain, max_size=3) | st.dictionaries(st.text(max_size=4), plain, max_size=2),
     max_size=4,
 )
-layers = st.builds(lambda name, given: {"layer": name, **given}, st.text(min_size=1, max_size=8), arguments)
-named = st.builds(lambda name, given: {"name": name, **given}, st.text(min_size=1, max_size=8), arguments)
-networks = st.builds(lambda made: NetworkSpec(layers=made), st.lists(layers, min_size=1, max_size=4))
+layers = st.builds(lambda name, arguments: {"layer": name, **arguments}, st.text(min_size=1, max_size=8), arguments)
+objects = st.builds(lambda name, arguments: {"name": name, **arguments}, st.text(min_size=1, max_size=8), arguments)
+networks = st.builds(lambda specs: NetworkSpec(layers=specs), st.lists(layers, min_size=1, max_size=4))
 trainings = st.builds(
     TrainingSpec,
-    loss=named | st.text(min_size=1, max_size=8),
-    optimizer=named | st.text(min_size=1, max_size=8),
-    schedule=st.none() | named,
+    loss=objects | st.text(min_size=1, max_size=8),
+    optimizer=objects | st.text(min_size=1, max_size=8),
+    schedule=st.none() | objects,
     epochs=st.integers(1, 1000),
     batch_size=st.integers(1, 1000),
     validation_share=st.floats(0, 0.99),
@@ -36,22 +36,24 @@ trainings = st.builds(
 )
 
 
-def told(spec, fields):
-    """What a person reads of a specification that is refused."""
+def describe_refusal(spec, fields):
+    """Return the message for a specification that is refused."""
     with pytest.raises(ValidationError) as refused:
         spec.model_validate(fields)
-    return describe(refused.value)
+    return describe_validation_error(refused.value)
 
 
 @settings(deadline=None, max_examples=50)
 @given(networks)
-def test_a_network_comes_back_from_the_manifest_as_it_went_in(spec):
+def test_network_round_trip(spec):
+    """A network is equal after a round trip through JSON."""
     assert spec == NetworkSpec.model_validate_json(spec.model_dump_json())
 
 
 @settings(deadline=None, max_examples=50)
 @given(trainings)
-def test_a_training_comes_back_from_the_manifest_as_it_went_in(spec):
+def test_training_round_trip(spec):
+    """A training is equal after a round trip through JSON."""
     assert spec == TrainingSpec.model_validate_json(spec.model_dump_json())
 
 
@@ -85,42 +87,49 @@ def test_a_training_comes_back_from_the_manifest_as_it_went_in(spec):
         (NetworkSpec, {"layers": [{"layer": "ReLU", "max_value": float("nan")}]}, "layers.0: expected finite numbers"),
     ],
 )
-def test_a_wrong_key_is_named_with_its_path(spec, fields, message):
-    assert message in told(spec, fields)
+def test_wrong_key_named(spec, fields, message):
+    """A wrong key is named with its path."""
+    assert message in describe_refusal(spec, fields)
 
 
-def test_every_wrong_key_is_named_at_once():
-    message = told(TrainingSpec, {"epochs": 0, "batch": 3, "seed": "one"})
+def test_all_wrong_keys_named():
+    """All wrong keys are in one message."""
+    message = describe_refusal(TrainingSpec, {"epochs": 0, "batch": 3, "seed": "one"})
     assert ["batch", "epochs", "seed"] == sorted(fault.split(":")[0] for fault in message.split("; "))
 
 
-def test_a_bare_optimizer_or_schedule_means_default_arguments():
+def test_bare_name_has_no_arguments():
+    """A bare name is a table without arguments."""
     spec = TrainingSpec.model_validate({"epochs": 1, "loss": "mse", "optimizer": "SGD", "schedule": "CosineDecay"})
-    assert Named(name="mse") == spec.loss
-    assert Named(name="SGD") == spec.optimizer
-    assert Named(name="CosineDecay") == spec.schedule
+    assert ObjectSpec(name="mse") == spec.loss
+    assert ObjectSpec(name="SGD") == spec.optimizer
+    assert ObjectSpec(name="CosineDecay") == spec.schedule
     assert {} == spec.optimizer.arguments
 
 
-def test_arguments_are_all_but_the_name_and_changing_them_changes_no_specification():
+def test_arguments_are_a_copy():
+    """The arguments are all keys but the name, and changing them does not change the specification."""
     layer = LayerSpec.model_validate({"layer": "Dense", "units": 5, "activation": "relu"})
     assert {"units": 5, "activation": "relu"} == layer.arguments
     layer.arguments["units"] = 6
     assert 5 == layer.arguments["units"]
 
 
-def test_a_layer_is_shown_as_people_write_it():
+def test_layer_as_text():
+    """A layer is written as a call, with units and activation by position."""
     assert "Dense(50, relu)" == str(LayerSpec(layer="Dense", units=50, activation="relu"))
     assert "Dropout(rate=0.1)" == str(LayerSpec(layer="Dropout", rate=0.1))
 
 
-def test_the_course_trains_50_epochs_in_batches_of_32_on_every_row():
+def test_course_training():
+    """The course preset trains for 50 epochs in batches of 32 on all rows."""
     training = TrainingSpec.model_validate(COURSE["training"])
     assert (50, 32, 0.0) == (training.epochs, training.batch_size, training.validation_share)
     assert training.schedule is None
 
 
-def test_a_layer_reads_as_a_call_with_the_layers_and_objects_inside_it():
+def test_nested_layer_as_text():
+    """Nested layers and objects are written as nested calls."""
     layer = LayerSpec.model_validate(
         {
             "layer": "RNN",
@@ -134,7 +143,8 @@ def test_a_layer_reads_as_a_call_with_the_layers_and_objects_inside_it():
     )
 
 
-def test_a_manifest_has_a_loss_as_a_bare_name_unless_it_has_arguments():
+def test_loss_in_manifest():
+    """A manifest has a loss without arguments as a bare name."""
     huber = {"name": "Huber", "delta": 0.5}
     dumped = [
         TrainingSpec(epochs=1, loss=loss).model_dump(mode="json")["loss"] for loss in ("mse", {"name": "mse"}, huber)

@@ -1,1 +1,1 @@
-"""Ways to get the shards of a run done: each is handed the same pure function and changes no byte of the result."""
+"""Engines run the shards of a run. Each gets the same pure function, so no engine changes a byte of the result."""

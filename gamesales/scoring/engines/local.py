@@ -1,4 +1,4 @@
-"""The shards of a run in threads of this process: reading, scoring and writing all leave Python to others."""
+"""Run shards in threads of this process. Reading, scoring and writing all release Python's global lock."""
 
 from __future__ import annotations
 
@@ -8,52 +8,55 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
 T = TypeVar("T")
-Pulse = Callable[[int], None]
+RowsCallback = Callable[[int], None]
 
 
 class _StoppedError(Exception):
-    """The run ends early; a shard that is half done gives up."""
+    """The run ends early; an unfinished shard stops."""
 
 
-def do_all(
+def run_shards(
     numbers: Sequence[int],
-    do: Callable[[int, Pulse], T],
-    settle: Callable[[int, T], None],
+    score: Callable[[int, RowsCallback], T],
+    finish: Callable[[int, T], None],
     workers: int,
-    on_rows: Pulse,
+    on_rows: RowsCallback,
 ) -> Generator[tuple[int, T], None, None]:
-    """Do shards and yield their results as they are settled, in any order.
+    """Run shards, and yield their results as they are finished, in any order.
+
+    When the caller stops, or a shard fails, all other shards stop at their next batch before this function returns.
 
     Args:
-        numbers: the shards to do.
-        do: does one; it calls what it is given with the rows of every batch, which also is where it may be stopped.
-        settle: finishes one that is done, in a thread of its own: what waits for the disk keeps no worker waiting.
-        workers: threads.
-        on_rows: called with the rows done since the last call, by one thread at a time.
+        numbers: the shards to run.
+        score: scores one shard. It calls its second argument with the rows of each batch; the call may stop it.
+        finish: completes a scored shard, in a separate thread: waiting for the disk keeps no worker waiting.
+        workers: the number of threads that score.
+        on_rows: called with the rows scored since the last call, by one thread at a time.
 
-    When the caller stops, or a shard fails, the others are stopped at their next batch before this returns.
+    Yields:
+        The number of a shard and its result.
     """
-    stopped, turn = threading.Event(), threading.Lock()
+    stopped, lock = threading.Event(), threading.Lock()
 
-    def pulse(rows: int) -> None:
+    def report_rows(rows: int) -> None:
         if stopped.is_set():
             raise _StoppedError
-        with turn:
+        with lock:
             on_rows(rows)
 
-    def settled(number: int, done: T) -> T:
-        settle(number, done)
-        return done
+    def finish_shard(number: int, result: T) -> T:
+        finish(number, result)
+        return result
 
-    def whole(number: int) -> Future[T]:
-        return settler.submit(settled, number, do(number, pulse))
+    def run_shard(number: int) -> Future[T]:
+        return finisher.submit(finish_shard, number, score(number, report_rows))
 
-    pool, settler = ThreadPoolExecutor(workers), ThreadPoolExecutor(1)
+    pool, finisher = ThreadPoolExecutor(workers), ThreadPoolExecutor(1)
     try:
-        waiting = {pool.submit(whole, number): number for number in numbers}
-        for future in as_completed(waiting):
-            yield waiting.pop(future), future.result().result()
+        pending = {pool.submit(run_shard, number): number for number in numbers}
+        for future in as_completed(pending):
+            yield pending.pop(future), future.result().result()
     finally:
         stopped.set()
         pool.shutdown(cancel_futures=True)
-        settler.shutdown()
+        finisher.shutdown()
