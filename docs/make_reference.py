@@ -14,19 +14,17 @@ import typer
 from pydantic import TypeAdapter
 
 from gamesales.cli.main import make_app
-from gamesales.jobs.aliases import AliasDeletion, AliasList, RetirementResult
 from gamesales.jobs.backtest import BacktestResult
 from gamesales.jobs.compare import VersionComparison
 from gamesales.jobs.crossvalidate import CrossValidationResult
 from gamesales.jobs.evaluate import EvaluationResult
 from gamesales.jobs.export import ExportResult
-from gamesales.jobs.history import EventList
+from gamesales.jobs.history import EventList, VersionDetails
 from gamesales.jobs.predict import Prediction
 from gamesales.jobs.prepare import PreprocessingResult, SimulationResult
-from gamesales.jobs.promote import Promotion
-from gamesales.jobs.retention import CollectionResult
+from gamesales.jobs.promote import AliasDeletion, AliasList, Promotion
+from gamesales.jobs.retention import CollectionResult, RetirementResult
 from gamesales.jobs.score import Backfill, RunPreview
-from gamesales.jobs.show import VersionDetails
 from gamesales.jobs.train import TrainingResult
 from gamesales.jobs.tune import TuneResult
 from gamesales.jobs.versions import VerificationResult, VersionList

@@ -25,7 +25,7 @@ from gamesales.data.table import Batch, summarize_rejects
 from gamesales.errors import ColumnsError, InputError, UsageError
 from gamesales.jobs.loading import load, open_registry
 from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, parse_ref
-from gamesales.scoring.output import FILE_SUFFIXES
+from gamesales.scoring.output import is_single_file
 from gamesales.scoring.predict import BatchPrediction, predict_batch
 from gamesales.scoring.results import read_file, read_folder
 from gamesales.scoring.scorer import LoadedVersion
@@ -231,7 +231,7 @@ def read_predictions(path: str | Path, day: str | date | None = None) -> pa.Tabl
         UsageError: A folder without a date.
     """
     path = Path(path)
-    if path.suffix.lower() in FILE_SUFFIXES:
+    if is_single_file(path):
         return read_file(path, day)
     if day is None:
         raise UsageError(f"{path} is a folder of dates; expected a date", hint='read_predictions(path, "2026-11-23")')

@@ -10,16 +10,24 @@ from typing import Any
 
 # New spelling to old spelling.
 OLD_KEYS = {
+    "best_baseline": "over",
     "bias": "bias_usd",
     "bias_high": "bias_high_usd",
     "bias_low": "bias_low_usd",
+    "correlated_with": "of",
     "difference_high": "high_usd",
     "difference_low": "low_usd",
+    "duplicate_ids": "doubled_ids",
+    "duplicate_titles": "titles_doubled",
     "error_change": "usd",
+    "error_metrics": "figures",
     "expected_predictions": "earnings_usd",
     "floor": "floor_usd",
     "folds_mae": "folds_mae_usd",
+    "grouping": "family",
     "highest_fifth": "highest_fifth_usd",
+    "interval_coverage": "held",
+    "is_met": "holds",
     "largest_difference": "largest_difference_usd",
     "last_doubling": "last_doubling_usd",
     "lowest_fifth": "lowest_fifth_usd",
@@ -31,20 +39,29 @@ OLD_KEYS = {
     "mean_absolute_difference": "mean_absolute_difference_usd",
     "mean_difference": "mean_difference_usd",
     "median_width": "median_width_usd",
+    "metrics_by_file": "figures",
+    "observation": "found",
     "parity_difference": "parity_usd",
+    "passing_error": "passes_at",
+    "passthrough_columns": "kept",
     "prediction_bounds": "bounds_usd",
     "prediction_high": "high_usd",
     "prediction_low": "low_usd",
     "prediction_mean": "mean_usd",
     "prediction_tolerance": "tolerance_usd",
+    "relative_error": "times",
     "rmse": "rmse_usd",
+    "skipped_actuals": "actuals_left_out",
+    "skipped_dates": "dates_left_out",
     "value_after": "after_usd",
     "value_before": "before_usd",
     "value_difference": "difference_usd",
     "variance": "variance_usd2",
     "whole_units": "whole_dollars",
 }
-_NEW_KEYS = {old: new for new, old in OLD_KEYS.items()}
+# No document with these keys is read, and their old spelling also has another meaning.
+_ONLY_WRITTEN = ("passthrough_columns",)
+_NEW_KEYS = {old: new for new, old in OLD_KEYS.items() if new not in _ONLY_WRITTEN}
 # What a person wrote: these parts of a document keep their keys.
 _FOREIGN = ("contract", "network", "training")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+import signal
 
 import pytest
 
@@ -22,6 +23,10 @@ from support.versions import (
 )
 
 load_profile()
+
+# Started in the background of a shell, pytest ignores SIGINT, and its children would too.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

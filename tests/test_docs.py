@@ -11,6 +11,7 @@ import pytest
 from gamesales.search.tune_job import load_tune_job
 from gamesales.training.train_job import load_job
 from support.searches import write_tune_job
+from support.train_jobs import write_job
 from support.versions import DATA, HOLDOUT, ROOT, publish_simple
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -138,13 +139,12 @@ class TestDocuments:
         check("preprocess", "titles.csv", "titles.csv", *contract)
 
     def test_of_training(self, check, tmp_path):
-        job = (ROOT / "jobs/train.toml").read_text(encoding="utf-8").replace('"data/', f'"{DATA}/')
-        (tmp_path / "job.toml").write_text(re.sub(r"(?m)^epochs = \d+$", "epochs = 1", job), encoding="utf-8")
+        write_job(tmp_path / "job.toml", training={"epochs": 1}, intervals={"folds": 2}, report={"folds": 2})
         check("train", "job.toml")
         check("crossvalidate", "job.toml", "--folds", "2")
 
     def test_of_a_search(self, check, tmp_path):
-        check("tune", write_tune_job(tmp_path / "job.toml", search={"trials": 2}))
+        check("tune", write_tune_job(tmp_path / "job.toml", search={"trials": 1, "finalists": 1}))
 
     @pytest.mark.parametrize("arguments", [["show", "7"], ["score", "none.csv"], ["nonsense"], ["promote", "@x"]])
     def test_of_failures(self, check, arguments):

@@ -41,8 +41,8 @@ class DayMetrics:
     rows: int
     waiting: int
     without_id: int
-    titles_doubled: int
-    figures: ErrorMetrics
+    duplicate_titles: int
+    error_metrics: ErrorMetrics
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class MonthMetrics:
     month: str
     version: int
     digest: str
-    figures: ErrorMetrics
+    error_metrics: ErrorMetrics
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class VersionVerdict:
 
     Attributes:
         newest_from: the first date of the newer half.
-        figures: the error metrics over all dates.
+        error_metrics: the error metrics over all dates.
         metrics: the same by the names that training uses, for the log.
         holdout: the metrics of the version's latest holdout.
         target_coverage: the share of earnings that the prediction intervals should contain.
@@ -80,7 +80,7 @@ class VersionVerdict:
     last_date: str
     dates: int
     newest_from: str
-    figures: ErrorMetrics
+    error_metrics: ErrorMetrics
     metrics: dict[str, float | None]
     holdout: dict[str, float | None] | None
     target_coverage: float | None
@@ -159,8 +159,8 @@ def _make_day_metrics(run: PublishedRun, matches: DayMatches) -> DayMetrics:
         rows=matches.rows,
         waiting=matches.waiting,
         without_id=matches.without_id,
-        titles_doubled=matches.duplicates,
-        figures=compute_error_metrics(matches.sums),
+        duplicate_titles=matches.duplicates,
+        error_metrics=compute_error_metrics(matches.sums),
     )
 
 
@@ -183,7 +183,7 @@ def _judge(version: VersionRuns, older: TitleSums, newer: TitleSums) -> VersionV
         last_date=last.day.isoformat(),
         dates=len(version.runs),
         newest_from=newest_from,
-        figures=metrics,
+        error_metrics=metrics,
         metrics=_rename_metrics(metrics, registered.manifest),
         holdout=dict(holdout.metrics) if holdout else None,
         target_coverage=registered.target_coverage,

@@ -63,9 +63,10 @@ def backtest(
 
 def _format_result(result: BacktestResult) -> str:
     version_rows = [
-        [str(verdict.version), str(verdict.dates), *_format_metrics(verdict.figures)] for verdict in result.versions
+        [str(verdict.version), str(verdict.dates), *_format_metrics(verdict.error_metrics)]
+        for verdict in result.versions
     ]
-    date_rows = [[day.date, str(day.version), *_format_metrics(day.figures)] for day in result.dates]
+    date_rows = [[day.date, str(day.version), *_format_metrics(day.error_metrics)] for day in result.dates]
     lines = [
         f"{result.matched:,} of {result.rows:,} predictions on {len(result.dates):,} dates have actual earnings",
         *_describe_unmatched(result),
@@ -85,17 +86,17 @@ def _format_result(result: BacktestResult) -> str:
 
 def _describe_unmatched(result: BacktestResult) -> Sequence[str]:
     """Describe the rows that are unmatched, duplicate or skipped, and why."""
-    duplicate_days = [day for day in result.dates if day.titles_doubled]
-    duplicates = sum(day.titles_doubled for day in duplicate_days)
+    duplicate_days = [day for day in result.dates if day.duplicate_titles]
+    duplicates = sum(day.duplicate_titles for day in duplicate_days)
     counts = [
         (result.waiting, "predictions have no actual earnings yet"),
         (result.without_id, "predictions have no id"),
         (result.actuals_never_predicted, f"of {result.actuals_rows:,} titles with earnings were never predicted"),
         (duplicates, f"duplicate titles on a date ({_list_dates(duplicate_days)}) count twice"),
-        (result.actuals_left_out, f"rows of {result.actuals} skipped: {'; '.join(result.actuals_reasons)}"),
+        (result.skipped_actuals, f"rows of {result.actuals} skipped: {'; '.join(result.actuals_reasons)}"),
     ]
     lines = [f"{count:,} {text}" for count, text in counts if count]
-    return [*lines, *(f"{skipped.place} skipped: {skipped.reason}" for skipped in result.dates_left_out)]
+    return [*lines, *(f"{skipped.place} skipped: {skipped.reason}" for skipped in result.skipped_dates)]
 
 
 def _list_dates(days: Sequence[DayMetrics]) -> str:

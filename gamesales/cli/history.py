@@ -117,11 +117,11 @@ def _describe_evidence(kind: str, body: Body) -> str:
     evidence = _read_mapping(body, "evidence")
     findings = evidence.get("findings")
     findings = [finding for finding in findings if isinstance(finding, Mapping)] if isinstance(findings, list) else []
-    failed = [finding for finding in findings if not finding.get("holds")]
+    failed = [finding for finding in findings if not finding.get("is_met")]
     comparison = _describe_comparison(_read_mapping(evidence, "comparison"))
     # Findings that hold add little to the metrics. Findings that a promotion was forced past are always shown.
     shown = failed if failed or comparison else findings
-    text = "; ".join([*comparison, *(str(finding.get("found", "")) for finding in shown)]) or "-"
+    text = "; ".join([*comparison, *(str(finding.get("observation", "")) for finding in shown)]) or "-"
     return text if len(text) <= _EVIDENCE_WIDTH else f"{text[: _EVIDENCE_WIDTH - 1]}…"
 
 
@@ -184,11 +184,11 @@ def _describe_sameness(same: bool | None) -> str:
 
 def _format_metrics(comparison: VersionComparison, names: list[str]) -> list[str]:
     """Lay out the metrics on each file that both versions were evaluated on, or say that there is no such file."""
-    if not comparison.figures:
+    if not comparison.metrics_by_file:
         sides = zip((comparison.first, comparison.second), names, strict=True)
         files = "; ".join(f"{label} on {_list_files(version)}" for version, label in sides)
         return [to_one_line(f"The versions were evaluated on different data, so metrics can't be compared: {files}.")]
-    return [_format_file_metrics(file, names) for file in comparison.figures]
+    return [_format_file_metrics(file, names) for file in comparison.metrics_by_file]
 
 
 def _list_files(version: ComparedVersion) -> str:
@@ -201,7 +201,7 @@ def _format_file_metrics(file: FileMetrics, names: list[str]) -> str:
         return f"The same metrics {label}."
     rows = [
         [
-            _BY_KEY[pair.name].heading,
+            METRICS[pair.name].heading,
             _format_value(pair.name, pair.first, pair.first_interval),
             _format_value(pair.name, pair.second, pair.second_interval),
             _format_value(pair.name, pair.difference),
@@ -211,13 +211,10 @@ def _format_file_metrics(file: FileMetrics, names: list[str]) -> str:
     return f"Metrics {label}:\n" + format_table(["", *names, "difference"], rows)
 
 
-_BY_KEY = {metric.key: metric for metric in METRICS}
-
-
 def _format_value(key: str, value: float | None, interval: ConfidenceInterval | None = None) -> str:
     if value is None:
         return "-"
-    write = _BY_KEY[key].format
+    write = METRICS[key].format
     return write(value) + (f" ({write(interval[0])} to {write(interval[1])})" if interval else "")
 
 

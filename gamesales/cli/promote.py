@@ -23,11 +23,10 @@ from gamesales.cli.options import (
 )
 from gamesales.cli.render import format_metrics_table, format_minute, format_table, show_json, to_one_line
 from gamesales.errors import GateRefusedError
-from gamesales.jobs import aliases as alias_jobs
+from gamesales.jobs import promote as jobs
 from gamesales.jobs.evaluate import evaluate as run_evaluate
 from gamesales.jobs.loading import open_registry
-from gamesales.jobs.promote import promote as run_promote
-from gamesales.jobs.promote import roll_back
+from gamesales.jobs.retention import retire as retire_version
 from gamesales.registry.gate import format_percent
 from gamesales.registry.refs import parse_ref
 
@@ -85,7 +84,7 @@ def promote(
     parsed = parse_ref(ref, name)
     opened = open_registry(registry, parsed.model)
     try:
-        promotion = run_promote(
+        promotion = jobs.promote(
             opened, parsed, alias=alias, reason=reason, force=force, dry_run=dry_run, holdout=holdout
         )
     except GateRefusedError as refusal:
@@ -108,7 +107,7 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Set an alias back to its previous version; a second rollback goes back one more version."""
-    promotion = roll_back(open_registry(registry, name), alias=alias, reason=reason)
+    promotion = jobs.roll_back(open_registry(registry, name), alias=alias, reason=reason)
     if as_json:
         show_json(promotion)
     else:
@@ -130,7 +129,7 @@ def set_alias(
 ) -> None:
     """Set an alias to a version, after checking its files; only promote sets the champion."""
     parsed = parse_ref(ref, name)
-    promotion = alias_jobs.set_alias(open_registry(registry, parsed.model), alias, parsed, reason)
+    promotion = jobs.set_alias(open_registry(registry, parsed.model), alias, parsed, reason)
     if as_json:
         show_json(promotion)
     else:
@@ -145,7 +144,7 @@ def delete_alias(
     as_json: JsonOption = False,
 ) -> None:
     """Delete an alias; deleting the champion needs --reason, because nothing scores without a champion."""
-    deletion = alias_jobs.delete_alias(open_registry(registry, name), alias, reason)
+    deletion = jobs.delete_alias(open_registry(registry, name), alias, reason)
     if as_json:
         show_json(deletion)
     else:
@@ -154,7 +153,7 @@ def delete_alias(
 
 def list_aliases(registry: RegistryOption = REGISTRY, name: NameOption = NAME, as_json: JsonOption = False) -> None:
     """List the version of each alias, when, by whom and why it was set, and the previous version."""
-    listed = alias_jobs.list_aliases(open_registry(registry, name))
+    listed = jobs.list_aliases(open_registry(registry, name))
     if as_json:
         show_json(listed)
     elif not listed.aliases:
@@ -183,7 +182,7 @@ def retire(
 ) -> None:
     """Retire a version for good; no alias may name it, and its history stays."""
     parsed = parse_ref(ref, name)
-    retirement = alias_jobs.retire(open_registry(registry, parsed.model), parsed, reason)
+    retirement = retire_version(open_registry(registry, parsed.model), parsed, reason)
     version = f"version {retirement.version} of {retirement.model}"
     if as_json:
         show_json(retirement)

@@ -23,18 +23,17 @@ from gamesales.cli.options import (
     parse_span,
 )
 from gamesales.cli.render import format_metrics_table, format_minute, format_table, show_json, to_one_line
+from gamesales.jobs.history import show as run_show
 from gamesales.jobs.loading import open_registry
-from gamesales.jobs.retention import collect_garbage
-from gamesales.jobs.show import show as run_show
+from gamesales.jobs.retention import Retention, collect_garbage
 from gamesales.jobs.versions import METRIC_KEYS, ORDERS, VersionFilter, list_versions, parse_condition
 from gamesales.jobs.versions import verify as run_verify
 from gamesales.registry.refs import parse_ref
-from gamesales.registry.retention import Retention
 from gamesales.stats.metric_names import HEADINGS, format_metrics
 
 if TYPE_CHECKING:
+    from gamesales.jobs.history import VersionDetails
     from gamesales.jobs.retention import CollectionResult
-    from gamesales.jobs.show import VersionDetails
     from gamesales.jobs.versions import VersionList, VersionRow
 
 _DEFAULT_RETENTION = Retention()

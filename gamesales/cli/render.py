@@ -35,7 +35,7 @@ def show_error(code: str, message: str, hint: str, *, as_json: bool, evidence: M
     """
     if as_json:
         error = {"code": code, "message": message, "hint": hint, **({"evidence": evidence} if evidence else {})}
-        print(json.dumps({"error": error}, ensure_ascii=False))
+        print(json.dumps({"error": add_old_keys(error)}, ensure_ascii=False))
         return
     print(f"error: {to_one_line(message)}", file=sys.stderr)
     if hint:

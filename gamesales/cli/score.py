@@ -146,8 +146,8 @@ def _format_report(report: RunReport) -> str:
         lines.append(f"{report.rows_rejected:,} rejected, with reasons: {report.rejects}")
     if report.rows_outside_training_range:
         lines.append(f"{report.rows_outside_training_range:,} outside the range of the training titles (flagged)")
-    if report.doubled_ids and report.doubled_ids.ids:
-        lines.append(_format_duplicates(report.doubled_ids))
+    if report.duplicate_ids and report.duplicate_ids.ids:
+        lines.append(_format_duplicates(report.duplicate_ids))
     if report.drift and report.drift.drifted:
         lines += [f"drift in {', '.join(report.drift.drifted)}\n", _format_drift(report.drift.columns) + "\n"]
     if report.shadow:
@@ -201,11 +201,12 @@ def _format_preview(preview: RunPreview) -> str:
         return f"{first}\nalready done; nothing would be written to {preview.output}"
     inputs = [f"  {file['name']}  {file['rows']:,} rows, {file['size']:,} bytes" for file in preview.inputs]
     resumed = f", {preview.shards_resumed} of them resumed" if preview.shards_resumed else ""
+    passthrough = ", ".join(preview.passthrough_columns) or "none"
     lines = [
         first,
         *inputs[:_SHOWN_INPUTS],
         *(["  …"] if len(inputs) > _SHOWN_INPUTS else []),
-        f"in {preview.shards} shards{resumed}; columns that pass through: {', '.join(preview.kept) or 'none'}",
+        f"in {preview.shards} shards{resumed}; columns that pass through: {passthrough}",
     ]
     if preview.estimated_seconds is not None:
         lines.append(f"about {preview.estimated_seconds:.1f} s, to {preview.output}")

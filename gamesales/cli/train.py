@@ -42,7 +42,6 @@ def train(
     """Train a version on past titles and register it."""
     from gamesales.jobs.loading import open_registry
     from gamesales.jobs.train import train as run
-    from gamesales.training.checkpoint import TrainingCheckpointOptions
     from gamesales.training.intervals import describe_coverage
     from gamesales.training.train_job import load_job
 
@@ -55,7 +54,8 @@ def train(
             on_stage=progress.say,
             on_epoch=on_epoch,
             tensorboard=tensorboard,
-            checkpoints=TrainingCheckpointOptions(checkpoint, checkpoint_epochs) if checkpoint else None,
+            checkpoints=checkpoint,
+            checkpoint_epochs=checkpoint_epochs,
         )
     if as_json:
         show_json(result)

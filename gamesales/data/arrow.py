@@ -54,11 +54,6 @@ def to_numpy(array: pa.Array) -> npt.NDArray[np.generic]:
     return values
 
 
-def is_plain(array: pa.Array) -> bool:
-    """Return whether ``to_numpy`` can convert a column completely: it has numbers and no nulls."""
-    return array.type in _NUMPY and array.null_count == 0
-
-
 def null_mask(array: pa.Array) -> BoolArray:
     """Return bool (n,), True where a column is null."""
     if array.null_count == 0:
@@ -118,7 +113,7 @@ def convert_to_numbers(array: pa.Array, *, words: bool = False) -> tuple[Numbers
         The numbers (n,), NaN where a cell is not a number, and bool (n,), True where a cell is missing. A column of
         floats or integers without nulls keeps its type and is not copied. Other columns become float64.
     """
-    if is_plain(array):
+    if array.type in _NUMPY and array.null_count == 0:
         return to_numpy(array), np.zeros(len(array), bool)
     if pa.types.is_boolean(array.type) and array.null_count == 0:
         return unpack_bools(array).view(np.int8), np.zeros(len(array), bool)

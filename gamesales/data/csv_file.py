@@ -7,9 +7,9 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ from gamesales.errors import InputError
 
 _HEADER_BYTES = 1 << 20
 _BOM = b"\xef\xbb\xbf"
+
+# The number of a row in the parsed data, the reason, and the text of the row.
+MalformedRow = tuple[int, str, str]
 
 
 @dataclass
@@ -133,18 +136,44 @@ class _Parser:
     attempts: int = 3
 
     def parse(self, data: bytes, rows_before: int) -> Batch:
-        if not is_utf8(data):
-            return parse_bytes(data, self.header, self.names, rows_before)
+        """Parse complete records, with ``rows_before`` rows before them in the file."""
+        if not _is_utf8(data):
+            return self._parse_bytes(data, rows_before)
         if self.numbers and self.attempts:
             try:
-                return parse_numbers(data, self.header, self.names, self.numbers, rows_before)
+                return self._parse_utf8(data, rows_before, self.numbers)
             except pa.ArrowInvalid:
                 self.attempts -= 1
-        return parse_text(data, self.header, self.names, rows_before)
+        return self._parse_utf8(data, rows_before, ())
+
+    def _parse_utf8(self, data: bytes, rows_before: int, numbers: Collection[str]) -> Batch:
+        """Parse columns of UTF-8 text: ``numbers`` as float64 with null for an empty cell, the others as text.
+
+        Raises:
+            pyarrow.ArrowInvalid: a cell of ``numbers`` is not a number.
+        """
+        types = {name: pa.float64() if name in numbers else pa.string() for name in self.names}
+        table, malformed = _read_well_formed(data, self.header, types, "utf-8")
+        batch = _make_batch(table, malformed, rows_before)
+        if not numbers and set(self.names) == set(self.header):
+            return batch
+        all_text = dict.fromkeys(self.header, pa.string())
+        return replace(batch, read_original=lambda: _read_well_formed(data, self.header, all_text, "utf-8")[0])
+
+    def _parse_bytes(self, data: bytes, rows_before: int) -> Batch:
+        """Parse columns of any bytes as text. A row that is not UTF-8 becomes a malformed row.
+
+        Arrow returns malformed rows as text only. So the bytes are read as Latin-1, where each byte is one character,
+        and are converted back to bytes here.
+        """
+        latin = [name.encode().decode("latin-1") for name in self.header]
+        raw, malformed = _read_well_formed(data, latin, dict.fromkeys(latin, pa.binary()), "latin-1")
+        columns = dict(zip(self.header, map(_undo_latin_1, raw.columns), strict=True))
+        selected = pa.RecordBatch.from_arrays([columns[name] for name in self.names], names=list(self.names))
+        return _decode(selected, _make_batch(selected, malformed, rows_before))
 
 
-def is_utf8(data: bytes) -> bool:
-    """Return whether bytes are text in UTF-8."""
+def _is_utf8(data: bytes) -> bool:
     if data.isascii():
         return True
     try:
@@ -154,60 +183,13 @@ def is_utf8(data: bytes) -> bool:
     return True
 
 
-def parse_numbers(
-    data: bytes, header: Sequence[str], names: Sequence[str], numbers: Collection[str], rows_before: int
-) -> Batch:
-    """Parse columns of UTF-8 text, some of them as float64. An empty cell of a float64 column is null.
-
-    Args:
-        data: the text of complete records.
-        header: the columns of the file.
-        names: the columns to parse.
-        numbers: the columns to parse as float64.
-        rows_before: the number of rows before ``data`` in the file.
-
-    Raises:
-        pyarrow.ArrowInvalid: a cell of ``numbers`` is not a number. ``parse_text`` can parse the data.
-    """
-    types = {name: pa.float64() if name in numbers else pa.string() for name in names}
-    malformed: list[tuple[int, str, str]] = []
-    table = _read_well_formed(data, header, names, types, "utf-8", malformed)
-    return _make_batch(table, malformed, rows_before, lambda: parse_text(data, header, header, rows_before).table)
-
-
-def parse_text(data: bytes, header: Sequence[str], names: Sequence[str], rows_before: int) -> Batch:
-    """Parse columns of UTF-8 text as text. The cells are unchanged. See ``parse_numbers`` for the arguments."""
-    malformed: list[tuple[int, str, str]] = []
-    table = _read_well_formed(data, header, names, dict.fromkeys(names, pa.string()), "utf-8", malformed)
-    if set(names) == set(header):
-        return _make_batch(table, malformed, rows_before)
-    return _make_batch(table, malformed, rows_before, lambda: parse_text(data, header, header, rows_before).table)
-
-
-def parse_bytes(data: bytes, header: Sequence[str], names: Sequence[str], rows_before: int) -> Batch:
-    """Parse columns of any bytes as text. A row that is not UTF-8 becomes a malformed row.
-
-    Arrow returns malformed rows as text only. So the bytes are read as Latin-1, where each byte is one character, and
-    are converted back to bytes here.
-    """
-    malformed: list[tuple[int, str, str]] = []
-    latin = [name.encode().decode("latin-1") for name in header]
-    raw = _read_well_formed(data, latin, latin, dict.fromkeys(latin, pa.binary()), "latin-1", malformed)
-    columns = dict(zip(header, map(_undo_latin_1, raw.columns), strict=True))
-    selected = pa.RecordBatch.from_arrays([columns[name] for name in names], names=list(names))
-    return _decode(selected, _make_batch(selected, malformed, rows_before))
-
-
 def _read_well_formed(
-    data: bytes,
-    header: Sequence[str],
-    names: Sequence[str],
-    types: dict[str, pa.DataType],
-    encoding: str,
-    malformed: list[tuple[int, str, str]],
-) -> pa.RecordBatch:
-    """Read the well-formed rows as one batch. Append (number in ``data``, reason, text) of the malformed rows."""
+    data: bytes, header: Sequence[str], types: dict[str, pa.DataType], encoding: str
+) -> tuple[pa.RecordBatch, Sequence[MalformedRow]]:
+    """Read the columns of ``types`` from the well-formed rows as one batch."""
     from pyarrow import csv
+
+    malformed: list[MalformedRow] = []
 
     def skip_malformed(row: csv.InvalidRow) -> str:
         reason = f"expected {row.expected_columns} fields, found {row.actual_columns}"
@@ -223,22 +205,20 @@ def _read_well_formed(
         ),
         parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip_malformed),
         convert_options=csv.ConvertOptions(
-            column_types=types, include_columns=list(names), strings_can_be_null=False, null_values=[""]
+            column_types=types, include_columns=list(types), strings_can_be_null=False, null_values=[""]
         ),
     )
     batches = [batch for batch in reader if len(batch)]
-    return batches[0] if batches else _make_empty(types, names)
+    if batches:
+        return batches[0], malformed
+    columns = [make_text_column([]).cast(arrow_type) for arrow_type in types.values()]
+    return pa.RecordBatch.from_arrays(columns, names=list(types)), malformed
 
 
-def _make_batch(
-    table: pa.RecordBatch,
-    malformed: Sequence[tuple[int, str, str]],
-    rows_before: int,
-    read_original: Callable[[], pa.RecordBatch] | None = None,
-) -> Batch:
+def _make_batch(table: pa.RecordBatch, malformed: Sequence[MalformedRow], rows_before: int) -> Batch:
     rejects = [RejectedRow(rows_before + number, "", "", reason, text) for number, reason, text in malformed]
     rows = rows_before + _number_rows(len(table), [number for number, _, _ in malformed])
-    return Batch(table, rows, rejects, read_original)
+    return Batch(table, rows, rejects)
 
 
 def _number_rows(count: int, malformed: Sequence[int]) -> IntArray:
@@ -270,7 +250,7 @@ def _decode(raw: pa.RecordBatch, batch: Batch) -> Batch:
 def _reject_undecodable(cells: Sequence[bytes], names: Sequence[str], row: int) -> RejectedRow | None:
     """Return a reject if a cell is not UTF-8, otherwise None."""
     for name, cell in zip(names, cells, strict=True):
-        if not is_utf8(cell):
+        if not _is_utf8(cell):
             texts = [other.decode(errors="backslashreplace") for other in cells]
             record = dict(zip(names, texts, strict=True))
             return RejectedRow(
@@ -288,8 +268,3 @@ def _undo_latin_1(column: pa.Array) -> pa.Array:
     shift = np.concatenate([np.zeros(1, np.int32), np.cumsum(second, dtype=np.int32)])
     buffers = [None, pa.py_buffer(offsets - shift[offsets]), pa.py_buffer(data.decode().encode("latin-1"))]
     return pa.Array.from_buffers(pa.binary(), len(column), buffers, offset=column.offset)
-
-
-def _make_empty(types: dict[str, pa.DataType], names: Sequence[str]) -> pa.RecordBatch:
-    columns = [make_text_column([]).cast(types[name]) for name in names]
-    return pa.RecordBatch.from_arrays(columns, names=list(names))

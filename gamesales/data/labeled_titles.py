@@ -25,8 +25,6 @@ class LabeledTitles:
     """The titles of a file, with their earnings.
 
     Attributes:
-        path: the file.
-        sha256: the digest of the file.
         features: float64 (n, k).
         earnings: float64 (n,).
         rows: int64 (n,), the row numbers of the titles, ascending.

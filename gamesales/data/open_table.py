@@ -1,10 +1,12 @@
-"""Opening a file as a table, with the columns of its Hive partition folders."""
+"""Opening a file as a table: Parquet files, the columns of Hive partition folders, and CSV files by ``csv_file``."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -12,11 +14,13 @@ import pyarrow as pa
 
 from gamesales.data.arrow import make_text_column
 from gamesales.data.csv_file import CsvFile
-from gamesales.data.parquet_file import ParquetFile
-from gamesales.data.table import Batch, TableFile
+from gamesales.data.table import Batch, TableFile, format_on_one_line
 from gamesales.errors import ColumnsError, InputError, InputNotFoundError, TryAgainError
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
+BATCH_ROWS = 65_536  # of a Parquet file
+# Hive and Spark write this for a null.
+_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 def is_table(name: str) -> bool:
@@ -71,10 +75,6 @@ def add_partition_columns(table: TableFile, folders: Sequence[str]) -> TableFile
     return PartitionedFile(table, values) if values else table
 
 
-# Hive and Spark write this for a null.
-_NULL = "__HIVE_DEFAULT_PARTITION__"
-
-
 @dataclass(frozen=True)
 class PartitionedFile:
     """A table with its own columns, followed by its partition columns, which are text."""
@@ -123,3 +123,76 @@ def _repeat(value: str | None, rows: int) -> pa.Array:
         return pa.nulls(rows, pa.string())
     zeros = pa.Array.from_buffers(pa.int8(), rows, [None, pa.py_buffer(np.zeros(rows, np.int8))])
     return make_text_column([value]).take(zeros)
+
+
+@dataclass
+class ParquetFile:
+    """A Parquet file. Columns keep their Arrow types. A segment is a row group."""
+
+    path: Path
+    schema: pa.Schema = field(init=False)
+    _metadata: Any = field(init=False, default=None)
+    _rows_per_group: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        with self._open() as file:
+            self.schema = file.schema_arrow
+            self._metadata = file.metadata  # parsed once, however often the file is opened
+            groups = range(file.metadata.num_row_groups)
+            self._rows_per_group = [file.metadata.row_group(group).num_rows for group in groups]
+
+    def count_rows(self) -> int:
+        rows: int = self._metadata.num_rows
+        return rows
+
+    def rows_per_segment(self) -> Sequence[int]:
+        return self._rows_per_group
+
+    def read_batches(
+        self,
+        names: Sequence[str],
+        start: int = 0,
+        stop: int | None = None,
+        numbers: Collection[str] = (),  # noqa: ARG002, columns have their types
+    ) -> Iterator[Batch]:
+        """See ``TableFile``."""
+        stop = self.count_rows() if stop is None else stop
+        ends = np.cumsum(self._rows_per_group, dtype=np.int64)
+        groups = np.flatnonzero((ends > start) & (ends - self._rows_per_group < stop)).tolist()
+        done = int(ends[groups[0]] - self._rows_per_group[groups[0]]) if groups else 0
+        with self._open() as file:
+            try:
+                for table in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=list(names), use_threads=False):
+                    rows = np.arange(done + 1, done + 1 + len(table), dtype=np.int64)
+                    done += len(table)
+                    if done > start:
+                        yield Batch(table.select(list(names)), rows).slice_rows(start, stop)
+                    if done >= stop:
+                        break
+            except (pa.ArrowException, OSError) as error:
+                raise InputError(f"{self.path} is damaged after row {done}: {format_on_one_line(error)}") from None
+        if done < stop:
+            expected, present = stop - start, max(done - start, 0)
+            raise InputError(f"{self.path} is damaged: its footer promises {expected:,} rows, but it has {present:,}")
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        from pyarrow import parquet
+
+        try:
+            # Without pre_buffer=False and a buffer size, Arrow loads a whole row group into memory.
+            file = parquet.ParquetFile(
+                self.path,
+                metadata=self._metadata,
+                pre_buffer=False,
+                buffer_size=1 << 20,
+                page_checksum_verification=True,
+            )
+            _ = file.schema_arrow.names  # fails if a name is not text
+        except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+            # Arrow raises an OSError for damage too, without the errno of a system error.
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise InputError(f"{self.path} is not a Parquet file, or damaged: {format_on_one_line(error)}") from None
+        with file:
+            yield file

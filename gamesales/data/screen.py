@@ -18,11 +18,20 @@ from gamesales.arrays import BoolArray, FloatArray
 from gamesales.data.arrow import Numbers, convert_to_json, convert_to_numbers, is_text, keep_rows
 from gamesales.data.contract import Column
 from gamesales.data.table import Batch, RejectedRow
-from gamesales.errors import ColumnsError, GamesalesError, TooManyRejectsError, UsageError
+from gamesales.errors import ColumnsError, GamesalesError, UsageError
 
 # The network computes in float32, where a larger number is infinity.
 _LARGEST = float(np.finfo(np.float32).max)
 COLUMNS_HINT = "See docs/reference/contract.md for the columns that a table of titles has"
+# A message shows at most this many rejects.
+SHOWN_REJECTS = 3
+_NUMERIC: tuple[Callable[[pa.DataType], bool], ...] = (
+    pa.types.is_boolean,
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_decimal,
+    pa.types.is_null,
+)
 _RECORD = json.JSONEncoder(ensure_ascii=False, default=str)
 
 
@@ -47,13 +56,7 @@ class ScreenedBatch:
 
 
 def find_column_faults(where: str, schema: pa.Schema, columns: Sequence[Column]) -> list[str]:
-    """Describe the missing columns of a file, and the columns with a type that is not numeric.
-
-    Args:
-        where: the path of the file, for the descriptions.
-        schema: the columns of the file.
-        columns: the columns of the contract.
-    """
+    """Describe the missing columns of a file at ``where``, and the columns with a type that is not numeric."""
     missing = [column.name for column in columns if column.name not in schema.names]
     faults = []
     if missing:
@@ -120,26 +123,20 @@ def _reject_rows(
 
 
 def _all_pass(numbers: Numbers, column: Column) -> bool:
-    """Check a whole column in one or two fast passes. False may mean that each number needs a check."""
+    """Check a whole column in one or two fast passes."""
     if not len(numbers):
         return True
-    lowest, highest = float(numbers.min()), float(numbers.max())  # NaN fails each comparison
-    if column.kind == "flag":
-        whole = numbers.dtype.kind in "iu" or bool(((numbers == 0) | (numbers == 1)).all())
-        return lowest >= 0 and highest <= 1 and whole
-    return (
-        -_LARGEST <= lowest <= highest <= _LARGEST
-        and (column.minimum is None or lowest >= column.minimum)
-        and (column.maximum is None or highest <= column.maximum)
-        and (column.above is None or lowest > column.above)
-    )
+    if column.kind == "flag" and numbers.dtype.kind not in "iu":
+        return bool(_find_passing(numbers, column).all())
+    extremes = np.array([numbers.min(), numbers.max()], np.float64)  # both are NaN if any number is
+    return bool(_find_passing(extremes, column).all())
 
 
 def _find_passing(numbers: Numbers, column: Column) -> BoolArray:
     """Return bool (n,), True for allowed numbers. Comparisons with NaN are False, so NaN fails."""
-    passes: BoolArray = (numbers >= -_LARGEST) & (numbers <= _LARGEST)
     if column.kind == "flag":
-        passes &= (numbers == 0) | (numbers == 1)
+        return np.asarray((numbers == 0) | (numbers == 1))
+    passes: BoolArray = (numbers >= -_LARGEST) & (numbers <= _LARGEST)
     if column.minimum is not None:
         passes &= numbers >= column.minimum
     if column.maximum is not None:
@@ -187,18 +184,6 @@ def _holds_numbers(arrow_type: pa.DataType) -> bool:
     return is_text(arrow_type) or any(test(arrow_type) for test in _NUMERIC)
 
 
-_NUMERIC: tuple[Callable[[pa.DataType], bool], ...] = (
-    pa.types.is_boolean,
-    pa.types.is_integer,
-    pa.types.is_floating,
-    pa.types.is_decimal,
-    pa.types.is_null,
-)
-
-
-_SHOWN_REJECTS = 3
-
-
 @dataclass(frozen=True)
 class RejectLimit:
     """The rejects that a run may have: a number or a share of its rows, whichever is larger, but never all rows."""
@@ -229,7 +214,7 @@ class RejectLimit:
 
 def format_rejects(name: str, rejected: Sequence[RejectedRow]) -> tuple[str, ...]:
     """Format the first few rejects of a file for a message."""
-    return tuple(f"{name} row {row.row}: {row.reason}" for row in rejected[:_SHOWN_REJECTS])
+    return tuple(f"{name} row {row.row}: {row.reason}" for row in rejected[:SHOWN_REJECTS])
 
 
 def check_row_count(rows_in: int, scored: int, rejected: int) -> None:
@@ -243,22 +228,3 @@ def check_row_count(rows_in: int, scored: int, rejected: int) -> None:
             f"rows were lost: {rows_in:,} read, {scored:,} scored, {rejected:,} rejected; nothing was published",
             hint="Report this with the input file",
         )
-
-
-def build_too_many_rejects_error(
-    rejected: int, rows_in: int, allowed: int, examples: Sequence[str], rejects: str
-) -> TooManyRejectsError:
-    """Build the error of a run with too many rejects.
-
-    Args:
-        rejected: the number of rejects so far.
-        rows_in: the number of rows of the run.
-        allowed: the number of rejects that are allowed.
-        examples: the first rejects, as ``format_rejects`` returns them.
-        rejects: the path of the rejects so far.
-    """
-    return TooManyRejectsError(
-        f"{rejected:,} of {rows_in:,} rows were rejected, more than the {allowed:,} allowed; nothing was published. "
-        f"First: {'; '.join(examples[:_SHOWN_REJECTS])}",
-        hint=f"The rejects so far, with reasons: {rejects}. To allow more: --max-rejects N or N%",
-    )

@@ -185,13 +185,7 @@ def write_titles(
 ) -> None:
     """Write simulated titles to a file. See ``simulate`` for the other arguments.
 
-    Args:
-        path: a name that ends in ``.csv`` or ``.parquet``, in an existing folder. An existing file is replaced.
-        rows: the number of titles.
-        seed: another seed gives other titles.
-        with_identity: begin with the columns ``title_id`` and ``title``.
-        with_target: include ``total_earnings``.
-        continuous: draw ratings and prices in fine steps.
+    The name of the file ends in ``.csv`` or ``.parquet``. Its folder must exist. An existing file is replaced.
 
     Raises:
         UsageError: the name has another suffix, the folder does not exist, or a number is negative.

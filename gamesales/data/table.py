@@ -15,6 +15,8 @@ import pyarrow as pa
 
 from gamesales.arrays import IntArray
 
+_SHOWN_REJECTS = 5
+
 
 @dataclass(frozen=True)
 class RejectedRow:
@@ -110,10 +112,11 @@ class TableFile(Protocol):
         """
 
 
-def summarize_rejects(rejected: Sequence[RejectedRow], shown: int = 5) -> str:
+def summarize_rejects(rejected: Sequence[RejectedRow]) -> str:
     """Describe the first few rejects in a sentence, and count the others."""
-    reasons = "; ".join(f"row {row.row}: {row.reason}" for row in rejected[:shown])
-    return reasons + (f"; and {len(rejected) - shown:,} more" if len(rejected) > shown else "")
+    reasons = "; ".join(f"row {row.row}: {row.reason}" for row in rejected[:_SHOWN_REJECTS])
+    others = len(rejected) - _SHOWN_REJECTS
+    return f"{reasons}; and {others:,} more" if others > 0 else reasons
 
 
 def format_on_one_line(error: Exception) -> str:

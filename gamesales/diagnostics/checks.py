@@ -14,9 +14,9 @@ import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
-from gamesales.diagnostics.groups import GroupErrors
+from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.diagnostics.leakage import CopyFinder, compare_distributions, compute_rank_r2
-from gamesales.diagnostics.residuals import Correlation
+from gamesales.diagnostics.residuals import Correlation, GroupErrors
 from gamesales.stats.clustered import clustered_mean
 from gamesales.stats.same_features import NoiseEstimate
 
@@ -51,23 +51,6 @@ class Notice:
 
 
 @dataclass(frozen=True)
-class TitleSample:
-    """The titles of one file.
-
-    Attributes:
-        features: float64 (n, k).
-        earnings: float64 (n,).
-        clusters: int64 (n,), equal for titles with the same features, also across samples.
-        rows: int64 (n,), the row numbers in the file.
-    """
-
-    features: FloatArray
-    earnings: FloatArray
-    clusters: IntArray
-    rows: IntArray
-
-
-@dataclass(frozen=True)
 class CheckInput:
     """Everything that a check can use.
 
@@ -75,6 +58,8 @@ class CheckInput:
         contract: names the columns.
         training: the n training titles.
         test: the m test titles.
+        training_clusters: int64 (n,), equal for titles with the same features.
+        test_clusters: int64 (m,), also equal to the cluster of training titles with the same features.
         errors: float64 (m,), predicted minus actual earnings of the test titles.
         noise: the noise of the earnings. None if it is unknown.
         groups: the errors of each group of test titles.
@@ -84,8 +69,10 @@ class CheckInput:
     """
 
     contract: Contract
-    training: TitleSample
-    test: TitleSample
+    training: LabeledTitles
+    test: LabeledTitles
+    training_clusters: IntArray
+    test_clusters: IntArray
     errors: FloatArray
     noise: NoiseEstimate | None
     groups: Sequence[GroupErrors]
@@ -101,7 +88,7 @@ def run_checks(data: CheckInput) -> list[Notice]:
 
 def check_sample_sizes(data: CheckInput) -> Iterator[Notice]:
     """Warn of too few training or test titles."""
-    training, test, columns = len(data.training.rows), len(data.test.rows), len(data.contract.features)
+    training, test, columns = len(data.training), len(data.test), len(data.contract.features)
     if training < _MIN_TRAINING_TITLES_PER_COLUMN * columns:
         yield Notice(
             "warning",
@@ -129,7 +116,7 @@ def check_constant_columns(data: CheckInput) -> Iterator[Notice]:
                 f"{column.name} is {training[0]:g} in every training title, so the network learned nothing from it. "
                 "Predictions for titles with another value are guesses.",
             )
-        elif len(test) == 1 and len(data.test.rows) >= _MIN_TEST_TITLES:
+        elif len(test) == 1 and len(data.test) >= _MIN_TEST_TITLES:
             yield Notice(
                 "note",
                 "constant in test",
@@ -154,8 +141,8 @@ def check_leaks(data: CheckInput) -> Iterator[Notice]:
 def check_conflicts(data: CheckInput) -> Iterator[Notice]:
     """Find training titles that earn far more or less than titles with the same features."""
     training = data.training
-    order = np.lexsort((training.earnings, training.clusters))
-    clusters, earnings = training.clusters[order], training.earnings[order]
+    order = np.lexsort((training.earnings, data.training_clusters))
+    clusters, earnings = data.training_clusters[order], training.earnings[order]
     first = np.flatnonzero(np.r_[True, clusters[1:] != clusters[:-1]])
     size = np.diff(np.r_[first, len(clusters)])
     median = np.repeat((earnings[first + (size - 1) // 2] + earnings[first + size // 2]) / 2, size)
@@ -210,29 +197,29 @@ def check_distributions(data: CheckInput) -> Iterator[Notice]:
 
 def check_copies(data: CheckInput) -> Iterator[Notice]:
     """Find test titles that are also training titles, and training titles that occur twice."""
-    finder = CopyFinder(data.training.clusters, data.training.earnings)
-    test, training = ((sample.clusters, sample.earnings) for sample in (data.test, data.training))
-    same_features = int(np.isin(data.test.clusters, data.training.clusters).sum())
+    training, test = (data.training_clusters, data.training.earnings), (data.test_clusters, data.test.earnings)
+    finder = CopyFinder(*training)
+    same_features = int(np.isin(data.test_clusters, data.training_clusters).sum())
     copies = finder.count(*test)
     if finder.exceeds_chance(copies, *test):
         yield Notice(
             "warning",
             "test in training",
-            f"{copies:,} of {len(data.test.rows):,} test titles are also training titles, with equal features and "
+            f"{copies:,} of {len(data.test):,} test titles are also training titles, with equal features and "
             "earnings, so the errors on this page are too low. Remove these titles from one of the files.",
         )
     elif same_features:
         yield Notice(
             "note",
             "twins",
-            f"{same_features:,} of {len(data.test.rows):,} test titles have the same features as a training title. "
+            f"{same_features:,} of {len(data.test):,} test titles have the same features as a training title. "
             "For titles unlike any training title, see grouped k-fold.",
         )
     if finder.exceeds_chance(finder.repeated, *training):
         yield Notice(
             "warning",
             "doubled rows",
-            f"{finder.repeats:,} of {len(data.training.rows):,} training titles equal another one in features and "
+            f"{finder.repeats:,} of {len(data.training):,} training titles equal another one in features and "
             "earnings. They weigh more, and k-fold and noise look better than they are. Remove true duplicates.",
         )
 
@@ -243,7 +230,7 @@ def check_folds(data: CheckInput) -> Iterator[Notice]:
     if plain is None or grouped is None or not plain.any():
         return
     times = float(grouped.mean() / plain.mean())
-    increase = clustered_mean(grouped - plain, data.training.clusters)
+    increase = clustered_mean(grouped - plain, data.training_clusters)
     if times >= _FOLDS_NOTE and increase.low is not None and increase.low > 0:
         yield Notice(
             "warning" if times >= _FOLDS_WARNING else "note",
@@ -269,12 +256,12 @@ def check_seeds(data: CheckInput) -> Iterator[Notice]:
 def check_groups(data: CheckInput) -> Iterator[Notice]:
     """Name the groups of titles with clearly larger relative errors."""
     for group in data.groups:
-        if group.is_worse and group.times is not None:
+        if group.is_worse and group.relative_error is not None:
             yield Notice(
-                "warning" if group.times >= _GROUP_WARNING else "note",
+                "warning" if group.relative_error >= _GROUP_WARNING else "note",
                 "worse slice",
-                f"{group.family} {group.label}: the relative error is {group.times:.1f} times that of other titles "
-                f"(${group.mae.value:,.0f} on average, {group.rows:,} titles). "
+                f"{group.grouping} {group.label}: the relative error is {group.relative_error:.1f} times that of other "
+                f"titles (${group.mae.value:,.0f} on average, {group.rows:,} titles). "
                 "Collect more of these titles, or add a column that explains them.",
             )
 

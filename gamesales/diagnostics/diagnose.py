@@ -14,22 +14,21 @@ import numpy as np
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Column, Contract
 from gamesales.data.labeled_titles import LabeledTitles
-from gamesales.diagnostics.checks import CheckInput, Notice, TitleSample, run_checks
-from gamesales.diagnostics.groups import (
+from gamesales.diagnostics.checks import CheckInput, Notice, run_checks
+from gamesales.diagnostics.importance import measure_dependence, measure_importance
+from gamesales.diagnostics.residuals import (
     GroupErrors,
     Grouping,
     find_one_hot_flags,
     make_groupings,
     measure_groups,
+    measure_residuals,
     split_column,
 )
-from gamesales.diagnostics.importance import measure_dependence, measure_importance
-from gamesales.diagnostics.learning_curve import train_learning_curve, train_other_seeds
-from gamesales.diagnostics.residuals import measure_residuals
 from gamesales.errors import InputError
 from gamesales.stats.clustered import clustered_mean
 from gamesales.stats.same_features import NoiseEstimate, estimate_noise, number_distinct_rows
-from gamesales.training.fit import PredictFunction
+from gamesales.training.fit import PredictFunction, make_fitter
 from gamesales.training.folds import (
     FOLD_KINDS,
     bootstrap_confidence_intervals,
@@ -44,6 +43,10 @@ from gamesales.training.train_job import TrainJob
 # Numbers in the manifest keep this many digits, which is more than their confidence intervals justify.
 _DIGITS = 6
 _PREDICTED = Column("predicted earnings", "money")
+# The learning curve trains on one eighth, one fourth and one half of the titles.
+_DIVISORS = (8, 4, 2)
+# A network learns nothing from fewer titles.
+_MIN_TITLES = 20
 
 T = TypeVar("T")
 
@@ -53,8 +56,6 @@ class TrainedModel:
     """A trained network that is not yet registered.
 
     Attributes:
-        job: the job that it was trained by.
-        contract: the contract of its titles.
         training_titles: the n titles of the training file.
         fit_titles: the training titles that the network was fitted on.
         test_titles: the m titles of the test file.
@@ -62,7 +63,6 @@ class TrainedModel:
         test_predictions: float64 (m,), US dollars.
         baseline_predictions: by name of the baseline, predictions for the test titles, float64 (m,), US dollars.
         predict: runs the scoring graph, from (rows, k) to (rows,), US dollars.
-        scaling: the scaling of features and target.
         intervals: its prediction intervals. None if the job wants none.
     """
 
@@ -92,9 +92,7 @@ class TrainedModel:
 def diagnose(model: TrainedModel, on_stage: Callable[[str], None]) -> dict[str, Any]:
     """Measure and check a trained model.
 
-    Args:
-        model: the model.
-        on_stage: called with a line of text when each further training begins.
+    ``on_stage`` is called with a line of text when each further training begins.
 
     Returns:
         A document for JSON, with finite numbers of six digits.
@@ -121,8 +119,8 @@ def diagnose(model: TrainedModel, on_stage: Callable[[str], None]) -> dict[str, 
 
     failures: list[Notice] = []
     kfold, fold_errors = _run_kfold(model, training_clusters, on_stage, failures)
-    curve = _run_learning_curve(model, test_clusters, on_stage, failures)
-    seeds = _run_other_seeds(model, on_stage, failures)
+    curve = _try_training("the learning curve", failures, lambda: train_learning_curve(model, test_clusters, on_stage))
+    seeds = _try_training("other seeds", failures, lambda: train_other_seeds(model, on_stage)) or []
 
     importance = measure_importance(
         model.contract, model.predict, test.features, test.earnings, test_clusters, one_hot, seed
@@ -131,8 +129,10 @@ def diagnose(model: TrainedModel, on_stage: Callable[[str], None]) -> dict[str, 
     notices = run_checks(
         CheckInput(
             contract=model.contract,
-            training=TitleSample(training.features, training.earnings, training_clusters, training.rows),
-            test=TitleSample(test.features, test.earnings, test_clusters, test.rows),
+            training=training,
+            test=test,
+            training_clusters=training_clusters,
+            test_clusters=test_clusters,
             errors=model.errors,
             noise=noise,
             groups=groups,
@@ -205,35 +205,69 @@ def _run_kfold(
                 lambda: predict_kfold(job, model.contract, titles, folds, kind, on_stage),  # noqa: B023
             )
         if predicted is not None:
-            results[kind] = asdict(measure_kfold(titles, predicted, kind, folds, clusters, model.scaling, seed))
+            results[kind] = measure_kfold(titles, predicted, kind, folds, clusters, model.scaling, seed)
             errors[kind] = np.abs(predicted - titles.earnings)
     return results, errors
 
 
-def _run_learning_curve(
-    model: TrainedModel, clusters: IntArray, on_stage: Callable[[str], None], failures: list[Notice]
+def train_learning_curve(
+    model: TrainedModel, clusters: IntArray, on_stage: Callable[[str], None]
 ) -> dict[str, Any] | None:
-    if not model.job.report.learning_curve or not model.may_train_more:
+    """Train on nested parts of the titles, and measure the error of each network on the test titles.
+
+    Returns:
+        The points of the curve, of which the version's own point is the last, and the change of the mean absolute error
+        between the last two points. None if the job wants no curve, or there are too few or too many titles.
+
+    Raises:
+        InputError: a training run diverged, or predictions are not finite.
+    """
+    job, titles = model.job, model.fit_titles
+    sizes = [size for divisor in _DIVISORS if _can_train(job, size := len(titles) // divisor)]
+    if not (job.report.learning_curve and model.may_train_more and sizes):
         return None
-    titles = model.fit_titles, model.test_titles
-    curve = _try_training(
-        "the learning curve",
-        failures,
-        lambda: train_learning_curve(model.job, model.contract, *titles, model.test_predictions, clusters, on_stage),
-    )
-    return asdict(curve) if curve else None
+    order = np.random.default_rng([job.training.seed, 3]).permutation(len(titles))
+    errors = []
+    for number, size in enumerate(sizes, 1):
+        on_stage(f"learning curve: training {number} of {len(sizes)}, on {size:,} titles")
+        errors.append(_train_and_measure(model, job, titles.take(np.sort(order[:size]))))
+    errors.append(np.abs(model.errors))
+    return {
+        "points": [
+            {"titles": size, "mae": asdict(clustered_mean(error, clusters))}
+            for size, error in zip([*sizes, len(titles)], errors, strict=True)
+        ],
+        "last_doubling": asdict(clustered_mean(errors[-1] - errors[-2], clusters)),
+    }
 
 
-def _run_other_seeds(
-    model: TrainedModel, on_stage: Callable[[str], None], failures: list[Notice]
-) -> list[dict[str, Any]]:
-    if not model.may_train_more:
-        return []
-    titles = model.fit_titles, model.test_titles
-    results = _try_training(
-        "other seeds", failures, lambda: train_other_seeds(model.job, model.contract, *titles, on_stage)
-    )
-    return [asdict(result) for result in results or []]
+def _can_train(job: TrainJob, size: int) -> bool:
+    share = job.training.validation_share
+    return size >= _MIN_TITLES and (not share or 0 < round(size * share) < size)
+
+
+def train_other_seeds(model: TrainedModel, on_stage: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Train the same network with the seeds after the job's seed, and measure its error on the test titles.
+
+    Raises:
+        InputError: a training run diverged, or predictions are not finite.
+    """
+    count = model.job.report.seeds if model.may_train_more else 0
+    results = []
+    for number in range(1, count + 1):
+        on_stage(f"other seeds: training {number} of {count}")
+        seed = (model.job.training.seed + number) % 2**32
+        errors = _train_and_measure(model, model.job.with_seed(seed), model.fit_titles)
+        results.append({"seed": seed, "mae": float(errors.mean())})
+    return results
+
+
+def _train_and_measure(model: TrainedModel, job: TrainJob, titles: LabeledTitles) -> FloatArray:
+    """Train a network, and return its absolute errors on the test titles, (m,), US dollars."""
+    predicted = make_fitter(job, model.contract)(titles.features, titles.earnings)(model.test_titles.features)
+    if not np.isfinite(predicted).all():
+        raise InputError(f"predictions of a network trained on {len(titles):,} titles are not finite numbers")
+    return np.abs(predicted - model.test_titles.earnings)
 
 
 def _try_training(purpose: str, failures: list[Notice], train: Callable[[], T]) -> T | None:
@@ -256,7 +290,7 @@ def _measure_holdout(model: TrainedModel, clusters: IntArray) -> dict[str, Any]:
         "distinct": int(np.count_nonzero(np.bincount(clusters))),
         "intervals": bootstrap_confidence_intervals(model.test_titles, model.errors, clusters, model.scaling),
         "lead": {
-            "over": best,
+            "best_baseline": best,
             "mae": float(baselines[best].mean()),
             "error_change": asdict(clustered_mean(baselines[best] - np.abs(model.errors), clusters)),
         },

@@ -16,7 +16,7 @@ import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
-from gamesales.diagnostics.groups import format_value
+from gamesales.diagnostics.residuals import format_value
 from gamesales.stats.clustered import Estimate, clustered_mean
 from gamesales.training.fit import PredictFunction
 from gamesales.training.folds import shuffle_rows
@@ -51,8 +51,6 @@ class Dependence:
         kind: the kind of the column, or ``flags``.
         values: the values of one column. Empty for flags.
         labels: the values as text, or the name of the flag that is set.
-        rows: the number of titles.
-        prediction_mean: the mean prediction for each value.
         prediction_low: the 10% quantile of the change since the first value.
         prediction_high: the 90% quantile of the change since the first value.
     """
@@ -84,7 +82,7 @@ def measure_importance(
         features: (n, k), n > 0.
         earnings: (n,), US dollars.
         clusters: int64 (n,), equal for titles with the same features.
-        one_hot: the sets of flags from ``find_one_hot_flags``.
+        one_hot: the sets of ``find_one_hot_flags``.
         seed: seeds the orders.
 
     Returns:
@@ -125,22 +123,16 @@ def _measure_increase(
 def measure_dependence(
     contract: Contract, predict: PredictFunction, features: FloatArray, one_hot: Sequence[tuple[int, ...]], seed: int
 ) -> list[Dependence]:
-    """Set each one-hot set of flags, and each other column, to each of its values.
-
-    Args:
-        contract: names the columns.
-        predict: from (n, k) to (n,), US dollars.
-        features: (n, k), n > 0.
-        one_hot: the sets of flags from ``find_one_hot_flags``.
-        seed: draws the titles.
-    """
+    """Set each one-hot set of flags, and each other column, to each of its values. See ``measure_importance``."""
     base = features[_draw_rows(len(features), _MAX_SET, seed)]
     in_a_set = {index for flags in one_hot for index in flags}
     measured = [_set_flags(contract, predict, base, flags) for flags in one_hot]
     for index, column in enumerate(contract.features):
         if index in in_a_set:
             continue
-        values = _choose_values(features[:, index])
+        values = np.unique(features[:, index])
+        if len(values) > _MAX_VALUES:
+            values = np.unique(np.quantile(features[:, index], np.linspace(0, 1, _MAX_VALUES)))
         labels = tuple(
             ("yes" if value else "no") if column.kind == "flag" else format_value(value, column) for value in values
         )
@@ -173,13 +165,6 @@ def _summarize(
     low, high = np.quantile(predictions - predictions[0], _BAND, axis=1)
     statistics = (tuple(statistic.tolist()) for statistic in (predictions.mean(axis=1), low, high))
     return Dependence(columns, kind, values, labels, predictions.shape[1], *statistics)
-
-
-def _choose_values(column: FloatArray) -> FloatArray:
-    distinct = np.unique(column)
-    if len(distinct) <= _MAX_VALUES:
-        return distinct
-    return np.unique(np.quantile(column, np.linspace(0, 1, _MAX_VALUES)))
 
 
 def _draw_rows(rows: int, max_rows: int, seed: int) -> IntArray:

@@ -1,6 +1,10 @@
-"""Residual analysis: whether errors are biased, grow with the prediction, or depend on a column or on the row order.
+"""Residual analysis: the errors of groups of titles, and what errors depend on.
 
 The errors of a model that learned everything that can be learned are noise, which depends on nothing.
+
+A flag divides titles in two. A rating or a price divides them by its values or into bands. Flags of which each title
+has exactly one set, such as genres, form one grouping. They are found in the titles, because the contract does not say
+so.
 """
 
 from __future__ import annotations
@@ -11,25 +15,204 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gamesales.arrays import FloatArray, IntArray
+from gamesales.arrays import BoolArray, FloatArray, IntArray
+from gamesales.data.contract import Column, Contract
 from gamesales.stats.clustered import Estimate, clustered_mean
 
-# The probability that the report on a faultless model calls the correlation with any column clear.
+# Columns with more distinct values are cut into bands with about equally many titles.
+_MAX_VALUES = 8
+_BANDS = 4
+# Among fewer titles, two flags may exclude each other by chance.
+_MIN_TITLES = 30
+# From this amount on, thousands of dollars are precise enough.
+_IN_THOUSANDS = 10_000
+# Limits the search for flags that exclude each other, which is exponential in the worst case.
+_MAX_STEPS = 10_000
+# The probability that the report on a faultless model calls any group worse, or the correlation with any column clear.
 _FALSE_POSITIVE_RATE = 0.01
+# A smaller relative error is not worth reporting, however certain it is.
+_MIN_RELATIVE_ERROR = 1.25
 _FIFTH = 0.2
 
 
 @dataclass(frozen=True)
-class Correlation:
-    """A correlation coefficient of the errors, from -1 to 1.
+class Grouping:
+    """A division of n titles into groups.
 
-    Attributes:
-        of: the column, or the error of the row before.
-        value: the coefficient.
-        is_clear: whether it is significantly different from 0.
+    ``columns`` has the indices of the features that define the groups. ``group_of`` is int64 (n,), the index in
+    ``labels`` of each title's group.
     """
 
-    of: str
+    name: str
+    columns: tuple[int, ...]
+    labels: tuple[str, ...]
+    group_of: IntArray
+
+
+@dataclass(frozen=True)
+class GroupErrors:
+    """The errors of one group of titles.
+
+    Attributes:
+        mae: the mean absolute error with its 95% confidence interval.
+        bias: the mean error with its 95% confidence interval.
+        relative_error: the mean error in units of the typical error for the predicted amount, divided by that of the
+            other titles. None if there are no other titles or they have no errors.
+        is_worse: whether ``relative_error`` is both significant and large enough to matter.
+        interval_coverage: the share of titles that earned an amount within their prediction interval. None without
+            intervals.
+    """
+
+    grouping: str
+    label: str
+    rows: int
+    mae: Estimate
+    bias: Estimate
+    relative_error: float | None
+    is_worse: bool
+    interval_coverage: float | None
+
+
+def find_one_hot_flags(contract: Contract, features: FloatArray) -> list[tuple[int, ...]]:
+    """Find the sets of flags of which every title has exactly one set.
+
+    Returns:
+        The column indices of each set of flags, ascending. No column is in two sets.
+    """
+    if len(features) < _MIN_TITLES:
+        return []
+    flags = [index for index, column in enumerate(contract.features) if column.kind == "flag"]
+    values = features[:, flags].astype(np.float32)
+    titles_with_both = values.T @ values
+    titles_with = np.diag(titles_with_both).astype(np.int64)
+    remaining = [flag for flag in range(len(flags)) if 0 < titles_with[flag] < len(features)]
+    one_hot = []
+    while remaining:
+        cover = _find_cover(remaining, titles_with_both == 0, titles_with, len(features))
+        one_hot += [tuple(flags[flag] for flag in cover)] if cover else []
+        remaining = [flag for flag in remaining[1:] if flag not in cover]
+    return one_hot
+
+
+def _find_cover(remaining: Sequence[int], exclusive: BoolArray, titles_with: IntArray, titles: int) -> tuple[int, ...]:
+    """Find mutually exclusive flags, the first of the remaining among them, that together are set in every title."""
+    stack: list[tuple[tuple[int, ...], int]] = [((remaining[0],), int(titles_with[remaining[0]]))]
+    steps = 0
+    while stack and steps < _MAX_STEPS:
+        chosen, covered = stack.pop()
+        steps += 1
+        if covered == titles:
+            return chosen
+        stack += [
+            ((*chosen, flag), covered + int(titles_with[flag]))
+            for flag in reversed(remaining)
+            if flag > chosen[-1] and covered + titles_with[flag] <= titles and exclusive[flag, list(chosen)].all()
+        ]
+    return ()
+
+
+def make_groupings(contract: Contract, features: FloatArray, one_hot: Sequence[tuple[int, ...]]) -> list[Grouping]:
+    """Divide titles, (n, k), n > 0, by each set of ``find_one_hot_flags``, and by each other column."""
+    groupings = [
+        _group_by_flags(contract, features, flags)
+        for flags in one_hot
+        # The sets were found in the training titles. A test title may have no genre.
+        if (features[:, list(flags)].sum(axis=1) == 1).all()
+    ]
+    in_a_set = {index for flags in one_hot for index in flags}
+    for index, column in enumerate(contract.features):
+        if index not in in_a_set:
+            groupings.append(Grouping(column.name, (index,), *split_column(features[:, index], column)))
+    return groupings
+
+
+def _group_by_flags(contract: Contract, features: FloatArray, flags: tuple[int, ...]) -> Grouping:
+    used, group_of = np.unique(features[:, list(flags)].argmax(axis=1), return_inverse=True)
+    labels = tuple(contract.features[flags[position]].name for position in used)
+    name = " / ".join(contract.features[index].name for index in flags)
+    return Grouping(name, flags, labels, group_of.reshape(-1))
+
+
+def split_column(values: FloatArray, column: Column) -> tuple[tuple[str, ...], IntArray]:
+    """Divide titles by the values of a column, or into bands with about equally many titles if there are many values.
+
+    Returns:
+        The label of each group, and int64 (n,), the group of each title. No group is empty.
+    """
+    distinct, group_of = np.unique(values, return_inverse=True)
+    if column.kind == "flag":
+        return tuple("yes" if value else "no" for value in distinct), group_of.reshape(-1)
+    if len(distinct) <= _MAX_VALUES:
+        return tuple(format_value(value, column) for value in distinct), group_of.reshape(-1)
+    edges = np.unique(np.quantile(values, np.arange(1, _BANDS) / _BANDS))
+    used, band = np.unique(np.searchsorted(edges, values, side="left"), return_inverse=True)
+    ends = [(values[band == number].min(), values[band == number].max()) for number in range(len(used))]
+    return tuple(f"{format_value(low, column)} to {format_value(high, column)}" for low, high in ends), band.reshape(-1)
+
+
+def format_value(value: float, column: Column) -> str:
+    """Format a value of a column with its unit."""
+    if column.kind in ("price", "money"):
+        return f"${value / 1000:,.0f}k" if abs(value) >= _IN_THOUSANDS else f"${value:,.2f}"
+    return f"{value:.4g} {column.unit}".strip()
+
+
+def measure_groups(
+    groupings: Sequence[Grouping],
+    errors: FloatArray,
+    typical_errors: FloatArray,
+    clusters: IntArray,
+    within_interval: BoolArray | None = None,
+) -> list[GroupErrors]:
+    """Measure the errors of every group of titles.
+
+    Args:
+        groupings: how to divide the titles. No group is empty.
+        errors: float64 (n,), predicted minus actual.
+        typical_errors: float64 (n,), above 0, the typical absolute error for each title's predicted amount.
+        clusters: int64 (n,), equal for titles with the same features.
+        within_interval: bool (n,), whether a title's earnings lie within its prediction interval.
+    """
+    sizes = np.abs(errors)
+    tests = sum(len(grouping.labels) for grouping in groupings)
+    measured = []
+    for grouping in groupings:
+        for number, label in enumerate(grouping.labels):
+            rows = grouping.group_of == number
+            relative_error, is_worse = _compare_with_rest(sizes / typical_errors, rows, clusters, tests)
+            coverage = None if within_interval is None else float(within_interval[rows].mean())
+            mae, bias = (clustered_mean(values[rows], clusters[rows]) for values in (sizes, errors))
+            measured.append(
+                GroupErrors(grouping.name, label, int(rows.sum()), mae, bias, relative_error, is_worse, coverage)
+            )
+    return measured
+
+
+def _compare_with_rest(
+    relative: FloatArray, rows: BoolArray, clusters: IntArray, tests: int
+) -> tuple[float | None, bool]:
+    """Return ``relative_error`` and ``is_worse`` of a group, at a significance level for this number of tests."""
+    if rows.all():
+        return None, False
+    alpha = 2 * _FALSE_POSITIVE_RATE / tests  # the test is one-sided
+    group, rest = (clustered_mean(relative[part], clusters[part], alpha) for part in (rows, ~rows))
+    if rest.value <= 0:
+        return None, False
+    relative_error = group.value / rest.value
+    if group.low is None or rest.high is None:
+        return relative_error, False
+    margin = float(np.hypot(group.value - group.low, rest.high - rest.value))
+    return relative_error, relative_error >= _MIN_RELATIVE_ERROR and group.value - rest.value > margin
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """A correlation coefficient of the errors with a column, or with the row before.
+
+    ``is_clear`` is whether it is significantly different from 0.
+    """
+
+    correlated_with: str
     value: float
     is_clear: bool
 
@@ -38,12 +221,8 @@ class Correlation:
 class Residuals:
     """Statistics of the errors, predicted minus actual.
 
-    Attributes:
-        bias: the mean error with its 95% confidence interval.
-        lowest_fifth: the mean absolute error of the fifth of the titles with the lowest predictions.
-        highest_fifth: the mean absolute error of the fifth of the titles with the highest predictions.
-        columns: the correlation of relative errors with each column.
-        order: the correlation of relative errors with the relative error of the row before.
+    ``bias`` is the mean error with its 95% confidence interval. The fifths of the titles by their predictions have mean
+    absolute errors. ``columns`` and ``order`` are correlations of relative errors.
     """
 
     bias: Estimate
@@ -61,16 +240,7 @@ def measure_residuals(
     typical_errors: FloatArray,
     clusters: IntArray,
 ) -> Residuals:
-    """Measure what errors depend on.
-
-    Args:
-        names: the names of the k columns.
-        features: (n, k), in the order of the file.
-        errors: float64 (n,), predicted minus actual.
-        predicted: float64 (n,).
-        typical_errors: float64 (n,), above 0, the typical absolute error for each title's predicted amount.
-        clusters: int64 (n,), equal for titles with the same features.
-    """
+    """Measure what errors depend on, for n titles in the order of the file. See ``measure_groups``."""
     order = np.argsort(predicted, kind="stable")
     fifth = max(1, math.ceil(len(order) * _FIFTH))
     sizes, relative = np.abs(errors), errors / typical_errors
@@ -86,10 +256,12 @@ def measure_residuals(
     )
 
 
-def _correlate(of: str, column: FloatArray, errors: FloatArray, clusters: IntArray, alpha: float) -> Correlation:
+def _correlate(
+    correlated_with: str, column: FloatArray, errors: FloatArray, clusters: IntArray, alpha: float
+) -> Correlation:
     if len(errors) < 2 or not column.std() or not errors.std():
-        return Correlation(of, 0.0, is_clear=False)
+        return Correlation(correlated_with, 0.0, is_clear=False)
     products = (column - column.mean()) / column.std() * (errors - errors.mean()) / errors.std()
     estimate = clustered_mean(products, clusters, alpha)
     is_clear = estimate.low is not None and estimate.high is not None and not estimate.low <= 0 <= estimate.high
-    return Correlation(of, estimate.value, is_clear)
+    return Correlation(correlated_with, estimate.value, is_clear)

@@ -55,14 +55,14 @@ class BacktestResult:
 
     Attributes:
         actuals_rows: the usable rows of the actuals.
-        actuals_left_out: the unusable rows.
+        skipped_actuals: the unusable rows.
         actuals_reasons: why the first few are unusable.
         actuals_never_predicted: the titles without a prediction on any date.
         rows: the number of predictions.
         matched: the predictions with actual earnings.
         waiting: the predictions without actual earnings.
         without_id: the predictions without an id.
-        dates_left_out: the dates that were not read.
+        skipped_dates: the dates that were not read.
         page: the HTML page that was written.
     """
 
@@ -72,14 +72,14 @@ class BacktestResult:
     actuals: str
     actuals_sha256: str
     actuals_rows: int
-    actuals_left_out: int
+    skipped_actuals: int
     actuals_reasons: list[str]
     actuals_never_predicted: int
     rows: int
     matched: int
     waiting: int
     without_id: int
-    dates_left_out: list[SkippedDate]
+    skipped_dates: list[SkippedDate]
     versions: list[VersionVerdict]
     months: list[MonthMetrics]
     dates: list[DayMetrics]
@@ -119,14 +119,14 @@ def backtest(
         actuals=str(request.actuals),
         actuals_sha256=actuals.sha256,
         actuals_rows=len(actuals),
-        actuals_left_out=len(actuals.left_out),
+        skipped_actuals=len(actuals.left_out),
         actuals_reasons=describe_left_out(actuals.left_out),
         actuals_never_predicted=int((~np.any([trace.is_predicted for trace in traces], axis=0)).sum()),
         rows=sum(day.rows for day in dates),
-        matched=sum(day.figures.rows for day in dates),
+        matched=sum(day.error_metrics.rows for day in dates),
         waiting=sum(day.waiting for day in dates),
         without_id=sum(day.without_id for day in dates),
-        dates_left_out=skipped,
+        skipped_dates=skipped,
         versions=verdicts,
         months=[month for trace in traces for month in trace.months],
         dates=dates,
@@ -181,7 +181,7 @@ def _record(
     request: BacktestRequest,
 ) -> VersionVerdict:
     """Record a verdict in the log, unless the log has it. Return it with its ``evidence`` and ``refused`` set."""
-    rows = verdict.figures.rows
+    rows = verdict.error_metrics.rows
     refused = registered.refused or ("" if rows else "none of its predictions has actual earnings")
     if refused or registered.version is None:
         return replace(verdict, evidence="refused", refused=refused)
@@ -189,9 +189,9 @@ def _record(
         "first_date": verdict.first_date,
         "last_date": verdict.last_date,
         "dates": verdict.dates,
-        "titles": verdict.figures.titles,
-        "bias": verdict.figures.bias,
-        "coverage": verdict.figures.coverage,
+        "titles": verdict.error_metrics.titles,
+        "bias": verdict.error_metrics.bias,
+        "coverage": verdict.error_metrics.coverage,
         "predictions": escape_surrogates(str(request.predictions)),
     }
     evidence = make_evidence((request.actuals, actuals.sha256), rows, verdict.metrics, details)

@@ -82,7 +82,7 @@ class FileMetrics:
 class VersionComparison:
     """Two versions side by side.
 
-    ``figures`` has an entry for each file that both versions were evaluated on. ``same_training_data`` and
+    ``metrics_by_file`` has an entry for each file that both versions were evaluated on. ``same_training_data`` and
     ``same_holdout`` are None if a manifest does not name the file.
     """
 
@@ -90,7 +90,7 @@ class VersionComparison:
     second: ComparedVersion
     same_training_data: bool | None
     same_holdout: bool | None
-    figures: list[FileMetrics]
+    metrics_by_file: list[FileMetrics]
     sections: list[ManifestSection]
 
 
@@ -115,7 +115,7 @@ def compare(
         second=second_version,
         same_training_data=_same_data(*manifests, "train"),
         same_holdout=_same_data(*manifests, "test"),
-        figures=list(pair_metrics(first_metrics, second_metrics)),
+        metrics_by_file=list(pair_metrics(first_metrics, second_metrics)),
         sections=[_make_section(name, *map(select, manifests)) for name, select in _SECTIONS.items()],
     )
     return comparison if everything else _drop_equal(comparison)
@@ -159,11 +159,11 @@ def _drop_equal(comparison: VersionComparison) -> VersionComparison:
         for section in comparison.sections
         if not section.same
     ]
-    figures = [
+    metrics_by_file = [
         replace(metrics, entries=[entry for entry in metrics.entries if entry.first != entry.second])
-        for metrics in comparison.figures
+        for metrics in comparison.metrics_by_file
     ]
-    return replace(comparison, sections=sections, figures=figures)
+    return replace(comparison, sections=sections, metrics_by_file=metrics_by_file)
 
 
 @dataclass(frozen=True)

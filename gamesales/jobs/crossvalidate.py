@@ -17,6 +17,7 @@ from gamesales.training.folds import (
     FoldKind,
     bootstrap_confidence_intervals,
     make_folds,
+    measure_folds_mae,
     predict_kfold,
 )
 from gamesales.training.metrics import Metrics, compute_metrics
@@ -35,17 +36,10 @@ class SeedMetrics:
 
 @dataclass(frozen=True)
 class KFoldSummary:
-    """K-fold of one kind over several seeds.
+    """K-fold of one kind, with statistics of each metric over the seeds.
 
-    Attributes:
-        kind: the kind of folds.
-        mean: the mean of each metric over the seeds.
-        standard_deviation: the standard deviation of each metric over the seeds. None for a single seed.
-        lowest: the minimum of each metric over the seeds.
-        highest: the maximum of each metric over the seeds.
-        intervals: the 95% confidence intervals of the mean ``mae`` and ``scaled_mse``, by the bootstrap. Titles with
-            the same features are drawn together, and the error of a title is averaged over the seeds.
-        seeds: the metrics of each seed.
+    ``intervals`` has the 95% confidence intervals of the mean ``mae`` and ``scaled_mse``, by the bootstrap. Titles with
+    the same features are drawn together, and the error of a title is averaged over the seeds.
     """
 
     kind: FoldKind
@@ -111,7 +105,7 @@ def crossvalidate(
             on_training = _add_prefix(on_stage, f"seed {seed}, " if seeds > 1 else "")
             predicted = predict_kfold(job.with_seed(seed), contract, titles, parts, kind, on_training)
             errors.append(predicted - titles.earnings)
-            folds_mae = [float(np.abs(errors[-1][part]).mean()) for part in parts]
+            folds_mae = measure_folds_mae(errors[-1], parts)
             metrics.append(SeedMetrics(seed, compute_metrics(titles.earnings, predicted, scaling), folds_mae))
         summaries[kind] = _summarize_seeds(kind, titles, clusters, metrics, np.stack(errors), scaling)
     noise = estimate_pure_error(clusters, titles.earnings)

@@ -14,6 +14,7 @@ from gamesales.data.labeled_titles import LabeledTitles, read_titles
 from gamesales.data.screen import RejectLimit, format_rejects
 from gamesales.errors import InputError, IntegrityError
 from gamesales.jobs.loading import load_registered
+from gamesales.registry.bundle import Bundle
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Version
@@ -45,13 +46,7 @@ class EvaluationResult:
 
 
 def evaluate(registry: ModelRegistry, ref: Ref, data: Path, *, reason: str = "") -> EvaluationResult:
-    """Evaluate a version on a CSV or Parquet file, and record the metrics.
-
-    Args:
-        registry: the registry of the model.
-        ref: the version.
-        data: a file of titles with the target column.
-        reason: why, for the log.
+    """Evaluate a version on a CSV or Parquet file of titles with the target column, and record the metrics.
 
     Raises:
         InputError: the file can't be used, or the version was trained on it.
@@ -59,13 +54,13 @@ def evaluate(registry: ModelRegistry, ref: Ref, data: Path, *, reason: str = "")
     version = registry.find(registry.read_state(), ref)
     loaded = load_registered(registry, version)
     titles = read_titles(data, loaded.contract, RejectLimit())
-    manifest = registry.open_bundle(version).manifest
-    if titles.sha256 == training_digest(manifest):
+    bundle = registry.open_bundle(version)
+    if titles.sha256 == training_digest(bundle.manifest):
         raise InputError(
             f"{data} is the file that version {version.number} was trained on; expected titles that it never saw",
             hint="Errors on training data are no evaluation. Give another file: --data FILE",
         )
-    measured = evaluate_predictions(titles, predict_labeled(loaded, titles), read_scaling(manifest))
+    measured = evaluate_predictions(titles, predict_labeled(loaded, titles), read_scaling(bundle))
     return record_once(registry, version, titles, measured, reason)
 
 
@@ -98,16 +93,7 @@ def record_once(
     *,
     dry_run: bool = False,
 ) -> EvaluationResult:
-    """Record an evaluation, unless the log has the same metrics on the same file.
-
-    Args:
-        registry: the registry of the model.
-        version: the version.
-        titles: the titles that it was evaluated on.
-        measured: what ``evaluate_predictions`` returns.
-        reason: why, for the log.
-        dry_run: whether to write nothing.
-    """
+    """Record what ``evaluate_predictions`` measured, unless the log has the same metrics on the same file."""
     keys = ("data_sha256", "metrics")
     is_recorded = any(
         all(getattr(past, key) == measured[key] for key in keys) for past in version.read_holdout_evaluations()
@@ -124,16 +110,16 @@ def record_once(
     )
 
 
-def read_scaling(manifest: Mapping[str, Any]) -> Scaling:
-    """Return the scaling of a version.
+def read_scaling(bundle: Bundle) -> Scaling:
+    """Read the scaling from a checked manifest. ``scaler.joblib`` is a pickle and is never loaded.
 
     Raises:
-        IntegrityError: the manifest has none.
+        IntegrityError: the manifest has no usable scaling.
     """
     try:
-        return Scaling.from_dict(manifest["scaling"])
+        return Scaling.from_dict(bundle.manifest["scaling"])
     except (LookupError, TypeError, ValueError) as error:
-        raise IntegrityError(f"the manifest lacks what an evaluation needs: {error}", hint="Train again") from None
+        raise IntegrityError(f"{bundle.location} has no usable scaling: {error}", hint="Train again") from None
 
 
 def training_digest(manifest: Mapping[str, Any]) -> str | None:

@@ -21,6 +21,7 @@ import numpy as np
 from gamesales.arrays import FloatArray
 from gamesales.data.files import DISK_FULL_ERRORS, WRITE_ERRORS, explain_write_errors, fsync
 from gamesales.errors import IntegrityError, UsageError
+from gamesales.jobs.evaluate import read_scaling
 from gamesales.jobs.loading import load_registered
 from gamesales.registry.bundle import Bundle
 from gamesales.registry.refs import Ref
@@ -161,11 +162,8 @@ def _make_temporary_folder(target: Path) -> Iterator[Path]:
 
 
 def _read_scaling(bundle: Bundle, loaded: LoadedVersion) -> Scaling:
-    """Read the scaling from the checked manifest. ``scaler.joblib`` is a pickle and is never loaded."""
-    try:
-        scaling = Scaling.from_dict(bundle.manifest["scaling"])
-    except (LookupError, TypeError, ValueError) as error:
-        raise IntegrityError(f"{bundle.location} has no usable scaling: {error}", hint="Train again") from None
+    """Read the scaling, which must have the features of the contract."""
+    scaling = read_scaling(bundle)
     if scaling.features != loaded.contract.feature_names:
         raise IntegrityError(
             f"{bundle.location} scales {', '.join(scaling.features)}, but its contract has "

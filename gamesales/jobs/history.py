@@ -1,33 +1,19 @@
-"""List the events of a registry: who did what, when, why and on what evidence.
+"""Read the log: list who did what, when, why and on what evidence; and show one version as it is or was.
 
 Events are read from the log and not from the state, so that an event of a later release is listed too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
 from gamesales.errors import UsageError
-from gamesales.registry.event import (
-    ALIAS_DELETED,
-    ALIAS_SET,
-    EVALUATION_RECORDED,
-    VERSION_REGISTERED,
-    VERSION_RETIRED,
-    Event,
-)
-from gamesales.registry.refs import check_alias
+from gamesales.registry.event import KINDS, Event
+from gamesales.registry.refs import Ref, check_alias
 from gamesales.registry.registry import ModelRegistry
-
-KINDS = (
-    VERSION_REGISTERED,
-    VERSION_RETIRED,
-    EVALUATION_RECORDED,
-    ALIAS_SET,
-    ALIAS_DELETED,
-)
+from gamesales.registry.state import Span, list_alias_spans, replay
 
 
 @dataclass(frozen=True)
@@ -58,10 +44,9 @@ class EventFilter:
     Attributes:
         alias: only events that set or delete this alias.
         version: only events about this version, or that take an alias from it.
-        kind: only events of this kind, one of KINDS, or the part of a kind before its dot.
-        actor: only events by this person.
-        since: only events at this time or later. Times are written as in the log.
-        until: only events at this time or earlier.
+        kind: one of KINDS, or the part of a kind before its dot.
+        since: the first time, as written in the log.
+        until: the last time.
         limit: the most events to list. The newest are kept.
     """
 
@@ -84,7 +69,7 @@ class EventFilter:
             )
 
     def matches(self, event: Event) -> bool:
-        """Whether an event matches the filter. The limit is not considered."""
+        """Return whether an event matches the filter. The limit is not considered."""
         body = event.body
         return (
             (self.alias is None or body.get("alias") == self.alias)
@@ -105,3 +90,62 @@ def list_events(registry: ModelRegistry, event_filter: EventFilter | None = None
         for event in islice(matching, event_filter.limit)
     ]
     return EventList(registry.model, registry.location, rows)
+
+
+@dataclass(frozen=True)
+class Retirement:
+    """The retirement of a version: when, by whom and why."""
+
+    time: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class VersionDetails:
+    """One version in full.
+
+    ``spans`` says from when to when each alias named the version. ``manifest`` is None if the files were removed after
+    the retirement.
+    """
+
+    model: str
+    version: int
+    as_of: str | None
+    aliases: list[str]
+    registered: str
+    actor: str
+    reason: str
+    digest: str
+    bundle: str
+    retired: Retirement | None
+    spans: list[Span]
+    evaluations: list[dict[str, Any]]
+    manifest: dict[str, Any] | None
+
+
+def show(registry: ModelRegistry, ref: Ref, as_of: str | None = None) -> VersionDetails:
+    """Return all that the registry has about a version. The manifest is checked against the log.
+
+    With a time, written as the log writes times, an alias is resolved as of this time, and later events are ignored.
+    """
+    events = registry.read_events()
+    state = replay(events, as_of)
+    version = registry.find(state, ref, allow_retired=True)
+    is_removed = registry.is_removed(replay(events).read_version(version.number))
+    retirement = version.retirement
+    return VersionDetails(
+        model=registry.model,
+        version=version.number,
+        as_of=as_of,
+        aliases=state.aliases_of(version.number),
+        registered=version.registration.time,
+        actor=version.registration.actor,
+        reason=version.registration.reason,
+        digest=version.digest,
+        bundle=f"{registry.location}{version.folder}",
+        retired=Retirement(retirement.time, retirement.actor, retirement.reason) if retirement else None,
+        spans=[span for span in list_alias_spans(events[: state.index.last[0]]) if span.version == version.number],
+        evaluations=[asdict(evaluation) for evaluation in version.read_evaluations()],
+        manifest=None if is_removed else dict(registry.open_bundle(version).manifest),
+    )

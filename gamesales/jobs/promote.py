@@ -1,44 +1,21 @@
-"""Promote a version, or roll an alias back.
-
-Only ``champion`` is guarded by the gate. The gate judges findings about the candidate. This module collects them: is an
-evaluation on the holdout recorded, is the holdout unseen, and is the candidate no worse than the champion on it?
-"""
+"""Promote a version, roll an alias back, and set, delete and list aliases. The gate guards only ``champion``."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from gamesales.arrays import FloatArray, IntArray
-from gamesales.data.files import escape_surrogates, hash_file
-from gamesales.data.labeled_titles import read_titles
-from gamesales.data.screen import RejectLimit
-from gamesales.errors import InputError, InputNotFoundError, RegistryError, UsageError
-from gamesales.jobs.evaluate import (
-    EvaluationResult,
-    find_data,
-    predict_labeled,
-    read_scaling,
-    record_once,
-    training_digest,
-)
+from gamesales.errors import NothingPromotedError, UsageError
+from gamesales.jobs.gate_evidence import GateEvidence
 from gamesales.jobs.loading import load_registered
-from gamesales.registry import gate
 from gamesales.registry.event import Event
-from gamesales.registry.gate import ChampionComparison, Finding
+from gamesales.registry.gate import judge_findings
 from gamesales.registry.refs import CHAMPION, Ref, check_alias, format_ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import State, Version
 from gamesales.scoring.scorer import LoadedVersion
-from gamesales.stats.bootstrap import derive_seed
-from gamesales.training.metrics import evaluate_predictions
-
-HOLDOUT_HINT = "Name a file of titles that neither version saw: --holdout FILE"
 
 
 @dataclass(frozen=True)
@@ -110,7 +87,7 @@ def promote(
 
     def judge(state: State, version: Version) -> Mapping[str, Any]:
         findings, details = gate_evidence.collect(state, version) if gate_evidence else ([], {})
-        return gate.judge_findings(format_ref(registry.model, version.number), findings, force=force, details=details)
+        return judge_findings(format_ref(registry.model, version.number), findings, force=force, details=details)
 
     if dry_run:
         evidence = judge(state, version)
@@ -153,167 +130,80 @@ def _read_promotion(registry: ModelRegistry, event: Event) -> Promotion:
     )
 
 
-class GateEvidence:
-    """The evidence about a candidate that the gate judges.
+def set_alias(registry: ModelRegistry, alias: str, ref: Ref, reason: str = "") -> Promotion:
+    """Make an alias name a version. The version must be sound. The gate is not asked.
 
-    The holdout is the file that the candidate's training kept back, or the file that the user names. On a file that
-    the user names, the candidate is evaluated at once. The evaluation is recorded, except in a dry run.
+    Raises:
+        UsageError: the alias is ``champion``, which only a promotion may set.
     """
-
-    def __init__(
-        self, registry: ModelRegistry, candidate: Version, loaded: LoadedVersion, path: Path | None, *, dry_run: bool
-    ) -> None:
-        self._registry = registry
-        self._candidate = candidate
-        self._manifest = registry.open_bundle(candidate).manifest
-        self._evaluation: EvaluationResult | None = None
-        self._holdout = find_holdout(self._manifest) if path is None else self._evaluate(path, loaded, dry_run=dry_run)
-        self._comparison = HoldoutComparison(registry, self._holdout) if self._holdout else None
-
-    def _evaluate(self, path: Path, loaded: LoadedVersion, *, dry_run: bool) -> Holdout:
-        titles = read_titles(path, loaded.contract, RejectLimit())
-        if titles.sha256 != training_digest(self._manifest):  # the gate refuses a holdout of training data
-            measured = evaluate_predictions(titles, predict_labeled(loaded, titles), read_scaling(self._manifest))
-            reason = "on the holdout of a promotion"
-            self._evaluation = record_once(self._registry, self._candidate, titles, measured, reason, dry_run=dry_run)
-        return Holdout(path, titles.sha256)
-
-    def collect(self, state: State, candidate: Version) -> tuple[list[Finding], dict[str, Any]]:
-        """Return the findings, and the details for the log: the holdout, and the comparison with the champion."""
-        champion = state.target_of(CHAMPION)
-        if self._holdout is None or self._comparison is None:
-            return [gate.check_evaluation_recorded(candidate.read_holdout_evaluations(), None, HOLDOUT_HINT)], {}
-        holdout = {"path": escape_surrogates(str(self._holdout.path)), "sha256": self._holdout.sha256}
-        findings = [self._check_evaluated(candidate, self._holdout)]
-        if champion is None:
-            findings.append(self._check_unseen(self._holdout, {candidate.number: self._manifest}))
-            return findings, {"holdout": holdout, "comparison": None}
-        current = state.read_version(champion)
-        manifests = {**self._manifest_of(current), candidate.number: self._manifest}
-        not_worse, comparison = _check_not_worse(self._comparison, current, candidate)
-        findings += [self._check_unseen(self._holdout, manifests), not_worse]
-        numbers = {"champion": champion, "candidate": candidate.number}
-        return findings, {"holdout": holdout, "comparison": numbers | asdict(comparison) if comparison else None}
-
-    def _check_evaluated(self, candidate: Version, holdout: Holdout) -> Finding:
-        ref = format_ref(self._registry.model, candidate.number)
-        remedy = f"Evaluate it: gamesales evaluate {ref} --data {shlex.quote(str(holdout.path))}"
-        finding = gate.check_evaluation_recorded(candidate.read_holdout_evaluations(), holdout.sha256, remedy)
-        if finding.holds or self._evaluation is None:
-            return finding
-        return Finding(gate.EVALUATED, True, f"{holdout.path}, {self._evaluation.rows:,} rows, would be recorded first")
-
-    def _check_unseen(self, holdout: Holdout, manifests: Mapping[int, Mapping[str, Any]]) -> Finding:
-        digests = {number: training_digest(manifest) for number, manifest in manifests.items()}
-        return gate.check_holdout_unseen(holdout.sha256, digests, HOLDOUT_HINT)
-
-    def _manifest_of(self, champion: Version) -> dict[int, Mapping[str, Any]]:
-        """Return the manifest by version number. It is empty for a damaged version, which the comparison reports."""
-        try:
-            return {champion.number: self._registry.open_bundle(champion).manifest}
-        except RegistryError:
-            return {}
-
-
-def _check_not_worse(
-    holdout: HoldoutComparison, champion: Version, candidate: Version
-) -> tuple[Finding, ChampionComparison | None]:
-    """Compare the two versions. If they can't be compared, the finding says why."""
-    for version in (champion, candidate):
-        try:
-            holdout.score(version)
-        except (InputError, RegistryError) as error:
-            message = f"version {version.number} can't be scored on the holdout: {error}"
-            return Finding(gate.NO_WORSE, False, message, error.hint), None
-    try:
-        comparison = holdout.compare(champion, candidate)
-    except InputError as error:
-        return Finding(gate.NO_WORSE, False, str(error), error.hint), None
-    return gate.check_not_worse(comparison, champion.number), comparison
+    if check_alias(alias) == CHAMPION:
+        name = f"@{ref.alias}" if ref.alias else format_ref(ref.model, ref.version or 0)
+        raise UsageError(
+            f"{CHAMPION} is the version that scores; only a promotion may set it, because it asks the gate",
+            hint=f"Promote it: gamesales promote {name}",
+        )
+    return promote(registry, ref, alias=alias, reason=reason)
 
 
 @dataclass(frozen=True)
-class Holdout:
-    """A file of titles with known earnings, identified by its SHA-256."""
+class AliasDeletion:
+    """A deleted alias, and the version that it named."""
 
-    path: Path
-    sha256: str
-
-    def check(self) -> None:
-        """Check the file on disk.
-
-        Raises:
-            InputError: the file is missing or was changed.
-        """
-        if not self.path.is_file():
-            raise InputNotFoundError(f"there is no file {self.path}", hint=HOLDOUT_HINT)
-        self.check_digest(hash_file(self.path))
-
-    def check_digest(self, sha256: str) -> None:
-        """Compare the digest of what was read with the expected digest.
-
-        Raises:
-            InputError: they differ.
-        """
-        if sha256 != self.sha256:
-            raise InputError(
-                f"{self.path} was changed: expected sha256 {self.sha256}, found {sha256}",
-                hint=f"Restore it. {HOLDOUT_HINT}",
-            )
+    model: str
+    alias: str
+    previous_version: int
+    sequence: int
 
 
-def find_holdout(manifest: Mapping[str, Any]) -> Holdout | None:
-    """Return the holdout that training kept back, or None if the manifest names none."""
-    test = find_data(manifest, "test")
-    path, digest = test.get("path"), test.get("sha256")
-    return Holdout(Path(path), digest) if isinstance(path, str) and isinstance(digest, str) else None
+def delete_alias(registry: ModelRegistry, alias: str, reason: str = "") -> AliasDeletion:
+    """Delete an alias.
+
+    Raises:
+        NothingPromotedError: there is no such alias.
+        UsageError: the alias is ``champion``, and no reason is given.
+    """
+    if check_alias(alias) == CHAMPION and not reason.strip():
+        raise UsageError(
+            f"without a {CHAMPION}, nothing scores, not even the nightly run; deleting it needs a reason, for the log",
+            hint='Add --reason "…"; or go back to the version before: gamesales rollback',
+        )
+    if registry.read_state().target_of(alias) is None:
+        raise NothingPromotedError(
+            f"no version of {registry.model} is {alias} in {registry.location}; there is nothing to delete",
+            hint="List all aliases: gamesales alias list",
+        )
+    event = registry.delete_alias(alias, reason)
+    return AliasDeletion(registry.model, alias, event.body["previous_version"], event.sequence)
 
 
 @dataclass(frozen=True)
-class RowErrors:
-    """The errors of a version.
+class AliasRow:
+    """An alias and the version that it names: since when, by whom and why, and the version that it named before."""
 
-    ``rows`` is int64 (n,), the row numbers in the file, ascending. ``errors`` is float64 (n,), predicted minus actual,
-    in the target's unit.
-    """
+    alias: str
+    version: int
+    since: str
+    actor: str
+    reason: str
+    previous_version: int | None
 
-    rows: IntArray
-    errors: FloatArray
+
+@dataclass(frozen=True)
+class AliasList:
+    """All aliases of a model, sorted by name."""
+
+    model: str
+    registry: str
+    aliases: list[AliasRow]
 
 
-class HoldoutComparison:
-    """A comparison of versions on one holdout. Each version is scored once, even if the gate is asked again."""
-
-    def __init__(self, registry: ModelRegistry, holdout: Holdout) -> None:
-        self._registry = registry
-        self._holdout = holdout
-        self._errors: dict[str, RowErrors] = {}
-
-    def compare(self, champion: Version, candidate: Version) -> ChampionComparison:
-        """Compare two versions on the rows that the champion can score.
-
-        Raises:
-            InputError: the holdout is missing or was changed, or the candidate rejects rows that the champion scores.
-            RegistryError: a version can't be loaded.
-        """
-        old, new = self.score(champion), self.score(candidate)
-        rejected = np.setdiff1d(old.rows, new.rows, assume_unique=True)
-        if len(rejected):
-            raise InputError(
-                f"it rejects {len(rejected):,} rows of {self._holdout.path} that version {champion.number} scores; "
-                f"the first is row {rejected[0]}",
-                hint="Correct or remove these rows",
-            )
-        paired = new.errors[np.isin(new.rows, old.rows, assume_unique=True)]
-        return gate.compare_with_champion(old.errors, paired, derive_seed(self._holdout.sha256))
-
-    def score(self, version: Version) -> RowErrors:
-        """Score the holdout with a version, and return its errors."""
-        if version.digest not in self._errors:
-            self._holdout.check()
-            loaded = load_registered(self._registry, version)
-            titles = read_titles(self._holdout.path, loaded.contract, RejectLimit())
-            self._holdout.check_digest(titles.sha256)
-            errors = predict_labeled(loaded, titles) - titles.earnings
-            self._errors[version.digest] = RowErrors(titles.rows, errors)
-        return self._errors[version.digest]
+def list_aliases(registry: ModelRegistry) -> AliasList:
+    """List all aliases, each with the event that last set it."""
+    state = registry.read_state()
+    rows = []
+    for alias, version in state.read_targets().items():
+        event = state.last_set_event(alias)
+        assert event is not None  # the alias names a version
+        previous = event.body.get("previous_version")
+        rows.append(AliasRow(alias, version, event.time, event.actor, event.reason, previous))
+    return AliasList(registry.model, registry.location, rows)

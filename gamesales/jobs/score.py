@@ -12,10 +12,10 @@ from gamesales.errors import EXIT_CONDITION_NOT_MET, EXIT_INTERRUPTED, Gamesales
 from gamesales.jobs.loading import load, open_registry
 from gamesales.jobs.score_job import ScoreJob, get_end_of
 from gamesales.registry.registry import ModelRegistry
+from gamesales.report.prometheus import write_metrics
 from gamesales.scoring.inputs import find_inputs
-from gamesales.scoring.options import RunOptions
 from gamesales.scoring.output import OutputPaths
-from gamesales.scoring.plan import Plan, make_plan
+from gamesales.scoring.plan import Plan, RunOptions, make_plan
 from gamesales.scoring.run import count_resumable_shards, estimate_seconds, score_files
 from gamesales.scoring.run_report import RunReport, read_report
 from gamesales.scoring.scorer import LoadedVersion
@@ -43,7 +43,7 @@ class RunPreview:
     shards: int
     shards_resumed: int
     already_done: bool
-    kept: list[str]
+    passthrough_columns: list[str]
     inputs: list[dict[str, Any]]
     estimated_seconds: float | None
 
@@ -121,7 +121,8 @@ def score(
             raise
         finally:
             if job.metrics_file is not None:
-                _write_metrics(job.metrics_file, job.ref.model, report, exit_code)
+                document = None if report is None else asdict(report)
+                write_metrics(job.metrics_file, job.ref.model, exit_code, datetime.now(UTC), document)
         reports.append(report)
     return reports
 
@@ -153,7 +154,7 @@ def get_exit_code(job: ScoreJob, report: RunReport) -> int:
 
 
 def _preview_date(job: ScoreJob, registry: ModelRegistry, day: date) -> RunPreview:
-    version, shadow, plan, output = _plan_date(job, registry, day)
+    version, _, plan, output = _plan_date(job, registry, day)
     output.check([file.table.path for file in plan.inputs])
     published = None if job.fresh else read_report(output)
     return RunPreview(
@@ -166,9 +167,9 @@ def _preview_date(job: ScoreJob, registry: ModelRegistry, day: date) -> RunPrevi
         shards=len(plan.shards),
         shards_resumed=0 if job.fresh else count_resumable_shards(output, plan),
         already_done=published is not None and published.run_id == plan.run_id,
-        kept=plan.passthrough.names,
+        passthrough_columns=plan.passthrough.names,
         inputs=[{"name": file.name, "size": file.size, "rows": file.rows} for file in plan.inputs],
-        estimated_seconds=estimate_seconds(plan, version, _make_options(job, shadow).threads),
+        estimated_seconds=estimate_seconds(plan, version, job.workers),
     )
 
 
@@ -202,18 +203,3 @@ def _make_options(job: ScoreJob, shadow: LoadedVersion | None) -> RunOptions:
         unique_ids=job.unique_ids,
         shadow=shadow,
     )
-
-
-def _write_metrics(path: Path, model: str, report: RunReport | None, exit_code: int) -> None:
-    """Write how a run ended as metrics for Prometheus. A failed run has no report."""
-    from gamesales.report import prometheus
-
-    columns = report.drift.columns if report is not None and report.drift else ()
-    outcome = prometheus.RunOutcome(
-        model=model,
-        exit_code=exit_code,
-        finished=datetime.now(UTC),
-        report=None if report is None else asdict(report),
-        psi={column.column: column.psi for column in columns},
-    )
-    prometheus.write_metrics(path, outcome)

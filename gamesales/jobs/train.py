@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -17,12 +18,10 @@ from gamesales.arrays import FloatArray
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.diagnostics.diagnose import TrainedModel, diagnose
 from gamesales.errors import JobFileError
-from gamesales.report.plots import IntervalBand
 from gamesales.report.version_page import VersionPage, render_version_page
 from gamesales.scoring.scorer import GRAPH_FILE, Scorer
 from gamesales.training import parity
-from gamesales.training.checkpoint import TrainingCheckpoint, TrainingCheckpointOptions
-from gamesales.training.export_check import check_before_training, compile_and_check
+from gamesales.training.checkpoint import TrainingCheckpoint, list_software_releases, log_to_tensorboard
 from gamesales.training.fit import Epoch, LossHistory, fit
 from gamesales.training.intervals import (
     calibrate_intervals,
@@ -39,10 +38,8 @@ from gamesales.training.metrics import (
     profile_column,
     profile_columns,
 )
-from gamesales.training.network import build_network
-from gamesales.training.provenance import find_git_commit, list_software_releases
+from gamesales.training.network import build_network, check_training_step
 from gamesales.training.scaling import fit_scaler
-from gamesales.training.tensorboard import log_to_tensorboard
 from gamesales.training.train_job import TrainJob, read_data
 
 if TYPE_CHECKING:
@@ -72,13 +69,7 @@ class TrainingResult:
 
 @dataclass(frozen=True)
 class BundleExtras:
-    """Additional content of a version.
-
-    Attributes:
-        manifest: more keys of the manifest.
-        files: more files of the bundle, by name.
-        facts: more facts of the report page, by label.
-    """
+    """Additional content of a version: keys of its manifest, files by name, and facts of its page by label."""
 
     manifest: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
@@ -96,7 +87,8 @@ def train(
     on_stage: Callable[[str], None] = lambda stage: None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     tensorboard: Path | None = None,
-    checkpoints: TrainingCheckpointOptions | None = None,
+    checkpoints: Path | None = None,
+    checkpoint_epochs: int = 10,
     extras: BundleExtras = NO_EXTRAS,
 ) -> TrainingResult:
     """Train a version and register it.
@@ -104,18 +96,19 @@ def train(
     Args:
         job: the titles, the network and the training.
         registry: the registry of the model. Nothing is written to it before the last stage.
-        reason: the reason, for the log.
+        reason: why, for the log.
         on_stage: called with a line of text when each stage begins.
         on_epoch: called when each epoch ends.
         tensorboard: the folder of TensorBoard's logs.
         checkpoints: the folder of checkpoints. The same job resumes from its checkpoint if training was killed.
+        checkpoint_epochs: the number of epochs between two checkpoints.
         extras: additional content of the version.
     """
     started = time.monotonic()
     on_stage("reading titles")
     contract, training_titles, test_titles = read_data(job.data)
     fit_titles, calibration_titles = split_for_calibration(job, training_titles)
-    checkpoint = TrainingCheckpoint.open(checkpoints, job, contract, fit_titles)
+    checkpoint = TrainingCheckpoint.open(checkpoints, checkpoint_epochs, job, contract, fit_titles)
     scaler, scaling = fit_scaler(contract.feature_names, contract.target.name, fit_titles.features, fit_titles.earnings)
     scaled = scaling.scale_features(fit_titles.features), scaling.scale_target(fit_titles.earnings)
 
@@ -123,7 +116,8 @@ def train(
     seed_everything(job.training.seed)
     network = build_network(job.network, len(contract.features))
     probe = parity.sample_contract(contract, training_titles.features, parity.ROWS, job.training.seed)
-    check_before_training(network, scaling, probe, *scaled, job.training)
+    parity.check_export(network, scaling, probe)
+    check_training_step(network, *scaled, job.training)
 
     on_stage("training")
     start = checkpoint.read()
@@ -133,7 +127,7 @@ def train(
         history = fit(network, *scaled, job.training, log_epoch, start=start, on_snapshot=checkpoint.save_if_due)
 
     on_stage("evaluating")
-    graph, scorer, parity_difference = compile_and_check(network, scaling, probe)
+    graph, scorer, parity_difference = parity.compile_and_check(network, scaling, probe)
     model = TrainedModel(
         job=job,
         contract=contract,
@@ -153,10 +147,7 @@ def train(
 
     on_stage("registering")
     golden_rows = _predict_golden_rows(model, probe[:_GOLDEN_ROWS])
-    manifest = {
-        **_build_manifest(model, history, evaluation, parity_difference, golden_rows),
-        **extras.manifest,
-    }
+    manifest = {**_build_manifest(model, history, evaluation, parity_difference, golden_rows), **extras.manifest}
     files = {
         "model.keras": _save_network(network),
         "scaler.joblib": _save_scaler(scaler),
@@ -233,6 +224,16 @@ def _build_manifest(
     }
 
 
+def find_git_commit() -> str | None:
+    """Return the commit of the current folder's checkout, with ``-dirty`` if it has changes, or None outside one."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        process = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return process.stdout.strip()
+
+
 def _predict_golden_rows(model: TrainedModel, values: FloatArray) -> dict[str, Any]:
     """Return rows of the contract with their predictions, which every self-test must reproduce."""
     predicted = model.predict(values)
@@ -264,7 +265,6 @@ def _save_scaler(scaler: Any) -> bytes:
 def _render_report(
     model: TrainedModel, manifest: Mapping[str, Any], history: LossHistory, facts: Mapping[str, str]
 ) -> bytes:
-    interval = model.intervals.interval if model.intervals else None
     notices = manifest["evaluation"]["notices"]
     page = VersionPage(
         model=model.job.name,
@@ -281,7 +281,7 @@ def _render_report(
             *(notice["text"] for notice in notices if notice["level"] == "warning"),
         ],
         evaluation=manifest["evaluation"],
-        band=IntervalBand(interval.coverage, interval.bounds) if interval else None,
+        band=model.intervals.interval if model.intervals else None,
     )
     return render_version_page(page).encode("utf-8")
 

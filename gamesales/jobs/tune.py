@@ -12,13 +12,11 @@ from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import JobFileError
 from gamesales.jobs.train import BundleExtras, train
-from gamesales.report.tune_page import TunePage, render_tune_page
-from gamesales.report.tune_plots import TrialSummary
-from gamesales.scoring.options import count_cores
+from gamesales.report.tune_page import TrialSummary, render_tune_page
+from gamesales.scoring.engines.local import count_cores
 from gamesales.search.pool import TrainingData, open_pool
 from gamesales.search.sampler import rank_hyperparameters
 from gamesales.search.search import Search, SearchCallbacks
-from gamesales.search.space import Candidate, list_hyperparameters
 from gamesales.search.trials import (
     PAGE_FILE,
     STORAGE,
@@ -28,9 +26,8 @@ from gamesales.search.trials import (
     find_smallest_within,
     rank_trials,
 )
-from gamesales.search.tune_job import TuneJob
+from gamesales.search.tune_job import Candidate, TuneJob, list_hyperparameters
 from gamesales.training import parity
-from gamesales.training.export_check import check_export
 from gamesales.training.intervals import split_for_calibration
 from gamesales.training.keras_objects import seed_everything
 from gamesales.training.metrics import Metrics
@@ -48,14 +45,8 @@ NO_CALLBACKS = SearchCallbacks()
 class Finalist:
     """A candidate with its errors.
 
-    Attributes:
-        trial: the number of the trial.
-        parameters: the number of weights and biases.
-        candidate: the hyperparameters.
-        error: the mean scaled MSE over the folds of the search.
-        spread: the standard deviation between these folds.
-        final_error: the mean scaled MSE over the folds of the final rounds. None if it was not in them or failed.
-        final_spread: the standard deviation between these folds.
+    ``trial`` is its number. ``error`` is the mean scaled MSE over the folds of the search, and ``final_error`` over the
+    folds of the final rounds, None if it was not in them or failed. A spread is the standard deviation between folds.
     """
 
     trial: int
@@ -76,10 +67,6 @@ class SearchResult:
         settings: the tables of the job file.
         optuna: the release of Optuna.
         titles: the number of titles of the search.
-        trials: the number of trials.
-        complete: the number of complete trials.
-        pruned: the number of pruned trials.
-        failed: the number of failed trials.
         seconds: the duration of all sessions.
         chosen: whether the ``best`` or the ``smallest`` was registered.
         best: the finalist with the lowest final error.
@@ -138,7 +125,7 @@ def tune(
         job: the space and the budget.
         registry: the registry of the model. Nothing is written to it before the winner is trained.
         storage: the folder of searches. A search that was killed resumes from there.
-        reason: the reason, for the log.
+        reason: why, for the log.
         callbacks: called during the search.
     """
     callbacks.on_stage("reading titles")
@@ -157,7 +144,7 @@ def tune(
         callbacks.on_stage("training the best again, on other folds and from other seeds")
         finalists = search.run_finals(run_folds)
     result = _summarize_search(job, study, len(titles), trials, finalists, search.seconds)
-    page = study.write(PAGE_FILE, render_tune_page(_make_page(job, titles, result, trials)))
+    page = study.write(PAGE_FILE, _render_page(job, titles, result, trials))
 
     winner = Candidate.model_validate((result.smallest if result.chosen == "smallest" else result.best).candidate)
     callbacks.on_stage(f"training the {result.chosen}, {winner}, on all titles")
@@ -207,7 +194,7 @@ def _check_exports(job: TuneJob, contract: Contract, titles: LabeledTitles) -> N
     for activation in dict.fromkeys([job.start.activation, *job.space.activation.choices]):
         candidate = job.start.model_copy(update={"units": (4,), "activation": activation})
         try:
-            check_export(build_network(candidate.network(), len(contract.features)), scaling, probe)
+            parity.check_export(build_network(candidate.network(), len(contract.features)), scaling, probe)
         except JobFileError as error:
             raise JobFileError(f"space.activation, {activation!r}: {error}", hint=error.hint) from None
 
@@ -253,35 +240,19 @@ def _summarize_search(
     )
 
 
-def _make_page(job: TuneJob, titles: LabeledTitles, result: SearchResult, trials: Sequence[Trial]) -> TunePage:
+def _render_page(job: TuneJob, titles: LabeledTitles, result: SearchResult, trials: Sequence[Trial]) -> str:
     final_errors = {finalist.trial: finalist.final_error for finalist in result.finalists}
-    return TunePage(
-        model=job.name,
-        trials=[
-            TrialSummary(
-                number=trial.number,
-                state=trial.state,
-                parameters=trial.parameters,
-                error=trial.error if trial.errors else None,
-                final_error=final_errors.get(trial.number),
-                network=str(trial.candidate),
-                hyperparameters=list_hyperparameters(trial.candidate),
-            )
-            for trial in trials
-        ],
-        best=result.best.trial,
-        smallest=result.smallest.trial,
-        chosen=result.chosen,
-        tolerance=job.search.tolerance,
-        folds=job.search.folds,
-        front=[finalist.trial for finalist in result.front],
-        importances=result.importances,
-        facts={
-            "Training titles": f"{titles.path}, {len(titles):,} rows, sha256 {titles.sha256[:12]}",
-            "Trials": f"{result.complete:,} complete, {result.pruned:,} pruned, {result.failed:,} failed",
-            "Time": f"{result.seconds / 60:.1f} minutes",
-            "Study": result.study,
-            "Seed": str(job.search.seed),
-            "Optuna": result.optuna,
-        },
-    )
+    summaries = [
+        TrialSummary(
+            number=trial.number,
+            state=trial.state,
+            parameters=trial.parameters,
+            error=trial.error if trial.errors else None,
+            final_error=final_errors.get(trial.number),
+            network=str(trial.candidate),
+            hyperparameters=list_hyperparameters(trial.candidate),
+        )
+        for trial in trials
+    ]
+    description = f"{titles.path}, {len(titles):,} rows, sha256 {titles.sha256[:12]}"
+    return render_tune_page(job.name, description, asdict(result), summaries)

@@ -70,15 +70,12 @@ class VersionFilter:
     """Which versions to list, and in which order. The default is all versions in use, newest first.
 
     Attributes:
-        alias: only the version that this alias names.
-        since: only versions registered at this time or later. Times are written as in the log.
-        until: only versions registered at this time or earlier.
-        actor: only versions that this person registered.
+        since: the first time of registration, as written in the log.
+        until: the last time of registration.
         retired: whether to list retired versions too.
         where: conditions on the latest evaluation. All must hold.
         order: one of ORDERS, newest or best first.
         is_reversed: whether to list the oldest or worst first.
-        limit: the most versions to list.
         as_of: list the versions as they were at this time.
     """
 
@@ -100,7 +97,7 @@ class VersionFilter:
             raise UsageError(f"expected one of {', '.join(ORDERS)} to sort versions by, found {self.order!r}")
 
     def matches(self, row: VersionRow) -> bool:
-        """Whether a row has the right time, actor and metrics."""
+        """Return whether a row has the right time, actor and metrics."""
         return (
             (self.since is None or self.since <= row.registered)
             and (self.until is None or row.registered <= self.until)
@@ -190,7 +187,7 @@ class MetricCondition:
     bound: float
 
     def holds(self, metrics: Mapping[str, Any]) -> bool:
-        """Whether the condition holds. It never holds for a missing metric."""
+        """Return whether the condition holds. It never holds for a missing metric."""
         value = read_metric(metrics, self.metric)
         return value is not None and bool(_OPERATORS[self.operator](value, self.bound))
 

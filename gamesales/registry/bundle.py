@@ -1,17 +1,22 @@
 """A bundle: the files of one version, and the manifest that lists each file with its size and digest.
 
 A bundle is the folder ``registry/<model>/bundles/<utc>-<digest12>/``. The log has the digest of the manifest, and the
-manifest has the digests of the files. So every byte is checked before anything parses it.
+manifest has the digests of the files. So every byte is checked before anything parses it. Files of a remote registry
+are cached on the local disk.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import secrets
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from gamesales.errors import IntegrityError
@@ -25,8 +30,10 @@ MANIFEST_SIZE_LIMIT = 16 * 1024 * 1024
 _FORMAT = 1
 # Files are read whole. The largest graph that ONNX can write into one file is smaller.
 _FILE_SIZE_LIMIT = 2 * 1024**3
+CACHE_SIZE_LIMIT = 2 * 1024**3
 _HINT = "Restore it from a backup of the registry"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_CACHE_FILE = re.compile(r"[0-9a-f]{64}|\.tmp-[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -89,8 +96,8 @@ def write_bundle(store: Store, model: str, files: Mapping[str, bytes], details: 
     """Write a bundle, its manifest last. Readers do not see it until an event of the log names it.
 
     Args:
-        store: where the registry is.
-        model: the model's name, the first part of every key.
+        store: where to write.
+        model: the first part of every key.
         files: name to content.
         details: more top-level keys of the manifest, ready for JSON.
 
@@ -102,9 +109,10 @@ def write_bundle(store: Store, model: str, files: Mapping[str, bytes], details: 
     content = (json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
     digest = compute_sha256(content)
     folder = f"{model}/bundles/{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{digest[:12]}"
+    location = f"{store.location}{folder}/{MANIFEST}"
     # Parsed first, as a reader will parse it: a bundle that could not be opened is not written.
-    _check_size(content, f"{store.location}{folder}/{MANIFEST}")
-    manifest = _parse_manifest(content, f"{store.location}{folder}/{MANIFEST}")
+    _check_size(content, location)
+    manifest = _parse_manifest(content, location)
     for name, data in {**files, MANIFEST: content}.items():
         if not store.create(f"{folder}/{name}", data) and store.read(f"{folder}/{name}") != data:
             raise IntegrityError(f"{store.location}{folder}/{name} exists with other content")
@@ -115,9 +123,9 @@ def read_bundle(store: Store, folder: str, digest: str) -> Bundle:
     """Read the manifest of the bundle in a folder.
 
     Args:
-        store: where the registry is.
-        folder: the bundle's folder.
-        digest: the SHA-256 of its manifest, from the log.
+        store: where to read.
+        folder: the key of the folder.
+        digest: the SHA-256 of the manifest, from the log.
 
     Raises:
         IntegrityError: the manifest is missing, was changed, or is not one that this release can read.
@@ -153,11 +161,6 @@ def _parse_manifest(content: bytes, location: str) -> dict[str, Any]:
         manifest = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{location} is not JSON: {error}") from None
-    current: dict[str, Any] = drop_old_keys(_check_manifest(manifest, location))
-    return current
-
-
-def _check_manifest(manifest: Any, location: str) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
         actual = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
         raise IntegrityError(
@@ -168,7 +171,8 @@ def _check_manifest(manifest: Any, location: str) -> dict[str, Any]:
         raise IntegrityError(f"{location} must list its files as plain names, each with a size and a sha256")
     if len({name.casefold() for name in files}) != len(files):
         raise IntegrityError(f"{location} lists file names that differ in case only")
-    return manifest
+    current: dict[str, Any] = drop_old_keys(manifest)
+    return current
 
 
 def _is_valid_entry(name: str, entry: Any) -> bool:
@@ -188,8 +192,6 @@ def _read_cached(store: Store, digest: str, fetch: Callable[[], bytes]) -> bytes
     """Fetch the bytes with a digest. For a remote store, use the copy on the local disk if there is one."""
     if not store.is_remote:
         return fetch()
-    from gamesales.registry.cache import open_default_cache
-
     cache = open_default_cache()
     data = cache.get(digest) if cache else None
     if data is None:
@@ -214,3 +216,72 @@ def _check_digest(data: bytes, expected: str, location: str) -> bytes:
             hint=f"{_HINT}, or promote another version",
         )
     return data
+
+
+def open_default_cache() -> Cache | None:
+    """Open the cache in ``$GAMESALES_CACHE``, or else where the system keeps caches; None if there is no home."""
+    location = os.environ.get("GAMESALES_CACHE")
+    if location:
+        return Cache(Path(location))
+    system = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not system.is_absolute():
+        system = Path(os.path.expanduser("~/.cache"))  # noqa: PTH111 - Path's own raises where there is no home
+    return Cache(system / "gamesales") if system.is_absolute() else None
+
+
+class Cache:
+    """A folder of files that are named by the SHA-256 of their bytes, so that none is ever out of date.
+
+    A file is checked whenever it is read, so it need not be trusted. A failure of the cache is never an error. Above
+    the limit, the least recently used files are removed.
+
+    Args:
+        folder: made when the first file is put.
+        limit: bytes.
+    """
+
+    def __init__(self, folder: Path, limit: int = CACHE_SIZE_LIMIT) -> None:
+        self._folder = folder / "sha256"
+        self._limit = limit
+
+    def get(self, digest: str) -> bytes | None:
+        """Return the bytes with a digest, or None. A damaged file is removed."""
+        if not _SHA256.fullmatch(digest):
+            return None
+        path = self._folder / digest
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return None
+        is_sound = compute_sha256(data) == digest
+        with suppress(OSError):
+            if is_sound:
+                os.utime(path)  # used now
+            else:
+                path.unlink()
+        return data if is_sound else None
+
+    def put(self, digest: str, data: bytes) -> None:
+        """Keep bytes under their digest, if possible."""
+        if not _SHA256.fullmatch(digest) or len(data) > self._limit:
+            return
+        temporary = self._folder / f".tmp-{secrets.token_hex(8)}"
+        with suppress(OSError):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                temporary.write_bytes(data)
+                temporary.replace(self._folder / digest)
+            finally:
+                temporary.unlink(missing_ok=True)
+            self._shrink()
+
+    def _shrink(self) -> None:
+        """Remove the least recently used files, also stale temporary files, but no file that is not the cache's."""
+        entries = [entry for entry in os.scandir(self._folder) if _CACHE_FILE.fullmatch(entry.name)]
+        files = [(entry.stat(follow_symlinks=False), entry.path) for entry in entries]
+        excess = sum(stat.st_size for stat, _ in files) - self._limit
+        for stat, path in sorted(files, key=lambda file: file[0].st_mtime_ns):
+            if excess <= 0:
+                return
+            Path(path).unlink(missing_ok=True)
+            excess -= stat.st_size

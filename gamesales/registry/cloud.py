@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -55,18 +55,19 @@ _LATER_HINT = "Check the network and the service, then run it again"
 
 
 class CloudStore:
-    """A bucket or container, or a folder in one. Credentials come from the environment: docs/reference/registry.md."""
+    """A bucket or container, or a folder in one. Credentials come from the environment: docs/reference/registry.md.
+
+    Opening a store sends no request.
+
+    Args:
+        url: ``s3://bucket/prefix``, ``gs://bucket/prefix``, ``az://container/prefix``, or ``memory:``.
+
+    Raises:
+        UsageError: the URL is another one, or obstore is not installed.
+        RegistryError: the environment configures no usable client.
+    """
 
     def __init__(self, url: str) -> None:
-        """Open a store. No request is sent yet.
-
-        Args:
-            url: ``s3://bucket/prefix``, ``gs://bucket/prefix``, ``az://container/prefix``, or ``memory:``.
-
-        Raises:
-            UsageError: the URL is another one, or obstore is not installed.
-            RegistryError: the environment configures no usable client.
-        """
         scheme, bucket, prefix = _parse_url(url)
         path = "/".join(part for part in (bucket, prefix) if part)
         self.location = f"{scheme}://{path}/" if path else url
@@ -92,7 +93,7 @@ class CloudStore:
             objects = obstore.list(self._client, prefix or None, offset=after or None).collect()
         paths: list[str] = [entry["path"] for entry in objects]
         # An offset saves a service the keys before it, but not every service knows offsets.
-        return sorted(path for path in paths if path > after and not _is_hidden(path))
+        return sorted(path for path in paths if path > after and not path.startswith(".") and "/." not in path)
 
     def delete(self, key: str) -> None:
         check_key(key)
@@ -130,11 +131,8 @@ class CloudStore:
             return False
 
     def _delete(self, key: str) -> None:
-        with self._call(key) as obstore:
-            try:
-                obstore.delete(self._client, key)
-            except FileNotFoundError:
-                return
+        with self._call(key) as obstore, suppress(FileNotFoundError):
+            obstore.delete(self._client, key)
 
     def _probe(self) -> None:
         """Refuse a store that lets a key be written twice, before it loses the event of one of two writers."""
@@ -144,19 +142,14 @@ class CloudStore:
             is_created_twice = self._create(key, b"second")
             is_kept = self._has_content(key, b"first")
         finally:
-            self._remove_probe(key)
+            with suppress(RegistryError):  # credentials that can't remove may still write to a registry
+                self._delete(key)
         if not is_created or is_created_twice or not is_kept:
             raise RegistryError(
                 f"{self.location} can't hold a registry: it let a key be written twice, so that of two writers the "
                 "second would silently undo the first; expected a store that honors If-None-Match",
                 hint="Upgrade the service, or put the registry elsewhere: --registry PATH",
             )
-
-    def _remove_probe(self, key: str) -> None:
-        try:
-            self._delete(key)
-        except RegistryError:
-            return  # Credentials that can't remove may still write to a registry. A probe is hidden and a few bytes.
 
     @contextmanager
     def _call(self, key: str) -> Iterator[Any]:
@@ -211,18 +204,9 @@ def _check_process(location: str) -> None:
     _threads_of.add(os.getpid())
 
 
-def _is_hidden(path: str) -> bool:
-    return path.startswith(".") or "/." in path
-
-
 @contextmanager
 def _translate_errors(location: str) -> Iterator[None]:
-    """Turn obstore's errors into errors of this package, whose message begins with the location.
-
-    Raises:
-        RegistryError: the operation fails until somebody changes something.
-        TryAgainError: the operation may work later.
-    """
+    """Turn obstore's errors into errors of this package, whose message begins with the location."""
     from obstore.exceptions import BaseError
 
     try:
@@ -232,6 +216,7 @@ def _translate_errors(location: str) -> Iterator[None]:
 
 
 def _make_error(location: str, text: str) -> RegistryError | TryAgainError:
+    """Return a TryAgainError if the operation may work later, else a RegistryError."""
     message = f"{location}: {_summarize(text)}"
     match = _STATUS.search(text)
     status = int(match[1]) if match else 0

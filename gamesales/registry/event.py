@@ -25,6 +25,7 @@ VERSION_RETIRED = "version.retired"
 EVALUATION_RECORDED = "evaluation.recorded"
 ALIAS_SET = "alias.set"
 ALIAS_DELETED = "alias.deleted"
+KINDS = (VERSION_REGISTERED, VERSION_RETIRED, EVALUATION_RECORDED, ALIAS_SET, ALIAS_DELETED)
 
 # An event's sequence and digest: where it is in the log, and which bytes it must have.
 EventRef = tuple[int, str]
@@ -79,10 +80,6 @@ def seal_event(fields: Mapping[str, Any]) -> tuple[bytes, str]:
 def unseal_event(data: bytes, location: str) -> Event:
     """Check an event's file against its own digest, then parse it. The inverse of ``seal_event``.
 
-    Args:
-        data: the bytes of the file.
-        location: the file, for the message.
-
     Raises:
         IntegrityError: the bytes were changed, or their fields are not those of an event.
     """
@@ -93,12 +90,7 @@ def unseal_event(data: bytes, location: str) -> Event:
 
 
 def seal_json(name: str, fields: Mapping[str, Any]) -> tuple[bytes, str]:
-    """Return the bytes of a sealed file and its digest.
-
-    Args:
-        name: what the file holds, its first key.
-        fields: the content.
-    """
+    """Return the bytes of a sealed file, whose first key is the name, and its digest."""
     content = encode_canonical_json(fields)
     digest = hashlib.sha256(content).hexdigest()
     return _head(name) + content + _seal_of(digest), digest

@@ -41,13 +41,13 @@ class Finding:
     """One condition of the gate: whether it holds, the observation that shows it, and what to type if it does not."""
 
     condition: str
-    holds: bool
+    is_met: bool
     observation: str
     remedy: str = field(default="", compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the finding as the log keeps it."""
-        return {"condition": self.condition, "holds": self.holds, "found": self.observation}
+        return {"condition": self.condition, "is_met": self.is_met, "observation": self.observation}
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class ChampionComparison:
 
     ``difference`` is the candidate's error minus the champion's. ``bound`` is its upper bound with ``confidence``, and
     ``limit`` the largest bound that passes: ``margin`` times the champion's error. ``resamples`` is 0 if the bound is
-    that of a normal distribution. With the same spread, the candidate would pass at an error of ``passes_at`` or less.
-    With the same difference, it would pass on ``passes_with_rows`` rows. None means never.
+    that of a normal distribution. With the same spread, the candidate would pass at ``passing_error`` or less. With the
+    same difference, it would pass on ``passes_with_rows`` rows. None means never.
     """
 
     rows: int
@@ -67,7 +67,7 @@ class ChampionComparison:
     bound: float
     limit: float
     passes: bool
-    passes_at: float | None
+    passing_error: float | None
     passes_with_rows: int | None
     confidence: float
     margin: float
@@ -96,7 +96,7 @@ def compare_with_champion(champion_errors: FloatArray, candidate_errors: FloatAr
         bound=bound,
         limit=limit,
         passes=bound <= limit and rows >= MIN_ROWS,
-        passes_at=_keep_positive(float(champion.mean()) + limit - spread) if rows >= MIN_ROWS else None,
+        passing_error=_keep_positive(float(champion.mean()) + limit - spread) if rows >= MIN_ROWS else None,
         passes_with_rows=_count_rows_to_pass(rows, spread, limit - difference),
         confidence=CONFIDENCE,
         margin=MARGIN,
@@ -170,7 +170,7 @@ def describe_passing(comparison: ChampionComparison) -> str:
     """Describe what a refused candidate needs to pass."""
     if comparison.rows < MIN_ROWS:
         return f"at least {MIN_ROWS} rows are needed"
-    ways = [] if comparison.passes_at is None else [f"at {comparison.passes_at:,.2f} or less"]
+    ways = [] if comparison.passing_error is None else [f"at {comparison.passing_error:,.2f} or less"]
     if comparison.passes_with_rows is not None:
         ways.append(f"with this difference on about {comparison.passes_with_rows:,} rows")
     return f"it would pass {', or '.join(ways)}" if ways else "no candidate can pass on so few rows"
@@ -190,7 +190,7 @@ def judge_findings(
     Raises:
         GateRefusedError: a condition does not hold, and ``force`` is False.
     """
-    failed = [finding for finding in findings if not finding.holds]
+    failed = [finding for finding in findings if not finding.is_met]
     evidence = {
         "findings": [finding.as_dict() for finding in findings],
         "forced": bool(failed),

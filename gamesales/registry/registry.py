@@ -43,17 +43,12 @@ class ModelRegistry:
     def location(self) -> str:
         return self._store.location
 
-    # Read
-
     def read_events(self) -> list[Event]:
         """Read the whole log, checked, oldest first."""
         return self._log.read()
 
     def read_state(self, as_of: str | None = None) -> State:
-        """Read the state now, or at a time.
-
-        Args:
-            as_of: a time as the log writes it, such as ``2026-11-24T02:00:00.123456Z``. Events at this time count.
+        """Read the state now, or at a time that is written as in the log: ``2026-11-24T02:00:00.123456Z``.
 
         Raises:
             UsageError: the time is written in another way.
@@ -65,13 +60,8 @@ class ModelRegistry:
             index.add(event)
         return self._make_state(index)
 
-    def find(self, state: State, ref: Ref, *, allow_retired: bool = False) -> Version:
-        """Find the version that a reference names.
-
-        Args:
-            state: the state to look in.
-            ref: a number or an alias.
-            allow_retired: whether the version may be retired.
+    def find(self, state: State, ref: Ref | int, *, allow_retired: bool = False) -> Version:
+        """Find the version that a reference or a number names.
 
         Raises:
             UnknownVersionError: there is no such version, or it is retired.
@@ -82,10 +72,13 @@ class ModelRegistry:
                 f"no model {self.model} in {self.location}{_format_as_of(state)}",
                 hint=_HISTORY_HINT if state.as_of else "Train one: gamesales train; or give --registry PATH",
             )
-        number = ref.version if ref.alias is None else self._require_target(state, ref.alias)
-        if number is None or number not in state.numbers:
+        if isinstance(ref, int):
+            number = ref
+        else:
+            number = self._require_target(state, ref.alias) if ref.alias else ref.version or 0
+        if number not in state.numbers:
             raise UnknownVersionError(
-                f"no version {ref.version} of {self.model} in {self.location}{_format_as_of(state)}; "
+                f"no version {number} of {self.model} in {self.location}{_format_as_of(state)}; "
                 f"newest is {state.newest}",
                 hint="List what there is: gamesales versions",
             )
@@ -102,15 +95,10 @@ class ModelRegistry:
 
     def find_version(self, number: int) -> Version:
         """Find a version by its number, in the log as it is now."""
-        return self.find(self.read_state(), Ref(self.model, version=number))
+        return self.find(self.read_state(), number)
 
     def resolve(self, ref: Ref, as_of: str | None = None) -> tuple[Version, Bundle]:
-        """Find a version and open its bundle.
-
-        Args:
-            ref: the version.
-            as_of: resolve in the state at this time, as in ``read_state``; None: now.
-        """
+        """Find a version, now or at a time as in ``read_state``, and open its bundle."""
         version = self.find(self.read_state(as_of), ref)
         return version, self.open_bundle(version)
 
@@ -126,8 +114,6 @@ class ModelRegistry:
             raise IntegrityError(f"{bundle.location} holds a version of {model}; expected one of {self.model}")
         return bundle
 
-    # Write
-
     def publish(self, files: Mapping[str, bytes], details: Mapping[str, Any], reason: str) -> int:
         """Write a bundle, then the event that makes it a version; return the version's number."""
         bundle = write_bundle(self._store, self.model, files, details)
@@ -139,16 +125,10 @@ class ModelRegistry:
         return int(event.body["version"])
 
     def record_evaluation(self, number: int, evaluation: Mapping[str, Any], reason: str) -> Event:
-        """Record an evaluation of a version, bound to the version's digest.
-
-        Args:
-            number: the version.
-            evaluation: ``data``, ``data_sha256``, ``rows``, ``metrics``.
-            reason: why it was evaluated.
-        """
+        """Record an evaluation of a version: ``data``, ``data_sha256``, ``rows``, ``metrics``, and more."""
 
         def make_body(state: State) -> Mapping[str, Any]:
-            version = self.find(state, Ref(self.model, version=number))
+            version = self.find(state, number)
             return {**evaluation, "version": number, "digest": version.digest}
 
         return self._append(EVALUATION_RECORDED, reason, make_body)
@@ -161,7 +141,7 @@ class ModelRegistry:
         """
 
         def make_body(state: State) -> Mapping[str, Any]:
-            version = self.find(state, Ref(self.model, version=number), allow_retired=True)
+            version = self.find(state, number, allow_retired=True)
             if state.is_retired(number):
                 raise _NothingToDoError
             aliases = state.aliases_of(number)
@@ -179,21 +159,16 @@ class ModelRegistry:
     def set_alias(self, alias: str, number: int, reason: str, judge: Judge) -> Event | None:
         """Make an alias name a version; return None, with nothing written, if it already does.
 
-        Args:
-            alias: the alias.
-            number: the version.
-            reason: why.
-            judge: returns the evidence for the event. It is called again if another writer was faster.
+        If another writer is faster, the judge is called again.
         """
         check_alias(alias)
 
         def make_body(state: State) -> Mapping[str, Any]:
-            version = self.find(state, Ref(self.model, version=number))
+            version = self.find(state, number)
             target = state.target_of(alias)
             if target == number:
                 raise _NothingToDoError
-            evidence = judge(state, version)
-            return {**_make_alias_body(alias, target, version, is_rollback=False), "evidence": evidence}
+            return _make_alias_body(alias, target, version, judge(state, version), is_rollback=False)
 
         with suppress(_NothingToDoError):
             return self._append(ALIAS_SET, reason, make_body)
@@ -216,28 +191,19 @@ class ModelRegistry:
                     "there is nothing to roll back to",
                     hint=f"Promote another version: gamesales promote {format_ref(self.model, 'N')} --alias {alias}",
                 )
-            version = self.find(state, Ref(self.model, version=previous))
-            return {
-                **_make_alias_body(alias, current, version, is_rollback=True),
-                "evidence": judge(state, version),
-            }
+            version = self.find(state, previous)
+            return _make_alias_body(alias, current, version, judge(state, version), is_rollback=True)
 
         return self._append(ALIAS_SET, reason, make_body)
 
     def delete_alias(self, alias: str, reason: str) -> Event:
-        """Delete an alias.
-
-        Raises:
-            NothingPromotedError: the alias names no version.
-        """
+        """Delete an alias. It must name a version."""
         check_alias(alias)
 
         def make_body(state: State) -> Mapping[str, Any]:
             return {"alias": alias, "previous_version": self._require_target(state, alias)}
 
         return self._append(ALIAS_DELETED, reason, make_body)
-
-    # Files
 
     def list_bundle_keys(self) -> list[str]:
         """List the keys of all files of bundles, also of bundles that belong to no version."""
@@ -269,9 +235,8 @@ class ModelRegistry:
         state = replay(events)
         self._checkpoints.verify(events)
         if ref is not None or not state.newest:
-            version = self.find(state, ref or Ref(self.model, version=1), allow_retired=True)
-            return len(events), self._verify_files(version)
-        return len(events), sum(self._verify_files(version) for version in state.read_versions().values())
+            return len(events), self._verify_files(self.find(state, ref or 1, allow_retired=True))
+        return len(events), sum(map(self._verify_files, state.read_versions().values()))
 
     def _verify_files(self, version: Version) -> int:
         return 0 if self.is_removed(version) else self.open_bundle(version).verify()
@@ -333,11 +298,14 @@ def _format_as_of(state: State) -> str:
     return f" as of {state.as_of}" if state.as_of else ""
 
 
-def _make_alias_body(alias: str, previous: int | None, version: Version, *, is_rollback: bool) -> dict[str, Any]:
+def _make_alias_body(
+    alias: str, previous: int | None, version: Version, evidence: Mapping[str, Any], *, is_rollback: bool
+) -> dict[str, Any]:
     return {
         "alias": alias,
         "version": version.number,
         "digest": version.digest,
         "previous_version": previous,
         "rollback": is_rollback,
+        "evidence": evidence,
     }

@@ -31,7 +31,7 @@ from gamesales.report.svg import DASHED, PALETTE, Plot, format_axis, open_axes, 
 # Actual earnings and predictions of some titles: float64 (n,) each, finite.
 PredictionPairs = tuple[FloatArray, FloatArray]
 
-_HEADINGS = (
+_HEADINGS = [
     "Predictions",
     "Average error",
     "95% confidence interval",
@@ -41,7 +41,7 @@ _HEADINGS = (
     "R²",
     "Coverage",
     "Outside training range",
-)
+]
 _BAND = "The band is the 95% confidence interval."
 
 
@@ -61,9 +61,9 @@ def render_backtest_page(backtest: Document, samples: Sequence[PredictionPairs])
         headline=_write_headline(newest),
         is_alarming=any(map(_is_alarming, versions)),
         headings=_HEADINGS,
-        version_rows=[_build_row(f"Version {version['version']}", version["figures"]) for version in versions],
+        version_rows=[_build_row(f"Version {version['version']}", version["error_metrics"]) for version in versions],
         month_rows=[
-            _build_row(f"{month['month']}, version {month['version']}", month["figures"])
+            _build_row(f"{month['month']}, version {month['version']}", month["error_metrics"])
             for month in backtest["months"]
         ],
         plots=[*_plot_metrics(backtest), *_plot_samples(versions, samples)],
@@ -121,15 +121,15 @@ def _list_facts(backtest: Document) -> dict[str, str]:
 
 def _list_warnings(backtest: Document) -> list[str]:
     """Describe skipped predictions, skipped earnings and duplicates."""
-    warnings = [f"{skipped['place']} was skipped: {skipped['reason']}." for skipped in backtest["dates_left_out"]]
-    if backtest["actuals_left_out"]:
-        rows, reasons = format_count(backtest["actuals_left_out"], "row"), "; ".join(backtest["actuals_reasons"])
+    warnings = [f"{skipped['place']} was skipped: {skipped['reason']}." for skipped in backtest["skipped_dates"]]
+    if backtest["skipped_actuals"]:
+        rows, reasons = format_count(backtest["skipped_actuals"], "row"), "; ".join(backtest["actuals_reasons"])
         warnings.append(f"Skipped {rows} of {backtest['actuals']}: {reasons}.")
     if backtest["without_id"]:
         warnings.append(f"Skipped {format_count(backtest['without_id'], 'prediction')} without an id.")
     for day in backtest["dates"]:
-        if day["titles_doubled"]:
-            titles = format_count(day["titles_doubled"], "title")
+        if day["duplicate_titles"]:
+            titles = format_count(day["duplicate_titles"], "title")
             warnings.append(f"{day['date']}: {titles} with duplicate predictions. Every prediction is counted.")
     return warnings
 
@@ -164,7 +164,7 @@ def _format_compact_share(share: float) -> str:
 def _plot_samples(versions: Sequence[Document], samples: Sequence[PredictionPairs]) -> list[Plot]:
     plots = []
     for version, (actual, predicted) in zip(versions, samples, strict=True):
-        rows = version["figures"]["rows"]
+        rows = version["error_metrics"]["rows"]
         sampled = f" {len(actual):,} of {rows:,}, sampled at random." if len(actual) < rows else ""
         caption = f"Each dot is one prediction.{sampled} On the dashed line a prediction is exactly right."
         if len(actual):
@@ -205,12 +205,15 @@ def _collect_series(backtest: Document, version: Document, metric: str) -> Serie
     """Collect a version's metric by date; None if no date has it."""
     keys = [metric, f"{metric}_low", f"{metric}_high"]
     days = [
-        day for day in backtest["dates"] if day["digest"] == version["digest"] and is_finite(day["figures"][metric])
+        day
+        for day in backtest["dates"]
+        if day["digest"] == version["digest"] and is_finite(day["error_metrics"][metric])
     ]
     if not days:
         return None
     values, low, high = (
-        np.array([np.nan if day["figures"][key] is None else day["figures"][key] for day in days]) for key in keys
+        np.array([np.nan if day["error_metrics"][key] is None else day["error_metrics"][key] for day in days])
+        for key in keys
     )
     references = {"mae": (version["holdout"] or {}).get("mae"), "coverage": version["target_coverage"]}
     dates = [date.fromisoformat(day["date"]) for day in days]

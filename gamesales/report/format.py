@@ -1,25 +1,9 @@
-"""How the pages write numbers, and the headline that sums a version up in one sentence."""
+"""How the pages write numbers."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeGuard
 
-# Name of a model -> metric -> value.
-Metrics = Mapping[str, Mapping[str, float | None]]
-
 MISSING = "—"
-
-# Below this ratio "1.2 times lower" reads worse than "17% lower".
-_MIN_RATIO_AS_TIMES = 1.5
-
-
-@dataclass(frozen=True)
-class Headline:
-    """One sentence about a version, and whether the version beats the baselines (``None``: there are none)."""
-
-    sentence: str
-    is_better: bool | None
 
 
 def is_finite(value: float | None) -> TypeGuard[float]:
@@ -73,41 +57,3 @@ def format_fraction(value: float | None) -> str:
 def format_count(number: int, noun: str) -> str:
     """Write ``1 title`` or ``1,000 titles``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def write_headline(titles: int, metrics: Metrics) -> Headline:
-    """Compare the average error of a version with the best baseline, in one sentence.
-
-    Args:
-        titles: the number of test titles.
-        metrics: model -> metrics; the first model is the version, the others are baselines.
-    """
-    if titles == 0 or not metrics:
-        return Headline("There are no test titles, so nobody knows how good this version is.", None)
-    own, *baselines = metrics.values()
-    error = own.get("mae")
-    subject = f"On {format_count(titles, 'test title')}, this version"
-    if not is_finite(error):
-        return Headline(f"{subject} gives no usable answer: its average error is not a number.", is_better=False)
-    mape = own.get("mape_percent")
-    percent = f" (MAPE {format_percent(mape)})" if is_finite(mape) else ""
-    sentence = f"{subject} has an average error of {format_money(error)}{percent}"
-    by_name = zip(list(metrics)[1:], baselines, strict=True)
-    ranking = [(mae, name) for name, values in by_name if is_finite(mae := values.get("mae"))]
-    if not ranking:
-        return Headline(f"{sentence}; there is no baseline to compare it with.", None)
-    best_error, best = min(ranking)
-    return Headline(f"{sentence}: {_compare_errors(error, best_error, best)}.", error < best_error)
-
-
-def _compare_errors(error: float, baseline_error: float, baseline: str) -> str:
-    """Compare two average errors in words, without flattering a small lead."""
-    if error >= baseline_error:
-        return f"not better than {baseline}, which has {format_money(baseline_error)}"
-    percent = 100 * (1 - error / baseline_error)
-    if percent < 1:
-        return f"hardly better than {baseline}, which has {format_money(baseline_error)}"
-    ratio = baseline_error / error if error else math.inf
-    if not _MIN_RATIO_AS_TIMES <= ratio < 1000:
-        return f"{percent:.0f}% lower than {baseline}"
-    return f"{ratio:.{1 if ratio < 9.95 else 0}f}\u00a0times lower than {baseline}"

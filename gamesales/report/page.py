@@ -1,4 +1,4 @@
-"""What the HTML pages share: table rows, key numbers and the template engine."""
+"""What the HTML pages share: table rows and the template engine."""
 
 from __future__ import annotations
 
@@ -8,34 +8,24 @@ from typing import Any
 
 # A parsed JSON object, such as the ``evaluation`` of a manifest.
 Document = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class KeyNumber:
-    """A number in large type, with its label above and a note below."""
-
-    label: str
-    value: str
-    note: str
-
-
-@dataclass(frozen=True)
-class IntervalBar:
-    """A confidence interval and its estimate on a horizontal line, in percent of the line's length."""
-
-    left: float
-    width: float
-    dot: float
+# A number in large type: the label above it, the number and a note below it.
+KeyNumber = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of a table: its label, a note in small type below the label, and its cells as text."""
+    """A row of a table.
+
+    Attributes:
+        note: in small type below the label.
+        bar: the left end and the width of a confidence interval and the place of its estimate on a horizontal line,
+            in percent of the line's length.
+    """
 
     label: str
     cells: Sequence[str]
     note: str = ""
-    bar: IntervalBar | None = None
+    bar: tuple[float, float, float] | None = None
     is_marked: bool = False
 
 

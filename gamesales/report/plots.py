@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -28,17 +27,15 @@ _HISTOGRAM_BARS = 41
 _BAND_POINTS = 64
 
 
-@dataclass(frozen=True)
-class IntervalBand:
-    """The prediction intervals of a version, as a band in plots.
+class IntervalBand(Protocol):
+    """The prediction intervals of a version."""
 
-    Attributes:
-        coverage: the share of titles that the intervals should contain.
-        bounds: returns the lower and upper bounds for predictions, float64 (n,) each, US dollars.
-    """
+    @property
+    def coverage(self) -> float:
+        """The share of titles that the intervals should contain."""
 
-    coverage: float
-    bounds: Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+    def bounds(self, predictions: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the lower and upper bounds for predictions, float64 (n,) each, US dollars."""
 
 
 def plot_predictions(

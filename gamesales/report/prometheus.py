@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,31 +30,17 @@ _REPORT_METRICS = {
 }
 
 
-@dataclass(frozen=True)
-class RunOutcome:
-    """How a run ended.
-
-    Attributes:
-        model: name of the model.
-        exit_code: of the command.
-        finished: time of the end, with its time zone.
-        report: the run's report if its result was published, also with exit code 6 because of drift; else None.
-        psi: column -> population stability index, unitless.
-    """
-
-    model: str
-    exit_code: int
-    finished: datetime
-    report: Mapping[str, Any] | None = None
-    psi: Mapping[str, float] = field(default_factory=dict)
-
-
-def write_metrics(path: Path, outcome: RunOutcome) -> None:
+def write_metrics(
+    path: Path, model: str, exit_code: int, finished: datetime, report: Mapping[str, Any] | None = None
+) -> None:
     """Replace the metrics page of the previous run; a reader sees the old page or the new page, never a mixture.
 
     Args:
         path: the page.
-        outcome: how the run ended.
+        model: name of the model.
+        exit_code: of the command.
+        finished: time of the end of the run, with its time zone.
+        report: the run's report if its result was published, also with exit code 6 because of drift.
 
     Raises:
         UsageError: the folder does not exist, or the path is not a file.
@@ -63,38 +48,41 @@ def write_metrics(path: Path, outcome: RunOutcome) -> None:
     """
     previous = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
     with replace_file(path) as temporary:
-        temporary.write_text(render_metrics(outcome, previous), encoding="utf-8")
+        temporary.write_text(render_metrics(model, exit_code, finished, report, previous), encoding="utf-8")
         temporary.chmod(0o644)  # node_exporter runs as another user, and the umask of the run may hide the page
 
 
-def render_metrics(outcome: RunOutcome, previous: str | None = None) -> str:
-    """Render the metrics of a run in Prometheus's text format.
+def render_metrics(
+    model: str, exit_code: int, finished: datetime, report: Mapping[str, Any] | None = None, previous: str | None = None
+) -> str:
+    """Render the metrics of a run in Prometheus's text format. The arguments are those of ``write_metrics``.
 
-    Args:
-        outcome: how the run ended. A run that published nothing has only its exit code and its time.
-        previous: the page of the previous run. A run that published nothing copies the time of the last success from
-            it.
+    A run that published nothing has only its exit code and its time, and copies the time of the last success from the
+    page of the previous run.
     """
-    return "".join(f"{line}\n" for line in _generate_lines(outcome, previous))
+    lines = _generate_lines(model, exit_code, _format_number(finished.timestamp()), report, previous)
+    return "".join(f"{line}\n" for line in lines)
 
 
-def _generate_lines(outcome: RunOutcome, previous: str | None) -> Iterator[str]:
-    model, finished = outcome.model, _format_number(outcome.finished.timestamp())
-    yield from _generate_metric("exit_code", "Exit code of the last run; 0 is success.", model, outcome.exit_code)
+def _generate_lines(
+    model: str, exit_code: int, finished: str, report: Mapping[str, Any] | None, previous: str | None
+) -> Iterator[str]:
+    yield from _generate_metric("exit_code", "Exit code of the last run; 0 is success.", model, exit_code)
     yield from _generate_metric("last_run_timestamp_seconds", "Time when the last run ended.", model, finished)
-    success = _find_last_success(previous or "", model) if outcome.report is None else finished
+    success = _find_last_success(previous or "", model) if report is None else finished
     if success is not None:
         yield from _generate_metric(_LAST_SUCCESS, "Time when a run last published its result.", model, success)
-    if outcome.report is None:
+    if report is None:
         return
     for name, description in _REPORT_METRICS.items():
-        yield from _generate_metric(name, description, model, outcome.report[name])
+        yield from _generate_metric(name, description, model, report[name])
     yield from _generate_header("run_date_info", "Date that the last run scored.")
-    yield _format_sample("run_date_info", 1, model=model, run_date=str(outcome.report["run_date"]))
-    if outcome.psi:
+    yield _format_sample("run_date_info", 1, model=model, run_date=str(report["run_date"]))
+    drift = report.get("drift")
+    if drift:
         yield from _generate_header("psi", "Population stability index of a column, compared with the training titles.")
-        for column, psi in outcome.psi.items():
-            yield _format_sample("psi", psi, model=model, column=column)
+        for column in drift["columns"]:
+            yield _format_sample("psi", column["psi"], model=model, column=column["column"])
 
 
 def _generate_metric(name: str, description: str, model: str, value: float | str) -> Iterator[str]:

@@ -14,9 +14,16 @@ from datetime import datetime
 import numpy as np
 
 from gamesales.arrays import FloatArray
-from gamesales.report.format import format_count, format_money, is_finite, write_headline
-from gamesales.report.metric_table import COLUMNS, build_key_numbers, build_metric_rows
-from gamesales.report.page import Document, render_template
+from gamesales.report.format import (
+    format_count,
+    format_fraction,
+    format_money,
+    format_percent,
+    format_scientific,
+    format_signed_money,
+    is_finite,
+)
+from gamesales.report.page import Document, KeyNumber, render_template
 from gamesales.report.plots import (
     IntervalBand,
     plot_errors,
@@ -26,10 +33,27 @@ from gamesales.report.plots import (
     plot_predictions,
 )
 from gamesales.report.svg import Plot
-from gamesales.report.version_sections import EvaluationSection, build_evaluation_section
+from gamesales.report.version_sections import build_evaluation_section
+from gamesales.stats.errors import MIN_TITLES
+from gamesales.stats.metric_names import METRICS
 
+# Name of a model -> metric -> value. The first model is the version, the others are baselines on the same titles.
+Metrics = Mapping[str, Mapping[str, float | None]]
+
+# The metrics of the comparison, with a plain-language heading and the way to write them.
+_COLUMNS = {
+    "mae": ("Average error", format_money),
+    "rmse": ("Root mean squared error", format_money),
+    "mape_percent": ("Average error in percent", format_percent),
+    "r2": ("Variance explained", format_fraction),
+    "scaled_mse": ("Training objective", format_scientific),
+}
 # The recorded average error may differ by this share from the average error of the predictions on the page.
 _ROUNDING = 0.005
+# Below this ratio "1.2 times lower" reads worse than "17% lower".
+_MIN_RATIO_AS_TIMES = 1.5
+# 97.5% point of the normal distribution, for a two-sided 95% interval.
+_Z = 1.96
 
 
 @dataclass(frozen=True)
@@ -37,12 +61,10 @@ class VersionPage:
     """Everything that the page shows, as plain data: the page knows neither Keras nor the registry.
 
     Attributes:
-        model: name of the model, such as ``game-earnings``.
         trained_at: time in UTC, such as ``2026-11-24T02:00:00Z``.
         facts: label -> value: the inputs, and how the version was made.
         layers: the layers of the network, such as ``Dense(50, relu)``.
-        metrics: model -> ``scaled_mse``, ``mae``, ``rmse``, ``r2``, ``mape_percent``. The first model is this version,
-            the others are baselines on the same titles. A metric may be missing, ``None`` or NaN.
+        metrics: may lack a metric, or have ``None`` or NaN for it.
         loss: scaled MSE of each epoch.
         validation_loss: the same on the validation share; empty if there was none.
         actual: float64 (n,), earnings of the test titles.
@@ -59,7 +81,7 @@ class VersionPage:
     trained_at: str
     facts: Mapping[str, str]
     layers: Sequence[str]
-    metrics: Mapping[str, Mapping[str, float | None]]
+    metrics: Metrics
     loss: Sequence[float]
     validation_loss: Sequence[float]
     actual: FloatArray
@@ -79,29 +101,27 @@ class VersionPage:
 
 def render_version_page(page: VersionPage) -> str:
     """Render the page as one self-contained HTML document; the same page gives the same bytes."""
+    titles, evaluation = page.actual.size, page.evaluation
     actual, predicted = _select_finite(page)
-    mae_interval = None if page.evaluation is None else page.evaluation["holdout"]["intervals"]["mae"]
+    headline, is_better = write_headline(titles, page.metrics)
     return render_template(
         "version.html.j2",
         page=page,
         model=page.model,
         trained_at=_format_time(page.trained_at),
-        headline=write_headline(page.actual.size, page.metrics),
+        headline=headline,
+        is_alarming=is_better is False,
         warnings=[*page.warnings, *_find_warnings(page, np.abs(predicted - actual))],
-        key_numbers=build_key_numbers(actual, predicted, mae_interval),
-        metric_columns=COLUMNS,
-        metric_rows=build_metric_rows(page.metrics),
-        error_plots=_build_error_plots(page, actual, predicted),
+        key_numbers=_build_key_numbers(
+            actual, predicted, evaluation["holdout"]["intervals"]["mae"] if evaluation else None
+        ),
+        metric_headings=[(heading, METRICS[key].heading.replace("R2", "R²")) for key, (heading, _) in _COLUMNS.items()],
+        metric_rows=_build_metric_rows(page.metrics),
+        error_plots=_plot_errors(page, actual, predicted),
         loss_plot=plot_loss(page.loss, page.validation_loss),
-        section=_build_section(page),
-        test_titles=format_count(page.actual.size, "test title"),
+        section=build_evaluation_section(evaluation, next(iter(page.metrics.values()))) if evaluation else None,
+        test_titles=format_count(titles, "test title"),
     )
-
-
-def _build_section(page: VersionPage) -> EvaluationSection | None:
-    if page.evaluation is None:
-        return None
-    return build_evaluation_section(page.evaluation, next(iter(page.metrics.values())))
 
 
 def _select_finite(page: VersionPage) -> tuple[FloatArray, FloatArray]:
@@ -112,13 +132,57 @@ def _select_finite(page: VersionPage) -> tuple[FloatArray, FloatArray]:
     return actual[finite], predicted[finite]
 
 
-def _find_warnings(page: VersionPage, errors: FloatArray) -> list[str]:
-    """Check the page's own data, whether or not the caller did.
+def _format_time(text: str) -> str:
+    """Write ``2026-11-24T02:00:00Z`` as ``November 24, 2026, 02:00 UTC``; return other texts unchanged."""
+    try:
+        time = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z")
+    except ValueError:
+        return text
+    return f"{time:%B} {time.day}, {time:%Y, %H:%M} UTC"
+
+
+def write_headline(titles: int, metrics: Metrics) -> tuple[str, bool | None]:
+    """Compare the average error of a version with the best baseline, in one sentence.
 
     Args:
-        page: the page.
-        errors: absolute errors of the titles that can be shown, float64 (m,).
+        titles: the number of test titles.
+        metrics: of the version and the baselines.
+
+    Returns:
+        The sentence, and whether the version beats the baselines (None: nothing to compare).
     """
+    if titles == 0 or not metrics:
+        return "There are no test titles, so nobody knows how good this version is.", None
+    (_, version), *baselines = metrics.items()
+    error = version.get("mae")
+    subject = f"On {format_count(titles, 'test title')}, this version"
+    if not is_finite(error):
+        return f"{subject} gives no usable answer: its average error is not a number.", False
+    mape = version.get("mape_percent")
+    percent = f" (MAPE {format_percent(mape)})" if is_finite(mape) else ""
+    sentence = f"{subject} has an average error of {format_money(error)}{percent}"
+    ranking = [(mae, name) for name, values in baselines if is_finite(mae := values.get("mae"))]
+    if not ranking:
+        return f"{sentence}; there is no baseline to compare it with.", None
+    best_error, best = min(ranking)
+    return f"{sentence}: {_compare_errors(error, best_error, best)}.", error < best_error
+
+
+def _compare_errors(error: float, baseline_error: float, baseline: str) -> str:
+    """Compare two average errors in words, without flattering a small lead."""
+    if error >= baseline_error:
+        return f"not better than {baseline}, which has {format_money(baseline_error)}"
+    percent = 100 * (1 - error / baseline_error)
+    if percent < 1:
+        return f"hardly better than {baseline}, which has {format_money(baseline_error)}"
+    ratio = baseline_error / error if error else math.inf
+    if not _MIN_RATIO_AS_TIMES <= ratio < 1000:
+        return f"{percent:.0f}% lower than {baseline}"
+    return f"{ratio:.{1 if ratio < 9.95 else 0}f}\u00a0times lower than {baseline}"
+
+
+def _find_warnings(page: VersionPage, errors: FloatArray) -> list[str]:
+    """Check the page's own data. ``errors`` are the absolute errors of the titles that can be shown, float64 (m,)."""
     titles, warnings = page.actual.size, []
     if errors.size < titles:
         warnings.append(
@@ -136,26 +200,78 @@ def _find_warnings(page: VersionPage, errors: FloatArray) -> list[str]:
     return warnings
 
 
-def _format_time(text: str) -> str:
-    """Write ``2026-11-24T02:00:00Z`` as ``November 24, 2026, 02:00 UTC``; return other texts unchanged."""
-    try:
-        time = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z")
-    except ValueError:
-        return text
-    return f"{time:%B} {time.day}, {time:%Y, %H:%M} UTC"
+def _build_key_numbers(
+    actual: FloatArray, predicted: FloatArray, mae_interval: Sequence[float] | None
+) -> list[KeyNumber]:
+    """Summarize the errors in four numbers that need no statistics to be understood; none if there are no titles."""
+    if not actual.size:
+        return []
+    errors = predicted - actual
+    sizes = np.abs(errors)
+    half, most = map(float, np.quantile(sizes, [0.5, 0.9]))
+    worst = int(np.argmax(sizes))
+    bias = float(errors.mean())
+    direction = "too high" if bias > 0 else "too low" if bias < 0 else "neither too high nor too low"
+    interval = mae_interval or _approximate_interval(sizes)
+    confidence = (
+        f"95% confidence interval: {format_money(interval[0])} to {format_money(interval[1])}"
+        if interval
+        else "too few titles for a confidence interval"
+    )
+    extremes = f"predicted {format_money(float(predicted[worst]))}, earned {format_money(float(actual[worst]))}"
+    return [
+        ("Average error", format_money(float(sizes.mean())), confidence),
+        ("90% of errors are within", format_money(most), f"half are within {format_money(half)}"),
+        ("Largest error", format_money(float(sizes[worst])), extremes),
+        ("Bias", format_signed_money(bias), f"predictions are {direction} on average"),
+    ]
 
 
-def _build_error_plots(page: VersionPage, actual: FloatArray, predicted: FloatArray) -> list[Plot]:
+def _approximate_interval(sizes: FloatArray) -> Sequence[float] | None:
+    """Return the 95% confidence interval of the mean by the normal approximation; None: too few titles."""
+    if sizes.size < MIN_TITLES:
+        return None
+    mean, margin = float(sizes.mean()), _Z * float(sizes.std(ddof=1)) / math.sqrt(sizes.size)
+    return max(mean - margin, 0.0), mean + margin
+
+
+def _build_metric_rows(metrics: Metrics) -> list[tuple[str, float, list[tuple[str, bool]]]]:
+    """Compare the version with the baselines.
+
+    Returns:
+        For each model its name, its average error in percent of the largest one, and its cells. A cell is a text and
+        whether no other model has a better value. Values with the same text are equally good.
+    """
+    best = {key: _find_best(metrics, key) for key in _COLUMNS}
+    largest = max((mae for values in metrics.values() if is_finite(mae := values.get("mae"))), default=0.0)
+    rows = []
+    for model, values in metrics.items():
+        texts = {key: write(values.get(key)) for key, (_, write) in _COLUMNS.items()}
+        mae = values.get("mae")
+        percent = round(100 * mae / largest, 1) if is_finite(mae) and largest > 0 else 0.0
+        rows.append((model, percent, [(text, text == best[key]) for key, text in texts.items()]))
+    return rows
+
+
+def _find_best(metrics: Metrics, key: str) -> str | None:
+    values = [value for model in metrics.values() if is_finite(value := model.get(key))]
+    if not values:
+        return None
+    _, write = _COLUMNS[key]
+    return write(max(values) if METRICS[key].higher_is_better else min(values))
+
+
+def _plot_errors(page: VersionPage, actual: FloatArray, predicted: FloatArray) -> list[Plot]:
     """Plot the errors in every way for which there are titles."""
-    plots: list[Plot] = []
-    if actual.size:
-        plots += [
-            plot_predictions(actual, predicted, band=page.band),
-            plot_errors_by_prediction(actual, predicted, page.band),
-            plot_errors(predicted - actual),
-        ]
-        earned = actual > 0
-        if earned.any():
-            errors_percent = 100 * (predicted[earned] - actual[earned]) / actual[earned]
-            plots.append(plot_errors_percent(errors_percent, int((~earned).sum())))
+    if not actual.size:
+        return []
+    plots = [
+        plot_predictions(actual, predicted, band=page.band),
+        plot_errors_by_prediction(actual, predicted, page.band),
+        plot_errors(predicted - actual),
+    ]
+    earned = actual > 0
+    if earned.any():
+        errors_percent = 100 * (predicted[earned] - actual[earned]) / actual[earned]
+        plots.append(plot_errors_percent(errors_percent, int((~earned).sum())))
     return plots

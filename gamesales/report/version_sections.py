@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from gamesales.report.format import (
     MISSING,
@@ -15,8 +15,7 @@ from gamesales.report.format import (
     format_signed_money,
     is_finite,
 )
-from gamesales.report.page import Document, IntervalBar, TableRow
-from gamesales.report.svg import Plot
+from gamesales.report.page import Document, TableRow
 from gamesales.report.version_plots import describe_constant_features, plot_dependences, plot_learning_curve
 
 # Text of a cell, and a note in small type below it.
@@ -25,37 +24,8 @@ NotedCell = tuple[str, str]
 _CONFIDENCE = "95% confidence interval"
 
 
-@dataclass(frozen=True)
-class EvaluationSection:
-    """Everything that the page shows of an evaluation.
-
-    Attributes:
-        lead: a sentence on the difference from the best baseline.
-        stability: label and cells of each row: the version, cross-validation, and the noise.
-        stability_notes: sentences below that table.
-        learning_curve: None if there is none.
-        groups: name of a grouping of the test titles -> a row for each of its groups.
-        residual_checks: label -> sentence.
-        importance: a row for each feature, or group of features.
-        dependence: plots of how predictions depend on features.
-        dependence_note: why features have no plot; may be empty.
-        notes: further sentences.
-    """
-
-    lead: str
-    stability: Sequence[tuple[str, Sequence[NotedCell]]]
-    stability_notes: Sequence[str]
-    learning_curve: Plot | None
-    groups: dict[str, list[TableRow]]
-    residual_checks: dict[str, str]
-    importance: Sequence[TableRow]
-    dependence: Sequence[Plot]
-    dependence_note: str
-    notes: Sequence[str]
-
-
-def build_evaluation_section(evaluation: Document, metrics: Document) -> EvaluationSection:
-    """Turn an evaluation into tables, plots and sentences.
+def build_evaluation_section(evaluation: Document, metrics: Document) -> dict[str, Any]:
+    """Turn an evaluation into tables, plots and sentences for the templates.
 
     Args:
         evaluation: the manifest's ``evaluation``.
@@ -63,23 +33,23 @@ def build_evaluation_section(evaluation: Document, metrics: Document) -> Evaluat
     """
     importance, curve = evaluation["importance"], evaluation["learning_curve"]
     order = [entry["columns"][0] for entry in importance if len(entry["columns"]) == 1]
-    return EvaluationSection(
-        lead=_describe_lead(evaluation["holdout"]["lead"]),
-        stability=_build_stability_rows(evaluation, metrics),
-        stability_notes=_write_stability_notes(evaluation),
-        learning_curve=plot_learning_curve(curve) if curve else None,
-        groups=_build_group_rows(evaluation["slices"]),
-        residual_checks=_describe_residuals(evaluation["residuals"]),
-        importance=_build_importance_rows(importance),
-        dependence=plot_dependences(evaluation["dependence"], order),
-        dependence_note=describe_constant_features(evaluation["dependence"]),
-        notes=[notice["text"] for notice in evaluation["notices"] if notice["level"] == "note"],
-    )
+    return {
+        "lead": _describe_lead(evaluation["holdout"]["lead"]),
+        "stability": _build_stability_rows(evaluation, metrics),
+        "stability_notes": _write_stability_notes(evaluation),
+        "learning_curve": plot_learning_curve(curve) if curve else None,
+        "groups": _build_group_rows(evaluation["slices"]),
+        "residual_checks": _describe_residuals(evaluation["residuals"]),
+        "importance": _build_importance_rows(importance),
+        "dependence": plot_dependences(evaluation["dependence"], order),
+        "dependence_note": describe_constant_features(evaluation["dependence"]),
+        "notes": [notice["text"] for notice in evaluation["notices"] if notice["level"] == "note"],
+    }
 
 
 def _describe_lead(lead: Document) -> str:
     """Compare the average errors of the version and the best baseline, with a confidence interval."""
-    change, baseline = lead["error_change"], lead["over"]
+    change, baseline = lead["error_change"], lead["best_baseline"]
     low, high = change["low"], change["high"]
     if low is None:
         return f"There are too few titles for a confidence interval of the difference from {baseline}."
@@ -104,7 +74,9 @@ def _build_stability_rows(evaluation: Document, metrics: Document) -> list[tuple
     """Compare the version with other networks of the job, and with the noise that limits every model."""
     holdout = evaluation["holdout"]
     lead = holdout["lead"]
-    rows = [("This version, on the test titles", _build_metric_cells(holdout, metrics, lead["mae"], lead["over"]))]
+    rows = [
+        ("This version, on the test titles", _build_metric_cells(holdout, metrics, lead["mae"], lead["best_baseline"]))
+    ]
     for kind, description in (("plain", "random folds"), ("grouped", "titles with equal features in the same fold")):
         kfold = evaluation["kfold"][kind]
         if kfold:
@@ -165,17 +137,17 @@ def _build_group_rows(slices: Sequence[Document]) -> dict[str, list[TableRow]]:
     largest = max((_get_upper_end(group["mae"]) for group in slices), default=0.0)
     groupings: dict[str, list[TableRow]] = {}
     for group in slices:
-        mae, relative_error = group["mae"], group["times"]
+        mae, relative_error = group["mae"], group["relative_error"]
         cells = (
             format_money(mae["value"]),
             _format_interval(mae),
             format_signed_money(group["bias"]["value"]),
             MISSING if relative_error is None else f"{relative_error:.2f}\u00a0×",
-            format_share(group["held"]),
+            format_share(group["interval_coverage"]),
             f"{group['rows']:,}",
         )
         row = TableRow(group["label"], cells, bar=_build_bar(mae, largest), is_marked=group["is_worse"])
-        groupings.setdefault(group["family"], []).append(row)
+        groupings.setdefault(group["grouping"], []).append(row)
     return groupings
 
 
@@ -194,7 +166,11 @@ def _build_importance_rows(importance: Sequence[Document]) -> list[TableRow]:
 def _describe_residuals(residuals: Document) -> dict[str, str]:
     bias, order = residuals["bias"], residuals["order"]
     low, high = format_money(residuals["lowest_fifth"]), format_money(residuals["highest_fifth"])
-    clear = [f"{column['of']} ({_format_correlation(column)})" for column in residuals["columns"] if column["is_clear"]]
+    clear = [
+        f"{column['correlated_with']} ({_format_correlation(column)})"
+        for column in residuals["columns"]
+        if column["is_clear"]
+    ]
     has_interval = bias["low"] is not None
     is_biased = has_interval and (bias["low"] > 0 or bias["high"] < 0)
     interval = f" ({_CONFIDENCE}: {_format_interval(bias, format_signed_money)})" if has_interval else ""
@@ -227,7 +203,7 @@ def _get_upper_end(estimate: Document) -> float:
     return max(float(estimate["value"]), float(estimate["high"] or 0.0))
 
 
-def _build_bar(estimate: Document, largest: float) -> IntervalBar:
+def _build_bar(estimate: Document, largest: float) -> tuple[float, float, float]:
     """Place an estimate and its interval on a line from 0 to the largest amount of the table."""
     value = estimate["value"]
     low, high = (value if estimate[key] is None else estimate[key] for key in ("low", "high"))
@@ -235,4 +211,4 @@ def _build_bar(estimate: Document, largest: float) -> IntervalBar:
     def scale(amount: float) -> float:
         return round(100 * min(max(amount, 0.0), largest) / largest, 1) if largest > 0 else 0.0
 
-    return IntervalBar(scale(low), round(scale(high) - scale(low), 1), scale(value))
+    return scale(low), round(scale(high) - scale(low), 1), scale(value)

@@ -35,9 +35,6 @@ def open_workspace(folder: Path, run_id: str, *, fresh: bool) -> Iterator[Path]:
         run_id: the identity of the run.
         fresh: whether to remove the files of an interrupted run too.
 
-    Yields:
-        The folder.
-
     Raises:
         TryAgainError: another run holds the lock.
         UsageError: the folder can't be made.
@@ -141,12 +138,7 @@ def publish_file(staged: Path, visible: Path, rejects: tuple[Path | None, Path],
 
 
 def publish_folder(staged: Path, visible: Path) -> None:
-    """Replace a folder in one step. The old folder is left at ``staged``.
-
-    Args:
-        staged: the new folder.
-        visible: its visible path.
-    """
+    """Replace the folder ``visible`` by the folder ``staged`` in one step. The old folder is left at ``staged``."""
     for path in staged.rglob("*"):
         fsync(path)
     fsync(staged)

@@ -30,7 +30,6 @@ class Profile:
     """The distribution of one column in training: bin j holds the rows with ``edges[j-1] <= x < edges[j]``.
 
     Attributes:
-        name: the column.
         edges: float64 (b-1,), strictly ascending, in the unit of the column.
         counts: int64 (b,), in rows.
     """
@@ -112,12 +111,10 @@ class ColumnDrift:
     """How far one column of a run is from training.
 
     Attributes:
-        column: the column.
         psi: the population stability index.
         psi_by_chance: the mean index of as many rows drawn from the training data.
         limit: the index above which the column counts as drifted.
         share_outside: the share of rows outside the range in training, 0 to 1; None for the predictions.
-        drifted: whether the index is above the limit.
     """
 
     column: str
@@ -162,9 +159,6 @@ def measure_drift(
         outside: for each profile, the rows outside the range in training; None for the predictions.
         rows: the scored rows.
         threshold: the index that counts as drift, before the allowance for chance.
-
-    Returns:
-        The drift of each column.
     """
     columns = tuple(
         _measure_column(profile, bins, beyond, rows, threshold)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -47,21 +46,6 @@ _BYTES_TYPES = (
 )
 
 
-@dataclass(frozen=True)
-class DuplicateIds:
-    """The duplicate ids of a run.
-
-    Attributes:
-        ids: how many ids have more than one row.
-        rows: how many rows follow the first row of their id.
-        examples: a few hashes of duplicate ids, the smallest, so that they do not depend on the shards.
-    """
-
-    ids: int
-    rows: int
-    examples: tuple[int, ...] = ()
-
-
 def hash_ids(columns: Sequence[pa.Array]) -> Hashes:
     """Hash the ids of a batch. Titles without an id are left out.
 
@@ -85,7 +69,7 @@ def find_ids(columns: Sequence[pa.Array], duplicate_hashes: Sequence[int]) -> li
 
     Args:
         columns: the identity columns of the batch, as for ``hash_ids``.
-        duplicate_hashes: hashes, such as the examples of ``DuplicateIds``.
+        duplicate_hashes: hashes, such as the examples of ``count_duplicates``.
 
     Returns:
         The ids as text, each once, in row order.
@@ -102,7 +86,7 @@ def write_hashes(path: Path, hashes: Hashes) -> None:
     path.write_bytes(np.sort(hashes).astype(_HASH_DTYPE, copy=False).data)
 
 
-def count_duplicates(paths: Sequence[Path]) -> DuplicateIds:
+def count_duplicates(paths: Sequence[Path]) -> tuple[int, int, list[int]]:
     """Count duplicate ids over all shards of a run.
 
     The hashes are compared in buckets of equal top bits, about a million hashes of all files at a time.
@@ -111,7 +95,8 @@ def count_duplicates(paths: Sequence[Path]) -> DuplicateIds:
         paths: the files of ``write_hashes``, in any order.
 
     Returns:
-        The counts, and examples.
+        How many ids have more than one row, how many rows follow the first row of their id, and a few hashes of
+        duplicate ids, the smallest, so that they do not depend on the shards.
     """
     total = sum(path.stat().st_size for path in paths) // _HASH_DTYPE.itemsize
     top_bits = (max(total - 1, 0) // _CHUNK_HASHES).bit_length()
@@ -129,7 +114,7 @@ def count_duplicates(paths: Sequence[Path]) -> DuplicateIds:
         distinct += int(is_first.sum())
         ids += len(duplicates)
         examples += duplicates[: _MAX_EXAMPLES - len(examples)].tolist()
-    return DuplicateIds(ids, total - distinct, tuple(examples))
+    return ids, total - distinct, examples
 
 
 def _find_bucket_bounds(path: Path, top_bits: int) -> IntArray:

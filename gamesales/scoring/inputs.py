@@ -26,7 +26,6 @@ class InputFiles:
 
     Attributes:
         names: the path of each file below the folder or glob that named it.
-        paths: where each file is.
         stamps: size and modification time of each file, taken before its content was read.
         sha256: a function that waits for the digest of the file at an index and returns its 64 hex digits.
     """
@@ -48,9 +47,6 @@ def find_inputs(
         allow_empty: whether a run without files is allowed.
         exclude: a folder of results that may lie below an input folder; its files are not inputs.
 
-    Yields:
-        The files.
-
     Raises:
         InputNotFoundError: there is no file to read.
         TryAgainError: a file was removed meanwhile.
@@ -65,12 +61,7 @@ def find_inputs(
 def find_files(
     sources: Sequence[str], *, allow_empty: bool = False, exclude: Path | None = None
 ) -> list[tuple[str, Path]]:
-    """Find the CSV and Parquet files that files, folders and globs name.
-
-    Args:
-        sources: as for ``find_inputs``.
-        allow_empty: as for ``find_inputs``.
-        exclude: as for ``find_inputs``.
+    """Find the CSV and Parquet files that files, folders and globs name. See ``find_inputs`` for the arguments.
 
     Returns:
         The name and the path of each file, each file once. A file whose short name is not unique is named by its path.
@@ -113,12 +104,7 @@ def _match_source(source: str, exclude: Path | None) -> list[tuple[str, Path]]:
 
 
 def _walk_tables(folder: Path) -> Iterator[Path]:
-    """Yield the tables at any depth, also through links.
-
-    Raises:
-        InputNotFoundError: a link with a table's name is broken.
-        OSError: a folder can't be listed; it is not treated as an empty folder.
-    """
+    """Yield the tables at any depth, also through links. A folder that can't be listed is an error, not empty."""
 
     def fail(error: OSError) -> None:
         raise error

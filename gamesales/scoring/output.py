@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, BinaryIO, Self
 
 import pyarrow as pa
 
@@ -20,26 +21,24 @@ from gamesales.scoring.shard import ShardPaths
 
 REJECTS = "rejects.csv"
 REPORT = "run.json"
-# A path with one of these suffixes is a single-file result; any other path is a folder of dated partitions.
-FILE_SUFFIXES = (".csv", ".parquet")
 _COPY_BYTES = 1 << 20
+
+
+def is_single_file(path: Path) -> bool:
+    """Return whether a result at a path is a single file. Any other path is a folder of dated partitions."""
+    return path.suffix.lower() in (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
 class OutputPaths:
-    """The paths of a run's result.
-
-    Attributes:
-        path: the single file, or the folder of dated partitions.
-        run_date: the date of the run.
-    """
+    """The paths of a run's result, where ``path`` is the single file or the folder of dated partitions."""
 
     path: Path
     run_date: date
 
     @property
     def is_file(self) -> bool:
-        return self.path.suffix.lower() in FILE_SUFFIXES
+        return is_single_file(self.path)
 
     @property
     def visible(self) -> Path:
@@ -96,85 +95,33 @@ class OutputPaths:
                 raise UsageError(f"{path} is a folder; expected a file of this run", hint="Give another --output")
 
 
-class Output(Protocol):
-    """Collects the shards of a run and publishes them; ``with`` closes its files."""
+class Output(ABC):
+    """Collects the shards of a run in its working folder and publishes them; ``with`` closes its files."""
 
-    @property
-    def rejects(self) -> Path:
-        """Where the rejected rows are before anything is published."""
+    rejects: Path  # where the rejected rows are before anything is published
 
+    def __init__(self, target: OutputPaths, work: Path) -> None:
+        self._target, self._work = target, work
+        self._files = ExitStack()
+        (work / "ids").mkdir(exist_ok=True)
+
+    @abstractmethod
     def paths_of(self, number: int) -> ShardPaths:
         """Return where the files of a shard go."""
 
-    def add(self, number: int) -> None:
+    def add(self, number: int) -> None:  # noqa: B027, only the pieces of a single file are joined
         """Add a finished shard."""
 
+    @abstractmethod
     def close(self) -> Sequence[Path]:
         """Complete the result, and return the files with scored rows."""
 
-    def join_rejects(self) -> None:
+    def join_rejects(self) -> None:  # noqa: B027, only the pieces of a single file are joined
         """Join the rejected rows so far, so that people can inspect them."""
 
+    @abstractmethod
     def publish(self, report: str, *, any_rejects: bool) -> None:
         """Move everything to the visible paths."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-@dataclass
-class PartitionedOutput:
-    """The folder of one date; each shard writes one part.
-
-    Attributes:
-        target: the paths of the result.
-        work: the working folder.
-        run_id: the identity of the run, which names the parts.
-    """
-
-    target: OutputPaths
-    work: Path
-    run_id: str
-    staged: Path = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.staged = self.work / "made"
-        (self.staged / "_rejects").mkdir(parents=True, exist_ok=True)
-        (self.work / "ids").mkdir(exist_ok=True)
-
-    @property
-    def rejects(self) -> Path:
-        return self.staged / "_rejects"
-
-    def paths_of(self, number: int) -> ShardPaths:
-        """Return where the files of a shard go."""
-        name = f"part-{self.run_id[:8]}-{number:05d}"
-        return ShardPaths(
-            work=self.work,
-            part=f"made/{name}.parquet",
-            rejects=f"made/_rejects/{name}.csv",
-            rejects_header=True,
-            ids=f"ids/{number:05d}",
-        )
-
-    def add(self, number: int) -> None:
-        """Do nothing: the part is already in the folder."""
-
-    def close(self) -> Sequence[Path]:
-        """Return the parts."""
-        return sorted(self.staged.glob("part-*.parquet"))
-
-    def join_rejects(self) -> None:
-        """Do nothing: the rejects of each shard are already in the folder."""
-
-    def publish(self, report: str, *, any_rejects: bool) -> None:  # noqa: ARG002, the folder exists in any case
-        """Swap the folder with the published folder."""
-        (self.staged / "_run.json").write_text(report, encoding="utf-8")
-        (self.staged / "_SUCCESS").touch()
-        commit.publish_folder(self.staged, self.target.visible)
 
     def __enter__(self) -> Self:
         return self
@@ -182,55 +129,66 @@ class PartitionedOutput:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Do nothing: no file is open."""
+        self._files.__exit__(kind, error, trace)
 
 
-@dataclass
-class SingleFileOutput:
-    """One file; the pieces of the shards are joined in order as soon as they are finished.
+class PartitionedOutput(Output):
+    """The folder of one date; each shard writes one part and its own rejects. ``run_id`` names the parts."""
 
-    Attributes:
-        target: the paths of the result.
-        work: the working folder.
-        schema: the columns of the file.
-        metadata: the metadata of a Parquet file.
-    """
+    def __init__(self, target: OutputPaths, work: Path, run_id: str) -> None:
+        super().__init__(target, work)
+        self._run_id = run_id
+        self._staged = work / "made"
+        self.rejects = self._staged / "_rejects"
+        self.rejects.mkdir(parents=True, exist_ok=True)
 
-    target: OutputPaths
-    work: Path
-    schema: pa.Schema
-    metadata: Mapping[str, str]
-    _finished: set[int] = field(default_factory=set)
-    _joined: int = 0
-    _out: Any = None
-    _files: ExitStack = field(default_factory=ExitStack)
+    def paths_of(self, number: int) -> ShardPaths:
+        """Return where the files of a shard go."""
+        name = f"part-{self._run_id[:8]}-{number:05d}"
+        return ShardPaths(
+            work=self._work,
+            part=f"made/{name}.parquet",
+            rejects=f"made/_rejects/{name}.csv",
+            rejects_header=True,
+            ids=f"ids/{number:05d}",
+        )
 
-    def __post_init__(self) -> None:
-        (self.work / "pieces").mkdir(exist_ok=True)
-        (self.work / "ids").mkdir(exist_ok=True)
-        self.staged = self.work / f"result{self.target.path.suffix.lower()}"
+    def close(self) -> Sequence[Path]:
+        """Return the parts."""
+        return sorted(self._staged.glob("part-*.parquet"))
+
+    def publish(self, report: str, *, any_rejects: bool) -> None:  # noqa: ARG002, the folder exists in any case
+        """Swap the folder with the published folder."""
+        (self._staged / "_run.json").write_text(report, encoding="utf-8")
+        (self._staged / "_SUCCESS").touch()
+        commit.publish_folder(self._staged, self._target.visible)
+
+
+class SingleFileOutput(Output):
+    """One file; the pieces of the shards are joined in order as soon as they are finished."""
+
+    def __init__(self, target: OutputPaths, work: Path, schema: pa.Schema, metadata: Mapping[str, str]) -> None:
+        super().__init__(target, work)
+        self._suffix = target.path.suffix.lower()
+        self._staged = work / f"result{self._suffix}"
+        self._finished: set[int] = set()
+        self._joined = 0
+        self.rejects = work / "rejects.csv"
         self.rejects.unlink(missing_ok=True)
-        if self._is_csv:
-            check_csv_types(self.schema)
-            self._out = self._files.enter_context(self.staged.open("wb"))
-            self._out.write(format_csv_header(self.schema))
+        (work / "pieces").mkdir(exist_ok=True)
+        if self._suffix == ".csv":
+            check_csv_types(schema)
+            self._csv: Any = self._files.enter_context(self._staged.open("wb"))
+            self._csv.write(format_csv_header(schema))
         else:
-            self._out = self._files.enter_context(open_part(self.staged, self.schema, self.metadata))
-
-    @property
-    def rejects(self) -> Path:
-        return self.work / "rejects.csv"
-
-    @property
-    def _is_csv(self) -> bool:
-        return self.staged.suffix == ".csv"
+            self._write_batch = self._files.enter_context(open_part(self._staged, schema, metadata))
 
     def paths_of(self, number: int) -> ShardPaths:
         """Return where the files of a shard go."""
         piece = f"pieces/{number:05d}"
         return ShardPaths(
-            work=self.work,
-            part=piece + (".csv" if self._is_csv else ".arrow"),
+            work=self._work,
+            part=piece + (".csv" if self._suffix == ".csv" else ".arrow"),
             rejects=f"{piece}.rejects.csv",
             rejects_header=False,
             ids=f"ids/{number:05d}",
@@ -240,50 +198,44 @@ class SingleFileOutput:
         """Add a finished shard, and join all pieces that follow each other without a gap."""
         self._finished.add(number)
         while self._joined in self._finished:
-            self._join(self.work / self.paths_of(self._joined).part)
+            self._join(self._work / self.paths_of(self._joined).part)
             self._joined += 1
 
     def _join(self, piece: Path) -> None:
-        if self._is_csv:
-            with piece.open("rb") as rows:
-                shutil.copyfileobj(rows, self._out, _COPY_BYTES)
+        if self._suffix == ".csv":
+            _append(piece, self._csv)
             return
         with pa.OSFile(str(piece)) as source:  # not memory-mapped: the pages of a large piece would count as memory
             for batch in pa.ipc.open_stream(source):
-                self._out.write(batch)
+                self._write_batch(batch)
 
     def close(self) -> Sequence[Path]:
         """Complete the file, join the rejects, and return the file."""
         self._files.close()
         self.join_rejects()
-        return [self.staged]
+        return [self._staged]
 
     def join_rejects(self) -> None:
         """Join the rejects of the finished shards, in order."""
-        pieces = sorted((self.work / "pieces").glob("[0-9]*.rejects.csv"))
+        pieces = sorted((self._work / "pieces").glob("[0-9]*.rejects.csv"))
         if pieces:
             with self.rejects.open("wb") as joined:
                 joined.write((",".join(REJECT_COLUMNS) + "\r\n").encode())
                 for piece in pieces:
-                    with piece.open("rb") as rows:
-                        shutil.copyfileobj(rows, joined, _COPY_BYTES)
+                    _append(piece, joined)
 
     def publish(self, report: str, *, any_rejects: bool) -> None:
         """Move the file and its sidecars to the visible paths."""
-        staged_report = self.work / "run.json"
+        staged_report = self._work / "run.json"
         staged_report.write_text(report, encoding="utf-8")
         commit.publish_file(
-            self.staged,
-            self.target.path,
-            (self.rejects if any_rejects else None, self.target.rejects),
-            (staged_report, self.target.report),
+            self._staged,
+            self._target.path,
+            (self.rejects if any_rejects else None, self._target.rejects),
+            (staged_report, self._target.report),
         )
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the open file."""
-        self._files.__exit__(kind, error, trace)
+def _append(piece: Path, joined: BinaryIO) -> None:
+    with piece.open("rb") as rows:
+        shutil.copyfileobj(rows, joined, _COPY_BYTES)

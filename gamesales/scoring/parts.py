@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -41,96 +42,54 @@ def make_part_schema(passthrough: pa.Schema, *, bounds: bool) -> pa.Schema:
     Args:
         passthrough: the columns that are copied from the inputs.
         bounds: whether the version gives prediction intervals.
-
-    Returns:
-        The schema of a part.
     """
     return pa.schema([*passthrough, *(field for field in SCORED_COLUMNS if bounds or field not in BOUND_COLUMNS)])
 
 
-class PartWriter(Protocol):
-    """One file of scored rows; ``with`` closes it."""
+@contextmanager
+def open_part(path: Path, schema: pa.Schema, metadata: Mapping[str, str]) -> Iterator[Callable[[pa.RecordBatch], None]]:
+    """Open a file for scored rows: Parquet, an Arrow stream, or CSV without a header, by its suffix.
 
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Write some rows."""
+    Yields:
+        A function that writes a batch.
+    """
+    if path.suffix in (".csv", ".arrow"):
+        stream = _open_csv(path, schema) if path.suffix == ".csv" else pa.ipc.new_stream(str(path), schema)
+        with stream:
+            yield stream.write_batch
+        return
+    with _open_parquet(path, schema.with_metadata(dict(metadata))) as writer:
+        pending: list[pa.RecordBatch] = []
 
-    def __enter__(self) -> Self: ...
+        def write(batch: pa.RecordBatch) -> None:
+            pending.append(batch)
+            if sum(map(len, pending)) >= ROW_GROUP_ROWS:
+                _write_row_group(writer, pending)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-def open_part(path: Path, schema: pa.Schema, metadata: Mapping[str, str]) -> PartWriter:
-    """Open a file for scored rows: Parquet, an Arrow stream, or CSV without a header, by its suffix."""
-    if path.suffix == ".csv":
-        return _StreamWriter(_open_csv(path, schema))
-    if path.suffix == ".arrow":
-        return _StreamWriter(pa.ipc.new_stream(str(path), schema))
-    return _RowGroupWriter(_open_parquet(path, schema.with_metadata(dict(metadata))))
-
-
-class _StreamWriter:
-    """Writes each batch at once."""
-
-    def __init__(self, writer: Any) -> None:
-        self._writer = writer
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        self._writer.write_batch(batch)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.close()
+        yield write
+        if pending:
+            _write_row_group(writer, pending)
 
 
-class _RowGroupWriter(_StreamWriter):
-    """Gathers batches into Parquet row groups; each write of Arrow's writer makes one row group."""
-
-    def __init__(self, writer: Any) -> None:
-        super().__init__(writer)
-        self._pending: list[pa.RecordBatch] = []
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        self._pending.append(batch)
-        if sum(map(len, self._pending)) >= ROW_GROUP_ROWS:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._pending:
-            self._writer.write_table(pa.Table.from_batches(self._pending))
-            self._pending = []
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self._flush()
-        super().__exit__(kind, error, trace)
+def _write_row_group(writer: Any, pending: list[pa.RecordBatch]) -> None:
+    writer.write_table(pa.Table.from_batches(pending))  # each call makes one row group
+    pending.clear()
 
 
 class RejectsWriter:
     """A CSV file of rejected rows with their reasons. The file is made with the first reject."""
 
-    def __init__(self, path: Path, *, header: bool = True) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, header: bool) -> None:
+        self._path = path
         self._header = header
         self._file: Any = None
-
-    @property
-    def is_empty(self) -> bool:
-        return self._file is None
 
     def write(self, name: str, rejected: Sequence[RejectedRow]) -> None:
         """Write rejected rows of the input with this name."""
         if not rejected:
             return
         if self._file is None:
-            self._file = self.path.open("w", encoding="utf-8", newline="")
+            self._file = self._path.open("w", encoding="utf-8", newline="")
             if self._header:
                 csv.writer(self._file).writerow(REJECT_COLUMNS)
         csv.writer(self._file).writerows(

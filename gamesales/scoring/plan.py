@@ -1,4 +1,4 @@
-"""The plan of a run: its input files, its columns, its shards and its run id.
+"""The plan of a run: its input files, its columns, its shards and its run id, and the options of a run.
 
 A plan is made before the first row is read. One error lists everything that is wrong with the columns.
 """
@@ -19,9 +19,10 @@ from gamesales import __version__
 from gamesales.data.contract import OUTPUT_COLUMNS, Column, Contract
 from gamesales.data.files import FileStamp, require_unchanged
 from gamesales.data.open_table import add_partition_columns, open_table
-from gamesales.data.screen import COLUMNS_HINT, find_column_faults
+from gamesales.data.screen import COLUMNS_HINT, RejectLimit, find_column_faults
 from gamesales.data.table import TableFile
 from gamesales.errors import ColumnsError, InputError
+from gamesales.scoring.drift import PSI_THRESHOLD
 from gamesales.scoring.inputs import InputFiles
 from gamesales.scoring.scorer import LoadedVersion, import_onnxruntime
 
@@ -41,9 +42,8 @@ class Input:
 
     Attributes:
         name: its path below the folder or glob that named it.
-        table: the open file.
         stamp: its size and modification time before its content was read.
-        sha256: its digest, 64 hex digits.
+        sha256: 64 hex digits.
         rows: its rows, malformed rows included.
     """
 
@@ -92,7 +92,6 @@ class Plan:
     """What a run will do.
 
     Attributes:
-        inputs: the files, in order.
         passthrough: the columns that are copied to the result, with their Arrow types.
         identity: the columns that identify a title; empty if an input lacks one of them.
         shards: the rows of all inputs, in order.
@@ -119,6 +118,28 @@ class Plan:
         }
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is done. These options change no byte of its result.
+
+    Attributes:
+        limit: how many rows may be rejected.
+        workers: the number of threads that score; by default one per core.
+        fresh: whether to score again what an earlier run scored.
+        psi_threshold: the population stability index above which a column counts as drifted, before the allowance for
+            chance.
+        unique_ids: whether duplicate ids stop the run.
+        shadow: a second version to compare with.
+    """
+
+    limit: RejectLimit
+    workers: int | None = None
+    fresh: bool = False
+    psi_threshold: float = PSI_THRESHOLD
+    unique_ids: bool = False
+    shadow: LoadedVersion | None = None
+
+
 def make_plan(
     files: InputFiles,
     contract: Contract,
@@ -133,13 +154,10 @@ def make_plan(
     Args:
         files: the input files.
         contract: the columns that the version expects.
-        digest: the digest of the version's bundle.
+        digest: the SHA-256 of the version's bundle.
         settings: everything else that changes the bytes of the result.
         keep: the columns to copy to the result; by default all except the features.
         extra_features: the features of the shadow version.
-
-    Returns:
-        The plan.
 
     Raises:
         ColumnsError: columns are wrong; the message lists every file and column.
@@ -169,11 +187,7 @@ def compute_run_id(inputs: Sequence[Input], digest: str, settings: Mapping[str, 
 
 
 def _open_tables(files: InputFiles) -> list[TableFile]:
-    """Open all files.
-
-    Raises:
-        InputError: files can't be opened; the message lists all of them.
-    """
+    """Open all files. An error lists all files that can't be opened."""
     tables, errors = [], []
     for name, path in zip(files.names, files.paths, strict=True):
         try:
@@ -264,9 +278,6 @@ def cut_shards(segments: Sequence[Sequence[int]]) -> list[Shard]:
 
     Args:
         segments: for each input, the rows of each segment that can be read by itself.
-
-    Returns:
-        The shards, in order.
     """
     total = sum(map(sum, segments))
     target = min(max(-(-total // TARGET_SHARDS), MIN_SHARD_ROWS), MAX_SHARD_ROWS)

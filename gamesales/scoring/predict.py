@@ -54,13 +54,6 @@ def predict_batch(batch: Batch, version: LoadedVersion) -> BatchPrediction:
     """Screen a batch and score its accepted rows.
 
     A row whose prediction is not finite is rejected too.
-
-    Args:
-        batch: rows with the version's features.
-        version: the version that scores.
-
-    Returns:
-        The predictions of the accepted rows, in row order.
     """
     screened = screen(batch, version.contract.features)
     distinct, columns, predictions = _predict_distinct(screened.columns, version)
@@ -87,11 +80,9 @@ def predict_batch(batch: Batch, version: LoadedVersion) -> BatchPrediction:
 def _predict_distinct(
     columns: Sequence[Numbers], version: LoadedVersion
 ) -> tuple[DistinctRows | None, Sequence[Numbers], FloatArray]:
-    """Score the d distinct rows of a batch, or all rows.
+    """Score the d distinct rows of a batch. Return them, their columns, (d,) each, and the predictions, float64 (d,).
 
-    Returns:
-        The distinct rows, None if all rows were scored; the columns that were scored, (d,) each; and the predictions,
-        float64 (d,).
+    The distinct rows are None if all rows were scored.
     """
     distinct = find_distinct(columns)
     if distinct is not None:

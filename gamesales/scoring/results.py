@@ -23,7 +23,7 @@ import pyarrow as pa
 from gamesales.data.csv_file import CsvFile
 from gamesales.data.table import format_on_one_line
 from gamesales.errors import InputError, InputNotFoundError, TryAgainError
-from gamesales.scoring.output import FILE_SUFFIXES, REPORT
+from gamesales.scoring.output import REPORT, is_single_file
 from gamesales.scoring.parts import SCORED_COLUMNS
 
 # Seconds to wait before each retry: a file has no report for some milliseconds.
@@ -39,21 +39,13 @@ Report = dict[str, Any]
 def read_folder(path: Path, day: str | date) -> pa.Table:
     """Read all rows of one date in a folder of dated partitions.
 
-    Args:
-        path: the folder.
-        day: the date.
-
-    Returns:
-        The rows, in order.
-
     Raises:
         InputNotFoundError: nothing is published for the date.
     """
-    folder = path / f"{_PREFIX}{day}"
 
     def read() -> pa.Table:
-        report = json.loads((folder / "_run.json").read_bytes())
-        return pa.concat_tables([_read_parquet(folder / file["name"]) for file in report["files"]])
+        with _open_result(path / f"{_PREFIX}{day}") as (_, parts):
+            return pa.concat_tables([_read_parquet(part) for part in parts])
 
     return _retry(read, f"for {day} in {path}")
 
@@ -65,16 +57,13 @@ def read_file(path: Path, day: str | date | None) -> pa.Table:
         path: the file.
         day: the expected date; None for any date.
 
-    Returns:
-        The rows, in order.
-
     Raises:
         InputNotFoundError: nothing is published there, or the result is for another date.
         InputError: the report describes another file.
     """
 
     def read() -> pa.Table:
-        with _open_report(path) as report:
+        with _open_result(path) as (report, _):
             table = _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
             run_id = (table.schema.metadata or {}).get(b"gamesales.run_id", report["run_id"].encode()).decode()
             if run_id != report["run_id"]:
@@ -86,17 +75,14 @@ def read_file(path: Path, day: str | date | None) -> pa.Table:
     return _retry(read, f"at {path}")
 
 
-def scan_folder(folder: Path, names: Sequence[str] | None, use: Callable[[Report, Iterator[pa.Table]], T]) -> T:
-    """Call a function with the rows of one date, piece by piece.
+def _scan(path: Path, names: Sequence[str] | None, use: Callable[[Report, Iterator[pa.Table]], T]) -> T:
+    """Call a function with the rows of one result, piece by piece. A CSV is one piece.
 
     Args:
-        folder: the folder of the date, such as ``run_date=2026-11-23``.
+        path: the single file, or the folder of the date, such as ``run_date=2026-11-23``.
         names: the columns to read; None for a piece with all columns and no rows.
         use: called with the report and the pieces. If another run replaces the result meanwhile, the function is
             called again from the beginning, so it must discard what it had computed.
-
-    Returns:
-        The result of ``use``.
 
     Raises:
         InputNotFoundError: nothing is published there.
@@ -104,26 +90,12 @@ def scan_folder(folder: Path, names: Sequence[str] | None, use: Callable[[Report
     """
 
     def read() -> T:
-        report = json.loads((folder / "_run.json").read_bytes())
-        return use(report, _read_pieces([folder / file["name"] for file in report["files"]], report, names))
-
-    return _retry(read, f"in {folder}")
-
-
-def scan_file(path: Path, names: Sequence[str] | None, use: Callable[[Report, Iterator[pa.Table]], T]) -> T:
-    """Call a function with the rows of a single-file result, as ``scan_folder`` does. A CSV is one piece."""
-
-    def read() -> T:
-        with _open_report(path) as report:
+        with _open_result(path) as (report, files):
             if path.suffix.lower() == ".csv":
                 return use(report, iter([_read_csv(path, names)]))
-            return use(report, _read_pieces([path], report, names))
+            return use(report, _read_pieces(files, report, names))
 
-    return _retry(read, f"at {path}")
-
-
-def _scan(path: Path, names: Sequence[str] | None, use: Callable[[Report, Iterator[pa.Table]], T]) -> T:
-    return (scan_file if path.suffix.lower() in FILE_SUFFIXES else scan_folder)(path, names, use)
+    return _retry(read, f"at {path}" if is_single_file(path) else f"in {path}")
 
 
 @dataclass(frozen=True)
@@ -131,9 +103,7 @@ class PublishedRun:
     """The published result of one date.
 
     Attributes:
-        day: the date.
         path: the folder of the date, or the single file.
-        model: the model's name.
         version: the number of the version that scored.
         digest: the digest of its bundle.
         columns: the columns of the result; empty if it has no rows.
@@ -147,14 +117,10 @@ class PublishedRun:
     columns: tuple[str, ...]
 
     def scan(self, names: Sequence[str], use: Callable[[Iterator[pa.Table]], T]) -> T:
-        """Call a function with the named columns, piece by piece, as ``scan_folder`` does.
+        """Call a function with the named columns, piece by piece.
 
-        Args:
-            names: the columns to read.
-            use: called with the pieces, again from the beginning if the result is replaced meanwhile.
-
-        Returns:
-            The result of ``use``.
+        If the result is replaced meanwhile, the function is called again from the beginning, so it must discard what
+        it had computed.
 
         Raises:
             TryAgainError: the result of another version has replaced this result.
@@ -183,9 +149,6 @@ def find_published_runs(path: Path) -> tuple[list[PublishedRun], list[SkippedDat
 
     Folders with other names are working folders and are ignored. A date without ``_SUCCESS`` is skipped.
 
-    Args:
-        path: the folder or the file.
-
     Returns:
         The results, oldest first, and the dates that were skipped.
 
@@ -193,7 +156,7 @@ def find_published_runs(path: Path) -> tuple[list[PublishedRun], list[SkippedDat
         InputNotFoundError: there is no result.
         InputError: this release can't read a report.
     """
-    if path.suffix.lower() in FILE_SUFFIXES:
+    if is_single_file(path):
         return [_read_published_run(path)], []
     if not path.is_dir():
         raise InputNotFoundError(f"no folder of predictions {path}", hint="Publish predictions with gamesales score")
@@ -215,17 +178,17 @@ def _explain_skip(folder: Path) -> str:
 
 
 def _read_published_run(path: Path) -> PublishedRun:
-    """Read the report and the columns of a result, not its rows."""
+    """Read the report and the columns of a result, not its rows.
 
-    def make_run(report: Report, pieces: Iterator[pa.Table]) -> PublishedRun:
+    Raises:
+        InputError: the report is malformed, or it is for another date than its folder, such as in a copy.
+    """
+
+    def read_columns(report: Report, pieces: Iterator[pa.Table]) -> tuple[Report, tuple[str, ...]]:
         first = next(pieces, None)
-        return _make_published_run(path, report, () if first is None else tuple(first.column_names))
+        return report, () if first is None else tuple(first.column_names)
 
-    return _scan(path, None, make_run)
-
-
-def _make_published_run(path: Path, report: Report, columns: tuple[str, ...]) -> PublishedRun:
-    """Raises: InputError: the report is malformed, or it is for another date than its folder, such as in a copy."""
+    report, columns = _scan(path, None, read_columns)
     try:
         run = PublishedRun(
             day=date.fromisoformat(report["run_date"]),
@@ -261,29 +224,28 @@ def _retry(read: Callable[[], T], where: str, waits: Sequence[float] = _WAITS) -
 
 
 @contextmanager
-def _open_report(path: Path) -> Iterator[Report]:
-    """Read the report of a single file, and check that it describes the file while the body reads the file."""
-    with _require_unchanged(path.with_name(f"{path.name}.{REPORT}")) as report:
-        size = path.stat().st_size
+def _open_result(path: Path) -> Iterator[tuple[Report, Sequence[Path]]]:
+    """Read the report of a single file or of the folder of a date, and find the files with its rows.
+
+    Raises:
+        FileNotFoundError: there is no report, or the report of a single file was replaced while the body ran.
+        InputError: the report describes another file.
+    """
+    if not is_single_file(path):
+        report = json.loads((path / "_run.json").read_bytes())
+        yield report, [path / file["name"] for file in report["files"]]
+        return
+    report_path = path.with_name(f"{path.name}.{REPORT}")
+    content = report_path.read_bytes()
+    try:
+        report, size = json.loads(content), path.stat().st_size
         (file,) = report["files"]
         if size != file["size"]:
             raise _wrong_run(path, f"{file['size']:,} bytes", f"{size:,} bytes")
-        yield report
-
-
-@contextmanager
-def _require_unchanged(path: Path) -> Iterator[Report]:
-    """Read a report, and require the same report when the body ends, also by an error.
-
-    Raises:
-        FileNotFoundError: the report is missing, or was replaced.
-    """
-    content = path.read_bytes()
-    try:
-        yield json.loads(content)
+        yield report, [path]
     finally:
-        if path.read_bytes() != content:
-            raise FileNotFoundError(errno.ENOENT, "replaced", str(path))
+        if report_path.read_bytes() != content:
+            raise FileNotFoundError(errno.ENOENT, "replaced", str(report_path))
 
 
 def _wrong_run(path: Path, expected: str, found: str) -> InputError:

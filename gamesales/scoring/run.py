@@ -6,21 +6,20 @@ A run is published only if rows read = rows scored + rows rejected.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gamesales.data.files import DISK_FULL_ERRORS, explain_write_errors
-from gamesales.data.screen import build_too_many_rejects_error, check_row_count
+from gamesales.data.screen import SHOWN_REJECTS, check_row_count
 from gamesales.errors import TooManyRejectsError
 from gamesales.scoring import commit
-from gamesales.scoring.engines.local import RowsCallback, run_shards
-from gamesales.scoring.ledger import Ledger, ShardResult
-from gamesales.scoring.options import RunOptions
+from gamesales.scoring.engines.local import RowsCallback, count_cores, run_shards
+from gamesales.scoring.ledger import ShardResult, read_ledger, record_shard
 from gamesales.scoring.output import Output, OutputPaths, PartitionedOutput, SingleFileOutput
-from gamesales.scoring.plan import Plan
+from gamesales.scoring.plan import Plan, RunOptions
 from gamesales.scoring.predict import predict_batch
 from gamesales.scoring.run_report import RunReport, find_duplicates, format_report, make_report, read_report
 from gamesales.scoring.scorer import LoadedVersion
@@ -43,9 +42,6 @@ def score_files(
         options: how the run is done.
         on_rows: called with the number of rows scored since the last call.
 
-    Returns:
-        The report of the run.
-
     Raises:
         TooManyRejectsError: too many rows were rejected; the rejects are in the working folder.
         UsageError: the result would replace an input.
@@ -63,7 +59,7 @@ def score_files(
         if published and published.run_id == plan.run_id and _is_acceptable(published, allowed, options):
             return replace(published, already_done=True)
         output = stack.enter_context(_open_output(plan, version, target, work))
-        resumed = Ledger(work).read()
+        resumed = read_ledger(work)
         on_rows(sum(result.rows_scored + result.rows_rejected for result in resumed.values()))
         results = _score_shards(plan, version, output, work, resumed, options, on_rows)
         if _count_rejects(results) > allowed:
@@ -80,7 +76,7 @@ def score_files(
 
 def _is_acceptable(published: RunReport, allowed: int, options: RunOptions) -> bool:
     """Return whether a published result is within the limits of this run, which may be stricter."""
-    unique = published.doubled_ids is None or not published.doubled_ids.ids
+    unique = published.duplicate_ids is None or not published.duplicate_ids.ids
     return published.rows_rejected <= allowed and (unique or not options.unique_ids)
 
 
@@ -99,38 +95,11 @@ def _score_shards(
     options: RunOptions,
     on_rows: RowsCallback,
 ) -> dict[int, ShardResult]:
-    """Score the shards that are not finished, and add all shards to the output.
+    """Score the shards that are not finished, enter them in the ledger, and add all shards to the output.
 
-    Returns:
-        The results by shard number. Shards are missing if more rows were rejected than the run may reject.
+    Return the results by shard number. Shards are missing if more rows were rejected than the run may reject.
     """
     allowed = options.limit.allowed(plan.rows)
-    results = dict(resumed)
-    for number in resumed:
-        output.add(number)
-    if _count_rejects(results) > allowed:
-        return results
-    with closing(_run_missing(plan, version, output, work, resumed, options, on_rows)) as finished:
-        for number, result in finished:
-            results[number] = result
-            if not result.over_reject_limit:
-                output.add(number)
-            if _count_rejects(results) > allowed:
-                break
-    return results
-
-
-def _run_missing(
-    plan: Plan,
-    version: LoadedVersion,
-    output: Output,
-    work: Path,
-    resumed: Mapping[int, ShardResult],
-    options: RunOptions,
-    on_rows: RowsCallback,
-) -> Generator[tuple[int, ShardResult], None, None]:
-    """Score the shards that are not finished, and enter them in the ledger."""
-    allowed, ledger = options.limit.allowed(plan.rows), Ledger(work)
 
     def score(number: int, report_rows: RowsCallback) -> ShardResult:
         shard, paths = plan.shards[number], output.paths_of(number)
@@ -144,10 +113,22 @@ def _run_missing(
     def finish(number: int, result: ShardResult) -> None:
         if not result.over_reject_limit:
             fsync_and_rename(work, result)
-            ledger.record(number, result)
+            record_shard(work, number, result)
 
+    results = dict(resumed)
+    for number in resumed:
+        output.add(number)
+    if _count_rejects(results) > allowed:
+        return results
     missing = [shard.number for shard in plan.shards if shard.number not in resumed]
-    return run_shards(missing, score, finish, options.threads, on_rows)
+    with closing(run_shards(missing, score, finish, options.workers, on_rows)) as finished:
+        for number, result in finished:
+            results[number] = result
+            if not result.over_reject_limit:
+                output.add(number)
+            if _count_rejects(results) > allowed:
+                break
+    return results
 
 
 def _count_rejects(results: Mapping[int, ShardResult]) -> int:
@@ -160,7 +141,11 @@ def _make_rejects_error(
     """Describe the rejects in shard order; a shard that stopped early comes last."""
     ordered = sorted(results.items(), key=lambda item: (item[1].over_reject_limit, item[0]))
     examples = [example for _, result in ordered for example in result.examples]
-    return build_too_many_rejects_error(_count_rejects(results), rows_in, allowed, examples, str(rejects))
+    return TooManyRejectsError(
+        f"{_count_rejects(results):,} of {rows_in:,} rows were rejected, more than the {allowed:,} allowed; "
+        f"nothing was published. First: {'; '.join(examples[:SHOWN_REJECTS])}",
+        hint=f"The rejects so far, with reasons: {rejects}. To allow more: --max-rejects N or N%",
+    )
 
 
 def count_resumable_shards(target: OutputPaths, plan: Plan) -> int:
@@ -168,19 +153,14 @@ def count_resumable_shards(target: OutputPaths, plan: Plan) -> int:
     mark = target.work / "run_id"
     if not mark.is_file() or mark.read_text(encoding="utf-8") != plan.run_id:
         return 0
-    return len(Ledger(target.work).read())
+    return len(read_ledger(target.work))
 
 
-def estimate_seconds(plan: Plan, version: LoadedVersion, threads: int) -> float | None:
-    """Estimate the duration of a run from the time of its first batch, without writing.
-
-    Args:
-        plan: the plan of the run.
-        version: the version that scores.
-        threads: the number of threads that score.
+def estimate_seconds(plan: Plan, version: LoadedVersion, workers: int | None) -> float | None:
+    """Estimate the duration of a run in seconds from the time of its first batch, without writing.
 
     Returns:
-        The duration in seconds; None for a run without rows.
+        The duration; None for a run without rows.
     """
     first = next((part for shard in plan.shards for part in shard.ranges), None)
     if first is None:
@@ -190,4 +170,4 @@ def estimate_seconds(plan: Plan, version: LoadedVersion, threads: int) -> float 
     batch = next(plan.inputs[first.source].table.read_batches(names, first.start, first.stop, names))
     predict_batch(batch, version)
     seconds_per_row = (time.perf_counter() - started) / max(len(batch.rows), 1)
-    return round(seconds_per_row * plan.rows / min(threads, len(plan.shards)), 2)
+    return round(seconds_per_row * plan.rows / min(workers or count_cores(), len(plan.shards)), 2)

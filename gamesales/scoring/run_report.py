@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,12 +16,10 @@ from gamesales.old_keys import add_old_keys, drop_old_keys
 from gamesales.scoring.drift import ColumnDrift, Drift, measure_drift
 from gamesales.scoring.duplicates import count_duplicates, find_ids
 from gamesales.scoring.ledger import ShardResult
-from gamesales.scoring.options import RunOptions
 from gamesales.scoring.output import Output, OutputPaths
-from gamesales.scoring.plan import Plan
+from gamesales.scoring.plan import Plan, RunOptions
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.shadow import FeatureDifferences, RowLocation, ShadowDifferences, ShadowReport, summarize
-from gamesales.scoring.shard import add_counts
 
 T = TypeVar("T")
 
@@ -69,24 +65,16 @@ class RunReport:
     Attributes:
         run_id: the identity of the run, 64 hex digits.
         run_date: the date of the run, YYYY-MM-DD.
-        model: the model's name.
-        model_version: the number of the version that scored.
-        bundle_sha256: the digest of its bundle.
+        bundle_sha256: the digest of the bundle of the version that scored.
         output: the path of the result.
         rejects: the path of the rejected rows; None without rejects.
-        rows_in: rows read.
-        rows_scored: rows scored.
-        rows_rejected: rows rejected.
         rows_outside_training_range: scored rows with a feature outside its range in training.
-        inputs: the input files.
         files: the files with scored rows.
-        doubled_ids: duplicate ids; None if the titles have no ids.
-        drift: the drift of each column; None for a version without profiles.
+        duplicate_ids: None if the titles have no ids.
+        drift: None for a version without profiles.
         shadow: the comparison with a second version; None without a second version.
-        shards: the number of shards.
-        shards_resumed: how many of them an interrupted run had scored.
+        shards_resumed: the shards that an interrupted run had scored.
         started: when the run began, in UTC.
-        seconds: how long it took.
         already_done: whether an earlier run had published this result.
     """
 
@@ -103,14 +91,14 @@ class RunReport:
     rows_outside_training_range: int
     inputs: list[InputReport]
     files: list[FileReport]
-    doubled_ids: DuplicatesReport | None
+    duplicate_ids: DuplicatesReport | None
     drift: Drift | None
     shadow: ShadowDifferences | ShadowReport | None
     shards: int
     shards_resumed: int
     started: str
     seconds: float
-    already_done: bool = field(default=False)
+    already_done: bool = False
 
 
 def make_report(
@@ -136,14 +124,10 @@ def make_report(
         options: how it was done.
         resumed: how many shards an interrupted run had scored.
         duplicates: the result of ``find_duplicates``.
-
-    Returns:
-        The report.
     """
-    scored, rejected = [0] * len(plan.inputs), [0] * len(plan.inputs)
-    for counts in (counts for result in results for counts in result.inputs):
-        scored[counts.source] += counts.rows_scored
-        rejected[counts.source] += counts.rows_rejected
+    total = ShardResult()
+    for result in results:
+        total.add(result)
     return RunReport(
         run_id=plan.run_id,
         run_date=target.run_date.isoformat(),
@@ -151,19 +135,19 @@ def make_report(
         model_version=version.number,
         bundle_sha256=version.digest,
         output=str(target.visible),
-        rejects=str(target.rejects) if sum(rejected) else None,
+        rejects=str(target.rejects) if total.rows_rejected else None,
         rows_in=plan.rows,
-        rows_scored=sum(scored),
-        rows_rejected=sum(rejected),
-        rows_outside_training_range=sum(result.rows_outside_training_range for result in results),
+        rows_scored=total.rows_scored,
+        rows_rejected=total.rows_rejected,
+        rows_outside_training_range=total.rows_outside_training_range,
         inputs=[
-            InputReport(source.name, source.size, source.sha256, source.rows, count)
-            for source, count in zip(plan.inputs, rejected, strict=True)
+            InputReport(source.name, source.size, source.sha256, source.rows, total.rejected.get(index, 0))
+            for index, source in enumerate(plan.inputs)
         ],
         files=[FileReport(target.path.name if target.is_file else path.name, path.stat().st_size) for path in files],
-        doubled_ids=duplicates,
-        drift=_sum_drift(version, results, sum(scored), options.psi_threshold),
-        shadow=_sum_shadow(version, results, options.shadow),
+        duplicate_ids=duplicates,
+        drift=_compare_with_training(version, total, options.psi_threshold),
+        shadow=None if options.shadow is None else summarize(total.shadow, version, options.shadow),
         shards=len(results),
         shards_resumed=resumed,
         started=started.isoformat(timespec="seconds"),
@@ -171,34 +155,17 @@ def make_report(
     )
 
 
-def _sum_shadow(
-    version: LoadedVersion, results: Sequence[ShardResult], shadow: LoadedVersion | None
-) -> ShadowDifferences | ShadowReport | None:
-    if shadow is None:
-        return None
-    comparisons = [result.shadow for result in results if result.shadow is not None]
-    return summarize(functools.reduce(operator.add, comparisons) if comparisons else None, version, shadow)
-
-
-def _sum_drift(version: LoadedVersion, results: Sequence[ShardResult], rows: int, threshold: float) -> Drift | None:
+def _compare_with_training(version: LoadedVersion, total: ShardResult, threshold: float) -> Drift | None:
     if version.profiles is None:
         return None
-    totals = [np.zeros(len(profile.counts), np.int64) for profile in version.profiles]
-    outside = [0] * len(version.contract.features)
-    for result in results:
-        if result.histograms:
-            totals = [total + counts for total, counts in zip(totals, result.histograms, strict=True)]
-            outside = add_counts(outside, result.outside_by_feature)
-    return measure_drift(version.profiles, totals, [*outside, None], rows, threshold)
+    histograms = total.histograms or [[0] * len(profile.counts) for profile in version.profiles]
+    counts = [np.array(bins, np.int64) for bins in histograms]
+    outside = total.outside_by_feature or [0] * len(version.contract.features)
+    return measure_drift(version.profiles, counts, [*outside, None], total.rows_scored, threshold)
 
 
 def find_duplicates(plan: Plan, output: Output, options: RunOptions) -> DuplicatesReport | None:
     """Count the duplicate ids of a run, from the hashes that the shards wrote.
-
-    Args:
-        plan: the plan of the run.
-        output: where the shards' files are.
-        options: whether duplicates are allowed.
 
     Returns:
         The duplicates; None if the titles have no ids.
@@ -209,23 +176,19 @@ def find_duplicates(plan: Plan, output: Output, options: RunOptions) -> Duplicat
     if not plan.identity:
         return None
     paths = [output.paths_of(shard.number) for shard in plan.shards]
-    duplicates = count_duplicates([shard.work / shard.ids for shard in paths])
-    examples = _read_examples(plan, duplicates.examples)
-    if duplicates.ids and options.unique_ids:
+    ids, rows, hashes = count_duplicates([shard.work / shard.ids for shard in paths])
+    examples = _read_examples(plan, hashes)
+    if ids and options.unique_ids:
         raise InputError(
-            f"expected unique ids, found {duplicates.ids:,} duplicate ids with {duplicates.rows:,} extra rows "
+            f"expected unique ids, found {ids:,} duplicate ids with {rows:,} extra rows "
             f"({', '.join(examples)}); nothing was published",
             hint="Fix the inputs, or leave out --unique-ids",
         )
-    return DuplicatesReport(duplicates.ids, duplicates.rows, examples)
+    return DuplicatesReport(ids, rows, examples)
 
 
 def _read_examples(plan: Plan, hashes: Sequence[int]) -> list[str]:
-    """Read the inputs again until the ids with these hashes are found.
-
-    Raises:
-        TryAgainError: an input was changed meanwhile.
-    """
+    """Read the inputs again until the ids with these hashes are found."""
     ids: dict[str, None] = {}
     for source in plan.inputs if hashes else ():
         with source.require_unchanged():
@@ -258,14 +221,14 @@ def read_report(target: OutputPaths) -> RunReport | None:
 
 def _parse_report(document: Mapping[str, Any]) -> RunReport:
     """Rebuild a report. Keys that this release does not know are ignored; an absent section is None."""
-    duplicates, drift, shadow = (document.get(key) for key in ("doubled_ids", "drift", "shadow"))
+    duplicates, drift, shadow = (document.get(key) for key in ("duplicate_ids", "drift", "shadow"))
     return _build(
         RunReport,
         {
             **document,
             "inputs": [_build(InputReport, entry) for entry in document["inputs"]],
             "files": [_build(FileReport, entry) for entry in document["files"]],
-            "doubled_ids": None if duplicates is None else _build(DuplicatesReport, duplicates),
+            "duplicate_ids": None if duplicates is None else _build(DuplicatesReport, duplicates),
             "drift": None if drift is None else _parse_drift(drift),
             "shadow": None if shadow is None else _parse_shadow(shadow),
         },

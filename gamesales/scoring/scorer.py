@@ -118,11 +118,7 @@ class PredictionInterval:
 
     @classmethod
     def from_manifest(cls, manifest: Mapping[str, Any]) -> PredictionInterval | None:
-        """Read the interval of a manifest; None for a version without prediction intervals.
-
-        Raises:
-            ValueError, LookupError, TypeError: the entry is malformed.
-        """
+        """Read the interval of a manifest; None for a version without prediction intervals."""
         entry = manifest.get("interval")
         if entry is None:
             return None
@@ -174,11 +170,7 @@ class GoldenRows:
     bounds: FloatArray | None = None
 
     def check(self, features: int) -> None:
-        """Check the shapes.
-
-        Raises:
-            ValueError: there are no rows, or the shapes do not fit together.
-        """
+        """Raise ValueError if there are no rows, or if the shapes do not fit together."""
         shapes = [self.values.shape, self.predictions.shape, self.tolerance.shape]
         rows = len(self.predictions) if self.predictions.ndim else 0
         if not rows or shapes != [(rows, features), (rows,), (rows,)]:
@@ -192,12 +184,7 @@ class LoadedVersion:
     """A version as scoring needs it.
 
     Attributes:
-        model: the model's name.
-        number: the version number.
         digest: the digest of the bundle, 64 hex digits.
-        contract: the columns that it expects.
-        scorer: its graph.
-        golden: its golden rows.
         training_min: float64 (k,), the smallest value of each feature in training.
         training_max: float64 (k,), the largest value of each feature in training.
         profiles: the distribution of each feature and of the predictions in training; None in bundles of releases
@@ -250,9 +237,6 @@ def load_version(model: str, number: int, digest: str, manifest: Mapping[str, An
         digest: the digest of the bundle, 64 hex digits.
         manifest: the content of MANIFEST.json.
         graph: the bytes of the ONNX file.
-
-    Returns:
-        The version.
 
     Raises:
         IntegrityError: the manifest lacks something that scoring needs.

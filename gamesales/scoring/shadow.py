@@ -74,9 +74,6 @@ def compare_with_shadow(
         name: the name of the input.
         version: the version that scores.
         shadow: the second version.
-
-    Returns:
-        The sums over the batch.
     """
     accepted = prediction.screened.accepted
     columns = [keep_rows(column, accepted) for column in batch.table.columns]
@@ -133,7 +130,6 @@ class FeatureDifferences:
     """The mean difference in each bin of a feature that has rows.
 
     Attributes:
-        column: the feature.
         bins: the keys of a bin are from, to, rows and mean_difference. The first bin has no lower bound, the last bin
             no upper bound. A dictionary, as ``from`` can't name a field.
     """

@@ -20,7 +20,7 @@ import numpy as np
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
 from gamesales.errors import GamesalesError, InputError, TryAgainError
-from gamesales.search.space import Candidate
+from gamesales.search.tune_job import Candidate
 from gamesales.training.fit import PredictFunction, fit_predictor
 from gamesales.training.folds import predict_out_of_fold
 from gamesales.training.keras_objects import load_keras

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gamesales.search.space import Candidate, Space, Values, list_hyperparameters
 from gamesales.search.trials import Trial, mix_seed
+from gamesales.search.tune_job import Candidate, Space, Values, list_hyperparameters
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -12,7 +12,6 @@ from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
 from gamesales.search.pool import FoldRunner, Task
 from gamesales.search.sampler import propose
-from gamesales.search.space import Candidate
 from gamesales.search.trials import (
     FinalRound,
     Study,
@@ -22,7 +21,7 @@ from gamesales.search.trials import (
     select_finalists,
     should_prune,
 )
-from gamesales.search.tune_job import TuneJob
+from gamesales.search.tune_job import Candidate, TuneJob
 from gamesales.training.fit import Epoch
 from gamesales.training.folds import FoldKind, make_folds
 
@@ -76,7 +75,7 @@ class Search:
                 self._callbacks.on_stage("every network of the space was tried")
                 break
             trials.append(self._run_trial(run_folds, candidate))
-            self.study.save_trial(trials[-1])
+            self.study.save(trials[-1])
             self._callbacks.on_trial(trials[-1])
         if not rank_trials(trials):
             raise InputError(
@@ -101,7 +100,7 @@ class Search:
             why = next((result for result in results if isinstance(result, str)), "")
             errors = tuple(result for result in results if not isinstance(result, str))
             final = FinalRound(trial.number, number, errors, _measure_seconds(started), why)
-            self.study.save_final(final)
+            self.study.save(final)
             self._finals[trial.number, number] = final
         retrained = [self._with_final_errors(trial) for trial in finalists]
         if not rank_trials(retrained):

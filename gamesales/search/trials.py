@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -29,10 +29,9 @@ from pydantic import TypeAdapter, ValidationError
 from gamesales.data.contract import Contract
 from gamesales.data.files import make_folder, replace_file
 from gamesales.data.labeled_titles import LabeledTitles
-from gamesales.errors import InputError, UsageError
-from gamesales.search.space import Candidate
-from gamesales.search.tune_job import TuneJob
-from gamesales.training.provenance import list_software_releases
+from gamesales.errors import InputError
+from gamesales.search.tune_job import Candidate, TuneJob
+from gamesales.training.checkpoint import list_software_releases, open_folder
 
 # Increase this when searches work differently or files have another format.
 _FORMAT = 1
@@ -53,12 +52,9 @@ class Trial:
 
     Attributes:
         number: counts from 0.
-        candidate: the network and its training.
         parameters: the number of weights and biases.
-        state: how the trial ended.
         errors: the error of each fold that was run, in order. An error is the mean squared error in units of the
             range of the target in training.
-        seconds: the duration.
         why: the reason of a failure.
     """
 
@@ -95,15 +91,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class FinalRound:
-    """The errors of a finalist in one more round of folds.
-
-    Attributes:
-        number: the number of the trial.
-        round: counts from 1.
-        errors: the error of each fold.
-        seconds: the duration.
-        why: the reason of a failure.
-    """
+    """The errors of a finalist, by the number of its trial, in one more round of folds. Rounds count from 1."""
 
     number: int
     round: int
@@ -113,17 +101,11 @@ class FinalRound:
 
 
 def should_prune(trials: Iterable[Trial], running: Trial, tolerance: float) -> bool:
-    """Return whether to give up a trial after some of its folds, by the median stopping rule.
+    """Return whether to give up a running trial after one fold or more, by the median stopping rule.
 
-    Args:
-        trials: the trials that are over.
-        running: the running trial, with the errors of one fold or more.
-        tolerance: see ``Trial.penalized_error``.
-
-    Returns:
-        Whether its penalized error is above the median of complete trials after as many folds.
+    The trial is given up if its penalized error is above the median of complete trials after as many folds.
     """
-    complete, folds = _list_complete(trials), len(running.errors)
+    complete, folds = rank_trials(trials), len(running.errors)
     if len(complete) < _MIN_COMPLETE:
         return False
     median = float(np.median([trial.penalized_error(folds, tolerance) for trial in complete]))
@@ -133,7 +115,7 @@ def should_prune(trials: Iterable[Trial], running: Trial, tolerance: float) -> b
 def find_pareto_front(trials: Iterable[Trial]) -> list[Trial]:
     """Return the complete trials that no other trial beats in both error and size, the smallest first."""
     front: list[Trial] = []
-    for trial in sorted(_list_complete(trials), key=lambda trial: (trial.parameters, *_rank_key(trial))):
+    for trial in sorted(rank_trials(trials), key=lambda trial: trial.parameters):
         if not front or trial.error < front[-1].error:
             front.append(trial)
     return front
@@ -141,33 +123,26 @@ def find_pareto_front(trials: Iterable[Trial]) -> list[Trial]:
 
 def select_finalists(trials: Sequence[Trial], count: int) -> list[Trial]:
     """Return the best trials of the Pareto front, followed by the best of all trials."""
-    ranked = [*sorted(find_pareto_front(trials), key=_rank_key), *rank_trials(trials)]
+    ranked = [*rank_trials(find_pareto_front(trials)), *rank_trials(trials)]
     return list({trial.number: trial for trial in ranked}.values())[:count]
 
 
 def rank_trials(trials: Iterable[Trial]) -> list[Trial]:
     """Return the complete trials, the lowest error first."""
-    return sorted(_list_complete(trials), key=_rank_key)
+    complete = [trial for trial in trials if trial.state == "complete"]
+    return sorted(complete, key=lambda trial: (trial.error, trial.number))
 
 
 def find_smallest_within(trials: Sequence[Trial], tolerance: float) -> Trial:
     """Return the smallest trial whose error exceeds the lowest error by at most a share ``tolerance``."""
     limit = min(trial.error for trial in trials) * (1 + tolerance)
     within = [trial for trial in trials if trial.error <= limit]
-    return min(within, key=lambda trial: (trial.parameters, *_rank_key(trial)))
+    return min(within, key=lambda trial: (trial.parameters, trial.error, trial.number))
 
 
 def mix_seed(*numbers: int) -> int:
     """Return a seed from 0 to 2**32 - 1 that is independent of the seeds of other numbers."""
     return int(np.random.SeedSequence([len(numbers), *numbers]).generate_state(1)[0])
-
-
-def _list_complete(trials: Iterable[Trial]) -> list[Trial]:
-    return [trial for trial in trials if trial.state == "complete"]
-
-
-def _rank_key(trial: Trial) -> tuple[float, int]:
-    return trial.error, trial.number
 
 
 @dataclass(frozen=True)
@@ -195,10 +170,7 @@ class Study:
             "software": {**list_software_releases(), "optuna": version("optuna")},
         }
         identity = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
-        if storage.exists() and not storage.is_dir():
-            raise UsageError(
-                f"{storage} is not a folder; expected a folder for searches", hint="Give another --storage"
-            )
+        open_folder(storage, "searches", "--storage")
         study = cls(storage / identity[:16], identity)
         for name in ("trials", "finals"):
             make_folder(study.folder / name)
@@ -225,13 +197,12 @@ class Study:
         finals = [_read(path, FinalRound) for path in (self.folder / "finals").glob("*.json")]
         return {(final.number, final.round): final for final in finals}
 
-    def save_trial(self, trial: Trial) -> None:
-        """Write the file of a trial."""
-        self.write(f"trials/{trial.number:05}.json", _format_json(trial, Trial))
-
-    def save_final(self, final: FinalRound) -> None:
-        """Write the file of a final round."""
-        self.write(f"finals/{final.number:05}-{final.round}.json", _format_json(final, FinalRound))
+    def save(self, result: Trial | FinalRound) -> None:
+        """Write the file of a trial or of a final round."""
+        name = f"trials/{result.number:05}.json"
+        if isinstance(result, FinalRound):
+            name = f"finals/{result.number:05}-{result.round}.json"
+        self.write(name, TypeAdapter(type(result)).dump_json(result, indent=1).decode() + "\n")
 
     def write(self, name: str, text: str) -> Path:
         """Write a file of the folder atomically."""
@@ -239,10 +210,6 @@ class Study:
         with replace_file(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
         return path
-
-
-def _format_json(value: Any, kind: type[T]) -> str:
-    return TypeAdapter(kind).dump_json(value, indent=1).decode() + "\n"
 
 
 def _read(path: Path, kind: type[T]) -> T:

@@ -78,13 +78,7 @@ def cluster_bootstrap_percentiles(
 def _resample_means(sums: FloatArray, rows: IntArray | None, seed: int) -> FloatArray:
     """Draw clusters with replacement, as many as there are, and take the mean of their rows, ``RESAMPLES`` times.
 
-    Args:
-        sums: float64 (g,), the sum of each cluster.
-        rows: int64 (g,), the rows of each cluster. None: each cluster is a single row.
-        seed: the seed of the draws.
-
-    Returns:
-        float64 (RESAMPLES,).
+    ``sums``, float64 (g,), and ``rows``, int64 (g,), are those of each cluster. Without ``rows``, a cluster is one row.
     """
     random = np.random.default_rng(seed)
     clusters = len(sums)

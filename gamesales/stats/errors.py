@@ -37,17 +37,12 @@ class ErrorMetrics:
     Attributes:
         rows: the number of predictions.
         titles: the number of distinct titles.
-        mae: the mean absolute error.
-        rmse: the root mean squared error.
         bias: the mean of predicted minus actual.
         mape_percent: the mean relative error, in percent, of the ``rows_with_earnings``.
         rows_with_earnings: the predictions of titles that earned more than 0.
-        r2: the coefficient of determination.
         rows_with_interval: the predictions with a prediction interval.
         coverage: the share of the ``rows_with_interval`` whose interval contains the actual earnings.
         outside_share: the share of the rows outside the training range.
-        mae_inside: the mean absolute error inside the training range.
-        mae_outside: the mean absolute error outside the training range.
     """
 
     rows: int

@@ -8,16 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class MetricName:
-    """A metric as tables show it.
+    """A metric as tables show it. ``format`` writes a value that is not None, in plain ASCII."""
 
-    Attributes:
-        key: The key in manifests, evaluations and ``--json``.
-        heading: The column heading.
-        format: Writes a value that is not None. Texts are plain ASCII.
-        higher_is_better: Whether a larger value is better.
-    """
-
-    key: str
     heading: str
     format: Callable[[float], str]
     higher_is_better: bool = False
@@ -28,17 +20,18 @@ def format_money(amount: float) -> str:
     return f"{'-' if amount < 0 else ''}${abs(amount):,.0f}"
 
 
-METRICS = (
-    MetricName("scaled_mse", "scaled MSE", "{:.2e}".format),
-    MetricName("mae", "MAE", format_money),
-    MetricName("rmse", "RMSE", format_money),
-    MetricName("r2", "R2", "{:.4f}".format, higher_is_better=True),
-    MetricName("mape_percent", "MAPE", "{:.2f}%".format),
-)
-HEADINGS = tuple(metric.heading for metric in METRICS)
+# The key in manifests, evaluations and ``--json`` -> the metric.
+METRICS = {
+    "scaled_mse": MetricName("scaled MSE", "{:.2e}".format),
+    "mae": MetricName("MAE", format_money),
+    "rmse": MetricName("RMSE", format_money),
+    "r2": MetricName("R2", "{:.4f}".format, higher_is_better=True),
+    "mape_percent": MetricName("MAPE", "{:.2f}%".format),
+}
+HEADINGS = tuple(metric.heading for metric in METRICS.values())
 
 
 def format_metrics(metrics: Mapping[str, float | None]) -> list[str]:
     """Write metrics in the order of ``METRICS``, and ``-`` for a metric that is missing."""
-    values = [(metric, metrics.get(metric.key)) for metric in METRICS]
+    values = [(metric, metrics.get(key)) for key, metric in METRICS.items()]
     return ["-" if value is None else metric.format(value) for metric, value in values]

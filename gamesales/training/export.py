@@ -41,10 +41,6 @@ _SIGNATURE_NAME = re.compile(r"(?!self$)[A-Za-z][A-Za-z0-9_]*")
 def load_network(content: bytes, source: str) -> Any:
     """Load a network from the checked bytes of a ``.keras`` file, in safe mode.
 
-    Args:
-        content: the bytes of the file.
-        source: the name of the file, for the error.
-
     Returns:
         A keras.Sequential from (batch, k) to (batch, 1), both scaled.
 

@@ -20,8 +20,7 @@ from gamesales.errors import InputError
 from gamesales.training.keras_objects import seed_everything
 from gamesales.training.network import build_network, compile_network
 from gamesales.training.scaling import fit_scaler
-from gamesales.training.spec import EarlyStopping, NetworkSpec, TrainingSpec
-from gamesales.training.train_job import TrainJob
+from gamesales.training.train_job import EarlyStopping, NetworkSpec, TrainingSpec, TrainJob
 
 VariableValues = tuple[npt.NDArray[Any], ...]
 
@@ -35,8 +34,7 @@ FitFunction = Callable[[FloatArray, FloatArray], PredictFunction]
 class Epoch:
     """An epoch that has ended.
 
-    ``number`` counts from 1 to ``total``. The losses are in scaled units. ``learning_rate`` is the learning rate of the
-    next step.
+    ``number`` counts from 1 to ``total``. The losses are in scaled units. The learning rate is that of the next step.
     """
 
     number: int
@@ -108,7 +106,7 @@ def fit(
         network: a keras.Sequential from (batch, k) to (batch, 1).
         features: (n, k), scaled.
         target: (n,), scaled.
-        spec: how to train.
+        spec: the epochs, the loss and the optimizer.
         on_epoch: called as each epoch ends.
         start: the snapshot to continue from. The result is the same as without an interruption.
         on_snapshot: called after ``on_epoch`` with the epoch's number and a function that takes a snapshot.
@@ -291,12 +289,9 @@ def fit_predictor(
     Args:
         network: the layers.
         training: how to train.
-        contract: the contract of the titles.
+        contract: names the columns.
         features: (n, k), not scaled.
         earnings: (n,), US dollars.
-
-    Returns:
-        A function that predicts with the network.
 
     Raises:
         InputError: training diverged.

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -20,29 +19,12 @@ from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
 from gamesales.stats.bootstrap import LEVELS_95, cluster_bootstrap_percentiles, derive_seed
 from gamesales.training.fit import FitFunction, make_fitter
-from gamesales.training.metrics import Metrics, compute_metrics, predict_baselines
+from gamesales.training.metrics import compute_metrics, predict_baselines
 from gamesales.training.scaling import Scaling
 from gamesales.training.train_job import TrainJob
 
 FoldKind = Literal["plain", "grouped"]
 FOLD_KINDS: tuple[FoldKind, ...] = get_args(FoldKind)
-
-
-@dataclass(frozen=True)
-class KFoldResult:
-    """The errors of out-of-fold predictions over all titles.
-
-    ``intervals`` has the 95% confidence intervals of ``mae`` and ``scaled_mse``. ``folds_mae`` has the mean absolute
-    error of each fold. ``baselines`` has the metrics of each baseline on the same folds.
-    """
-
-    kind: FoldKind
-    folds: int
-    rows: int
-    metrics: Metrics
-    intervals: dict[str, list[float]]
-    folds_mae: list[float]
-    baselines: dict[str, Metrics]
 
 
 def make_folds(titles: LabeledTitles, kind: FoldKind, count: int, seed: int) -> list[IntArray]:
@@ -60,14 +42,7 @@ def make_folds(titles: LabeledTitles, kind: FoldKind, count: int, seed: int) -> 
 
 
 def make_plain_folds(rows: int, count: int, seed: int) -> list[IntArray]:
-    """Cut rows at random into folds whose sizes differ by one row at most.
-
-    Returns:
-        The rows of each fold, int64 (m,).
-
-    Raises:
-        InputError: there are fewer rows than folds.
-    """
+    """Cut rows at random into folds whose sizes differ by one row at most. See ``make_folds``."""
     _require_enough(rows, "training rows", count)
     return np.array_split(shuffle_rows(rows, seed), count)
 
@@ -76,18 +51,7 @@ def make_grouped_folds(features: FloatArray, count: int, seed: int) -> list[IntA
     """Cut rows at random into folds of about equal size, with rows of the same features in the same fold.
 
     The largest groups are dealt first, each to the fold that has the fewest rows. Groups of the same size are dealt in
-    random order.
-
-    Args:
-        features: (n, k).
-        count: the number of folds.
-        seed: draws the order of the groups.
-
-    Returns:
-        The rows of each fold, int64 (m,).
-
-    Raises:
-        InputError: there are fewer groups than folds.
+    random order. See ``make_folds``.
     """
     _, group_of_row, sizes = np.unique(features, axis=0, return_inverse=True, return_counts=True)
     _require_enough(len(sizes), "distinct training rows", count)
@@ -120,7 +84,7 @@ def predict_out_of_fold(
         fit: trains a network.
         features: (n, k), not scaled.
         earnings: (n,).
-        folds: the rows of each fold.
+        folds: the rows of each fold. Rows in no fold are not predicted.
         on_fold: called with the number of a fold, from 1, as its training begins.
 
     Returns:
@@ -142,18 +106,9 @@ def predict_kfold(
     kind: FoldKind,
     on_stage: Callable[[str], None],
 ) -> FloatArray:
-    """Predict each title out of fold by networks of a job.
+    """Predict n titles out of fold by networks of a job: float64 (n,), US dollars.
 
-    Args:
-        job: the network and its training.
-        contract: the contract of the titles.
-        titles: n titles.
-        folds: the rows of each fold.
-        kind: the kind of the folds, for messages.
-        on_stage: called with a line as each training begins.
-
-    Returns:
-        Predictions, float64 (n,), US dollars.
+    ``on_stage`` is called with a line as each training begins.
 
     Raises:
         InputError: training diverged, or a prediction is not a finite number.
@@ -177,7 +132,7 @@ def measure_kfold(
     labels: IntArray,
     scaling: Scaling,
     seed: int,
-) -> KFoldResult:
+) -> dict[str, Any]:
     """Compute the metrics of out-of-fold predictions, and of the baselines on the same folds.
 
     Args:
@@ -186,20 +141,29 @@ def measure_kfold(
         kind: the kind of the folds.
         folds: the rows of each fold.
         labels: int64 (n,), equal for titles with the same features. The bootstrap draws these titles together.
-        scaling: the scaling of ``scaled_mse``.
-        seed: the seed of the baselines.
+        scaling: scales ``scaled_mse``.
+        seed: seeds the baselines.
+
+    Returns:
+        A document for JSON. ``intervals`` has 95% confidence intervals. ``folds_mae`` has the mean absolute error of
+        each fold.
     """
     actual = titles.earnings
     baselines = _predict_baselines_out_of_fold(titles, folds, seed)
-    return KFoldResult(
-        kind,
-        len(folds),
-        len(titles),
-        compute_metrics(actual, predicted, scaling),
-        bootstrap_confidence_intervals(titles, predicted - actual, labels, scaling),
-        [float(np.abs(predicted[fold] - actual[fold]).mean()) for fold in folds],
-        {name: compute_metrics(actual, values, scaling) for name, values in baselines.items()},
-    )
+    return {
+        "kind": kind,
+        "folds": len(folds),
+        "rows": len(titles),
+        "metrics": compute_metrics(actual, predicted, scaling),
+        "intervals": bootstrap_confidence_intervals(titles, predicted - actual, labels, scaling),
+        "folds_mae": measure_folds_mae(predicted - actual, folds),
+        "baselines": {name: compute_metrics(actual, values, scaling) for name, values in baselines.items()},
+    }
+
+
+def measure_folds_mae(errors: FloatArray, folds: Sequence[IntArray]) -> list[float]:
+    """Compute the mean absolute error of each fold."""
+    return [float(np.abs(errors[fold]).mean()) for fold in folds]
 
 
 def bootstrap_confidence_intervals(
@@ -211,10 +175,7 @@ def bootstrap_confidence_intervals(
         titles: n titles; their file seeds the bootstrap.
         errors: float64 (n,), or (s, n) from s seeds, which are averaged title by title.
         labels: int64 (n,), equal for titles with the same features. The bootstrap draws these titles together.
-        scaling: the scaling of ``scaled_mse``.
-
-    Returns:
-        The lower and the upper bound of ``mae`` and of ``scaled_mse``.
+        scaling: scales ``scaled_mse``.
     """
     seed, errors = derive_seed(titles.sha256), np.atleast_2d(errors)
     absolute, squared = np.abs(errors), (errors * float(scaling.scale[-1])) ** 2

@@ -54,12 +54,7 @@ class CalibratedIntervals:
     out_of_fold_predictions: FloatArray | None = None
 
     def as_dict(self, test: LabeledTitles, predicted: FloatArray) -> dict[str, Any]:
-        """Return the entry of the manifest: the formula, and its coverage of the test titles.
-
-        Args:
-            test: n titles that were not used for training or calibration.
-            predicted: the predictions of the version for them, (n,), US dollars.
-        """
+        """Return the entry of the manifest: the formula, and its coverage of test titles with these predictions."""
         lower, upper = self.interval.bounds(predicted)
         covered = int(np.count_nonzero(self.interval.contains(predicted, test.earnings)))
         share = covered / len(test)
@@ -104,18 +99,15 @@ def calibrate_intervals(
     predict: PredictFunction,
     on_stage: Callable[[str], None],
 ) -> CalibratedIntervals | None:
-    """Calibrate the prediction intervals of a trained network.
+    """Calibrate the prediction intervals of a trained network, or return None if the job wants none.
 
     Args:
-        job: the training job.
-        contract: the contract of the titles.
+        job: gives the method.
+        contract: names the columns.
         training: the titles that the network was trained on.
         calibration: the titles to calibrate on with the method ``split``.
         predict: predicts with the network.
         on_stage: called with a line as each further training begins.
-
-    Returns:
-        The intervals, or None if the job wants none.
     """
     spec = job.intervals
     method = spec.choose_method(len(training) + len(calibration))
@@ -202,10 +194,6 @@ def compute_conformal_quantile(scores: FloatArray, coverage: float) -> float:
     If a new score is exchangeable with them, it is equally likely to fall into each of the n + 1 gaps. So it is at most
     the quantile with a probability of at least ``coverage``. Without ties, the probability is below
     ``coverage + 1 / (n + 1)``.
-
-    Args:
-        scores: float64 (n,).
-        coverage: between 0 and 1.
 
     Raises:
         InputError: there are too few scores.

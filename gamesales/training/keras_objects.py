@@ -74,25 +74,23 @@ def seed_everything(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def make_layer(name: str, arguments: Mapping[str, Any], key: str) -> Any:
+def make_layer(name: str, arguments: Mapping[str, Any], key: str, *, is_nested: bool = False) -> Any:
     """Make a layer.
 
     Args:
         name: the class of the layer.
         arguments: as in the job file; ``wrapped`` is the argument that Keras calls ``layer``.
         key: the key of the layer in the job file, for the error.
+        is_nested: whether the layer is an argument of another layer.
 
     Raises:
         JobFileError: Keras has no such layer, the layer refuses its arguments, or a job file can't use the layer.
     """
-    return _make_layer(name, dict(arguments), key, is_nested=False)
-
-
-def _make_layer(name: str, arguments: dict[str, Any], key: str, *, is_nested: bool) -> Any:
     keras = load_keras()
     reason = _REFUSED_LAYERS.get(name)
     if reason and not (is_nested and reason == _CELL):
         raise JobFileError(f"{key}: {name} {reason}", hint=_HINTS.get(reason, _SEE_PAGE))
+    arguments = dict(arguments)
     if "wrapped" in arguments:
         arguments["layer"] = arguments.pop("wrapped")
     if name == "Normalization" and "mean" not in arguments:
@@ -129,7 +127,7 @@ def make_object(
     Args:
         constructors: the constructors by their names.
         kind: what the constructors make, for the error.
-        name: the name of the constructor to call.
+        name: the constructor to call.
         arguments: as in the job file.
         key: the key of the object in the job file, for the error.
         check: called with the object; raises an exception to refuse it.
@@ -166,7 +164,7 @@ def _make_argument(argument: str, value: Any, key: str) -> Any:
         # The default names of Keras count all networks of the process, so a nested layer is named after its key.
         suffix = re.sub(r"\D+", "_", key).strip("_")
         arguments = {"name": f"{value['layer'].lower()}_{suffix}", **value}
-        return _make_layer(arguments.pop("layer"), arguments, key, is_nested=True)
+        return make_layer(arguments.pop("layer"), arguments, key, is_nested=True)
     kind = argument.rpartition("_")[2]
     if not isinstance(value.get("name"), str) or kind not in (*_MODULES, "activation"):
         return value
@@ -202,14 +200,9 @@ def _is_subclass(value: object, base: type) -> bool:
 
 
 def find_failing_layer(network: Any, check: Callable[[int], object]) -> str:
-    """Return the key and the class of the first layer for which a check raises an exception.
+    """Return the key and the class of the first layer for whose index a check raises an exception.
 
-    Args:
-        network: a keras.Sequential.
-        check: called with the index of each layer.
-
-    Returns:
-        For example ``network.layers[2] (Dropout)``, or ``network.layers`` if the check passes for each layer.
+    For example ``network.layers[2] (Dropout)``, or ``network.layers`` if the check passes for each layer.
     """
     for index, layer in enumerate(network.layers):
         try:

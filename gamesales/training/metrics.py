@@ -19,12 +19,7 @@ BINS = 10
 
 
 def compute_metrics(actual: FloatArray, predicted: FloatArray, scaling: Scaling) -> Metrics:
-    """Compute the metrics of predictions.
-
-    Args:
-        actual: actual earnings, float64 (n,), US dollars.
-        predicted: predicted earnings, float64 (n,), US dollars.
-        scaling: the scaling of ``scaled_mse``.
+    """Compute the metrics of predictions: (n,) and (n,), US dollars.
 
     Returns:
         ``scaled_mse`` (unitless, the metric of the Keras course), ``mae`` and ``rmse`` (US dollars), ``r2`` (None if
@@ -49,7 +44,7 @@ def evaluate_predictions(titles: LabeledTitles, predicted: FloatArray, scaling: 
     Args:
         titles: n titles with their earnings.
         predicted: float64 (n,), in the target's unit, finite.
-        scaling: the scaling of the version, for ``scaled_mse``.
+        scaling: scales ``scaled_mse``.
     """
     error = predicted - titles.earnings
     seed = derive_seed(titles.sha256)
@@ -102,9 +97,7 @@ def profile_columns(names: tuple[str, ...], features: FloatArray) -> list[dict[s
 def profile_column(name: str, values: FloatArray) -> dict[str, Any]:
     """Compute the profile of a column: its range, its moments, and the number of rows in each bin.
 
-    Args:
-        name: the name of the column.
-        values: float64 (n,), finite, n > 0.
+    The values are float64 (n,), finite, n > 0.
 
     Returns:
         ``name``; ``minimum``, ``maximum``, ``mean`` and ``standard_deviation``, in the unit of the column; ``edges``,
@@ -129,13 +122,6 @@ def _compute_edges(distinct: FloatArray, rows: IntArray) -> FloatArray:
 
     An edge is halfway between two distinct values. So it is never a value, and rounding to float32 moves no value to
     another bin.
-
-    Args:
-        distinct: (d,), ascending.
-        rows: (d,), the number of rows with each value.
-
-    Returns:
-        (b - 1,), ascending.
     """
     last = np.arange(len(distinct) - 1)  # the index of the last value of each bin except the highest
     if len(distinct) > BINS:

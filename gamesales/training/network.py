@@ -1,4 +1,4 @@
-"""Build a keras.Sequential from its specification, and give it the loss and the optimizer of a training.
+"""Build a keras.Sequential from its specification, give it a loss and an optimizer, and check that it can be trained.
 
 A name or an argument that Keras refuses is reported by its key in the job file.
 """
@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gamesales.arrays import FloatArray
 from gamesales.errors import JobFileError
 from gamesales.training.keras_objects import (
     build_unknown_name_error,
     find_classes,
+    find_failing_layer,
     load_keras,
     make_layer,
     make_object,
     summarize_error,
 )
-from gamesales.training.spec import LayerSpec, NetworkSpec, ObjectSpec, TrainingSpec
+from gamesales.training.train_job import LayerSpec, NetworkSpec, ObjectSpec, TrainingSpec
 
 _REFUSED_LOSSES = dict.fromkeys(
     ("CategoricalGeneralizedCrossEntropy", "categorical_generalized_cross_entropy"),
@@ -39,12 +41,8 @@ def build_network(spec: NetworkSpec, features: int) -> Any:
 
     A layer without a name is named after its class and its index in the job file, such as ``dropout_2``.
 
-    Args:
-        spec: the layers.
-        features: k, the number of features.
-
     Returns:
-        A keras.Sequential from (batch, k) to (batch, 1).
+        A keras.Sequential from (batch, features) to (batch, 1).
 
     Raises:
         JobFileError: Keras has no such layer, or the layer refuses its arguments, does not fit the layer before it, or
@@ -105,10 +103,7 @@ def _check_titles_independent(
 def compile_network(network: Any, spec: TrainingSpec, rows: int) -> None:
     """Give a network its loss and its optimizer.
 
-    Args:
-        network: a keras.Sequential.
-        spec: how to train.
-        rows: the number of training rows, which converts ``…_epochs`` of a schedule into ``…_steps``.
+    The number of training rows converts ``…_epochs`` of a schedule into ``…_steps``.
 
     Raises:
         JobFileError: Keras has no such loss, optimizer or schedule, it refuses its arguments, or a network can't be
@@ -229,3 +224,53 @@ def _evaluate_loss(loss: Callable[..., Any]) -> tuple[npt.NDArray[Any], npt.NDAr
         if not isinstance(loss, load_keras().losses.Loss):
             value = tf.reduce_mean(value)  # as Keras does with a function
     return value.numpy(), tf.convert_to_tensor(tape.gradient(value, predicted)).numpy()
+
+
+def check_training_step(network: Any, features: FloatArray, target: FloatArray, spec: TrainingSpec) -> None:
+    """Check that a network can take a training step, and undo the step.
+
+    Args:
+        network: a keras.Sequential from (batch, k) to (batch, 1), untrained.
+        features: (n, k), scaled. The step uses the first batch.
+        target: (n,), scaled.
+        spec: the loss, the optimizer and the batch size.
+
+    Raises:
+        JobFileError: a layer only works in scoring, or the loss or a weight after the step is not a finite number.
+    """
+    import tensorflow as tf
+
+    compile_network(network, spec, len(target))
+    before = [variable.numpy().copy() for variable in network.variables]
+    x, y = (tf.constant(values[: spec.batch_size].astype(np.float32)) for values in (features, target[:, None]))
+    try:
+        _trace_training(network, x)
+        with tf.GradientTape() as tape:
+            loss = network.compute_loss(x=x, y=y, y_pred=network(x, training=True))
+        network.optimizer.apply(tape.gradient(loss, network.trainable_weights), network.trainable_weights)
+    except Exception as error:  # layers, losses and optimizers raise exceptions of many classes
+        layers = network.layers
+        layer = find_failing_layer(network, lambda index: _trace_training(layers[index], layers[index].input))
+        raise JobFileError(f"{layer} can't be trained: {summarize_error(error)}") from None
+    is_finite = all(np.isfinite(variable.numpy()).all() for variable in network.trainable_variables)
+    for variable, value in zip(network.variables, before, strict=True):
+        variable.assign(value)
+    if not np.isfinite(loss):
+        raise JobFileError(
+            f"training.loss: {spec.loss.name} is {float(loss)} for the untrained network",
+            hint='Some losses need predictions between 0 and 1: end with { layer = "Dense", units = 1, activation = '
+            '"sigmoid" }, or use mean_squared_error',
+        )
+    if not is_finite:
+        raise JobFileError(
+            f"training.optimizer: after the first step of {spec.optimizer.name}, a weight is not a finite number",
+            hint="Lower its learning rate, or use another loss",
+        )
+
+
+def _trace_training(layer: Any, values: Any) -> None:
+    """Trace a layer in training for a batch of any size, as fitting does. Some layers only work eagerly."""
+    import tensorflow as tf
+
+    batch = tf.TensorSpec((None, *values.shape[1:]), values.dtype)
+    tf.function(lambda batch: layer(batch, training=True), autograph=False).get_concrete_function(batch)

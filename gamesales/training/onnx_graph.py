@@ -52,10 +52,7 @@ def compile_graph(network: Any, scaling: Scaling) -> bytes:
 
     Args:
         network: a keras.Sequential from (batch, k) to (batch, 1), trained or not.
-        scaling: the scaling of the features and the target.
-
-    Returns:
-        A serialized ONNX model.
+        scaling: the scaling of its features and its target.
 
     Raises:
         JobFileError: a layer can't be expressed in ONNX.
@@ -67,31 +64,25 @@ def compile_graph(network: Any, scaling: Scaling) -> bytes:
     run = build(layers, folded)
 
     def earnings(titles: Any) -> dict[str, Any]:
-        scaled = run(titles if folded else _scale(titles, scaling))  # (n, 1) or (1, n)
-        flat = tf.cast(tf.reshape(scaled, (-1,)), tf.float64)  # (n,)
+        values = titles
+        if not folded:
+            values = tf.cast(tf.cast(titles, tf.float64) * scaling.scale[:-1] + scaling.offset[:-1], tf.float32)
+        flat = tf.cast(tf.reshape(run(values), (-1,)), tf.float64)  # (n,), from (n, 1) or (1, n)
         return {"earnings": (flat - scaling.offset[-1]) / scaling.scale[-1]}
 
     def convert_layer(index: int) -> None:
         layer = layers[index]
-        convert_to_onnx(lambda values: layer(values, training=False), layer.input.shape, layer.input.dtype)
+        _convert_to_onnx(lambda values: layer(values, training=False), layer.input.shape, layer.input.dtype)
 
     try:
-        model = convert_to_onnx(earnings, (None, len(scaling.features)))
+        model = _convert_to_onnx(earnings, (None, len(scaling.features)))
     except Exception as error:  # the converter raises exceptions of many classes
         raise JobFileError(
             f"{find_failing_layer(network, convert_layer)} can't be compiled to a scoring graph: "
             f"{summarize_error(error)[:300]}",
             hint="Use another layer or activation there",
         ) from None
-    content: bytes = model.SerializeToString()
-    return content
-
-
-def _scale(titles: Any, scaling: Scaling) -> Any:
-    """Scale raw columns (n, k) in float64, and cast the result to float32."""
-    import tensorflow as tf
-
-    return tf.cast(tf.cast(titles, tf.float64) * scaling.scale[:-1] + scaling.offset[:-1], tf.float32)
+    return bytes(model.SerializeToString())
 
 
 def _fold_scaling(first: Any, scaling: Scaling) -> Weights | None:
@@ -109,9 +100,7 @@ def _fold_scaling(first: Any, scaling: Scaling) -> Weights | None:
 def _build_row_major(layers: Sequence[Any], folded: Weights | None) -> Callable[[Any], Any]:
     """Return a function from values (n, k) to (n, 1) that runs the layers as Keras does.
 
-    Args:
-        layers: the layers of the network.
-        folded: the weights of the first layer for raw columns, or None for its own.
+    ``folded`` has the weights of the first layer for raw columns, or is None.
     """
     import tensorflow as tf
 
@@ -167,16 +156,8 @@ def _get_weights(layer: Any) -> Weights:
     return np.asarray(layer.kernel), bias
 
 
-def convert_to_onnx(function: Callable[[Any], Any], shape: tuple[int | None, ...], dtype: str = "float32") -> Any:
-    """Convert a function of one tensor.
-
-    Args:
-        function: a function of TensorFlow operators.
-        shape: the shape of its argument, with None for any size.
-        dtype: the dtype of its argument.
-
-    Returns:
-        An onnx.ModelProto.
+def _convert_to_onnx(function: Callable[[Any], Any], shape: tuple[int | None, ...], dtype: str = "float32") -> Any:
+    """Convert a function of one tensor, of a shape with None for any size, to an onnx.ModelProto.
 
     Raises:
         ValueError: ONNX has no such operator.
@@ -245,8 +226,7 @@ _HANDLERS = {"Erfc": _convert_erfc, "Expm1": _convert_expm1, "Bucketize": _conve
 
 
 def _make_one(graph: Any, node: Any) -> str:
-    name: str = graph.make_const(f"{node.name}/one", np.ones((), np.float32)).output[0]
-    return name
+    return str(graph.make_const(f"{node.name}/one", np.ones((), np.float32)).output[0])
 
 
 def _replace_node(graph: Any, node: Any, operator: str, inputs: list[str], **attributes: Any) -> None:
@@ -282,12 +262,9 @@ def _replace_sums(model: Any) -> Any:
 
 
 def _sum_with_extra_axis(node: Any, axes: list[int]) -> tuple[list[Any], list[Any]]:
-    """Write a sum of a tensor of unknown shape with an extra last axis of length 1, which is not summed.
+    """Return nodes, and their constants, that sum with an extra last axis of length 1, which is not summed.
 
-    It takes ten times as long as a product.
-
-    Returns:
-        The nodes and their constants.
+    This works for a tensor of unknown shape, but takes ten times as long as a product.
     """
     import onnx
 
@@ -303,10 +280,9 @@ def _sum_with_extra_axis(node: Any, axes: list[int]) -> tuple[list[Any], list[An
 
 
 def _sum_by_product(node: Any, shape: list[int], summed: set[int], dtype: Any) -> tuple[list[Any], list[Any]]:
-    """Write a sum over some axes as a matrix product: move these axes to the end, flatten them, multiply by a column.
+    """Return nodes, and their constants, that sum over some axes by a matrix product with a column.
 
-    Returns:
-        The nodes and their constants.
+    The axes are moved to the end and flattened first.
     """
     import onnx
 

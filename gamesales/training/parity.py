@@ -1,7 +1,9 @@
 """Parity: the scoring graph and Keras give the same predictions, for rows drawn from the whole contract.
 
-They may differ by 1e-5 of the larger of the prediction and the range of the target in training. A purely relative bound
-would fail by chance, because some rows of the contract predict nearly nothing, and float32 has 24 bits.
+The check runs before training too: a network that can't be exported is refused in seconds, by the name of its layer.
+
+Predictions may differ by 1e-5 of the larger of the prediction and the range of the target in training. A purely
+relative bound would fail by chance, because some rows of the contract predict nearly nothing, and float32 has 24 bits.
 """
 
 from __future__ import annotations
@@ -13,7 +15,10 @@ import numpy as np
 
 from gamesales.arrays import FloatArray
 from gamesales.data.contract import Column, Contract
-from gamesales.errors import ParityError
+from gamesales.errors import JobFileError, ParityError, SelfTestError
+from gamesales.scoring.scorer import Scorer
+from gamesales.training.keras_objects import find_failing_layer, load_keras
+from gamesales.training.onnx_graph import compile_graph
 from gamesales.training.scaling import Scaling
 
 ROWS = 10_000
@@ -26,10 +31,10 @@ def sample_contract(contract: Contract, training: FloatArray, rows: int, seed: i
     """Draw rows from all values that a contract allows.
 
     Args:
-        contract: the contract.
+        contract: the allowed values of the k features.
         training: (n, k), not scaled; bounds the columns that the contract leaves unbounded.
         rows: the number of rows to draw.
-        seed: the seed.
+        seed: seeds the draws.
 
     Returns:
         float64 (rows, k). Each value is exact in float32, the dtype of the graph's input.
@@ -51,6 +56,55 @@ def _draw_column(column: Column, lowest: float, highest: float, rows: int, rng: 
     high = max(_BEYOND_TRAINING * highest, highest, low + span) if column.maximum is None else column.maximum
     # Drawn down from the upper end: random() never gives 1, and the contract may exclude the lower end.
     return high - rng.random(rows) * (high - low)
+
+
+def check_export(network: Any, scaling: Scaling, probe: FloatArray) -> None:
+    """Check that the scoring graph of a network works.
+
+    Raises:
+        JobFileError: the check fails. The error names the layer.
+    """
+    try:
+        compile_and_check(network, scaling, probe)
+    except (ParityError, SelfTestError) as error:
+        layer = _find_layer_that_breaks(network, scaling, probe)
+        raise JobFileError(f"{layer} can't be exported: {error}", hint="Use another layer there") from None
+
+
+def _find_layer_that_breaks(network: Any, scaling: Scaling, probe: FloatArray) -> str:
+    """Find the first layer such that a network that ends after it can't be exported."""
+    keras = load_keras()
+
+    def check_first_layers(index: int) -> None:
+        part = keras.Sequential([keras.Input(network.input_shape[1:]), *network.layers[: index + 1]])
+        part.add(keras.layers.Flatten(name="check_flatten"))
+        # Weights of both signs show what is lost where numbers cancel. Sums of one sign would hide it.
+        part.add(keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotNormal(1), name="check_output"))
+        compile_and_check(part, scaling, probe)
+
+    return find_failing_layer(network, check_first_layers)
+
+
+def compile_and_check(network: Any, scaling: Scaling, probe: FloatArray) -> tuple[bytes, Scorer, float]:
+    """Compile the scoring graph of a network, and check its predictions for the probe rows.
+
+    Returns:
+        The graph, its scorer, and the largest difference from Keras, US dollars.
+
+    Raises:
+        JobFileError: a layer can't be expressed in ONNX.
+        SelfTestError: the graph can't be loaded, or does not run.
+        ParityError: a prediction differs from Keras, or depends on the order of the rows.
+    """
+    graph = compile_graph(network, scaling)
+    scorer = Scorer(graph)
+    try:
+        predicted = scorer.score(probe)
+    except Exception as error:  # the classes of ONNX Runtime share no narrower base
+        raise SelfTestError(f"the scoring graph does not run: {error}") from None
+    largest_difference = check_parity(predict_with_keras(network, scaling, probe), predicted, scaling)
+    check_order_independence(scorer.score, probe)
+    return graph, scorer, largest_difference
 
 
 def predict_with_keras(network: Any, scaling: Scaling, values: FloatArray) -> FloatArray:
@@ -75,7 +129,7 @@ def check_parity(
     Args:
         expected: (n,), US dollars.
         actual: (n,), US dollars.
-        scaling: the scaling of the target.
+        scaling: gives the tolerance.
         names: what computed ``actual`` and what computed ``expected``, for the error.
 
     Returns:
@@ -98,11 +152,7 @@ def check_parity(
 
 
 def check_order_independence(score: Callable[[FloatArray], FloatArray], values: FloatArray) -> None:
-    """Check that a prediction does not depend on the place of its row, to the last bit.
-
-    Args:
-        score: a function from (n, k), not scaled, to (n,), US dollars.
-        values: (n, k), the rows to score in two orders.
+    """Check that ``score`` predicts the same for each row in another order of the rows, to the last bit.
 
     Raises:
         ParityError: a prediction depends on the place of its row.

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from gamesales.data import csv_scan, parquet_file
+from gamesales.data import csv_scan
 from gamesales.data.open_table import open_table
 from gamesales.errors import ColumnsError, GamesalesError, InputError, InputNotFoundError, TryAgainError
 from support.runs import GOOD, csv_text, snapshot, written_csv
@@ -300,7 +300,7 @@ class TestParquetRows:
     @settings(deadline=None, max_examples=50)
     def test_rows_across_row_groups(self, rows, batch_rows, group_rows):
         """Rows are numbered across batches and row groups."""
-        with tempfile.TemporaryDirectory() as folder, mock.patch.object(parquet_file, "BATCH_ROWS", batch_rows):
+        with tempfile.TemporaryDirectory() as folder, mock.patch("gamesales.data.open_table.BATCH_ROWS", batch_rows):
             path = Path(folder) / "titles.parquet"
             parquet.write_table(pa.table({"x": np.arange(rows)}), path, row_group_size=group_rows)
             table = open_table(path)

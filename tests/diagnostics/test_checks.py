@@ -1,14 +1,15 @@
 """The checks: each fault gives one notice that says what to do, and faultless titles and models give none."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.diagnostics.checks import (
     CHECKS,
     CheckInput,
-    TitleSample,
     check_fit,
     check_folds,
     check_groups,
@@ -16,8 +17,7 @@ from gamesales.diagnostics.checks import (
     check_seeds,
     run_checks,
 )
-from gamesales.diagnostics.groups import GroupErrors
-from gamesales.diagnostics.residuals import Correlation
+from gamesales.diagnostics.residuals import Correlation, GroupErrors
 from gamesales.stats.clustered import Estimate
 from gamesales.stats.same_features import NoiseEstimate, number_distinct_rows
 from support.titles import titles
@@ -31,12 +31,13 @@ def make_input(contract, training, test):
     """The input of the checks, from ``(features, earnings)`` twice and a model without any fault."""
     clusters = number_distinct_rows(training[0], test[0])
     samples = [
-        TitleSample(features, earnings, numbers, np.arange(1, len(earnings) + 1))
-        for (features, earnings), numbers in zip((training, test), clusters, strict=True)
+        LabeledTitles(Path("titles.csv"), "ab" * 32, features, earnings, np.arange(1, len(earnings) + 1))
+        for features, earnings in (training, test)
     ]
     return CheckInput(
         contract,
         *samples,
+        *clusters,
         errors=np.zeros(len(test[1])),
         noise=None,
         groups=[],
@@ -212,8 +213,7 @@ def test_larger_grouped_errors_are_reported(faultless):
     random = np.random.default_rng(1)
 
     def check(clusters, **fold_errors):
-        training = dataclasses.replace(faultless.training, clusters=clusters)
-        return list(check_folds(dataclasses.replace(faultless, training=training, fold_errors=fold_errors)))
+        return list(check_folds(dataclasses.replace(faultless, training_clusters=clusters, fold_errors=fold_errors)))
 
     plain, clusters = np.abs(random.normal(size=600)), np.arange(600) // 3
     levels = [
@@ -230,14 +230,14 @@ def test_larger_grouped_errors_are_reported(faultless):
 def test_worse_groups_are_reported(faultless):
     """A worse group is a note, and a group with twice the relative error a warning."""
     money = Estimate(1500.0, 1200.0, 1800.0)
-    worse = GroupErrors("is_portable", "yes", 90, money, money, 1.6, is_worse=True, held=0.7)
+    worse = GroupErrors("is_portable", "yes", 90, money, money, 1.6, is_worse=True, interval_coverage=0.7)
     good = dataclasses.replace(worse, is_worse=False)
     (note,) = check_groups(dataclasses.replace(faultless, groups=[worse, good]))
     assert note.text.startswith(
         "is_portable yes: the relative error is 1.6 times that of other titles ($1,500 on average"
     )
     assert "note" == note.level
-    (warning,) = check_groups(dataclasses.replace(faultless, groups=[dataclasses.replace(worse, times=2.4)]))
+    (warning,) = check_groups(dataclasses.replace(faultless, groups=[dataclasses.replace(worse, relative_error=2.4)]))
     assert "warning" == warning.level
 
 

@@ -99,20 +99,20 @@ def test_fault_is_located():
     """If portable titles are predicted 4% too high, their group, their column and the fit show it."""
     model = make_model(misses_portables)
     evaluation = diagnose(model, print)
-    worse = [(group["family"], group["label"]) for group in evaluation["slices"] if group["is_worse"]]
+    worse = [(group["grouping"], group["label"]) for group in evaluation["slices"] if group["is_worse"]]
     assert [("is_portable", "yes")] == worse
     columns = evaluation["residuals"]["columns"]
-    assert "is_portable" in [correlation["of"] for correlation in columns if correlation["is_clear"]]
+    assert "is_portable" in [correlation["correlated_with"] for correlation in columns if correlation["is_clear"]]
     assert {"worse slice", "lack of fit"} <= {notice["about"] for notice in evaluation["notices"]}
     document = render(evaluation, model)
-    assert 1 == document.count('<tr class="worse">')
+    assert 1 == document.count('<tr class="marked">')
     text = read_text(document)
     assert "Bias Yes: +$" in text
     assert "Correlation with a feature Yes: is_portable (+0." in text
     assert "times the noise, so most of it can be learned" in text
 
 
-@pytest.mark.parametrize("module", ["training.folds", "diagnostics.learning_curve"])
+@pytest.mark.parametrize("module", ["training.folds", "diagnostics.diagnose"])
 def test_networks_without_numbers_are_a_notice(monkeypatch, module):
     """Further networks that predict NaN are reported, not measured."""
 
@@ -120,7 +120,7 @@ def test_networks_without_numbers_are_a_notice(monkeypatch, module):
         return lambda features, earnings: lambda values: np.full(len(values), np.nan)
 
     monkeypatch.setattr(f"gamesales.{module}.make_fitter", make_broken_fitter)
-    report = ReportSpec(folds=2 if "folds" in module else 0, learning_curve="learning_curve" in module, seeds=0)
+    report = ReportSpec(folds=2 if "folds" in module else 0, learning_curve="diagnose" in module, seeds=0)
     model = make_model(formula)
     model = dataclasses.replace(model, job=model.job.model_copy(update={"report": report}))
     evaluation = diagnose(model, print)

@@ -34,7 +34,9 @@ def test_missing_column_is_named():
     """A column that the model did not learn is correlated with the errors."""
     index = FEATURES.index("is_portable")
     residuals = measure(change=lambda errors, features: errors + 700 * features[:, index])
-    clear = {correlation.of: correlation.value for correlation in residuals.columns if correlation.is_clear}
+    clear = {
+        correlation.correlated_with: correlation.value for correlation in residuals.columns if correlation.is_clear
+    }
     assert {"is_portable"} == set(clear)
     assert clear["is_portable"] > 0.15
 

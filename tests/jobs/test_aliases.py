@@ -224,7 +224,7 @@ def test_registry_text_is_escaped(cli, three, monkeypatch):
     three.record_evaluation(4, evaluation, EVIL)
     version = three.find_version(4)
     body = {"alias": EVIL, "version": 4, "digest": version.digest, "previous_version": None, "rollback": False}
-    finding = {"condition": EVIL, "holds": True, "found": EVIL}
+    finding = {"condition": EVIL, "is_met": True, "observation": EVIL}
     EventLog(LocalStore("registry"), "game-earnings").append(
         ALIAS_SET, EVIL, lambda events: {**body, "evidence": {"findings": [finding], "forced": False}}
     )

@@ -86,9 +86,9 @@ def test_metrics_match_scikit_learn(backtest):
             "bias_low": errors.mean() - 1.959964 * errors.std(ddof=1) / math.sqrt(TITLES),
             "bias_high": errors.mean() + 1.959964 * errors.std(ddof=1) / math.sqrt(TITLES),
         }
-        assert {key: version["figures"][key] for key in expected} == pytest.approx(expected)
+        assert {key: version["error_metrics"][key] for key in expected} == pytest.approx(expected)
         days = [day for day in done["dates"] if day["version"] == version["version"]]
-        assert [day["figures"]["mae"] for day in days] == pytest.approx([expected["mae"]] * 2)
+        assert [day["error_metrics"]["mae"] for day in days] == pytest.approx([expected["mae"]] * 2)
     assert [("2026-10", 1), ("2026-11", 2)] == [(month["month"], month["version"]) for month in done["months"]]
     assert (4 * TITLES, 4 * TITLES, 0) == (done["rows"], done["matched"], done["waiting"])
 
@@ -108,7 +108,7 @@ def test_single_file(backtest, output):
     """A single result file can be backtested."""
     backtest.cli("score", "in.parquet", "--output", output, "--date", "2026-10-30", "--model", "1")
     file, folder = document(backtest("--json", predictions=output)), document(backtest("--json"))
-    assert file["dates"][0]["figures"] == pytest.approx(folder["dates"][0]["figures"])
+    assert file["dates"][0]["error_metrics"] == pytest.approx(folder["dates"][0]["error_metrics"])
 
 
 def test_id_types_join_alike(backtest):
@@ -120,7 +120,7 @@ def test_id_types_join_alike(backtest):
     write_actuals("floats.parquet", [float(number) for number in numbers])
     backtest.cli("score", "in.parquet", "--output", "numbers", "--model", "1")
     metrics = [
-        document(backtest("--json", predictions="numbers", actuals=name))["versions"][0]["figures"]
+        document(backtest("--json", predictions="numbers", actuals=name))["versions"][0]["error_metrics"]
         for name in ("ids.csv", "ids.parquet", "floats.parquet")
     ]
     assert metrics[0] == metrics[1] == metrics[2]
@@ -134,7 +134,7 @@ def test_row_order_is_ignored(backtest):
     write_actuals("actuals.csv", [IDS[position] for position in order], EARNINGS[order])
     after = document(backtest("--json"))
     for old, new in zip(before["versions"], after["versions"], strict=True):
-        assert old["figures"] == pytest.approx(new["figures"])
+        assert old["error_metrics"] == pytest.approx(new["error_metrics"])
 
 
 def test_unmatched_rows_are_counted(backtest):
@@ -173,7 +173,7 @@ def with_bounds(folder, width):
 def test_coverage_of_intervals(backtest):
     """The coverage is computed if the predictions have intervals."""
     with_bounds("out", 1000.0)
-    version = document(backtest("--json"))["versions"][0]["figures"]
+    version = document(backtest("--json"))["versions"][0]["error_metrics"]
     covered = (np.abs(simple_earnings(title_values(TITLES)) - EARNINGS) <= 1000).mean()
     assert covered == version["coverage"]
     assert wilson_interval(covered, TITLES) == (version["coverage_low"], version["coverage_high"])
@@ -218,7 +218,7 @@ def test_unusable_actuals(backtest):
     lines[1:5] = ["000,", "001,nan", "002,-3", ",10"]
     Path("actuals.csv").write_text("\n".join(lines) + "\n")
     done = document(backtest("--json"))
-    assert (4, TITLES - 4) == (done["actuals_left_out"], done["actuals_rows"])
+    assert (4, TITLES - 4) == (done["skipped_actuals"], done["actuals_rows"])
     assert done["actuals_reasons"] == [
         "row 1: total_earnings: missing",
         "row 2: total_earnings: not a number",
@@ -232,7 +232,7 @@ def test_max_rejects(backtest):
     ran = backtest()
     assert 3 == ran.code
     assert "30 of 200 rows of actuals.csv can't be used, more than the 10 allowed" in ran.err
-    assert 30 == document(backtest("--max-rejects", "20%", "--json"))["actuals_left_out"]
+    assert 30 == document(backtest("--max-rejects", "20%", "--json"))["skipped_actuals"]
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_unpublished_dates_are_left_out(backtest):
         Path("out", name).mkdir()
     done = document(backtest("--json"))
     assert ["2026-10-30", "2026-11-01", "2026-11-02"] == [day["date"] for day in done["dates"]]
-    assert {date["place"]: date["reason"] for date in done["dates_left_out"]} == {
+    assert {date["place"]: date["reason"] for date in done["skipped_dates"]} == {
         "out/run_date=2026-10-31": "no _SUCCESS, so it was not published whole",
         "out/run_date=soon": "not a date, expected YYYY-MM-DD",
     }
@@ -414,7 +414,7 @@ def test_date_replaced_while_read(backtest, monkeypatch):
     monkeypatch.setattr(reading, "_read_pieces", read_twice)
     done = document(backtest("--json", "--dry-run"))
     assert replacements == []
-    assert [TITLES - 50, TITLES, TITLES, TITLES] == [day["figures"]["rows"] for day in done["dates"]]
+    assert [TITLES - 50, TITLES, TITLES, TITLES] == [day["error_metrics"]["rows"] for day in done["dates"]]
     assert expected["dates"][1:] == done["dates"][1:]
 
 

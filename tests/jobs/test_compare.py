@@ -61,7 +61,7 @@ def test_compare_with_itself(cli, publish):
     publish()
     document = compared(cli, "1", "1")
     assert ([], True, True) == (document["sections"], document["same_training_data"], document["same_holdout"])
-    assert [True] == [metrics["same"] for metrics in document["figures"]]
+    assert [True] == [metrics["same"] for metrics in document["metrics_by_file"]]
     assert cli("compare", "1", "1").out.endswith("\nNothing else differs. To show equal values too: --all\n")
 
 
@@ -151,12 +151,12 @@ def test_compare_metrics_on_same_file(cli, registry, publish):
     publish(bias=5.0)
     metrics = {**METRICS, "mae": 900.0, "r2": 0.995, "mape_percent": None}
     evaluate(registry, 2, metrics=metrics, intervals={"mae": [850.0, 950.0], "r2": "wide"})
-    figures = compared(cli)["figures"]
+    files = compared(cli)["metrics_by_file"]
 
     assert [("test.csv", "2" * 64, 400, False)] == [
-        tuple(metrics[key] for key in ("data", "data_sha256", "rows", "same")) for metrics in figures
+        tuple(metrics[key] for key in ("data", "data_sha256", "rows", "same")) for metrics in files
     ]
-    entries = {entry["name"]: entry for entry in figures[0]["entries"]}
+    entries = {entry["name"]: entry for entry in files[0]["entries"]}
     assert {"mae", "r2", "mape_percent"} == set(entries), "equal metrics are left out"
     assert (1000.0, 900.0, -100.0) == tuple(entries["mae"][key] for key in ("first", "second", "difference"))
     assert (None, [850.0, 950.0]) == (entries["mae"]["first_interval"], entries["mae"]["second_interval"])
@@ -175,7 +175,7 @@ def test_compare_intervals_from_training(cli, publish):
 
     publish()
     publish(change, bias=5.0)
-    entries = {entry["name"]: entry for entry in compared(cli, "1", "2", "--all")["figures"][0]["entries"]}
+    entries = {entry["name"]: entry for entry in compared(cli, "1", "2", "--all")["metrics_by_file"][0]["entries"]}
     assert (None, [950.0, 1050.0]) == (entries["mae"]["first_interval"], entries["mae"]["second_interval"])
     assert [9e-5, 1.1e-4] == entries["scaled_mse"]["second_interval"]
     assert entries["rmse"]["second_interval"] is None
@@ -188,7 +188,7 @@ def test_compare_intervals_from_training(cli, publish):
 def test_compare_odd_evaluation_in_manifest(cli, publish, evaluation):
     """A manifest with an evaluation of another shape has no intervals."""
     publish(lambda details: details.update(evaluation=evaluation))
-    entries = compared(cli, "1", "1", "--all")["figures"][0]["entries"]
+    entries = compared(cli, "1", "1", "--all")["metrics_by_file"][0]["entries"]
     assert [None] * 5 == [entry["first_interval"] for entry in entries]
 
 
@@ -200,14 +200,14 @@ def test_compare_metrics_on_different_files(cli, registry, publish):
 
     publish()
     publish(other, bias=5.0)
-    assert [] == compared(cli)["figures"]
+    assert [] == compared(cli)["metrics_by_file"]
     assert (
         "The versions were evaluated on different data, so metrics can't be compared: "
         "version 1 on test.csv (sha256 222222222222); version 2 on new.csv (sha256 333333333333)."
     ) in cli("compare", "1", "2").out.splitlines()
 
     evaluate(registry, 1, "3" * 64, data="new.csv")
-    assert ["3" * 64] == [metrics["data_sha256"] for metrics in compared(cli)["figures"]]
+    assert ["3" * 64] == [metrics["data_sha256"] for metrics in compared(cli)["metrics_by_file"]]
 
 
 def test_compare_latest_evaluation(cli, registry, publish):
@@ -216,7 +216,7 @@ def test_compare_latest_evaluation(cli, registry, publish):
     publish()
     for mae in (1.0, 2.0):
         evaluate(registry, 1, metrics={"mae": mae})
-    entry = next(entry for entry in compared(cli)["figures"][0]["entries"] if entry["name"] == "mae")
+    entry = next(entry for entry in compared(cli)["metrics_by_file"][0]["entries"] if entry["name"] == "mae")
     assert (2.0, 1000.0) == (entry["first"], entry["second"])
 
 
@@ -253,7 +253,7 @@ def test_compare_is_symmetric(cli, registry, publish):
     assert (there["first"], there["second"]) == (back["second"], back["first"])
     swapped = {name: {key: pair[::-1] for key, pair in entries.items()} for name, entries in sections(back).items()}
     assert sections(there) == swapped
-    assert [-100.0, 100.0] == [document["figures"][0]["entries"][0]["difference"] for document in (there, back)]
+    assert [-100.0, 100.0] == [document["metrics_by_file"][0]["entries"][0]["difference"] for document in (there, back)]
 
 
 def test_compare_retired_and_other_model(cli, registry, publish, tmp_path):

@@ -199,7 +199,7 @@ def test_missing_scaling(cli, registry):
     del details["scaling"]
     registry.publish({"scorer.onnx": simple_graph()}, details, "")
     ran = cli("evaluate", "2", "--data", HOLDOUT)
-    assert (4, True) == (ran.code, "lacks what an evaluation needs: 'scaling'" in ran.err)
+    assert (4, True) == (ran.code, "has no usable scaling: 'scaling'" in ran.err)
 
 
 @pytest.mark.parametrize(

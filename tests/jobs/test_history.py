@@ -10,9 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gamesales.errors import UsageError
-from gamesales.jobs.history import KINDS, EventFilter, list_events
+from gamesales.jobs.history import EventFilter, list_events
 from gamesales.jobs.loading import open_registry
-from gamesales.registry.event import ALIAS_DELETED, ALIAS_SET, VERSION_REGISTERED, Event, format_time, parse_time
+from gamesales.registry.event import ALIAS_DELETED, ALIAS_SET, KINDS, VERSION_REGISTERED, Event, format_time, parse_time
 from gamesales.registry.log import EventLog
 from gamesales.registry.state import list_alias_spans, replay
 from gamesales.registry.store import LocalStore
@@ -303,8 +303,8 @@ def test_wrong_history_options(cli, two, command, words):
 
 
 FINDINGS = [
-    {"condition": "one", "holds": True, "found": "test.csv, 400 rows"},
-    {"condition": "two", "holds": False, "found": "drift of 0.4"},
+    {"condition": "one", "is_met": True, "observation": "test.csv, 400 rows"},
+    {"condition": "two", "is_met": False, "observation": "drift of 0.4"},
 ]
 COMPARED = {"candidate_mae": 900.4, "champion_mae": 1000, "unheard_of": 1}
 
@@ -318,7 +318,7 @@ COMPARED = {"candidate_mae": 900.4, "champion_mae": 1000, "unheard_of": 1}
         ({"findings": FINDINGS[:1], "forced": False, "comparison": COMPARED}, "MAE $900, champion's $1,000"),
         ({"findings": FINDINGS, "forced": True}, "drift of 0.4"),
         ({"findings": FINDINGS, "forced": True, "comparison": COMPARED}, "MAE $900, champion's $1,000; drift of 0.4"),
-        ({"findings": [{"holds": True, "found": "x" * 99}], "forced": False}, "x" * 59 + "…"),
+        ({"findings": [{"holds": True, "found": "x" * 99}], "forced": False}, "x" * 59 + "…"),  # the old spelling
         ({"findings": FINDINGS[:1], "forced": False, "comparison": {"candidate_mae": "low"}}, "test.csv, 400 rows"),
     ],
 )
@@ -415,7 +415,7 @@ def test_show_has_all_evaluations(cli, two):
 @given(sequence=st.integers(0, 12))
 def test_show_alias_as_of(frozen, sequence):
     """show resolves an alias as of the time."""
-    from gamesales.jobs.show import show
+    from gamesales.jobs.history import show
     from gamesales.registry.refs import parse_ref
 
     events = frozen.read_events()

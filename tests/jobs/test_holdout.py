@@ -10,7 +10,7 @@ from pyarrow import csv
 
 from gamesales.data.contract import Contract
 from gamesales.errors import GateRefusedError
-from gamesales.jobs import promote as promotion
+from gamesales.jobs import gate_evidence
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.promote import promote
 from gamesales.registry.refs import Ref
@@ -94,7 +94,7 @@ def test_refusal_json_has_evidence(cli, registry):
         tuple(comparison[key] for key in ("champion_mae", "candidate_mae", "difference", "limit"))
     )
     assert {"path": "holdout.csv", "sha256": digest("holdout.csv")} == evidence["holdout"]
-    assert [True, True, False] == [finding["holds"] for finding in evidence["findings"]]
+    assert [True, True, False] == [finding["is_met"] for finding in evidence["findings"]]
 
 
 def test_equal_version_passes(cli, registry):
@@ -119,7 +119,7 @@ def test_force_records_evidence(cli, registry):
     assert (True, False, [True, True, False]) == (
         evidence["forced"],
         evidence["comparison"]["passes"],
-        [finding["holds"] for finding in evidence["findings"]],
+        [finding["is_met"] for finding in evidence["findings"]],
     )
     words = r"champion set to version 2 \(was 1\), forced past the gate +MAE \$1,500, champion's \$1,000; its mean "
     assert re.search(words, cli("history").out)
@@ -227,7 +227,7 @@ def test_holdout_option_dry_run(cli, registry, tmp_path):
     csv.write_csv(make_labeled_table(200, ERROR), "newer.csv")
     before = snapshot(tmp_path)
     document = cli("promote", "2", "--holdout", "newer.csv", "--dry-run", "--json").document
-    assert "newer.csv, 200 rows, would be recorded first" == document["findings"][0]["found"]
+    assert "newer.csv, 200 rows, would be recorded first" == document["findings"][0]["observation"]
     assert before == snapshot(tmp_path)
 
 
@@ -290,7 +290,7 @@ def test_holdout_is_champions_training_data(cli, tmp_path):
     ran = cli("promote", "2", "--holdout", "past.csv")
     assert (5, True) == (ran.code, "but it is the training data of version 1" in ran.err)
     forced = cli("promote", "2", "--holdout", "past.csv", "--force", "--reason", "all there is", "--json")
-    assert (0, [True, False, True]) == (forced.code, [finding["holds"] for finding in forced.document["findings"]])
+    assert (0, [True, False, True]) == (forced.code, [finding["is_met"] for finding in forced.document["findings"]])
 
 
 # Versions that can't be compared
@@ -361,13 +361,13 @@ def test_race_compares_with_new_champion(registry, monkeypatch):
     other = open_registry(registry.location, "game-earnings")
     interrupt(registry, monkeypatch, lambda: promote(other, Ref("game-earnings", version=2)))
     scored = []
-    predict = promotion.predict_labeled
+    predict = gate_evidence.predict_labeled
 
     def predict_and_count(version, titles):
         scored.append(version.number)
         return predict(version, titles)
 
-    monkeypatch.setattr(promotion, "predict_labeled", predict_and_count)
+    monkeypatch.setattr(gate_evidence, "predict_labeled", predict_and_count)
     done = promote(registry, Ref("game-earnings", version=3))
     assert (2, 2) == (done.previous_version, done.comparison["champion"])
     assert scored.count(3) == 1, "each version is scored once for a promotion"

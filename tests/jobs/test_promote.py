@@ -91,8 +91,8 @@ def test_promote_json_has_evidence(cli, three):
     assert (0, "") == (ran.code, ran.err)
     findings = ran.document["findings"]
     assert "an evaluation on the holdout is recorded" == findings[0]["condition"]
-    assert re.fullmatch(r"test\.csv, 400 rows, recorded 20\S+Z", findings[0]["found"])
-    assert [True] * 3 == [finding["holds"] for finding in findings]
+    assert re.fullmatch(r"test\.csv, 400 rows, recorded 20\S+Z", findings[0]["observation"])
+    assert [True] * 3 == [finding["is_met"] for finding in findings]
     assert (1, 2, 400, True) == tuple(
         ran.document["comparison"][key] for key in ("champion", "candidate", "rows", "passes")
     )
@@ -110,7 +110,7 @@ def test_promote_json_has_evidence(cli, three):
         "sequence": 8,
     } == ran.document
     evidence = {key: ran.document[key] for key in ("findings", "forced", "holdout", "comparison")}
-    assert evidence == three.read_events()[-1].body["evidence"]
+    assert evidence == add_old_keys(three.read_events()[-1].body["evidence"])
 
 
 def test_promoted_version_scores(cli, three, tmp_path):
@@ -155,7 +155,7 @@ def test_promote_without_evaluation(cli, registry, tmp_path):
     ran = cli("promote", "1", "--json")
     assert (5, "gate_refused", "") == (ran.code, ran.document["error"]["code"], ran.err)
     assert {"code", "message", "hint", "evidence"} == set(ran.document["error"])
-    assert [False, True] == [finding["holds"] for finding in ran.document["error"]["evidence"]["findings"]]
+    assert [False, True] == [finding["is_met"] for finding in ran.document["error"]["evidence"]["findings"]]
     assert 5 == cli("promote", "1", "--dry-run").code
     assert before == snapshot(tmp_path)
 
@@ -191,7 +191,7 @@ def test_force_is_recorded(cli, registry):
     event = open_registry("registry", "game-earnings").read_events()[-2]
     assert "the store’s anniversary – größer, 大きい 🎮" == event.reason
     evidence = event.body["evidence"]
-    assert (True, [False, True, True]) == (evidence["forced"], [finding["holds"] for finding in evidence["findings"]])
+    assert (True, [False, True, True]) == (evidence["forced"], [finding["is_met"] for finding in evidence["findings"]])
     line = cli("history").out.splitlines()[2]
     assert "champion set to version 2 (was 1), forced past the gate  MAE $105,854, champion's $106,104; none" in line
     assert line.endswith("  the store’s anniversary – größer, 大きい 🎮")
@@ -214,7 +214,7 @@ def test_promote_dry_run(cli, three, tmp_path):
     assert (0, words) == (text.code, text.out.splitlines()[-1])
     assert (2, 1, True, True) == tuple(document[key] for key in ("version", "previous_version", "changed", "dry_run"))
     assert document["sequence"] is None
-    assert [True] * 3 == [finding["holds"] for finding in document["findings"]]
+    assert [True] * 3 == [finding["is_met"] for finding in document["findings"]]
     assert before == snapshot(tmp_path)
 
 

@@ -151,7 +151,7 @@ class TestDryRun:
         """A dry run prints the plan and writes nothing."""
         before = snapshot(store)
         plan = cli("score", "--date", "2026-11-23", "--dry-run", "--json").document
-        assert (plan["rows"], plan["model_version"], plan["kept"]) == (20, 1, ["title_id"])
+        assert (plan["rows"], plan["model_version"], plan["passthrough_columns"]) == (20, 1, ["title_id"])
         assert plan["inputs"][0]["name"] == "2026-11-23/a.parquet" or plan["inputs"][0]["name"] == "a.parquet"
         assert plan["estimated_seconds"] >= 0
         ran = cli("score", "--date", "2026-11-23", "--dry-run")
@@ -320,7 +320,7 @@ class TestIds:
         ran = cli("score", "duplicates.parquet", "--output", "out.parquet")
         assert ran.code == 0
         assert "1,000 duplicate ids, 1,000 extra rows: T" in ran.out
-        counts = json.loads((duplicates / "out.parquet.run.json").read_bytes())["doubled_ids"]
+        counts = json.loads((duplicates / "out.parquet.run.json").read_bytes())["duplicate_ids"]
         assert (counts["ids"], counts["rows"], len(counts["examples"])) == (1000, 1000, 3)
 
     def test_unique_ids(self, duplicates, cli):
@@ -335,12 +335,14 @@ class TestIds:
     def test_duplicate_ids_not_kept(self, duplicates, cli):
         """Duplicate ids are counted even if ids do not pass through."""
         ran = cli("score", "duplicates.parquet", "--output", "out.parquet", "--keep", "", "--json")
-        assert ran.document["doubled_ids"]["ids"] == 1000
+        assert ran.document["duplicate_ids"]["ids"] == 1000
 
     def test_titles_without_ids(self, store, cli):
         """Titles without ids have no duplicates."""
         parquet.write_table(titles_table(5), store / "none.parquet")
-        assert cli("score", "none.parquet", "--output", "o.csv", "--keep", "", "--json").document["doubled_ids"] is None
+        assert (
+            cli("score", "none.parquet", "--output", "o.csv", "--keep", "", "--json").document["duplicate_ids"] is None
+        )
 
 
 class TestMetrics:

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import joblib
@@ -23,12 +22,13 @@ from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import read_titles
 from gamesales.errors import InputError, JobFileError
 from gamesales.jobs.loading import open_registry
+from gamesales.jobs.train import find_git_commit
 from gamesales.registry.bundle import compute_sha256
 from gamesales.training import intervals as calibrate
 from gamesales.training.fit import Epoch
 from gamesales.training.keras_objects import load_keras
-from gamesales.training.provenance import find_git_commit
 from gamesales.training.train_job import load_job
+from support import warm_process
 from support.train_jobs import DENSE, LEARNS, PLAIN_REPORT, write_job
 from support.versions import DATA, FEATURES
 
@@ -478,13 +478,13 @@ def test_evaluation_agrees_with_metrics(diagnosed):
         low, high = evaluation["holdout"]["intervals"][name]
         assert low < metrics[name] < high
     lead = evaluation["holdout"]["lead"]
-    assert lead["mae"] == pytest.approx(manifest["baselines"][lead["over"]]["mae"], rel=1e-5)
+    assert lead["mae"] == pytest.approx(manifest["baselines"][lead["best_baseline"]]["mae"], rel=1e-5)
     assert lead["error_change"]["value"] == pytest.approx(lead["mae"] - metrics["mae"], rel=1e-4)
-    genres = [group for group in evaluation["slices"] if group["family"] == "is_action / is_role_playing / is_sports"]
+    genres = [group for group in evaluation["slices"] if group["grouping"] == "is_action / is_role_playing / is_sports"]
     assert 400 == sum(genre["rows"] for genre in genres)
     mae = sum(genre["rows"] * genre["mae"]["value"] for genre in genres) / 400
     assert metrics["mae"] == pytest.approx(mae, rel=1e-4)
-    coverage = sum(genre["rows"] * genre["held"] for genre in genres) / 400
+    coverage = sum(genre["rows"] * genre["interval_coverage"] for genre in genres) / 400
     assert coverage == pytest.approx(manifest["interval"]["achieved"]["share"], rel=1e-4)
     assert [125, 250, 500, 1000] == [point["titles"] for point in evaluation["learning_curve"]["points"]]
     assert evaluation["learning_curve"]["points"][-1]["mae"]["value"] == pytest.approx(metrics["mae"], rel=1e-4)
@@ -672,22 +672,16 @@ def terminal(tmp_path):
     started = []
 
     def start(*arguments):
-        # Where pytest runs in the background, SIGINT is ignored, and children would inherit that.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
-            command = [sys.executable, "-m", "gamesales", *map(str, arguments)]
-            started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=child_end, env=environment))
-        finally:
-            signal.signal(signal.SIGINT, before)
-            os.close(child_end)
+        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+        started.append(warm_process.start(arguments, env=environment, stderr=child_end))
+        os.close(child_end)
         return started[0], parent_end
 
     yield start
     os.close(parent_end)
     for process in started:
-        process.kill()
-        process.communicate()
+        if process.poll() is None:
+            process.kill()
 
 
 def test_progress_bar_and_ctrl_c(terminal, tmp_path):
@@ -702,7 +696,7 @@ def test_progress_bar_and_ctrl_c(terminal, tmp_path):
         while part := os.read(screen, 4096):
             shown += part
     out, _ = process.communicate(timeout=60)
-    assert (130, b"") == (process.returncode, out)
+    assert (130, "") == (process.returncode, out)
     assert not (tmp_path / "registry").exists()
     text = shown.decode()
     assert "error: interrupted; nothing is half written" in text

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from gamesales.cli.train import describe_choice
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.tune import Finalist, SearchResult
+from support import warm_process
 from support.searches import SPACE, START, write_tune_job
 
 ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -32,9 +32,8 @@ def finished(tmp_path_factory):
     return folder, ran
 
 
-def gamesales(folder, *arguments, **settings):
-    command = [sys.executable, "-m", "gamesales", *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False, **settings)
+def gamesales(folder, *arguments):
+    return warm_process.run(arguments, cwd=folder, timeout=300)
 
 
 def read_version(folder, number=1):
@@ -213,8 +212,7 @@ def whole(tmp_path_factory):
 
 def start_search(folder, job, workers):
     """Start a search and wait until two of its trials are over."""
-    command = [sys.executable, "-m", "gamesales", "tune", str(job), "--workers", str(workers)]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = warm_process.start(["tune", job, "--workers", workers], cwd=folder)
     while len(read_trials(folder)) < 2:
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)

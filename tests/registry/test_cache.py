@@ -6,8 +6,7 @@ import pytest
 
 from gamesales.errors import IntegrityError
 from gamesales.jobs.loading import load, open_registry
-from gamesales.registry.bundle import compute_sha256
-from gamesales.registry.cache import Cache, open_default_cache
+from gamesales.registry.bundle import Cache, compute_sha256, open_default_cache
 from gamesales.registry.refs import Ref
 from support import servers
 from support.versions import publish_simple

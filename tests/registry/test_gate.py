@@ -10,8 +10,9 @@ from gamesales.registry import gate
 from gamesales.registry.gate import MARGIN, MIN_ROWS, Finding, compare_with_champion, judge_findings
 from gamesales.stats import bootstrap
 from gamesales.stats.bootstrap import bootstrap_percentiles, derive_seed
+from support.sampling import many
 
-PAIRS = 60
+PAIRS = many(60, 20)
 
 
 def draw_errors(random, rows, worse):
@@ -113,7 +114,7 @@ def test_bound_has_its_coverage():
 def test_few_rows_never_pass(rows):
     """On fewer rows than the minimum, no candidate passes."""
     comparison = compare_with_champion(np.full(rows, 10.0), np.full(rows, 1.0), 1)
-    assert (False, None) == (comparison.passes, comparison.passes_at)
+    assert (False, None) == (comparison.passes, comparison.passing_error)
     assert f"at least {MIN_ROWS} rows are needed" == gate.describe_passing(comparison)
     assert compare_with_champion(np.full(MIN_ROWS, 10.0), np.full(MIN_ROWS, 1.0), 1).passes
 
@@ -123,7 +124,7 @@ def test_passing_error_passes():
     champion, candidate = (np.abs(values) + 5 for values in draw_errors(np.random.default_rng(8), 400, 0.4))
     refused = compare_with_champion(champion, candidate, 1)
     assert not refused.passes
-    shifted = candidate - (refused.candidate_mae - refused.passes_at)
+    shifted = candidate - (refused.candidate_mae - refused.passing_error)
     assert compare_with_champion(champion, shifted - 1e-9, 1).passes
     assert not compare_with_champion(champion, shifted + 1e-3, 1).passes
 
@@ -202,7 +203,7 @@ def test_failed_finding_refuses_unless_forced():
     """Findings become evidence; a failed finding refuses unless forced."""
     good, bad = Finding("a", True, "fine"), Finding("b", False, "none", "Do this")
     assert {
-        "findings": [{"condition": "a", "holds": True, "found": "fine"}],
+        "findings": [{"condition": "a", "is_met": True, "observation": "fine"}],
         "forced": False,
         "more": 1,
     } == judge_findings("2", [good], force=True, details={"more": 1})
@@ -218,6 +219,6 @@ def test_failed_finding_refuses_unless_forced():
 
 def test_training_data_is_no_holdout():
     """A file that a version was trained on is no holdout."""
-    assert gate.check_holdout_unseen("a" * 64, {1: "b" * 64, 2: None}, "").holds
+    assert gate.check_holdout_unseen("a" * 64, {1: "b" * 64, 2: None}, "").is_met
     finding = gate.check_holdout_unseen("a" * 64, {1: "a" * 64, 2: "a" * 64}, "")
-    assert (False, "it is the training data of version 1 and 2") == (finding.holds, finding.observation)
+    assert (False, "it is the training data of version 1 and 2") == (finding.is_met, finding.observation)

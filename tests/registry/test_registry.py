@@ -741,7 +741,7 @@ def test_frozen_checkpoint_verifies():
     )
     evidence = [event.body["evidence"] for event in registry.read_events() if event.kind == ALIAS_SET][1]
     assert not evidence["forced"]
-    assert all(finding["holds"] for finding in evidence["findings"])
+    assert all(finding["is_met"] for finding in evidence["findings"])
     with pytest.raises(UnknownVersionError, match=r"version 3 of game-earnings was retired .*: worse on sequels"):
         registry.resolve(parse_ref("3"))
 

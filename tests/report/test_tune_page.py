@@ -6,15 +6,34 @@ import re
 import numpy as np
 import pytest
 
-from gamesales.report.tune_page import TunePage, render_tune_page
-from gamesales.report.tune_plots import TrialSummary
+from gamesales.report.tune_page import TrialSummary, render_tune_page
 from support.pages import HOSTILE, Outline, read_text
 
 ACTIVATIONS = ("relu", "silu")
 
 
+def make_search(best, smallest, trials, **changes):
+    """Return the document of a search with these trials as the best and the smallest."""
+    return {
+        "study": "0" * 64,
+        "settings": {"search": {"tolerance": 0.1, "folds": 5, "seed": 1}},
+        "optuna": "4.0",
+        "trials": trials,
+        "complete": 26,
+        "pruned": 13,
+        "failed": 1,
+        "seconds": 60.0,
+        "chosen": "smallest",
+        "best": {"trial": best},
+        "smallest": {"trial": smallest},
+        "front": [{"trial": number} for number in dict.fromkeys([smallest, best])],
+        "importances": {"learning_rate": 0.7, "units": 0.25, "activation": 0.05},
+        **changes,
+    }
+
+
 def make_page(size=40, **changes):
-    """Return the page of a search: large networks and low rates have lower errors; the last but one trial failed."""
+    """Return the content of a page: large networks and low rates have lower errors; the last but one trial failed."""
     random = np.random.default_rng(7)
     summaries = []
     for number in range(size):
@@ -40,29 +59,18 @@ def make_page(size=40, **changes):
             )
         )
     best, smallest = sorted((1, 4), key=lambda number: summaries[number].parameters, reverse=True)
-    page = TunePage(
-        model="game-earnings",
-        trials=summaries,
-        best=best,
-        smallest=smallest,
-        chosen="smallest",
-        tolerance=0.1,
-        folds=5,
-        front=[smallest, best],
-        importances={"learning_rate": 0.7, "units": 0.25, "activation": 0.05},
-        facts={"Study": "0" * 64},
-    )
-    return dataclasses.replace(page, **changes)
+    search = make_search(best, smallest, size, **changes)
+    return {"model": "game-earnings", "titles": "train.csv, 1,000 rows", "search": search, "trials": summaries}
 
 
 @pytest.fixture(scope="module")
 def document():
-    return render_tune_page(make_page())
+    return render_tune_page(**make_page())
 
 
 def test_same_search_same_bytes(document):
     """The page does not depend on the time or on chance."""
-    assert document == render_tune_page(make_page())
+    assert document == render_tune_page(**make_page())
 
 
 def test_page_is_self_contained(document):
@@ -78,7 +86,7 @@ def test_page_is_self_contained(document):
 def test_headline_names_smallest_network(document):
     """The headline says how small the network may be."""
     page = make_page()
-    best, smallest = page.trials[page.best], page.trials[page.smallest]
+    best, smallest = (page["trials"][page["search"][role]["trial"]] for role in ("best", "smallest"))
     text = read_text(document)
     assert (
         f"{smallest.parameters} parameters ({smallest.network}) are enough: the error is within 10% of the lowest error"
@@ -86,7 +94,7 @@ def test_headline_names_smallest_network(document):
     )
     assert f"which needs {best.parameters} parameters." in text
     assert f"Error of the smallest network {smallest.final_error:.2e}" in text
-    same = read_text(render_tune_page(dataclasses.replace(page, smallest=page.best)))
+    same = read_text(render_tune_page(**page | {"search": make_search(best.number, best.number, 40)}))
     assert "The best network is also the smallest network within 10% of its error:" in same
 
 
@@ -107,14 +115,14 @@ def test_hyperparameters_ordered_by_importance(document):
 
 def test_too_few_trials_for_importance():
     """With too few trials the page says that importances are missing."""
-    text = read_text(render_tune_page(make_page(size=7, importances={})))
+    text = read_text(render_tune_page(**make_page(size=7, importances={})))
     assert "There are too few trials to estimate the importance of hyperparameters." in text
     assert "fANOVA" not in text
 
 
 def test_table_lists_finalists_first(document):
     """The table has complete trials only, and trials of the final round come first."""
-    summaries = make_page().trials
+    summaries = make_page()["trials"]
     shown = [summaries[int(number)] for number in re.findall(r"(\d+): \d+ (?:relu|silu)", read_text(document))]
     assert [trial.number for trial in shown[:2]] == sorted((1, 4), key=lambda number: summaries[number].final_error)
     assert {"complete"} == {trial.state for trial in shown}
@@ -126,7 +134,7 @@ def test_table_lists_finalists_first(document):
 def test_single_trial_makes_page():
     """A search of one trial has a page."""
     trial = TrialSummary(0, "complete", 100, 1e-5, 2e-5, "9 relu", {"layers": 1, "units_1": 9})
-    text = read_text(render_tune_page(make_page(trials=[trial], best=0, smallest=0, front=[0], importances={})))
+    text = read_text(render_tune_page("m", "train.csv", make_search(0, 0, 1, importances={}), [trial]))
     assert "best, smallest, start" in text
 
 
@@ -134,8 +142,9 @@ def test_hostile_names_are_escaped():
     """Names from a job file never become markup."""
     summaries = [
         dataclasses.replace(trial, network=HOSTILE, hyperparameters={"activation": HOSTILE})
-        for trial in make_page().trials
+        for trial in make_page()["trials"]
     ]
     summaries[0] = dataclasses.replace(summaries[0], hyperparameters={"activation": "relu"})
-    page = make_page(model=HOSTILE, trials=summaries, facts={HOSTILE: HOSTILE})
-    assert not {"script", "img"} & {tag for tag, _ in Outline(render_tune_page(page)).tags}
+    search = make_search(1, 4, 40, study=HOSTILE)
+    page = render_tune_page(HOSTILE, HOSTILE, search, summaries)
+    assert not {"script", "img"} & {tag for tag, _ in Outline(page).tags}

@@ -14,9 +14,8 @@ from gamesales.report.format import (
     format_percent,
     format_scientific,
     format_signed_money,
-    write_headline,
 )
-from gamesales.report.version_page import render_version_page
+from gamesales.report.version_page import render_version_page, write_headline
 from support.pages import HOSTILE, Outline, make_metrics, make_page, read_text
 from support.versions import ROOT
 
@@ -143,8 +142,8 @@ def test_package_is_light_to_import() -> None:
 )
 def test_headline_compares_with_baseline(mae: float | None, baseline_mae: float, expected: str) -> None:
     """The headline does not flatter a small lead and does not hide a higher error."""
-    headline = write_headline(400, {"this version": make_metrics(mae), "trees": make_metrics(baseline_mae)})
-    start, _, comparison = headline.sentence.replace("\u00a0", " ").partition(" this version ")
+    headline, _ = write_headline(400, {"this version": make_metrics(mae), "trees": make_metrics(baseline_mae)})
+    start, _, comparison = headline.replace("\u00a0", " ").partition(" this version ")
     assert start == "On 400 test titles,"
     assert comparison == expected
 
@@ -156,16 +155,16 @@ def test_headline_uses_best_baseline() -> None:
         "mean": make_metrics(900.0),
         "linear regression": make_metrics(50.0),
     }
-    headline = write_headline(1, metrics)
-    assert headline.is_better is False
-    assert headline.sentence.startswith("On 1 test title, this version")
-    assert headline.sentence.endswith("not better than linear regression, which has $50.")
+    headline, is_better = write_headline(1, metrics)
+    assert is_better is False
+    assert headline.startswith("On 1 test title, this version")
+    assert headline.endswith("not better than linear regression, which has $50.")
 
 
 def test_headline_skips_infinite_mape() -> None:
     """A title without earnings makes MAPE infinite, and the headline leaves MAPE out."""
     metrics = {"this version": make_metrics(100.0, mape_percent=math.inf), "mean": make_metrics(900.0)}
-    assert "has an average error of $100: 9.0" in write_headline(400, metrics).sentence
+    assert "has an average error of $100: 9.0" in write_headline(400, metrics)[0]
 
 
 def test_headline_without_test_titles() -> None:

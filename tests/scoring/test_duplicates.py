@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gamesales.errors import ColumnsError
 from gamesales.scoring import duplicates
-from gamesales.scoring.duplicates import DuplicateIds, count_duplicates, find_ids, hash_ids, write_hashes
+from gamesales.scoring.duplicates import count_duplicates, find_ids, hash_ids, write_hashes
 
 # Few different texts, so that they repeat. Their lengths are near multiples of a word and the vectorized maximum.
 texts = st.none() | st.builds(
@@ -63,14 +63,14 @@ def test_count_equals_counter(tmp_path_factory, ids, cuts, chunk, order):
         counted = count_in_shards(hash_column(pa.array(ids, pa.string())), folder, cuts)
         order.shuffle(ids)
         again = count_in_shards(hash_column(pa.array(ids, pa.string())), folder)
-    assert count_expected(value for value in ids if value) == (counted.ids, counted.rows)
+    assert count_expected(value for value in ids if value) == counted[:2]
     assert counted == again, "examples included"
 
 
 def test_no_ids_no_duplicates(tmp_path):
     """A run without shards or without ids has no duplicates."""
-    assert DuplicateIds(0, 0) == count_duplicates([])
-    assert DuplicateIds(0, 0) == count_in_shards(hash_column(pa.nulls(5)), tmp_path, [2])
+    assert (0, 0, []) == count_duplicates([])
+    assert (0, 0, []) == count_in_shards(hash_column(pa.nulls(5)), tmp_path, [2])
 
 
 def test_missing_ids_are_ignored():
@@ -91,7 +91,7 @@ def test_several_identity_columns(tmp_path_factory, ids):
     columns = [pa.array([text for text, _ in ids], pa.string()), pa.array([number for _, number in ids], pa.int8())]
     counted = count_in_shards(hash_ids(columns), tmp_path_factory.mktemp("shards"))
     pairs = [(text or None, number) for text, number in ids]
-    assert count_expected(pair for pair in pairs if pair != (None, None)) == (counted.ids, counted.rows)
+    assert count_expected(pair for pair in pairs if pair != (None, None)) == counted[:2]
 
 
 def test_column_order_matters():
@@ -239,7 +239,7 @@ def test_memory_is_bounded(tmp_path, monkeypatch, repeated):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert ((1, rows - 1) if repeated else (rows // 2, rows // 2)) == (counted.ids, counted.rows)
+    assert ((1, rows - 1) if repeated else (rows // 2, rows // 2)) == counted[:2]
     assert peak < 8 * rows / 10, "a tenth of the files at most, though they are all read"
 
 
@@ -251,17 +251,17 @@ def test_examples_are_text(tmp_path):
     ids, years = pa.array(["b", "a", None, "b", "a", "c", None]), pa.array([1, 2, 3, 1, 2, 1, 3])
     counted = count_in_shards(hash_ids([ids, years]), tmp_path)
 
-    assert (3, 3, 3) == (counted.ids, counted.rows, len(counted.examples))
-    assert ["b, 1", "a, 2", ", 3"] == find_ids([ids, years], counted.examples)
-    assert ["a, 2"] == find_ids([ids.slice(4, 2).dictionary_encode(), years.slice(4, 2)], counted.examples)
+    assert (3, 3, 3) == (*counted[:2], len(counted[2]))
+    assert ["b, 1", "a, 2", ", 3"] == find_ids([ids, years], counted[2])
+    assert ["a, 2"] == find_ids([ids.slice(4, 2).dictionary_encode(), years.slice(4, 2)], counted[2])
     assert [] == find_ids([ids, years], [])
 
 
 def test_examples_are_few(tmp_path):
     """There are at most three examples, the smallest hashes."""
     counted = count_in_shards(hash_column(pa.array([*range(100), *range(100)])), tmp_path)
-    assert (100, 3) == (counted.ids, len(counted.examples))
-    assert sorted(counted.examples) == list(counted.examples)
+    assert (100, 3) == (counted[0], len(counted[2]))
+    assert sorted(counted[2]) == counted[2]
 
 
 def test_pandas_is_not_imported():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from gamesales import Registry, read_predictions
-from gamesales.data import csv_scan, parquet_file
+from gamesales.data import csv_scan, open_table
 from gamesales.data.contract import OUTPUT_COLUMNS
 from gamesales.data.screen import RejectLimit
 from gamesales.errors import IntegrityError, SelfTestError, UsageError
@@ -194,7 +194,7 @@ def test_repeated_rows_have_same_bounds(rows, distinct):
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ""])
 def test_worker_count_is_irrelevant(here, monkeypatch, suffix):
     """Any number of workers writes the same bytes."""
-    monkeypatch.setattr(parquet_file, "BATCH_ROWS", 300)
+    monkeypatch.setattr(open_table, "BATCH_ROWS", 300)
     monkeypatch.setattr(csv_scan, "CHUNK_BYTES", 20_000)
     monkeypatch.setattr(plan, "MIN_SHARD_ROWS", 500)
     write_mixed(here / "in", 8_000)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from gamesales.data import csv_scan, parquet_file
+from gamesales.data import csv_scan, open_table
 from gamesales.data.screen import RejectLimit
 from gamesales.errors import TooManyRejectsError
 from gamesales.scoring import plan, shard
@@ -23,7 +23,7 @@ BATCHES = 30
 def here(tmp_path, monkeypatch):
     """A folder with inputs of several kinds, cut into many small shards."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(parquet_file, "BATCH_ROWS", 150)
+    monkeypatch.setattr(open_table, "BATCH_ROWS", 150)
     monkeypatch.setattr(csv_scan, "CHUNK_BYTES", 6_000)
     monkeypatch.setattr(plan, "MIN_SHARD_ROWS", 400)
     write_mixed(tmp_path / "in", ROWS)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
-from gamesales.data import csv_scan, parquet_file
+from gamesales.data import csv_scan, open_table
 from gamesales.data.csv_file import CsvFile
 from gamesales.data.screen import RejectLimit, check_row_count
 from gamesales.errors import (
@@ -32,6 +32,7 @@ from gamesales.errors import (
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.score import score_date
 from gamesales.jobs.score_job import ScoreJob
+from gamesales.old_keys import add_old_keys
 from gamesales.scoring import commit
 from gamesales.scoring.scorer import load_version
 from support.runs import (
@@ -199,7 +200,7 @@ class TestSameBytes:
     @pytest.mark.parametrize("output", ["out.csv", "out.parquet", "out"])
     def test_worker_count_is_irrelevant(self, mixed, output, monkeypatch):
         """Any number of workers writes the same bytes."""
-        monkeypatch.setattr(parquet_file, "BATCH_ROWS", 100)
+        monkeypatch.setattr(open_table, "BATCH_ROWS", 100)
         monkeypatch.setattr(csv_scan, "CHUNK_BYTES", 4000)
         expected = self.results(output, mixed)
         assert len(expected) > 1
@@ -210,7 +211,7 @@ class TestSameBytes:
         """Any batch size writes the same bytes."""
         whole = self.results("out.csv", mixed)
         for size in (70, 700, 7000):
-            monkeypatch.setattr(parquet_file, "BATCH_ROWS", size)
+            monkeypatch.setattr(open_table, "BATCH_ROWS", size)
             monkeypatch.setattr(csv_scan, "CHUNK_BYTES", size * 4)
             assert whole == self.results("out.csv", mixed)
 
@@ -303,7 +304,7 @@ class TestRejects:
                 rows[number - 1][name] = value
                 reason = reasons.get(value, "out of range" if value == -1 else "not a number")
                 expected.append((number, name, "" if value is None else str(value), reason))
-        with tempfile.TemporaryDirectory() as folder, mock.patch.object(parquet_file, "BATCH_ROWS", batch_rows):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(open_table, "BATCH_ROWS", batch_rows):
             table = pa.Table.from_pylist(rows, pa.schema([(name, pa.float64()) for name in FEATURES]))
             parquet.write_table(table, Path(folder) / "t.parquet")
             report = score(SIMPLE, Path(folder) / "t.parquet", Path(folder) / "out.parquet", limit=ANY)
@@ -617,7 +618,8 @@ class TestOutputs:
         write_csv(here, [GOOD, csv_line(unit_price="0")])
         report = score(SIMPLE, "t.csv", output)
         assert set(snapshot(here)) == {"t.csv", output, f"{output}.rejects.csv", f"{output}.run.json"}
-        assert json.loads(Path(f"{output}.run.json").read_text()) == json.loads(json.dumps(asdict(report)))
+        document = json.loads(Path(f"{output}.run.json").read_text())
+        assert document == json.loads(json.dumps(add_old_keys(asdict(report))))
 
     def test_old_sidecars_are_replaced(self, here):
         """Sidecars of an earlier run are replaced or removed."""

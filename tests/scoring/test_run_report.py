@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from gamesales.data.screen import RejectLimit
 from gamesales.old_keys import add_old_keys
 from gamesales.scoring.drift import Drift
 from gamesales.scoring.inputs import find_inputs
-from gamesales.scoring.options import RunOptions
 from gamesales.scoring.output import OutputPaths
-from gamesales.scoring.plan import make_plan
+from gamesales.scoring.plan import RunOptions, make_plan
 from gamesales.scoring.run import score_files
 from gamesales.scoring.run_report import RunReport, read_report
 from gamesales.scoring.scorer import load_version
@@ -27,7 +27,7 @@ from support.versions import FEATURES, simple_details, simple_earnings, simple_g
 SECTIONS = {
     "inputs": ["name", "size", "sha256", "rows", "rejected"],
     "files": ["name", "size"],
-    "doubled_ids": ["ids", "rows", "examples"],
+    "duplicate_ids": ["ids", "rows", "examples"],
     "drift": ["rows", "threshold", "columns", "drifted"],
     "shadow": [
         "model",
@@ -66,7 +66,7 @@ def score_with_shadow(target, table):
     version, shadow = profiled_version(), simple_version(bias=50.0, number=2)
     with find_inputs([str(target.path.with_name("titles.parquet"))]) as files:
         plan = make_plan(files, version.contract, version.digest, {})
-    return score_files(plan, version, target, RunOptions(shadow=shadow))
+    return score_files(plan, version, target, RunOptions(RejectLimit(), shadow=shadow))
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_sections_keep_their_keys(target, report):
     feature = document["shadow"]["by_feature"][0]
     assert ["column", "bins"] == list(feature)
     assert ["from", "to", "rows", "mean_difference", "mean_difference_usd"] == list(feature["bins"][0])
-    assert 250 == document["doubled_ids"]["ids"] == report.doubled_ids.ids
+    assert 250 == document["duplicate_ids"]["ids"] == report.duplicate_ids.ids
 
 
 def test_report_round_trip(target, report):
@@ -118,6 +118,7 @@ def test_old_spelling_is_read(target, report):
     differences = document["shadow"]
     for key in ("mean_difference", "mean_absolute_difference", "largest_difference"):
         del differences[key]
+    del document["duplicate_ids"]
     target.report.write_text(json.dumps(document))
     assert report == read_report(target)
 
@@ -125,10 +126,10 @@ def test_old_spelling_is_read(target, report):
 def test_absent_sections_are_none(target, report):
     """An early release wrote no drift, no shadow and no duplicates."""
     document = json.loads(target.report.read_bytes())
-    for name in ("doubled_ids", "drift", "shadow"):
+    for name in ("duplicate_ids", "doubled_ids", "drift", "shadow"):
         del document[name]
     target.report.write_text(json.dumps(document))
-    assert replace(report, doubled_ids=None, drift=None, shadow=None) == read_report(target)
+    assert replace(report, duplicate_ids=None, drift=None, shadow=None) == read_report(target)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"inputs": 3, "files": []}'])
@@ -151,5 +152,6 @@ def test_incomplete_result_is_none(target, report, change):
 def test_document_equals_report(target, report):
     """The document has the fields of the report, with the old keys next to the new keys."""
     assert json.loads(json.dumps(add_old_keys(asdict(report)))) == json.loads(target.report.read_bytes())
-    assert list(RunReport.__dataclass_fields__) == list(json.loads(target.report.read_bytes()))
+    keys = list(json.loads(target.report.read_bytes()))
+    assert list(RunReport.__dataclass_fields__) == [key for key in keys if key != "doubled_ids"]
     assert Path(report.output) == target.path

@@ -8,7 +8,7 @@ import pytest
 
 from gamesales.errors import JobFileError, TryAgainError
 from gamesales.search.pool import Task, TrainingData, measure_fold_error, open_pool
-from gamesales.search.space import Candidate
+from gamesales.search.tune_job import Candidate
 from gamesales.training.fit import fit_predictor
 from gamesales.training.folds import make_plain_folds
 from support.versions import title_values

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gamesales.search.space import COURSE_CANDIDATE, Candidate, Space, Values, list_hyperparameters
+from gamesales.search.tune_job import COURSE_CANDIDATE, Candidate, Space, Values, list_hyperparameters
 from gamesales.training.keras_objects import load_keras
 from gamesales.training.network import build_network
-from gamesales.training.spec import COURSE, NetworkSpec, TrainingSpec
+from gamesales.training.train_job import COURSE, NetworkSpec, TrainingSpec
 
 SMALL = {"layers": {"low": 1, "high": 3}, "units": {"low": 2, "high": 64, "log": True}, "activation": ["relu", "silu"]}
 

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gamesales.search.sampler import MIN_TRIALS_FOR_IMPORTANCE, propose, rank_hyperparameters
-from gamesales.search.space import COURSE_CANDIDATE, Space
 from gamesales.search.trials import (
     Trial,
     find_pareto_front,
@@ -18,6 +17,7 @@ from gamesales.search.trials import (
     select_finalists,
     should_prune,
 )
+from gamesales.search.tune_job import COURSE_CANDIDATE, Space
 from support.trials import NETWORK, make_trial
 
 SPACE = Space.model_validate(

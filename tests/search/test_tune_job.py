@@ -3,8 +3,7 @@
 import pytest
 
 from gamesales.errors import JobFileError
-from gamesales.search.space import COURSE_CANDIDATE
-from gamesales.search.tune_job import load_tune_job
+from gamesales.search.tune_job import COURSE_CANDIDATE, load_tune_job
 from support.searches import write_tune_job
 from support.versions import DATA
 

@@ -18,9 +18,8 @@ from pyarrow import parquet
 from gamesales.data.contract import Contract
 from gamesales.data.screen import RejectLimit
 from gamesales.scoring.inputs import find_inputs
-from gamesales.scoring.options import RunOptions
 from gamesales.scoring.output import OutputPaths
-from gamesales.scoring.plan import make_plan
+from gamesales.scoring.plan import RunOptions, make_plan
 from gamesales.scoring.run import score_files
 from gamesales.scoring.scorer import Scorer, load_version
 from support.versions import DATA, FEATURES, simple_details, simple_graph
@@ -178,10 +177,10 @@ def put_column(table, name, values):
 # A real command line that works in small steps.
 _SMALL_STEPS = """
 import sys
-from gamesales.data import csv_scan, parquet_file
+from gamesales.data import csv_scan, open_table
 from gamesales.scoring import plan, shard
 from gamesales.cli import main
-parquet_file.BATCH_ROWS = 500
+open_table.BATCH_ROWS = 500
 csv_scan.CHUNK_BYTES = 20_000
 plan.MIN_SHARD_ROWS = 1_000
 """

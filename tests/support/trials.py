@@ -1,7 +1,7 @@
 """Trials of a search."""
 
-from gamesales.search.space import Candidate
 from gamesales.search.trials import Trial
+from gamesales.search.tune_job import Candidate
 
 NETWORK = Candidate(units=(3,), activation="relu")
 

@@ -48,10 +48,11 @@ class WarmProcess:
     """A process of the server: the part of ``subprocess.Popen`` that tests use, with text pipes."""
 
     def __init__(self, status, stdout, stderr):
-        self._status = status
-        self.stdout = os.fdopen(stdout, encoding="utf-8", errors="replace")
-        self.stderr = os.fdopen(stderr, encoding="utf-8", errors="replace")
-        self.pid = int(status.readline())
+        self._status = os.fdopen(status)
+        self.stdout, self.stderr = (
+            end if end is None else os.fdopen(end, encoding="utf-8", errors="replace") for end in (stdout, stderr)
+        )
+        self.pid = int(self._status.readline())
         self.returncode = None
 
     def wait(self, timeout=120):
@@ -78,12 +79,12 @@ class WarmProcess:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(2) as pool:
-            printed = [pool.submit(stream.read) for stream in (self.stdout, self.stderr)]
+            printed = [stream and pool.submit(stream.read) for stream in (self.stdout, self.stderr)]
             self.wait(timeout)
-            return tuple(text.result() for text in printed)
+            return tuple(text and text.result() for text in printed)
 
     def __del__(self):
-        for stream in (self._status, self.stdout, self.stderr):
+        for stream in filter(None, (self._status, self.stdout, self.stderr)):
             stream.close()
 
     def send_signal(self, number):
@@ -95,19 +96,28 @@ class WarmProcess:
         self.send_signal(signal.SIGKILL)
 
 
-def start(arguments, *, cwd=None, env=None, script=None):
-    """Start a command line of gamesales, or a script with these arguments."""
+def start(arguments, *, cwd=None, env=None, script=None, stderr=None):
+    """Start a command line of gamesales, or a script with these arguments.
+
+    Args:
+        arguments: What follows the program's name.
+        cwd: Where it runs; here by default.
+        env: Its environment; that of this process by default.
+        script: Python code to run in place of gamesales.
+        stderr: A descriptor to use as its stderr, such as a terminal's. A pipe by default.
+    """
     request = {
         "arguments": [str(argument) for argument in arguments],
         "cwd": str(cwd or Path.cwd()),
         "env": dict(os.environ if env is None else env),
         "script": script,
     }
-    (status_read, status), (out_read, out), (err_read, err) = os.pipe(), os.pipe(), os.pipe()
+    (status_read, status), (out_read, out) = os.pipe(), os.pipe()
+    err_read, err = os.pipe() if stderr is None else (None, os.dup(stderr))
     socket.send_fds(_server(), [json.dumps(request).encode()], [status, out, err])
     for end in (status, out, err):
         os.close(end)
-    return WarmProcess(os.fdopen(status_read), out_read, err_read)
+    return WarmProcess(status_read, out_read, err_read)
 
 
 def run(arguments, *, timeout=120, **options):
@@ -127,9 +137,14 @@ def _server():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     command = [sys.executable, "-m", "support.warm_process", str(theirs.fileno())]
-    subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
+    server = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
     theirs.close()
-    atexit.register(ours.close)
+
+    def stop():
+        ours.close()
+        server.wait()
+
+    atexit.register(stop)
     return ours
 
 

@@ -4,8 +4,6 @@ import hashlib
 import io
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from gamesales.jobs.loading import open_registry
 from gamesales.training.checkpoint import compute_identity
 from gamesales.training.keras_objects import load_keras
 from gamesales.training.train_job import load_job
+from support import warm_process
 from support.train_jobs import write_job
 from support.versions import DATA
 
@@ -46,8 +45,7 @@ def job(tmp_path):
 
 
 def start_training(job, registry, *options):
-    command = [sys.executable, "-m", "gamesales", "train", job, "--registry", registry, *options]
-    return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return warm_process.start(["train", job, "--registry", registry, *options])
 
 
 def read_weights(registry):
@@ -166,27 +164,28 @@ def test_checkpoint_of_other_job_ignored(cli, tmp_path):
     assert [path.read_bytes() for path in Path("kept").iterdir()] == [before]
 
 
-@pytest.mark.parametrize("change", ["cut", "flipped", "empty", "text", "pickled"])
-def test_damaged_checkpoint_refused(cli, tmp_path, change):
+def test_damaged_checkpoint_refused(cli, tmp_path):
     """A damaged checkpoint is refused by name, and nothing in it is unpickled."""
     job = write_job(tmp_path / "job.toml")
     checkpoint = leave_checkpoint(cli, job, "kept")
-    content = bytearray(checkpoint.read_bytes())
-    content[len(content) // 2] ^= 255
+    content = checkpoint.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 255
     pickled = io.BytesIO()
     np.savez(pickled, loss=np.array([print], object))
     contents = {
         "cut": content[:200],
-        "flipped": content,
+        "flipped": bytes(flipped),
         "empty": b"",
         "text": b"weights",
         "pickled": pickled.getvalue(),
     }
-    checkpoint.write_bytes(contents[change])
-    ran = cli("train", job, "--checkpoint", "kept")
-    assert ran.code == 3
-    assert f"the checkpoint {checkpoint} can't be read: " in ran.err
-    assert "Delete it" in ran.err
+    for change, damaged in contents.items():
+        checkpoint.write_bytes(damaged)
+        ran = cli("train", job, "--checkpoint", "kept")
+        assert ran.code == 3, change
+        assert f"the checkpoint {checkpoint} can't be read: " in ran.err, change
+        assert "Delete it" in ran.err, change
 
 
 @pytest.mark.parametrize("option", ["--checkpoint", "--tensorboard"])

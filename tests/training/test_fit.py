@@ -13,7 +13,8 @@ from gamesales.errors import InputError
 from gamesales.training.fit import LossHistory, draw_epoch_order, fit, split_validation
 from gamesales.training.keras_objects import seed_everything
 from gamesales.training.network import build_network, compile_network
-from gamesales.training.spec import EarlyStopping, NetworkSpec, TrainingSpec
+from gamesales.training.train_job import EarlyStopping, NetworkSpec, TrainingSpec
+from support import warm_process
 
 LINE = NetworkSpec(layers=[{"layer": "Dense", "units": 1, "kernel_initializer": "zeros"}])
 
@@ -222,7 +223,7 @@ import sys
 import numpy as np
 from gamesales.training.keras_objects import seed_everything
 from gamesales.training.network import build_network, compile_network
-from gamesales.training.spec import COURSE, NetworkSpec, TrainingSpec
+from gamesales.training.train_job import COURSE, NetworkSpec, TrainingSpec
 from gamesales.training.fit import fit
 
 random = np.random.default_rng(0)
@@ -238,17 +239,12 @@ for seed in map(int, sys.argv[1:]):
 
 def test_seed_reproduces_across_processes():
     """A seed gives the same weights in two processes, with dropout, shuffling, a split and initialization."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, *seeds],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONHASHSEED": seeds[0]},
-        )
-        for seeds in (["1", "2"], ["2", "1"])
-    ]
-    digests = [process.communicate(timeout=120)[0].split() for process in processes]
-    assert [0, 0] == [process.returncode for process in processes]
-    (seed_1, seed_2), (seed_2_again, seed_1_again) = digests
+    environment = {**os.environ, "PYTHONHASHSEED": "2"}
+    fresh = subprocess.run(
+        [sys.executable, "-c", SCRIPT, "2", "1"], capture_output=True, text=True, env=environment, check=True
+    )
+    forked = warm_process.run(["1", "2"], script=SCRIPT)
+    assert forked.returncode == 0, forked.stderr
+    (seed_1, seed_2), (seed_2_again, seed_1_again) = forked.stdout.split(), fresh.stdout.split()
     assert (seed_1, seed_2) == (seed_1_again, seed_2_again)
     assert seed_1 != seed_2

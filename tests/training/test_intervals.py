@@ -12,7 +12,7 @@ from gamesales.errors import InputError
 from gamesales.scoring.scorer import PredictionInterval
 from gamesales.stats.errors import wilson_interval
 from gamesales.training import intervals as calibration
-from gamesales.training.spec import IntervalsSpec
+from gamesales.training.train_job import IntervalsSpec
 
 coverages = st.integers(1, 99).map(lambda percent: percent / 100)
 distinct_scores = st.lists(st.floats(0, 1e6), min_size=2, max_size=120, unique=True).map(np.array)

@@ -10,13 +10,13 @@ import pytest
 from gamesales.data.contract import Contract
 from gamesales.errors import JobFileError
 from gamesales.training import parity
-from gamesales.training.export_check import check_before_training, compile_and_check
 from gamesales.training.fit import fit
 from gamesales.training.keras_objects import load_keras, seed_everything
-from gamesales.training.network import build_network
+from gamesales.training.network import build_network, check_training_step
 from gamesales.training.scaling import fit_scaler
-from gamesales.training.spec import NetworkSpec, TrainingSpec
+from gamesales.training.train_job import NetworkSpec, TrainingSpec
 from support.layers_page import PAGE, part, rows
+from support.sampling import sample
 from support.versions import DATA
 
 # Members of keras.layers that are not layers.
@@ -41,8 +41,6 @@ def read_working_layers():
 WORKING = {name: layers for name, _, layers in read_working_layers()}
 ALIASES = {alias: name for name, aliases, _ in read_working_layers() for alias in aliases}
 REFUSED = {name: (reason, read_tables(example)[0]) for name, reason, example in rows(part("Layers that are refused"))}
-# Only the slow tests try these: relatives of the other layers, and augmentation of images.
-SLOW = re.compile(r"[23]D|Rand|Aug|Mix|Contrast|ConvLSTM|Adaptive|Average|RNN|GRU|Bidirectional|Transpose|Spatial")
 
 
 class TrainingTitles:
@@ -61,7 +59,8 @@ class TrainingTitles:
 
     def check(self, network, **training):
         """Run the checks before training."""
-        check_before_training(network, self.scaling, self.probe, *self.scaled, TrainingSpec(epochs=1, **training))
+        parity.check_export(network, self.scaling, self.probe)
+        check_training_step(network, *self.scaled, TrainingSpec(epochs=1, **training))
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +74,6 @@ def build(layers):
     return build_network(NetworkSpec(layers=[*layers, *ending]), 9)
 
 
-def mark_slow(names):
-    return [pytest.param(name, marks=[pytest.mark.slow] if SLOW.search(name) else []) for name in sorted(names)]
-
-
 def test_page_lists_each_layer():
     """The page lists each layer of keras.layers. A new one in a release of Keras fails here."""
     layers = {name: value for name, value in vars(load_keras().layers).items() if isinstance(value, type)}
@@ -87,19 +82,19 @@ def test_page_lists_each_layer():
     assert {alias: layers[name] for alias, name in ALIASES.items()} == {alias: layers[alias] for alias in ALIASES}
 
 
-@pytest.mark.parametrize("name", mark_slow(WORKING))
+@pytest.mark.parametrize("name", sample("layers that pass the checks", sorted(WORKING), 25))
 def test_working_layer_passes_checks(titles, name):
     """A layer that works passes the checks before training."""
     titles.check(build(WORKING[name]))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(WORKING))
+@pytest.mark.parametrize("name", sample("layers that train", sorted(WORKING), 25))
 def test_working_layer_trains_and_saves(titles, name, tmp_path):
     """A layer that works also passes after training, and after a round trip through a file."""
     network = build(WORKING[name])
     fit(network, *titles.scaled, TrainingSpec(epochs=2))
-    compile_and_check(network, titles.scaling, titles.probe)
+    parity.compile_and_check(network, titles.scaling, titles.probe)
     network.save(tmp_path / "model.keras")
     again = load_keras().models.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     scaled = titles.scaled[0].astype(np.float32)

@@ -6,8 +6,7 @@ import pytest
 from gamesales.errors import JobFileError
 from gamesales.training.keras_objects import load_keras, seed_everything
 from gamesales.training.network import build_network, compile_network
-from gamesales.training.spec import NetworkSpec, TrainingSpec
-from gamesales.training.train_job import load_job
+from gamesales.training.train_job import NetworkSpec, TrainingSpec, load_job
 from support.versions import DATA
 
 OUTPUT = {"layer": "Dense", "units": 1}

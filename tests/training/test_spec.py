@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gamesales.data.contract import describe_validation_error
-from gamesales.training.spec import COURSE, LayerSpec, NetworkSpec, ObjectSpec, TrainingSpec
+from gamesales.training.train_job import COURSE, LayerSpec, NetworkSpec, ObjectSpec, TrainingSpec
 
 DENSE = {"layer": "Dense", "units": 1}
 plain = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -19,7 +20,7 @@ def run_shards(
     numbers: Sequence[int],
     score: Callable[[int, RowsCallback], T],
     finish: Callable[[int, T], None],
-    workers: int,
+    workers: int | None,
     on_rows: RowsCallback,
 ) -> Generator[tuple[int, T], None, None]:
     """Run shards, and yield their results as they are finished, in any order.
@@ -30,7 +31,7 @@ def run_shards(
         numbers: the shards to run.
         score: scores one shard. It calls its second argument with the rows of each batch; the call may stop it.
         finish: completes a scored shard, in a separate thread: waiting for the disk keeps no worker waiting.
-        workers: the number of threads that score.
+        workers: the number of threads that score; by default one per core.
         on_rows: called with the rows scored since the last call, by one thread at a time.
 
     Yields:
@@ -51,7 +52,7 @@ def run_shards(
     def run_shard(number: int) -> Future[T]:
         return finisher.submit(finish_shard, number, score(number, report_rows))
 
-    pool, finisher = ThreadPoolExecutor(workers), ThreadPoolExecutor(1)
+    pool, finisher = ThreadPoolExecutor(workers or count_cores()), ThreadPoolExecutor(1)
     try:
         pending = {pool.submit(run_shard, number): number for number in numbers}
         for future in as_completed(pending):
@@ -60,3 +61,8 @@ def run_shards(
         stopped.set()
         pool.shutdown(cancel_futures=True)
         finisher.shutdown()
+
+
+def count_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

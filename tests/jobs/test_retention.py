@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gamesales.errors import UnknownVersionError, UsageError
+from gamesales.jobs.retention import Retention, collect_garbage, find_aliased_versions, find_garbage
 from gamesales.registry.event import VERSION_RETIRED, format_time
 from gamesales.registry.refs import Ref, parse_ref
-from gamesales.registry.retention import Retention, find_aliased_versions, find_garbage, remove_garbage
 from support.operations import evaluate, open_registry, promote, publish, roll_back
 from support.runs import gamesales
 from support.sampling import sample
@@ -47,7 +48,7 @@ def list_bundles(root):
 
 
 def collect(registry, retention=NOTHING, *, after=LATER, dry_run=False):
-    return remove_garbage(registry, retention, "for a test", datetime.now(UTC) + after, dry_run=dry_run)
+    return collect_garbage(registry, retention, dry_run=dry_run, now=datetime.now(UTC) + after)
 
 
 def list_in_use(registry):
@@ -58,7 +59,7 @@ def list_in_use(registry):
 def test_aliased_versions_are_kept(registry, root):
     """Versions that an alias names, or named in the last days, are kept."""
     done = collect(registry, Retention(newest=0, alias_days=400))
-    assert [1, 5, 6] == done.garbage.versions
+    assert [1, 5, 6] == done.versions
     assert [2, 3, 4] == list_in_use(registry)
     assert 3 == len(list_bundles(root))
     registry.verify()
@@ -66,20 +67,20 @@ def test_aliased_versions_are_kept(registry, root):
 
 def test_old_champions_are_retired(registry):
     """A version that was champion longer ago is retired."""
-    assert [1, 2, 5, 6] == collect(registry, Retention(newest=0, alias_days=1)).garbage.versions
+    assert [1, 2, 5, 6] == collect(registry, Retention(newest=0, alias_days=1)).versions
     assert [3, 4] == list_in_use(registry)
 
 
 def test_newest_versions_are_kept(registry):
     """The newest versions are kept."""
-    assert [1, 2] == collect(registry, Retention(newest=2, alias_days=0)).garbage.versions
+    assert [1, 2] == collect(registry, Retention(newest=2, alias_days=0)).versions
     assert [3, 4, 5, 6] == list_in_use(registry)
 
 
 def test_default_keeps_all(registry):
     """The default retention keeps all six versions."""
     done = collect(registry, Retention())
-    assert ([], [], 0) == (done.garbage.versions, done.garbage.folders, done.files)
+    assert ([], [], 0) == (done.versions, done.bundles, done.files)
 
 
 def test_retired_version_stays_in_history(registry):
@@ -87,10 +88,9 @@ def test_retired_version_stays_in_history(registry):
     collect(registry)
     assert 6 == registry.read_state().newest
     events = [event for event in registry.read_events() if event.kind == VERSION_RETIRED]
-    assert [(1, "for a test"), (2, "for a test"), (5, "for a test"), (6, "for a test")] == [
-        (event.body["version"], event.reason) for event in events
-    ]
-    with pytest.raises(UnknownVersionError, match=r"version 5 of game-earnings was retired on .* by .*: for a test"):
+    reason = "gc: no alias named it for 0 days, and 0 newer versions are kept"
+    assert [(number, reason) for number in (1, 2, 5, 6)] == [(event.body["version"], event.reason) for event in events]
+    with pytest.raises(UnknownVersionError, match=rf"version 5 of game-earnings was retired on .* by .*: {reason}"):
         registry.resolve(parse_ref("5"))
     assert 7 == publish(registry, b"another")
 
@@ -109,14 +109,14 @@ def test_dry_run_changes_nothing(registry, root):
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
     preview = collect(registry, dry_run=True)
     assert before == {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    assert preview == collect(registry)
+    assert replace(preview, dry_run=False) == collect(registry)
 
 
 def test_second_run_finds_nothing(registry):
     """A second run finds no garbage."""
     collect(registry)
     done = collect(registry)
-    assert ([], [], 0, 0) == (done.garbage.versions, done.garbage.folders, done.files, done.stale_temp_files)
+    assert ([], [], 0, 0) == (done.versions, done.bundles, done.files, done.temporary_files)
 
 
 def test_old_orphans_are_removed(registry, root):
@@ -126,7 +126,7 @@ def test_old_orphans_are_removed(registry, root):
         (root / "game-earnings/bundles" / name).mkdir()
         (root / "game-earnings/bundles" / name / "scorer.onnx").write_bytes(b"x")
     done = collect(registry, Retention(newest=99), after=timedelta(0))
-    assert [f"game-earnings/bundles/{old}"] == done.garbage.folders
+    assert [f"game-earnings/bundles/{old}"] == done.bundles
     assert {young, odd} < list_bundles(root)
     assert old not in list_bundles(root)
 
@@ -138,7 +138,7 @@ def test_old_temporary_files_are_removed(registry, root):
         path.write_bytes(b"half an event")
         written = (datetime.now(UTC) - timedelta(age)).timestamp()
         os.utime(path, (written, written))
-    assert 1 == collect(registry, Retention(newest=99), after=timedelta(0)).stale_temp_files
+    assert 1 == collect(registry, Retention(newest=99), after=timedelta(0)).temporary_files
     assert [".tmp-young"] == [path.name for path in (root / "game-earnings/log").glob(".tmp-*")]
 
 
@@ -151,7 +151,7 @@ def test_shared_files_are_kept(root):
         publish(registry)
     promote(registry, 1)
     done = collect(registry)
-    assert ([2], []) == (done.garbage.versions, done.garbage.folders)
+    assert ([2], []) == (done.versions, done.bundles)
     registry.resolve(parse_ref("@champion"))[1].verify()
 
 
@@ -167,7 +167,7 @@ def test_version_promoted_meanwhile_is_kept(registry, monkeypatch):
         return keys
 
     monkeypatch.setattr(registry, "list_bundle_keys", list_and_promote)
-    assert [1, 2, 6] == collect(registry).garbage.versions
+    assert [1, 2, 6] == collect(registry).versions
     registry.resolve(parse_ref("@beta"))[1].verify()
 
 
@@ -202,7 +202,7 @@ def test_aliased_versions_match_past_states(tmp_path_factory, data):
     if before:
         aliased |= set(registry.read_state(before[-1]).read_targets().values())
     assert aliased == find_aliased_versions(events, since)
-    retired = find_garbage(events, registry.list_bundle_keys(), Retention(0, 10_000), datetime.now(UTC)).versions
+    retired, _ = find_garbage(events, registry.list_bundle_keys(), Retention(0, 10_000), datetime.now(UTC))
     assert not set(retired) & set(registry.read_state().read_targets().values())
     shutil.rmtree(root)
 
@@ -230,9 +230,9 @@ def test_gc_command_lists_versions(registry, tmp_path):
 GC = """
 from datetime import UTC, datetime, timedelta
 from support.operations import open_registry
-from gamesales.registry.retention import Retention, remove_garbage
+from gamesales.jobs.retention import Retention, collect_garbage
 now = datetime.now(UTC) + timedelta(2)
-remove_garbage(open_registry(sys.argv[1]), Retention(0, 0), "for a test", now, dry_run=False)
+collect_garbage(open_registry(sys.argv[1]), Retention(0, 0), dry_run=False, now=now)
 print("done")
 """
 
