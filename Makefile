@@ -1,20 +1,20 @@
-# `make` lists the targets. Everything is installed into .venv, by the locks under requirements/, when a target needs it.
-# Paths are relative and tools run as `python -m …`, so the checkout may lie in a folder with a space in its name.
+# `make` lists the targets. A target installs what it needs into .venv, from the locks under requirements/.
+# Paths are relative and tools run as `python -m …`, so the path of the checkout may contain a space.
 
 PY := .venv/bin/python
 GAMESALES := .venv/bin/gamesales
 PIP_INSTALL := $(PY) -m pip --disable-pip-version-check --no-input install -qq
-# A lock is complete: without --no-deps, an older pip takes a requirement such as coverage[toml] for one that no line
-# of the lock pins, and looks for a newer release, whose hash the lock does not have.
+# A lock is complete. Without --no-deps, an older pip does not find a pin for a requirement such as coverage[toml], and
+# looks for a newer release without a hash in the lock.
 PIP_LOCKED := $(PIP_INSTALL) --no-deps --require-hashes
 UV := uv==0.13.9
 AZURITE := azurite@3.35.0
 
-# One lock for every platform, with one version of each library for every Python: types and figures are then the same on all.
+# One lock for every platform, with one version of each library for every Python, so that results are the same.
 COMPILE = "$$tool/bin/python" -m uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
-# Leaves in $python a Python that will do: $(PYTHON) if that is given, or else the first of the usual names in range.
+# Sets $python to a supported Python: $(PYTHON) if set, or else the first of the usual names.
 define FIND_PYTHON
 python=; seen=; \
 for name in $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11); do \
@@ -36,10 +36,10 @@ help:
 ##@ Use
 
 .PHONY: install
-install: .venv/package.stamp  ## Make .venv with gamesales and all that training needs (PYTHON=… picks the Python)
+install: .venv/package.stamp  ## Create .venv with gamesales and the training libraries (PYTHON=… selects the Python)
 
 .PHONY: demo
-demo: install  ## Train, promote, score the new titles, and show what they will earn
+demo: install  ## Train, promote, and score the new titles
 	@echo "1/3  training on data/sales_data_training.csv"; \
 	$(GAMESALES) train --reason "make demo" && \
 	version=$$($(GAMESALES) versions --json | $(PY) -c 'import json, sys; print(json.load(sys.stdin)["versions"][0]["version"])') && \
@@ -64,15 +64,15 @@ endef
 export SHOW_PREDICTIONS
 
 .PHONY: train
-train: install  ## Train a version as jobs/train.toml says, and register it
+train: install  ## Train and register a version (jobs/train.toml)
 	@$(GAMESALES) train
 
 .PHONY: tune
-tune: install  ## Search ten minutes for a small network that is as accurate, and register it (MINUTES=30)
+tune: install  ## Search ten minutes for a small network and register it (jobs/tune.toml, MINUTES=30)
 	@$(GAMESALES) tune $(if $(MINUTES),--minutes "$(MINUTES)")
 
 .PHONY: promote
-promote: version-is-given install  ## Let a version score from now on: make promote VERSION=3
+promote: version-is-given install  ## Promote a version: make promote VERSION=3
 	@$(GAMESALES) promote "$(VERSION)" --reason "$(if $(REASON),$(REASON),make promote)"
 
 .PHONY: version-is-given
@@ -80,7 +80,7 @@ version-is-given:
 	@[ -n "$(VERSION)" ] || { echo "Which version? Type for example: make promote VERSION=3" >&2; exit 2; }
 
 .PHONY: score
-score: install  ## Score with the promoted version as jobs/score.toml says (DATE=2026-11-23 picks the date)
+score: install  ## Score with the promoted version (jobs/score.toml, DATE=2026-11-23)
 	@$(GAMESALES) score $(if $(DATE),--date "$(DATE)")
 
 ##@ Work on it
@@ -111,24 +111,24 @@ test-full: .venv/dev.stamp servers  ## Run what `make test` leaves out: slow tes
 test-exhaustive: .venv/dev.stamp servers  ## Run all tests with whole sweeps: every byte, every system call, every file
 	GAMESALES_TESTS=exhaustive $(PYTEST) --dist load
 
-# The object stores that tests start: moto plays S3, azurite Azure's. Without npm the tests of the latter are skipped.
+# The object stores that tests start: moto for S3, azurite for Azure. Without npm, the tests of Azure are skipped.
 .PHONY: servers
 servers: tests/.servers/moto.stamp tests/.servers/$(AZURITE).stamp
 
 .PHONY: bench
-bench: .venv/package.stamp  ## Measure gamesales against what else one would use, in 10 minutes or so
+bench: .venv/package.stamp  ## Compare gamesales with other tools, in about 10 minutes
 	$(PY) -m benchmarks quick
 
 .PHONY: bench-full
-bench-full: .venv/package.stamp  ## The same with every contender on every file, and more rounds: one to two hours
+bench-full: .venv/package.stamp  ## Compare with every tool on every file, in one to two hours
 	$(PY) -m benchmarks full
 
 .PHONY: docs
-docs: .venv/package.stamp  ## Write docs/reference/ again from the code
+docs: .venv/package.stamp  ## Write docs/reference/ from the code
 	$(PY) docs/make_reference.py
 
 .PHONY: lock
-lock:  ## Resolve pyproject.toml into requirements/*.lock again (UPGRADE=1: to the newest versions)
+lock:  ## Resolve pyproject.toml into requirements/*.lock (UPGRADE=1: to the newest versions)
 	@$(FIND_PYTHON); \
 	tool=$$(mktemp -d) && trap 'rm -rf "$$tool"' EXIT && \
 	"$$python" -m venv "$$tool" && \
@@ -141,14 +141,14 @@ lock:  ## Resolve pyproject.toml into requirements/*.lock again (UPGRADE=1: to t
 	echo "score.lock, cloud.lock, train.lock, dev.lock and servers.lock in requirements/ are up to date with pyproject.toml"
 
 .PHONY: clean
-clean:  ## Remove .venv, caches and build products; trained versions and predictions stay
+clean:  ## Remove .venv, caches and build products; keep versions and predictions
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* coverage.xml htmlcov
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -rf benchmarks/.envs benchmarks/results tests/.servers
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	@echo "registry/ and predictions/ are kept: delete them yourself if you mean it"
+	@echo "registry/ and predictions/ are kept"
 
-# A stamp is touched last, so that an interrupted install is done again. A changed lock makes a fresh .venv.
+# A stamp is touched last, so that an interrupted install is repeated. A changed lock rebuilds .venv.
 .venv/train.stamp: requirements/train.lock
 	@$(FIND_PYTHON); \
 	echo "Installing into .venv with $$python ($$is): about 500 MB to fetch, usually one to three minutes"; \
@@ -156,13 +156,13 @@ clean:  ## Remove .venv, caches and build products; trained versions and predict
 	@$(PIP_LOCKED) -r $<
 	@touch $@
 
-# pip takes no "-e ." among hashed requirements, so the package follows by itself, built by the locked back end.
+# pip refuses "-e ." among hashed requirements. The package is installed separately, with the locked back end.
 .venv/package.stamp: .venv/train.stamp pyproject.toml
 	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 	@echo "gamesales is installed. Next: make demo, or $(GAMESALES) --help"
 
-# The server's environment takes its Python from .venv, which found one that will do.
+# The environment of the server uses the Python of .venv.
 tests/.servers/moto.stamp: requirements/servers.lock .venv/train.stamp
 	@echo "Installing the S3 server of the tests into tests/.servers"
 	@$(PY) -m venv --clear tests/.servers/moto
@@ -174,7 +174,7 @@ tests/.servers/$(AZURITE).stamp:
 	@echo "Installing $(AZURITE) into tests/.servers: about 190 MB, usually half a minute"
 	@if npm install --prefix tests/.servers/azurite --no-package-lock --ignore-scripts --no-audit --no-fund \
 		--loglevel=error $(AZURITE); \
-	then touch $@; else echo "npm could not install it: the tests of Azure's store will be skipped"; fi
+	then touch $@; else echo "npm could not install it: the tests of Azure are skipped"; fi
 
 .venv/dev.stamp: .venv/package.stamp requirements/dev.lock
 	@echo "Installing the tools for tests and checks: usually half a minute"

@@ -1,158 +1,197 @@
-"""Run suites and write the page, or keep what they measured for the documentation; see ``python -m benchmarks --help``.
+"""Run suites, or write the page of the documentation; see ``python -m benchmarks --help``.
 
-results/latest.json    what was measured here last; results/index.html shows it; neither is in git
-docs/benchmarks.json   what was kept by ``python -m benchmarks docs``, and with it docs/benchmarks.md
+results/latest.json and results/latest.md hold the last measurements of this machine; they are not in git. ``python -m
+benchmarks docs`` copies them to docs/benchmarks.json and docs/benchmarks.md.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
 import math
+import os
+import platform
 import re
+import subprocess
 import tempfile
+import textwrap
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 from benchmarks import suites
-from benchmarks.assets import ROOT, Assets
-from benchmarks.bench import Bench
-from benchmarks.compare import agree, alone, pairs, summary
-from benchmarks.machine import commit, load, machine
-from benchmarks.page import markdown, page
-from benchmarks.rounds import say
+from benchmarks.assets import Assets
+from benchmarks.bench import Bench, load_modules
+from benchmarks.measure import MACHINE_BYTES, ROOT, count_cores, print_progress
+from benchmarks.tables import Section, Table
 
 FORMAT = 1
 RESULTS = Path(__file__).parent / "results"
-LATEST = "latest.json"
-KEPT = ROOT / "docs/benchmarks.json"
-DOCUMENT = ROOT / "docs/benchmarks.md"
+DOCS = ROOT / "docs"
+LIBRARIES = ("gamesales", "numpy", "pyarrow", "onnxruntime", "pandas", "scikit-learn", "keras")
+LIBRARIES += ("tensorflow-cpu", "tensorflow")
+Results = dict[str, Any]
+INTRODUCTION = """\
+`python -m benchmarks docs` writes this page from [benchmarks.json](benchmarks.json), which holds every run. Numbers are
+medians. The brackets hold the smallest and the largest value of all rounds. Every ratio is computed within a round, and
+its brackets also hold the smallest and the largest value.
+
+`make bench` measures again on your machine, in as many rounds as fit into 10 minutes. `make bench-full` measures every
+contender on every file in one to two hours. Each section begins with the command that measured it. With `full` instead
+of `quick`, the command measures every contender."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Do what the command line says."""
-    chosen = _parser().parse_args(arguments)
-    chosen.do(chosen)
-
-
-def run(chosen: argparse.Namespace) -> None:
-    """Measure suite after suite; what is measured by then is written after each."""
-    results = chosen.output / LATEST
-    chosen.output.mkdir(parents=True, exist_ok=True)
+    options = _build_parser().parse_args(arguments)
+    if options.verb == "docs":
+        write_results(read_results(options.output), DOCS / "benchmarks.json")
+        return
+    options.output.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        work = chosen.work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
+        work = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
         work.mkdir(parents=True, exist_ok=True)
-        bench = Bench(Assets(work.resolve()), chosen.verb, chosen.rounds, chosen.contenders)
-        for name in chosen.suite:
-            found = measure_suite(name, bench)
-            merged = merge(read(results) or read(KEPT), name, found)
-            results.write_text(as_text(merged), encoding="utf-8")
-            (chosen.output / "index.html").write_text(page(merged), encoding="utf-8")
-    say(f"see index.html in {chosen.output}")
+        bench = Bench(Assets(work.resolve()), options.verb, options.rounds, options.contenders)
+        for name in options.suite:
+            result = measure_suite(name, bench)
+            write_results(merge_results(read_results(options.output), name, result), options.output / "latest.json")
 
 
-def compare(chosen: argparse.Namespace) -> None:
-    """Print every ratio that two results share, and exit with 1 if any disagree."""
-    both = [_comparable(path) for path in (chosen.first, chosen.second)]
-    found = pairs(*both)
-    print(*found, *(f"in one only: {'; '.join(place)}" for place in alone(*both)), "", summary(found), sep="\n")
-    raise SystemExit(0 if agree(found) else 1)
-
-
-def _comparable(path: Path) -> dict[str, Any]:
-    results = read(path)
-    if results is None or results.get("format") != FORMAT:
-        raise SystemExit(f"{path} holds no results of format {FORMAT}; python -m benchmarks quick writes some")
-    return results
-
-
-def measure_suite(name: str, bench: Bench) -> dict[str, Any]:
-    """Run a suite; with what it found goes how and when it was done, and how busy the machine was."""
-    say(f"suite {name}")
-    before, started = load(), time.monotonic()
-    bench.until = started + suites.QUICK.get(name, math.inf)
-    result = suites.load(name).run(bench)
+def measure_suite(name: str, bench: Bench) -> Results:
+    """Run a suite, and record how and when it was measured and the load of the machine."""
+    print_progress(f"suite {name}")
+    load_before, started = os.getloadavg()[0], time.monotonic()
+    bench.deadline = started + suites.QUICK.get(name, math.inf) if bench.scale == "quick" else math.inf
+    result = load_modules(suites)[name].run(bench)
+    options = ["--rounds", str(bench.rounds)] if bench.rounds else []
+    options += ["--contenders", ",".join(bench.contenders)] if bench.contenders else []
     made = {
-        "command": " ".join(["python -m benchmarks", bench.scale, "--suite", name, *_options(bench)]),
-        "commit": commit(ROOT),
+        "command": " ".join(["python -m benchmarks", bench.scale, "--suite", name, *options]),
+        "commit": describe_commit(ROOT),
         "date": datetime.now(UTC).date().isoformat(),
         "minutes": round((time.monotonic() - started) / 60, 1),
-        "load_before": before,
-        "load_after": load(),
+        "load_before": round(load_before, 2),
+        "load_after": round(os.getloadavg()[0], 2),
     }
     return {"made": made, **result}
 
 
-def merge(results: dict[str, Any] | None, name: str, found: dict[str, Any]) -> dict[str, Any]:
-    """Put a suite's result among those taken before on the same machine with the same software; others are dropped."""
-    here = {"format": FORMAT, "machine": machine()}
-    if results is None or any(results.get(key) != value for key, value in here.items()):
+def merge_results(results: Results, name: str, result: Results) -> Results:
+    """Add the result of a suite to earlier results of the same machine and software; drop other results."""
+    here = {"format": FORMAT, "machine": describe_machine()}
+    if any(results.get(key) != value for key, value in here.items()):
         results = {**here, "suites": {}}
-    return {**results, "suites": {**results["suites"], name: found}}
+    return {**results, "suites": {**results["suites"], name: result}}
 
 
-def read(path: Path) -> dict[str, Any] | None:
-    """Read results, None if there are none."""
-    return json.loads(path.read_bytes()) if path.exists() else None
+def read_results(folder: Path) -> Results:
+    """Read the last results, or else the results of the documentation."""
+    path = folder / "latest.json"
+    return json.loads((path if path.exists() else DOCS / "benchmarks.json").read_bytes())
 
 
-def as_text(results: dict[str, Any]) -> str:
-    """Return results as their file holds them, one line a run, so that a change can be read."""
+def format_results(results: Results) -> str:
+    """Return the JSON of results with one line per run, so that differences are readable."""
     text = json.dumps(results, indent=1)
-    # What stands deeper than the beginning of a run, four levels down, joins its line; strings hold no line breaks.
+    # Lines that are indented deeper than the beginning of a run are joined; strings hold no line breaks.
     return re.sub(r"\n {5,}|\n {4}(?=[}\]])", " ", text) + "\n"
 
 
-def keep(results: dict[str, Any] | None) -> None:
-    """Write what the documentation shows."""
-    if results is None:
-        raise SystemExit("nothing is measured yet; type: python -m benchmarks quick")
-    KEPT.write_text(as_text(results), encoding="utf-8")
-    DOCUMENT.write_text(markdown(results), encoding="utf-8")
-    say("wrote docs/benchmarks.json and docs/benchmarks.md")
+def write_results(results: Results, path: Path) -> None:
+    path.write_text(format_results(results), encoding="utf-8")
+    path.with_suffix(".md").write_text(render(results), encoding="utf-8")
+    print_progress(f"wrote {path} and {path.with_suffix('.md').name}")
 
 
-def _options(bench: Bench) -> list[str]:
-    rounds = ["--rounds", str(bench.rounds)] if bench.rounds else []
-    return rounds + (["--contenders", ",".join(bench.contenders)] if bench.contenders else [])
+def describe_machine() -> dict[str, Any]:
+    """Return the machine and its software, without a host name or a path."""
+    processor = _read_values(Path("/proc/cpuinfo"), ":")
+    flags = processor.get("flags", "").split()
+    widest = next((f" with {flag}" for flag in ("avx512f", "avx2", "asimd") if flag in flags), "")
+    system = _read_values(Path("/etc/os-release"), "=").get("PRETTY_NAME", "").strip('"')
+    releases = {item.metadata["Name"].lower().replace("_", "-"): item.version for item in distributions()}
+    return {
+        "processor": f"{processor.get('model name') or platform.processor()}, {platform.machine()}{widest}",
+        "cores": count_cores(),
+        "memory_gb": round(MACHINE_BYTES / 2**30),
+        "system": system or platform.platform(),
+        "python": platform.python_version(),
+        "libraries": {name: releases[name] for name in LIBRARIES if name in releases},
+    }
 
 
-def _parser() -> argparse.ArgumentParser:
-    def names(text: str) -> list[str]:
-        return [name for name in text.split(",") if name]
+def _read_values(path: Path, separator: str) -> dict[str, str]:
+    """Read a file of keys and values, with the first value of each key; empty without the file."""
+    pairs = [line.partition(separator) for line in (path.read_text().splitlines() if path.exists() else [])]
+    return {key.strip(): value.strip() for key, _, value in reversed(pairs)}
 
+
+def describe_commit(checkout: Path) -> str | None:
+    """Return the commit, with ``-dirty`` if files have changed; None without a checkout or git."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def render(results: dict[str, Any]) -> str:
+    """Return the whole page: the tables of every suite, and the command that measures the suite again."""
+    machine = results["machine"]
+    libraries = [f"{name} {release}" for name, release in machine["libraries"].items()]
+    parts = [machine["processor"], f"{machine['cores']} cores", f"{machine['memory_gb']} GB", machine["system"]]
+    parts = ", ".join([*parts, f"Python {machine['python']}", *libraries])
+    blocks = ["# Benchmarks", *INTRODUCTION.split("\n\n"), f"Machine: {parts}."]
+    for name in suites.NAMES:
+        if name in results["suites"]:
+            result = results["suites"][name]
+            blocks += _render_section(load_modules(suites)[name].build_section(result), result["made"])
+    wrapper = textwrap.TextWrapper(100, break_long_words=False, break_on_hyphens=False)
+    other = ("#", "|", "    ", "- ")  # blocks that are no paragraphs
+    return "\n\n".join(block if block.startswith(other) else wrapper.fill(block) for block in blocks) + "\n"
+
+
+def _render_section(section: Section, made: dict[str, Any]) -> list[str]:
+    commit = f" at commit {made['commit']}" if made.get("commit") else ""
+    load = f"Load average: {made['load_before']} before, {made['load_after']} after."
+    measured = f"Measured on {made['date']}{commit} in {made['minutes']} minutes. {load}"
+    blocks = [f"## {section.title}", f"    {made['command']}", measured, *section.paragraphs]
+    for table in section.tables:
+        blocks += [f"### {table.heading}", _render_table(table), *([table.note] if table.note else [])]
+    if section.skipped:
+        lines = [f"- {skipped['contender']}, {skipped['what']}: {skipped['reason']}" for skipped in section.skipped]
+        blocks += ["Not measured:", "\n".join(lines)]
+    return blocks
+
+
+def _render_table(table: Table) -> str:
+    rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (table.columns, *table.rows)]
+    return "\n".join([rows[0], "|---" + "|---:" * (len(table.columns) - 1) + "|", *rows[1:]])
+
+
+def _build_parser() -> argparse.ArgumentParser:
     def suite_names(text: str) -> list[str]:
-        unknown = sorted(set(names(text)) - set(suites.NAMES))
+        unknown = sorted(set(text.split(",")) - set(suites.NAMES))
         if unknown:
-            raise argparse.ArgumentTypeError(f"no suite {', '.join(unknown)}; there is {', '.join(suites.NAMES)}")
-        return names(text)
+            raise argparse.ArgumentTypeError(f"no suite {', '.join(unknown)}; expected some of {every}")
+        return text.split(",")
 
+    every = ", ".join(suites.NAMES)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition(";")[0] + ".")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for scale, told, every in (
-        ("quick", "measure in 10 minutes or so", suites.QUICK),
-        ("full", "every contender on every file: an hour or two", suites.NAMES),
-    ):
-        measuring = verbs.add_parser(scale, help=told)
-        measuring.add_argument(
-            "--suite", type=suite_names, default=list(every), help="some of: " + ",".join(suites.NAMES)
+    quick, full = "measure in about 10 minutes", "measure every contender on every file in one to two hours"
+    for scale, summary, defaults in (("quick", quick, suites.QUICK), ("full", full, suites.NAMES)):
+        verb = verbs.add_parser(scale, help=summary)
+        verb.add_argument("--suite", type=suite_names, default=list(defaults), help=f"some of {every}")
+        verb.add_argument(
+            "--contenders", type=lambda text: text.split(","), default=[], help="some of contenders/ or registries/"
         )
-        measuring.add_argument("--contenders", type=names, default=[], help="some of contenders/ or registries/")
-        measuring.add_argument("--rounds", type=int, help="for all alike, instead of fewer for what takes longer")
-        measuring.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
-        measuring.add_argument("--work", type=Path, help="folder for the shared files, kept for the next call")
-        measuring.set_defaults(do=run)
-    keeping = verbs.add_parser("docs", help="keep the last results in docs/")
-    keeping.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
-    keeping.set_defaults(do=lambda chosen: keep(read(chosen.output / LATEST) or read(KEPT)))
-    comparing = verbs.add_parser("compare", help="tell whether two results agree on every ratio")
-    comparing.add_argument("first", type=Path, metavar="A.json")
-    comparing.add_argument("second", type=Path, metavar="B.json")
-    comparing.set_defaults(do=compare)
+        verb.add_argument("--rounds", type=int, help="the same number of rounds for everything")
+        verb.add_argument("--work", type=Path, help="folder for the shared files, kept for the next call")
+    verbs.add_parser("docs", help="write the last results into docs/")
+    for verb in verbs.choices.values():
+        verb.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     return parser
 
 

@@ -1,35 +1,23 @@
-"""What all contenders share: files of titles, and one trained version, in the registry and out of it.
+"""Make the files that all contenders share. Each file is made by gamesales when it is first needed.
 
-    ASSETS/titles/continuous-1000000.parquet     the nine features, no earnings
-    ASSETS/titles/one-group-1000000.parquet      the same titles in a single row group
-    ASSETS/titles/rejected-1000000.csv           the same, but each hundredth row breaks the contract
-    ASSETS/titles/past-1000000.parquet           titles with earnings, to train on
-    ASSETS/registry/                             the course's network, trained and promoted
-    ASSETS/default-plain/, default-bounds/       the default job's network, without and with prediction intervals
-    ASSETS/bundle/                               its files: model.keras, scaler.joblib, scorer.onnx
-    ASSETS/truth/continuous.parquet              what the course's way predicts for CHECK_ROWS titles
-
-Each is made once, when it is first asked for, by gamesales itself.
+titles/ holds files of titles, registry/ the trained network of the course, bundle/ the files of its version,
+default-plain/ and default-bounds/ the network of the default job without and with prediction intervals, and truth/ the
+predictions of the contender ``course`` for CHECK_ROWS titles.
 """
-
-from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from benchmarks.reshape import join_groups, spoil
+from benchmarks.measure import ROOT, measure
 
-ROOT = Path(__file__).parent.parent
-# The network learns whole titles by heart in seconds; the comparisons need its shape, not its skill.
-PRESET = "course"
 CHECK_ROWS = 20_000
-TITLES = ("continuous", "realistic")
+# One row of this number has an invalid price, as many as a run may reject by default.
+REJECT_EVERY = 100
 
 
 @dataclass(frozen=True)
@@ -39,107 +27,104 @@ class Assets:
     folder: Path
 
     def titles(self, titles: str, rows: int, kind: str) -> Path:
-        """Return a file of titles.
-
-        Args: titles: continuous or realistic; kind: parquet or csv.
-        """
-        path = self.folder / "titles" / f"{titles}-{rows}.{kind}"
-        if not path.exists():
-            path.parent.mkdir(exist_ok=True)
-            continuous = ["--continuous"] if titles == "continuous" else []
-            gamesales("simulate", "--rows", rows, "--no-earnings", *continuous, "--output", path)
-        return path
+        """Return a file of titles; ``titles`` is continuous or realistic, ``kind`` is parquet or csv."""
+        options = ["--no-earnings", *(["--continuous"] if titles == "continuous" else [])]
+        return self._simulate(f"{titles}-{rows}.{kind}", rows, *options)
 
     def past_titles(self, rows: int) -> Path:
-        """Return a file of titles with their earnings, to train on."""
-        path = self.folder / "titles" / f"past-{rows}.parquet"
-        if not path.exists():
-            path.parent.mkdir(exist_ok=True)
-            gamesales("simulate", "--rows", rows, "--output", path)
-        return path
+        return self._simulate(f"past-{rows}.parquet", rows)
 
     def one_group(self, rows: int) -> Path:
         """Return the continuous titles as Parquet in a single row group."""
-        return self._made_of(self.titles("continuous", rows, "parquet"), f"one-group-{rows}.parquet", join_groups)
+        from pyarrow.parquet import read_table, write_table
+
+        source = self.titles("continuous", rows, "parquet")
+        target = source.with_name(f"one-group-{rows}.parquet")
+        return _make(target, lambda path: write_table(read_table(source), path, row_group_size=rows))
 
     def rejected(self, rows: int, kind: str) -> Path:
-        """Return the continuous titles, a row in ``EACH`` spoilt."""
-        return self._made_of(self.titles("continuous", rows, kind), f"rejected-{rows}.{kind}", spoil)
-
-    def _made_of(self, source: Path, name: str, make: Callable[[Path, Path], None]) -> Path:
-        path = source.with_name(name)
-        if not path.exists():
-            unfinished = path.with_name(f"new-{name}")
-            make(source, unfinished)
-            unfinished.rename(path)
-        return path
+        """Return the continuous titles with some invalid prices: -1 in Parquet, a word in CSV."""
+        source = self.titles("continuous", rows, kind)
+        return _make(source.with_name(f"rejected-{rows}.{kind}"), lambda path: spoil_prices(source, path))
 
     @cached_property
     def registry(self) -> Path:
-        """Return a registry with a version of the course's network, promoted. It gives no prediction intervals.
-
-        No other contender computes them; docs/intervals.md tells what they cost.
-        """
-        return self._trained("registry", "--preset", PRESET, intervals=False)
+        """Return a registry with the network of the course, without prediction intervals: no contender has them."""
+        return self._train("registry", "--preset", "course", intervals=False)
 
     def default_registry(self, *, intervals: bool) -> Path:
-        """Return a registry with a version as the default job trains it, promoted, with or without intervals."""
-        return self._trained(f"default-{'bounds' if intervals else 'plain'}", intervals=intervals)
-
-    def _trained(self, name: str, *options: str, intervals: bool) -> Path:
-        path = self.folder / name
-        if not path.exists():
-            made = self.folder / f"{name}.new"
-            shutil.rmtree(made, ignore_errors=True)
-            job = self.folder / "train.toml"
-            usual = (ROOT / "jobs/train.toml").read_text(encoding="utf-8")
-            method = "split" if intervals else "none"
-            usual = usual.replace('method = "auto"', f'method = "{method}"').replace(
-                "most_titles = 5000", "most_titles = 0"
-            )
-            job.write_text(usual, encoding="utf-8")
-            gamesales("train", job, *options, "--registry", made)
-            gamesales("promote", "1", "--reason", "to be measured", "--registry", made)
-            made.rename(path)
-        return path
+        """Return a registry with the network of the default job, with or without prediction intervals."""
+        return self._train(f"default-{'bounds' if intervals else 'plain'}", intervals=intervals)
 
     @cached_property
     def bundle(self) -> Path:
-        """Return the folder of that version's files."""
-        path = self.folder / "bundle"
-        if not path.exists():
-            (source,) = self.registry.glob("*/bundles/*/")
-            shutil.copytree(source, path)
-        return path
+        """Return the folder of the files of the version in the registry."""
+        return _make(self.folder / "bundle", lambda path: shutil.copytree(*self.registry.glob("*/bundles/*/"), path))
 
     @cached_property
     def target_range(self) -> float:
-        """Return the range of the earnings that the version was trained on, US dollars."""
         manifest = json.loads((self.bundle / "MANIFEST.json").read_bytes())
         return 1.0 / manifest["scaling"]["columns"][-1]["scale"]
 
-    def output_place(self, name: str) -> Path:
-        """Return where an output of this name goes."""
+    def output(self, name: str) -> Path:
         return self.folder / "output" / name
 
-    def output(self, name: str) -> Path:
-        """Return where a contender's output goes, after throwing away that of the run before."""
-        path = self.output_place(name)
+    def clear_output(self, name: str) -> Path:
+        """Delete all earlier outputs, and return the path of an output."""
+        path = self.output(name)
         shutil.rmtree(path.parent, ignore_errors=True)
         path.parent.mkdir()
         return path
 
+    def _simulate(self, name: str, rows: int, *options: str) -> Path:
+        command = ["simulate", "--rows", rows, *options, "--output"]
+        return _make(self.folder / "titles" / name, lambda path: run_gamesales(*command, path))
 
-def gamesales(*arguments: object) -> None:
-    """Run one of our commands at the top of the checkout, where the job file's paths start."""
-    command = [sys.executable, "-m", "gamesales", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"gamesales {arguments[0]} failed: {done.stderr.strip()}")
+    def _train(self, name: str, *options: str, intervals: bool) -> Path:
+        def train(path: Path) -> None:
+            text = (ROOT / "jobs/train.toml").read_text(encoding="utf-8")
+            text = text.replace('method = "auto"', f'method = "{"split" if intervals else "none"}"')
+            job = self.folder / "train.toml"
+            job.write_text(text.replace("most_titles = 5000", "most_titles = 0"), encoding="utf-8")
+            run_gamesales("train", job, *options, "--registry", path)
+            run_gamesales("promote", "1", "--reason", "to be measured", "--registry", path)
+
+        return _make(self.folder / name, train)
 
 
-def warm(path: Path) -> None:
-    """Read a file, so that whoever comes next finds it in memory."""
+def _make(path: Path, write: Callable[[Path], object]) -> Path:
+    """Write a file or folder unless it exists; an unfinished one has another name."""
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        unfinished = path.with_name(f"new-{path.name}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        write(unfinished)
+        unfinished.rename(path)
+    return path
+
+
+def spoil_prices(source: Path, path: Path) -> None:
+    """Copy a file with an invalid price in every ``REJECT_EVERY``-th row; all other text of a CSV stays equal."""
+    import pandas as pd
+    from pyarrow.parquet import read_metadata
+
+    is_csv = source.suffix == ".csv"
+    titles = pd.read_csv(source, dtype=str) if is_csv else pd.read_parquet(source)
+    titles.loc[::REJECT_EVERY, "unit_price"] = "free" if is_csv else -1
+    if is_csv:
+        titles.to_csv(path, index=False)
+    else:
+        titles.to_parquet(path, row_group_size=read_metadata(source).row_group(0).num_rows)
+
+
+def run_gamesales(*arguments: object) -> None:
+    failure = measure([sys.executable, "-m", "gamesales", *map(str, arguments)]).failure
+    if failure:
+        raise SystemExit(f"gamesales {arguments[0]} failed: {failure}")
+
+
+def warm_cache(path: Path) -> None:
+    """Read a file, so that the next reader finds it in memory."""
     with path.open("rb") as file:
         while file.read(1 << 24):
             pass

@@ -1,195 +1,202 @@
-"""Run one command and measure it: seconds, CPU seconds and peak memory of it and all its descendants.
+"""Measure the time, the CPU time and the peak memory of commands, in rounds.
 
-CPU seconds come from ``wait4``: the kernel adds up the process and every descendant that was waited for.
+CPU seconds come from ``wait4``, which adds up the process and all descendants that were waited for. Memory is sampled:
+for a single process the high-water mark of the kernel (VmHWM), for several processes the sum of their proportional
+shares (PSS). ``ru_maxrss`` would be wrong, because a child inherits the size of the process that forked it.
 
-Memory is sampled, less and less often, so that on a machine with few cores the samples don't slow down what they
-measure. Of a single process the kernel's own high-water mark is read (``VmHWM``), which misses only what
-grows after the last sample. Of several, the sum of their proportional shares (PSS) counts, so that pages which
-they share count once; as reading PSS holds the processes up, it may take a twentieth of the time at most.
-(``ru_maxrss`` is of no use: a child inherits the size of the process that forked it.)
+Cells are measured in rounds. Each round has every cell once, so that slow minutes affect all cells alike.
+No run is dropped, and there is no warm-up round: the check of every contender warms the caches before it is timed.
 """
 
-from __future__ import annotations
-
+import contextlib
+import json
+import math
 import os
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
-INTERVAL, LONGEST_INTERVAL = 0.01, 0.25
-_SHARE_OF_TIME = 1 / 20
-# How late a sample may be, as a share of the time so far.
-_LATE = 1 / 50
+ROOT = Path(__file__).parent.parent
+INTERVAL_S = 0.02
+TIMEOUT_S = 3_600.0
+MACHINE_BYTES = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+MAX_BYTES = MACHINE_BYTES * 4 // 5
+Run = dict[str, Any]
+Skipped = dict[str, str]
+ROUNDS, MIN_ROUNDS = 6, 2
+# A cell whose first run takes longer is measured in MIN_ROUNDS rounds, or even once.
+LONG_S, VERY_LONG_S = 20.0, 60.0
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a command took; ``peak_bytes`` is None where there is no /proc."""
+class Measurement:
+    """The costs of a command. ``peak_bytes`` is None without /proc, ``failure`` is None if the command succeeded."""
 
     wall_s: float
     cpu_s: float
-    peak_bytes: int | None
-    exit_code: int
-    stopped: str | None
-    stderr: str
-
-    @property
-    def failure(self) -> str | None:
-        """Why it can't be counted, in one line; None if it did its work."""
-        if self.stopped:
-            return f"stopped: {self.stopped}"
-        if self.exit_code:
-            lines = self.stderr.strip().splitlines() or ["it said nothing"]
-            return f"exit code {self.exit_code}: {lines[-1][:300]}"
-        return None
+    peak_bytes: int | None = None
+    failure: str | None = None
+    answer: Any = None
 
 
-def _usual() -> dict[str, str]:
-    """Return this process's environment, in which Python may keep the modules that it compiles, as users let it.
+def call_python(module: str, function: str, *arguments: object, python: object = sys.executable) -> list[str]:
+    """Return the command that calls a function of a module in a new process; all arguments are passed as text.
 
-    Installed libraries come compiled; a checkout alone would be compiled anew in every run.
+    If the function returns a value, ``measure`` returns it as the answer.
     """
-    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    code = f"import sys; from {module} import {function}; answer = {function}(*sys.argv[1:])\n"
+    code += "if answer is not None: import json, os; open(os.environ['ANSWER'], 'w').write(json.dumps(answer))"
+    return [str(python), "-c", code, *map(str, arguments)]
 
 
-def measure(
-    command: Sequence[str],
-    *,
-    timeout: float = 3_600.0,
-    memory_limit: int | None = None,
-    folder: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> Measured:
-    """Run a command in a session of its own, throw its output away, and measure it.
+def measure(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> Measurement:
+    """Run a command at the top of the checkout, discard its output, and measure it.
 
-    Args:
-        command: the program and its arguments.
-        timeout: seconds, after which the whole group is killed.
-        memory_limit: bytes, beyond which it is killed too; four fifths of the machine's memory by default.
-        folder: where to run it; here by default.
-        environment: variables to add to those of this process.
+    Its process group is killed after ``timeout_s`` seconds, and above four fifths of the memory of the machine.
     """
-    with tempfile.TemporaryFile() as errors:
+    # Compiled modules may be kept, as usual: a checkout would otherwise be compiled again in every run.
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    nothing = subprocess.DEVNULL
+    with tempfile.TemporaryFile("w+", errors="replace") as errors, tempfile.NamedTemporaryFile() as answer:
+        variables |= {"ORT_DISABLE_TELEMETRY": "1", "ANSWER": answer.name}
         started = time.perf_counter()
         process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            start_new_session=True,
-            cwd=folder,
-            # For all alike: what a library reports of its use is no part of the work.
-            env={**_usual(), "ORT_DISABLE_TELEMETRY": "1", **(environment or {})},
+            command, stdin=nothing, stdout=nothing, stderr=errors, start_new_session=True, cwd=ROOT, env=variables
         )
-        watch = _Watch(process.pid, timeout, memory_limit or _machine_memory() * 4 // 5)
-        watch.start()
+        sampler = _Sampler(process.pid, timeout_s)
+        sampler.start()
         try:
             _, status, usage = os.wait4(process.pid, 0)
-            wall = time.perf_counter() - started
+            wall_s = time.perf_counter() - started
         finally:
-            watch.stop()
-            _kill_group(process.pid)  # nothing that it left behind may disturb the next one
+            sampler.ended.set()
+            sampler.join()
+            _kill_group(process.pid)  # leftover processes would disturb the next measurement
         process.returncode = os.waitstatus_to_exitcode(status)
-        return Measured(
-            wall_s=wall,
-            cpu_s=usage.ru_utime + usage.ru_stime,
-            peak_bytes=watch.peak,
-            exit_code=process.returncode,
-            stopped=watch.reason,
-            stderr=_tail(errors),
-        )
+        failure = sampler.reason or None
+        if failure is None and process.returncode:
+            errors.seek(0)
+            lines = errors.read().strip().splitlines() or ["no message"]
+            failure = f"exit code {process.returncode}: {lines[-1][:300]}"
+        value = json.loads(answer.read() or "null")
+    return Measurement(wall_s, usage.ru_utime + usage.ru_stime, sampler.peak or None, failure, value)
 
 
-class _Watch(threading.Thread):
-    """Samples the memory of a process tree, and kills it beyond a limit; ``peak`` is in bytes, None if unseen."""
+class _Sampler(threading.Thread):
+    """Samples the memory of a process tree, and kills the tree above a limit."""
 
-    def __init__(self, pid: int, most_seconds: float, most_bytes: int) -> None:
+    def __init__(self, pid: int, timeout_s: float) -> None:
         super().__init__(daemon=True)
-        self.peak: int | None = None
-        self.reason: str | None = None
-        self._pid, self._most_seconds, self._most_bytes = pid, most_seconds, most_bytes
-        self._over = threading.Event()
+        self.pid, self.timeout_s = pid, timeout_s
+        self.peak, self.reason, self.ended = 0, "", threading.Event()
 
     def run(self) -> None:
-        begun, wait = time.perf_counter(), 0.0
-        while self.reason is None and not self._over.wait(wait):
+        began, wait_s = time.perf_counter(), 0.0
+        while not (self.reason or self.ended.wait(wait_s)):
             started = time.perf_counter()
-            found = tree_memory(self._pid)
-            if found:
-                self.peak = max(self.peak or 0, found)
-            if started - begun > self._most_seconds:
-                self._kill(f"it took more than {self._most_seconds:g} s")
-            elif found > self._most_bytes:
-                self._kill(f"it held more than {self._most_bytes / 1e9:.1f} GB")
-            now = time.perf_counter()
-            wait = until_next_sample(now - begun, now - started)
-
-    def stop(self) -> None:
-        self._over.set()
-        self.join()
-
-    def _kill(self, reason: str) -> None:
-        self.reason = reason
-        _kill_group(self._pid)
+            size = _read_tree_memory(self.pid)
+            self.peak = max(self.peak, size)
+            if started - began > self.timeout_s:
+                self.reason = f"stopped after {self.timeout_s:g} s"
+            elif size > MAX_BYTES:
+                self.reason = f"stopped above {MAX_BYTES / 1e9:.1f} GB of memory"
+            # Reading PSS halts a process, so sampling takes a twentieth of the time at most.
+            wait_s = max(INTERVAL_S, 20 * (time.perf_counter() - started))
+        if self.reason:
+            _kill_group(self.pid)
 
 
-def until_next_sample(elapsed_s: float, sample_s: float) -> float:
-    """Return how many seconds to wait, from how long a program runs and how long the last sample took."""
-    rare = min(elapsed_s * _LATE, LONGEST_INTERVAL)
-    return max(rare, INTERVAL, sample_s / _SHARE_OF_TIME)
-
-
-def tree_memory(pid: int) -> int:
-    """Return the bytes that a process and its descendants hold, 0 if they are gone or there is no /proc."""
-    tree = process_tree(pid)
-    if len(tree) == 1:
-        return _field(Path(f"/proc/{pid}/status"), "VmHWM")
-    return sum(
-        _field(Path(f"/proc/{one}/smaps_rollup"), "Pss") or _field(Path(f"/proc/{one}/status"), "VmRSS") for one in tree
-    )
-
-
-def process_tree(pid: int) -> list[int]:
-    """Return a process and its descendants; those that end meanwhile may be missing."""
+def _read_tree_memory(pid: int) -> int:
+    """Return the bytes of a process and its descendants, 0 if they have ended or if there is no /proc."""
     tree = [pid]
-    for one in tree:
+    for parent in tree:
         try:
-            children = [task.joinpath("children").read_text() for task in Path(f"/proc/{one}/task").iterdir()]
+            children = [task.joinpath("children").read_text() for task in Path(f"/proc/{parent}/task").iterdir()]
         except OSError:
             continue
         tree += [int(child) for line in children for child in line.split()]
-    return tree
+    if len(tree) == 1:
+        return _read_field(pid, "status", "VmHWM")
+    return sum(_read_field(process, "smaps_rollup", "Pss") for process in tree)
 
 
-def _field(path: Path, name: str) -> int:
-    """Read a size from a file of /proc, in bytes."""
+def _read_field(pid: int, file: str, name: str) -> int:
+    """Read a size in bytes from a file of /proc."""
     try:
-        found = re.search(rf"^{name}:\s+(\d+) kB", path.read_text(), re.MULTILINE)
+        match = re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{pid}/{file}").read_text(), re.MULTILINE)
     except OSError:
         return 0
-    return int(found[1]) * 1024 if found else 0
-
-
-def _machine_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(match[1]) * 1024 if match else 0
 
 
 def _kill_group(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return
 
 
-def _tail(file: BinaryIO, most: int = 4_000) -> str:
-    """Return the end of what a program complained of."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - most))
-    return file.read().decode("utf-8", "replace")
+@dataclass(frozen=True)
+class Cell:
+    """One measurement: a contender on a case.
+
+    ``command`` makes the command of a round and prepares for it; its answer is kept with the run.
+    ``find_fault`` returns what is wrong with the output, or None.
+    """
+
+    contender: str
+    case: str
+    rows: int
+    command: Callable[[int], list[str]]
+    find_fault: Callable[[], str | None] = lambda: None
+
+
+def measure_rounds(
+    cells: Sequence[Cell], rounds: int | None = None, deadline: float = math.inf
+) -> tuple[list[Run], list[Skipped]]:
+    """Measure cells in rounds; return the runs, and the cells that failed and are not measured again.
+
+    Each round starts at another cell. Slow cells have fewer rounds, unless ``rounds`` sets their number. After the
+    second round, no round begins that would end after ``deadline``, a time of ``time.monotonic``.
+    """
+    runs, failed, limits, round_s = [], [], [rounds or ROUNDS] * len(cells), 0.0
+    for number in range(rounds or ROUNDS):
+        began = time.monotonic()
+        if number >= MIN_ROUNDS and began + round_s > deadline:
+            break
+        order = [place for place, limit in enumerate(limits) if limit > number]
+        start = number * len(order) // (rounds or ROUNDS)
+        for done, place in enumerate([*order[start:], *order[:start]], 1):
+            cell = cells[place]
+            measurement = measure(cell.command(number))
+            fault = measurement.failure or cell.find_fault()
+            case = cell.case + (f", {cell.rows:,} rows" if cell.rows > 1 else "")
+            outcome = fault or f"{measurement.wall_s:.2f} s"
+            print_progress(f"  round {number + 1}, {done} of {len(order)}: {cell.contender}, {case}: {outcome}")
+            if fault:
+                failed.append({"contender": cell.contender, "what": case, "reason": fault})
+                limits[place] = 0
+                continue
+            run = {"contender": cell.contender, "case": cell.case, "rows": cell.rows, "round": number}
+            run |= {"wall_s": round(measurement.wall_s, 4), "cpu_s": round(measurement.cpu_s, 4)}
+            answer = {"answer": measurement.answer} if measurement.answer else {}
+            runs.append({**run, "peak_bytes": measurement.peak_bytes, **answer})
+            if number == 0 and rounds is None:
+                wall_s = measurement.wall_s
+                limits[place] = ROUNDS if wall_s < LONG_S else MIN_ROUNDS if wall_s < VERY_LONG_S else 1
+        round_s = time.monotonic() - began
+    return runs, failed
+
+
+def print_progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def count_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

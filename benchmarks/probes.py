@@ -1,17 +1,10 @@
-"""What the parts of a run can do alone, each in a process of its own, on data in memory or on one file.
+"""Measure the parts of a run alone, each in its own process, on data in memory or on one file.
 
-    python -m benchmarks.probes NAME THREADS SOURCE ANSWER
-
-SOURCE is a file of titles; ANSWER gets ``{"seconds": …, "work": …}``: the median of ``REPEATS`` turns after one that
-is not counted, and the rows or the floating-point operations of a turn.
+A probe returns a function that does the work once, and the number of rows in it.
 """
 
-from __future__ import annotations
-
-import json
-import sys
-import time
-from collections.abc import Callable, Iterator
+import timeit
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
@@ -19,177 +12,123 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-
-from benchmarks.assets import CHECK_ROWS
+from pyarrow import csv, parquet
 
 REPEATS = 3
 BATCH_ROWS = 65_536
-# The graph alone runs on this many batches a thread.
+# The graph runs on so many batches per thread.
 GRAPH_BATCHES = 8
-SIDE = 2_048
 
-Probe = tuple[Callable[[], object], float]
-
-
-def matmul(_threads: int, _source: str) -> Probe:
-    """Multiply two matrices in float32; the number of threads is set for NumPy's BLAS by its environment."""
-    random = np.random.default_rng(1)
-    left, right = (random.random((SIDE, SIDE), dtype=np.float32) for _ in range(2))
-    return lambda: left @ right, 2.0 * SIDE**3
+Probe = tuple[Callable[[], object], int]
 
 
-def parquet_read(_threads: int, source: str) -> Probe:
-    """Read all columns in batches, as scoring does, on one thread."""
-    from pyarrow import parquet
-
-    def read() -> None:
-        file = parquet.ParquetFile(source, pre_buffer=False, buffer_size=1 << 20)
-        for _ in file.iter_batches(BATCH_ROWS, use_threads=False):
-            pass
-
-    return read, parquet.read_metadata(source).num_rows
+def run_probe(name: str, threads: str, source: str) -> dict[str, float]:
+    """Run a probe on a file of titles; return the median seconds after one run that does not count, and the work."""
+    function, work = PROBES[name](int(threads), Path(source))
+    seconds = timeit.repeat(function, number=1, repeat=1 + REPEATS)
+    return {"seconds": median(seconds[1:]), "work": work}
 
 
-def csv_read(_threads: int, source: str) -> Probe:
-    """Read and parse a CSV in blocks, on one thread."""
-    from pyarrow import csv
+def parquet_read(_threads: int, source: Path) -> Probe:
+    """Read all columns in batches on one thread, as scoring does."""
 
     def read() -> int:
-        reader = csv.open_csv(source, csv.ReadOptions(use_threads=False, block_size=4 << 20))
-        return sum(len(batch) for batch in reader)
+        file = parquet.ParquetFile(source, pre_buffer=False, buffer_size=1 << 20)
+        return sum(map(len, file.iter_batches(BATCH_ROWS, use_threads=False)))
 
     return read, read()
 
 
-def arrow_csv(threads: int, source: str) -> Probe:
-    """Read a CSV whole and write as many predictions, by Arrow alone, on so many threads."""
-    from pyarrow import csv
+def csv_read(_threads: int, source: Path) -> Probe:
+    """Read and parse a CSV in blocks on one thread."""
 
-    from gamesales.scoring.parts import part_schema
+    def read() -> int:
+        return sum(map(len, csv.open_csv(source, csv.ReadOptions(use_threads=False, block_size=4 << 20))))
 
+    return read, read()
+
+
+def arrow_csv(threads: int, source: Path) -> Probe:
+    """Read a whole CSV and write as many predictions as CSV, with Arrow alone."""
     pa.set_cpu_count(threads)
-    reading, path = csv.ReadOptions(use_threads=threads > 1), _written(source, ".csv")
-    rows = csv.read_csv(source, reading).num_rows
-    part = _part(np.resize(_predictions(source), rows), part_schema(pa.schema([]), bounds=False))
-
-    def turn() -> None:
-        csv.read_csv(source, reading)
-        csv.write_csv(part, path)
-
-    return turn, rows
-
-
-def look(_threads: int, source: str) -> Probe:
-    """Look in each batch whether its rows repeat, as scoring does before it runs the graph."""
-    from gamesales.scoring.predict import find_distinct
-
-    batches = [[column.to_numpy(zero_copy_only=False) for column in batch.columns] for batch in _batches(source)]
-    return lambda: [find_distinct(columns) for columns in batches], sum(len(columns[0]) for columns in batches)
-
-
-def fill(_threads: int, source: str) -> Probe:
-    """Copy the columns of batches into the float32 matrix that the graph takes."""
-    batches = list(_batches(source))
+    options = csv.ReadOptions(use_threads=threads > 1)
+    predictions, path = _prepare_output(source, len(csv.read_csv(source, options)), ".csv")
 
     def copy() -> None:
-        for batch in batches:
-            matrix = np.empty((len(batch), batch.num_columns), np.float32)
-            for place, column in enumerate(batch.columns):
-                matrix[:, place] = column.to_numpy()
+        csv.read_csv(source, options)
+        csv.write_csv(predictions, path)
 
-    return copy, sum(len(batch) for batch in batches)
+    return copy, len(predictions)
 
 
-def graph(threads: int, source: str) -> Probe:
-    """Run the scoring graph on chunks in memory, each thread with a session of its own."""
+def fill(_threads: int, source: Path) -> Probe:
+    """Copy the columns of batches into the float32 matrix of the graph."""
+    batches = list(parquet.ParquetFile(source).iter_batches(BATCH_ROWS))
+    return lambda: [_make_matrix(batch) for batch in batches], sum(map(len, batches))
+
+
+def graph(threads: int, source: Path) -> Probe:
+    """Run the graph on chunks in memory, each thread with its own session."""
     import onnxruntime
 
     from gamesales.scoring.scorer import CHUNK_ROWS
 
-    path = Path(source).parent.parent / "bundle/scorer.onnx"
+    path = source.parent.parent / "bundle/scorer.onnx"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     sessions = [onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]) for _ in range(threads)]
-    batch = next(_batches(source))
-    matrix = np.stack([column.to_numpy().astype(np.float32) for column in batch.columns], axis=1)
-    chunks = [matrix[at : at + CHUNK_ROWS] for at in range(0, len(matrix) // CHUNK_ROWS * CHUNK_ROWS, CHUNK_ROWS)]
+    matrix = _make_matrix(next(parquet.ParquetFile(source).iter_batches(BATCH_ROWS)))
+    rows = len(matrix) // CHUNK_ROWS * CHUNK_ROWS
     pool = ThreadPoolExecutor(threads)
 
     def score(session: Any) -> None:
         for _ in range(GRAPH_BATCHES):
-            for chunk in chunks:
-                session.run(None, {"titles": chunk})
+            for start in range(0, rows, CHUNK_ROWS):
+                session.run(None, {"titles": matrix[start : start + CHUNK_ROWS]})
 
-    return lambda: list(pool.map(score, sessions)), threads * GRAPH_BATCHES * len(chunks) * CHUNK_ROWS
-
-
-def parquet_write(_threads: int, source: str) -> Probe:
-    """Write predictions as scoring writes them."""
-    return _write(source, ".parquet")
+    return lambda: list(pool.map(score, sessions)), threads * GRAPH_BATCHES * rows
 
 
-def csv_write(_threads: int, source: str) -> Probe:
-    """Write predictions as scoring writes them to a CSV."""
-    return _write(source, ".csv")
+def write(source: Path, suffix: str) -> Probe:
+    """Write a million predictions as scoring does."""
+    from gamesales.scoring.parts import open_part
 
+    predictions, path = _prepare_output(source, 1_000_000, suffix)
+    batches = predictions.to_batches(BATCH_ROWS)
 
-def _write(source: str, suffix: str) -> Probe:
-    from gamesales.scoring.parts import open_part, part_schema
-
-    schema = part_schema(pa.schema([]), bounds=False)
-    predicted = _predictions(source)
-    batches = [_part(predicted[at : at + BATCH_ROWS], schema) for at in range(0, len(predicted), BATCH_ROWS)]
-    path = _written(source, suffix)
-
-    def write() -> None:
-        with open_part(path, schema, {}) as part:
+    def write_batches() -> None:
+        with open_part(path, predictions.schema, {}) as write_batch:
             for batch in batches:
-                part.write(batch)
+                write_batch(batch)
 
-    return write, len(predicted)
+    return write_batches, len(predictions)
 
 
-def _written(source: str, suffix: str) -> Path:
-    path = Path(source).parent.parent / "output" / f"written{suffix}"
+def _prepare_output(source: Path, rows: int, suffix: str) -> tuple[pa.Table, Path]:
+    """Return the predictions of the reference, repeated, with the columns of a result; and the path of a new file."""
+    from gamesales.scoring.parts import make_part_schema
+
+    reference = parquet.read_table(source.parent.parent / "truth/continuous.parquet")
+    earnings = np.resize(reference.column("predicted_earnings").to_numpy(), rows)
+    columns = earnings, np.arange(rows) % 4 > 0, np.ones(rows, np.int32)
+    path = source.parent.parent / "output" / f"written{suffix}"
     path.parent.mkdir(exist_ok=True)
-    return path
+    return pa.table(list(map(pa.array, columns)), schema=make_part_schema(pa.schema([]), bounds=False)), path
 
 
-def _predictions(source: str) -> np.ndarray:
-    """Return a million real predictions: those that every contender was checked with, over and over."""
-    from pyarrow import parquet
-
-    truth = Path(source).parent.parent / "truth/continuous.parquet"
-    return np.tile(parquet.read_table(truth).column("predicted_earnings").to_numpy(), 1_000_000 // CHECK_ROWS)
-
-
-def _part(earnings: np.ndarray, schema: pa.Schema) -> pa.RecordBatch:
-    outside, version = np.arange(len(earnings)) % 4 > 0, np.ones(len(earnings), np.int32)
-    return pa.RecordBatch.from_arrays([pa.array(values) for values in (earnings, outside, version)], schema=schema)
+def _make_matrix(batch: pa.RecordBatch) -> np.ndarray:
+    matrix = np.empty((len(batch), batch.num_columns), np.float32)
+    for place, column in enumerate(batch.columns):
+        matrix[:, place] = column.to_numpy()
+    return matrix
 
 
-def _batches(source: str) -> Iterator[pa.RecordBatch]:
-    from pyarrow import parquet
-
-    return parquet.ParquetFile(source).iter_batches(BATCH_ROWS)
-
-
-PROBES = {
-    probe.__name__: probe
-    for probe in (matmul, parquet_read, csv_read, arrow_csv, look, fill, graph, parquet_write, csv_write)
+PROBES: dict[str, Callable[[int, Path], Probe]] = {
+    "parquet_read": parquet_read,
+    "csv_read": csv_read,
+    "arrow_csv": arrow_csv,
+    "fill": fill,
+    "graph": graph,
+    "parquet_write": lambda _threads, source: write(source, ".parquet"),
+    "csv_write": lambda _threads, source: write(source, ".csv"),
 }
-
-
-def main(name: str, threads: str, source: str, answer: str) -> None:
-    """Take turns, and answer with the median of all but the first."""
-    turn, work = PROBES[name](int(threads), source)
-    turns = []
-    for _ in range(1 + REPEATS):
-        started = time.perf_counter()
-        turn()
-        turns.append(time.perf_counter() - started)
-    Path(answer).write_text(json.dumps({"seconds": median(turns[1:]), "work": work}), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

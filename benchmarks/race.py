@@ -1,197 +1,182 @@
-"""Many writers, one registry: all start at once, and what they were told is then held against what is stored.
+"""Race many writers for one registry, and compare their results with its content; and time lookups without writers.
 
-    python -m benchmarks.race NAME PLACE WRITERS EACH ANSWER
-
-Each of WRITERS processes registers EACH versions, and after each makes its own alias name it: two calls. An alias of
-its own, because a store that keeps no history could not show otherwise whose word was lost. Processes are forked after
-the imports, before anything is opened. ANSWER gets what ``answer`` returns.
+Each writer registers versions, and after each version sets an alias of its own to it. Without a history, a shared alias
+could not show whose change was lost. Processes are forked after the imports, and before a registry is opened.
 """
 
-from __future__ import annotations
-
 import importlib
-import json
 import multiprocessing
 import os
 import re
-import sys
-import time
+import shutil
+import timeit
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
+from time import monotonic, perf_counter
 from types import ModuleType
 from typing import Any, TypeVar
 
 Pair = tuple[str, str]
 _T = TypeVar("_T")
-# Beyond this a writer could not open the registry, and the others need not wait for it.
-MOST_WAIT_S = 300
+MAX_WAIT_S = 300
+ALIAS, LOOKUPS = "champion", 5
 _FORK = multiprocessing.get_context("fork")
 
 
 @dataclass
-class Told:
-    """What one writer was told: versions with their tokens, moves of its alias, errors; times are monotonic seconds.
+class WriterRecord:
+    """The confirmed calls of one writer, versions with their tokens and changes of its alias, and its errors.
 
-    ``may_name`` is what its alias may name at the end: the last that it was told, or what failed later.
+    ``possible`` holds the versions that its alias may have at the end: the last confirmed version, and versions whose
+    change failed later.
     """
 
     alias: str
     versions: list[Pair] = field(default_factory=list)
     moves: list[Pair] = field(default_factory=list)
-    may_name: list[str] = field(default_factory=list)
+    possible: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-    begun: float = 0.0
+    began: float = 0.0
     ended: float = 0.0
-
-    @property
-    def succeeded(self) -> int:
-        return len(self.versions) + len(self.moves)
 
 
 @dataclass
-class Found:
-    """What a process that took no part reads afterwards; ``moves`` is None if the registry keeps no history."""
+class RegistryContent:
+    """The content of the registry after the race; ``moves`` is None without a history."""
 
     versions: list[Pair]
     aliases: dict[str, str | None]
     moves: list[Pair] | None = None
 
 
-def main(name: str, place: str, writers: str, each: str, answer_file: str) -> None:
-    """Race, read, count, and write the answer."""
-    module = load(name)
-    told, found = race(module, Path(place), int(writers), int(each))
-    counted = answer(told, found, numbered=getattr(module, "NUMBERED", True))
-    Path(answer_file).write_text(json.dumps(counted), encoding="utf-8")
+def main(name: str, folder: str, writers: str, versions: str) -> dict[str, Any]:
+    module = load_registry(name)
+    records, content = run_race(module, Path(folder), int(writers), int(versions))
+    return summarize_race(records, content, numbered=getattr(module, "NUMBERED", True))
 
 
-def load(name: str) -> ModuleType:
-    """Return a registry's module, with all that it needs imported."""
+def fill_registry(name: str, folder: str, versions: str, moves: str) -> None:
+    """Register versions in a new registry, then set the alias to the last two versions in turn."""
+    module = load_registry(name)
+    create_registry(module, Path(folder))
+    registry = module.Registry(Path(folder))
+    registered = [registry.publish(f"version-{number}") for number in range(int(versions))]
+    for turn in range(int(moves)):
+        registry.set_alias(ALIAS, registered[-1 - turn % 2])
+
+
+def time_lookups(name: str, folder: str) -> dict[str, float]:
+    """Return the number of versions, and seconds: of opening and resolving once, and medians of repeated lookups."""
+    module = load_registry(name)
+    began = perf_counter()
+    registry = module.Registry(Path(folder))
+    registry.resolve(ALIAS)
+    values = {"first_s": perf_counter() - began, "versions": len(registry.versions())}
+    for key, look_up in (("again_s", lambda: registry.resolve(ALIAS)), ("list_s", registry.versions)):
+        values[key] = median(timeit.repeat(look_up, number=1, repeat=LOOKUPS))
+    return {key: round(value, 6) for key, value in values.items()}
+
+
+def load_registry(name: str) -> ModuleType:
     module = importlib.import_module(f"benchmarks.registries.{name}")
     os.environ.update(getattr(module, "SETTINGS", {}))
-    for needed in module.IMPORTS:
-        importlib.import_module(needed)
+    for library in module.IMPORTS:
+        importlib.import_module(library)
     return module
 
 
-def race(module: ModuleType, place: Path, writers: int, each: int) -> tuple[list[Told], Found]:
-    """Let the writers go at once; return what each was told, and what is there when all are done."""
-    alone(lambda: module.Registry(place).create())
+def create_registry(module: ModuleType, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    registry = module.Registry(folder)
+    if hasattr(registry, "create"):
+        registry.create()
+
+
+def run_race(
+    module: ModuleType, folder: Path, writers: int, versions: int
+) -> tuple[list[WriterRecord], RegistryContent]:
+    """Start all writers at once, and read the registry after their end, each in a process of its own."""
+    _fork(lambda _number: create_registry(module, folder), 1)
     barrier = _FORK.Barrier(writers)
-    told = at_once(lambda number: write(module, place, number, each, barrier), writers)
-    return told, alone(lambda: read(module, place, [one.alias for one in told]))
+    records = _fork(lambda number: _write_versions(module, folder, number, versions, barrier), writers)
+    return records, _fork(lambda _number: _read_content(module, folder, records), 1)[0]
 
 
-def write(module: ModuleType, place: Path, number: int, each: int, barrier: Any) -> Told:
-    """Be one writer."""
-    told = Told(f"writer_{number}")
-    registry = module.Registry(place)
-    barrier.wait(MOST_WAIT_S)
-    told.begun = time.monotonic()
-    for turn in range(each):
-        _turn(registry, told, f"{number}-{turn}")
-    told.ended = time.monotonic()
-    return told
+def _write_versions(module: ModuleType, folder: Path, number: int, versions: int, barrier: Any) -> WriterRecord:
+    record, registry = WriterRecord(f"writer_{number}"), module.Registry(folder)
+    barrier.wait(MAX_WAIT_S)
+    record.began = monotonic()
+    for turn in range(versions):
+        try:
+            version = registry.publish(f"{number}-{turn}")
+            record.versions.append((version, f"{number}-{turn}"))
+            record.possible.append(version)
+            registry.set_alias(record.alias, version)
+            record.moves.append((record.alias, version))
+            record.possible = [version]
+        except Exception as error:  # a library may raise any error; the call is not repeated
+            record.errors.append(f"{type(error).__name__}: {shorten(str(error))}")
+    record.ended = monotonic()
+    return record
 
 
-def _turn(registry: Any, told: Told, token: str) -> None:
-    """Register a version and let the alias name it; a call that fails is noted, and not tried again."""
-    version = None
-    try:
-        version = registry.publish(token)
-        told.versions.append((version, token))
-        told.may_name.append(version)
-        registry.set_alias(told.alias, version)
-        told.moves.append((told.alias, version))
-        told.may_name = [version]
-    except Exception as error:  # whatever a library raises is what its user is told
-        told.errors.append(f"{type(error).__name__}: {_in_short(str(error))}")
+def _read_content(module: ModuleType, folder: Path, records: Sequence[WriterRecord]) -> RegistryContent:
+    registry = module.Registry(folder)
+    content = RegistryContent(registry.contents(), {}, registry.moves() if hasattr(registry, "moves") else None)
+    for record in records:
+        try:
+            content.aliases[record.alias] = str(registry.resolve(record.alias))
+        except Exception:  # an alias that cannot be resolved has no version
+            content.aliases[record.alias] = None
+    return content
 
 
-def _in_short(message: str) -> str:
-    """Return the beginning of a message, of paths only their last part: where the race was run is nobody's matter."""
+def shorten(message: str) -> str:
+    """Return the beginning of a message, with paths cut to their last part."""
     return re.sub(r"/(?:[^\s'\":/]+/)+", "", " ".join(message.split()))[:150].rstrip(". ")
 
 
-def read(module: ModuleType, place: Path, aliases: Sequence[str]) -> Found:
-    """Read all versions, all aliases and the history."""
-    registry = module.Registry(place)
-    return Found(registry.contents(), {alias: _resolved(registry, alias) for alias in aliases}, registry.moves())
+def summarize_race(records: Sequence[WriterRecord], content: RegistryContent, *, numbered: bool) -> dict[str, Any]:
+    """Count calls, failures, losses and duplicates; ``seconds`` is from the first begin to the last end.
 
-
-def _resolved(registry: Any, alias: str) -> str | None:
-    try:
-        return str(registry.resolve(alias))
-    except Exception:  # an alias that can't be resolved names nothing
-        return None
-
-
-def answer(told: Sequence[Told], found: Found, *, numbered: bool) -> dict[str, Any]:
-    """Count calls, failures, what was lost and what was doubled; ``seconds`` is from the first call to the last end."""
-    errors = Counter(error for one in told for error in one.errors)
-    succeeded = sum(one.succeeded for one in told)
+    Lost are confirmed versions and changes of aliases that are missing; without a history, aliases that have no
+    possible version. Duplicates are versions confirmed twice, tokens stored twice, and changes recorded twice.
+    """
+    errors = Counter(error for record in records for error in record.errors)
+    versions = [pair for record in records for pair in record.versions]
+    moves = [pair for record in records for pair in record.moves]
+    lost = set(versions) - set(content.versions)
+    if content.moves is None:
+        wrong = [record for record in records if record.moves and content.aliases[record.alias] not in record.possible]
+    else:
+        wrong = set(moves) - set(content.moves)
+    unique = [version for version, _ in versions], [token for _, token in content.versions], content.moves or []
+    numbers = {int(version) for version, _ in content.versions} if numbered else set()
     return {
-        "writers": len(told),
-        "calls": succeeded + errors.total(),
+        "writers": len(records),
+        "calls": len(versions) + len(moves) + errors.total(),
         "failed": errors.total(),
         "error": errors.most_common(1)[0][0] if errors else None,
-        "lost": lost(told, found),
-        "doubled": doubled(told, found),
-        "gaps": gaps(found) if numbered else None,
-        "history": found.moves is not None,
-        "seconds": round(max(one.ended for one in told) - min(one.begun for one in told), 4),
+        "lost": len(lost) + len(wrong),
+        "doubled": sum(len(values) - len(set(values)) for values in unique),
+        "gaps": max(numbers, default=0) - len(numbers) if numbered else None,
+        "history": content.moves is not None,
+        "seconds": round(max(record.ended for record in records) - min(record.began for record in records), 4),
     }
 
 
-def lost(told: Sequence[Told], found: Found) -> int:
-    """Count what a writer was told and nobody finds: versions with their tokens, moves or, without history, aliases."""
-    versions = {pair for one in told for pair in one.versions} - set(found.versions)
-    if found.moves is not None:
-        return len(versions) + len({pair for one in told for pair in one.moves} - set(found.moves))
-    return len(versions) + sum(found.aliases[one.alias] not in one.may_name for one in told if one.moves)
+def _fork(function: Callable[[int], _T], processes: int) -> list[_T]:
+    """Call a function with 0, 1, 2, … in forked processes, which inherit it, so that it need not be pickled."""
+    with ProcessPoolExecutor(processes, _FORK, _inherited.append, (function,)) as pool:
+        return list(pool.map(_call_inherited, range(processes)))
 
 
-def doubled(told: Sequence[Told], found: Found) -> int:
-    """Count the versions that were told to two writers, the tokens that are stored twice, and the moves noted twice."""
-    numbers = [version for one in told for version, _ in one.versions]
-    return sum(map(_repeated, (numbers, [token for _, token in found.versions], found.moves or [])))
+_inherited: list[Callable[[int], Any]] = []
 
 
-def gaps(found: Found) -> int:
-    """Count the numbers from 1 to the newest version's that no version has."""
-    numbers = {int(version) for version, _ in found.versions}
-    return max(numbers, default=0) - len(numbers)
-
-
-def _repeated(values: Sequence[object]) -> int:
-    return len(values) - len(set(values))
-
-
-def alone(do: Callable[[], _T]) -> _T:
-    """Do something in a process of its own, so that no connection outlives it here."""
-    return at_once(lambda _number: do(), 1)[0]
-
-
-def at_once(do: Callable[[int], _T], processes: int) -> list[_T]:
-    """Do something in each of some forked processes, which are told their numbers; it must not end before all began."""
-    with ProcessPoolExecutor(processes, _FORK, _keep, (do,)) as pool:
-        return list(pool.map(_call, range(processes)))
-
-
-# What a forked process is to do: it inherits the function, so that none of it need be pickled.
-_kept: list[Callable[[int], Any]] = []
-
-
-def _keep(do: Callable[[int], Any]) -> None:
-    _kept.append(do)
-
-
-def _call(number: int) -> Any:
-    return _kept[-1](number)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def _call_inherited(number: int) -> Any:
+    return _inherited[-1](number)

@@ -23,8 +23,8 @@ from gamesales.data.contract import Contract
 from gamesales.data.screen import require_columns
 from gamesales.data.table import Batch, summarize_rejects
 from gamesales.errors import ColumnsError, InputError, UsageError
-from gamesales.jobs.loading import load, open_registry
-from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, parse_ref
+from gamesales.jobs.loading import load, open_ref
+from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL
 from gamesales.scoring.output import is_single_file
 from gamesales.scoring.predict import BatchPrediction, predict_batch
 from gamesales.scoring.results import read_file, read_folder
@@ -77,17 +77,13 @@ class Predictor:
     def predict_interval(self, titles: Any) -> tuple[FloatArray, FloatArray]:
         """Return the prediction intervals of titles. Their nominal coverage is ``coverage``.
 
-        Args:
-            titles: As for ``predict``.
+        The argument and further errors are those of ``predict``.
 
         Returns:
             The lower and the upper bounds in US dollars, float64 (n,) each, in the order of the rows.
 
         Raises:
             UsageError: The version has no prediction intervals.
-            ColumnsError: As for ``predict``.
-            InputError: As for ``predict``.
-            TypeError: As for ``predict``.
         """
         if self._version.prediction_interval is None:
             raise UsageError(
@@ -127,18 +123,13 @@ class Registry:
         Args:
             ref: ``4``, ``game-earnings/4``, ``@champion`` or ``game-earnings@champion``.
 
-        Returns:
-            The predictor.
-
         Raises:
             UnknownVersionError: The registry has no such model or version.
             NothingPromotedError: The alias names no version.
             IntegrityError: Bytes differ from the digest in the log.
             SelfTestError: The golden rows do not reproduce on this machine.
         """
-        parsed = parse_ref(ref, DEFAULT_MODEL)
-        registry = open_registry(self._path, parsed.model)
-        return Predictor(load(registry, parsed))
+        return Predictor(load(*open_ref(self._path, ref, DEFAULT_MODEL)))
 
 
 def score(

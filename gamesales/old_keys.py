@@ -60,8 +60,10 @@ OLD_KEYS = {
     "whole_units": "whole_dollars",
 }
 # No document with these keys is read, and their old spelling also has another meaning.
-_ONLY_WRITTEN = ("passthrough_columns",)
+_ONLY_WRITTEN = ("error_metrics", "metrics_by_file", "passthrough_columns")
 _NEW_KEYS = {old: new for new, old in OLD_KEYS.items() if new not in _ONLY_WRITTEN}
+# Some old spellings stand for several new ones, in different documents.
+_SPELLINGS = {old: [new for new, other in OLD_KEYS.items() if other == old] for old in OLD_KEYS.values()}
 # What a person wrote: these parts of a document keep their keys.
 _FOREIGN = ("contract", "network", "training")
 
@@ -81,11 +83,10 @@ def add_old_keys(document: Any) -> Any:
 def drop_old_keys(document: Any) -> Any:
     """Return a JSON document with new keys only, whichever release wrote it. The inverse of ``add_old_keys``."""
     if isinstance(document, dict):
-        renamed = {_NEW_KEYS.get(key, key): key for key in document}
-        return {
-            new: document[new if new in document else old]
-            if new in _FOREIGN
-            else drop_old_keys(document[new if new in document else old])
-            for new, old in renamed.items()
-        }
+        current = {}
+        for key, value in document.items():
+            if not any(spelling in document for spelling in _SPELLINGS.get(key, ())):  # a new one replaces it
+                new = _NEW_KEYS.get(key, key)
+                current[new] = value if new in _FOREIGN else drop_old_keys(value)
+        return current
     return [drop_old_keys(part) for part in document] if isinstance(document, list) else document

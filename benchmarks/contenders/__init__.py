@@ -1,20 +1,17 @@
-"""Ways to score a file of titles. Each is a module that runs in a fresh process.
+"""Ways to score a file of titles. Each is a module whose ``main(source, output, assets)`` runs in a new process.
 
-    python -m benchmarks.contenders.NAME INPUT OUTPUT ASSETS
-
-INPUT holds the nine features, ``.csv`` or ``.parquet``; OUTPUT, of the same kind, gets ``predicted_earnings`` in
-dollars, in the input's order. ASSETS is the folder that ``benchmarks/assets.py`` made: ``bundle/model.keras``,
-``bundle/scaler.joblib``, ``bundle/scorer.onnx``, ``registry/``.
+``source`` holds the nine features as ``.csv`` or ``.parquet``. ``output``, a file of the same kind, gets
+``predicted_earnings`` in the order of the input. ``assets`` is the folder of benchmarks/assets.py, with
+``bundle/model.keras``, ``bundle/scaler.joblib``, ``bundle/scorer.onnx`` and ``registry/``.
 
 A module holds, and imports nothing heavy before ``main``:
 
-    its docstring      who would do it so, and what its documentation advises
+    its docstring      the method, and what the documentation of the library advises; tables show the first paragraph
     LABEL              its name in tables
-    KINDS              the kinds of file that it is timed on; both if absent
-    FOLDER             True if OUTPUT is to be a folder, which gets dated partitions of Parquet; a file if absent
-    MOST_ROWS          {"quick": n, "full": n}: the largest file that it is given; no limit if absent
-    ENVIRONMENT        the file of environments/ that it needs, without its suffix; none if absent
-    main(source, output, assets)
-    prepare(assets)    what a user would have done long before, such as converting the weights; not timed
-    command(source, output, assets)    if it is no script of this folder: the whole command
+    KINDS              the kinds of file that it is timed on; both by default
+    FOLDER             True if ``output`` is a folder of dated Parquet partitions; by default a file
+    MAX_ROWS           {"quick": n, "full": n}: the size of its largest file; no limit by default
+    ENVIRONMENT        the file of environments/ that it needs, without the suffix; none by default
+    prepare(assets)    what a user does once, such as a conversion of the weights; not timed
+    command(source, output, assets)    instead of ``main``: the arguments of the interpreter
 """

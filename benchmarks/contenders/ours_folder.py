@@ -1,6 +1,4 @@
-"""gamesales as the night runs it: the same command, into a folder of dated partitions, a file for each shard."""
-
-from __future__ import annotations
+"""The same command as the nightly run uses it: into a folder of dated partitions, one file per shard."""
 
 from benchmarks.contenders.ours import command
 

@@ -1,23 +1,19 @@
-"""Registries that many write to at once. Each is a module for ``benchmarks/race.py`` and ``benchmarks/lookups.py``.
+"""Registries with many writers at once. Each is a module for benchmarks/race.py.
 
-A module holds, and imports nothing heavy before a registry is opened:
+A module holds a docstring, LABEL and perhaps ENVIRONMENT as a contender does, and:
 
-    its docstring      who would do it so, and what its documentation advises
-    LABEL              its name in tables
-    IMPORTS            the modules that opening and using it needs; they are imported before anything is timed
-    SETTINGS           variables of the environment that it needs, set before the imports; none if absent
-    ENVIRONMENT        the file of environments/ that it needs, without its suffix; none if absent
-    NUMBERED           False if its versions have names instead of numbers from 1 on; True if absent
-    Registry           one model's registry in a folder
+    IMPORTS     the modules that it needs; they are imported before anything is timed
+    SETTINGS    environment variables, set before the imports; none by default
+    NUMBERED    False if its versions have names instead of numbers from 1; True by default
 
-A registry is opened anew by each process. Versions are text; a token tells one version's content from all others.
+Each process opens the registry again. Versions are text. A token distinguishes the content of a version.
 
-    Registry(place)               open the one in the folder ``place``
-    create()                      make what must be there before the first version; called once
+    Registry(folder)              open the registry of one model in a folder
+    create()                      prepare for the first version; called once, if it exists
     publish(token)                register a version that holds the token, and return the version
-    set_alias(alias, version)     make an alias name a version
-    resolve(alias)                return the version that an alias names, after reading what is told of it
-    versions()                    list the versions as its users do
-    contents()                    return (version, token) of every version, read from what is stored
-    moves()                       return (alias, version) of every time that an alias was set; None without history
+    set_alias(alias, version)     make an alias point to a version
+    resolve(alias)                return the version of an alias, after reading its record
+    versions()                    return all versions, as users list them
+    contents()                    return (version, token) of every version, read from the store
+    moves()                       return (alias, version) of every change of an alias, if there is a history
 """

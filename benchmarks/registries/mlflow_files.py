@@ -1,10 +1,8 @@
-"""MLflow's registry in a folder of files, by its client: the versions of one registered model, and its aliases.
+"""The registry of MLflow in a folder of files: the versions of one registered model, and its aliases.
 
-Its documentation now advises a database; the folder must be allowed by ``MLFLOW_ALLOW_FILE_STORE``. MLflow itself tries
-three times to create a version.
+The documentation of MLflow now advises a database, and requires ``MLFLOW_ALLOW_FILE_STORE`` for a folder. MLflow itself
+tries three times to create a version.
 """
-
-from __future__ import annotations
 
 from pathlib import Path
 
@@ -16,18 +14,17 @@ MODEL = "game-earnings"
 
 
 class Registry:
-    """One registered model; a version's token is its source, which MLflow stores and does not look into."""
+    """One registered model. The token of a version is its source, which MLflow stores and does not read."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         import mlflow
 
-        # For the whole process: the store looks up a version's model by a client of its own.
-        mlflow.set_tracking_uri(self.uri(place))
+        # For the whole process: the store looks up the model of a version with its own client.
+        mlflow.set_tracking_uri(self.uri(folder))
         self._client = mlflow.MlflowClient()
 
-    def uri(self, place: Path) -> str:
-        """Return what MLflow calls the store."""
-        return place.absolute().as_uri()
+    def uri(self, folder: Path) -> str:
+        return folder.absolute().as_uri()
 
     def create(self) -> None:
         self._client.create_registered_model(MODEL)
@@ -45,9 +42,5 @@ class Registry:
         return [version for version, _ in self.contents()]
 
     def contents(self) -> list[tuple[str, str]]:
-        found = self._client.search_model_versions(f"name = '{MODEL}'", max_results=10_000)
-        return [(str(one.version), one.source) for one in found]
-
-    def moves(self) -> list[tuple[str, str]] | None:
-        """Keep none: setting an alias forgets what it named before."""
-        return None
+        versions = self._client.search_model_versions(f"name = '{MODEL}'", max_results=10_000)
+        return [(str(version.version), version.source) for version in versions]

@@ -1,6 +1,4 @@
-"""A log of sealed events in a folder, each created if absent and synced; who loses a race tries again."""
-
-from __future__ import annotations
+"""A log of sealed events in a folder. Each event is created if absent and synced; a writer that loses tries again."""
 
 from pathlib import Path
 
@@ -9,16 +7,13 @@ IMPORTS = ("gamesales.registry.registry",)
 
 
 class Registry:
-    """Uses what the commands use; a version's token is the reason that its event gives."""
+    """The registry as the commands use it. The token of a version is the reason of its event."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         from gamesales.registry.registry import ModelRegistry
         from gamesales.registry.store import LocalStore
 
-        self._registry = ModelRegistry(LocalStore(place))
-
-    def create(self) -> None:
-        """Need nothing: the first version makes its folders."""
+        self._registry = ModelRegistry(LocalStore(folder))
 
     def publish(self, token: str) -> str:
         return str(self._registry.publish({"model.bin": token.encode()}, {"token": token}, token))
@@ -33,12 +28,12 @@ class Registry:
         return str(version.number)
 
     def versions(self) -> list[str]:
-        return [str(number) for number in self._registry.state().versions]
+        return [str(number) for number in self._registry.read_state().read_versions()]
 
     def contents(self) -> list[tuple[str, str]]:
-        registered = [event for event in self._registry.events() if event.kind == "version.registered"]
-        return [(str(event.body["version"]), event.reason) for event in registered]
+        events = [event for event in self._registry.read_events() if event.kind == "version.registered"]
+        return [(str(event.body["version"]), event.reason) for event in events]
 
-    def moves(self) -> list[tuple[str, str]] | None:
-        moved = [event for event in self._registry.events() if event.kind == "alias.set"]
-        return [(event.body["alias"], str(event.body["version"])) for event in moved]
+    def moves(self) -> list[tuple[str, str]]:
+        events = [event for event in self._registry.read_events() if event.kind == "alias.set"]
+        return [(event.body["alias"], str(event.body["version"])) for event in events]

@@ -1,8 +1,14 @@
-"""What the documentation tells once and a nightly benchmark need not repeat: each study prints the lines of its page.
+"""Studies behind numbers of the documentation. Each prints the lines of its page.
 
-python -m benchmarks.studies accuracy   the table of docs/accuracy.md, in a quarter of an hour
-python -m benchmarks.studies drift      the table of docs/drift.md, in a minute or so
-python -m benchmarks.studies graphs     the figures of docs/decisions.md, in half a minute
-python -m benchmarks.studies intervals  the table of docs/intervals.md, in some minutes
-python -m benchmarks.studies gate       the table of docs/registry.md, in some ten seconds
+python -m benchmarks.studies accuracy   the table of docs/explanation/accuracy.md, in a quarter of an hour
+python -m benchmarks.studies drift      the table of docs/explanation/drift.md, in a minute
+python -m benchmarks.studies gate       the table of docs/explanation/gate.md, in ten seconds
+python -m benchmarks.studies graphs     the numbers of docs/decisions/2026-11-28-transposed-graph.md, in half a minute
+python -m benchmarks.studies intervals  the table of docs/explanation/intervals.md, in some minutes
 """
+
+from collections.abc import Sequence
+
+
+def format_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |".replace("|  ", "| ")

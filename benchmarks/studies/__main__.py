@@ -1,17 +1,13 @@
-"""Print what a study finds; see ``benchmarks/studies/__init__.py``."""
-
-from __future__ import annotations
+"""Print the lines of a study; see ``benchmarks/studies/__init__.py``."""
 
 import argparse
 import importlib
 
-from benchmarks import studies
-
 NAMES = ("accuracy", "drift", "gate", "graphs", "intervals")
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies", description="Print what a study finds.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies", description="Print the lines of a study.")
     parser.add_argument("study", choices=NAMES)
-    study = importlib.import_module(f"{studies.__name__}.{parser.parse_args().study}")
-    for line in study.lines():
+    study = importlib.import_module(f"benchmarks.studies.{parser.parse_args().study}")
+    for line in study.build_lines():
         print(line, flush=True)

@@ -1,112 +1,93 @@
-"""Which network, and how trained? The record of experiments behind ``jobs/train.toml`` and the course beside it.
+"""Which network is the best, and which training? The record of experiments behind ``jobs/train.toml``.
 
-For each candidate: five-fold cross-validation of a file, plain and grouped by the features, with five seeds that cut
-anew; and forty networks that learn the shipped training titles, on the shipped test titles.
+Each candidate has five-fold cross-validations of a file, plain and grouped by the features, with five seeds; and forty
+networks that are trained on the shipped training titles, and measured on the shipped test titles.
 """
 
-from __future__ import annotations
-
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.assets import ROOT
-from benchmarks.studies.many import Recipe, Rows, learn
+from benchmarks.measure import ROOT
+from benchmarks.studies.many import Recipe, Rows, train_networks
+from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import read_titles
-from gamesales.data.simulate import expected_earnings
-from gamesales.training import folds
+from gamesales.data.simulate import compute_expected_earnings
+from gamesales.training.folds import make_grouped_folds, make_plain_folds
 
 FOLDS = 5
 SEEDS = range(5)
 NETWORKS = 40
+CONTRACT = ROOT / "data/contract.toml"
 
 DEFAULT = Recipe.of_default_job()
-COURSE = Recipe((50, 100, 50), "relu", 50, 32, 0.001, falls=False)
+COURSE = Recipe((50, 100, 50), "relu", 50, 32, 0.001, decays=False)
 SHORT = Recipe((32, 32), "silu", 200, 32, 0.01)
 CANDIDATES = (
     COURSE,
-    COURSE.with_(epochs=200, learning_rate=0.01, falls=True),
-    *(SHORT.with_(activation=activation) for activation in ("relu", "tanh", "softplus", "gelu", "silu")),
-    SHORT.with_(hidden=(64,)),
-    SHORT.with_(hidden=(16, 16)),
-    SHORT.with_(hidden=(64, 64)),
-    SHORT.with_(hidden=(50, 100, 50)),
-    SHORT.with_(epochs=400),
-    SHORT.with_(epochs=400, batch_size=64),
-    SHORT.with_(epochs=400, batch_size=16),
-    DEFAULT.with_(learning_rate=0.01),
-    DEFAULT.with_(learning_rate=0.03),
-    DEFAULT.with_(learning_rate=0.05),
-    DEFAULT.with_(hidden=(8, 8)),
-    DEFAULT.with_(hidden=(8, 8, 8)),
-    DEFAULT.with_(hidden=(16, 16)),
-    DEFAULT.with_(hidden=(16, 16), epochs=400),
-    DEFAULT.with_(hidden=(32, 32)),
-    DEFAULT.with_(hidden=(24, 24, 24)),
-    DEFAULT.with_(epochs=400),
+    replace(COURSE, epochs=200, learning_rate=0.01, decays=True),
+    *(replace(SHORT, activation=activation) for activation in ("relu", "tanh", "softplus", "gelu", "silu")),
+    *(replace(SHORT, hidden=hidden) for hidden in ((64,), (16, 16), (64, 64), (50, 100, 50))),
+    *(replace(SHORT, epochs=400, batch_size=batch_size) for batch_size in (32, 64, 16)),
+    *(replace(DEFAULT, learning_rate=rate) for rate in (0.01, 0.03, 0.05)),
+    *(replace(DEFAULT, hidden=hidden) for hidden in ((8, 8), (8, 8, 8), (16, 16))),
+    replace(DEFAULT, hidden=(16, 16), epochs=400),
+    *(replace(DEFAULT, hidden=hidden) for hidden in ((32, 32), (24, 24, 24))),
+    replace(DEFAULT, epochs=400),
     DEFAULT,
 )
 
-Cut = Callable[[int], list[folds.IntArray]]
 
-
-def lines() -> Iterator[str]:
-    """Yield the table: a candidate a row, its errors as scaled MSE in units of 1e-5."""
-    past, test = _titles("data/sales_data_training.csv"), _titles("data/sales_data_test.csv")
+def build_lines() -> Iterator[str]:
+    """Yield the table: a candidate per row, with its errors as scaled MSE in units of 1e-5."""
+    past, test = read_rows("data/sales_data_training.csv"), read_rows("data/sales_data_test.csv")
     span = float(np.ptp(past[1]))
-    best = [1e5 * _error(_formula(features), earnings, span) for features, earnings in (past, test)]
-    yield f"the formula itself: {best[0]:.2f} on the training titles, {best[1]:.2f} on the test titles\n"
-    named = os.environ.get("TITLES")
-    files = {"the simulated store": past} | ({"`TITLES`": _titles(named)} if named else {})
-    cut = [f"{kind}, {name}" for name in files for kind in ("plain", "grouped")]
-    yield f"| network | weights | epochs, batch, rate | {' | '.join(cut)} | test titles, {NETWORKS} networks |"
-    yield f"|---|---|---|{'---|' * (len(cut) + 1)}"
+    names = Contract.from_toml(CONTRACT).feature_names
+    formulas = [compute_expected_earnings(dict(zip(names, rows[0].T, strict=True))) for rows in (past, test)]
+    errors = [compute_error(formula, rows[1], span) for formula, rows in zip(formulas, (past, test), strict=True)]
+    yield f"the formula itself: {errors[0]:.2f} on the training titles, {errors[1]:.2f} on the test titles\n"
+    path = os.environ.get("TITLES")
+    files = {"simulated store": past} | ({"`TITLES`": read_rows(path)} if path else {})
+    columns = [f"{kind}, {name}" for name in files for kind in ("plain", "grouped")]
+    yield f"| network | weights | epochs, batch, rate | {' | '.join(columns)} | test titles, {NETWORKS} networks |"
+    yield f"|---|---|---|{'---|' * (len(columns) + 1)}"
     for recipe in CANDIDATES:
-        crossed = [cross_validated(recipe, rows, grouped) for rows in files.values() for grouped in (False, True)]
-        cells = [f"{np.mean(found):.2f} ({min(found):.2f} to {max(found):.2f})" for found in crossed]
-        held = sorted(1e5 * _error(predict(test[0]), test[1], span) for predict in learn(recipe, [past] * NETWORKS, 1))
-        cells.append(f"{np.median(held):.2f} ({held[0]:.2f} to {held[-1]:.2f})")
-        yield f"| {_described(recipe)} | {' | '.join(cells)} |"
+        errors = [cross_validate(recipe, rows, grouped) for rows in files.values() for grouped in (False, True)]
+        cells = [f"{np.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})" for values in errors]
+        networks = train_networks(recipe, [past] * NETWORKS, 1)
+        tested = sorted(compute_error(predict(test[0]), test[1], span) for predict in networks)
+        cells.append(f"{np.median(tested):.2f} ({tested[0]:.2f} to {tested[-1]:.2f})")
+        yield f"| {describe_recipe(recipe)} | {' | '.join(cells)} |"
 
 
-def cross_validated(recipe: Recipe, rows: Rows, grouped: bool) -> list[float]:
-    """Return the error of each seed's cross-validation, scaled by the range of all titles, in units of 1e-5."""
+def cross_validate(recipe: Recipe, rows: Rows, grouped: bool) -> list[float]:
+    """Return the error of each seed's cross-validation, as scaled MSE in units of 1e-5."""
     features, earnings = rows
-    everything = np.arange(len(earnings))
-    cuts = [
-        folds.cut_grouped(features, FOLDS, seed) if grouped else folds.cut(len(features), FOLDS, seed) for seed in SEEDS
-    ]
-    parts = [part for cut in cuts for part in cut]
-    others = [np.setdiff1d(everything, part) for part in parts]
-    learnt = learn(recipe, [(features[rest], earnings[rest]) for rest in others], 1)
-    span, found = float(np.ptp(earnings)), np.empty((len(SEEDS), len(earnings)))
-    for place, (part, predict) in enumerate(zip(parts, learnt, strict=True)):
-        found[place // FOLDS, part] = predict(features[part])
-    return [1e5 * _error(predicted, earnings, span) for predicted in found]
+    folds: list[IntArray] = []
+    for seed in SEEDS:
+        folds += make_grouped_folds(features, FOLDS, seed) if grouped else make_plain_folds(len(features), FOLDS, seed)
+    others = [np.setdiff1d(np.arange(len(earnings)), fold) for fold in folds]
+    networks = train_networks(recipe, [(features[rest], earnings[rest]) for rest in others], 1)
+    predicted = np.empty((len(SEEDS), len(earnings)))
+    for place, (fold, predict) in enumerate(zip(folds, networks, strict=True)):
+        predicted[place // FOLDS, fold] = predict(features[fold])
+    return [compute_error(row, earnings, float(np.ptp(earnings))) for row in predicted]
 
 
-def _formula(features: folds.FloatArray) -> folds.FloatArray:
-    """Return what titles earn on average in the simulated store, (n,), from (n, k)."""
-    names = Contract.from_toml(_CONTRACT).feature_names
-    return expected_earnings(dict(zip(names, features.T, strict=True)))
+def compute_error(predicted: FloatArray, earnings: FloatArray, span: float) -> float:
+    return 1e5 * float(np.mean(((predicted - earnings) / span) ** 2))
 
 
-def _error(predicted: folds.FloatArray, earnings: folds.FloatArray, span: float) -> float:
-    return float(np.mean(((predicted - earnings) / span) ** 2))
-
-
-def _described(recipe: Recipe) -> str:
-    rate = f"{recipe.learning_rate:g}{'' if recipe.falls else ', constant'}"
-    name = f"{recipe}, {recipe.activation}{', **default job**' if recipe == DEFAULT else ''}"
-    name += ", the course's" if recipe == COURSE else ""
+def describe_recipe(recipe: Recipe) -> str:
+    rate = f"{recipe.learning_rate:g}{'' if recipe.decays else ', constant'}"
+    suffix = {DEFAULT: ", **default job**", COURSE: ", course"}.get(recipe, "")
+    name = f"{'-'.join(map(str, recipe.hidden))}, {recipe.activation}{suffix}"
     return f"{name} | {recipe.parameters:,} | {recipe.epochs}, {recipe.batch_size}, {rate}"
 
 
-_CONTRACT = ROOT / "data/contract.toml"
-
-
-def _titles(path: str) -> Rows:
-    titles = read_titles(ROOT / path, Contract.from_toml(_CONTRACT))
+def read_rows(path: str) -> Rows:
+    titles = read_titles(ROOT / path, Contract.from_toml(CONTRACT))
     return titles.features, titles.earnings

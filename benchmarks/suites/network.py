@@ -1,70 +1,43 @@
-"""What a smaller network does to scoring: ours by the course's network, by the default job's, and with intervals."""
+"""Measure scoring with the network of the course, with the network of the default job, and with intervals."""
 
-from __future__ import annotations
+from functools import partial
+from types import SimpleNamespace
 
-from dataclasses import replace
-from pathlib import Path
-
-from benchmarks.bench import BASE_ROWS, Bench, Result
-from benchmarks.contender import Contender
-from benchmarks.figures import Figure, by_round, figure, rates, ratios, select
-from benchmarks.rounds import Cell, Run, measure_rounds
-from benchmarks.show import Ratio, Section, Table, power, rate, seconds, spread, times
+from benchmarks.bench import Bench, Contender, Result
+from benchmarks.contenders import ours
+from benchmarks.measure import Cell
+from benchmarks.tables import BASE_ROWS, Section, Table, compute_rates, format_rows, group, select, show, show_ratio
 
 ROWS = 10_000_000
-WAY = "ours_folder"
+CONTENDER = "ours_folder"
 COURSE, DEFAULT, BOUNDS = "the course's", "the default job's", "the default job's, with prediction intervals"
-NETWORKS = (COURSE, DEFAULT, BOUNDS)
 TITLES = "continuous"
+INTRODUCTION = """The network of the course is 9-50-100-50-1 with ReLU. The network of jobs/train.toml is 9-24-24-1 with
+SiLU. All other costs of a row are equal: reading, screening, drift, writing. Prediction intervals are two more
+columns."""
 
 
 def run(bench: Bench) -> Result:
-    """Score the same titles by each network in the same rounds."""
-    good, _, refused = bench.admitted(bench.choose([WAY]), TITLES, "parquet")
-    cells = [_cell(bench, one, network, rows) for one in good for network in NETWORKS for rows in (BASE_ROWS, ROWS)]
-    runs, failed = measure_rounds(cells, bench.patience)
-    return {"runs": runs, "skipped": refused + failed}
+    admitted, _ = bench.admit(bench.choose([CONTENDER]), TITLES, "parquet")
+    networks = [(network, rows) for network in (COURSE, DEFAULT, BOUNDS) for rows in (BASE_ROWS, ROWS)]
+    return bench.measure([_make_cell(bench, *network) for _ in admitted for network in networks])
 
 
-def show(result: Result) -> Section:
-    """Show rates and CPU seconds, and how many times the course's network's rate the others reach."""
-    runs = result["runs"]
-    course = _rates(runs, COURSE)
-    rows = [
-        [
-            network,
-            spread(figure(_rates(runs, network).values()), rate),
-            Ratio(ratios(_rates(runs, network), course), times),
-            spread(_cpu(runs, network), seconds),
-        ]
-        for network in NETWORKS
-        if select(runs, case=network)
-    ]
-    words = (
-        "The course's network is 9-50-100-50-1 with ReLU, that of jobs/train.toml 9-24-24-1 with SiLU; what else a row "
-        "costs is the same: reading, screening, drift, writing. Prediction intervals are two columns more."
-    )
-    columns = ["network", "rows a second", "of the course's network's", "CPU time of a million rows"]
-    table = Table(f"{power(ROWS)} {TITLES} titles, Parquet to a folder of Parquet", columns, rows)
-    return Section("The network's size", [words], [table] if rows else [], (), result["skipped"])
+def build_section(result: Result) -> Section:
+    course = compute_rates(select(result["runs"], case=COURSE))
+    rows = []
+    for network, runs in group(result["runs"], "case").items():
+        rates, cpu_rates = (compute_rates(runs, key=key) for key in ("wall_s", "cpu_s"))
+        cpu = show((1e6 / rate for rate in cpu_rates.values()), "s")
+        rows.append([network, show(rates.values(), "rows/s"), show_ratio(rates, course), cpu])
+    columns = ["network", "rows per second", "relative to the course's", "CPU time per million rows"]
+    table = Table(f"{format_rows(ROWS)} {TITLES} titles, Parquet to a folder of Parquet", columns, rows)
+    return Section("The network's size", [INTRODUCTION], [table] if rows else [], result["skipped"])
 
 
-def _rates(runs: list[Run], network: str) -> dict[int, float]:
-    return rates(select(runs, case=network), ROWS, BASE_ROWS)
-
-
-def _cpu(runs: list[Run], network: str) -> Figure | None:
-    """Return the CPU seconds of a million rows, start-up taken off."""
-    long, short = (by_round(select(runs, case=network, rows=rows), "cpu_s") for rows in (ROWS, BASE_ROWS))
-    return figure((long[number] - short[number]) * 1e6 / ROWS for number in sorted(long.keys() & short.keys()))
-
-
-def _cell(bench: Bench, contender: Contender, network: str, rows: int) -> Cell:
+def _make_cell(bench: Bench, network: str, rows: int) -> Cell:
     assets = bench.assets
     registry = assets.registry if network == COURSE else assets.default_registry(intervals=network == BOUNDS)
-
-    def command(source: Path, output: Path, _assets: Path) -> list[str]:
-        return ["-m", "gamesales", "score", str(source), "--output", str(output), "--registry", str(registry)]
-
-    source = assets.titles(TITLES, rows, "parquet")
-    return bench.cell_on(source, replace(contender, own_command=command), network, rows)
+    command = partial(ours.command, registry=registry.name)
+    contender = Contender(CONTENDER, SimpleNamespace(LABEL=CONTENDER, FOLDER=True, command=command))
+    return bench.cell_on(assets.titles(TITLES, rows, "parquet"), contender, network, rows)

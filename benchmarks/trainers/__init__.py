@@ -1,5 +1,5 @@
-"""Ways to train the course's network, 9-50-100-50-1 with ReLU. Each is a module that runs in a fresh process.
+"""Ways to train the network of the course, 9-50-100-50-1 with ReLU. Each is a module that runs in a new process.
 
-See ``benchmarks/trainer.py`` for its arguments and its answer. It holds a docstring that says who would do it so, a
-LABEL, and ``main(train, test, answer, seed)``.
+A module holds a docstring that describes the method, a LABEL, and ``main(train, test, seed)``;
+benchmarks/trainer.py describes the answer. With ROWS it trains on so many simulated titles instead.
 """

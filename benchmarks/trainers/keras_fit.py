@@ -1,16 +1,11 @@
-"""As the course writes it: Sequential, Adam, ``fit`` for 50 epochs in shuffled batches of 32."""
+"""The network as the course writes it: Sequential, Adam, ``fit`` for 50 epochs in shuffled batches of 32."""
 
-from __future__ import annotations
-
-import sys
-
-from benchmarks.trainer import Clock, forward, read_scaled, since_start
+from benchmarks.trainer import Answer, Clock, apply_network, read_scaled
 
 LABEL = "plain Keras fit"
 
 
-def main(train: str, test: str, answer: str, seed: str) -> None:
-    """Train, and look at the error as each epoch ends."""
+def main(train: str, test: str, seed: str) -> Answer:
     import keras
     from keras.layers import Dense
 
@@ -22,14 +17,9 @@ def main(train: str, test: str, answer: str, seed: str) -> None:
     model.add(Dense(50, activation="relu"))
     model.add(Dense(1, activation="linear"))
     model.compile(loss="mean_squared_error", optimizer="adam")
-    clock, start = Clock(x_test, y_test), since_start()
-    clock.begin()
-    look = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda _epoch, _logs: clock.look(lambda values: forward(model.get_weights(), values))
+    clock = Clock(x_test, y_test)
+    record = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda _epoch, _logs: clock.record(lambda values: apply_network(model.get_weights(), values))
     )
-    model.fit(x, y, epochs=50, shuffle=True, verbose=2, callbacks=[look])
-    clock.answer(answer, start)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    model.fit(x, y, epochs=50, shuffle=True, verbose=2, callbacks=[record])
+    return clock.make_answer()

@@ -1,6 +1,4 @@
-"""The whole command by the course's preset, with its checks, baselines, report and registration."""
-
-from __future__ import annotations
+"""The whole command with the preset of the course, with its checks, baselines, report and registration."""
 
 import json
 import re
@@ -9,35 +7,23 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.assets import ROOT
+from benchmarks.measure import ROOT
+from benchmarks.trainer import Answer
 
 LABEL = "gamesales train --preset course"
 
 
-def main(train: str, test: str, answer: str, seed: str, *options: str, **changed: str) -> None:
-    """Train into a registry that is thrown away. What is training alone, the command does not tell.
-
-    Args: options: of the command; changed: other values of the job file.
-    """
+def main(train: str, test: str, seed: str, *options: str, **changes: str) -> Answer:
+    """Train into a registry that is deleted afterwards, with other options or other values of the job file."""
+    job = (ROOT / "jobs/train.toml").read_text(encoding="utf-8")
+    for key, value in {"train": train, "test": test, "seed": seed, **changes}.items():
+        line = f"{key} = {value if value.isdigit() else json.dumps(value)}"
+        job, count = re.subn(rf"\b{key} = [^\s,]+", lambda _match, line=line: line, job)
+        assert count == 1, key
     with tempfile.TemporaryDirectory() as folder:
-        job = (ROOT / "jobs/train.toml").read_text(encoding="utf-8")
         path = Path(folder) / "job.toml"
-        path.write_text(_with(job, train=train, test=test, seed=seed, **changed), encoding="utf-8")
+        path.write_text(job, encoding="utf-8")
         command = [sys.executable, "-m", "gamesales", "train", str(path), *(options or ("--preset", "course"))]
         command += ["--registry", f"{folder}/registry", "--json"]
         trained = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
-    told = {"start_s": None, "fit_s": None, "scaled_mse": trained["metrics"]["scaled_mse"], "curve": []}
-    Path(answer).write_text(json.dumps(told), encoding="utf-8")
-
-
-def _with(job: str, **values: str) -> str:
-    """Put other values into the lines of a job file."""
-    for key, value in values.items():
-        shown = value if value.isdigit() else json.dumps(value)
-        job, found = re.subn(rf"\b{key} = [^\s,]+", lambda _match, shown=shown, key=key: f"{key} = {shown}", job)
-        assert found == 1, key
-    return job
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    return {"fit_s": None, "scaled_mse": trained["metrics"]["scaled_mse"], "curve": []}

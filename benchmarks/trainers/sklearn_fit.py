@@ -1,26 +1,20 @@
-"""scikit-learn's MLPRegressor, its own defaults on the same layers: Adam in batches of 200, until it stops."""
+"""MLPRegressor of scikit-learn with its defaults on the same layers: Adam in batches of 200, until it stops."""
 
-from __future__ import annotations
+from typing import Any
 
-import sys
-
-from benchmarks.trainer import Clock, read_scaled, since_start
+from benchmarks.trainer import Answer, Clock, read_scaled
 
 LABEL = "scikit-learn MLPRegressor, defaults"
 
 
-def main(train: str, test: str, answer: str, seed: str) -> None:
-    """Fit once, and look at the error at the end."""
+def main(train: str, test: str, seed: str, epochs: int | None = None, **options: Any) -> Answer:
+    """Train until it stops, or for so many epochs."""
     from sklearn.neural_network import MLPRegressor
 
     x, y, x_test, y_test = read_scaled(train, test)
-    regressor = MLPRegressor(hidden_layer_sizes=(50, 100, 50), random_state=int(seed))
-    clock, start = Clock(x_test, y_test), since_start()
-    clock.begin()
-    regressor.fit(x, y)
-    clock.look(regressor.predict)
-    clock.answer(answer, start)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    regressor = MLPRegressor(hidden_layer_sizes=(50, 100, 50), random_state=int(seed), **options)
+    clock = Clock(x_test, y_test)
+    for _ in range(epochs or 1):
+        (regressor.partial_fit if epochs else regressor.fit)(x, y)
+        clock.record(regressor.predict)
+    return clock.make_answer()

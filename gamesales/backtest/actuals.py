@@ -1,28 +1,39 @@
-"""Actual earnings: a file of title ids and earnings, to compare predictions with."""
+"""Actual earnings: read a file of title ids and earnings, and join the predictions of a date with it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import compute
 
 from gamesales.arrays import FloatArray, IntArray
-from gamesales.data.arrow import keep_rows, make_text_column, null_mask, to_numpy
-from gamesales.data.contract import Contract
+from gamesales.data.arrow import convert_to_numbers, keep_rows, make_text_column, null_mask, to_numpy
+from gamesales.data.contract import (
+    HIGH_COLUMN,
+    LOW_COLUMN,
+    OUTSIDE_COLUMN,
+    PREDICTION_COLUMN,
+    VERSION_COLUMN,
+    Contract,
+)
 from gamesales.data.files import hash_file, read_stamp, require_unchanged
 from gamesales.data.open_table import open_table
 from gamesales.data.screen import RejectLimit, require_columns, screen
 from gamesales.data.table import Batch, RejectedRow
 from gamesales.errors import ColumnsError, InputError, InputNotFoundError, TooManyRejectsError
+from gamesales.scoring.results import PublishedRun
+from gamesales.stats.error_sums import MatchedRows, TitleSums
 
 _EXAMPLES = 3
 # The ASCII unit separator, between the parts of an id that has several columns.
 _SEPARATOR = "\x1f"
+_BOUNDS = (LOW_COLUMN, HIGH_COLUMN)
 
 
 @dataclass(frozen=True)
@@ -43,30 +54,13 @@ class Actuals:
         return len(self.ids)
 
     def find_positions(self, ids: pa.Array) -> IntArray:
-        """Find ids among the ids of the actuals.
-
-        Args:
-            ids: text (m,), as ``make_ids`` returns them.
-
-        Returns:
-            int64 (m,), the positions. It is -1 for an id that is missing.
-        """
+        """Return the positions of ids, text (m,), among the ids of the actuals: int64 (m,), -1 for a missing id."""
         positions = compute.index_in(ids, value_set=self.ids)
         return np.where(null_mask(positions), -1, to_numpy(positions)).astype(np.int64)
-
-    @cached_property
-    def examples(self) -> str:
-        """Some of the ids, for messages."""
-        return format_examples(self.ids)
 
 
 def read_actuals(path: Path, contract: Contract, limit: RejectLimit) -> Actuals:
     """Read a CSV or Parquet file with the identity and target columns of a contract.
-
-    Args:
-        path: the file.
-        contract: names the columns.
-        limit: how many rows may be unusable.
 
     Raises:
         ColumnsError: columns are missing.
@@ -147,7 +141,7 @@ def make_ids(columns: Sequence[pa.Array]) -> pa.Array:
         columns: Arrow (n,) each, of text or whole numbers.
 
     Returns:
-        text (n,). It is null where a part is missing.
+        Arrow text (n,), null where a part is missing.
     """
     texts = [_to_text(column) for column in columns]
     return texts[0] if len(texts) == 1 else compute.binary_join_element_wise(*texts, make_text_column([_SEPARATOR])[0])
@@ -166,3 +160,96 @@ def format_examples(ids: pa.Array) -> str:
     """Format some ids, as in ``'007', '008', …``."""
     examples = [repr(value.as_py().replace(_SEPARATOR, ", ")) for value in ids.drop_null()[:_EXAMPLES]]
     return ", ".join(examples) + (", …" if len(ids) > _EXAMPLES else "")
+
+
+@dataclass
+class DayMatches:
+    """The predictions of a date, joined with actual earnings.
+
+    Attributes:
+        sums: the errors of the predictions with actual earnings.
+        waiting: the number of predictions of titles without actual earnings.
+        without_id: the number of predictions without an id.
+        duplicates: the number of titles with more than one prediction.
+        example_ids: some predicted ids, for messages.
+    """
+
+    sums: TitleSums
+    rows: int = 0
+    waiting: int = 0
+    without_id: int = 0
+    duplicates: int = 0
+    example_ids: str = ""
+
+
+def join_date(run: PublishedRun, actuals: Actuals, contract: Contract) -> DayMatches:
+    """Join the predictions of a date with actual earnings.
+
+    Raises:
+        InputError: a prediction is not finite, or is of another version than the report says.
+    """
+
+    def join(tables: Iterator[pa.Table]) -> DayMatches:
+        matches = DayMatches(TitleSums(len(actuals)))
+        for number, table in enumerate(tables):
+            _add_table(matches, table, run, actuals, contract, number)
+        matches.duplicates = int(np.count_nonzero(matches.sums.rows > 1))
+        return matches
+
+    if not run.columns:
+        return DayMatches(TitleSums(len(actuals)))
+    bounds = _BOUNDS if set(_BOUNDS) <= set(run.columns) else ()
+    return run.scan([*contract.identity, PREDICTION_COLUMN, OUTSIDE_COLUMN, VERSION_COLUMN, *bounds], join)
+
+
+def _add_table(
+    matches: DayMatches, table: pa.Table, run: PublishedRun, actuals: Actuals, contract: Contract, number: int
+) -> None:
+    ids = make_ids([_read_column(table, name) for name in contract.identity])
+    predicted = _read_numbers(table, PREDICTION_COLUMN)
+    _check_predictions(run, predicted, _read_numbers(table, VERSION_COLUMN))
+    titles = actuals.find_positions(ids)
+    has_actual, lacks_id = titles >= 0, null_mask(ids)
+    low, high = (
+        _read_numbers(table, name)[has_actual]
+        if name in table.column_names
+        else np.full(np.count_nonzero(has_actual), np.nan)
+        for name in _BOUNDS
+    )
+    matches.rows += len(table)
+    matches.without_id += int(lacks_id.sum())
+    matches.waiting += int((~has_actual & ~lacks_id).sum())
+    matches.example_ids = matches.example_ids or format_examples(ids)
+    rows = MatchedRows(
+        titles=titles[has_actual],
+        actual=actuals.earnings[titles[has_actual]],
+        predicted=predicted[has_actual],
+        outside=_read_numbers(table, OUTSIDE_COLUMN)[has_actual] == 1,
+        low=low,
+        high=high,
+    )
+    matches.sums.add(rows, seed=(run.day.toordinal(), number))
+
+
+def _check_predictions(run: PublishedRun, predicted: npt.NDArray[Any], versions: npt.NDArray[Any]) -> None:
+    infinite = np.flatnonzero(~np.isfinite(predicted))
+    if len(infinite):
+        raise InputError(
+            f"{run.path} has {len(infinite):,} predictions that are not finite", hint="Score this date again"
+        )
+    others = sorted({int(version) for version in np.unique(versions) if version != run.version})
+    if others:
+        raise InputError(
+            f"{run.path} holds predictions of version {others[0]}; expected version {run.version}, as in its report",
+            hint="Score this date again",
+        )
+
+
+def _read_column(table: pa.Table, name: str) -> pa.Array:
+    combined = table.column(name).combine_chunks()
+    return combined.combine_chunks() if isinstance(combined, pa.ChunkedArray) else combined
+
+
+def _read_numbers(table: pa.Table, name: str) -> FloatArray:
+    numbers, _ = convert_to_numbers(_read_column(table, name), words=True)
+    return numbers.astype(np.float64)

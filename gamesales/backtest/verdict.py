@@ -6,20 +6,18 @@ whether the error changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
 from gamesales.arrays import BoolArray
-from gamesales.backtest.actuals import Actuals
-from gamesales.backtest.evidence import RegisteredVersion
-from gamesales.backtest.join import DayMatches, join_date
+from gamesales.backtest.actuals import Actuals, DayMatches, join_date
+from gamesales.backtest.versions import VersionRuns
 from gamesales.data.contract import Contract
 from gamesales.report.format import format_count, format_money, format_percent, format_signed_money
 from gamesales.scoring.results import PublishedRun
-from gamesales.stats.error_sums import PredictionSample, TitleSums
-from gamesales.stats.errors import (
+from gamesales.stats.error_metrics import (
     ErrorMetrics,
     MetricChange,
     compare_bias,
@@ -27,6 +25,7 @@ from gamesales.stats.errors import (
     compare_with_holdout,
     compute_error_metrics,
 )
+from gamesales.stats.error_sums import PredictionSample, TitleSums
 
 Evidence = Literal["recorded", "recorded before", "would be recorded", "refused"]
 
@@ -93,21 +92,10 @@ class VersionVerdict:
 
 
 @dataclass(frozen=True)
-class VersionRuns:
-    """The published runs of one version, oldest first, and the version in the registry."""
-
-    runs: Sequence[PublishedRun]
-    registered: RegisteredVersion
-
-
-@dataclass(frozen=True)
 class VersionTrace:
     """The dates of one version.
 
     Attributes:
-        verdict: the verdict over all dates.
-        months: the metrics by month.
-        dates: the metrics by date.
         sample: some predictions to plot.
         is_predicted: bool (titles,), which titles with actual earnings the version predicted.
         example_ids: some predicted ids, for messages.
@@ -126,11 +114,7 @@ def trace_version(
 ) -> VersionTrace:
     """Add up the errors of a version by date, by month and in halves, and judge them.
 
-    Args:
-        version: the runs of the version.
-        actuals: the actual earnings.
-        contract: names the identity columns.
-        on_date: called with each date before it is read.
+    ``on_date`` is called with each date before it is read.
     """
     older, newer = TitleSums(len(actuals)), TitleSums(len(actuals))
     middle = len(version.runs) // 2
@@ -146,9 +130,11 @@ def trace_version(
             month_sums.merge(matches.sums)
         first = version.runs[0]
         months.append(MonthMetrics(month, first.version, first.digest, compute_error_metrics(month_sums)))
-    verdict = _judge(version, older, newer)
-    older.merge(newer)
-    return VersionTrace(verdict, months, dates, older.sample, older.rows > 0, example_ids)
+    all_dates = TitleSums(len(actuals))
+    all_dates.merge(older)
+    all_dates.merge(newer)
+    verdict = _judge(version, all_dates, older, newer)
+    return VersionTrace(verdict, months, dates, all_dates.sample, all_dates.rows > 0, example_ids)
 
 
 def _make_day_metrics(run: PublishedRun, matches: DayMatches) -> DayMetrics:
@@ -164,14 +150,10 @@ def _make_day_metrics(run: PublishedRun, matches: DayMatches) -> DayMetrics:
     )
 
 
-def _judge(version: VersionRuns, older: TitleSums, newer: TitleSums) -> VersionVerdict:
+def _judge(version: VersionRuns, all_dates: TitleSums, older: TitleSums, newer: TitleSums) -> VersionVerdict:
     """Judge a version. The caller decides later whether the verdict is recorded."""
-    all_dates = TitleSums(len(older.rows))
-    all_dates.merge(older)
-    all_dates.merge(newer)
-    metrics, registered = compute_error_metrics(all_dates), version.registered
+    metrics, holdout = compute_error_metrics(all_dates), version.holdout
     first, middle, last = version.runs[0], version.runs[len(version.runs) // 2], version.runs[-1]
-    holdout = registered.holdout
     newest_from = middle.day.isoformat()
     holdout_change = compare_with_holdout(newer, holdout.rows, holdout.metrics) if holdout else None
     mae_change = compare_mae(older, newer)
@@ -184,15 +166,15 @@ def _judge(version: VersionRuns, older: TitleSums, newer: TitleSums) -> VersionV
         dates=len(version.runs),
         newest_from=newest_from,
         error_metrics=metrics,
-        metrics=_rename_metrics(metrics, registered.manifest),
+        metrics=_rename_metrics(metrics, version.manifest),
         holdout=dict(holdout.metrics) if holdout else None,
-        target_coverage=registered.target_coverage,
+        target_coverage=version.target_coverage,
         against_holdout=holdout_change,
         error_shift=mae_change,
         bias_shift=compare_bias(older, newer),
-        verdict=write_verdict(metrics, newest_from, holdout_change, mae_change, registered.target_coverage),
+        verdict=write_verdict(metrics, newest_from, holdout_change, mae_change, version.target_coverage),
         evidence="refused",
-        refused=registered.refused,
+        refused=version.refused,
     )
 
 

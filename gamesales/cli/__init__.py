@@ -1,7 +1,7 @@
 """The command line. A command parses its arguments, calls one function of a job and renders the result.
 
 Only this package prints or exits. ``main.py`` is the entry point, ``options.py`` holds shared options, ``render.py``
-formats results, and ``progress.py`` and ``search_progress.py`` show progress. Each other module holds commands.
+formats results, and ``progress.py`` shows progress. Each other module holds commands.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import typer
 
 from gamesales.cli import progress
 from gamesales.cli.options import NAME, REGISTRY, JsonOption, NameOption, ReasonOption, RegistryOption
-from gamesales.cli.render import format_table, show_error, show_json
+from gamesales.cli.render import format_table, show_error, show_result
 from gamesales.errors import RegistryError
 from gamesales.jobs.loading import open_registry
 from gamesales.stats.metric_names import format_metrics, format_money
@@ -18,7 +18,7 @@ from gamesales.stats.metric_names import format_metrics, format_money
 if TYPE_CHECKING:
     from gamesales.backtest.verdict import DayMetrics
     from gamesales.jobs.backtest import BacktestResult
-    from gamesales.stats.errors import ErrorMetrics
+    from gamesales.stats.error_metrics import ErrorMetrics
 
 _HEADINGS = ["predictions", "MAE", "RMSE", "bias", "R2", "MAPE", "coverage", "outside"]
 
@@ -49,10 +49,7 @@ def backtest(
     limit = RejectLimit.parse(max_rejects) if max_rejects else RejectLimit()
     request = BacktestRequest(predictions, actuals, limit, page, reason, dry_run)
     result = run(open_registry(registry, name), request, on_date=lambda day: progress.say(f"reading {day}"))
-    if as_json:
-        show_json(result)
-    else:
-        print(_format_result(result))
+    show_result(result, _format_result, as_json=as_json)
     refused = [verdict for verdict in result.versions if verdict.evidence == "refused"]
     if refused and not dry_run:
         reasons = "; ".join(f"version {verdict.version}: {verdict.refused}" for verdict in refused)
@@ -114,6 +111,3 @@ def _format_metrics(metrics: ErrorMetrics) -> list[str]:
 
 def _format_share(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f}%"
-
-
-COMMANDS = (backtest,)

@@ -18,7 +18,7 @@ from gamesales.cli.options import (
     UntilOption,
     parse_span,
 )
-from gamesales.cli.render import format_minute, format_table, show_json, to_one_line
+from gamesales.cli.render import format_minute, format_table, show_result, to_one_line
 from gamesales.jobs.compare import compare as run_compare
 from gamesales.jobs.history import EventFilter, list_events
 from gamesales.jobs.loading import open_registry
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ManifestEntry,
         VersionComparison,
     )
+    from gamesales.jobs.history import EventList
 
 Body = Mapping[str, Any]
 # Longer evidence is cut. The JSON document has all of it.
@@ -64,9 +65,11 @@ def history(
     first, last = parse_span(since, until)
     event_filter = EventFilter(alias, version, kind, by, first, last, limit)
     listed = list_events(open_registry(registry, name), event_filter)
-    if as_json:
-        show_json(listed)
-    elif listed.events:
+    show_result(listed, lambda listed: _format_events(listed, event_filter), as_json=as_json)
+
+
+def _format_events(listed: EventList, event_filter: EventFilter) -> str:
+    if listed.events:
         rows = [
             [
                 str(event.sequence),
@@ -78,11 +81,10 @@ def history(
             ]
             for event in listed.events
         ]
-        print(format_table(["event", "when", "by", "what", "evidence", "why"], rows))
-    elif event_filter == EventFilter(limit=limit):
-        print(f"no events of {name} in {listed.registry} yet. Train a version: gamesales train")
-    else:
-        print(f"no event of {name} in {listed.registry} matches. See all: gamesales history")
+        return format_table(["event", "when", "by", "what", "evidence", "why"], rows)
+    if event_filter == EventFilter(limit=event_filter.limit):
+        return f"no events of {listed.model} in {listed.registry} yet. Train a version: gamesales train"
+    return f"no event of {listed.model} in {listed.registry} matches. See all: gamesales history"
 
 
 def _describe_event(kind: str, body: Body) -> str:
@@ -155,20 +157,20 @@ def compare(
     """Show how two versions differ: data, metrics on the same titles, network, contract, software and files."""
     refs = parse_ref(first, name), parse_ref(second, name)
     sides = [(open_registry(registry, ref.model), ref) for ref in refs]
-    comparison = run_compare(*sides, everything=everything)
-    if as_json:
-        show_json(comparison)
-        return
+    show_result(run_compare(*sides, everything=everything), _format_comparison, as_json=as_json)
+
+
+def _format_comparison(comparison: VersionComparison) -> str:
     versions = comparison.first, comparison.second
     is_one_model = comparison.first.model == comparison.second.model
     names = [f"version {side.version}" + ("" if is_one_model else f" of {side.model}") for side in versions]
-    print(f"{names[0]} and {names[1]}" + (f" of {comparison.first.model}" if is_one_model else ""))
-    for side, label in zip(versions, names, strict=True):
-        print(to_one_line(_describe_version(side, label)))
-    print(f"training data  {_describe_sameness(comparison.same_training_data)}")
-    print(f"holdout        {_describe_sameness(comparison.same_holdout)}")
-    for part in [*_format_metrics(comparison, names), *_format_sections(comparison, names)]:
-        print(f"\n{part}")
+    summary = [
+        f"{names[0]} and {names[1]}" + (f" of {comparison.first.model}" if is_one_model else ""),
+        *(to_one_line(_describe_version(side, label)) for side, label in zip(versions, names, strict=True)),
+        f"training data  {_describe_sameness(comparison.same_training_data)}",
+        f"holdout        {_describe_sameness(comparison.same_holdout)}",
+    ]
+    return "\n\n".join(["\n".join(summary), *_format_metrics(comparison, names), *_format_sections(comparison, names)])
 
 
 def _describe_version(version: ComparedVersion, label: str) -> str:
@@ -239,6 +241,3 @@ def _format_cell(entry: ManifestEntry, value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return str(value)[:12] if entry.name.endswith("sha256") else str(value)
-
-
-COMMANDS = (history, compare)

@@ -8,8 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib import import_module
 from types import FrameType
 from typing import Annotated
@@ -75,11 +74,7 @@ def run_and_exit() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code.
-
-    Args:
-        arguments: The arguments after the name of the program.
-    """
+    """Run one command and return its exit code. The arguments are those after the name of the program."""
     as_json = "--json" in arguments
     wants_traceback = "--traceback" in arguments
     try:
@@ -164,20 +159,14 @@ def make_app(name: str | None = None) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback(help=ABOUT)(_add_common_options)
-    modules = [module for module, names in MODULES.items() if name in names] or MODULES
-    commands = load_commands(modules)
-    for command in [commands[name]] if name in commands else commands.values():
-        if isinstance(command, CommandGroup):
-            app.add_typer(command.make_app())
+    module_of = {command: module for module, commands in MODULES.items() for command in commands}
+    for command_name in [name] if name in module_of else module_of:
+        command = getattr(import_module(f"gamesales.cli.{module_of[command_name]}"), command_name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=command_name)
         else:
             app.command()(command)
     return app
-
-
-def load_commands(modules: Iterable[str]) -> dict[str, Callable[..., None] | CommandGroup]:
-    """Load modules of the package and return their commands by name."""
-    loaded = [import_module(f"gamesales.cli.{module}") for module in modules]
-    return {command.__name__: command for module in loaded for command in module.COMMANDS}
 
 
 def _show_version(is_requested: bool) -> None:
@@ -192,29 +181,3 @@ def _add_common_options(
     ] = False,
 ) -> None:
     """Add the options of the program itself."""
-
-
-@dataclass(frozen=True)
-class CommandGroup:
-    """Several commands under one name.
-
-    Attributes:
-        name: The name, such as ``alias``.
-        about: The help of the group.
-        commands: The functions of the commands by name.
-    """
-
-    name: str
-    about: str
-    commands: Mapping[str, Callable[..., None]]
-
-    @property
-    def __name__(self) -> str:
-        return self.name
-
-    def make_app(self) -> typer.Typer:
-        """Make the command line of the group."""
-        app = typer.Typer(name=self.name, help=self.about, no_args_is_help=True, pretty_exceptions_enable=False)
-        for name, command in self.commands.items():
-            app.command(name)(command)
-        return app

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gamesales.cli.main import CommandGroup
 from gamesales.cli.options import (
     ALIAS,
     NAME,
@@ -21,18 +20,25 @@ from gamesales.cli.options import (
     RefArgument,
     RegistryOption,
 )
-from gamesales.cli.render import format_metrics_table, format_minute, format_table, show_json, to_one_line
+from gamesales.cli.render import (
+    format_intervals,
+    format_metrics_table,
+    format_minute,
+    format_table,
+    show_result,
+    to_one_line,
+)
 from gamesales.errors import GateRefusedError
 from gamesales.jobs import promote as jobs
 from gamesales.jobs.evaluate import evaluate as run_evaluate
-from gamesales.jobs.loading import open_registry
+from gamesales.jobs.loading import open_ref, open_registry
 from gamesales.jobs.retention import retire as retire_version
 from gamesales.registry.gate import format_percent
-from gamesales.registry.refs import parse_ref
 
 if TYPE_CHECKING:
     from gamesales.jobs.evaluate import EvaluationResult
-    from gamesales.jobs.promote import Promotion
+    from gamesales.jobs.promote import AliasDeletion, AliasList, Promotion
+    from gamesales.jobs.retention import RetirementResult
 
 
 def evaluate(
@@ -44,26 +50,26 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure the errors of a version on titles that it was not trained on, and record the metrics."""
-    parsed = parse_ref(ref, name)
-    evaluation = run_evaluate(open_registry(registry, parsed.model), parsed, data, reason=reason)
-    if as_json:
-        show_json(evaluation)
-        return
+    evaluation = run_evaluate(*open_ref(registry, ref, name), data, reason=reason)
+    show_result(evaluation, _format_evaluation, as_json=as_json)
+
+
+def _format_evaluation(evaluation: EvaluationResult) -> str:
     version = f"version {evaluation.version}"
     titles = f"{evaluation.rows:,} titles of {evaluation.data}"
-    print(f"{version} of {evaluation.model} on {titles}{_format_rejects(evaluation)}\n")
-    print(format_metrics_table({version: evaluation.metrics}))
-    (low_mae, high_mae), (low_mse, high_mse) = evaluation.intervals["mae"], evaluation.intervals["scaled_mse"]
-    mae, mse = f"MAE ${low_mae:,.0f} to ${high_mae:,.0f}", f"scaled MSE {low_mse:.2e} to {high_mse:.2e}"
-    print(f"\n95% confidence intervals: {mae}, {mse}")
+    if evaluation.rejected:
+        titles += f"; {evaluation.rejected:,} rejected: {'; '.join(evaluation.first_rejects)}"
     recorded = f"recorded as event {evaluation.sequence}" if evaluation.recorded else None
-    print(recorded or "already recorded; nothing was written")
-
-
-def _format_rejects(evaluation: EvaluationResult) -> str:
-    if not evaluation.rejected:
-        return ""
-    return f"; {evaluation.rejected:,} rejected: {'; '.join(evaluation.first_rejects)}"
+    return "\n".join(
+        [
+            f"{version} of {evaluation.model} on {titles}",
+            "",
+            format_metrics_table({version: evaluation.metrics}),
+            "",
+            f"95% confidence intervals: {format_intervals(evaluation.intervals)}",
+            recorded or "already recorded; nothing was written",
+        ]
+    )
 
 
 def promote(
@@ -81,22 +87,22 @@ def promote(
     as_json: JsonOption = False,
 ) -> None:
     """Make a version the champion, which scores from now on, if the gate agrees."""
-    parsed = parse_ref(ref, name)
-    opened = open_registry(registry, parsed.model)
+    opened, parsed = open_ref(registry, ref, name)
     try:
         promotion = jobs.promote(
             opened, parsed, alias=alias, reason=reason, force=force, dry_run=dry_run, holdout=holdout
         )
     except GateRefusedError as refusal:
         if not as_json:
-            _show_comparison(refusal.evidence, "refused")
+            print(_format_comparison(refusal.evidence, "refused"), end="")
         raise
-    if as_json:
-        show_json(promotion)
-        return
-    _show_comparison(asdict(promotion), "forced" if promotion.forced else "passes")
+    show_result(promotion, _format_promotion, as_json=as_json)
+
+
+def _format_promotion(promotion: Promotion) -> str:
+    comparison = _format_comparison(asdict(promotion), "forced" if promotion.forced else "passes")
     forced = " (forced)" if promotion.forced and not promotion.dry_run else ""
-    print(f"{_format_move(promotion)}{forced}")
+    return f"{comparison}{_format_move(promotion)}{forced}"
 
 
 def rollback(
@@ -108,10 +114,11 @@ def rollback(
 ) -> None:
     """Set an alias back to its previous version; a second rollback goes back one more version."""
     promotion = jobs.roll_back(open_registry(registry, name), alias=alias, reason=reason)
-    if as_json:
-        show_json(promotion)
-    else:
-        print(f"{promotion.model}@{promotion.alias} is version {promotion.version} again{_format_previous(promotion)}")
+    show_result(promotion, _format_rollback, as_json=as_json)
+
+
+def _format_rollback(promotion: Promotion) -> str:
+    return f"{promotion.model}@{promotion.alias} is version {promotion.version} again{_format_previous(promotion)}"
 
 
 AliasArgument = Annotated[
@@ -128,12 +135,8 @@ def set_alias(
     as_json: JsonOption = False,
 ) -> None:
     """Set an alias to a version, after checking its files; only promote sets the champion."""
-    parsed = parse_ref(ref, name)
-    promotion = jobs.set_alias(open_registry(registry, parsed.model), alias, parsed, reason)
-    if as_json:
-        show_json(promotion)
-    else:
-        print(_format_move(promotion))
+    opened, parsed = open_ref(registry, ref, name)
+    show_result(jobs.set_alias(opened, alias, parsed, reason), _format_move, as_json=as_json)
 
 
 def delete_alias(
@@ -145,32 +148,26 @@ def delete_alias(
 ) -> None:
     """Delete an alias; deleting the champion needs --reason, because nothing scores without a champion."""
     deletion = jobs.delete_alias(open_registry(registry, name), alias, reason)
-    if as_json:
-        show_json(deletion)
-    else:
-        print(f"{deletion.model}@{deletion.alias} is deleted (was {deletion.previous_version})")
+    show_result(deletion, _format_deletion, as_json=as_json)
+
+
+def _format_deletion(deletion: AliasDeletion) -> str:
+    return f"{deletion.model}@{deletion.alias} is deleted (was {deletion.previous_version})"
 
 
 def list_aliases(registry: RegistryOption = REGISTRY, name: NameOption = NAME, as_json: JsonOption = False) -> None:
     """List the version of each alias, when, by whom and why it was set, and the previous version."""
-    listed = jobs.list_aliases(open_registry(registry, name))
-    if as_json:
-        show_json(listed)
-    elif not listed.aliases:
-        print(f"no alias of {listed.model} in {listed.registry}. Promote a version: gamesales promote REF")
-    else:
-        rows = [
-            [
-                row.alias,
-                str(row.version),
-                format_minute(row.since),
-                row.actor,
-                str(row.previous_version or "-"),
-                row.reason,
-            ]
-            for row in listed.aliases
-        ]
-        print(format_table(["alias", "version", "since", "by", "before", "why"], rows))
+    show_result(jobs.list_aliases(open_registry(registry, name)), _format_aliases, as_json=as_json)
+
+
+def _format_aliases(listed: AliasList) -> str:
+    if not listed.aliases:
+        return f"no alias of {listed.model} in {listed.registry}. Promote a version: gamesales promote REF"
+    rows = [
+        [row.alias, str(row.version), format_minute(row.since), row.actor, str(row.previous_version or "-"), row.reason]
+        for row in listed.aliases
+    ]
+    return format_table(["alias", "version", "since", "by", "before", "why"], rows)
 
 
 def retire(
@@ -181,24 +178,24 @@ def retire(
     as_json: JsonOption = False,
 ) -> None:
     """Retire a version for good; no alias may name it, and its history stays."""
-    parsed = parse_ref(ref, name)
-    retirement = retire_version(open_registry(registry, parsed.model), parsed, reason)
+    retirement = retire_version(*open_ref(registry, ref, name), reason)
+    show_result(retirement, _format_retirement, as_json=as_json)
+
+
+def _format_retirement(retirement: RetirementResult) -> str:
     version = f"version {retirement.version} of {retirement.model}"
-    if as_json:
-        show_json(retirement)
-    elif retirement.changed:
-        print(f"{version} is retired")
-    else:
-        since = f"was retired on {format_minute(retirement.time)} UTC by {retirement.actor}"
-        text = f"{version} {since}{f': {retirement.reason}' if retirement.reason else ''}; nothing was changed"
-        print(to_one_line(text))
+    if retirement.changed:
+        return f"{version} is retired"
+    since = f"was retired on {format_minute(retirement.time)} UTC by {retirement.actor}"
+    reason = f": {retirement.reason}" if retirement.reason else ""
+    return to_one_line(f"{version} {since}{reason}; nothing was changed")
 
 
-def _show_comparison(evidence: Mapping[str, Any], verdict: str) -> None:
-    """Print the comparison of candidate and champion, if they were compared."""
+def _format_comparison(evidence: Mapping[str, Any], verdict: str) -> str:
+    """Lay out the comparison of candidate and champion, if they were compared."""
     comparison = evidence.get("comparison")
     if not comparison:
-        return
+        return ""
     margin, confidence = format_percent(comparison["margin"]), format_percent(comparison["confidence"])
     rows = [
         [f"version {comparison['champion']}, champion", _format_cents(comparison["champion_mae"])],
@@ -207,8 +204,8 @@ def _show_comparison(evidence: Mapping[str, Any], verdict: str) -> None:
         [f"{confidence} upper bound", _format_cents(comparison["bound"])],
         [f"limit, {margin} of version {comparison['champion']}'s MAE", _format_cents(comparison["limit"])],
     ]
-    print(format_table([f"on {comparison['rows']:,} titles of {evidence['holdout']['path']}", "MAE"], rows))
-    print(f"{verdict}\n")
+    table = format_table([f"on {comparison['rows']:,} titles of {evidence['holdout']['path']}", "MAE"], rows)
+    return f"{table}\n{verdict}\n\n"
 
 
 def _format_cents(amount: float) -> str:
@@ -228,9 +225,7 @@ def _format_previous(promotion: Promotion) -> str:
     return f" (was {promotion.previous_version or 'unset'})"
 
 
-alias = CommandGroup(
-    "alias",
-    "Set, delete or list aliases, such as challenger.",
-    {"set": set_alias, "delete": delete_alias, "list": list_aliases},
-)
-COMMANDS = (evaluate, promote, rollback, alias, retire)
+alias = typer.Typer(help="Set, delete or list aliases, such as challenger.", no_args_is_help=True)
+alias.command("set")(set_alias)
+alias.command("delete")(delete_alias)
+alias.command("list")(list_aliases)

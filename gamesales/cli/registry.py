@@ -22,19 +22,19 @@ from gamesales.cli.options import (
     parse_as_of,
     parse_span,
 )
-from gamesales.cli.render import format_metrics_table, format_minute, format_table, show_json, to_one_line
+from gamesales.cli.render import format_metrics_table, format_minute, format_table, show_result, to_one_line
 from gamesales.jobs.history import show as run_show
-from gamesales.jobs.loading import open_registry
+from gamesales.jobs.loading import open_ref, open_registry
 from gamesales.jobs.retention import Retention, collect_garbage
 from gamesales.jobs.versions import METRIC_KEYS, ORDERS, VersionFilter, list_versions, parse_condition
 from gamesales.jobs.versions import verify as run_verify
-from gamesales.registry.refs import parse_ref
 from gamesales.stats.metric_names import HEADINGS, format_metrics
 
 if TYPE_CHECKING:
+    from gamesales.jobs.export import ExportResult
     from gamesales.jobs.history import VersionDetails
     from gamesales.jobs.retention import CollectionResult
-    from gamesales.jobs.versions import VersionList, VersionRow
+    from gamesales.jobs.versions import VerificationResult, VersionList, VersionRow
 
 _DEFAULT_RETENTION = Retention()
 
@@ -78,18 +78,19 @@ def versions(
         as_of=parse_as_of(as_of),
     )
     listed = list_versions(open_registry(registry, name), version_filter)
-    if as_json:
-        show_json(listed)
-        return
+    show_result(listed, lambda listed: _format_versions(listed, version_filter), as_json=as_json)
+
+
+def _format_versions(listed: VersionList, version_filter: VersionFilter) -> str:
+    model = f"{listed.model} in {listed.registry}"
     if listed.versions:
         header = ["version", "aliases", "registered", "by", *HEADINGS, "reason"]
-        print(format_table(header, [_format_row(row) for row in listed.versions]))
+        text = format_table(header, [_format_row(row) for row in listed.versions])
     elif not listed.registered:
-        print(f"no version of {name} in {listed.registry} yet. Train a version: gamesales train")
+        text = f"no version of {model} yet. Train a version: gamesales train"
     else:
-        print(f"no version of {name} in {listed.registry} matches. See all: gamesales versions --retired")
-    for note in _make_notes(listed, version_filter):
-        print(f"\n{note}")
+        text = f"no version of {model} matches. See all: gamesales versions --retired"
+    return "\n\n".join([text, *_make_notes(listed, version_filter)])
 
 
 def _format_row(row: VersionRow) -> list[str]:
@@ -124,22 +125,22 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one version in full."""
-    parsed = parse_ref(ref, name)
-    details = run_show(open_registry(registry, parsed.model), parsed, parse_as_of(as_of))
-    if as_json:
-        show_json(details)
-        return
-    for line in _format_details(details):
-        print(to_one_line(line))
+    details = run_show(*open_ref(registry, ref, name), parse_as_of(as_of))
+    show_result(details, _format_details, as_json=as_json)
+
+
+def _format_details(details: VersionDetails) -> str:
+    sections = ["\n".join(map(to_one_line, _list_details(details)))]
     if details.evaluations:
-        print("\n" + _format_evaluations(details))
+        sections.append(_format_evaluations(details))
     if details.manifest is not None:
         version = f"version {details.version}"
         metrics = {version: details.manifest.get("metrics", {}), **details.manifest.get("baselines", {})}
-        print("\n" + format_metrics_table(metrics))
+        sections.append(format_metrics_table(metrics))
+    return "\n\n".join(sections)
 
 
-def _format_details(details: VersionDetails) -> list[str]:
+def _list_details(details: VersionDetails) -> list[str]:
     as_of = f" (as of {_format_second(details.as_of)})" if details.as_of else ""
     aliases = f", {', '.join(details.aliases)}" if details.aliases else ""
     retired = details.retired
@@ -200,13 +201,12 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check every event of the log and every file of the bundles against their digests."""
-    parsed = parse_ref(ref, name) if ref else None
-    result = run_verify(open_registry(registry, parsed.model if parsed else name), parsed)
-    if as_json:
-        show_json(result)
-    else:
-        counts = f"{result.events:,} events, {result.files:,} files checked"
-        print(f"{result.model} in {result.registry} is sound: {counts}")
+    opened, parsed = open_ref(registry, ref, name) if ref else (open_registry(registry, name), None)
+    show_result(run_verify(opened, parsed), _format_verification, as_json=as_json)
+
+
+def _format_verification(result: VerificationResult) -> str:
+    return f"{result.model} in {result.registry} is sound: {result.events:,} events, {result.files:,} files checked"
 
 
 def gc(
@@ -229,10 +229,7 @@ def gc(
     """Retire versions that are no longer needed, and remove their files; their history stays."""
     retention = Retention(newest, alias_days, orphan_days)
     result = collect_garbage(open_registry(registry, name), retention, dry_run=dry_run)
-    if as_json:
-        show_json(result)
-    else:
-        print(_format_collection(result))
+    show_result(result, _format_collection, as_json=as_json)
 
 
 def _format_collection(result: CollectionResult) -> str:
@@ -261,17 +258,15 @@ def export(
     """Write a version for other programs, with raw columns as input and US dollars as output."""
     from gamesales.jobs.export import export as run
 
-    parsed = parse_ref(ref, name)
-    result = run(open_registry(registry, parsed.model), parsed, form, output, force=force)
-    if as_json:
-        show_json(result)
-        return
-    print(
+    result = run(*open_ref(registry, ref, name), form, output, force=force)
+    show_result(result, _format_export, as_json=as_json)
+
+
+def _format_export(result: ExportResult) -> str:
+    text = (
         f"wrote version {result.version} of {result.model} to {result.output}; loaded again, it is within "
         f"${result.largest_difference:.4f} of the scorer on {result.rows_checked:,} rows"
     )
     if result.config:
-        print(f"\nFor tensorflow_model_server --model_config_file=FILE:\n\n{result.config}", end="")
-
-
-COMMANDS = (versions, show, verify, gc, export)
+        text += f"\n\nFor tensorflow_model_server --model_config_file=FILE:\n\n{result.config.rstrip()}"
+    return text

@@ -6,11 +6,16 @@ import json
 import re
 import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gamesales.old_keys import add_old_keys
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 # Unicode categories: control characters, line and paragraph separators, surrogates.
 _HARMFUL_CATEGORIES = {"Cc", "Zl", "Zp", "Cs"}
@@ -18,20 +23,18 @@ _HARMFUL_CATEGORIES = {"Cc", "Zl", "Zp", "Cs"}
 _DIRECTION_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
-def show_json(result: Any) -> None:
-    """Print a result, which is a dataclass, as one JSON document."""
-    print(json.dumps(add_old_keys(asdict(result)), ensure_ascii=False, indent=1))
+def show_result(result: T, format_result: Callable[[T], str], *, as_json: bool) -> None:
+    """Print a result, which is a dataclass, as text for people or as one JSON document for programs."""
+    if as_json:
+        print(json.dumps(add_old_keys(asdict(result)), ensure_ascii=False, indent=1))
+    else:
+        print(format_result(result))
 
 
 def show_error(code: str, message: str, hint: str, *, as_json: bool, evidence: Mapping[str, Any] | None = None) -> None:
     """Print an error on stderr for people, or as a JSON document on stdout for programs.
 
-    Args:
-        code: The code of the error, such as ``usage``.
-        message: What was expected, what was found and where.
-        hint: What to type next.
-        as_json: Whether to print the JSON document.
-        evidence: The evidence of the gate, for the JSON document only.
+    Only the JSON document has the evidence of the gate.
     """
     if as_json:
         error = {"code": code, "message": message, "hint": hint, **({"evidence": evidence} if evidence else {})}
@@ -60,9 +63,15 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def format_metrics_table(metrics: Mapping[str, Mapping[str, float | None]]) -> str:
     """Lay out the metrics of each version or baseline, a line for each."""
-    from gamesales.stats.metric_names import HEADINGS, format_metrics
+    from gamesales.stats.metric_names import HEADINGS, format_metrics  # scoring does not load it
 
     return format_table(["", *HEADINGS], [[name, *format_metrics(values)] for name, values in metrics.items()])
+
+
+def format_intervals(intervals: Mapping[str, Sequence[float]]) -> str:
+    """Write the confidence intervals of the mean absolute error and of the scaled mean squared error."""
+    (low_mae, high_mae), (low_mse, high_mse) = intervals["mae"], intervals["scaled_mse"]
+    return f"MAE ${low_mae:,.0f} to ${high_mae:,.0f}, scaled MSE {low_mse:.2e} to {high_mse:.2e}"
 
 
 def format_minute(time: str) -> str:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gamesales.cli.options import NAME, REGISTRY, JsonOption, NameOption, RegistryOption
-from gamesales.cli.render import format_table, show_json
+from gamesales.cli.render import format_table, show_result
 from gamesales.errors import UsageError
-from gamesales.jobs.loading import open_registry
-from gamesales.registry.refs import CHAMPION, parse_ref
+from gamesales.jobs.loading import open_ref
+from gamesales.registry.refs import CHAMPION
 
 if TYPE_CHECKING:
     from gamesales.jobs.predict import Prediction
     from gamesales.jobs.score import RunPreview
     from gamesales.scoring.drift import ColumnDrift
-    from gamesales.scoring.run_report import DuplicatesReport, RunReport
+    from gamesales.scoring.run_report import RunReport
     from gamesales.scoring.shadow import ShadowReport
 
 # Inputs that a preview lists.
@@ -84,7 +84,7 @@ def score(
 ) -> None:
     """Predict the earnings of the titles in files with the champion; without INPUT, run the job in jobs/score.toml."""
     from gamesales.cli import progress
-    from gamesales.jobs.score import Backfill, RunPreview, get_exit_code, load_score_job, preview
+    from gamesales.jobs.score import Backfill, get_exit_code, load_score_job, preview
     from gamesales.jobs.score import score as run
     from gamesales.jobs.score_job import choose_dates, parse_date
 
@@ -113,19 +113,17 @@ def score(
         first=None if first is None else parse_date(first, "--from"),
         last=None if last is None else parse_date(last, "--to"),
     )
-    runs: Sequence[RunReport | RunPreview]
+    runs: list[RunReport] | list[RunPreview]
     if dry_run:
         runs, exit_code = preview(settings, registry, dates), 0
     else:
         with progress.show_scoring(log_format) as callbacks:
-            runs = reports = run(settings, registry, dates, **vars(callbacks))
+            runs = reports = run(settings, registry, dates, **callbacks)
         exit_code = max(get_exit_code(settings, report) for report in reports)
-    if as_json:
-        show_json(runs[0] if first is None else Backfill(runs))
+    if first is None:
+        show_result(runs[0], _format_run, as_json=as_json)
     else:
-        print(
-            "\n".join(_format_preview(item) if isinstance(item, RunPreview) else _format_report(item) for item in runs)
-        )
+        show_result(Backfill(runs), lambda backfill: "\n".join(map(_format_run, backfill.runs)), as_json=as_json)
     if exit_code:
         raise typer.Exit(exit_code)
 
@@ -133,6 +131,12 @@ def score(
 def _check_choice(option: str, value: str, *choices: str) -> None:
     if value not in choices:
         raise UsageError(f"{option} expects {' or '.join(choices)}, received {value!r}")
+
+
+def _format_run(item: RunReport | RunPreview) -> str:
+    from gamesales.scoring.run_report import RunReport
+
+    return _format_report(item) if isinstance(item, RunReport) else _format_preview(item)
 
 
 def _format_report(report: RunReport) -> str:
@@ -147,17 +151,14 @@ def _format_report(report: RunReport) -> str:
     if report.rows_outside_training_range:
         lines.append(f"{report.rows_outside_training_range:,} outside the range of the training titles (flagged)")
     if report.duplicate_ids and report.duplicate_ids.ids:
-        lines.append(_format_duplicates(report.duplicate_ids))
+        duplicates = report.duplicate_ids
+        examples = ", ".join(duplicates.examples)
+        lines.append(f"{duplicates.ids:,} duplicate ids, {duplicates.rows:,} extra rows: {examples}")
     if report.drift and report.drift.drifted:
         lines += [f"drift in {', '.join(report.drift.drifted)}\n", _format_drift(report.drift.columns) + "\n"]
     if report.shadow:
         lines.append(_format_shadow(report.shadow))
     return "\n".join([*lines, f"written to {report.output}"])
-
-
-def _format_duplicates(duplicates: DuplicatesReport) -> str:
-    examples = ", ".join(duplicates.examples)
-    return f"{duplicates.ids:,} duplicate ids, {duplicates.rows:,} extra rows: {examples}"
 
 
 def _format_drift(columns: Sequence[ColumnDrift]) -> str:
@@ -224,23 +225,15 @@ def predict(
     from gamesales.jobs.predict import parse_title
     from gamesales.jobs.predict import predict as run
 
-    ref = parse_ref(model, name)
-    prediction = run(open_registry(registry, ref.model), ref, parse_title(title))
-    if as_json:
-        show_json(prediction)
-        return
-    amount = f"${prediction.predicted_earnings:,.2f}{_format_interval(prediction)}"
-    print(f"{amount}  by version {prediction.model_version} of {prediction.model}")
-    if prediction.outside_training_range:
-        print("(a feature is outside the range of the training titles)")
+    prediction = run(*open_ref(registry, model, name), parse_title(title))
+    show_result(prediction, _format_prediction, as_json=as_json)
 
 
-def _format_interval(prediction: Prediction) -> str:
-    """Write the prediction interval, or nothing if the version has no intervals."""
-    if prediction.coverage is None:
-        return ""
-    low, high = prediction.predicted_earnings_low, prediction.predicted_earnings_high
-    return f" ({100 * prediction.coverage:g}%: ${low:,.0f} to ${high:,.0f})"
-
-
-COMMANDS = (score, predict)
+def _format_prediction(prediction: Prediction) -> str:
+    interval = ""
+    if prediction.coverage is not None:
+        low, high = prediction.predicted_earnings_low, prediction.predicted_earnings_high
+        interval = f" ({100 * prediction.coverage:g}%: ${low:,.0f} to ${high:,.0f})"
+    version = f"by version {prediction.model_version} of {prediction.model}"
+    note = "\n(a feature is outside the range of the training titles)" if prediction.outside_training_range else ""
+    return f"${prediction.predicted_earnings:,.2f}{interval}  {version}{note}"

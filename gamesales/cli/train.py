@@ -9,12 +9,14 @@ import typer
 
 from gamesales.cli import progress
 from gamesales.cli.options import REGISTRY, JsonOption, ReasonOption, RegistryOption
-from gamesales.cli.render import format_metrics_table, format_table, show_json
+from gamesales.cli.render import format_intervals, format_metrics_table, format_table, show_result
 from gamesales.registry.refs import format_ref
 from gamesales.stats.metric_names import HEADINGS, format_metrics
 
 if TYPE_CHECKING:
     from gamesales.jobs.crossvalidate import CrossValidationResult
+    from gamesales.jobs.prepare import PreprocessingResult
+    from gamesales.jobs.train import TrainingResult
     from gamesales.jobs.tune import Finalist, SearchResult, TuneResult
 
 JobArgument = Annotated[Path, typer.Argument(metavar="JOB", help="The job file.")]
@@ -42,7 +44,6 @@ def train(
     """Train a version on past titles and register it."""
     from gamesales.jobs.loading import open_registry
     from gamesales.jobs.train import train as run
-    from gamesales.training.intervals import describe_coverage
     from gamesales.training.train_job import load_job
 
     settings = load_job(job, preset)
@@ -57,16 +58,24 @@ def train(
             checkpoints=checkpoint,
             checkpoint_epochs=checkpoint_epochs,
         )
-    if as_json:
-        show_json(result)
-        return
+    show_result(result, _format_training, as_json=as_json)
+
+
+def _format_training(result: TrainingResult) -> str:
+    from gamesales.training.intervals import describe_coverage
+
     version = f"version {result.version}"
-    print(f"{version} of {result.model}, trained in {result.seconds:.0f} s, on titles it never saw:\n")
-    print(format_metrics_table({version: result.metrics, **result.baselines}))
-    if result.interval:
-        print(f"\nprediction intervals {describe_coverage(result.interval)}")
-    print(f"\nreport   {result.report}")
-    print(f"promote  gamesales promote {format_ref(result.model, result.version)}")
+    return "\n".join(
+        [
+            f"{version} of {result.model}, trained in {result.seconds:.0f} s, on titles it never saw:",
+            "",
+            format_metrics_table({version: result.metrics, **result.baselines}),
+            *(["", f"prediction intervals {describe_coverage(result.interval)}"] if result.interval else []),
+            "",
+            f"report   {result.report}",
+            f"promote  gamesales promote {format_ref(result.model, result.version)}",
+        ]
+    )
 
 
 def tune(
@@ -89,19 +98,15 @@ def tune(
     as_json: JsonOption = False,
 ) -> None:
     """Search for the smallest network that is about as accurate as the best, and register it."""
-    from gamesales.cli.search_progress import show_search
     from gamesales.jobs.loading import open_registry
     from gamesales.jobs.tune import tune as run
     from gamesales.search.tune_job import load_tune_job
 
     settings = load_tune_job(job, trials=trials, minutes=minutes, workers=workers)
-    with show_search(settings.search) as callbacks:
+    with progress.show_search(settings.search) as callbacks:
         opened = open_registry(registry, settings.name)
         result = run(settings, opened, storage=storage, reason=reason, callbacks=callbacks)
-    if as_json:
-        show_json(result)
-    else:
-        print(_format_tune_result(result))
+    show_result(result, _format_tune_result, as_json=as_json)
 
 
 def _format_tune_result(result: TuneResult) -> str:
@@ -183,10 +188,7 @@ def crossvalidate(
     is_chosen = {"plain": plain, "grouped": grouped}
     kinds = [kind for kind in FOLD_KINDS if is_chosen[kind]] or FOLD_KINDS
     result = run(load_job(job, preset), data, folds=folds, seeds=seeds, kinds=kinds, on_stage=progress.say)
-    if as_json:
-        show_json(result)
-    else:
-        print(_format_crossvalidation(result))
+    show_result(result, _format_crossvalidation, as_json=as_json)
 
 
 def _format_crossvalidation(result: CrossValidationResult) -> str:
@@ -200,13 +202,13 @@ def _format_crossvalidation(result: CrossValidationResult) -> str:
         rows.append([f"{summary.kind}, mean", *format_metrics(summary.mean)])
         rows.append([f"{summary.kind}, standard deviation", *format_metrics(summary.standard_deviation)])
     titles = f"{result.rows:,} titles of {result.data} ({result.distinct:,} distinct)"
-    lines = [f"{result.folds}-fold cross-validation on {titles}", "", format_table(["", *HEADINGS], rows), ""]
-    for summary in summaries:
-        (low, high), (low_mse, high_mse) = summary.intervals["mae"], summary.intervals["scaled_mse"]
-        lines.append(
-            f"{summary.kind}, 95% confidence intervals: MAE ${low:,.0f} to ${high:,.0f}, "
-            f"scaled MSE {low_mse:.2e} to {high_mse:.2e}"
-        )
+    lines = [
+        f"{result.folds}-fold cross-validation on {titles}",
+        "",
+        format_table(["", *HEADINGS], rows),
+        "",
+        *(f"{summary.kind}, 95% confidence intervals: {format_intervals(summary.intervals)}" for summary in summaries),
+    ]
     if result.noise_scaled_mse is not None:
         noise = f"{result.noise_scaled_mse:.2e}"
         lines += ["", f"titles with the same features differ by a scaled MSE of {noise}, which no model can predict"]
@@ -227,12 +229,12 @@ def preprocess(
     from gamesales.jobs.prepare import preprocess as run
 
     result = run(training, test, Contract.from_toml(contract))
-    if as_json:
-        show_json(result)
-        return
-    for note in result.notes if verbose else result.notes[:1]:
-        print(note)
-    print(f"wrote {result.training} and {result.test}")
+    show_result(result, lambda result: _format_preprocessing(result, verbose), as_json=as_json)
+
+
+def _format_preprocessing(result: PreprocessingResult, is_verbose: bool) -> str:
+    notes = result.notes if is_verbose else result.notes[:1]
+    return "\n".join([*notes, f"wrote {result.training} and {result.test}"])
 
 
 def simulate(
@@ -250,10 +252,4 @@ def simulate(
     from gamesales.jobs.prepare import simulate as run
 
     result = run(output, rows, seed=seed, ids=ids, earnings=not no_earnings, continuous=continuous)
-    if as_json:
-        show_json(result)
-        return
-    print(f"wrote {result.rows:,} titles to {result.output}")
-
-
-COMMANDS = (train, tune, crossvalidate, preprocess, simulate)
+    show_result(result, lambda result: f"wrote {result.rows:,} titles to {result.output}", as_json=as_json)

@@ -53,10 +53,7 @@ class LabeledTitles:
 def read_titles(path: Path, contract: Contract, limit: RejectLimit = NO_REJECTS) -> LabeledTitles:
     """Read a CSV or Parquet file of titles and their earnings.
 
-    Args:
-        path: the file.
-        contract: the columns and their allowed values.
-        limit: the number of rows that may break the contract. They are left out.
+    Rows that break the contract are left out, up to ``limit``.
 
     Raises:
         ColumnsError: columns are missing, or their types are not numeric.

@@ -57,9 +57,7 @@ def open_table(path: Path) -> TableFile:
 def add_partition_columns(table: TableFile, folders: Sequence[str]) -> TableFile:
     """Add the columns of Hive partition folders, such as ``region=us``, to a table.
 
-    Args:
-        table: the table.
-        folders: the names of the folders above the file. Names without ``=`` are ignored.
+    Folders above the file whose names have no ``=`` are ignored.
 
     Raises:
         ColumnsError: a column is in the file too, or in two folders.

@@ -18,7 +18,7 @@ from gamesales.arrays import BoolArray, FloatArray
 from gamesales.data.arrow import Numbers, convert_to_json, convert_to_numbers, is_text, keep_rows
 from gamesales.data.contract import Column
 from gamesales.data.table import Batch, RejectedRow
-from gamesales.errors import ColumnsError, GamesalesError, UsageError
+from gamesales.errors import ColumnsError, UsageError
 
 # The network computes in float32, where a larger number is infinity.
 _LARGEST = float(np.finfo(np.float32).max)
@@ -100,11 +100,7 @@ def screen(batch: Batch, columns: Sequence[Column]) -> ScreenedBatch:
 def reject(batch: Batch, screened: ScreenedBatch, failing: BoolArray, reason: str) -> ScreenedBatch:
     """Reject accepted rows for a reason that is found after screening.
 
-    Args:
-        batch: the batch.
-        screened: the batch after screening, with m accepted rows.
-        failing: bool (m,), True for the accepted rows to reject.
-        reason: the reason.
+    ``failing``, bool (m,), is True for the rows to reject among the m accepted rows.
     """
     indices = np.flatnonzero(screened.accepted)[failing]
     return _reject_rows(batch, screened, {int(index): [("", reason)] for index in indices})
@@ -215,16 +211,3 @@ class RejectLimit:
 def format_rejects(name: str, rejected: Sequence[RejectedRow]) -> tuple[str, ...]:
     """Format the first few rejects of a file for a message."""
     return tuple(f"{name} row {row.row}: {row.reason}" for row in rejected[:SHOWN_REJECTS])
-
-
-def check_row_count(rows_in: int, scored: int, rejected: int) -> None:
-    """Check that rows read = rows scored + rows rejected.
-
-    Raises:
-        GamesalesError: rows were lost.
-    """
-    if rows_in != scored + rejected:
-        raise GamesalesError(
-            f"rows were lost: {rows_in:,} read, {scored:,} scored, {rejected:,} rejected; nothing was published",
-            hint="Report this with the input file",
-        )

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from gamesales.backtest.actuals import Actuals, describe_left_out, read_actuals
-from gamesales.backtest.evidence import RegisteredVersion, find_contract, find_registered, is_recorded, make_evidence
-from gamesales.backtest.verdict import (
-    DayMetrics,
-    MonthMetrics,
-    VersionRuns,
-    VersionTrace,
-    VersionVerdict,
-    trace_version,
-)
+from gamesales.backtest.actuals import Actuals, describe_left_out, format_examples, read_actuals
+from gamesales.backtest.verdict import DayMetrics, MonthMetrics, VersionTrace, VersionVerdict, trace_version
+from gamesales.backtest.versions import VersionRuns, find_contract, group_by_version
 from gamesales.data.contract import Contract
 from gamesales.data.files import escape_surrogates
 from gamesales.data.screen import RejectLimit
 from gamesales.errors import ColumnsError, InputError
 from gamesales.registry.registry import ModelRegistry
+from gamesales.registry.state import BACKTEST
 from gamesales.scoring.results import PublishedRun, SkippedDate, find_published_runs
 from gamesales.stats.error_sums import PredictionSample
 
@@ -101,14 +94,14 @@ def backtest(
         InputError: there are no predictions or no actuals, or nothing matches.
     """
     runs, skipped = find_published_runs(request.predictions)
-    versions = _group_by_version(registry, runs)
-    contract = find_contract([version.registered for version in versions])
+    versions = group_by_version(registry, runs)
+    contract = find_contract(versions)
     _require_ids(runs, contract)
     actuals = read_actuals(request.actuals, contract, request.limit)
     traces = [trace_version(version, actuals, contract, on_date) for version in versions]
     _require_matches(traces, actuals, request)
     verdicts = [
-        _record(registry, version.registered, trace.verdict, actuals, request)
+        _record(registry, version, trace.verdict, actuals, request)
         for version, trace in zip(versions, traces, strict=True)
     ]
     dates = sorted((day for trace in traces for day in trace.dates), key=lambda day: (day.date, day.version))
@@ -138,17 +131,6 @@ def backtest(
     return result
 
 
-def _group_by_version(registry: ModelRegistry, runs: Sequence[PublishedRun]) -> list[VersionRuns]:
-    """Group runs by bundle digest. The same version number may be another bundle in another registry."""
-
-    def version_of(run: PublishedRun) -> tuple[str, int, str]:
-        return run.model, run.version, run.digest
-
-    ordered = sorted(runs, key=lambda run: (*version_of(run), run.day))
-    groups = [list(group) for _, group in groupby(ordered, key=version_of)]
-    return [VersionRuns(group, find_registered(registry, group[0])) for group in groups]
-
-
 def _require_ids(runs: Sequence[PublishedRun], contract: Contract) -> None:
     """Raise an error that names the runs without id columns."""
     lacking = [run for run in runs if run.columns and not set(contract.identity) <= set(run.columns)]
@@ -168,34 +150,34 @@ def _require_matches(traces: Sequence[VersionTrace], actuals: Actuals, request: 
         predicted = next((trace.example_ids for trace in traces if trace.example_ids), "none")
         raise InputError(
             f"no title of {request.predictions} is in {request.actuals}: predicted ids are {predicted}; "
-            f"ids with earnings are {actuals.examples}",
+            f"ids with earnings are {format_examples(actuals.ids)}",
             hint="Write the ids alike on both sides; 007 is not 7",
         )
 
 
 def _record(
-    registry: ModelRegistry,
-    registered: RegisteredVersion,
-    verdict: VersionVerdict,
-    actuals: Actuals,
-    request: BacktestRequest,
+    registry: ModelRegistry, runs: VersionRuns, verdict: VersionVerdict, actuals: Actuals, request: BacktestRequest
 ) -> VersionVerdict:
     """Record a verdict in the log, unless the log has it. Return it with its ``evidence`` and ``refused`` set."""
-    rows = verdict.error_metrics.rows
-    refused = registered.refused or ("" if rows else "none of its predictions has actual earnings")
-    if refused or registered.version is None:
+    metrics = verdict.error_metrics
+    refused = runs.refused or ("" if metrics.rows else "none of its predictions has actual earnings")
+    if refused or runs.version is None:
         return replace(verdict, evidence="refused", refused=refused)
-    details = {
+    evidence = {
+        "kind": BACKTEST,
+        "data": escape_surrogates(str(request.actuals)),
+        "data_sha256": actuals.sha256,
+        "rows": metrics.rows,
+        "metrics": verdict.metrics,
         "first_date": verdict.first_date,
         "last_date": verdict.last_date,
         "dates": verdict.dates,
-        "titles": verdict.error_metrics.titles,
-        "bias": verdict.error_metrics.bias,
-        "coverage": verdict.error_metrics.coverage,
+        "titles": metrics.titles,
+        "bias": metrics.bias,
+        "coverage": metrics.coverage,
         "predictions": escape_surrogates(str(request.predictions)),
     }
-    evidence = make_evidence((request.actuals, actuals.sha256), rows, verdict.metrics, details)
-    if is_recorded(registered.version, evidence):
+    if runs.version.has_evaluation(evidence):
         return replace(verdict, evidence="recorded before")
     if request.dry_run:
         return replace(verdict, evidence="would be recorded")

@@ -9,10 +9,9 @@ from typing import Any
 from gamesales.errors import UnknownVersionError
 from gamesales.jobs.evaluate import find_data
 from gamesales.jobs.versions import METRIC_KEYS, read_metric
-from gamesales.registry.bundle import Bundle
 from gamesales.registry.refs import Ref, format_ref
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.state import Version
+from gamesales.registry.state import Evaluation, Version
 
 # The lower and the upper end.
 ConfidenceInterval = tuple[float, float]
@@ -99,29 +98,26 @@ def compare(
 ) -> VersionComparison:
     """Compare two versions of one model or of two. They may be retired. Their manifests are checked.
 
-    Args:
-        first: a registry and a version in it.
-        second: the same for the other version.
-        everything: whether to return equal values too.
+    Equal values are left out, unless ``everything`` is set.
 
     Raises:
         UnknownVersionError: the files of a version were removed.
     """
-    first_version, first_bundle, first_metrics = _open(*first)
-    second_version, second_bundle, second_metrics = _open(*second)
-    manifests = first_bundle.manifest, second_bundle.manifest
+    first_version, first_manifest, first_evaluations = _open(*first)
+    second_version, second_manifest, second_evaluations = _open(*second)
+    manifests = first_manifest, second_manifest
     comparison = VersionComparison(
         first=first_version,
         second=second_version,
         same_training_data=_same_data(*manifests, "train"),
         same_holdout=_same_data(*manifests, "test"),
-        metrics_by_file=list(pair_metrics(first_metrics, second_metrics)),
+        metrics_by_file=list(_pair_metrics(first_evaluations, second_evaluations)),
         sections=[_make_section(name, *map(select, manifests)) for name, select in _SECTIONS.items()],
     )
     return comparison if everything else _drop_equal(comparison)
 
 
-def _open(registry: ModelRegistry, ref: Ref) -> tuple[ComparedVersion, Bundle, MetricsByFile]:
+def _open(registry: ModelRegistry, ref: Ref) -> tuple[ComparedVersion, Mapping[str, Any], Evaluations]:
     state = registry.read_state()
     version = registry.find(state, ref, allow_retired=True)
     if registry.is_removed(version):
@@ -130,8 +126,8 @@ def _open(registry: ModelRegistry, ref: Ref) -> tuple[ComparedVersion, Bundle, M
             "there is nothing left to compare",
             hint=f"See what the log says of it: gamesales show {format_ref(registry.model, version.number)}",
         )
-    bundle = registry.open_bundle(version)
-    recorded = collect_metrics(version, bundle.manifest)
+    manifest = registry.open_bundle(version).manifest
+    evaluations = _collect_evaluations(version, manifest)
     event = version.registration
     compared = ComparedVersion(
         model=registry.model,
@@ -142,9 +138,9 @@ def _open(registry: ModelRegistry, ref: Ref) -> tuple[ComparedVersion, Bundle, M
         reason=event.reason,
         retired=version.retirement is not None,
         digest=version.digest,
-        evaluated_on={digest: metrics.data for digest, metrics in recorded.items()},
+        evaluated_on={digest: evaluation.data for digest, evaluation in evaluations.items()},
     )
-    return compared, bundle, recorded
+    return compared, manifest, evaluations
 
 
 def _same_data(first: Mapping[str, Any], second: Mapping[str, Any], role: str) -> bool | None:
@@ -166,34 +162,28 @@ def _drop_equal(comparison: VersionComparison) -> VersionComparison:
     return replace(comparison, sections=sections, metrics_by_file=metrics_by_file)
 
 
-@dataclass(frozen=True)
-class RecordedMetrics:
-    """The metrics of one version on one file. ``intervals`` holds the confidence interval of a metric."""
-
-    data: str
-    rows: int
-    metrics: Mapping[str, Any]
-    intervals: Mapping[str, Any]
-
-
 # By the SHA-256 of the file.
-MetricsByFile = Mapping[str, RecordedMetrics]
+Evaluations = Mapping[str, Evaluation]
 
 
-def collect_metrics(version: Version, manifest: Mapping[str, Any]) -> MetricsByFile:
-    """Return the latest metrics of a version on each file.
+def _collect_evaluations(version: Version, manifest: Mapping[str, Any]) -> Evaluations:
+    """Return the latest evaluation of a version on each file.
 
     Training writes metrics and confidence intervals on the holdout into the manifest. An evaluation in the log on the
     same file replaces them.
     """
-    recorded: dict[str, RecordedMetrics] = {}
+    evaluations: dict[str, Evaluation] = {}
     holdout, metrics = find_data(manifest, "test"), manifest.get("metrics")
     if holdout and metrics:
-        intervals = _holdout_intervals(manifest)
-        recorded[holdout["sha256"]] = RecordedMetrics(holdout["path"], holdout["rows"], metrics, intervals)
-    for past in version.read_holdout_evaluations():
-        recorded[past.data_sha256] = RecordedMetrics(past.data, past.rows, past.metrics, past.intervals)
-    return recorded
+        evaluations[holdout["sha256"]] = Evaluation(
+            data=holdout["path"],
+            data_sha256=holdout["sha256"],
+            rows=holdout["rows"],
+            metrics=metrics,
+            time=version.registration.time,
+            intervals=_holdout_intervals(manifest),
+        )
+    return evaluations | {past.data_sha256: past for past in version.read_holdout_evaluations()}
 
 
 def _holdout_intervals(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -204,7 +194,7 @@ def _holdout_intervals(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def pair_metrics(first: MetricsByFile, second: MetricsByFile) -> Iterator[FileMetrics]:
+def _pair_metrics(first: Evaluations, second: Evaluations) -> Iterator[FileMetrics]:
     """Yield the metrics on each file that both versions were evaluated on. Other files can't be compared."""
     for digest, ours in first.items():
         if digest in second:
@@ -213,14 +203,14 @@ def pair_metrics(first: MetricsByFile, second: MetricsByFile) -> Iterator[FileMe
             yield FileMetrics(ours.data, digest, ours.rows, same, entries)
 
 
-def _pair(key: str, first: RecordedMetrics, second: RecordedMetrics) -> MetricPair:
+def _pair(key: str, first: Evaluation, second: Evaluation) -> MetricPair:
     values = read_metric(first.metrics, key), read_metric(second.metrics, key)
     difference = None if values[0] is None or values[1] is None else values[1] - values[0]
     return MetricPair(key, *values, difference, _read_interval(first, key), _read_interval(second, key))
 
 
-def _read_interval(recorded: RecordedMetrics, key: str) -> ConfidenceInterval | None:
-    match recorded.intervals.get(key):
+def _read_interval(evaluation: Evaluation, key: str) -> ConfidenceInterval | None:
+    match evaluation.intervals.get(key):
         case [int() | float() as low, int() | float() as high]:
             return float(low), float(high)
     return None
@@ -228,14 +218,11 @@ def _read_interval(recorded: RecordedMetrics, key: str) -> ConfidenceInterval | 
 
 def _make_section(name: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> ManifestSection:
     """Pair two flat mappings, in the order of the second. Keys that only the first has come last."""
-    keys = [*second, *(key for key in first if key not in second)]
-    entries = [_make_entry(key, first, second) for key in keys]
+    entries = []
+    for key in [*second, *(key for key in first if key not in second)]:
+        same = key in first and key in second and first[key] == second[key]
+        entries.append(ManifestEntry(key, first.get(key), second.get(key), same))
     return ManifestSection(name, all(entry.same for entry in entries), entries)
-
-
-def _make_entry(key: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> ManifestEntry:
-    same = key in first and key in second and first[key] == second[key]
-    return ManifestEntry(key, first.get(key), second.get(key), same)
 
 
 def _flatten(value: Any, name: str = "") -> dict[str, Any]:
@@ -264,15 +251,11 @@ def _flatten_contract(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return flat | ({"identity": contract["identity"]} if "identity" in contract else {})
 
 
-def _select_software(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return {**manifest.get("software", {}), "git commit": manifest.get("git_commit")}
-
-
 _SECTIONS: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
     "network": lambda manifest: _flatten(manifest.get("network", {})),
     "training": lambda manifest: _flatten(manifest.get("training", {})),
     "data": lambda manifest: _flatten(manifest.get("data", {})),
     "contract": _flatten_contract,
-    "software": _select_software,
+    "software": lambda manifest: {**manifest.get("software", {}), "git commit": manifest.get("git_commit")},
     "files": lambda manifest: _flatten(manifest.get("files", {})),
 }

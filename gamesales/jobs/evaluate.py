@@ -94,11 +94,7 @@ def record_once(
     dry_run: bool = False,
 ) -> EvaluationResult:
     """Record what ``evaluate_predictions`` measured, unless the log has the same metrics on the same file."""
-    keys = ("data_sha256", "metrics")
-    is_recorded = any(
-        all(getattr(past, key) == measured[key] for key in keys) for past in version.read_holdout_evaluations()
-    )
-    write = not (is_recorded or dry_run)
+    write = not (dry_run or version.has_evaluation(measured))
     event = registry.record_evaluation(version.number, measured, reason) if write else None
     return EvaluationResult(
         registry.model,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from gamesales.registry.bundle import Bundle
 from gamesales.registry.event import format_time
-from gamesales.registry.refs import Ref
+from gamesales.registry.refs import Ref, parse_ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Version
 from gamesales.registry.store import open_store
@@ -19,23 +18,26 @@ def open_registry(location: str | Path, model: str) -> ModelRegistry:
     return ModelRegistry(open_store(location), model)
 
 
+def open_ref(location: str | Path, text: str, model: str) -> tuple[ModelRegistry, Ref]:
+    """Parse a reference, which may name another model than ``model``, and open the registry of its model."""
+    ref = parse_ref(text, model)
+    return open_registry(location, ref.model), ref
+
+
 def load(registry: ModelRegistry, ref: Ref, as_of: datetime | None = None) -> LoadedVersion:
     """Resolve a reference, now or as of a moment, and load its version."""
-    return _load_bundle(registry.model, *registry.resolve(ref, as_of=None if as_of is None else format_time(as_of)))
+    state = registry.read_state(None if as_of is None else format_time(as_of))
+    return load_registered(registry, registry.find(state, ref))
 
 
 def load_registered(registry: ModelRegistry, version: Version) -> LoadedVersion:
-    """Load a version whose reference is already resolved."""
-    return _load_bundle(registry.model, version, registry.open_bundle(version))
-
-
-def _load_bundle(model: str, version: Version, bundle: Bundle) -> LoadedVersion:
     """Load a version from its manifest and its scoring graph, and run its self-test.
 
     Raises:
         IntegrityError: Bytes differ from the digest in the log.
         SelfTestError: The golden rows do not reproduce on this machine.
     """
-    loaded = load_version(model, version.number, version.digest, bundle.manifest, bundle.read(GRAPH_FILE))
+    bundle = registry.open_bundle(version)
+    loaded = load_version(registry.model, version.number, version.digest, bundle.manifest, bundle.read(GRAPH_FILE))
     loaded.run_self_test()
     return loaded

@@ -56,15 +56,7 @@ def parse_title(assignments: Sequence[str]) -> dict[str, str]:
 
 
 def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str]) -> Prediction:
-    """Predict the earnings of one title.
-
-    Args:
-        registry: The registry.
-        ref: The reference of the version.
-        title: The features by name, as text.
-
-    Returns:
-        The prediction.
+    """Predict the earnings of one title from its features, which are text.
 
     Raises:
         ColumnsError: Features are missing or misspelled. The message names each.

@@ -41,7 +41,7 @@ def preprocess(training: Path, test: Path, contract: Contract) -> PreprocessingR
 
     Args:
         training: a CSV or Parquet file of titles with their earnings.
-        test: another one.
+        test: another file of titles.
         contract: the columns to scale.
 
     Raises:

@@ -12,7 +12,6 @@ from gamesales.errors import EXIT_CONDITION_NOT_MET, EXIT_INTERRUPTED, Gamesales
 from gamesales.jobs.loading import load, open_registry
 from gamesales.jobs.score_job import ScoreJob, get_end_of
 from gamesales.registry.registry import ModelRegistry
-from gamesales.report.prometheus import write_metrics
 from gamesales.scoring.inputs import find_inputs
 from gamesales.scoring.output import OutputPaths
 from gamesales.scoring.plan import Plan, RunOptions, make_plan
@@ -63,9 +62,6 @@ def load_score_job(path: Path | None = None, *, fail_on_drift: bool = False, **o
         fail_on_drift: Whether drift fails the job, whatever the job file says.
         **options: Fields of ``ScoreJob``. None keeps the value of the job file, or the default.
 
-    Returns:
-        The job.
-
     Raises:
         JobFileError: A key is missing, unknown or wrong.
         UsageError: There is no job file, and inputs or output are missing.
@@ -99,7 +95,7 @@ def score(
 
     Args:
         job: What to score, with which version and where to.
-        location: The registry, a path or a URL.
+        location: The path or URL of the registry.
         dates: The dates to score.
         on_plan: Called with rows, files and the version when a run is planned, before anything is written.
         on_rows: Called with the number of rows done since the last call.
@@ -121,6 +117,8 @@ def score(
             raise
         finally:
             if job.metrics_file is not None:
+                from gamesales.report.prometheus import write_metrics
+
                 document = None if report is None else asdict(report)
                 write_metrics(job.metrics_file, job.ref.model, exit_code, datetime.now(UTC), document)
         reports.append(report)

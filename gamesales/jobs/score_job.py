@@ -41,17 +41,14 @@ class ScoreJob:
     Attributes:
         inputs: Files, folders or globs. ``{date}`` stands for the date of the run.
         output: A .csv or .parquet file, or a folder of dated partitions.
-        name: The model.
         model: The reference of the version that scores.
         keep: Columns that pass through. None keeps all columns that are not features.
         max_rejects: How many rows may be rejected, such as ``25`` or ``1%``. None allows the default.
-        timezone: The time zone of the dates.
         workers: Threads that score. None uses one for each core.
         unique_ids: Whether duplicate ids stop a run.
         allow_empty: Whether a run without input files is a run without rows.
         metrics_file: Where to write metrics for Prometheus after each run.
         shadow: The reference of a second version that scores the same titles for comparison.
-        drift: How far a column may drift.
         as_of_date: Whether references are resolved as of the end of each date, and not now.
         fresh: Whether to score again what is already published.
 
@@ -109,16 +106,7 @@ class ScoreJob:
 def choose_dates(
     timezone: str, *, day: date | None = None, first: date | None = None, last: date | None = None
 ) -> list[date]:
-    """Return the dates to score: one date, or all dates of a backfill. The default is today.
-
-    Args:
-        timezone: The time zone that decides which date is today.
-        day: The date of a single run.
-        first: The first date of a backfill.
-        last: The last date of a backfill.
-
-    Returns:
-        The dates in order.
+    """Return the dates to score in order: ``day``, all dates of a backfill, or today in the time zone.
 
     Raises:
         UsageError: A backfill lacks its first or last date, has a single date too, or is empty or too long. Or this

@@ -18,6 +18,7 @@ from gamesales.old_keys import OLD_KEYS
 from gamesales.registry.refs import Ref, check_alias
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import State
+from gamesales.stats.metric_names import METRICS
 
 # The short names that people type, and the keys of the metrics. The keys are accepted too.
 METRIC_KEYS = {
@@ -27,7 +28,6 @@ METRIC_KEYS = {
     "r2": "r2",
     "mape": "mape_percent",
 }
-HIGHER_IS_BETTER = {"r2"}
 ORDERS = ("version", "registered", *METRIC_KEYS)
 
 
@@ -154,11 +154,12 @@ def _sort(rows: Iterator[VersionRow], version_filter: VersionFilter) -> Iterator
         return rows
     if version_filter.order == "registered":
         return iter(sorted(rows, key=lambda row: row.registered, reverse=not version_filter.is_reversed))
+    key = METRIC_KEYS[version_filter.order]
     with_metric, without_metric = list[tuple[float, VersionRow]](), list[VersionRow]()
     for row in rows:
-        value = read_metric(row.metrics or {}, METRIC_KEYS[version_filter.order])
+        value = read_metric(row.metrics or {}, key)
         without_metric.append(row) if value is None else with_metric.append((value, row))
-    highest_first = (version_filter.order in HIGHER_IS_BETTER) != version_filter.is_reversed
+    highest_first = METRICS[key].higher_is_better != version_filter.is_reversed
     with_metric.sort(key=lambda pair: pair[0], reverse=highest_first)
     return iter([*(row for _, row in with_metric), *without_metric])
 

@@ -171,8 +171,7 @@ def _parse_manifest(content: bytes, location: str) -> dict[str, Any]:
         raise IntegrityError(f"{location} must list its files as plain names, each with a size and a sha256")
     if len({name.casefold() for name in files}) != len(files):
         raise IntegrityError(f"{location} lists file names that differ in case only")
-    current: dict[str, Any] = drop_old_keys(manifest)
-    return current
+    return {**drop_old_keys(manifest), "files": files}  # a file may be named like an old key
 
 
 def _is_valid_entry(name: str, entry: Any) -> bool:

@@ -38,16 +38,12 @@ NO_WORSE = f"it is shown to be at most {format_percent(MARGIN)} worse than the c
 
 @dataclass(frozen=True)
 class Finding:
-    """One condition of the gate: whether it holds, the observation that shows it, and what to type if it does not."""
+    """One condition of the gate: whether it is met, the observation that shows it, and what to type if it is not."""
 
     condition: str
     is_met: bool
     observation: str
     remedy: str = field(default="", compare=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the finding as the log keeps it."""
-        return {"condition": self.condition, "is_met": self.is_met, "observation": self.observation}
 
 
 @dataclass(frozen=True)
@@ -88,6 +84,7 @@ def compare_with_champion(champion_errors: FloatArray, candidate_errors: FloatAr
     rows, difference, limit = len(differences), float(differences.mean()), MARGIN * float(champion.mean())
     (bound,) = bootstrap_percentiles(differences, [CONFIDENCE], seed)
     spread = bound - difference
+    passing_error = float(champion.mean()) + limit - spread
     return ChampionComparison(
         rows=rows,
         candidate_mae=float(candidate.mean()),
@@ -96,17 +93,13 @@ def compare_with_champion(champion_errors: FloatArray, candidate_errors: FloatAr
         bound=bound,
         limit=limit,
         passes=bound <= limit and rows >= MIN_ROWS,
-        passing_error=_keep_positive(float(champion.mean()) + limit - spread) if rows >= MIN_ROWS else None,
+        passing_error=passing_error if rows >= MIN_ROWS and passing_error > 0 else None,
         passes_with_rows=_count_rows_to_pass(rows, spread, limit - difference),
         confidence=CONFIDENCE,
         margin=MARGIN,
         resamples=count_resamples(rows),
         seed=seed,
     )
-
-
-def _keep_positive(error: float) -> float | None:
-    return error if error > 0 else None
 
 
 def _count_rows_to_pass(rows: int, spread: float, room: float) -> int | None:
@@ -118,7 +111,7 @@ def check_evaluation_recorded(evaluations: Sequence[Evaluation], holdout: str | 
     """Check that the version's error on the holdout is recorded.
 
     Args:
-        evaluations: the version's evaluations, oldest first.
+        evaluations: of the version, oldest first.
         holdout: the SHA-256 of the holdout; None: it is unknown.
         remedy: what to type if it is not recorded.
     """
@@ -149,12 +142,7 @@ def check_holdout_unseen(holdout: str, training_data: Mapping[int, str | None], 
 
 
 def check_not_worse(comparison: ChampionComparison, champion: int) -> Finding:
-    """Check that the bound of the difference in error does not exceed the limit.
-
-    Args:
-        comparison: of the candidate with the champion.
-        champion: the champion's number.
-    """
+    """Check that the bound of the difference in error does not exceed the limit. ``champion`` is its number."""
     confidence = format_percent(comparison.confidence)
     observation = (
         f"its mean absolute error on {comparison.rows:,} rows is {comparison.candidate_mae:,.2f}, against "
@@ -184,15 +172,18 @@ def judge_findings(
     Args:
         ref: the version, as a command accepts it.
         findings: one for each condition.
-        force: promote even if a condition does not hold.
+        force: promote even if a condition is not met.
         details: more evidence for the log.
 
     Raises:
-        GateRefusedError: a condition does not hold, and ``force`` is False.
+        GateRefusedError: a condition is not met, and ``force`` is False.
     """
     failed = [finding for finding in findings if not finding.is_met]
     evidence = {
-        "findings": [finding.as_dict() for finding in findings],
+        "findings": [
+            {"condition": finding.condition, "is_met": finding.is_met, "observation": finding.observation}
+            for finding in findings
+        ],
         "forced": bool(failed),
         **(details or {}),
     }

@@ -10,7 +10,7 @@ trusted.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
@@ -61,8 +61,7 @@ class Index:
             IntegrityError: the event's kind is unknown, or its body is not the body that its kind promises.
         """
         try:
-            _check_types(event)
-            _FOLD[event.kind](self, event.body, event.ref)
+            self._fold(event.kind, event.body, event.ref)
         except (KeyError, TypeError, IndexError, ValueError):
             raise IntegrityError(
                 f"event {event.sequence} ({event.kind}) is not one that this release understands",
@@ -70,17 +69,39 @@ class Index:
             ) from None
         self.last = event.ref
 
+    def _fold(self, kind: str, body: Mapping[str, Any], ref: EventRef) -> None:
+        for name, expected in _BODY_TYPES[kind].items():
+            if type(body[name]) is not expected:  # isinstance would take True for version 1
+                raise TypeError(name)
+        if kind == ALIAS_DELETED:
+            del self.aliases[body["alias"]]
+            return
+        number = body["version"]
+        if kind == VERSION_REGISTERED:
+            if number != len(self.versions) + 1:
+                raise ValueError("numbers are given once, and in order")
+            self.versions[number] = ref
+        elif number not in self.versions:
+            raise ValueError("no such version")
+        elif kind == VERSION_RETIRED:
+            if number in self.retired:
+                raise ValueError("the version is retired")
+            self.retired[number] = ref
+        elif kind == EVALUATION_RECORDED:
+            self.evaluations.setdefault(number, []).append(ref)
+        elif body["rollback"]:
+            stack = self.aliases[body["alias"]]
+            stack.pop()
+            stack[-1] = ref  # the alias names the earlier version again, and this event is the last that set it
+        else:
+            self.aliases.setdefault(body["alias"], []).append(ref)
+
     def as_json(self) -> dict[str, Any]:
-        """Return a JSON document. The inverse of ``from_json``."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Make an index from the document that ``as_json`` returned.
-
-        Raises:
-            ValueError, TypeError, KeyError: the document is another one.
-        """
+        """Make an index from the document that ``as_json`` returned. Another document is a ValueError or the like."""
         if document.keys() != {column.name for column in fields(cls)}:
             raise ValueError("other fields")
         return cls(
@@ -100,46 +121,6 @@ def _check_ref(ref: Any) -> EventRef:
     return sequence, digest
 
 
-def _check_types(event: Event) -> None:
-    """Refuse values of other types. ``isinstance`` would take True for version 1."""
-    for name, kind in _BODY_TYPES[event.kind].items():
-        if type(event.body[name]) is not kind:
-            raise TypeError(name)
-
-
-def _add_version(index: Index, body: Mapping[str, Any], ref: EventRef) -> None:
-    if body["version"] != len(index.versions) + 1:
-        raise ValueError("numbers are given once, and in order")
-    index.versions[body["version"]] = ref
-
-
-def _retire_version(index: Index, body: Mapping[str, Any], ref: EventRef) -> None:
-    if body["version"] not in index.versions or body["version"] in index.retired:
-        raise ValueError("the version does not exist or is retired")
-    index.retired[body["version"]] = ref
-
-
-def _add_evaluation(index: Index, body: Mapping[str, Any], ref: EventRef) -> None:
-    if body["version"] not in index.versions:
-        raise ValueError("no such version")
-    index.evaluations.setdefault(body["version"], []).append(ref)
-
-
-def _set_alias(index: Index, body: Mapping[str, Any], ref: EventRef) -> None:
-    if body["version"] not in index.versions:
-        raise ValueError("no such version")
-    stack = index.aliases.setdefault(body["alias"], [])
-    if body["rollback"]:
-        stack.pop()
-        stack[-1] = ref  # the alias names the earlier version again, and this event is the last that set it
-    else:
-        stack.append(ref)
-
-
-def _delete_alias(index: Index, body: Mapping[str, Any], _ref: EventRef) -> None:
-    del index.aliases[body["alias"]]
-
-
 _BODY_TYPES: dict[str, dict[str, type]] = {
     VERSION_REGISTERED: {"version": int, "folder": str, "digest": str},
     VERSION_RETIRED: {"version": int, "digest": str},
@@ -153,13 +134,6 @@ _BODY_TYPES: dict[str, dict[str, type]] = {
     },
     ALIAS_SET: {"alias": str, "version": int, "digest": str, "rollback": bool},
     ALIAS_DELETED: {"alias": str},
-}
-_FOLD: dict[str, Callable[[Index, Mapping[str, Any], EventRef], None]] = {
-    VERSION_REGISTERED: _add_version,
-    VERSION_RETIRED: _retire_version,
-    EVALUATION_RECORDED: _add_evaluation,
-    ALIAS_SET: _set_alias,
-    ALIAS_DELETED: _delete_alias,
 }
 
 

@@ -43,7 +43,7 @@ class EventLog:
         """Read all events in order, each checked and linked to the event before it.
 
         Args:
-            after: read only the events that follow this one, which was read and checked before.
+            after: read only the events that follow this event, which was read and checked before.
 
         Raises:
             IntegrityError: an event was changed, is missing, or does not follow the event before it.
@@ -133,14 +133,12 @@ class EventLog:
     def _create(self, key: str, data: bytes) -> bool:
         try:
             return self._store.create(key, data)
-        except TryAgainError:
+        except TryAgainError as failure:
             # The write may have happened all the same. Then the file is ours or another writer's.
             try:
                 is_ours = self._store.read(key, len(data) + 1) == data
             except KeyError:
-                is_ours = None
-            if is_ours is None:
-                raise
+                raise failure from None
         if is_ours:
             self._confirm_durable(key, data)
         return is_ours

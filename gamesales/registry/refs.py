@@ -32,9 +32,7 @@ class Ref:
 def parse_ref(text: str, model: str = DEFAULT_MODEL) -> Ref:
     """Parse ``4``, ``game-earnings/4``, ``@champion`` or ``game-earnings@champion``.
 
-    Args:
-        text: the reference.
-        model: the model, if the reference names none.
+    ``model`` is the model of a reference that names none.
 
     Raises:
         UsageError: the text is not a reference.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
+from typing import Any
 
 from gamesales.errors import IntegrityError
 from gamesales.registry.event import (
@@ -22,7 +23,8 @@ from gamesales.registry.event import (
 )
 from gamesales.registry.index import Index
 
-# The kind of an evaluation that compares past predictions with actual earnings.
+# The kinds of an evaluation: on a holdout, or of past predictions with actual earnings.
+HOLDOUT = "holdout"
 BACKTEST = "backtest"
 
 _VERIFY = "Check the whole registry: gamesales verify"
@@ -35,7 +37,7 @@ class Evaluation:
     """The metrics of one version on one file, from an ``evaluation.recorded`` event.
 
     ``intervals`` maps a metric to the lower and upper end of its confidence interval, where the event has one.
-    ``rejected`` counts rejects. ``kind`` is ``holdout`` or ``backtest``.
+    ``rejected`` counts rejects.
     """
 
     data: str
@@ -45,7 +47,7 @@ class Evaluation:
     time: str
     intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)
     rejected: int = 0
-    kind: str = "holdout"
+    kind: str = HOLDOUT
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,14 @@ class Version:
         newest_first = (self._state.read_evaluation(self.number, ref) for ref in reversed(self._evaluation_refs))
         return next((evaluation for evaluation in newest_first if evaluation.kind != BACKTEST), None)
 
+    def has_evaluation(self, evaluation: Mapping[str, Any]) -> bool:
+        """Return whether an evaluation of the same kind has the same metrics on the same rows of the same file."""
+        kind, keys = evaluation.get("kind", HOLDOUT), ("data_sha256", "rows", "metrics")
+        return any(
+            past.kind == kind and all(getattr(past, key) == evaluation[key] for key in keys)
+            for past in self.read_evaluations()
+        )
+
     @property
     def _evaluation_refs(self) -> Sequence[EventRef]:
         return self._state.index.evaluations.get(self.number, ())
@@ -83,7 +93,7 @@ class State:
     Args:
         index: where each event is.
         read: reads the events that references point to, and checks them.
-        as_of: the time of this state, as the log writes times; None: now.
+        as_of: the time of this state, as written in the log; None: now.
     """
 
     def __init__(self, index: Index, read: Reader, as_of: str | None = None) -> None:
@@ -103,15 +113,10 @@ class State:
         return range(1, self.newest + 1)
 
     def is_retired(self, number: int) -> bool:
-        """Return whether a version was retired."""
         return number in self.index.retired
 
     def read_version(self, number: int) -> Version:
-        """Read a version.
-
-        Raises:
-            KeyError: there is no version with this number.
-        """
+        """Read a version that exists."""
         registration = self._read_registration(number)
         retired = self.index.retired.get(number)
         return Version(
@@ -154,7 +159,7 @@ class State:
             time=event.time,
             intervals=intervals if isinstance(intervals, dict) else {},
             rejected=rejected if isinstance(rejected, int) else 0,
-            kind=str(body.get("kind", "holdout")),
+            kind=str(body.get("kind", HOLDOUT)),
         )
 
     def target_of(self, alias: str) -> int | None:
@@ -223,7 +228,7 @@ def replay(events: Iterable[Event], as_of: str | None = None) -> State:
 
     Args:
         events: the log, oldest first.
-        as_of: stop before the first event later than this time, which is written as the log writes times.
+        as_of: stop before the first event later than this time, as written in the log.
 
     Raises:
         IntegrityError: an event's body is not the body that its kind promises.
@@ -249,10 +254,7 @@ class Span:
 def list_alias_spans(events: Iterable[Event]) -> list[Span]:
     """List all periods in which an alias named a version, in the order in which they began.
 
-    A period that ended at the moment of its beginning is empty.
-
-    Args:
-        events: the log, oldest first. Each event can be folded into a state.
+    A period that ended at the moment of its beginning is empty. Events come oldest first.
     """
     spans: list[Span] = []
     open_spans: dict[str, int] = {}  # alias to the position of its span in the list

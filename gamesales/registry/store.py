@@ -63,12 +63,9 @@ class Store(Protocol):
         """Remove a key. It is no error if the key is missing."""
 
     def sweep(self, prefix: str, before: float, *, dry_run: bool) -> int:
-        """Remove temporary files of killed writers below a folder; return the number of files.
+        """Remove, or only count, temporary files of killed writers below a folder that are older than ``before``.
 
-        Args:
-            prefix: the folder.
-            before: seconds since 1970. Younger files may be in use.
-            dry_run: only count the files.
+        Younger files may be in use. Times are seconds since 1970.
         """
 
 

@@ -20,6 +20,7 @@ from gamesales.report.format import (
     format_fraction,
     format_money,
     format_percent,
+    format_range,
     format_share,
     format_signed_money,
     is_finite,
@@ -85,12 +86,11 @@ def _is_alarming(version: Document) -> bool:
 
 
 def _build_row(label: str, metrics: Document) -> TableRow:
-    interval = [format_money(metrics[key]) for key in ("mae_low", "mae_high")]
     bias = metrics["bias"]
     cells = [
         f"{metrics['rows']:,}",
         format_money(metrics["mae"]),
-        MISSING if MISSING in interval else " to ".join(interval),
+        format_range((metrics["mae_low"], metrics["mae_high"])),
         format_money(metrics["rmse"]),
         format_signed_money(bias) if is_finite(bias) else MISSING,
         format_percent(metrics["mape_percent"]),
@@ -145,14 +145,14 @@ def _plot_metrics(backtest: Document) -> list[Plot]:
     dashed = " Dashed: error on the holdout." if any(series.reference is not None for series in error) else ""
     caption = f"Above 0 predictions are too high. {_BAND}"
     plots = [
-        plot_over_time("error", "Average error by date", _BAND + dashed, "Average error", error),
-        plot_over_time("bias", "Bias by date", caption, "Mean of predicted minus actual", bias, has_zero_line=True),
+        _plot_over_time("error", "Average error by date", _BAND + dashed, "Average error", error),
+        _plot_over_time("bias", "Bias by date", caption, "Mean of predicted minus actual", bias, has_zero_line=True),
     ]
     if coverage:
         dashed = " Dashed: target coverage." if any(series.reference is not None for series in coverage) else ""
         caption = f"Share of titles within their prediction interval. {_BAND}{dashed}"
         plots.append(
-            plot_over_time("coverage", "Coverage by date", caption, "Share of titles", coverage, _format_compact_share)
+            _plot_over_time("coverage", "Coverage by date", caption, "Share of titles", coverage, _format_compact_share)
         )
     return plots
 
@@ -181,12 +181,10 @@ _MAX_MARKERS = 60
 
 
 @dataclass(frozen=True)
-class Series:
-    """A metric of one version by date.
+class _Series:
+    """A metric of one version on d dates.
 
     Attributes:
-        label: name of the version.
-        dates: the d dates.
         values: float64 (d,).
         low: lower ends of the confidence intervals, float64 (d,), NaN where there is none.
         high: upper ends, likewise.
@@ -201,7 +199,7 @@ class Series:
     reference: float | None = None
 
 
-def _collect_series(backtest: Document, version: Document, metric: str) -> Series | None:
+def _collect_series(backtest: Document, version: Document, metric: str) -> _Series | None:
     """Collect a version's metric by date; None if no date has it."""
     keys = [metric, f"{metric}_low", f"{metric}_high"]
     days = [
@@ -217,30 +215,20 @@ def _collect_series(backtest: Document, version: Document, metric: str) -> Serie
     )
     references = {"mae": (version["holdout"] or {}).get("mae"), "coverage": version["target_coverage"]}
     dates = [date.fromisoformat(day["date"]) for day in days]
-    return Series(f"version {version['version']}", dates, values, low, high, references.get(metric))
+    return _Series(f"version {version['version']}", dates, values, low, high, references.get(metric))
 
 
-def plot_over_time(
+def _plot_over_time(
     name: str,
     heading: str,
     caption: str,
     vertical: str,
-    series: Sequence[Series],
+    series: Sequence[_Series],
     format_value: Callable[[float], str] = format_compact_money,
     *,
     has_zero_line: bool = False,
 ) -> Plot:
-    """Plot a metric by date.
-
-    Args:
-        name: unique on the page.
-        heading: what the plot shows.
-        caption: how to read it.
-        vertical: label of the vertical axis.
-        series: one for each version.
-        format_value: writes a value of the metric.
-        has_zero_line: whether to draw a dashed line at 0.
-    """
+    """Plot a metric by date, a line for each version. ``name`` and ``vertical`` are those of ``open_axes``."""
     from matplotlib import dates
 
     time_axis: Any = dates  # its functions carry no types

@@ -1,6 +1,7 @@
 """How the pages write numbers."""
 
 import math
+from collections.abc import Callable, Iterable
 from typing import TypeGuard
 
 MISSING = "—"
@@ -57,3 +58,9 @@ def format_fraction(value: float | None) -> str:
 def format_count(number: int, noun: str) -> str:
     """Write ``1 title`` or ``1,000 titles``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def format_range(bounds: Iterable[float | None], write: Callable[[float], str] = format_money) -> str:
+    """Write ``$10 to $20``, or a dash if a bound is missing."""
+    finite = [bound for bound in bounds if is_finite(bound)]
+    return " to ".join(map(write, finite)) if len(finite) == 2 else MISSING

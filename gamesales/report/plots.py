@@ -10,7 +10,7 @@ import numpy as np
 
 from gamesales.arrays import FloatArray
 from gamesales.report.format import format_compact_money, format_count, format_money, format_percent
-from gamesales.report.svg import DASHED, PALETTE, Plot, format_axis, open_axes, render_svg
+from gamesales.report.svg import DASHED, PALETTE, Plot, format_axis, format_log_axis, open_axes, render_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,22 +41,15 @@ class IntervalBand(Protocol):
 def plot_predictions(
     actual: FloatArray, predicted: FloatArray, model: str = "", *, band: IntervalBand | None = None
 ) -> Plot:
-    """Plot predicted against actual earnings; on the diagonal a prediction is exactly right.
+    """Plot predicted against actual earnings, float64 (n,) each, finite, n > 0; the band is around the diagonal.
 
-    Args:
-        actual: float64 (n,), finite, n > 0.
-        predicted: float64 (n,), finite.
-        model: names the predictions, such as ``version 2``, on a page with several such plots.
-        band: prediction intervals to draw around the diagonal.
+    ``model`` names the predictions, such as ``version 2``, on a page with several such plots.
     """
     low, high = _add_margin(np.concatenate([actual, predicted]))
     with open_axes(f"predictions{model}", "Predicted earnings", "Actual earnings") as (figure, axes):
         axes.set_xlim(low, high)
         axes.set_ylim(low, high)
-        if actual.size <= _MAX_DOTS:
-            axes.plot(actual, predicted, "o", ms=3.3, mew=0, alpha=0.5, color=PALETTE["accent"])
-        else:
-            _draw_hexagons(axes, (actual, predicted), (low, high), (low, high), _HEXAGONS)
+        _draw_titles(axes, (actual, predicted), (low, high, low, high), _HEXAGONS)
         axes.plot([low, high], [low, high], **DASHED)
         if band:
             line = _spread_points(predicted)
@@ -73,13 +66,7 @@ def plot_predictions(
 
 
 def plot_errors_by_prediction(actual: FloatArray, predicted: FloatArray, band: IntervalBand | None) -> Plot:
-    """Plot errors, predicted minus actual, against predictions.
-
-    Args:
-        actual: float64 (n,), finite, n > 0.
-        predicted: float64 (n,), finite.
-        band: prediction intervals to draw around an error of 0.
-    """
+    """Plot errors, predicted minus actual, against predictions; the arrays are those of ``plot_predictions``."""
     errors = predicted - actual
     limit = float(np.abs(errors).max()) * 1.05 or 1.0
     horizontal = _add_margin(predicted)
@@ -88,10 +75,7 @@ def plot_errors_by_prediction(actual: FloatArray, predicted: FloatArray, band: I
             line = _spread_points(predicted)
             low, high = band.bounds(line)
             axes.fill_between(line, line - high, line - low, color=PALETTE["second"], alpha=0.16, lw=0)
-        if errors.size <= _MAX_DOTS:
-            axes.plot(predicted, errors, "o", ms=3.3, mew=0, alpha=0.5, color=PALETTE["accent"])
-        else:
-            _draw_hexagons(axes, (predicted, errors), horizontal, (-limit, limit), _LARGE_HEXAGONS)
+        _draw_titles(axes, (predicted, errors), (*horizontal, -limit, limit), _LARGE_HEXAGONS)
         axes.axhline(0, **DASHED)
         axes.set_xlim(*horizontal)
         axes.set_ylim(-limit, limit)
@@ -109,11 +93,9 @@ def plot_errors(errors: FloatArray) -> Plot:
 
 
 def plot_errors_percent(errors_percent: FloatArray, skipped: int) -> Plot:
-    """Plot a histogram of the errors in percent of a title's earnings.
+    """Plot a histogram of the errors, predicted minus actual, in percent of actual; float64 (n,), finite, n > 0.
 
-    Args:
-        errors_percent: predicted minus actual, in percent of actual; float64 (n,), finite, n > 0.
-        skipped: the number of titles that earned nothing, so that their error in percent is not defined.
+    ``skipped`` titles earned nothing, so that their error in percent is not defined.
     """
     median = f"Half of the errors are below {format_percent(float(np.median(np.abs(errors_percent))))}."
     if skipped:
@@ -144,8 +126,6 @@ def plot_loss(loss: Sequence[float], validation_loss: Sequence[float]) -> Plot |
             axes.plot(epochs, values, lw=1.5, marker=marker, ms=4, color=PALETTE[color], label=name)
         _show_decade(axes, np.concatenate([values for _, _, values in curves]))
         axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True, min_n_ticks=1))
-        axes.yaxis.set_minor_locator(ticker.NullLocator())
-        axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.0e}"))
         axes.legend(loc="upper right", labelcolor=PALETTE["ink"], handlelength=1.4)
         svg = render_svg(figure)
     last = "; ".join(f"{name} {values[-1]:.2e}" for name, _, values in curves if np.isfinite(values[-1]))
@@ -173,15 +153,17 @@ def _plot_histogram(
     return Plot(heading, median + (f" {format_count(beyond, 'title')} beyond the edges." if beyond else ""), svg)
 
 
-def _draw_hexagons(
+def _draw_titles(
     axes: Axes,
     points: tuple[FloatArray, FloatArray],
-    horizontal: tuple[float, float],
-    vertical: tuple[float, float],
+    extent: tuple[float, float, float, float],
     grid: tuple[int, int],
 ) -> None:
-    """Count titles in hexagons, in a few shades of one color, by the logarithm of the count."""
-    hexagons = axes.hexbin(*points, gridsize=grid, mincnt=1, extent=(*horizontal, *vertical), linewidths=0)
+    """Draw a dot for each title, or count many titles in hexagons, shaded by the logarithm of the count."""
+    if points[0].size <= _MAX_DOTS:
+        axes.plot(*points, "o", ms=3.3, mew=0, alpha=0.5, color=PALETTE["accent"])
+        return
+    hexagons = axes.hexbin(*points, gridsize=grid, mincnt=1, extent=extent, linewidths=0)
     levels = np.log1p(np.asarray(hexagons.get_array(), np.float64))
     shade = _SHADES[np.ceil((_SHADES.size - 1) * levels / levels.max()).astype(int)]
     hexagons.set_array(None)
@@ -201,13 +183,10 @@ def _add_margin(values: FloatArray) -> tuple[float, float]:
 
 def _show_decade(axes: Axes, losses: FloatArray) -> None:
     """Show at least a factor of ten, so that a flat curve looks flat and the axis has ticks."""
-    from matplotlib import ticker
-
     low, high = float(np.nanmin(losses)) / 1.3, float(np.nanmax(losses)) * 1.3
     widen = max(1.0, math.sqrt(10 * low / high))
     axes.set_ylim(low / widen, high * widen)
-    narrow = high / low < 100
-    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=7))
+    format_log_axis(axes.yaxis, (low, high), "{:.0e}")
 
 
 def _blank_unloggable(losses: Sequence[float]) -> FloatArray:

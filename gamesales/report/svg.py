@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -96,6 +96,16 @@ def format_axis(axis: Axis, format_value: Callable[[float], str] = format_compac
 
     axis.set_major_locator(ticker.MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: format_value(value)))
+
+
+def format_log_axis(axis: Axis, values: Sequence[float], form: str) -> None:
+    """Set round ticks on the log axis of some values, and write them as the format string ``form`` says."""
+    from matplotlib import ticker
+
+    narrow = max(values) < 100 * min(values)
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=7))
+    axis.set_minor_locator(ticker.NullLocator())
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: form.format(value)))
 
 
 def _build_settings(salt: str) -> dict[Any, Any]:

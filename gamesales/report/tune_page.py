@@ -11,11 +11,10 @@ import numpy as np
 
 from gamesales.report.format import MISSING, format_count, format_scientific
 from gamesales.report.page import Document, KeyNumber, TableRow, render_template
-from gamesales.report.svg import DASHED, PALETTE, Plot, format_axis, open_axes, render_svg
+from gamesales.report.svg import DASHED, PALETTE, Plot, format_axis, format_log_axis, open_axes, render_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
 
 # Up to this many values are drawn in columns, more values along an axis.
 _MAX_COLUMNS = 6
@@ -175,7 +174,7 @@ def _plot_error_by_size(
         axes.plot(*zip(*finals, strict=True), "D", ms=5, mew=0, color=PALETTE["second"])
         axes.axhline(limit, **DASHED)
         axes.set_xscale("log")
-        _format_log_axis(axes.xaxis, [trial.parameters for trial in shown], "{:,.0f}")
+        format_log_axis(axes.xaxis, [trial.parameters for trial in shown], "{:,.0f}")
         _scale_errors(axes, [*_list_errors(shown), *(error for _, error in finals), limit])
         svg = render_svg(figure)
     caption = "Line: Pareto front. Diamonds: final round. Dashed: lowest error of the final round"
@@ -232,7 +231,7 @@ def _plot_hyperparameter(name: str, trials: Sequence[TrialSummary]) -> Plot | No
             if min(values) > 0 and max(values) >= 10 * min(values):
                 axes.set_xscale("log")
                 # render_svg would cut longer fractions as it cuts coordinates.
-                _format_log_axis(axes.xaxis, values, "{:,.0f}" if min(values) >= 1 else "{:.0e}")
+                format_log_axis(axes.xaxis, values, "{:,.0f}" if min(values) >= 1 else "{:.0e}")
         _scale_errors(axes, _list_errors(shown))
         svg = render_svg(figure)
     return Plot(name.replace("_", " ").capitalize(), "Each dot is one trial.", svg)
@@ -261,23 +260,11 @@ def _list_errors(trials: Sequence[TrialSummary]) -> list[float]:
 
 def _scale_errors(axes: Axes, errors: Sequence[float]) -> None:
     """Set a log scale for errors that leaves out the worst 5%, so that the other trials have room."""
-    from matplotlib import ticker
-
     low, high = min(errors), float(np.quantile(errors, 0.95))
     high = max(high, 3 * low)
     axes.set_yscale("log")
     axes.set_ylim(low / 1.25, 1.25 * high)
-    _format_log_axis(axes.yaxis, [low, high], "{:.0e}")
-    axes.yaxis.set_minor_locator(ticker.NullLocator())
-
-
-def _format_log_axis(axis: Axis, values: Sequence[float], form: str) -> None:
-    from matplotlib import ticker
-
-    narrow = max(values) < 100 * min(values)
-    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=7))
-    axis.set_minor_locator(ticker.NullLocator())
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: form.format(value)))
+    format_log_axis(axes.yaxis, (low, high), "{:.0e}")
 
 
 def _format_value(value: Any) -> str:

@@ -19,6 +19,7 @@ from gamesales.report.format import (
     format_fraction,
     format_money,
     format_percent,
+    format_range,
     format_scientific,
     format_signed_money,
     is_finite,
@@ -34,7 +35,7 @@ from gamesales.report.plots import (
 )
 from gamesales.report.svg import Plot
 from gamesales.report.version_sections import build_evaluation_section
-from gamesales.stats.errors import MIN_TITLES
+from gamesales.stats.clustered import MIN_TITLES
 from gamesales.stats.metric_names import METRICS
 
 # Name of a model -> metric -> value. The first model is the version, the others are baselines on the same titles.
@@ -214,9 +215,7 @@ def _build_key_numbers(
     direction = "too high" if bias > 0 else "too low" if bias < 0 else "neither too high nor too low"
     interval = mae_interval or _approximate_interval(sizes)
     confidence = (
-        f"95% confidence interval: {format_money(interval[0])} to {format_money(interval[1])}"
-        if interval
-        else "too few titles for a confidence interval"
+        f"95% confidence interval: {format_range(interval)}" if interval else "too few titles for a confidence interval"
     )
     extremes = f"predicted {format_money(float(predicted[worst]))}, earned {format_money(float(actual[worst]))}"
     return [

@@ -10,6 +10,7 @@ from gamesales.report.format import (
     format_count,
     format_fraction,
     format_money,
+    format_range,
     format_scientific,
     format_share,
     format_signed_money,
@@ -59,11 +60,7 @@ def _describe_lead(lead: Document) -> str:
             f"Chance may explain the difference from {baseline}: the average error of {baseline} minus the average "
             f"error of this version is {interval} ({_CONFIDENCE})."
         )
-    interval, direction = (
-        (f"{format_money(low)} to {format_money(high)}", "lower")
-        if low > 0
-        else (f"{format_money(-high)} to {format_money(-low)}", "higher")
-    )
+    interval, direction = (format_range((low, high)), "lower") if low > 0 else (format_range((-high, -low)), "higher")
     return (
         f"The average error of this version is {interval} {direction} than the average error of {baseline} "
         f"({_CONFIDENCE})."
@@ -99,8 +96,8 @@ def _build_metric_cells(sample: Document, metrics: Document, baseline_mae: float
     mae, scaled_mse = sample["intervals"]["mae"], sample["intervals"]["scaled_mse"]
     return (
         (f"{sample['rows']:,}", ""),
-        (format_money(metrics["mae"]), " to ".join(map(format_money, mae))),
-        (format_scientific(metrics["scaled_mse"]), " to ".join(map(format_scientific, scaled_mse))),
+        (format_money(metrics["mae"]), format_range(mae)),
+        (format_scientific(metrics["scaled_mse"]), format_range(scaled_mse, format_scientific)),
         (format_fraction(metrics["r2"]), ""),
         (format_money(baseline_mae), baseline),
     )
@@ -112,13 +109,13 @@ def _write_stability_notes(evaluation: Document) -> list[str]:
     if seeds:
         notes.append(
             f"Average error of the same network trained from {format_count(len(seeds), 'other seed')}: "
-            f"{format_money(min(seeds))} to {format_money(max(seeds))}."
+            f"{format_range((min(seeds), max(seeds)))}."
         )
     plain, grouped = evaluation["kfold"]["plain"], evaluation["kfold"]["grouped"]
     for kind, kfold in (("plain", plain), ("grouped", grouped)):
         if kfold:
-            low, high = min(kfold["folds_mae"]), max(kfold["folds_mae"])
-            notes.append(f"Average error of single folds, {kind}: {format_money(low)} to {format_money(high)}.")
+            errors = kfold["folds_mae"]
+            notes.append(f"Average error of single folds, {kind}: {format_range((min(errors), max(errors)))}.")
     if not plain or not grouped:
         notes.append(
             "K-fold cross-validation was skipped, in whole or in part: the job has report.folds = 0, more titles than "
@@ -194,9 +191,7 @@ def _format_correlation(correlation: Document) -> str:
 
 
 def _format_interval(estimate: Document, format_value: Callable[[float], str] = format_money) -> str:
-    if estimate["low"] is None:
-        return MISSING
-    return f"{format_value(estimate['low'])} to {format_value(estimate['high'])}"
+    return format_range((estimate["low"], estimate["high"]), format_value)
 
 
 def _get_upper_end(estimate: Document) -> float:

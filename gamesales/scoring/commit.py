@@ -41,10 +41,9 @@ def open_workspace(folder: Path, run_id: str, *, fresh: bool) -> Iterator[Path]:
     """
     descriptor = _lock(folder)
     try:
-        mark = folder / "run_id"
-        if fresh or not mark.is_file() or mark.read_text(encoding="utf-8") != run_id:
+        if fresh or not holds_run(folder, run_id):
             _empty(folder)
-            mark.write_text(run_id, encoding="utf-8")
+            (folder / "run_id").write_text(run_id, encoding="utf-8")
         yield folder
     except TooManyRejectsError:
         raise
@@ -56,6 +55,12 @@ def open_workspace(folder: Path, run_id: str, *, fresh: bool) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(descriptor)
+
+
+def holds_run(folder: Path, run_id: str) -> bool:
+    """Return whether a working folder holds the files of this run."""
+    mark = folder / "run_id"
+    return mark.is_file() and mark.read_text(encoding="utf-8") == run_id
 
 
 def _lock(folder: Path) -> int:

@@ -248,9 +248,9 @@ def _open_result(path: Path) -> Iterator[tuple[Report, Sequence[Path]]]:
             raise FileNotFoundError(errno.ENOENT, "replaced", str(report_path))
 
 
-def _wrong_run(path: Path, expected: str, found: str) -> InputError:
+def _wrong_run(path: Path, expected: str, actual: str) -> InputError:
     return InputError(
-        f"{path} is not the file that {path.name}.{REPORT} describes: expected {expected}, found {found}",
+        f"{path} is not the file that {path.name}.{REPORT} describes: expected {expected}, found {actual}",
         hint="Run the same gamesales score command again",
     )
 

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gamesales.data.files import DISK_FULL_ERRORS, explain_write_errors
-from gamesales.data.screen import SHOWN_REJECTS, check_row_count
-from gamesales.errors import TooManyRejectsError
+from gamesales.data.screen import SHOWN_REJECTS
+from gamesales.errors import GamesalesError, TooManyRejectsError
 from gamesales.scoring import commit
 from gamesales.scoring.engines.local import RowsCallback, count_cores, run_shards
 from gamesales.scoring.ledger import ShardResult, read_ledger, record_shard
@@ -35,12 +35,7 @@ def score_files(
 ) -> RunReport:
     """Score every row of a plan and publish the result as a whole. A result that is already published is kept.
 
-    Args:
-        plan: the inputs and the shards.
-        version: the version that scores.
-        target: where the result goes.
-        options: how the run is done.
-        on_rows: called with the number of rows scored since the last call.
+    ``on_rows`` is called with the number of rows scored since the last call.
 
     Raises:
         TooManyRejectsError: too many rows were rejected; the rejects are in the working folder.
@@ -131,6 +126,19 @@ def _score_shards(
     return results
 
 
+def check_row_count(rows_in: int, scored: int, rejected: int) -> None:
+    """Check that rows read = rows scored + rows rejected.
+
+    Raises:
+        GamesalesError: rows were lost.
+    """
+    if rows_in != scored + rejected:
+        raise GamesalesError(
+            f"rows were lost: {rows_in:,} read, {scored:,} scored, {rejected:,} rejected; nothing was published",
+            hint="Report this with the input file",
+        )
+
+
 def _count_rejects(results: Mapping[int, ShardResult]) -> int:
     return sum(result.rows_rejected for result in results.values())
 
@@ -150,10 +158,7 @@ def _make_rejects_error(
 
 def count_resumable_shards(target: OutputPaths, plan: Plan) -> int:
     """Count the shards that an interrupted run of the same plan has finished."""
-    mark = target.work / "run_id"
-    if not mark.is_file() or mark.read_text(encoding="utf-8") != plan.run_id:
-        return 0
-    return len(read_ledger(target.work))
+    return len(read_ledger(target.work)) if commit.holds_run(target.work, plan.run_id) else 0
 
 
 def estimate_seconds(plan: Plan, version: LoadedVersion, workers: int | None) -> float | None:

@@ -114,16 +114,7 @@ def make_report(
 ) -> RunReport:
     """Add up the shards of a run.
 
-    Args:
-        plan: the plan of the run.
-        version: the version that scored.
-        target: the paths of the result.
-        results: the results of all shards, in order.
-        files: the files with scored rows.
-        started: when the run began.
-        options: how it was done.
-        resumed: how many shards an interrupted run had scored.
-        duplicates: the result of ``find_duplicates``.
+    ``results`` has all shards in order. An interrupted run had scored ``resumed`` of them.
     """
     total = ShardResult()
     for result in results:

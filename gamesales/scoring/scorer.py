@@ -231,13 +231,6 @@ class LoadedVersion:
 def load_version(model: str, number: int, digest: str, manifest: Mapping[str, Any], graph: bytes) -> LoadedVersion:
     """Build a version from its verified manifest and its verified graph.
 
-    Args:
-        model: the model's name.
-        number: the version number.
-        digest: the digest of the bundle, 64 hex digits.
-        manifest: the content of MANIFEST.json.
-        graph: the bytes of the ONNX file.
-
     Raises:
         IntegrityError: the manifest lacks something that scoring needs.
         SelfTestError: the graph can't be loaded.

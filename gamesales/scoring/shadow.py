@@ -68,12 +68,7 @@ def compare_with_shadow(
 ) -> ShadowComparison:
     """Score the accepted rows of a batch with the shadow, and compare the predictions.
 
-    Args:
-        batch: rows with the features of both versions.
-        prediction: what ``version`` made of the batch.
-        name: the name of the input.
-        version: the version that scores.
-        shadow: the second version.
+    The batch has the features of both versions. ``name`` is the name of its input.
     """
     accepted = prediction.screened.accepted
     columns = [keep_rows(column, accepted) for column in batch.table.columns]
@@ -153,12 +148,7 @@ class ShadowDifferences(ShadowReport):
 def summarize(
     comparison: ShadowComparison | None, version: LoadedVersion, shadow: LoadedVersion
 ) -> ShadowReport | ShadowDifferences:
-    """Summarize the comparison of a whole run.
-
-    Args:
-        comparison: the sums over the run; None if no row was scored.
-        version: the version that scored.
-        shadow: the second version.
+    """Summarize the comparison of a whole run, which is None if no row was scored.
 
     Returns:
         The differences, or only the names of the shadow if no title could be compared.

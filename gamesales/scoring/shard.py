@@ -56,16 +56,8 @@ def score_shard(
     """Read, screen, score and write the rows of a shard.
 
     The files get temporary names; ``fsync_and_rename`` gives them their final names. Scoring stops at the batch that
-    exceeds ``max_rejects``. Then the only file is the rejects, under its final name.
-
-    Args:
-        shard: the rows to score.
-        plan: the plan of the run.
-        version: the version that scores.
-        paths: where the files go.
-        max_rejects: how many rows the whole run may reject.
-        on_rows: called with the number of rows of each batch.
-        shadow: a second version to compare with.
+    exceeds ``max_rejects``, the limit of the whole run. Then the only file is the rejects, under its final name.
+    ``on_rows`` is called with the number of rows of each batch.
 
     Raises:
         InputError: an input is damaged.

@@ -1,4 +1,4 @@
-"""Means of clustered rows, with cluster-robust confidence intervals.
+"""Means of clustered rows, with cluster-robust confidence intervals, and the confidence interval of a share.
 
 Titles with the same features get the same prediction, so their errors are alike. Intervals that treat such rows as
 independent are too narrow. Here errors are summed per cluster before their spread is taken (Liang and Zeger,
@@ -16,6 +16,10 @@ from gamesales.arrays import FloatArray, IntArray
 
 # The spread of fewer clusters is too uncertain for an interval.
 MIN_CLUSTERS = 8
+# The normal approximation of an interval needs at least these titles.
+MIN_TITLES = 30
+# The 97.5% quantile of the normal distribution, for a two-sided 95% interval.
+Z_95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -89,3 +93,22 @@ def student_t_quantile(degrees: int, alpha: float) -> float:
     from scipy import special
 
     return float(special.stdtrit(degrees, 1 - alpha / 2))
+
+
+def wilson_interval(share: float, rows: float) -> tuple[float, float]:
+    """Compute the 95% confidence interval of a share.
+
+    Wilson, *Journal of the American Statistical Association* 22, 1927. Recommended by Brown, Cai and DasGupta,
+    "Interval estimation for a binomial proportion", *Statistical Science*, 2001.
+
+    Args:
+        share: 0 to 1.
+        rows: the number of independent rows. Where titles have several rows, give the number of titles: the interval is
+            then wide enough even if all rows of a title are alike.
+
+    Returns:
+        The lower and the upper bound, 0 to 1.
+    """
+    middle = (share + Z_95**2 / (2 * rows)) / (1 + Z_95**2 / rows)
+    half = Z_95 * math.sqrt(share * (1 - share) / rows + Z_95**2 / (4 * rows**2)) / (1 + Z_95**2 / rows)
+    return max(middle - half, 0.0), min(middle + half, 1.0)

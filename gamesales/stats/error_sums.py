@@ -170,30 +170,17 @@ class TitleSums:
     Attributes:
         totals: the sums over all predictions.
         sample: some predictions to plot.
+        rows: the number of predictions of each title, float64 (titles,).
+        errors: the sum of the errors of each title, float64 (titles,).
+        absolute_errors: the sum of the absolute errors of each title, float64 (titles,).
     """
 
     def __init__(self, titles: int) -> None:
         self.totals = ErrorSums()
         self.sample = PredictionSample()
-        self._sums = np.zeros((3, titles))
-
-    @property
-    def rows(self) -> FloatArray:
-        """The number of predictions of each title, float64 (titles,)."""
-        rows: FloatArray = self._sums[0]
-        return rows
-
-    @property
-    def errors(self) -> FloatArray:
-        """The sum of the errors of each title, float64 (titles,)."""
-        errors: FloatArray = self._sums[1]
-        return errors
-
-    @property
-    def absolute_errors(self) -> FloatArray:
-        """The sum of the absolute errors of each title, float64 (titles,)."""
-        absolute: FloatArray = self._sums[2]
-        return absolute
+        self.rows = np.zeros(titles)
+        self.errors = np.zeros(titles)
+        self.absolute_errors = np.zeros(titles)
 
     @property
     def titles(self) -> int:
@@ -201,20 +188,18 @@ class TitleSums:
         return int(np.count_nonzero(self.rows))
 
     def add(self, matched: MatchedRows, seed: Sequence[int]) -> None:
-        """Add predictions.
-
-        Args:
-            matched: the predictions.
-            seed: the seed of the sample. Each piece needs another seed.
-        """
+        """Add predictions. Each piece needs another seed for its sample."""
         errors = matched.errors
         self.totals += ErrorSums.of(matched)
         self.sample += PredictionSample.of(matched, seed)
-        for sums, values in zip(self._sums, (np.ones(len(matched)), errors, np.abs(errors)), strict=True):
-            np.add.at(sums, matched.titles, values)
+        np.add.at(self.rows, matched.titles, 1.0)
+        np.add.at(self.errors, matched.titles, errors)
+        np.add.at(self.absolute_errors, matched.titles, np.abs(errors))
 
     def merge(self, other: TitleSums) -> None:
         """Add the sums of other predictions of the same titles."""
         self.totals += other.totals
         self.sample += other.sample
-        self._sums += other._sums
+        self.rows += other.rows
+        self.errors += other.errors
+        self.absolute_errors += other.absolute_errors

@@ -25,7 +25,7 @@ from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
 from gamesales.scoring.scorer import PredictionInterval
-from gamesales.stats.errors import wilson_interval
+from gamesales.stats.clustered import wilson_interval
 from gamesales.training.fit import PredictFunction, hold_out, make_fitter
 from gamesales.training.folds import make_plain_folds, predict_out_of_fold, shuffle_rows
 from gamesales.training.train_job import TrainJob

@@ -590,19 +590,19 @@ class TestTerminal:
     def test_rows_on_terminal(self, terminal):
         """A terminal shows the number of rows."""
         with terminal(lambda: progress.show_scoring("text")) as (captured, callbacks):
-            callbacks.on_plan(5000, 2, "game-earnings/1")
-            callbacks.on_rows(1000)
-            callbacks.on_rows(234)
+            callbacks["on_plan"](5000, 2, "game-earnings/1")
+            callbacks["on_rows"](1000)
+            callbacks["on_rows"](234)
         assert "1,234 of 5,000 rows" in captured.text
 
     def test_rows_in_log(self, capsys, monkeypatch):
         """Without a terminal, only a long run prints lines."""
         with progress.show_scoring("text") as callbacks:
-            callbacks.on_plan(5000, 2, "game-earnings/1")
-            callbacks.on_rows(1000)
+            callbacks["on_plan"](5000, 2, "game-earnings/1")
+            callbacks["on_rows"](1000)
             assert capsys.readouterr().err == ""
             monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
-            callbacks.on_rows(1000)
+            callbacks["on_rows"](1000)
         assert capsys.readouterr().err.startswith("  2,000 of 5,000 rows after ")
 
     def test_epochs_on_terminal(self, terminal):

@@ -11,6 +11,7 @@ from gamesales.data.contract import Column, Contract
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.data.simulate import compute_expected_earnings
 from gamesales.diagnostics.diagnose import TrainedModel, diagnose
+from gamesales.old_keys import add_old_keys, drop_old_keys
 from gamesales.report.version_page import render_version_page
 from gamesales.training.scaling import Scaling
 from gamesales.training.train_job import ReportSpec, load_job
@@ -93,6 +94,20 @@ def test_document_is_plain_json(faultless):
     assert evaluation == json.loads(json.dumps(evaluation, allow_nan=False))
     numbers = [group["mae"]["value"] for group in evaluation["slices"]]
     assert numbers == [float(f"{number:.6g}") for number in numbers]
+
+
+def test_old_spelling_of_document(faultless):
+    """The document carries the old keys too, and a document with the old keys alone is read."""
+    _, evaluation = faultless
+    both = add_old_keys(evaluation)
+    assert both["holdout"]["lead"]["over"] == evaluation["holdout"]["lead"]["best_baseline"]
+    group, old_group = evaluation["slices"][0], both["slices"][0]
+    new_keys = ("grouping", "interval_coverage", "relative_error")
+    assert [group[key] for key in new_keys] == [old_group[key] for key in ("family", "held", "times")]
+    assert both["residuals"]["columns"][0]["of"] == evaluation["residuals"]["columns"][0]["correlated_with"]
+    for key in new_keys:
+        del old_group[key]
+    assert group == drop_old_keys(both)["slices"][0]
 
 
 def test_fault_is_located():

@@ -14,12 +14,10 @@ from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 from sklearn import metrics as sklearn_metrics
 
-from gamesales.backtest import join as joining
+from gamesales.backtest import actuals as actuals_module
 from gamesales.old_keys import add_old_keys
 from gamesales.scoring import results as reading
-from gamesales.stats.errors import (
-    wilson_interval,
-)
+from gamesales.stats.clustered import wilson_interval
 from support.runs import snapshot
 from support.versions import DATA, FEATURES, publish_simple, simple_earnings, title_values, titles_table
 
@@ -392,7 +390,7 @@ def test_retired_version(backtest):
 def test_date_replaced_while_read(backtest, monkeypatch):
     """A date that is scored again while it is read is read again. The old rows are forgotten."""
     expected = document(backtest("--json", "--dry-run"))
-    add_table, replacements = joining._add_table, ["once"]
+    add_table, replacements = actuals_module._add_table, ["once"]
 
     def add_and_replace(*arguments):
         add_table(*arguments)
@@ -410,7 +408,7 @@ def test_date_replaced_while_read(backtest, monkeypatch):
         yield from read_pieces(paths, report, names)
         yield from (piece.slice(0, 0) for piece in read_pieces(paths, report, names))
 
-    monkeypatch.setattr(joining, "_add_table", add_and_replace)
+    monkeypatch.setattr(actuals_module, "_add_table", add_and_replace)
     monkeypatch.setattr(reading, "_read_pieces", read_twice)
     done = document(backtest("--json", "--dry-run"))
     assert replacements == []
@@ -420,13 +418,13 @@ def test_date_replaced_while_read(backtest, monkeypatch):
 
 def test_date_replaced_by_other_version(backtest, monkeypatch):
     """A date that another version scores while it is read is an error to try again."""
-    scan = joining.PublishedRun.scan
+    scan = actuals_module.PublishedRun.scan
 
     def replace_and_scan(self, names, use):
         backtest.cli("score", "in.parquet", "--output", "out", "--date", "2026-10-30", "--model", "2")
         return scan(self, names, use)
 
-    monkeypatch.setattr(joining.PublishedRun, "scan", replace_and_scan)
+    monkeypatch.setattr(actuals_module.PublishedRun, "scan", replace_and_scan)
     ran = backtest()
     assert 7 == ran.code
     assert "out/run_date=2026-10-30 was scored again by another version while it was read" in ran.err

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from gamesales.errors import UsageError
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.versions import (
-    HIGHER_IS_BETTER,
     METRIC_KEYS,
     ORDERS,
     MetricCondition,
@@ -265,4 +264,4 @@ def test_best_version_first(shared, order, is_reversed):
     values = [read_metric(row.metrics or {}, METRIC_KEYS[order]) for row in rows]
     present = [value for value in values if value is not None]
     assert values == present + [None] * (len(values) - len(present))
-    assert present == sorted(present, reverse=(order in HIGHER_IS_BETTER) != is_reversed)
+    assert present == sorted(present, reverse=(order == "r2") != is_reversed)

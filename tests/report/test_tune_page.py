@@ -101,7 +101,9 @@ def test_headline_names_smallest_network(document):
 def test_hyperparameters_ordered_by_importance(document):
     """The page plots the hyperparameters that vary, the most important first."""
     headings = [
-        tag["aria-label"].partition(".")[0] for tag in (of for _, of in Outline(document).tags) if "aria-label" in tag
+        attributes["aria-label"].partition(".")[0]
+        for _, attributes in Outline(document).tags
+        if attributes.get("role") == "img"
     ]
     assert [
         "Error by size",

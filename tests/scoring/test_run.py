@@ -19,7 +19,7 @@ from pyarrow import parquet
 
 from gamesales.data import csv_scan, open_table
 from gamesales.data.csv_file import CsvFile
-from gamesales.data.screen import RejectLimit, check_row_count
+from gamesales.data.screen import RejectLimit
 from gamesales.errors import (
     ColumnsError,
     GamesalesError,
@@ -34,6 +34,7 @@ from gamesales.jobs.score import score_date
 from gamesales.jobs.score_job import ScoreJob
 from gamesales.old_keys import add_old_keys
 from gamesales.scoring import commit
+from gamesales.scoring.run import check_row_count
 from gamesales.scoring.scorer import load_version
 from support.runs import (
     CONTRACT,

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gamesales.stats.error_sums import MAX_SAMPLE_ROWS, MatchedRows, TitleSums
-from gamesales.stats.errors import (
+from gamesales.stats.clustered import wilson_interval
+from gamesales.stats.error_metrics import (
     compare_bias,
     compare_mae,
     compare_with_holdout,
     compute_error_metrics,
-    wilson_interval,
 )
+from gamesales.stats.error_sums import MAX_SAMPLE_ROWS, MatchedRows, TitleSums
 
 
 def draw_rows(seed, rows, titles=60, shift=0.0):

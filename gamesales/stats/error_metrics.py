@@ -15,13 +15,9 @@ from typing import Literal
 import numpy as np
 
 from gamesales.arrays import FloatArray
-from gamesales.stats.clustered import compute_influences
+from gamesales.stats.clustered import MIN_TITLES, Z_95, compute_influences, wilson_interval
 from gamesales.stats.error_sums import Moments, TitleSums
 
-# The 97.5% quantile of the normal distribution, for a two-sided 95% interval.
-_Z = 1.959964
-# The normal approximation of an interval needs at least these titles.
-MIN_TITLES = 30
 # Relative differences up to this size are rounding errors of sums.
 _ROUNDING = 1e-9
 
@@ -113,25 +109,6 @@ def compute_error_metrics(sums: TitleSums) -> ErrorMetrics:
     )
 
 
-def wilson_interval(share: float, rows: float) -> tuple[float, float]:
-    """Compute the 95% confidence interval of a share.
-
-    Wilson, *Journal of the American Statistical Association* 22, 1927. Recommended by Brown, Cai and DasGupta,
-    "Interval estimation for a binomial proportion", *Statistical Science*, 2001.
-
-    Args:
-        share: 0 to 1.
-        rows: the number of independent rows. Where titles have several rows, give the number of titles: the interval is
-            then wide enough even if all rows of a title are alike.
-
-    Returns:
-        The lower and the upper bound, 0 to 1.
-    """
-    middle = (share + _Z**2 / (2 * rows)) / (1 + _Z**2 / rows)
-    half = _Z * math.sqrt(share * (1 - share) / rows + _Z**2 / (4 * rows**2)) / (1 + _Z**2 / rows)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
-
-
 def compare_mae(older: TitleSums, newer: TitleSums) -> MetricChange | None:
     """Compare the mean absolute errors of older and newer predictions. None if one of them has no predictions."""
     return _compare_means((older.absolute_errors, older.rows), (newer.absolute_errors, newer.rows))
@@ -205,7 +182,7 @@ def _compute_standard_error(influences: FloatArray, titles: int) -> float | None
 
 
 def _compute_bounds(value: float, standard_error: float | None) -> tuple[float | None, float | None]:
-    return (None, None) if standard_error is None else (value - _Z * standard_error, value + _Z * standard_error)
+    return (None, None) if standard_error is None else (value - Z_95 * standard_error, value + Z_95 * standard_error)
 
 
 def _compute_mean(sums: FloatArray, rows: FloatArray) -> float:

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from gamesales.cli import search_progress
+from gamesales.cli import progress
 from gamesales.search.tune_job import SearchSpec
 from gamesales.training.fit import Epoch
 from support.trials import NETWORK, make_trial
@@ -28,7 +28,7 @@ def show(monkeypatch):
         monkeypatch.setattr("sys.stderr", stream)
         monkeypatch.setenv("COLUMNS", "120")
         monkeypatch.setenv("TERM", "xterm")
-        with search_progress.show_search(SearchSpec(**{"trials": 9, **spec})) as callbacks:
+        with progress.show_search(SearchSpec(**{"trials": 9, **spec})) as callbacks:
             do(callbacks)
         return re.sub(r"\x1b\[[\d;?]*[A-Za-z]|\r", "", stream.getvalue())
 

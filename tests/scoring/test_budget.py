@@ -1,9 +1,9 @@
-"""What scoring may import, do and allocate, held to tests/budget.json: counts, never times, so that nothing flakes.
+"""What scoring may import, do and allocate, compared with tests/scoring/budget.json: counts, so that nothing flakes.
 
-A change that loads another library, runs the graph more often or holds more memory fails here, and is then either
-undone or agreed to, by writing the budget anew and committing it:
+A change that loads another library, runs the graph more often or holds more memory fails here. Undo the change, or
+write a new budget and commit it:
 
-    RENEW_BUDGET=1 python -m pytest tests/test_budget.py
+    RENEW_BUDGET=1 python -m pytest tests/scoring/test_budget.py
 """
 
 import json
@@ -18,10 +18,10 @@ from gamesales.data.simulate import write_titles
 
 BUDGET = Path(__file__).with_name("budget.json")
 ROWS = 100_000
-# Peaks may differ a little between releases of Python and NumPy.
+# Peaks differ slightly between releases of Python and NumPy.
 SLACK = 0.10
 
-# Runs in a fresh process: INPUT OUTPUT REGISTRY. Modules that the interpreter starts with are nobody's choice.
+# Runs in a fresh process: INPUT OUTPUT REGISTRY. Modules of the interpreter itself do not count.
 COUNT = """
 import json, sys
 at_start = set(sys.modules)
@@ -41,14 +41,16 @@ print(json.dumps({"libraries": sorted(libraries), "modules": ours}))
 MEASURE = """
 import json, sys, tracemalloc
 from collections import Counter
+from datetime import date
 from pathlib import Path
 import onnxruntime, pyarrow as pa
 from pyarrow import parquet
 from gamesales.data.open_table import open_table
 from gamesales.jobs.loading import load, open_registry
-from gamesales.jobs.score import Night, score
+from gamesales.jobs.score import score_date
+from gamesales.jobs.score_job import ScoreJob
 from gamesales.registry.refs import parse_ref
-from gamesales.scoring.predict import predict_titles
+from gamesales.scoring.predict import predict_batch
 
 counts = Counter()
 
@@ -65,17 +67,17 @@ counted(parquet.ParquetWriter, "write_table", "groups_written", lambda given: le
 
 source, output, registry = sys.argv[1:]
 registry, ref = open_registry(registry, "game-earnings"), parse_ref("@champion", "game-earnings")
-score(registry, ref, Night([source], Path(output)))
+score_date(ScoreJob((source,), Path(output)), registry, date(2026, 11, 23))
 counted_in_run = dict(counts)
 
 version = load(registry, ref)
 table = open_table(Path(source))
-batch = next(iter(table.batches(version.contract.feature_names)))
-predict_titles(batch, version)
+batch = next(iter(table.read_batches(version.contract.feature_names)))
+predict_batch(batch, version)
 pool = pa.proxy_memory_pool(pa.default_memory_pool())
 pa.set_memory_pool(pool)
 tracemalloc.start()
-predict_titles(batch, version)
+predict_batch(batch, version)
 peaks = {"python_and_numpy": tracemalloc.get_traced_memory()[1], "arrow": pool.max_memory()}
 print(json.dumps({"counts": counted_in_run, "batch_rows": len(batch.rows), "peak_bytes": peaks}))
 """

@@ -1,27 +1,30 @@
-"""The registry's side of a backtest: the version that made a prediction, and the evidence that the log keeps."""
+"""The versions whose predictions are backtested: their published runs, and their entries in the registry."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from gamesales.data.contract import Contract
-from gamesales.data.files import escape_surrogates
 from gamesales.errors import InputError, RegistryError
-from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.state import BACKTEST, Evaluation, Version
+from gamesales.registry.state import Evaluation, Version
 from gamesales.scoring.results import PublishedRun
 
 _SHIPPED_CONTRACT = Path("data/contract.toml")
 
 
 @dataclass(frozen=True)
-class RegisteredVersion:
-    """A version in the registry. ``refused`` says why no evidence can be recorded for it. It is empty if it can."""
+class VersionRuns:
+    """The published runs of one version, oldest first, and the version in the registry.
 
+    ``refused`` says why no evidence can be recorded for the version. It is empty if evidence can be recorded.
+    """
+
+    runs: Sequence[PublishedRun]
     version: Version | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict)
     refused: str = ""
@@ -39,29 +42,41 @@ class RegisteredVersion:
         return share if isinstance(share, float) else None
 
 
-def find_registered(registry: ModelRegistry, run: PublishedRun) -> RegisteredVersion:
-    """Find the version that made a run, by its number. Its digest must be the digest in the run's report."""
+def group_by_version(registry: ModelRegistry, runs: Sequence[PublishedRun]) -> list[VersionRuns]:
+    """Group runs by bundle digest. The same version number may be another bundle in another registry."""
+
+    def version_of(run: PublishedRun) -> tuple[str, int, str]:
+        return run.model, run.version, run.digest
+
+    ordered = sorted(runs, key=lambda run: (*version_of(run), run.day))
+    return [_find_registered(registry, list(group)) for _, group in groupby(ordered, key=version_of)]
+
+
+def _find_registered(registry: ModelRegistry, runs: Sequence[PublishedRun]) -> VersionRuns:
+    """Find the version that made the runs, by its number. Its digest must be the digest in their reports."""
+    run = runs[0]
     if run.model != registry.model:
-        return RegisteredVersion(
-            refused=f"{run.path} is of model {run.model}, not {registry.model}: give --name {run.model}"
+        return VersionRuns(
+            runs, refused=f"{run.path} is of model {run.model}, not {registry.model}: give --name {run.model}"
         )
     try:
-        version = registry.find(registry.read_state(), Ref(registry.model, version=run.version), allow_retired=True)
+        version = registry.find(registry.read_state(), run.version, allow_retired=True)
     except RegistryError as error:
-        return RegisteredVersion(refused=error.message)
+        return VersionRuns(runs, refused=error.message)
     if version.digest != run.digest:
-        return RegisteredVersion(
+        return VersionRuns(
+            runs,
             refused=f"{run.path} was scored by a bundle with digest {run.digest[:12]}, but version "
-            f"{run.version} in {registry.location} has {version.digest[:12]}"
+            f"{run.version} in {registry.location} has {version.digest[:12]}",
         )
     try:
         manifest = registry.open_bundle(version).manifest
     except RegistryError as error:  # the bundle of a retired version may be removed
-        return RegisteredVersion(version, refused=error.message)
-    return RegisteredVersion(version, manifest, "it is retired" if version.retirement else "")
+        return VersionRuns(runs, version, refused=error.message)
+    return VersionRuns(runs, version, manifest, "it is retired" if version.retirement else "")
 
 
-def find_contract(versions: Sequence[RegisteredVersion]) -> Contract:
+def find_contract(versions: Sequence[VersionRuns]) -> Contract:
     """Return the contract of the versions, or ``data/contract.toml`` if the registry has no contract.
 
     Raises:
@@ -92,32 +107,3 @@ def _read_shipped_contract(refused: str) -> Contract:
             hint="Give --registry PATH",
         )
     return Contract.from_toml(_SHIPPED_CONTRACT)
-
-
-def make_evidence(
-    actuals: tuple[Path, str], rows: int, metrics: Mapping[str, float | None], details: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return what the log keeps of a backtest.
-
-    Args:
-        actuals: the path and the SHA-256 of the actual earnings.
-        rows: the number of predictions with actual earnings.
-        metrics: the metrics of these predictions.
-        details: more about the predictions.
-    """
-    path, sha256 = actuals
-    return {
-        "kind": BACKTEST,
-        "data": escape_surrogates(str(path)),
-        "data_sha256": sha256,
-        "rows": rows,
-        "metrics": dict(metrics),
-        **details,
-    }
-
-
-def is_recorded(version: Version, evidence: Mapping[str, Any]) -> bool:
-    """Whether the log has the same metrics on the same actual earnings."""
-    keys = ("data_sha256", "rows", "metrics")
-    backtests = [evaluation for evaluation in version.read_evaluations() if evaluation.kind == BACKTEST]
-    return any(all(getattr(backtest, key) == evidence[key] for key in keys) for backtest in backtests)
