@@ -13,7 +13,7 @@ from benchmarks.studies import format_row
 from gamesales.arrays import FloatArray
 from gamesales.data.simulate import COLUMNS, GENRES, TARGET, compute_expected_earnings, simulate
 from gamesales.scoring import drift
-from gamesales.training.metrics import profile_column, profile_columns
+from gamesales.training.evaluation import profile_column, profile_columns
 
 FEATURES = tuple(name for name in COLUMNS if name != TARGET)
 PAST_TITLES, STORE_TITLES = 1_000, 100_000

@@ -13,7 +13,7 @@ from gamesales.cli.options import NAME, REGISTRY, JsonOption, NameOption, Reason
 from gamesales.cli.render import format_table, show_error, show_result
 from gamesales.errors import RegistryError
 from gamesales.jobs.loading import open_registry
-from gamesales.stats.metric_names import format_metrics, format_money
+from gamesales.stats.metrics import format_metrics, format_money
 
 if TYPE_CHECKING:
     from gamesales.backtest.verdict import DayMetrics

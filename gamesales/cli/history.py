@@ -23,7 +23,7 @@ from gamesales.jobs.compare import compare as run_compare
 from gamesales.jobs.history import EventFilter, list_events
 from gamesales.jobs.loading import open_registry
 from gamesales.registry.refs import parse_ref
-from gamesales.stats.metric_names import METRICS, format_money
+from gamesales.stats.metrics import METRICS, format_money
 
 if TYPE_CHECKING:
     from gamesales.jobs.compare import (

@@ -28,7 +28,7 @@ from gamesales.jobs.loading import open_ref, open_registry
 from gamesales.jobs.retention import Retention, collect_garbage
 from gamesales.jobs.versions import METRIC_KEYS, ORDERS, VersionFilter, list_versions, parse_condition
 from gamesales.jobs.versions import verify as run_verify
-from gamesales.stats.metric_names import HEADINGS, format_metrics
+from gamesales.stats.metrics import HEADINGS, format_metrics
 
 if TYPE_CHECKING:
     from gamesales.jobs.export import ExportResult

@@ -63,7 +63,7 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def format_metrics_table(metrics: Mapping[str, Mapping[str, float | None]]) -> str:
     """Lay out the metrics of each version or baseline, a line for each."""
-    from gamesales.stats.metric_names import HEADINGS, format_metrics  # scoring does not load it
+    from gamesales.stats.metrics import HEADINGS, format_metrics  # scoring does not load it
 
     return format_table(["", *HEADINGS], [[name, *format_metrics(values)] for name, values in metrics.items()])
 

@@ -11,7 +11,7 @@ from gamesales.cli import progress
 from gamesales.cli.options import REGISTRY, JsonOption, ReasonOption, RegistryOption
 from gamesales.cli.render import format_intervals, format_metrics_table, format_table, show_result
 from gamesales.registry.refs import format_ref
-from gamesales.stats.metric_names import HEADINGS, format_metrics
+from gamesales.stats.metrics import HEADINGS, format_metrics
 
 if TYPE_CHECKING:
     from gamesales.jobs.crossvalidate import CrossValidationResult

@@ -70,7 +70,7 @@ def replace_file(path: Path) -> Iterator[Path]:
 def _require_replaceable(path: Path) -> None:
     """Refuse a missing folder, and anything that a rename would destroy: a folder, a device, a pipe."""
     if not path.parent.is_dir():
-        raise UsageError(f"no folder {path.parent} to write {path.name} in", hint=f"mkdir -p '{path.parent}'")
+        raise UsageError(f"can't write {path.name}: there is no folder {path.parent}", hint=f"mkdir -p '{path.parent}'")
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "a device or a pipe"
         raise UsageError(f"expected the path of a file, received {kind}: {path}", hint="Give another path")

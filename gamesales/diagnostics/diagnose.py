@@ -300,7 +300,7 @@ def _measure_holdout(model: TrainedModel, clusters: IntArray) -> dict[str, Any]:
 def _describe_noise(noise: NoiseEstimate | None, scaling: Scaling) -> dict[str, Any] | None:
     if noise is None:
         return None
-    variance, squared_scale = noise.variance, float(scaling.scale[-1]) ** 2
+    variance, squared_scale = noise.variance, scaling.target_scale**2
     low, high = (None if bound is None else max(bound, 0.0) * squared_scale for bound in (variance.low, variance.high))
     return {
         "titles": noise.titles,

@@ -12,7 +12,7 @@ import numpy as np
 
 from gamesales.arrays import BoolArray, FloatArray, IntArray
 from gamesales.stats.psi import compute_psi
-from gamesales.training.metrics import profile_column
+from gamesales.training.evaluation import profile_column
 
 # The share and the number of copies above which they matter.
 _MIN_SHARE, _MIN_COPIES = 0.01, 3

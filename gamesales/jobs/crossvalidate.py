@@ -11,6 +11,7 @@ import numpy as np
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import LabeledTitles, read_titles
+from gamesales.stats.metrics import Metrics, compute_metrics
 from gamesales.stats.same_features import estimate_pure_error, number_distinct_rows
 from gamesales.training.folds import (
     FOLD_KINDS,
@@ -20,7 +21,6 @@ from gamesales.training.folds import (
     measure_folds_mae,
     predict_kfold,
 )
-from gamesales.training.metrics import Metrics, compute_metrics
 from gamesales.training.scaling import Scaling, fit_scaler
 from gamesales.training.train_job import TrainJob
 
@@ -106,7 +106,9 @@ def crossvalidate(
             predicted = predict_kfold(job.with_seed(seed), contract, titles, parts, kind, on_training)
             errors.append(predicted - titles.earnings)
             folds_mae = measure_folds_mae(errors[-1], parts)
-            metrics.append(SeedMetrics(seed, compute_metrics(titles.earnings, predicted, scaling), folds_mae))
+            metrics.append(
+                SeedMetrics(seed, compute_metrics(titles.earnings, predicted, scaling.target_scale), folds_mae)
+            )
         summaries[kind] = _summarize_seeds(kind, titles, clusters, metrics, np.stack(errors), scaling)
     noise = estimate_pure_error(clusters, titles.earnings)
     return CrossValidationResult(
@@ -117,7 +119,7 @@ def crossvalidate(
         folds=folds,
         plain=summaries.get("plain"),
         grouped=summaries.get("grouped"),
-        noise_scaled_mse=None if noise is None else noise.value * float(scaling.scale[-1]) ** 2,
+        noise_scaled_mse=None if noise is None else noise.value * scaling.target_scale**2,
     )
 
 

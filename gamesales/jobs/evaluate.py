@@ -19,7 +19,8 @@ from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Version
 from gamesales.scoring.scorer import LoadedVersion
-from gamesales.training.metrics import Metrics, evaluate_predictions
+from gamesales.stats.metrics import Metrics
+from gamesales.training.evaluation import evaluate_predictions
 from gamesales.training.scaling import Scaling
 
 
@@ -58,7 +59,7 @@ def evaluate(registry: ModelRegistry, ref: Ref, data: Path, *, reason: str = "")
     if titles.sha256 == training_digest(bundle.manifest):
         raise InputError(
             f"{data} is the file that version {version.number} was trained on; expected titles that it never saw",
-            hint="Errors on training data are no evaluation. Give another file: --data FILE",
+            hint="Errors on training data are too small. Give another file: --data FILE",
         )
     measured = evaluate_predictions(titles, predict_labeled(loaded, titles), read_scaling(bundle))
     return record_once(registry, version, titles, measured, reason)

@@ -129,7 +129,7 @@ def _find_target(visible: Path, form: str, force: bool) -> Path:
         _check_replaceable(visible, target, is_file=form in SUFFIXES)
     parent = _parent_folder(target, form)
     if not parent.is_dir():
-        raise UsageError(f"no folder {parent} to write {visible.name} in", hint=f"mkdir -p '{parent}'")
+        raise UsageError(f"can't write {visible.name}: there is no folder {parent}", hint=f"mkdir -p '{parent}'")
     return target
 
 

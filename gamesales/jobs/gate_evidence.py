@@ -31,7 +31,7 @@ from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import State, Version
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.stats.bootstrap import derive_seed
-from gamesales.training.metrics import evaluate_predictions
+from gamesales.training.evaluation import evaluate_predictions
 
 HOLDOUT_HINT = "Name a file of titles that neither version saw: --holdout FILE"
 

@@ -70,7 +70,7 @@ def promote(
     """
     check_alias(alias)
     if force and not reason.strip():
-        raise UsageError("--force needs a reason, for the log", hint='Add --reason "…"')
+        raise UsageError("--force needs a reason", hint='Add --reason "…"')
     if holdout and alias != CHAMPION:
         raise UsageError(
             f"--holdout is only for {CHAMPION}, found --alias {alias}; the gate guards no other alias",
@@ -164,7 +164,7 @@ def delete_alias(registry: ModelRegistry, alias: str, reason: str = "") -> Alias
     """
     if check_alias(alias) == CHAMPION and not reason.strip():
         raise UsageError(
-            f"without a {CHAMPION}, nothing scores, not even the nightly run; deleting it needs a reason, for the log",
+            f"without a {CHAMPION}, nothing scores, not even the nightly run; deleting it needs a reason",
             hint='Add --reason "…"; or go back to the version before: gamesales rollback',
         )
     if registry.read_state().target_of(alias) is None:

@@ -40,7 +40,7 @@ def retire(registry: ModelRegistry, ref: Ref, reason: str) -> RetirementResult:
         UsageError: no reason is given, or an alias names the version.
     """
     if not reason.strip():
-        raise UsageError("to retire a version needs a reason, for the log", hint='Add --reason "…"')
+        raise UsageError("retiring a version needs a reason", hint='Add --reason "…"')
     number = registry.find(registry.read_state(), ref, allow_retired=True).number
     changed = registry.retire(number, reason) is not None
     event = registry.find(registry.read_state(), number, allow_retired=True).retirement

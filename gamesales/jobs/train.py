@@ -20,8 +20,10 @@ from gamesales.diagnostics.diagnose import TrainedModel, diagnose
 from gamesales.errors import JobFileError
 from gamesales.report.version_page import VersionPage, render_version_page
 from gamesales.scoring.scorer import GRAPH_FILE, Scorer
+from gamesales.stats.metrics import Metrics, compute_metrics
 from gamesales.training import parity
 from gamesales.training.checkpoint import TrainingCheckpoint, list_software_releases, log_to_tensorboard
+from gamesales.training.evaluation import evaluate_predictions, predict_baselines, profile_column, profile_columns
 from gamesales.training.fit import Epoch, LossHistory, fit
 from gamesales.training.intervals import (
     calibrate_intervals,
@@ -30,14 +32,6 @@ from gamesales.training.intervals import (
     split_for_calibration,
 )
 from gamesales.training.keras_objects import seed_everything
-from gamesales.training.metrics import (
-    Metrics,
-    compute_metrics,
-    evaluate_predictions,
-    predict_baselines,
-    profile_column,
-    profile_columns,
-)
 from gamesales.training.network import build_network, check_training_step
 from gamesales.training.scaling import fit_scaler
 from gamesales.training.train_job import TrainJob, read_data
@@ -203,9 +197,9 @@ def _build_manifest(
         "intervals": job.intervals.model_dump(mode="json"),
         "report": job.report.model_dump(mode="json"),
         "scaling": scaling.as_dict(),
-        "metrics": compute_metrics(test.earnings, model.test_predictions, scaling),
+        "metrics": compute_metrics(test.earnings, model.test_predictions, scaling.target_scale),
         "baselines": {
-            name: compute_metrics(test.earnings, predicted, scaling)
+            name: compute_metrics(test.earnings, predicted, scaling.target_scale)
             for name, predicted in model.baseline_predictions.items()
         },
         "evaluation": evaluation,

@@ -27,10 +27,10 @@ from gamesales.search.trials import (
     rank_trials,
 )
 from gamesales.search.tune_job import Candidate, TuneJob, list_hyperparameters
+from gamesales.stats.metrics import Metrics
 from gamesales.training import parity
 from gamesales.training.intervals import split_for_calibration
 from gamesales.training.keras_objects import seed_everything
-from gamesales.training.metrics import Metrics
 from gamesales.training.network import build_network
 from gamesales.training.scaling import fit_scaler
 from gamesales.training.train_job import read_data

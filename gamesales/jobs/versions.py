@@ -18,7 +18,7 @@ from gamesales.old_keys import OLD_KEYS
 from gamesales.registry.refs import Ref, check_alias
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import State
-from gamesales.stats.metric_names import METRICS
+from gamesales.stats.metrics import METRICS
 
 # The short names that people type, and the keys of the metrics. The keys are accepted too.
 METRIC_KEYS = {
@@ -215,7 +215,7 @@ def parse_condition(text: str) -> MetricCondition:
 
 
 def read_metric(metrics: Mapping[str, Any], key: str) -> float | None:
-    """Return a metric, or None if it is missing or no finite number."""
+    """Return a metric, or None if it is missing or not a finite number."""
     value = metrics.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None

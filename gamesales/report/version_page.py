@@ -36,7 +36,7 @@ from gamesales.report.plots import (
 from gamesales.report.svg import Plot
 from gamesales.report.version_sections import build_evaluation_section
 from gamesales.stats.clustered import MIN_TITLES
-from gamesales.stats.metric_names import METRICS
+from gamesales.stats.metrics import METRICS
 
 # Name of a model -> metric -> value. The first model is the version, the others are baselines on the same titles.
 Metrics = Mapping[str, Mapping[str, float | None]]
@@ -158,7 +158,7 @@ def write_headline(titles: int, metrics: Metrics) -> tuple[str, bool | None]:
     error = version.get("mae")
     subject = f"On {format_count(titles, 'test title')}, this version"
     if not is_finite(error):
-        return f"{subject} gives no usable answer: its average error is not a number.", False
+        return f"{subject} has no average error: its predictions are not finite numbers.", False
     mape = version.get("mape_percent")
     percent = f" (MAPE {format_percent(mape)})" if is_finite(mape) else ""
     sentence = f"{subject} has an average error of {format_money(error)}{percent}"

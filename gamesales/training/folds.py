@@ -18,8 +18,9 @@ from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
 from gamesales.stats.bootstrap import LEVELS_95, cluster_bootstrap_percentiles, derive_seed
+from gamesales.stats.metrics import compute_metrics
+from gamesales.training.evaluation import predict_baselines
 from gamesales.training.fit import FitFunction, make_fitter
-from gamesales.training.metrics import compute_metrics, predict_baselines
 from gamesales.training.scaling import Scaling
 from gamesales.training.train_job import TrainJob
 
@@ -154,10 +155,12 @@ def measure_kfold(
         "kind": kind,
         "folds": len(folds),
         "rows": len(titles),
-        "metrics": compute_metrics(actual, predicted, scaling),
+        "metrics": compute_metrics(actual, predicted, scaling.target_scale),
         "intervals": bootstrap_confidence_intervals(titles, predicted - actual, labels, scaling),
         "folds_mae": measure_folds_mae(predicted - actual, folds),
-        "baselines": {name: compute_metrics(actual, values, scaling) for name, values in baselines.items()},
+        "baselines": {
+            name: compute_metrics(actual, values, scaling.target_scale) for name, values in baselines.items()
+        },
     }
 
 
@@ -178,7 +181,7 @@ def bootstrap_confidence_intervals(
         scaling: scales ``scaled_mse``.
     """
     seed, errors = derive_seed(titles.sha256), np.atleast_2d(errors)
-    absolute, squared = np.abs(errors), (errors * float(scaling.scale[-1])) ** 2
+    absolute, squared = np.abs(errors), (errors * scaling.target_scale) ** 2
     return {
         "mae": cluster_bootstrap_percentiles(absolute.mean(axis=0), labels, LEVELS_95, seed),
         "scaled_mse": cluster_bootstrap_percentiles(squared.mean(axis=0), labels, LEVELS_95, seed),

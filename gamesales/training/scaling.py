@@ -40,9 +40,14 @@ class Scaling:
         return np.asarray((scaled.astype(np.float64) - self.offset[-1]) / self.scale[-1], np.float64)
 
     @property
+    def target_scale(self) -> float:
+        """Scaled units for each unit of the target."""
+        return float(self.scale[-1])
+
+    @property
     def target_range(self) -> float:
         """The range of the target in training, US dollars."""
-        return float(1.0 / self.scale[-1])
+        return 1.0 / self.target_scale
 
     def as_dict(self) -> dict[str, Any]:
         """Return the entry of the manifest, ready for JSON."""

@@ -19,7 +19,7 @@ from pyarrow import parquet
 
 from gamesales.cli import main, progress, render
 from gamesales.scoring import scorer
-from gamesales.stats.metric_names import format_metrics
+from gamesales.stats.metrics import format_metrics
 from support.runs import (
     CONTRACT,
     GOOD,

@@ -228,8 +228,8 @@ def everything():
         ("pmml", "m.pmml", "no format 'pmml'; expected one of keras, h5, onnx, savedmodel, tfserving"),
         ("keras", "model.h5", "--output model.h5 does not end in .keras"),
         ("onnx", "model", "--output model does not end in .onnx"),
-        ("h5", "no/folder/model.h5", "no/folder to write model.h5 in"),
-        ("tfserving", "no/folder/served", "no/folder to write 1 in"),
+        ("h5", "no/folder/model.h5", "there is no folder no/folder"),
+        ("tfserving", "no/folder/served", "there is no folder no/folder"),
     ],
 )
 def test_wrong_format_or_output(export, form, output, message):

@@ -14,7 +14,7 @@ from gamesales.jobs.score import load_score_job
 from gamesales.scoring import shadow
 from gamesales.scoring.predict import predict_batch
 from gamesales.scoring.scorer import Scorer, load_version
-from gamesales.training.metrics import profile_column, profile_columns
+from gamesales.training.evaluation import profile_column, profile_columns
 from support.runs import (
     CONTRACT,
     csv_line,

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from gamesales.data.simulate import GENRES, compute_expected_earnings, simulate
 from gamesales.scoring.drift import PSI_THRESHOLD, Profile, count_bins, measure_drift, read_profiles
 from gamesales.scoring.scorer import load_version
-from gamesales.training.metrics import profile_column, profile_columns
+from gamesales.training.evaluation import profile_column, profile_columns
 from support.versions import FEATURES, ROOT, simple_details
 
 PRICE, ROLE_PLAYING, SPORTS = (FEATURES.index(name) for name in ("unit_price", "is_role_playing", "is_sports"))

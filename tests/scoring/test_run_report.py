@@ -19,7 +19,7 @@ from gamesales.scoring.run import score_files
 from gamesales.scoring.run_report import RunReport, read_report
 from gamesales.scoring.scorer import load_version
 from gamesales.scoring.shadow import ShadowDifferences, ShadowReport
-from gamesales.training.metrics import profile_column, profile_columns
+from gamesales.training.evaluation import profile_column, profile_columns
 from support.runs import CONTRACT, DAY, simple_version
 from support.versions import FEATURES, simple_details, simple_earnings, simple_graph, title_values, titles_table
 

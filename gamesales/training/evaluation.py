@@ -1,4 +1,4 @@
-"""Metrics of predictions, the baselines that a version is compared with, and profiles of columns for drift."""
+"""Evaluate predictions on a file, predict with the baselines, and profile columns for drift."""
 
 from __future__ import annotations
 
@@ -10,32 +10,11 @@ from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.files import escape_surrogates
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.stats.bootstrap import LEVELS_95, bootstrap_percentiles, count_resamples, derive_seed
+from gamesales.stats.metrics import compute_metrics
 from gamesales.training.scaling import Scaling
-
-Metrics = dict[str, float | None]
 
 # The maximum number of bins in a profile: deciles, as usual for the population stability index.
 BINS = 10
-
-
-def compute_metrics(actual: FloatArray, predicted: FloatArray, scaling: Scaling) -> Metrics:
-    """Compute the metrics of predictions: (n,) and (n,), US dollars.
-
-    Returns:
-        ``scaled_mse`` (unitless, the metric of the Keras course), ``mae`` and ``rmse`` (US dollars), ``r2`` (None if
-        all actual values are equal), and ``mape_percent`` (None if an actual value is 0).
-    """
-    error = predicted - actual
-    squared = float(np.mean(error**2))
-    varies = actual.min() < actual.max()  # the computed variance of equal numbers may not be exactly 0
-    variance = float(np.var(actual)) if varies else 0.0
-    return {
-        "scaled_mse": squared * float(scaling.scale[-1]) ** 2,
-        "mae": float(np.mean(np.abs(error))),
-        "rmse": squared**0.5,
-        "r2": 1 - squared / variance if variance > 0 else None,
-        "mape_percent": float(np.mean(np.abs(error / actual))) * 100 if (actual != 0).all() else None,
-    }
 
 
 def evaluate_predictions(titles: LabeledTitles, predicted: FloatArray, scaling: Scaling) -> dict[str, Any]:
@@ -48,13 +27,13 @@ def evaluate_predictions(titles: LabeledTitles, predicted: FloatArray, scaling: 
     """
     error = predicted - titles.earnings
     seed = derive_seed(titles.sha256)
-    scaled = error * float(scaling.scale[-1])
+    scaled = error * scaling.target_scale
     return {
         "data": escape_surrogates(str(titles.path)),
         "data_sha256": titles.sha256,
         "rows": len(titles),
         "rejected": len(titles.rejected),
-        "metrics": compute_metrics(titles.earnings, predicted, scaling),
+        "metrics": compute_metrics(titles.earnings, predicted, scaling.target_scale),
         "intervals": {
             "mae": bootstrap_percentiles(np.abs(error), LEVELS_95, seed),
             "scaled_mse": bootstrap_percentiles(scaled**2, LEVELS_95, seed),

@@ -1,9 +1,15 @@
-"""The five metrics that every table shows: key, heading, text form and which direction is better."""
+"""The metrics of predictions: how each is computed, and its key, heading, format and better direction."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+import numpy as np
+
+from gamesales.arrays import FloatArray
+
+Metrics = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -35,3 +41,23 @@ def format_metrics(metrics: Mapping[str, float | None]) -> list[str]:
     """Write metrics in the order of ``METRICS``, and ``-`` for a metric that is missing."""
     values = [(metric, metrics.get(key)) for key, metric in METRICS.items()]
     return ["-" if value is None else metric.format(value) for metric, value in values]
+
+
+def compute_metrics(actual: FloatArray, predicted: FloatArray, target_scale: float) -> Metrics:
+    """Compute the metrics of predictions: (n,) and (n,), US dollars.
+
+    Returns:
+        ``scaled_mse`` (unitless, the metric of the Keras course), ``mae`` and ``rmse`` (US dollars), ``r2`` (None if
+        all actual values are equal), and ``mape_percent`` (None if an actual value is 0).
+    """
+    error = predicted - actual
+    squared = float(np.mean(error**2))
+    varies = actual.min() < actual.max()  # the computed variance of equal numbers may not be exactly 0
+    variance = float(np.var(actual)) if varies else 0.0
+    return {
+        "scaled_mse": squared * target_scale**2,
+        "mae": float(np.mean(np.abs(error))),
+        "rmse": squared**0.5,
+        "r2": 1 - squared / variance if variance > 0 else None,
+        "mape_percent": float(np.mean(np.abs(error / actual))) * 100 if (actual != 0).all() else None,
+    }
