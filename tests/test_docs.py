@@ -139,7 +139,7 @@ class TestDocuments:
         check("preprocess", "titles.csv", "titles.csv", *contract)
 
     def test_of_training(self, check, tmp_path):
-        write_job(tmp_path / "job.toml", training={"epochs": 1}, intervals={"folds": 2}, report={"folds": 2})
+        write_job(tmp_path / "job.toml", training={"epochs": 1}, intervals={"folds": 2})
         check("train", "job.toml")
         check("crossvalidate", "job.toml", "--folds", "2")
 

@@ -154,7 +154,9 @@ def check_time(text: str) -> str:
     except ValueError:
         moment = None
     if moment is None or format_time(moment) != text:
-        raise UsageError(f"{text!r} is not a time of the log; expected a time such as 2026-11-24T02:00:00.123456Z, in UTC")
+        raise UsageError(
+            f"{text!r} is not a time of the log; expected a time such as 2026-11-24T02:00:00.123456Z, in UTC"
+        )
     return text
 
 

@@ -98,7 +98,7 @@ def test_ours_loses_nothing(tmp_path, monkeypatch):
 def test_every_registry_runs(tmp_path, name):
     """A race and lookups run on every registry whose environment is installed; the first run installs it."""
     module = load_modules(registries)[name]
-    if not find_python(module).exists():
+    if hasattr(module, "ENVIRONMENT") and not find_python(module).parents[1].joinpath("installed.txt").exists():
         pytest.skip("its environment is not installed")
     bench = Bench(Assets(tmp_path), "quick", rounds=1)
     cells = [registry._make_race(bench, name, module, 2, 2), registry._make_lookup(bench, name, module, 3, 2)]

@@ -66,6 +66,7 @@ def test_each_patch_changes_the_graph():
             assert describe() != usual, optimization
 
 
+@pytest.mark.slow
 def test_intervals_study_prints_its_page(monkeypatch):
     """The intervals study prints the header of its page, and rows with about the requested coverage."""
     monkeypatch.setattr(intervals, "SPLITS", 2)
@@ -80,6 +81,7 @@ def test_intervals_study_prints_its_page(monkeypatch):
         assert abs(float(coverage) - float(requested)) < 15
 
 
+@pytest.mark.slow
 def test_accuracy_study_prints_its_page(monkeypatch):
     """The accuracy study prints the header of its page, and plausible errors; the page has every candidate."""
     candidates = accuracy.CANDIDATES
@@ -96,6 +98,7 @@ def test_accuracy_study_prints_its_page(monkeypatch):
     assert [name for name in names if f"\n| {name} |" not in page] == []
 
 
+@pytest.mark.slow
 def test_networks_learn_like_keras():
     """Networks that are trained together reach errors like Keras with the same recipe."""
     random = np.random.default_rng(1)

@@ -186,7 +186,7 @@ def test_failed_folder_sync_is_reported(old, monkeypatch):
 
 def test_missing_folder_is_named(tmp_path):
     """The error names the missing folder, and the hint creates it."""
-    with pytest.raises(UsageError, match=f"no folder {tmp_path}/new to write titles.csv in") as caught:
+    with pytest.raises(UsageError, match=f"can't write titles.csv: there is no folder {tmp_path}/new") as caught:
         open_to_replace(tmp_path / "new" / "titles.csv")
     assert caught.value.hint == f"mkdir -p '{tmp_path}/new'"
 

@@ -170,7 +170,7 @@ def test_wrong_alias_commands(cli, three):
     """A wrong command is an error and writes nothing."""
     events = three.read_events()
     answers = {
-        "retire 2": (2, "to retire a version needs a reason, for the log"),
+        "retire 2": (2, "retiring a version needs a reason"),
         "retire 7 --reason x": (4, "no version 7 of game-earnings in registry/; newest is 3"),
         "retire latest --reason x": (2, "'latest' names no version"),
         "alias set latest 2": (2, "'latest' can't be an alias"),

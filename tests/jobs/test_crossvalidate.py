@@ -36,6 +36,7 @@ def test_both_kinds_of_folds(cli, tmp_path, titles):
     assert not (tmp_path / "registry").exists()
 
 
+@pytest.mark.slow
 def test_several_seeds(cli, tmp_path, titles):
     """Each seed is shown, with the mean and the standard deviation."""
     job = write_job(tmp_path / "job.toml", training={"epochs": 1, "seed": 5})

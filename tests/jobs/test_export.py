@@ -28,7 +28,7 @@ from gamesales.training.scaling import Scaling
 from gamesales.training.train_job import load_job
 from support import warm_process
 from support.runs import command_line, gamesales, snapshot
-from support.sampling import some
+from support.sampling import sample
 from support.train_jobs import write_job
 from support.versions import FEATURES, ROOT, publish_simple, simple_graph, title_values
 
@@ -116,7 +116,8 @@ def run_without_gamesales(script, titles, *arguments):
     return ran.stdout
 
 
-@pytest.mark.parametrize("form", some("Keras reads", ["keras", "h5"], 1))
+@pytest.mark.slow
+@pytest.mark.parametrize("form", sample("Keras reads", ["keras", "h5"], 1))
 def test_keras_predicts_from_raw_columns(export, registry, titles, form):
     """Keras loads the file in safe mode, without gamesales, and predicts dollars from raw columns."""
     assert export(form).code == 0
@@ -126,7 +127,8 @@ def test_keras_predicts_from_raw_columns(export, registry, titles, form):
     assert close(predicted[:, 0], registry, titles)
 
 
-@pytest.mark.parametrize("form", some("TensorFlow reads", ["savedmodel", "tfserving"], 1))
+@pytest.mark.slow
+@pytest.mark.parametrize("form", sample("TensorFlow reads", ["savedmodel", "tfserving"], 1))
 def test_tensorflow_takes_columns_or_matrix(export, registry, titles, form):
     """TensorFlow loads the folder and takes named columns or a matrix."""
     assert export(form).code == 0
@@ -188,7 +190,8 @@ def test_export_output(export, registry):
     assert ran.document["inputs"] == list(FEATURES)
 
 
-@pytest.mark.parametrize("form", some("export prints", ["keras", "h5", "savedmodel"], 1))
+@pytest.mark.slow
+@pytest.mark.parametrize("form", sample("export prints", ["keras", "h5", "savedmodel"], 1))
 def test_export_prints_no_library_output(registry, tmp_path, form):
     """A fresh process prints nothing of TensorFlow and Keras."""
     ran = gamesales(
@@ -228,8 +231,8 @@ def everything():
         ("pmml", "m.pmml", "no format 'pmml'; expected one of keras, h5, onnx, savedmodel, tfserving"),
         ("keras", "model.h5", "--output model.h5 does not end in .keras"),
         ("onnx", "model", "--output model does not end in .onnx"),
-        ("h5", "no/folder/model.h5", "there is no folder no/folder"),
-        ("tfserving", "no/folder/served", "there is no folder no/folder"),
+        ("h5", "no/folder/model.h5", "there is no folder "),
+        ("tfserving", "no/folder/served", "there is no folder "),
     ],
 )
 def test_wrong_format_or_output(export, form, output, message):
@@ -397,7 +400,10 @@ def test_scaling_round_trip():
 # A full disk and a stopped process
 
 
-@pytest.mark.parametrize(("form", "kilobytes"), some("export disk", product(["keras", "h5", "savedmodel"], [8, 24]), 1))
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("form", "kilobytes"), sample("export disk", product(["keras", "h5", "savedmodel"], [8, 24]), 2)
+)
 def test_full_disk(registry, tmp_path, form, kilobytes):
     """A full disk is reported, and nothing is left on it."""
     if not shutil.which("unshare"):

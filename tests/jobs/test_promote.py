@@ -173,9 +173,7 @@ def test_force_needs_reason(cli, registry, tmp_path, reason):
     publish_simple(registry, evaluated=False)
     before = snapshot(tmp_path)
 
-    assert (2, "--force needs a reason, for the log", 'Add --reason "…"') == read_failure(
-        cli("promote", "1", "--force", *reason)
-    )
+    assert (2, "--force needs a reason", 'Add --reason "…"') == read_failure(cli("promote", "1", "--force", *reason))
     assert before == snapshot(tmp_path)
 
 

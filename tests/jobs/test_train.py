@@ -418,6 +418,7 @@ def test_intervals_by_split(cli, tmp_path):
     assert 800 == joblib.load(io.BytesIO(bundle.read("scaler.joblib"))).n_samples_seen_
 
 
+@pytest.mark.slow
 def test_calibration_changes_no_prediction(cli, tmp_path):
     """The published network is trained before those of the folds."""
     metrics = [
@@ -517,6 +518,7 @@ def test_show_has_the_evaluation(cli, trained_registry):
     assert 400 == cli("show", "1", "--json").document["manifest"]["evaluation"]["holdout"]["rows"]
 
 
+@pytest.mark.slow
 def test_report_settings(cli, tmp_path):
     """The job decides which further networks are trained, and they change no prediction."""
     stages, metrics = [], []

@@ -157,6 +157,7 @@ def test_best_is_registered(cli, tmp_path):
     assert "importance  too few trials to estimate" in text
 
 
+@pytest.mark.slow
 def test_calibration_titles_are_held_out(cli, tmp_path):
     """Titles that calibrate prediction intervals are held out from the search."""
     intervals = {"method": "split", "coverage": 0.8, "calibration_share": 0.3}

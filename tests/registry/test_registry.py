@@ -544,7 +544,9 @@ def test_clock_skew_keeps_log_order(registry):
 def test_badly_written_time_is_refused(registry, time):
     """A time in another form is refused, as it would compare wrongly as text."""
     publish(registry)
-    with pytest.raises(UsageError, match=f"^{time!r} is no time of the log; expected one such as 2026-11-24T02:00:00"):
+    with pytest.raises(
+        UsageError, match=f"^{time!r} is not a time of the log; expected a time such as 2026-11-24T02:00:00"
+    ):
         registry.read_state(time)
 
 

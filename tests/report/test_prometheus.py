@@ -181,5 +181,5 @@ def test_lone_surrogate_is_escaped(tmp_path):
 
 def test_missing_folder_is_error(tmp_path):
     """A missing folder is reported as an error."""
-    with pytest.raises(UsageError, match=r"no folder .*none to write"):
+    with pytest.raises(UsageError, match=r"there is no folder .*none"):
         write_metrics(tmp_path / "none" / "gamesales.prom", *PUBLISHED)

@@ -136,8 +136,8 @@ def test_package_is_light_to_import() -> None:
         (980.0, 980.0, "has an average error of $980 (MAPE 1.0%): not better than trees, which has $980."),
         (0.0, 980.0, "has an average error of $0 (MAPE 1.0%): 100% lower than trees."),
         (1020.0, math.nan, "has an average error of $1,020 (MAPE 1.0%); there is no baseline to compare it with."),
-        (math.nan, 980.0, "gives no usable answer: its average error is not a number."),
-        (None, 980.0, "gives no usable answer: its average error is not a number."),
+        (math.nan, 980.0, "has no average error: its predictions are not finite numbers."),
+        (None, 980.0, "has no average error: its predictions are not finite numbers."),
     ],
 )
 def test_headline_compares_with_baseline(mae: float | None, baseline_mae: float, expected: str) -> None:

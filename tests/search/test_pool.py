@@ -38,6 +38,7 @@ def test_fold_error_is_scaled_mse(data):
     assert measure_fold_error(data, task) == pytest.approx(np.mean((errors / np.ptp(data.earnings)) ** 2))
 
 
+@pytest.mark.slow
 def test_fold_error_depends_on_task(data):
     """The error depends on the task alone, not on tasks before it."""
     first, second, _ = tasks(LEARNS)
@@ -47,6 +48,7 @@ def test_fold_error_depends_on_task(data):
     assert alone != measure_fold_error(data, Task(LEARNS, 9, second.fold))
 
 
+@pytest.mark.slow
 def test_divergence_is_an_outcome(data):
     """Training that diverges is an outcome, not an exception."""
     with open_pool(data, 1) as run_folds:
