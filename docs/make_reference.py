@@ -116,7 +116,8 @@ def _commands():
         "# Commands",
         "",
         "Written by `make docs` from the code. Every command also takes `--help` and `--traceback`.",
-        "What `--json` prints has a schema beside this page: `<command>.schema.json`; a failure, `error.schema.json`.",
+        "The schema of the `--json` output of a command is in `<command>.schema.json` beside this page.",
+        "The schema of an error is in `error.schema.json`.",
     ]
     for name, command in _named(typer.main.get_command(make_app())):
         lines += ["", f"## gamesales {name}", "", command.help, "", "| | | default |", "|---|---|---|"]

@@ -25,6 +25,7 @@ from gamesales.data.table import Batch, summarize_rejects
 from gamesales.errors import ColumnsError, InputError, UsageError
 from gamesales.jobs.loading import load, open_ref
 from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL
+from gamesales.report.format import format_count
 from gamesales.scoring.output import is_single_file
 from gamesales.scoring.predict import BatchPrediction, predict_batch
 from gamesales.scoring.results import read_file, read_folder
@@ -101,7 +102,8 @@ class Predictor:
         rejected = predicted.screened.rejected
         if rejected:
             raise InputError(
-                f"{len(rejected):,} of {len(table):,} rows can't be scored: {summarize_rejects(rejected)}",
+                f"{len(rejected):,} of {format_count(len(table), 'row')} can't be scored: "
+                f"{summarize_rejects(rejected)}",
                 hint="Fix or drop these rows; see docs/reference/contract.md",
             )
         return predicted
@@ -164,14 +166,14 @@ def score(
         first: The first date of a backfill.
         last: The last date of a backfill.
         as_of_date: Whether references are resolved as of the end of each date, and not now.
-        keep: Columns that pass through. None keeps all columns that are not features.
-        max_rejects: How many rows may be rejected, such as 25 or ``1%``. None allows 10 rows or 1%, whichever is more.
+        keep: Columns to copy to the result. None copies all columns that are not features.
+        max_rejects: The number of rejects to allow, such as 25 or ``1%``. None: 10 rows or 1%, whichever is larger.
         timezone: The time zone of the dates.
         workers: Threads that score. None uses one for each core.
         unique_ids: Whether duplicate ids stop a run.
         allow_empty: Whether a run without input files is a run without rows.
         shadow: The reference of a second version that scores the same titles for comparison.
-        fresh: Whether to score again what is already published.
+        fresh: Whether to score again if the result is already published.
 
     Returns:
         The report of each run, in the order of the dates.
@@ -210,7 +212,7 @@ def read_predictions(path: str | Path, day: str | date | None = None) -> pa.Tabl
     """Read the predictions of one run, whole. If another run is published meanwhile, they are read again.
 
     Args:
-        path: The folder of dated partitions, or a single file. Columns that passed through a CSV file are text.
+        path: The folder of dated partitions, or a single file. Columns copied from a CSV file are text.
         day: The date of the run, such as ``2026-11-23``. A single file needs no date.
 
     Returns:
@@ -219,7 +221,7 @@ def read_predictions(path: str | Path, day: str | date | None = None) -> pa.Tabl
     Raises:
         InputNotFoundError: Nothing is published there for the date.
         InputError: A single file differs from its report.
-        UsageError: A folder without a date.
+        UsageError: The path is a folder, and no date is given.
     """
     path = Path(path)
     if is_single_file(path):

@@ -1,4 +1,4 @@
-"""The course's way: pandas reads, MinMaxScaler scales, Keras predicts with its defaults, pandas writes."""
+"""The way of the Keras course: pandas reads, MinMaxScaler scales, Keras predicts with its defaults, pandas writes."""
 
 LABEL = "pandas, Keras predict"
 # About 30,000 rows per second: larger files take minutes and show nothing new.

@@ -1,7 +1,7 @@
 """The registry of MLflow in a folder of files: the versions of one registered model, and its aliases.
 
-The documentation of MLflow now advises a database, and requires ``MLFLOW_ALLOW_FILE_STORE`` for a folder. MLflow itself
-tries three times to create a version.
+The documentation of MLflow now recommends a database, and requires ``MLFLOW_ALLOW_FILE_STORE`` for a folder. MLflow
+itself tries three times to create a version.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The registry of MLflow in an SQLite file, which its documentation advises without a database server.
+"""The registry of MLflow in an SQLite file, which its documentation recommends without a database server.
 
 The engine has MLflow's own settings: it waits up to 20 seconds for a lock, and tries three times to create a version.
 """

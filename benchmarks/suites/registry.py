@@ -21,7 +21,7 @@ All writers start at once. Each writer registers a version and sets its own alia
 and again. A call that fails is counted and not repeated. Then another process reads the registry, and its content is
 compared with the results of the calls. gamesales stores two files with each version and syncs every file and folder to
 the disk. SQLite syncs its database. The other registries sync nothing. MLflow stores the location of the files of a
-version, not the files. A quick run has MLflow only if `--contenders` names it."""
+version, not the files. A quick run includes MLflow only if `--contenders` names it."""
 RACE_NOTE = f"""Counts are totals of all rounds. Lost: a version was confirmed to a writer, and is missing or has other
 content; or an alias has another version than its writer set last. Duplicates: a version was confirmed to two writers,
 or stored twice. {NONE}: the versions have no numbers."""

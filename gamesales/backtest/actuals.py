@@ -27,6 +27,7 @@ from gamesales.data.open_table import open_table
 from gamesales.data.screen import RejectLimit, require_columns, screen
 from gamesales.data.table import Batch, RejectedRow
 from gamesales.errors import ColumnsError, InputError, InputNotFoundError, TooManyRejectsError
+from gamesales.report.format import format_count
 from gamesales.scoring.results import PublishedRun
 from gamesales.stats.error_sums import MatchedRows, TitleSums
 
@@ -111,8 +112,8 @@ def _check_limit(path: Path, left_out: Sequence[RejectedRow], rows: int, limit: 
         raise InputError(f"{path} has no rows; expected titles and their earnings")
     if len(left_out) > limit.allowed(rows):
         raise TooManyRejectsError(
-            f"{len(left_out):,} of {rows:,} rows of {path} can't be used, more than the {limit.allowed(rows):,} "
-            f"allowed. First: {'; '.join(describe_left_out(left_out))}",
+            f"{len(left_out):,} of {format_count(rows, 'row')} of {path} can't be used, "
+            f"more than the {limit.allowed(rows):,} allowed. First: {'; '.join(describe_left_out(left_out))}",
             hint="Correct or remove them; or allow more: --max-rejects N or N%",
         )
 
@@ -124,7 +125,8 @@ def _check_duplicates(path: Path, ids: pa.Array, contract: Contract) -> None:
     counts = np.bincount(to_numpy(encoded.indices))
     duplicates = keep_rows(encoded.dictionary, counts > 1)
     raise InputError(
-        f"{path} has {len(duplicates):,} duplicate ids ({format_examples(duplicates)}); expected one row per title",
+        f"{path} has {format_count(len(duplicates), 'duplicate id')} ({format_examples(duplicates)}); "
+        "expected one row per title",
         hint=f"Keep one row for each {', '.join(contract.identity)}",
     )
 
@@ -235,7 +237,8 @@ def _check_predictions(run: PublishedRun, predicted: npt.NDArray[Any], versions:
     infinite = np.flatnonzero(~np.isfinite(predicted))
     if len(infinite):
         raise InputError(
-            f"{run.path} has {len(infinite):,} predictions that are not finite", hint="Score this date again"
+            f"{run.path} has {format_count(len(infinite), 'prediction')} without a finite value",
+            hint="Score this date again",
         )
     others = sorted({int(version) for version in np.unique(versions) if version != run.version})
     if others:

@@ -13,6 +13,7 @@ from gamesales.cli.options import NAME, REGISTRY, JsonOption, NameOption, Reason
 from gamesales.cli.render import format_table, show_error, show_result
 from gamesales.errors import RegistryError
 from gamesales.jobs.loading import open_registry
+from gamesales.report.format import format_count
 from gamesales.stats.metrics import format_metrics, format_money
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def backtest(
     page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML page with plots.")] = None,
     max_rejects: Annotated[
         str | None,
-        typer.Option(metavar="N|N%", help="Unusable actuals to allow; by default 10 rows or 1%, whichever is more."),
+        typer.Option(metavar="N|N%", help="Unusable actuals to allow; by default 10 rows or 1%, whichever is larger."),
     ] = None,
     reason: ReasonOption = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the metrics, and record nothing.")] = False,
@@ -64,8 +65,9 @@ def _format_result(result: BacktestResult) -> str:
         for verdict in result.versions
     ]
     date_rows = [[day.date, str(day.version), *_format_metrics(day.error_metrics)] for day in result.dates]
+    predictions, dates = format_count(result.rows, "prediction"), format_count(len(result.dates), "date")
     lines = [
-        f"{result.matched:,} of {result.rows:,} predictions on {len(result.dates):,} dates have actual earnings",
+        f"{result.matched:,} of {predictions} on {dates} have actual earnings",
         *_describe_unmatched(result),
         "",
         format_table(["version", "dates", *_HEADINGS], version_rows),
@@ -86,13 +88,13 @@ def _describe_unmatched(result: BacktestResult) -> Sequence[str]:
     duplicate_days = [day for day in result.dates if day.duplicate_titles]
     duplicates = sum(day.duplicate_titles for day in duplicate_days)
     counts = [
-        (result.waiting, "predictions have no actual earnings yet"),
-        (result.without_id, "predictions have no id"),
-        (result.actuals_never_predicted, f"of {result.actuals_rows:,} titles with earnings were never predicted"),
-        (duplicates, f"duplicate titles on a date ({_list_dates(duplicate_days)}) count twice"),
-        (result.skipped_actuals, f"rows of {result.actuals} skipped: {'; '.join(result.actuals_reasons)}"),
+        (result.waiting, "prediction", "without actual earnings so far"),
+        (result.without_id, "prediction", "without an id"),
+        (result.actuals_never_predicted, "title", f"of {result.actuals_rows:,} with earnings, but never predicted"),
+        (duplicates, "duplicate title", f"on a date ({_list_dates(duplicate_days)}), each counted twice"),
+        (result.skipped_actuals, "row", f"of {result.actuals} skipped: {'; '.join(result.actuals_reasons)}"),
     ]
-    lines = [f"{count:,} {text}" for count, text in counts if count]
+    lines = [f"{format_count(count, noun)} {text}" for count, noun, text in counts if count]
     return [*lines, *(f"{skipped.place} skipped: {skipped.reason}" for skipped in result.skipped_dates)]
 
 

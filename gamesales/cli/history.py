@@ -23,6 +23,7 @@ from gamesales.jobs.compare import compare as run_compare
 from gamesales.jobs.history import EventFilter, list_events
 from gamesales.jobs.loading import open_registry
 from gamesales.registry.refs import parse_ref
+from gamesales.report.format import format_count
 from gamesales.stats.metrics import METRICS, format_money
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _describe_evidence(kind: str, body: Body) -> str:
 def _describe_evaluation(body: Body) -> str:
     mae, rows = _read_mapping(body, "metrics").get("mae"), body.get("rows")
     parts = [f"MAE {format_money(mae)}"] if isinstance(mae, (int, float)) else []
-    return ", ".join([*parts, *([f"{rows:,} rows"] if isinstance(rows, int) else [])]) or "-"
+    return ", ".join([*parts, *([format_count(rows, "row")] if isinstance(rows, int) else [])]) or "-"
 
 
 def _describe_comparison(comparison: Body) -> list[str]:
@@ -198,7 +199,7 @@ def _list_files(version: ComparedVersion) -> str:
 
 
 def _format_file_metrics(file: FileMetrics, names: list[str]) -> str:
-    label = to_one_line(f"on {file.data}, {file.rows:,} rows, sha256 {file.data_sha256[:12]}")
+    label = to_one_line(f"on {file.data}, {format_count(file.rows, 'row')}, sha256 {file.data_sha256[:12]}")
     if not file.entries:
         return f"The same metrics {label}."
     rows = [

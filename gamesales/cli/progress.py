@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gamesales.search.tune_job import SearchSpec
     from gamesales.training.fit import Epoch
 
-# About so many lines for all epochs of a training.
+# The approximate number of lines for all epochs of a training.
 _EPOCH_LINES = 10
 _SECONDS_BETWEEN_LINES = 10.0
 _SHOWN_TRIALS = 10

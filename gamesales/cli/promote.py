@@ -34,6 +34,7 @@ from gamesales.jobs.evaluate import evaluate as run_evaluate
 from gamesales.jobs.loading import open_ref, open_registry
 from gamesales.jobs.retention import retire as retire_version
 from gamesales.registry.gate import format_percent
+from gamesales.report.format import format_count
 
 if TYPE_CHECKING:
     from gamesales.jobs.evaluate import EvaluationResult
@@ -56,7 +57,7 @@ def evaluate(
 
 def _format_evaluation(evaluation: EvaluationResult) -> str:
     version = f"version {evaluation.version}"
-    titles = f"{evaluation.rows:,} titles of {evaluation.data}"
+    titles = f"{format_count(evaluation.rows, 'title')} of {evaluation.data}"
     if evaluation.rejected:
         titles += f"; {evaluation.rejected:,} rejected: {'; '.join(evaluation.first_rejects)}"
     recorded = f"recorded as event {evaluation.sequence}" if evaluation.recorded else None
@@ -78,15 +79,17 @@ def promote(
     reason: ReasonOption = "",
     holdout: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Compare on these titles instead of the holdout of the training."),
+        typer.Option(metavar="FILE", help="Compare on these titles instead of the test titles of the training job."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Override the gate; needs --reason.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask the gate, and change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the decision of the gate, and change nothing.")
+    ] = False,
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a version the champion, which scores from now on, if the gate agrees."""
+    """Make a version the champion, which scores from now on, if the gate accepts it."""
     opened, parsed = open_ref(registry, ref, name)
     try:
         promotion = jobs.promote(
@@ -204,7 +207,9 @@ def _format_comparison(evidence: Mapping[str, Any], verdict: str) -> str:
         [f"{confidence} upper bound", _format_cents(comparison["bound"])],
         [f"limit, {margin} of version {comparison['champion']}'s MAE", _format_cents(comparison["limit"])],
     ]
-    table = format_table([f"on {comparison['rows']:,} titles of {evidence['holdout']['path']}", "MAE"], rows)
+    table = format_table(
+        [f"on {format_count(comparison['rows'], 'title')} of {evidence['holdout']['path']}", "MAE"], rows
+    )
     return f"{table}\n{verdict}\n\n"
 
 

@@ -28,6 +28,7 @@ from gamesales.jobs.loading import open_ref, open_registry
 from gamesales.jobs.retention import Retention, collect_garbage
 from gamesales.jobs.versions import METRIC_KEYS, ORDERS, VersionFilter, list_versions, parse_condition
 from gamesales.jobs.versions import verify as run_verify
+from gamesales.report.format import format_count
 from gamesales.stats.metrics import HEADINGS, format_metrics
 
 if TYPE_CHECKING:
@@ -50,13 +51,15 @@ def versions(
     ] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option("--where", metavar="CONDITION", help="Only versions with such metrics: 'mae<5000'; repeatable."),
+        typer.Option(
+            "--where", metavar="CONDITION", help="Only versions with metrics like this: 'mae<5000'; repeatable."
+        ),
     ] = None,
     retired: Annotated[bool, typer.Option("--retired", help="List retired versions too.")] = False,
     order: Annotated[
-        str, typer.Option("--sort", metavar="COLUMN", help=f"Newest or best first, by {', '.join(ORDERS)}.")
+        str, typer.Option("--sort", metavar="COLUMN", help=f"Sort newest or best first, by {', '.join(ORDERS)}.")
     ] = "version",
-    is_reversed: Annotated[bool, typer.Option("--reverse", help="Oldest or worst first.")] = False,
+    is_reversed: Annotated[bool, typer.Option("--reverse", help="Reverse the order: oldest or worst first.")] = False,
     limit: LimitOption = None,
     as_of: AsOfOption = None,
     registry: RegistryOption = REGISTRY,
@@ -172,7 +175,7 @@ def _format_second(time: str) -> str:
 def _format_manifest(manifest: Mapping[str, Any]) -> list[str]:
     return [
         *(
-            f"{role:<11} {data['path']}, {data['rows']:,} rows, sha256 {data['sha256'][:12]}"
+            f"{role:<11} {data['path']}, {format_count(data['rows'], 'row')}, sha256 {data['sha256'][:12]}"
             for role, data in manifest.get("data", {}).items()
         ),
         f"git commit  {manifest.get('git_commit') or '-'}",
@@ -206,7 +209,8 @@ def verify(
 
 
 def _format_verification(result: VerificationResult) -> str:
-    return f"{result.model} in {result.registry} is sound: {result.events:,} events, {result.files:,} files checked"
+    events, files = format_count(result.events, "event"), format_count(result.files, "file")
+    return f"{result.model} in {result.registry} is sound: {events}, {files} checked"
 
 
 def gc(
@@ -215,11 +219,13 @@ def gc(
     ] = _DEFAULT_RETENTION.newest,
     alias_days: Annotated[
         int,
-        typer.Option("--keep-days", min=0, metavar="DAYS", help="Keep versions that an alias named in the last DAYS."),
+        typer.Option(
+            "--keep-days", min=0, metavar="DAYS", help="Keep versions that an alias named in the last DAYS days."
+        ),
     ] = _DEFAULT_RETENTION.alias_days,
     orphan_days: Annotated[
         int,
-        typer.Option("--orphan-days", min=1, metavar="DAYS", help="Remove files older than DAYS that no event names."),
+        typer.Option("--orphan-days", min=1, metavar="DAYS", help="Remove files that no event names, after DAYS days."),
     ] = _DEFAULT_RETENTION.orphan_days,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and change nothing.")] = False,
     registry: RegistryOption = REGISTRY,
@@ -234,11 +240,12 @@ def gc(
 
 def _format_collection(result: CollectionResult) -> str:
     verb = "would be removed" if result.dry_run else "removed"
+    files, temporary = format_count(result.files, "file"), format_count(result.temporary_files, "temporary file")
     return "\n".join(
         [
             f"retired     {', '.join(map(str, result.versions)) or 'none'}",
             *(f"bundle      {folder}" for folder in result.bundles),
-            f"{result.files:,} files of bundles and {result.temporary_files:,} temporary files {verb}",
+            f"{files} of bundles and {temporary} {verb}",
             *(["nothing was changed"] if result.dry_run else []),
         ]
     )
@@ -255,7 +262,7 @@ def export(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a version for other programs, with raw columns as input and US dollars as output."""
+    """Write a version for other programs, with raw columns as input and earnings as output."""
     from gamesales.jobs.export import export as run
 
     result = run(*open_ref(registry, ref, name), form, output, force=force)
@@ -265,7 +272,7 @@ def export(
 def _format_export(result: ExportResult) -> str:
     text = (
         f"wrote version {result.version} of {result.model} to {result.output}; loaded again, it is within "
-        f"${result.largest_difference:.4f} of the scorer on {result.rows_checked:,} rows"
+        f"${result.largest_difference:.4f} of the scorer on {format_count(result.rows_checked, 'row')}"
     )
     if result.config:
         text += f"\n\nFor tensorflow_model_server --model_config_file=FILE:\n\n{result.config.rstrip()}"

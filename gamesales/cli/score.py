@@ -13,6 +13,7 @@ from gamesales.cli.render import format_table, show_result
 from gamesales.errors import UsageError
 from gamesales.jobs.loading import open_ref
 from gamesales.registry.refs import CHAMPION
+from gamesales.report.format import format_count
 
 if TYPE_CHECKING:
     from gamesales.jobs.predict import Prediction
@@ -50,13 +51,15 @@ def score(
     ] = None,
     keep: Annotated[
         str | None,
-        typer.Option(metavar="COLUMNS", help="Columns that pass through, separated by commas; all by default."),
+        typer.Option(
+            metavar="COLUMNS", help="Columns to copy to the result, separated by commas; by default all but features."
+        ),
     ] = None,
     max_rejects: Annotated[
         str | None,
-        typer.Option(metavar="N|N%", help="Rejects that a run allows; by default 10 rows or 1%, whichever is more."),
+        typer.Option(metavar="N|N%", help="Rejects to allow in a run; by default 10 rows or 1%, whichever is larger."),
     ] = None,
-    unique_ids: Annotated[bool, typer.Option("--unique-ids", help="Stop the run if a title_id is duplicate.")] = False,
+    unique_ids: Annotated[bool, typer.Option("--unique-ids", help="Stop the run if there are duplicate ids.")] = False,
     as_of_date: Annotated[
         bool, typer.Option("--as-of-date", help="Resolve REF as of the end of each date instead of now.")
     ] = False,
@@ -72,7 +75,9 @@ def score(
     fail_on_drift: Annotated[
         bool, typer.Option("--fail-on-drift", help="Publish the result, but exit with 6 if a column drifted.")
     ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Score again what is already published.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Score again, even if the result is already published.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what a run would do, and write nothing.")] = False,
     engine: Annotated[
         str, typer.Option(metavar="local", help="How shards run; local means threads of this process.")
@@ -82,7 +87,7 @@ def score(
     name: Annotated[str | None, typer.Option("--name", metavar="MODEL", help="The model.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict the earnings of the titles in files with the champion; without INPUT, run the job in jobs/score.toml."""
+    """Predict the earnings of titles in files; without INPUT, run the job in jobs/score.toml."""
     from gamesales.cli import progress
     from gamesales.jobs.score import Backfill, get_exit_code, load_score_job, preview
     from gamesales.jobs.score import score as run
@@ -143,8 +148,10 @@ def _format_report(report: RunReport) -> str:
     lines = []
     if report.already_done:
         lines.append(f"{report.run_date} is already done: same version, same inputs. To score again: --fresh")
-    scored = f"{report.rows_scored:,} of {report.rows_in:,} titles scored"
-    resumed = f", {report.shards_resumed} of {report.shards} shards resumed" if report.shards_resumed else ""
+    scored = f"{report.rows_scored:,} of {format_count(report.rows_in, 'title')} scored"
+    resumed = (
+        f", {report.shards_resumed} of {format_count(report.shards, 'shard')} resumed" if report.shards_resumed else ""
+    )
     lines.append(f"{scored} by version {report.model_version} in {report.seconds:.2f} s{resumed}")
     if report.rows_rejected:
         lines.append(f"{report.rows_rejected:,} rejected, with reasons: {report.rejects}")
@@ -153,7 +160,8 @@ def _format_report(report: RunReport) -> str:
     if report.duplicate_ids and report.duplicate_ids.ids:
         duplicates = report.duplicate_ids
         examples = ", ".join(duplicates.examples)
-        lines.append(f"{duplicates.ids:,} duplicate ids, {duplicates.rows:,} extra rows: {examples}")
+        ids, rows = format_count(duplicates.ids, "duplicate id"), format_count(duplicates.rows, "extra row")
+        lines.append(f"{ids}, {rows}: {examples}")
     if report.drift and report.drift.drifted:
         lines += [f"drift in {', '.join(report.drift.drifted)}\n", _format_drift(report.drift.columns) + "\n"]
     if report.shadow:
@@ -188,7 +196,7 @@ def _format_shadow(shadow: ShadowReport) -> str:
     mean, absolute = shadow.mean_difference, shadow.mean_absolute_difference
     direction = "higher" if mean >= 0 else "lower"
     beyond = ", ".join(f"{share:.1%} of titles by more than {by}" for by, share in shadow.share_beyond.items())
-    missing = f"; {shadow.rows_not_scored:,} titles not scored" if shadow.rows_not_scored else ""
+    missing = f"; {format_count(shadow.rows_not_scored, 'title')} not scored" if shadow.rows_not_scored else ""
     return (
         f"{version} predicts ${abs(mean):,.0f} {direction} on average; mean absolute difference ${absolute:,.0f}; "
         f"{beyond}{missing}"
@@ -196,18 +204,21 @@ def _format_shadow(shadow: ShadowReport) -> str:
 
 
 def _format_preview(preview: RunPreview) -> str:
-    files = f"{len(preview.inputs):,} file{'' if len(preview.inputs) == 1 else 's'}"
-    first = f"{preview.run_date}: {preview.rows:,} rows in {files}, by version {preview.model_version}"
+    rows, files = format_count(preview.rows, "row"), format_count(len(preview.inputs), "file")
+    first = f"{preview.run_date}: {rows} in {files}, by version {preview.model_version}"
     if preview.already_done:
         return f"{first}\nalready done; nothing would be written to {preview.output}"
-    inputs = [f"  {file['name']}  {file['rows']:,} rows, {file['size']:,} bytes" for file in preview.inputs]
+    inputs = [
+        f"  {file['name']}  {format_count(file['rows'], 'row')}, {format_count(file['size'], 'byte')}"
+        for file in preview.inputs
+    ]
     resumed = f", {preview.shards_resumed} of them resumed" if preview.shards_resumed else ""
     passthrough = ", ".join(preview.passthrough_columns) or "none"
     lines = [
         first,
         *inputs[:_SHOWN_INPUTS],
         *(["  …"] if len(inputs) > _SHOWN_INPUTS else []),
-        f"in {preview.shards} shards{resumed}; columns that pass through: {passthrough}",
+        f"in {format_count(preview.shards, 'shard')}{resumed}; columns copied from the inputs: {passthrough}",
     ]
     if preview.estimated_seconds is not None:
         lines.append(f"about {preview.estimated_seconds:.1f} s, to {preview.output}")

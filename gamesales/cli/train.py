@@ -11,6 +11,7 @@ from gamesales.cli import progress
 from gamesales.cli.options import REGISTRY, JsonOption, ReasonOption, RegistryOption
 from gamesales.cli.render import format_intervals, format_metrics_table, format_table, show_result
 from gamesales.registry.refs import format_ref
+from gamesales.report.format import format_count
 from gamesales.stats.metrics import HEADINGS, format_metrics
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 JobArgument = Annotated[Path, typer.Argument(metavar="JOB", help="The job file.")]
 PresetOption = Annotated[
-    str | None, typer.Option("--preset", metavar="NAME", help="Take network and training from this preset: course.")
+    str | None,
+    typer.Option("--preset", metavar="NAME", help="Take the network and its training from a preset: course."),
 ]
 
 
@@ -67,7 +69,7 @@ def _format_training(result: TrainingResult) -> str:
     version = f"version {result.version}"
     return "\n".join(
         [
-            f"{version} of {result.model}, trained in {result.seconds:.0f} s, on titles it never saw:",
+            f"{version} of {result.model}, trained in {result.seconds:.0f} s; metrics on the test titles:",
             "",
             format_metrics_table({version: result.metrics, **result.baselines}),
             *(["", f"prediction intervals {describe_coverage(result.interval)}"] if result.interval else []),
@@ -91,7 +93,7 @@ def tune(
         typer.Option(metavar="N", help="Processes that train; by default as in the job file, or one for each core."),
     ] = None,
     storage: Annotated[
-        Path, typer.Option(metavar="DIR", help="Keep the trials there, from which a killed search resumes.")
+        Path, typer.Option(metavar="DIR", help="The folder for the trials, from which a killed search resumes.")
     ] = Path(".tune"),
     reason: ReasonOption = "",
     registry: RegistryOption = REGISTRY,
@@ -115,7 +117,7 @@ def _format_tune_result(result: TuneResult) -> str:
     shares = ", ".join(f"{name} {100 * share:.0f}%" for name, share in search.importances.items() if share >= 0.005)
     return "\n".join(
         [
-            f"{search.trials:,} trials in {search.seconds / 60:.1f} minutes: {counts}",
+            f"{format_count(search.trials, 'trial')} in {search.seconds / 60:.1f} minutes: {counts}",
             "",
             format_table(
                 ["", "trial", "network", "parameters", "error", "in the final", "spread"],
@@ -124,7 +126,7 @@ def _format_tune_result(result: TuneResult) -> str:
             "",
             f"importance  {shares or 'too few trials to estimate'}",
             "",
-            f"{version} of {result.model} is {describe_choice(search)}; on titles it never saw:",
+            f"{version} of {result.model} is {describe_choice(search)}; metrics on the test titles:",
             "",
             format_metrics_table({version: result.metrics, **result.baselines}),
             "",
@@ -171,7 +173,7 @@ def crossvalidate(
     ] = None,
     folds: Annotated[int, typer.Option(metavar="K", min=2, help="The number of folds.")] = 5,
     seeds: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Repeat with N seeds, from the seed of the job file on.")
+        int, typer.Option(metavar="N", min=1, help="Repeat with N seeds, starting from the seed in the job file.")
     ] = 1,
     plain: Annotated[bool, typer.Option("--plain", help="Only folds of random titles.")] = False,
     grouped: Annotated[
@@ -201,7 +203,7 @@ def _format_crossvalidation(result: CrossValidationResult) -> str:
         rows += [[f"{summary.kind}, seed {run.seed}", *format_metrics(run.metrics)] for run in summary.seeds]
         rows.append([f"{summary.kind}, mean", *format_metrics(summary.mean)])
         rows.append([f"{summary.kind}, standard deviation", *format_metrics(summary.standard_deviation)])
-    titles = f"{result.rows:,} titles of {result.data} ({result.distinct:,} distinct)"
+    titles = f"{format_count(result.rows, 'title')} of {result.data} ({result.distinct:,} distinct)"
     lines = [
         f"{result.folds}-fold cross-validation on {titles}",
         "",
@@ -224,7 +226,7 @@ def preprocess(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the scaling of every column.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Scale a training and a test file to 0..1 and write a …_scaled.csv for each, the first step of the course."""
+    """Scale a training and a test file to 0..1 and write a …_scaled.csv for each, as in the Keras course."""
     from gamesales.data.contract import Contract
     from gamesales.jobs.prepare import preprocess as run
 
@@ -252,4 +254,6 @@ def simulate(
     from gamesales.jobs.prepare import simulate as run
 
     result = run(output, rows, seed=seed, ids=ids, earnings=not no_earnings, continuous=continuous)
-    show_result(result, lambda result: f"wrote {result.rows:,} titles to {result.output}", as_json=as_json)
+    show_result(
+        result, lambda result: f"wrote {format_count(result.rows, 'title')} to {result.output}", as_json=as_json
+    )

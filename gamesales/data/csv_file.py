@@ -96,7 +96,7 @@ class CsvFile:
                 yield gzip.GzipFile(fileobj=plain) if self.is_compressed else plain
             except (gzip.BadGzipFile, EOFError, zlib.error) as error:
                 raise InputError(
-                    f"{self.path} is not a file compressed by gzip, or damaged: {format_on_one_line(error)}",
+                    f"{self.path} is damaged, or not compressed by gzip: {format_on_one_line(error)}",
                     hint="Check it: gzip --test FILE",
                 ) from None
 

@@ -191,6 +191,6 @@ class ParquetFile:
             # Arrow raises an OSError for damage too, without the errno of a system error.
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise InputError(f"{self.path} is not a Parquet file, or damaged: {format_on_one_line(error)}") from None
+            raise InputError(f"{self.path} is damaged, or not a Parquet file: {format_on_one_line(error)}") from None
         with file:
             yield file

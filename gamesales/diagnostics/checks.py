@@ -219,7 +219,7 @@ def check_copies(data: CheckInput) -> Iterator[Notice]:
         yield Notice(
             "warning",
             "doubled rows",
-            f"{finder.repeats:,} of {len(data.training):,} training titles equal another one in features and "
+            f"{finder.repeats:,} of {len(data.training):,} training titles equal another title in features and "
             "earnings. They weigh more, and k-fold and noise look better than they are. Remove true duplicates.",
         )
 
@@ -260,8 +260,8 @@ def check_groups(data: CheckInput) -> Iterator[Notice]:
             yield Notice(
                 "warning" if group.relative_error >= _GROUP_WARNING else "note",
                 "worse slice",
-                f"{group.grouping} {group.label}: the relative error is {group.relative_error:.1f} times that of other "
-                f"titles (${group.mae.value:,.0f} on average, {group.rows:,} titles). "
+                f"{group.grouping} {group.label}: the relative error is {group.relative_error:.1f} times the error of "
+                f"other titles (${group.mae.value:,.0f} on average, {group.rows:,} titles). "
                 "Collect more of these titles, or add a column that explains them.",
             )
 

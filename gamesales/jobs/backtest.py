@@ -151,7 +151,7 @@ def _require_matches(traces: Sequence[VersionTrace], actuals: Actuals, request: 
         raise InputError(
             f"no title of {request.predictions} is in {request.actuals}: predicted ids are {predicted}; "
             f"ids with earnings are {format_examples(actuals.ids)}",
-            hint="Write the ids alike on both sides; 007 is not 7",
+            hint="Write the ids in the same way in both files; 007 is not 7",
         )
 
 

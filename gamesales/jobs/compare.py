@@ -124,7 +124,7 @@ def _open(registry: ModelRegistry, ref: Ref) -> tuple[ComparedVersion, Mapping[s
         raise UnknownVersionError(
             f"the files of version {version.number} of {registry.model} were removed after it was retired; "
             "there is nothing left to compare",
-            hint=f"See what the log says of it: gamesales show {format_ref(registry.model, version.number)}",
+            hint=f"See its events in the log: gamesales show {format_ref(registry.model, version.number)}",
         )
     manifest = registry.open_bundle(version).manifest
     evaluations = _collect_evaluations(version, manifest)

@@ -18,6 +18,7 @@ from gamesales.registry.bundle import Bundle
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Version
+from gamesales.report.format import format_count
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.stats.metrics import Metrics
 from gamesales.training.evaluation import evaluate_predictions
@@ -78,9 +79,9 @@ def predict_labeled(version: LoadedVersion, titles: LabeledTitles) -> FloatArray
     infinite = titles.rows[~np.isfinite(predicted)]
     if len(infinite):
         raise InputError(
-            f"version {version.number} has no finite prediction for {len(infinite):,} rows of {titles.path}; "
-            f"the first is row {infinite[0]}",
-            hint="Train again; see which titles these are by: gamesales score",
+            f"version {version.number} has no finite prediction for "
+            f"{format_count(len(infinite), 'row')} of {titles.path}; the first is row {infinite[0]}",
+            hint="Train again. To list these titles, score the file: gamesales score",
         )
     return predicted
 

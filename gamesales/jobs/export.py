@@ -136,7 +136,7 @@ def _find_target(visible: Path, form: str, force: bool) -> Path:
 def _check_replaceable(visible: Path, target: Path, *, is_file: bool) -> None:
     """Allow only what looks like an export to be replaced. ``--force`` on a home folder must not delete it."""
     if is_file and not target.is_file():
-        raise UsageError(f"{visible} is no file; --force replaces only exports", hint="Give another --output")
+        raise UsageError(f"{visible} is not a file; --force replaces only exports", hint="Give another --output")
     if not is_file and not (target / SAVED_MODEL).is_file():
         raise UsageError(
             f"{visible} holds no {SAVED_MODEL}; --force replaces only exports", hint="Give another --output"

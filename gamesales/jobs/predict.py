@@ -92,5 +92,5 @@ def _check_names(title: Mapping[str, str], contract: Contract) -> None:
     if problems:
         raise ColumnsError(
             f"a title has {len(contract.features)} features; {'; '.join(problems)}",
-            hint=f"Give each once: {' '.join(f'{name}=…' for name in contract.feature_names)}",
+            hint=f"Give each feature once: {' '.join(f'{name}=…' for name in contract.feature_names)}",
         )

@@ -139,7 +139,7 @@ def set_alias(registry: ModelRegistry, alias: str, ref: Ref, reason: str = "") -
     if check_alias(alias) == CHAMPION:
         name = f"@{ref.alias}" if ref.alias else format_ref(ref.model, ref.version or 0)
         raise UsageError(
-            f"{CHAMPION} is the version that scores; only a promotion may set it, because it asks the gate",
+            f"{CHAMPION} is the version that scores; only gamesales promote may set it, because of the gate",
             hint=f"Promote it: gamesales promote {name}",
         )
     return promote(registry, ref, alias=alias, reason=reason)
@@ -165,7 +165,7 @@ def delete_alias(registry: ModelRegistry, alias: str, reason: str = "") -> Alias
     if check_alias(alias) == CHAMPION and not reason.strip():
         raise UsageError(
             f"without a {CHAMPION}, nothing scores, not even the nightly run; deleting it needs a reason",
-            hint='Add --reason "…"; or go back to the version before: gamesales rollback',
+            hint='Add --reason "…"; or go back to the previous version: gamesales rollback',
         )
     if registry.read_state().target_of(alias) is None:
         raise NothingPromotedError(

@@ -62,7 +62,7 @@ class Retention:
     def __post_init__(self) -> None:
         if self.newest < 0 or self.alias_days < 0 or self.orphan_days < 1:
             raise UsageError(
-                f"expected days and versions to keep of 0 or more, and orphans of a day or more, received {self}"
+                f"expected 0 or more versions and days to keep, and 1 or more days for orphans, received {self}"
             )
 
 

@@ -42,7 +42,7 @@ class ScoreJob:
         inputs: Files, folders or globs. ``{date}`` stands for the date of the run.
         output: A .csv or .parquet file, or a folder of dated partitions.
         model: The reference of the version that scores.
-        keep: Columns that pass through. None keeps all columns that are not features.
+        keep: Columns to copy to the result. None copies all columns that are not features.
         max_rejects: How many rows may be rejected, such as ``25`` or ``1%``. None allows the default.
         workers: Threads that score. None uses one for each core.
         unique_ids: Whether duplicate ids stop a run.
@@ -115,7 +115,7 @@ def choose_dates(
     if first is None and last is None:
         return [day if day is not None else get_today(timezone)]
     if first is None or last is None or day is not None:
-        raise UsageError("a backfill takes --from and --to, and no --date")
+        raise UsageError("a backfill takes --from and --to, not --date")
     count = (last - first).days + 1
     if count < 1:
         raise UsageError(
@@ -125,7 +125,7 @@ def choose_dates(
     if count > MOST_DATES:
         raise UsageError(
             f"expected at most {MOST_DATES:,} dates at once, received {count:,}: {first} to {last}",
-            hint="Give a nearer --from or --to",
+            hint="Give a later --from or an earlier --to",
         )
     return [first + timedelta(number) for number in range(count)]
 

@@ -146,8 +146,8 @@ class CloudStore:
                 self._delete(key)
         if not is_created or is_created_twice or not is_kept:
             raise RegistryError(
-                f"{self.location} can't hold a registry: it let a key be written twice, so that of two writers the "
-                "second would silently undo the first; expected a store that honors If-None-Match",
+                f"{self.location} can't hold a registry: it let a key be written twice, so the second of two "
+                "writers would silently undo the first; expected a store that honors If-None-Match",
                 hint="Upgrade the service, or put the registry elsewhere: --registry PATH",
             )
 
@@ -199,7 +199,7 @@ def _check_process(location: str) -> None:
     if _threads_of and os.getpid() not in _threads_of:
         raise RegistryError(
             f"{location} can't be used here: this process was forked from one that had used an object store",
-            hint='Start processes anew: multiprocessing.get_context("spawn")',
+            hint='Start processes with multiprocessing.get_context("spawn")',
         )
     _threads_of.add(os.getpid())
 

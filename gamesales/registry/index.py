@@ -64,7 +64,7 @@ class Index:
             self._fold(event.kind, event.body, event.ref)
         except (KeyError, TypeError, IndexError, ValueError):
             raise IntegrityError(
-                f"event {event.sequence} ({event.kind}) is not one that this release understands",
+                f"this release does not understand event {event.sequence} ({event.kind})",
                 hint="Upgrade gamesales",
             ) from None
         self.last = event.ref
@@ -101,7 +101,7 @@ class Index:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Make an index from the document that ``as_json`` returned. Another document is a ValueError or the like."""
+        """Make an index from a document of ``as_json``. Any other document raises ValueError or a similar error."""
         if document.keys() != {column.name for column in fields(cls)}:
             raise ValueError("other fields")
         return cls(
@@ -176,8 +176,8 @@ class CheckpointStore:
         for key in indexes:
             if key not in sound:
                 raise IntegrityError(
-                    f"{self._store.location}{key} does not say what the log says",
-                    hint="Delete the file. Checkpoints are made again from the log",
+                    f"{self._store.location}{key} does not match the log",
+                    hint="Delete the file. Checkpoints are rebuilt from the log",
                 )
 
     def _keys(self) -> list[str]:

@@ -26,5 +26,5 @@ def check_key(key: str) -> None:
     if not is_safe_key(key):
         raise IntegrityError(
             f"{key!r} is not a key: expected names of letters, digits and ._=- joined by /, each of at most 255 "
-            f"characters and in all {_KEY_LENGTH_LIMIT:,}"
+            f"characters, and at most {_KEY_LENGTH_LIMIT:,} characters in total"
         )

@@ -102,7 +102,7 @@ class EventLog:
             fields = _make_fields(kind, reason, decide(events), previous)
             data, digest = seal_event(fields)
             if len(data) > EVENT_SIZE_LIMIT:
-                raise UsageError(f"an event of {len(data):,} bytes is too large; it may have {EVENT_SIZE_LIMIT:,}")
+                raise UsageError(f"an event of {len(data):,} bytes is too large; the limit is {EVENT_SIZE_LIMIT:,}")
             sequence = fields["sequence"]
             if self._create(self._key(sequence), data):
                 return Event(**{**fields, "body": drop_old_keys(fields["body"])}, digest=digest)

@@ -41,7 +41,7 @@ def parse_ref(text: str, model: str = DEFAULT_MODEL) -> Ref:
     if not match:
         raise UsageError(
             f"{text!r} names no version; expected 4, {model}/4, @{CHAMPION} or {model}@{CHAMPION}",
-            hint="List what there is: gamesales versions",
+            hint="List the versions: gamesales versions",
         )
     if match["alias"]:
         return Ref(check_model(match["amodel"] or model), alias=check_alias(match["alias"]))
@@ -61,7 +61,7 @@ def check_model(name: str) -> str:
     """
     if not re.fullmatch(_MODEL, name):
         raise UsageError(
-            f"{name!r} can't name a model; expected small letters, digits and hyphens, such as {DEFAULT_MODEL}"
+            f"{name!r} can't name a model; expected lowercase letters, digits and hyphens, such as {DEFAULT_MODEL}"
         )
     return name
 

@@ -70,7 +70,7 @@ class ModelRegistry:
         if not state.newest:
             raise UnknownVersionError(
                 f"no model {self.model} in {self.location}{_format_as_of(state)}",
-                hint=_HISTORY_HINT if state.as_of else "Train one: gamesales train; or give --registry PATH",
+                hint=_HISTORY_HINT if state.as_of else "Train a version: gamesales train; or give --registry PATH",
             )
         if isinstance(ref, int):
             number = ref
@@ -80,7 +80,7 @@ class ModelRegistry:
             raise UnknownVersionError(
                 f"no version {number} of {self.model} in {self.location}{_format_as_of(state)}; "
                 f"newest is {state.newest}",
-                hint="List what there is: gamesales versions",
+                hint="List the versions: gamesales versions",
             )
         version = state.read_version(number)
         retirement = version.retirement
@@ -89,7 +89,7 @@ class ModelRegistry:
             raise UnknownVersionError(
                 f"version {number} of {self.model} was retired on {retirement.time[:10]} by "
                 f"{retirement.actor}{because}",
-                hint="List those in use: gamesales versions",
+                hint="List the versions in use: gamesales versions",
             )
         return version
 
@@ -111,7 +111,7 @@ class ModelRegistry:
         bundle = read_bundle(self._store, version.folder, version.digest)
         model = bundle.manifest.get("model")
         if model != self.model:
-            raise IntegrityError(f"{bundle.location} holds a version of {model}; expected one of {self.model}")
+            raise IntegrityError(f"{bundle.location} holds a version of {model}; expected a version of {self.model}")
         return bundle
 
     def publish(self, files: Mapping[str, bytes], details: Mapping[str, Any], reason: str) -> int:

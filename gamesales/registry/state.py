@@ -213,7 +213,7 @@ class State:
         if event.kind != kind or any(event.body[name] != value for name, value in expected.items()):
             raise IntegrityError(
                 f"event {sequence} is {event.kind}; a checkpoint says that it is {kind} of {expected}",
-                hint="Delete the folder checkpoints. Checkpoints are made again from the log",
+                hint="Delete the folder checkpoints. Checkpoints are rebuilt from the log",
             )
         return event
 

@@ -89,7 +89,7 @@ def open_store(location: str | Path) -> Store:
     if _ANY_URL.match(text):
         raise UsageError(
             f"{text!r} can't hold a registry; expected a folder, file:///FOLDER, {CLOUD_FORMS}",
-            hint="Write a URL as text with two slashes, and a folder whose name has a colon as ./NAME",
+            hint="Write two slashes after the colon of a URL, and ./ before a folder name with a colon",
         )
     return LocalStore(text)
 
@@ -181,7 +181,7 @@ class LocalStore:
             probe.unlink()
         if not self._is_probed:
             raise RegistryError(
-                f"{temporary.parent} can't hold a registry: its file system let one name be taken twice",
+                f"{temporary.parent} can't hold a registry: its file system let a name be created twice",
                 hint="Put the registry on a local disk: --registry PATH",
             )
 

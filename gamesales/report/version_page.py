@@ -153,7 +153,7 @@ def write_headline(titles: int, metrics: Metrics) -> tuple[str, bool | None]:
         The sentence, and whether the version beats the baselines (None: nothing to compare).
     """
     if titles == 0 or not metrics:
-        return "There are no test titles, so nobody knows how good this version is.", None
+        return "There are no test titles, so the accuracy of this version is unknown.", None
     (_, version), *baselines = metrics.items()
     error = version.get("mae")
     subject = f"On {format_count(titles, 'test title')}, this version"

@@ -64,7 +64,7 @@ def holds_run(folder: Path, run_id: str) -> bool:
 
 
 def _lock(folder: Path) -> int:
-    """Make a folder and lock it for this process. The lock ends with the descriptor, also in a crash."""
+    """Make a folder and lock it for this process. The lock ends with the descriptor, even after a crash."""
     while True:
         _make(folder)
         try:
@@ -96,7 +96,7 @@ def _make(folder: Path) -> None:
     except FileExistsError:
         pass
     except FileNotFoundError:
-        raise UsageError(f"can't make a folder in {folder.parent}", hint="Give another --output") from None
+        raise UsageError(f"can't create a folder in {folder.parent}", hint="Give another --output") from None
 
 
 def _is_at(folder: Path, descriptor: int) -> bool:

@@ -75,7 +75,7 @@ def find_files(
         if not matches and not allow_empty:
             raise InputNotFoundError(
                 f"nothing to score at {source}: expected a .csv, .csv.gz or .parquet file, or a folder of them",
-                hint="Check the path, or allow it with --allow-empty; see: gamesales score --help",
+                hint="Check the path, or allow an empty result with --allow-empty; see: gamesales score --help",
             )
         for name, path in matches:
             files.setdefault(path.resolve(), (name, path))

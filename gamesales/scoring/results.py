@@ -282,7 +282,7 @@ def _read_pieces(paths: Sequence[Path], report: Report, names: Sequence[str] | N
 
 
 def _check_run(path: Path, schema: pa.Schema, report: Report) -> None:
-    """Raises: InputError: the metadata of a part names another run or another bundle than the report."""
+    """Refuse a part with the metadata of another run or another bundle than the report."""
     for key in ("run_id", "bundle_sha256"):
         value = (schema.metadata or {}).get(f"gamesales.{key}".encode(), str(report[key]).encode()).decode()
         if value != report[key]:

@@ -171,7 +171,7 @@ def find_duplicates(plan: Plan, output: Output, options: RunOptions) -> Duplicat
     examples = _read_examples(plan, hashes)
     if ids and options.unique_ids:
         raise InputError(
-            f"expected unique ids, found {ids:,} duplicate ids with {rows:,} extra rows "
+            f"expected unique ids, found duplicate ids: {ids:,}, with extra rows: {rows:,} "
             f"({', '.join(examples)}); nothing was published",
             hint="Fix the inputs, or leave out --unique-ids",
         )

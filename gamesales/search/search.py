@@ -10,6 +10,7 @@ from itertools import islice
 
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
+from gamesales.report.format import format_count
 from gamesales.search.pool import FoldRunner, Task
 from gamesales.search.sampler import propose
 from gamesales.search.trials import (
@@ -33,7 +34,7 @@ class SearchCallbacks:
     Attributes:
         on_stage: called with a line of text when a stage begins.
         on_fold: called with the running trial after each of its folds.
-        on_trial: called with each trial that is over, also with those of earlier sessions.
+        on_trial: called with each finished trial, including the trials of earlier sessions.
         on_epoch: called after each epoch of the training that follows the search.
     """
 
@@ -44,7 +45,7 @@ class SearchCallbacks:
 
 
 class Search:
-    """The search of a job on some titles. Whatever is over is kept in a study."""
+    """The search of a job on some titles. Finished trials are kept in a study."""
 
     def __init__(self, job: TuneJob, titles: LabeledTitles, study: Study, callbacks: SearchCallbacks) -> None:
         self.study = study
@@ -66,7 +67,7 @@ class Search:
         """
         trials = self._trials
         if trials:
-            self._callbacks.on_stage(f"resuming after {len(trials):,} trials, from {self.study.folder}")
+            self._callbacks.on_stage(f"resuming after {format_count(len(trials), 'trial')}, from {self.study.folder}")
         for trial in trials:
             self._callbacks.on_trial(trial)
         while self._has_budget():
@@ -79,7 +80,7 @@ class Search:
             self._callbacks.on_trial(trials[-1])
         if not rank_trials(trials):
             raise InputError(
-                f"none of {len(trials):,} trials could be trained: {trials[-1].why}",
+                f"none of {format_count(len(trials), 'trial')} could be trained: {trials[-1].why}",
                 hint="Lower space.learning_rate of the job file, or give more trials",
             )
         return trials
@@ -104,7 +105,9 @@ class Search:
             self._finals[trial.number, number] = final
         retrained = [self._with_final_errors(trial) for trial in finalists]
         if not rank_trials(retrained):
-            raise InputError(f"none of {len(retrained)} finalists could be trained again: {retrained[0].why}")
+            raise InputError(
+                f"none of {format_count(len(retrained), 'finalist')} could be trained again: {retrained[0].why}"
+            )
         return retrained
 
     def _has_budget(self) -> bool:

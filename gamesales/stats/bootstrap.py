@@ -29,7 +29,7 @@ def derive_seed(digest: str) -> int:
 
 
 def count_resamples(rows: int) -> int:
-    """Return the number of resamples of the mean of so many rows. 0 means that a normal distribution is used."""
+    """Return the number of resamples for the mean of some rows. 0 means that a normal distribution is used."""
     return RESAMPLES if rows <= MAX_RESAMPLED_ROWS else 0
 
 

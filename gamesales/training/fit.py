@@ -252,7 +252,7 @@ class _FitState:
         return Snapshot(self.history, _copy_values(self._variables), self._best_variables)
 
     def finish(self) -> None:
-        """Set the final weights: averaged ones if the optimizer averages, and the best ones if they are restored."""
+        """Set the final weights: averaged if the optimizer averages, and the best weights if they are restored."""
         self._network.optimizer.finalize_variable_values(self._network.trainable_weights)
         if self._best_variables:
             _assign_values(self._network.variables, self._best_variables)

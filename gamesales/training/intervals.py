@@ -99,7 +99,7 @@ def calibrate_intervals(
     predict: PredictFunction,
     on_stage: Callable[[str], None],
 ) -> CalibratedIntervals | None:
-    """Calibrate the prediction intervals of a trained network, or return None if the job wants none.
+    """Calibrate the prediction intervals of a trained network, or return None if the job turns them off.
 
     Args:
         job: gives the method.

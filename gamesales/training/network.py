@@ -128,8 +128,8 @@ def _make_optimizer(spec: TrainingSpec, rows: int) -> Any:
     if spec.schedule is not None:
         if "learning_rate" in arguments:
             raise JobFileError(
-                "training.optimizer gives a learning_rate and training.schedule another",
-                hint="Remove one of them; a schedule takes its first as initial_learning_rate",
+                "training.optimizer sets a learning_rate, and training.schedule sets another",
+                hint="Remove one of them; the first rate of a schedule is initial_learning_rate",
             )
         arguments["learning_rate"] = _make_schedule(spec.schedule, -(-rows // spec.batch_size))
     return make_object(find_classes("optimizers", "Optimizer"), "optimizer", name, arguments, "training.optimizer")

@@ -69,7 +69,7 @@ class TestSummary:
         (folder / "t.csv").write_text(csv_text([GOOD]))
         ran = cli("score", "t.csv", "--output", "out.parquet")
         assert [line.split(" in ")[0] for line in ran.out.splitlines()] == [
-            "1 of 1 titles scored by version 1",
+            "1 of 1 title scored by version 1",
             "written to out.parquet",
         ]
 
@@ -281,7 +281,7 @@ class TestInputs:
         before = kept(standing)
         ran = cli("score", "t.parquet", "--output", "out.csv")
         assert ran.code == 3
-        assert "error: t.parquet is not a Parquet file, or damaged: " in ran.err
+        assert "error: t.parquet is damaged, or not a Parquet file: " in ran.err
         assert before == kept(standing)
 
     @pytest.mark.parametrize("out", ["out.csv", "out.parquet", "out"])
@@ -383,7 +383,7 @@ class TestUsage:
 
     def test_help_and_release(self, cli):
         """--help and --version print and exit with 0."""
-        assert "Predict the earnings of the titles in files" in cli("score", "--help").out
+        assert "Predict the earnings of titles in files" in cli("score", "--help").out
         assert cli("--version").out.startswith("gamesales 0.")
         assert cli("--version").code == 0
 

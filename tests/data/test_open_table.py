@@ -116,13 +116,13 @@ class TestOpening:
     def test_truncated_parquet_is_reported(self, opened, cut):
         """A truncated Parquet file is reported."""
         content = parquet_bytes(titles_table(50))
-        with pytest.raises(InputError, match=r"t\.parquet is not a Parquet file, or damaged: "):
+        with pytest.raises(InputError, match=r"t\.parquet is damaged, or not a Parquet file: "):
             opened(content[:cut], "t.parquet")
 
     @pytest.mark.parametrize("content", [b"PAR1" * 10, HEADER, b"PAR1" + b"\xff" * 50 + b"\x20\0\0\0PAR1"])
     def test_other_content_is_not_parquet(self, opened, content):
         """Content that is not Parquet is reported."""
-        with pytest.raises(InputError, match=r"t\.parquet is not a Parquet file, or damaged: "):
+        with pytest.raises(InputError, match=r"t\.parquet is damaged, or not a Parquet file: "):
             opened(content, "t.parquet")
 
     def test_footer_bit_flips_are_reported(self, tmp_path):

@@ -137,7 +137,7 @@ def test_repeated_training_titles_are_counted(contract):
     training = [np.concatenate([part, part[:40]]) for part in training]
     notices = find_notices(contract, training, test)
     assert ["doubled rows"] == list_about(notices, "warning")
-    assert any(notice.text.startswith("40 of 1,040 training titles equal another one") for notice in notices)
+    assert any(notice.text.startswith("40 of 1,040 training titles equal another title") for notice in notices)
 
 
 def round_earnings(sample, step):
@@ -234,7 +234,7 @@ def test_worse_groups_are_reported(faultless):
     good = dataclasses.replace(worse, is_worse=False)
     (note,) = check_groups(dataclasses.replace(faultless, groups=[worse, good]))
     assert note.text.startswith(
-        "is_portable yes: the relative error is 1.6 times that of other titles ($1,500 on average"
+        "is_portable yes: the relative error is 1.6 times the error of other titles ($1,500 on average"
     )
     assert "note" == note.level
     (warning,) = check_groups(dataclasses.replace(faultless, groups=[dataclasses.replace(worse, relative_error=2.4)]))

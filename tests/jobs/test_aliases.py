@@ -65,7 +65,7 @@ def test_set_champion_is_refused(cli, three, ref):
     """alias set refuses champion and suggests a promotion."""
     cli("alias", "set", "challenger", "2")
     events = three.read_events()
-    message = "champion is the version that scores; only a promotion may set it, because it asks the gate"
+    message = "champion is the version that scores; only gamesales promote may set it, because of the gate"
     assert (2, message, f"Promote it: gamesales promote {ref}") == read_failure(cli("alias", "set", "champion", ref))
     assert events == three.read_events()
 
@@ -98,7 +98,7 @@ def test_delete_champion_needs_reason(cli, three, reason):
     code, message, hint = read_failure(cli("alias", "delete", "champion", *reason))
     assert 2 == code
     assert message.startswith("without a champion, nothing scores")
-    assert hint == 'Add --reason "…"; or go back to the version before: gamesales rollback'
+    assert hint == 'Add --reason "…"; or go back to the previous version: gamesales rollback'
     assert 0 == cli("alias", "delete", "champion", "--reason", "it is wrong by half").code
     assert {} == three.read_state().read_targets()
 

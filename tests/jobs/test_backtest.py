@@ -140,7 +140,7 @@ def test_unmatched_rows_are_counted(backtest):
     write_actuals("actuals.csv", [*IDS[:150], "new"], np.append(EARNINGS[:150], 7.0))
     done = document(backtest("--json"))
     assert (600, 200, 1) == (done["matched"], done["waiting"], done["actuals_never_predicted"])
-    assert "1 of 151 titles with earnings were never predicted" in backtest().out
+    assert "1 title of 151 with earnings, but never predicted" in backtest().out
 
 
 def test_duplicate_title_on_date(backtest):
@@ -148,7 +148,7 @@ def test_duplicate_title_on_date(backtest):
     write_titles("in.parquet", [*IDS[:-1], IDS[0]])
     backtest.cli("score", "in.parquet", "--output", "out", "--date", "2026-10-30", "--model", "1")
     ran = backtest()
-    assert "1 duplicate titles on a date (2026-10-30) count twice" in ran.out
+    assert "1 duplicate title on a date (2026-10-30), each counted twice" in ran.out
 
 
 def test_predictions_without_id(backtest):
@@ -207,7 +207,7 @@ def test_duplicate_id_in_actuals(backtest):
     write_actuals("actuals.csv", [*IDS[:-1], IDS[0]])
     ran = backtest()
     assert 3 == ran.code
-    assert "actuals.csv has 1 duplicate ids ('000')" in ran.err
+    assert "actuals.csv has 1 duplicate id ('000')" in ran.err
 
 
 def test_unusable_actuals(backtest):

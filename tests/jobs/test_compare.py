@@ -314,7 +314,7 @@ def test_compare_removed_version(cli, registry, publish):
     words = (
         "the files of version 1 of game-earnings were removed after it was retired; there is nothing left to compare"
     )
-    assert (4, f"error: {words}\n       See what the log says of it: gamesales show 1\n") == (ran.code, ran.err)
+    assert (4, f"error: {words}\n       See its events in the log: gamesales show 1\n") == (ran.code, ran.err)
     shown = cli("show", "1", "--json").document
     assert (None, "old", ["test.csv"]) == (
         shown["manifest"],

@@ -68,7 +68,7 @@ class TestPredict:
             "a title has 9 features; missing: is_sports, unit_price; "
             "unknown: unit_prise (did you mean unit_price?); unknown: colour"
         )
-        assert failure.value.hint.startswith("Give each once: critic_rating=… is_action=…")
+        assert failure.value.hint.startswith("Give each feature once: critic_rating=… is_action=…")
 
     def test_values_not_allowed(self, simple_registry):
         """One error names all values that the contract does not allow."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -150,7 +151,10 @@ def test_promote_without_evaluation(cli, registry, tmp_path):
     assert (
         5,
         "version 1 may not be promoted: expected that an evaluation on the holdout is recorded, but none is recorded",
-        f'Evaluate it: gamesales evaluate 1 --data {HOLDOUT}, or override: gamesales promote 1 --force --reason "…"',
+        (
+            f"Evaluate it: gamesales evaluate 1 --data {shlex.quote(str(HOLDOUT))}, "
+            'or override: gamesales promote 1 --force --reason "…"'
+        ),
     ) == read_failure(cli("promote", "1"))
     ran = cli("promote", "1", "--json")
     assert (5, "gate_refused", "") == (ran.code, ran.document["error"]["code"], ran.err)
@@ -394,7 +398,7 @@ def test_no_champion(cli, three, tmp_path, command):
 @pytest.mark.parametrize("command", ["promote 1", "promote @champion", "rollback", "show 1", "verify", "verify 1"])
 def test_no_versions(cli, tmp_path, command):
     """In an empty registry, a command says how to train a version."""
-    hint = "Train one: gamesales train; or give --registry PATH"
+    hint = "Train a version: gamesales train; or give --registry PATH"
     assert (4, "no model game-earnings in registry/", hint) == read_failure(cli(*command.split()))
     assert [] == list(tmp_path.iterdir())
 
@@ -403,7 +407,7 @@ def test_no_versions(cli, tmp_path, command):
 def test_unknown_version(cli, three, command):
     """The error for an unknown version names the newest one."""
     message = "no version 7 of game-earnings in registry/; newest is 3"
-    assert (4, message, "List what there is: gamesales versions") == read_failure(cli(*command.split()))
+    assert (4, message, "List the versions: gamesales versions") == read_failure(cli(*command.split()))
 
 
 @pytest.mark.parametrize(
@@ -617,7 +621,7 @@ def test_history_shows_unknown_event(cli, three):
     assert re.search(r"^ +7 .* version\.renamed +- +too old$", cli("history").out, re.MULTILINE)
     for command in ("versions", "promote 1", "show 1", "verify"):
         answer = read_failure(cli(*command.split()))
-        assert (4, "event 7 (version.renamed) is not one that this release understands", "Upgrade gamesales") == answer
+        assert (4, "this release does not understand event 7 (version.renamed)", "Upgrade gamesales") == answer
 
 
 def test_reason_cannot_forge_line(cli, three):

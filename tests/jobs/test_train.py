@@ -221,7 +221,7 @@ def test_output_of_training(cli, tmp_path):
     ] == ran.err.splitlines()[:3]
     assert re.findall(r"  epoch (\d)/3  loss \d\.\d\de-\d\d  validation \d\.\d\de-\d\d", ran.err) == ["1", "2", "3"]
     first, *rest = ran.out.splitlines()
-    assert re.fullmatch(r"version 1 of game-earnings, trained in \d+ s, on titles it never saw:", first)
+    assert re.fullmatch(r"version 1 of game-earnings, trained in \d+ s; metrics on the test titles:", first)
     table = [line for line in rest if "%" in line]
     assert ["version 1", "gradient boosting", "linear regression", "mean of training"] == [
         re.split("  +", line)[0] for line in table

@@ -195,7 +195,7 @@ def test_search_without_success(cli, tmp_path):
     ran = cli("tune", write_tune_job(tmp_path / "job.toml", **changes))
     assert 3 == ran.code
     assert "  trial 0  failed           -" in ran.err
-    assert "none of 1 trials could be trained: " in ran.err
+    assert "none of 1 trial could be trained: " in ran.err
     assert not (tmp_path / "registry").exists()
 
 

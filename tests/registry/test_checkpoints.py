@@ -118,7 +118,7 @@ def test_wrong_checkpoint_is_named(root):
     fields = json.loads(path.read_bytes())["checkpoint"]
     fields["index"]["aliases"]["champion"].pop()
     path.write_bytes(seal_json("checkpoint", fields)[0])
-    with pytest.raises(IntegrityError, match="does not say what the log says") as refused:
+    with pytest.raises(IntegrityError, match="does not match the log") as refused:
         open_registry(root).verify()
     assert path.name in str(refused.value)
 

@@ -235,7 +235,7 @@ def test_grown_event_is_read_partly(log, folder):
 
 def test_oversized_event_is_not_appended(log):
     """An event above the size limit is refused, and nothing is appended."""
-    with pytest.raises(UsageError, match=r"^an event of 16,777,\d+ bytes is too large; it may have 16,777,216$"):
+    with pytest.raises(UsageError, match=r"^an event of 16,777,\d+ bytes is too large; the limit is 16,777,216$"):
         log.append("alias.set", "r" * EVENT_SIZE_LIMIT, lambda events: {})
     assert [1, 2, 3, 4] == read_numbers(log)
 

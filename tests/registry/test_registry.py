@@ -210,7 +210,7 @@ def test_bad_reference_is_refused(text):
     words = "names no version; expected 4, game-earnings/4, @champion or game-earnings@champion"
     with pytest.raises(UsageError, match=re.escape(f"{text!r} {words}")) as refusal:
         parse_ref(text)
-    assert (2, "List what there is: gamesales versions") == (refusal.value.exit_code, refusal.value.hint)
+    assert (2, "List the versions: gamesales versions") == (refusal.value.exit_code, refusal.value.hint)
 
 
 @pytest.mark.parametrize("text", ["@latest", "game-earnings@v1", "@7"])
@@ -236,7 +236,7 @@ def test_reference_round_trips(model, target):
 @pytest.mark.parametrize("name", BAD_MODELS)
 def test_bad_model_name_is_refused(tmp_path, name):
     """A model's name is one safe path component."""
-    words = "can't name a model; expected small letters, digits and hyphens, such as game-earnings"
+    words = "can't name a model; expected lowercase letters, digits and hyphens, such as game-earnings"
     for call in (lambda: check_model(name), lambda: open_registry(tmp_path, name), lambda: parse_ref("4", name)):
         with pytest.raises(UsageError, match=re.escape(f"{name!r} {words}")):
             call()
@@ -292,7 +292,7 @@ def test_unknown_version_names_newest(registry, root):
     words = f"^no version 7 of game-earnings in {root}/; newest is 1$"
     with pytest.raises(UnknownVersionError, match=words) as error:
         registry.resolve(parse_ref("7"))
-    assert (4, "List what there is: gamesales versions") == (error.value.exit_code, error.value.hint)
+    assert (4, "List the versions: gamesales versions") == (error.value.exit_code, error.value.hint)
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_empty_registry_hints_to_train(registry, root, use):
     """Every use of an empty registry hints at training, and creates nothing."""
     with pytest.raises(UnknownVersionError, match=f"^no model game-earnings in {root}/$") as unknown:
         use(registry)
-    assert "Train one: gamesales train; or give --registry PATH" == unknown.value.hint
+    assert "Train a version: gamesales train; or give --registry PATH" == unknown.value.hint
     assert not root.exists()
 
 
@@ -370,7 +370,7 @@ def test_renamed_model_is_refused(registry, root):
     """A model's folder under another name is refused: its versions would score other titles."""
     publish(registry)
     shutil.copytree(root / "game-earnings", root / "other")
-    with pytest.raises(IntegrityError, match="holds a version of game-earnings; expected one of other"):
+    with pytest.raises(IntegrityError, match="holds a version of game-earnings; expected a version of other"):
         ModelRegistry(LocalStore(root), "other").resolve(parse_ref("1", "other"))
 
 
@@ -406,7 +406,7 @@ def test_unknown_event_stops_reading(registry, root, kind, body):
     """An event that this release can't apply is an error: the champion may be another version by now."""
     publish(registry)
     EventLog(LocalStore(root), "game-earnings").append(kind, "", lambda events: body)
-    words = rf"event 2 \({kind}\) is not one that this release understands"
+    words = rf"this release does not understand event 2 \({kind}\)"
     with pytest.raises(IntegrityError, match=words) as refusal:
         registry.read_state()
     assert "Upgrade gamesales" == refusal.value.hint

@@ -174,7 +174,7 @@ def test_overwriting_link_is_refused(root, store, monkeypatch):
     monkeypatch.setattr(os, "link", shutil.copyfile)
 
     for _ in range(2):
-        with pytest.raises(RegistryError, match="can't hold a registry: its file system let one name be taken twice"):
+        with pytest.raises(RegistryError, match="can't hold a registry: its file system let a name be created twice"):
             store.create("log/1.json", b"data")
     assert [] == list_files(root)
 

@@ -170,7 +170,7 @@ def test_headline_skips_infinite_mape() -> None:
 def test_headline_without_test_titles() -> None:
     """Without test titles the headline makes no claim."""
     text = read_text(render_version_page(make_page(titles=0)))
-    assert "There are no test titles, so nobody knows how good this version is." in text
+    assert "There are no test titles, so the accuracy of this version is unknown." in text
 
 
 def test_page_opens_with_headline(document: str) -> None:

@@ -134,7 +134,7 @@ class TestWorkspace:
     @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a /proc, where nobody can make a folder")
     def test_folder_can_not_be_made(self):
         """A parent in which no folder can be made is named."""
-        with pytest.raises(UsageError, match="can't make a folder in /proc"):
+        with pytest.raises(UsageError, match="can't create a folder in /proc"):
             open_workspace(Path("/proc/out.csv.work"), RUN, fresh=False).__enter__()
 
     def test_one_run_at_a_time(self, tmp_path):

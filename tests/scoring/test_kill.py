@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -199,7 +200,8 @@ def test_file_size_limit(night):
     (night / "new.csv").write_text(",".join([*FEATURES, "title_id"]) + "\n" + values)
     before = {output: read_published(night, output) for output in ("out", "out.csv", "out.parquet")}
     for output, old_result in before.items():
-        command = f"ulimit -f 64; exec {sys.executable} -m gamesales score new.csv --output {output} {' '.join(DATE)}"
+        words = [sys.executable, "-m", "gamesales", "score", "new.csv", "--output", output, *DATE]
+        command = f"ulimit -f 64; exec {shlex.join(words)}"
         ran = subprocess.run(["bash", "-c", command], cwd=night, capture_output=True, text=True, check=False)
         assert ran.returncode == 7, ran.stderr
         assert "File too large" in ran.stderr

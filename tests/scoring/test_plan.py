@@ -156,7 +156,7 @@ class TestFiles:
         with pytest.raises(InputError) as failure:
             plan("in")
         empty = "in/b.csv is empty; expected a header line with column names"
-        assert failure.value.message.startswith(f"{empty}; in/c.parquet is not a Parquet file, or damaged: ")
+        assert failure.value.message.startswith(f"{empty}; in/c.parquet is damaged, or not a Parquet file: ")
 
     def test_equal_names_use_paths(self, here):
         """Files with equal names are named by their paths."""

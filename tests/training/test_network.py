@@ -147,7 +147,7 @@ def test_other_names_are_no_layers(layer):
                 "optimizer": {"name": "SGD", "learning_rate": 0.1},
                 "schedule": {"name": "CosineDecay", "initial_learning_rate": 0.1, "decay_epochs": 2},
             },
-            r"training\.optimizer gives a learning_rate and training\.schedule another",
+            r"training\.optimizer sets a learning_rate, and training\.schedule sets another",
         ),
     ],
 )
