@@ -233,6 +233,7 @@ def test_output_of_training(cli, tmp_path):
     assert "the first one" in cli("history").out
 
 
+@pytest.mark.slow
 def test_training_is_reproducible(cli, tmp_path):
     """The same job gives the same metrics under the next version number."""
     job = write_job(tmp_path / "job.toml", name="other-earnings", training={"epochs": 1})
@@ -431,6 +432,7 @@ def test_calibration_changes_no_prediction(cli, tmp_path):
     np.testing.assert_array_equal(without, with_intervals)
 
 
+@pytest.mark.slow
 def test_job_without_intervals(cli, tmp_path):
     """A job without prediction intervals leaves none in the manifest."""
     ran = cli("train", write_job(tmp_path / "job.toml", intervals={"method": "none"}), "--json")
@@ -560,6 +562,7 @@ def test_few_titles(cli, tmp_path):
     assert "too few titles for a confidence interval" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", ["predict_kfold", "train_learning_curve", "train_other_seeds"])
 def test_diverging_networks_of_report(cli, tmp_path, monkeypatch, function):
     """Further networks that diverge are a warning, and the version is registered."""
@@ -582,6 +585,7 @@ def test_diverging_networks_of_report(cli, tmp_path, monkeypatch, function):
 # --- Another column.
 
 
+@pytest.mark.slow
 def test_another_column(cli, tmp_path):
     """Another column takes an entry in the contract and a new training, but no code."""
     entry = '\n[[features]]\nname = "marketing"\nkind = "price"\nunit = "US dollars"\nminimum = 0\n'
@@ -686,6 +690,7 @@ def terminal(tmp_path):
             process.kill()
 
 
+@pytest.mark.slow
 def test_progress_bar_and_ctrl_c(terminal, tmp_path):
     """A terminal shows a bar with the loss, and Ctrl-C registers nothing."""
     job = write_job(tmp_path / "job.toml", training={"epochs": 2000})

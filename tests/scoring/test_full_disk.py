@@ -89,6 +89,7 @@ def check_run(folder, output, kilobytes):
     return code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["out", "out.csv", "out.parquet"])
 def test_full_disk_keeps_old_result(night, output):
     """A full disk is named and leaves the old result and its report. With more space the run ends."""

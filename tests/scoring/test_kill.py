@@ -118,6 +118,7 @@ def test_fsync_precedes_rename(night):
     assert first(r"fsync\(\d+<[^>]*/made>\)") < swapped < last(r"fsync\(\d+<[^>]*/out>\)")
 
 
+@pytest.mark.slow
 def test_reader_sees_one_version(night):
     """Two versions take turns. Each read finds all rows of one of them."""
     over, seen = threading.Event(), []

@@ -176,6 +176,7 @@ def test_grouped_folds(search, titles):
 # --- After a kill.
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 45), min_size=1, max_size=4))
 def test_resumed_search_is_the_same(search, tmp_path, stops):

@@ -74,6 +74,7 @@ def kill_after_checkpoint(process, folder):
     assert process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_killed_training_continues(job, tmp_path):
     """A training that is killed twice ends with the same weights as an uninterrupted one."""
     uninterrupted = start_training(job, tmp_path / "whole")
@@ -105,6 +106,7 @@ def test_killed_training_continues(job, tmp_path):
     assert list(folder.glob("*.npz")) == [], "the checkpoint is removed at the end"
 
 
+@pytest.mark.slow
 def test_checkpoint_changes_no_weight(cli, job, tmp_path):
     """An uninterrupted training has the same result with a checkpoint and without."""
     for name, options in {"with": ("--checkpoint", "kept", "--checkpoint-epochs", "5"), "without": ()}.items():

@@ -237,6 +237,7 @@ for seed in map(int, sys.argv[1:]):
 """
 
 
+@pytest.mark.slow
 def test_seed_reproduces_across_processes():
     """A seed gives the same weights in two processes, with dropout, shuffling, a split and initialization."""
     environment = {**os.environ, "PYTHONHASHSEED": "2"}

@@ -82,6 +82,7 @@ def test_page_lists_each_layer():
     assert {alias: layers[name] for alias, name in ALIASES.items()} == {alias: layers[alias] for alias in ALIASES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sample("layers that pass the checks", sorted(WORKING), 12))
 def test_working_layer_passes_checks(titles, name):
     """A layer that works passes the checks before training."""
@@ -222,6 +223,7 @@ def test_checks_change_no_variable(titles):
         np.testing.assert_array_equal(value, variable.numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("toml", re.findall(r"^```toml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))
 def test_examples_of_page_work(titles, toml):
     """The examples of the page pass the checks."""

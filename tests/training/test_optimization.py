@@ -78,6 +78,7 @@ def test_page_lists_each_optimizer_and_schedule(module):
     assert find_class_names(module) == on_page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "aliases", "example"), some("losses", LOSSES, 5), ids=lambda cell: str(cell)[:20])
 def test_working_loss_trains(name, aliases, example):
     """A loss that works trains by each of its names."""
