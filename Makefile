@@ -52,8 +52,8 @@ demo: install  ## Train, promote, and score the new titles
 	for report in "$$registry"/game-earnings/bundles/*/report.html; do :; done && \
 	echo && \
 	echo "predictions   predictions/new_titles.csv" && \
-	echo "the report    $$report" && \
-	echo "all versions  $$registry/game-earnings, listed by: $(GAMESALES) versions"
+	echo "report        $$report" && \
+	echo "versions      $$registry/game-earnings: $(GAMESALES) versions"
 
 define SHOW_PREDICTIONS
 import csv, sys
