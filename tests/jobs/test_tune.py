@@ -153,7 +153,9 @@ def test_best_is_registered(cli, tmp_path):
     assert search["best"] == again.document["search"]["best"]
     assert "resuming after 4 trials" in again.err
     text = cli("tune", tmp_path / "job.toml").out
-    assert re.search(r"^version 3 of game-earnings is the best, with \d+ parameters; metrics on the test titles:", text, re.MULTILINE)
+    assert re.search(
+        r"^version 3 of game-earnings is the best, with \d+ parameters; metrics on the test titles:", text, re.MULTILINE
+    )
     assert "importance  too few trials to estimate" in text
 
 
