@@ -151,7 +151,7 @@ class Bench:
         return self.cell_on(self.assets.titles(titles, rows, kind), contender, f"{kind}, {titles} titles", rows)
 
     def cell_on(self, source: Path, contender: Contender, case: str, rows: int, rejected: int = 0) -> Cell:
-        """Return the cell of a contender that scores any file, of which so many rows are rejected."""
+        """Return the cell of a contender that scores a file with this number of rejected rows."""
         output = self.assets.output(contender.output_name(source.suffix.lstrip(".")))
 
         def command(_round: int) -> list[str]:

@@ -16,7 +16,7 @@ from pyarrow import csv, parquet
 
 REPEATS = 3
 BATCH_ROWS = 65_536
-# The graph runs on so many batches per thread.
+# The number of batches that the graph runs on, per thread.
 GRAPH_BATCHES = 8
 
 Probe = tuple[Callable[[], object], int]

@@ -8,7 +8,7 @@ LABEL = "scikit-learn MLPRegressor, defaults"
 
 
 def main(train: str, test: str, seed: str, epochs: int | None = None, **options: Any) -> Answer:
-    """Train until it stops, or for so many epochs."""
+    """Train until it stops, or for this number of epochs."""
     from sklearn.neural_network import MLPRegressor
 
     x, y, x_test, y_test = read_scaled(train, test)
