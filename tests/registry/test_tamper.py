@@ -22,7 +22,7 @@ from support.sampling import many, sample
 
 MODEL = "game-earnings"
 EVENTS = 6
-MASKS = (0x01, 0x80)
+MASKS = (0x01, 0x20, 0x80)
 
 
 @pytest.fixture(scope="module")
