@@ -50,7 +50,7 @@ def test_failures_are_described(monkeypatch):
 class TestRounds:
     @pytest.fixture
     def measure_for(self, monkeypatch):
-        """Return a function that measures cells of so many seconds, without processes."""
+        """Return a function that pretends to measure cells, with given durations and without processes."""
         clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
 
         def measure(command):

@@ -203,7 +203,7 @@ shard.predict_batch = halting
 
 @contextmanager
 def halted(folder, *arguments, after=8):
-    """Run a command line in a folder for so many batches; it goes on when the body ends or calls ``go``.
+    """Run a command line in a folder, and halt it after a number of batches. It continues when the body ends.
 
     Yields: the process; at the end it has ``out`` and ``err``.
     """
