@@ -23,8 +23,7 @@ def cache(tmp_path):
 
 @pytest.fixture(scope="module")
 def server():
-    with servers.s3() as running:
-        yield running
+    return servers.s3()
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@ import secrets
 import socket
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 
 from gamesales.errors import IntegrityError, RegistryError, TryAgainError, UsageError
 from gamesales.jobs.loading import open_registry
+from gamesales.registry import cloud
 from gamesales.registry.log import EventLog
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.store import LocalStore, open_store
@@ -58,7 +60,9 @@ print(*store.list("m"))
 
 @pytest.fixture
 def enter(monkeypatch, tmp_path):
-    """Set this process's environment for a server or a port."""
+    """Set this process's environment for a server or a port. Retries do not wait."""
+    waits = dict.fromkeys(("init_backoff", "max_backoff"), timedelta(milliseconds=1))
+    monkeypatch.setitem(cloud._RETRIES, "backoff", cloud._RETRIES["backoff"] | waits)
 
     def set_environment(environment):
         monkeypatch.setenv("GAMESALES_CACHE", str(tmp_path / "cache"))
@@ -71,9 +75,9 @@ def enter(monkeypatch, tmp_path):
 @pytest.fixture
 def s3(request, enter):
     """A server's URL for a registry; the test may name the server's fault."""
-    with servers.s3(getattr(request, "param", "none")) as server:
-        enter(server.environment)
-        yield server.url(secrets.token_hex(4))
+    server = servers.s3(getattr(request, "param", "none"))
+    enter(server.environment)
+    return server.url(secrets.token_hex(4))
 
 
 def run_python(code, *arguments):

@@ -37,8 +37,7 @@ for number in range({KEYS}):
 
 @pytest.fixture(scope="module")
 def s3():
-    with servers.s3() as server:
-        yield server
+    return servers.s3()
 
 
 @pytest.fixture(scope="module")

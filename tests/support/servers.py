@@ -1,8 +1,8 @@
 """Object stores on this machine, each a process of its own that speaks real HTTP on a free port of the loopback.
 
-    with s3() as server:                      moto, which keeps buckets in memory
-        server.url("mine")                    s3://registries/mine
-        server.environment                    what a client must find in its environment
+    server = s3()                             moto, which keeps buckets in memory; each test process starts it once
+    server.url("mine")                        s3://registries/mine
+    server.environment                        what a client must find in its environment
 
 Run as a script, this module is what starts a server and ends it when its standard input closes: so no server outlives
 the tests, however they end.
@@ -10,9 +10,11 @@ the tests, however they end.
 
 from __future__ import annotations
 
+import atexit
 import base64
 import hashlib
 import hmac
+import json
 import shutil
 import socket
 import subprocess
@@ -20,8 +22,9 @@ import sys
 import threading
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from wsgiref.handlers import format_date_time
 
@@ -46,15 +49,21 @@ class Server:
         return f"{self.scheme}://{BUCKET}/{prefix}"
 
 
-@contextmanager
 def s3(fault="none"):
-    """Run moto, honest or with one of the faults below, with an empty bucket in it."""
+    """Return moto with a bucket in it, honest or with one of the faults below. All share the bucket."""
+    return Server("s3", s3_environment(_s3_ports()[fault]))
+
+
+@cache
+def _s3_ports():
+    """Run moto to the end of this process; return its port for each fault."""
     if not MOTO_PYTHON.exists():
         _skip("moto is not installed; make servers installs it")
-    with _server(MOTO_PYTHON, "s3", fault) as port:
-        environment = s3_environment(port)
-        _put(f"{environment['AWS_ENDPOINT_URL']}/{BUCKET}", {})
-        yield Server("s3", environment)
+    ending = ExitStack()
+    ports = ending.enter_context(_server(MOTO_PYTHON, "s3"))
+    atexit.register(ending.close)
+    _put(f"http://127.0.0.1:{ports['none']}/{BUCKET}", {})
+    return ports
 
 
 def s3_environment(port):
@@ -92,12 +101,12 @@ def free_port():
 
 
 @contextmanager
-def _server(python, *arguments):
-    """Run this module as a script; yield the port that it prints when the server listens."""
+def _server(python, name):
+    """Run this module as a script; yield what it prints as JSON when the server listens: its port, or several."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([python, __file__, *arguments], **pipes) as process:
+    with subprocess.Popen([python, __file__, name], **pipes) as process:
         try:
-            yield int(process.stdout.readline())
+            yield json.loads(process.stdout.readline())
         finally:
             process.stdin.close()
 
@@ -174,22 +183,23 @@ FAULTS = {
 }
 
 
-def _serve_s3(fault):
+def _serve_s3():
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
     moto = DomainDispatcherApplication(create_backend_app)
     one_at_a_time = threading.Lock()
-    is_bucket = f"/{BUCKET}"
 
-    def application(environ, start_response):
-        with one_at_a_time:  # moto looks and then writes, so that of two writers at once both might win
-            behave = FAULTS["none" if environ["PATH_INFO"] == is_bucket and not environ["QUERY_STRING"] else fault]
-            return list(behave(environ, start_response, moto))
+    def serve(behave):
+        def application(environ, start_response):
+            with one_at_a_time:  # moto looks and then writes, so that of two writers at once both might win
+                return list(behave(environ, start_response, moto))
 
-    server = make_server("127.0.0.1", 0, application, threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    _say(server.server_port)
+        server = make_server("127.0.0.1", 0, application, threaded=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server.server_port
+
+    _say({fault: serve(behave) for fault, behave in FAULTS.items()})
     sys.stdin.read()
 
 
@@ -206,8 +216,8 @@ def _serve_azure():
             azurite.kill()
 
 
-def _say(port):
-    sys.stdout.write(f"{port}\n")
+def _say(ports):
+    sys.stdout.write(f"{json.dumps(ports)}\n")
     sys.stdout.flush()
 
 
@@ -222,4 +232,4 @@ def _wait_for(port):
 
 
 if __name__ == "__main__":
-    {"s3": _serve_s3, "azure": _serve_azure}[sys.argv[1]](*sys.argv[2:])
+    {"s3": _serve_s3, "azure": _serve_azure}[sys.argv[1]]()
