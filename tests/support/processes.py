@@ -6,13 +6,27 @@ import sys
 
 LIST = """
 import json, sys
-{code}
-sys.stderr.write(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
+loaded = {}
+for name, code in json.loads(sys.argv[1]).items():
+    exec(code, {})
+    loaded[name] = sorted({module.partition(".")[0] for module in sys.modules})
+sys.stderr.write(json.dumps(loaded))
 """
 
 
 def loaded_by(folder, code):
     """The top-level modules that a fresh process holds at its end."""
-    command = [sys.executable, "-c", LIST.format(code=code)]
-    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=True)
-    return set(json.loads(ran.stderr))
+    return loaded_after(folder, {"code": code})["code"]
+
+
+def loaded_after(folder, steps, **options):
+    """The top-level modules that a fresh process holds after each of several steps, by the name of the step.
+
+    Args:
+        folder: Where the process runs.
+        steps: Python code by name, in order.
+        options: Those of ``subprocess.run``.
+    """
+    command = [sys.executable, "-c", LIST, json.dumps(steps)]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=True, **options)
+    return {name: set(modules) for name, modules in json.loads(ran.stderr).items()}
