@@ -1,6 +1,7 @@
 """A run that is stopped at any point resumes, and ends with the bytes of an undisturbed run."""
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -12,22 +13,61 @@ from gamesales.data.screen import RejectLimit
 from gamesales.errors import TooManyRejectsError
 from gamesales.scoring import plan, shard
 from support.runs import earnings, network_version, read_rejects, score, simple_version, snapshot, write_mixed
+from support.sampling import some
 from support.versions import titles_table
 
 ROWS = 6_000
 # All inputs together have 34 batches at the sizes below.
 BATCHES = 30
+LIMIT = RejectLimit(0, 0.5)
+RESULT_PATHS = {"out.csv": "out.csv", "out.parquet": "out.parquet", "out": "out/run_date=2026-11-23"}
+# Tenths of a run to stop at: with and without a finished shard.
+TENTHS = [("out.csv", 0), ("out.csv", 7), ("out.parquet", 8), ("out", 9)]
+OTHER_TENTHS = [(output, tenth) for output in RESULT_PATHS for tenth in range(10) if (output, tenth) not in TENTHS]
+
+
+@pytest.fixture(scope="module")
+def steps():
+    """Many small shards and batches."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(open_table, "BATCH_ROWS", 150)
+        monkeypatch.setattr(csv_scan, "CHUNK_BYTES", 6_000)
+        monkeypatch.setattr(plan, "MIN_SHARD_ROWS", 400)
+        yield
+
+
+@pytest.fixture(scope="module")
+def undisturbed(steps, tmp_path_factory):
+    """A folder with inputs of several kinds, and the result of each kind with its report."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    write_mixed(folder / "in", ROWS)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(folder)
+        reports = {output: score(network_version(), "in", output, limit=LIMIT) for output in RESULT_PATHS}
+    return folder, reports
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    """A folder with inputs of several kinds, cut into many small shards."""
+def here(undisturbed, tmp_path, monkeypatch):
+    """A folder with a copy of the inputs."""
+    folder, _ = undisturbed
+    shutil.copytree(folder / "in", tmp_path / "in")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(open_table, "BATCH_ROWS", 150)
-    monkeypatch.setattr(csv_scan, "CHUNK_BYTES", 6_000)
-    monkeypatch.setattr(plan, "MIN_SHARD_ROWS", 400)
-    write_mixed(tmp_path / "in", ROWS)
     return tmp_path
+
+
+@pytest.fixture
+def whole(undisturbed, output):
+    """The report and the files of an undisturbed run."""
+    folder, reports = undisturbed
+    return reports[output], read_result(folder / RESULT_PATHS[output])
+
+
+@pytest.fixture
+def published(undisturbed, here):
+    """The same, with a copy of the results."""
+    shutil.copytree(undisturbed[0], here, dirs_exist_ok=True)
+    return here
 
 
 class Stop(BaseException):
@@ -55,79 +95,70 @@ def read_result(path):
     return {path.name: path.read_bytes(), "rejects": path.with_name(f"{path.name}.rejects.csv").read_bytes()}
 
 
-RESULT_PATHS = {"out.csv": "out.csv", "out.parquet": "out.parquet", "out": "out/run_date=2026-11-23"}
-
-
-@pytest.mark.parametrize("output", RESULT_PATHS)
-@pytest.mark.parametrize("tenth", range(10))
-def test_stopped_run_resumes(here, monkeypatch, output, tenth):
+@pytest.mark.parametrize(("output", "tenth"), [*TENTHS, *some("tenths of a run", OTHER_TENTHS, 4)])
+def test_stopped_run_resumes(here, whole, monkeypatch, output, tenth):
     """A run that was stopped at any tenth resumes and writes the same bytes."""
-    version, limit = network_version(), RejectLimit(0, 0.5)
-    whole = score(version, "in", f"whole/{output}", limit=limit)
+    version = network_version()
     resume = stop_after(monkeypatch, BATCHES * tenth // 10)
     with pytest.raises(Stop):
-        score(version, "in", output, limit=limit, workers=1 + tenth % 2)
+        score(version, "in", output, limit=LIMIT, workers=1 + tenth % 2)
     assert not (here / RESULT_PATHS[output]).exists()
     resume()
-    report = score(version, "in", output, limit=limit, workers=2 - tenth % 2)
-    assert read_result(here / "whole" / RESULT_PATHS[output]) == read_result(here / RESULT_PATHS[output])
-    assert (whole.rows_in, whole.rows_scored) == (report.rows_in, report.rows_scored)
-    assert whole.inputs == report.inputs
+    report = score(version, "in", output, limit=LIMIT, workers=2 - tenth % 2)
+    undisturbed, files = whole
+    assert files == read_result(here / RESULT_PATHS[output])
+    assert (undisturbed.rows_in, undisturbed.rows_scored) == (report.rows_in, report.rows_scored)
+    assert undisturbed.inputs == report.inputs
     if tenth > 5:
         assert report.shards_resumed > 0
 
 
 @pytest.mark.parametrize("output", RESULT_PATHS)
-def test_worker_count_is_irrelevant(here, output):
+def test_worker_count_is_irrelevant(here, whole, output):
     """Any number of workers writes the same bytes."""
-    limit = RejectLimit(0, 0.5)
-    for workers in (1, 2, 5):
-        score(network_version(), "in", f"by{workers}/{output}", limit=limit, workers=workers)
-    first, *others = [read_result(here / f"by{workers}" / RESULT_PATHS[output]) for workers in (1, 2, 5)]
-    assert all(first == other for other in others)
+    _, files = whole
+    for workers in (2, 5):
+        score(network_version(), "in", f"by{workers}/{output}", limit=LIMIT, workers=workers)
+        assert files == read_result(here / f"by{workers}" / RESULT_PATHS[output])
 
 
 @pytest.mark.parametrize("output", RESULT_PATHS)
-def test_published_result_is_kept(here, output, monkeypatch):
+def test_published_result_is_kept(published, whole, output, monkeypatch):
     """A result that is already published is not scored again."""
-    limit = RejectLimit(0, 0.5)
-    first = score(simple_version(), "in", output, limit=limit)
+    first, _ = whole
     assert not first.already_done
-    before = snapshot(here)
+    before = snapshot(published)
     stop_after(monkeypatch, 0)
-    again = score(simple_version(), "in", output, limit=limit)
+    again = score(network_version(), "in", output, limit=LIMIT)
     assert again.already_done
     assert (first.run_id, first.started) == (again.run_id, again.started)
-    assert before == snapshot(here)
+    assert before == snapshot(published)
     with pytest.raises(Stop):
-        score(simple_version(), "in", output, limit=limit, fresh=True)
+        score(network_version(), "in", output, limit=LIMIT, fresh=True)
 
 
 @pytest.mark.parametrize("output", RESULT_PATHS)
 @pytest.mark.parametrize("damage", ["cut", "removed"])
-def test_damaged_result_is_scored_again(here, output, damage):
+def test_damaged_result_is_scored_again(published, output, damage):
     """A result with a missing or truncated file is scored again."""
-    limit = RejectLimit(0, 0.5)
-    score(simple_version(), "in", output, limit=limit)
-    visible = here / RESULT_PATHS[output]
+    visible = published / RESULT_PATHS[output]
     part = visible if visible.is_file() else sorted(visible.glob("part*"))[1]
     whole = part.read_bytes()
     if damage == "removed":
         part.unlink()
     else:
         part.write_bytes(whole[:-1])
-    assert not score(simple_version(), "in", output, limit=limit).already_done
+    assert not score(network_version(), "in", output, limit=LIMIT).already_done
     assert whole == part.read_bytes()
 
 
 @pytest.mark.parametrize("output", RESULT_PATHS)
-def test_damaged_shard_is_scored_again(here, output, monkeypatch):
+def test_damaged_shard_is_scored_again(here, whole, output, monkeypatch):
     """A shard with a damaged file or entry is scored again."""
-    limit = RejectLimit(0, 0.5)
-    score(simple_version(), "in", f"whole/{output}", limit=limit)
+    version = network_version()
     resume = stop_after(monkeypatch, BATCHES * 6 // 10)
     with pytest.raises(Stop):
-        score(simple_version(), "in", output, limit=limit)
+        score(version, "in", output, limit=LIMIT)
     resume()
     (work,) = list(here.rglob("*.work"))
     entered = sorted(work.glob("ledger/*.json"))
@@ -139,19 +170,18 @@ def test_damaged_shard_is_scored_again(here, output, monkeypatch):
     ]
     (work / name).write_bytes(b"cut")
     entered[1].write_bytes(b"{")
-    report = score(simple_version(), "in", output, limit=limit)
+    report = score(version, "in", output, limit=LIMIT)
     assert report.shards_resumed == len(entered) - 2
-    assert read_result(here / "whole" / RESULT_PATHS[output]) == read_result(here / RESULT_PATHS[output])
+    assert whole[1] == read_result(here / RESULT_PATHS[output])
 
 
 def test_other_version_starts_over(here, monkeypatch):
     """Another version does not resume from the shards."""
-    limit = RejectLimit(0, 0.5)
     resume = stop_after(monkeypatch, BATCHES * 6 // 10)
     with pytest.raises(Stop):
-        score(simple_version(), "in", "out", limit=limit)
+        score(simple_version(), "in", "out", limit=LIMIT)
     resume()
-    assert score(network_version(), "in", "out", limit=limit).shards_resumed == 0
+    assert score(network_version(), "in", "out", limit=LIMIT).shards_resumed == 0
 
 
 def test_reject_limit_stops_early(here, monkeypatch):
@@ -173,13 +203,13 @@ def test_larger_limit_resumes(here):
     """A run with a larger limit resumes from the shards of the failed run."""
     with pytest.raises(TooManyRejectsError):
         score(simple_version(), "in", "out.csv", limit=RejectLimit(60, 0))
-    report = score(simple_version(), "in", "out.csv", limit=RejectLimit(0, 0.5))
+    report = score(simple_version(), "in", "out.csv", limit=LIMIT)
     assert report.shards_resumed > 0
     assert report.rows_rejected == len(read_rejects(here / "out.csv.rejects.csv"))
 
 
 def test_rows_keep_input_order(here):
     """Rows keep the order of the inputs with any number of workers."""
-    score(simple_version(), "in", "out.csv", limit=RejectLimit(0, 0.5), workers=3)
-    score(simple_version(), "in", "out", limit=RejectLimit(0, 0.5), workers=3)
+    score(simple_version(), "in", "out.csv", limit=LIMIT, workers=3)
+    score(simple_version(), "in", "out", limit=LIMIT, workers=3)
     assert earnings(here / "out.csv") == earnings(here / RESULT_PATHS["out"])
