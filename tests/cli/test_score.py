@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from support.runs import (
     CONTRACT,
     GOOD,
     GOOD_EARNS,
+    command_line,
     csv_line,
     csv_text,
     earnings,
@@ -227,18 +227,18 @@ class TestInputs:
         return folder
 
     @pytest.mark.parametrize("name", INPUTS)
-    @pytest.mark.parametrize("out", ["out.csv", "out.parquet", "out", "new/out.csv"])
-    def test_unusable_file(self, standing, cli, name, out):
+    def test_unusable_file(self, standing, cli, name):
         """An unusable file exits with 3 and changes nothing."""
         content, message = INPUTS[name]
         (standing / "t.csv").write_bytes(content)
         before = kept(standing)
-        ran = cli("score", "t.csv", "--output", out, "--date", "2026-11-23")
-        assert (3, "") == (ran.code, ran.out)
-        error, *_ = ran.err.splitlines()
-        assert error.startswith("error: ")
-        assert message in error
-        assert before == kept(standing)
+        for out in ("out.csv", "out.parquet", "out", "new/out.csv"):
+            ran = cli("score", "t.csv", "--output", out, "--date", "2026-11-23")
+            assert (3, "") == (ran.code, ran.out)
+            error, *_ = ran.err.splitlines()
+            assert error.startswith("error: ")
+            assert message in error
+            assert before == kept(standing)
 
     @pytest.mark.parametrize("name", CELLS)
     def test_unusable_cell(self, folder, cli, name):
@@ -451,20 +451,12 @@ class TestMachine:
         (folder / "big.csv").write_text(csv_text(rows, [*FEATURES, "title"]))
         return folder
 
-    @pytest.mark.parametrize("target", ["out.csv", "out"])
+    @pytest.mark.parametrize("target", ["out.csv", "out.parquet", "out"])
     def test_file_size_limit(self, big, target):
         """A quota, or ulimit -f, exits with 7 and keeps the earlier result."""
         before = kept(big)
-        limit = 100_000
-        ran = gamesales(
-            big,
-            "score",
-            "big.csv",
-            "--output",
-            target,
-            env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")},
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-        )
+        limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
+        ran = gamesales(big, "score", "big.csv", "--output", target, first=limit)
         assert (7, "") == (ran.returncode, ran.stdout)
         assert "File too large" in ran.stderr
         assert {name: content for name, content in kept(big).items() if name != "out"} == before
@@ -647,7 +639,8 @@ class TestTerminal:
 
 def test_module_runs_as_command(folder):
     """python -m gamesales and the script run the same."""
-    ran = gamesales(folder, "score", "t.csv", "--output", "out.csv")
+    command = command_line("score", "t.csv", "--output", "out.csv")
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "2 of 3 titles scored by version 1" in ran.stdout
     script = Path(sys.executable).with_name("gamesales")

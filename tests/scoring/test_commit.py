@@ -16,13 +16,47 @@ from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
 from gamesales.errors import TooManyRejectsError, TryAgainError, UsageError
+from gamesales.jobs.loading import open_registry
 from gamesales.scoring import commit
 from gamesales.scoring.commit import open_workspace, publish_file, publish_folder
 from support.runs import gamesales, halted, snapshot, wait_until
-from support.versions import titles_table
+from support.sampling import some
+from support.versions import publish_simple, titles_table
 
-ROWS = 20_000
+ROWS = 12_000
 RUN = "0" * 64
+DATE = ["--date", "2026-11-23"]
+STOPPED = {
+    "code": "interrupted",
+    "message": "interrupted; nothing is half written",
+    "hint": "Run the same command again; a scoring run or a search resumes",
+}
+
+# Signals with the exit code, the input and the output of the run that they stop.
+STOPS = [
+    (signal.SIGKILL, -9, "big.csv", "out.csv"),
+    (signal.SIGTERM, 143, "big.parquet", "out.csv"),
+    (signal.SIGINT, 130, "big.parquet", "out"),
+    *some(
+        "stops of a run",
+        [
+            (signal.SIGKILL, -9, "big.parquet", "out"),
+            (signal.SIGTERM, 143, "big.csv", "out"),
+            (signal.SIGINT, 130, "big.csv", "out.csv"),
+        ],
+        1,
+    ),
+]
+# Inputs with a change, its name in the message, and an output of the run.
+CHANGES = [
+    ("big.parquet", "removed", "removed", "out.csv"),
+    ("big.csv", "grown", "changed", "out"),
+    ("big.csv", "edited", "changed", "out.csv"),
+    ("big.csv", "replaced", "changed", "out"),
+    ("big.parquet", "edited", "changed", "out"),
+    ("big.parquet", "replaced", "changed", "out.csv"),
+]
+OTHER_CHANGES = [(*change, "out" if output == "out.csv" else "out.csv") for *change, output in CHANGES]
 
 
 def fail(folder, error):
@@ -298,24 +332,27 @@ class TestPublishFolder:
             commit._exchange(tmp_path / "a", tmp_path / "b")
 
 
-@pytest.fixture
-def night(tmp_path, simple_registry, cli):
+@pytest.fixture(scope="module")
+def evening(tmp_path_factory):
     """A folder with a registry, a large input as CSV and Parquet, and yesterday's results as a file and a folder."""
+    folder = tmp_path_factory.mktemp("evening")
+    registry = open_registry(folder / "registry", "game-earnings")
+    publish_simple(registry)
+    registry.set_alias("champion", 1, "for a test", lambda state, version: {"findings": [], "forced": False})
     table = titles_table(ROWS, title_id=pa.array([f"T{number}" for number in range(ROWS)]))
-    parquet.write_table(table, tmp_path / "big.parquet", row_group_size=500)
-    arrow_csv.write_csv(table, tmp_path / "big.csv")
-    arrow_csv.write_csv(titles_table(3), tmp_path / "small.csv")
+    parquet.write_table(table, folder / "big.parquet", row_group_size=500)
+    arrow_csv.write_csv(table, folder / "big.csv")
+    arrow_csv.write_csv(titles_table(3), folder / "small.csv")
     for output in ("out.csv", "out"):
-        assert cli("score", "small.csv", "--output", output, *DATE).code == 0
+        assert gamesales(folder, "score", "small.csv", "--output", output, *DATE).returncode == 0
+    return folder
+
+
+@pytest.fixture
+def night(evening, tmp_path):
+    """A copy of that folder."""
+    shutil.copytree(evening, tmp_path, dirs_exist_ok=True)
     return tmp_path
-
-
-DATE = ["--date", "2026-11-23"]
-STOPPED = {
-    "code": "interrupted",
-    "message": "interrupted; nothing is half written",
-    "hint": "Run the same command again; a scoring run or a search resumes",
-}
 
 
 def results(folder):
@@ -349,18 +386,8 @@ def disturb(path, change):
 class TestProcesses:
     """Real processes that are disturbed while they write."""
 
-    @pytest.mark.parametrize(
-        ("number", "code", "source", "output"),
-        [
-            (signal.SIGKILL, -9, "big.csv", "out.csv"),
-            (signal.SIGKILL, -9, "big.parquet", "out"),
-            (signal.SIGTERM, 143, "big.csv", "out"),
-            (signal.SIGTERM, 143, "big.parquet", "out.csv"),
-            (signal.SIGINT, 130, "big.csv", "out.csv"),
-            (signal.SIGINT, 130, "big.parquet", "out"),
-        ],
-    )
-    def test_stopped_run_resumes(self, night, cli, number, code, source, output):
+    @pytest.mark.parametrize(("number", "code", "source", "output"), STOPS)
+    def test_stopped_run_resumes(self, night, number, code, source, output):
         """A stopped run leaves the old result. The next run resumes and ends with the same bytes."""
         before = results(night)
         with halted(night, "score", source, "--output", output, *DATE) as process:
@@ -400,17 +427,8 @@ class TestProcesses:
         assert (0, "") == (process.returncode, process.err)
         assert f"{ROWS:,} of {ROWS:,} titles scored" in process.out
 
-    @pytest.mark.parametrize("output", ["out.csv", "out"])
     @pytest.mark.parametrize(
-        ("source", "change", "message"),
-        [
-            ("big.parquet", "removed", "removed"),
-            ("big.csv", "grown", "changed"),
-            ("big.csv", "edited", "changed"),
-            ("big.csv", "replaced", "changed"),
-            ("big.parquet", "edited", "changed"),
-            ("big.parquet", "replaced", "changed"),
-        ],
+        ("source", "change", "message", "output"), [*CHANGES, *some("changes of inputs", OTHER_CHANGES, 1)]
     )
     def test_changed_input_is_noticed(self, night, source, change, message, output):
         """An input that changes during a run stops the run."""

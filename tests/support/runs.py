@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
 import sys
 import time
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from gamesales.scoring.output import OutputPaths
 from gamesales.scoring.plan import RunOptions, make_plan
 from gamesales.scoring.run import score_files
 from gamesales.scoring.scorer import Scorer, load_version
+from support import warm_process
 from support.versions import DATA, FEATURES, simple_details, simple_graph
 
 CONTRACT = Contract.from_toml(DATA / "contract.toml")
@@ -209,22 +209,17 @@ def halted(folder, *arguments, after=8):
     """
     for name in ("begun", "go"):
         (folder / name).unlink(missing_ok=True)
-    command = [
-        sys.executable,
-        "-c",
-        _SMALL_STEPS + _HALTING.replace("{after}", str(after)) + "main()",
-        *map(str, arguments),
-    ]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        wait_until(lambda: (folder / "begun").exists() or process.poll() is not None)
-        assert process.poll() is None, process.communicate()
-        try:
-            yield process
-        finally:
-            (folder / "go").touch()
-            process.out, process.err = process.communicate(timeout=60)
-            for name in ("begun", "go"):
-                (folder / name).unlink()
+    script = _SMALL_STEPS + _HALTING.replace("{after}", str(after)) + "main()"
+    process = warm_process.start(arguments, cwd=folder, script=script, libraries=warm_process.SCORING)
+    wait_until(lambda: (folder / "begun").exists() or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+    try:
+        yield process
+    finally:
+        (folder / "go").touch()
+        process.out, process.err = process.communicate(timeout=60)
+        for name in ("begun", "go"):
+            (folder / name).unlink()
 
 
 def wait_until(holds):
@@ -235,10 +230,13 @@ def wait_until(holds):
         time.sleep(0.01)
 
 
-def gamesales(folder, *arguments, small_steps=False, **options):
-    """Run a real command line in a folder to its end; in small steps, it can go on where a halted one was killed."""
-    command = command_line(*arguments, small_steps=small_steps)
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False, **options)
+def gamesales(folder, *arguments, small_steps=False, first=""):
+    """Run a command line in a process to its end; in small steps, it can go on where a halted one was killed.
+
+    The process has imported the libraries of scoring already. It runs the code ``first`` before the command line.
+    """
+    script = (_SMALL_STEPS if small_steps else "from gamesales.cli import main\n") + first + "\nmain()"
+    return warm_process.run(arguments, cwd=folder, script=script, libraries=warm_process.SCORING)
 
 
 def command_line(*arguments, small_steps=False):

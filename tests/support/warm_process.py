@@ -1,10 +1,11 @@
-"""Processes that start in a moment with TensorFlow imported: forks of one process that imported it once.
+"""Processes that start in a moment with their libraries imported: forks of a process that imported them once.
 
-Importing TensorFlow and its kin takes four seconds. A test about a process that trains, exports or searches, and is
-stopped or killed in the midst of it, does not need to see this import again. ``start`` takes the place of
-``subprocess.Popen([sys.executable, "-m", "gamesales", ...])`` and ``run`` of ``subprocess.run``.
+Importing TensorFlow and its kin takes four seconds, and the libraries of scoring half a second. A test about a process
+that trains, exports, searches or scores, and is stopped or killed in the midst of it, does not need to see this import
+again. ``start`` takes the place of ``subprocess.Popen([sys.executable, "-m", "gamesales", ...])`` and ``run`` of
+``subprocess.run``.
 
-Each test process has one server. It ends when the test process does.
+Each test process has one server for each set of libraries. A server ends when the test process does.
 """
 
 from __future__ import annotations
@@ -23,8 +24,17 @@ from pathlib import Path
 
 from support.versions import ROOT
 
+# What scoring imports; not gamesales.cli.main, which would hide the function of this name.
+SCORING = (
+    "gamesales.cli.score",
+    "gamesales.jobs.score",
+    "gamesales.scoring.run",
+    "onnxruntime",
+    "pyarrow.csv",
+    "pyarrow.parquet",
+)
 # What training, tuning and exporting import.
-MODULES = (
+TRAINING = (
     "pandas",
     "sklearn.ensemble",
     "sklearn.linear_model",
@@ -96,7 +106,7 @@ class WarmProcess:
         self.send_signal(signal.SIGKILL)
 
 
-def start(arguments, *, cwd=None, env=None, script=None, stderr=None):
+def start(arguments, *, cwd=None, env=None, script=None, stderr=None, libraries=TRAINING):
     """Start a command line of gamesales, or a script with these arguments.
 
     Args:
@@ -105,6 +115,7 @@ def start(arguments, *, cwd=None, env=None, script=None, stderr=None):
         env: Its environment; that of this process by default.
         script: Python code to run in place of gamesales.
         stderr: A descriptor to use as its stderr, such as a terminal's. A pipe by default.
+        libraries: The modules that it has imported at its start: ``TRAINING`` or ``SCORING``.
     """
     request = {
         "arguments": [str(argument) for argument in arguments],
@@ -114,7 +125,7 @@ def start(arguments, *, cwd=None, env=None, script=None, stderr=None):
     }
     (status_read, status), (out_read, out) = os.pipe(), os.pipe()
     err_read, err = os.pipe() if stderr is None else (None, os.dup(stderr))
-    socket.send_fds(_server(), [json.dumps(request).encode()], [status, out, err])
+    socket.send_fds(_server(libraries), [json.dumps(request).encode()], [status, out, err])
     for end in (status, out, err):
         os.close(end)
     return WarmProcess(status_read, out_read, err_read)
@@ -132,11 +143,11 @@ def run(arguments, *, timeout=120, **options):
 
 
 @cache
-def _server():
+def _server(libraries):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    command = [sys.executable, "-m", "support.warm_process", str(theirs.fileno())]
+    command = [sys.executable, "-m", "support.warm_process", str(theirs.fileno()), *libraries]
     server = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
     theirs.close()
 
@@ -148,11 +159,12 @@ def _server():
     return ours
 
 
-def _serve(control):
-    from gamesales.training.keras_objects import load_keras
+def _serve(control, libraries):
+    if libraries == TRAINING:
+        from gamesales.training.keras_objects import load_keras
 
-    load_keras()  # which sets what TensorFlow reads when it is imported
-    for module in MODULES:
+        load_keras()  # which sets what TensorFlow reads when it is imported
+    for module in libraries:
         __import__(module)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -213,4 +225,4 @@ def _work(request, out, err):
 
 
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    _serve(socket.socket(fileno=int(sys.argv[1])), tuple(sys.argv[2:]))
