@@ -13,6 +13,7 @@ from gamesales.stats.bootstrap import bootstrap_percentiles, derive_seed
 from support.sampling import many
 
 PAIRS = many(60, 20)
+RESAMPLES = many(bootstrap.RESAMPLES, 2_000)
 
 
 def draw_errors(random, rows, worse):
@@ -21,10 +22,21 @@ def draw_errors(random, rows, worse):
     return champion, (1 + worse) * (0.92 * champion + (1 - 0.92**2) ** 0.5 * own)
 
 
-def compare_pairs(rows, worse):
-    """Compare many pairs of a champion and a candidate that was trained again."""
-    random = np.random.default_rng(rows)
-    return [compare_with_champion(*draw_errors(random, rows, worse), seed=pair) for pair in range(PAIRS)]
+@pytest.fixture
+def few_resamples(monkeypatch):
+    """Resample less often, for tests that compare many pairs."""
+    monkeypatch.setattr(bootstrap, "RESAMPLES", RESAMPLES)
+
+
+@pytest.fixture
+def compare_pairs(few_resamples):
+    """Return a function that compares many pairs of a champion and a candidate that was trained again."""
+
+    def compare(rows, worse):
+        random = np.random.default_rng(rows)
+        return [compare_with_champion(*draw_errors(random, rows, worse), seed=pair) for pair in range(PAIRS)]
+
+    return compare
 
 
 # Comparing
@@ -81,28 +93,28 @@ def test_comparison_is_reproducible():
     assert first.bound == pytest.approx(other.bound, rel=0.05, abs=0.002)
 
 
-def test_clearly_worse_is_refused():
+def test_clearly_worse_is_refused(compare_pairs):
     """A candidate that is 20% worse on many rows is refused."""
     assert not any(comparison.passes for comparison in compare_pairs(2_000, 0.20))
 
 
-def test_clearly_better_passes():
+def test_clearly_better_passes(compare_pairs):
     """A candidate that is 10% better passes on a few hundred rows."""
     assert PAIRS == sum(comparison.passes for comparison in compare_pairs(400, -0.10))
 
 
-def test_equally_good_mostly_passes():
+def test_equally_good_mostly_passes(compare_pairs):
     """95% of equally good candidates pass on 2,000 rows."""
     assert sum(comparison.passes for comparison in compare_pairs(2_000, 0.0)) >= 0.95 * PAIRS
 
 
 @pytest.mark.parametrize("rows", [200, 1_000])
-def test_somewhat_worse_rarely_passes(rows):
+def test_somewhat_worse_rarely_passes(compare_pairs, rows):
     """At most 5% of candidates that are 10% worse pass, however few the rows."""
     assert sum(comparison.passes for comparison in compare_pairs(rows, 0.10)) <= 0.05 * PAIRS
 
 
-def test_bound_has_its_coverage():
+def test_bound_has_its_coverage(few_resamples):
     """The bound covers the true difference about as often as its confidence says."""
     random = np.random.default_rng(5)
     expected = 0.1 * (2 / np.pi) ** 0.5  # the mean absolute value of a normal error is √(2/π) of its deviation
