@@ -23,6 +23,7 @@ from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import replay
 from gamesales.registry.store import LocalStore
 from support.racing import race
+from support.sampling import many, seed
 from support.versions import ROOT, simple_earnings, title_values
 
 FROZEN = ROOT / "tests/frozen/registry-1"
@@ -89,10 +90,11 @@ def run_until(call, root):
     story(root)
     sys.setprofile(None)
 
-folder, call = sys.argv[1], 0
-killed = True
+folder, start, step = sys.argv[1], *map(int, sys.argv[4:])
+calls, killed = [], True
 while killed:
-    call += 1
+    call = start + step * len(calls)
+    calls.append(call)
     shutil.copytree(f"{folder}/before", f"{folder}/{call}")
     child = os.fork()
     if not child:
@@ -106,7 +108,7 @@ while killed:
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     if not killed and status:
         sys.exit(f"call {call}: status {status}")
-print(call)
+print(json.dumps(calls))
 """
 
 # Drops root's right to ignore permissions, so that a read-only folder can't be written.
@@ -583,21 +585,26 @@ def test_sixteen_publishers(root):
 
 @pytest.mark.parametrize("versions", [0, 1])
 def test_killed_publish_is_atomic(tmp_path, versions):
-    """SIGKILL at any call that touches the disk leaves no version or a whole version, and no repair."""
+    """SIGKILL at a call that touches the disk leaves no version or a whole version, and no repair.
+
+    Every third call is killed, and all of them in an exhaustive run.
+    """
     (tmp_path / "before").mkdir()
     before = ModelRegistry(LocalStore(tmp_path / "before"))
     for number in range(1, versions + 1):
         publish(before)
         set_alias(before, "champion", number)
-    arguments = [str(tmp_path), json.dumps(EVALUATION), json.dumps(UNFORCED)]
+    step = many(1, 3)
+    start = 1 + seed("calls of a publish") % step
+    arguments = [str(tmp_path), json.dumps(EVALUATION), json.dumps(UNFORCED), str(start), str(step)]
     command = [sys.executable, "-c", KILLED, *arguments]
     swept = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert 0 == swept.returncode, swept.stderr
-    points = int(swept.stdout)
+    points = json.loads(swept.stdout)
 
     story = [VERSION_REGISTERED, EVALUATION_RECORDED, ALIAS_SET]
     counts = []
-    for point in range(1, points + 1):
+    for point in points:
         registry = ModelRegistry(LocalStore(tmp_path / str(point)))
         new = registry.read_events()[2 * versions :]
         counts.append(len(new))
@@ -611,7 +618,7 @@ def test_killed_publish_is_atomic(tmp_path, versions):
         assert (2 * versions + len(new) + 1, files) == registry.verify()
     assert sorted(counts) == counts, "a later kill never leaves less"
     assert {0, 1, 2, 3} == set(counts)
-    assert points > 60, "too few calls were seen: does the sweep still watch the right calls?"
+    assert points[-1] > 60, "too few calls were seen: does the sweep still watch the right calls?"
 
 
 # Read-only registries
