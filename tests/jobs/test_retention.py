@@ -18,8 +18,7 @@ from gamesales.registry.event import VERSION_RETIRED, format_time
 from gamesales.registry.refs import Ref, parse_ref
 from support.operations import evaluate, open_registry, promote, publish, roll_back
 from support.runs import gamesales
-from support.sampling import sample
-from support.tracing import needs_strace, touching, traced
+from support.tracing import needs_strace, sample_kills, touching, traced
 from support.versions import ROOT
 
 NOTHING = Retention(newest=0, alias_days=0, orphan_days=1)
@@ -237,21 +236,31 @@ print("done")
 """
 
 
+def collect_traced(root, kill=None):
+    """Collect garbage in a process, killed at a call if it is set; return the process and its calls in the registry."""
+    script = f"import sys\nsys.path.insert(0, {str(ROOT / 'tests')!r})\n{GC}"
+    ran, calls = traced([sys.executable, "-B", "-c", script, str(root)], root.with_name("trace"), kill)
+    return ran, touching(calls, root)
+
+
+def is_vital(call):
+    """Return whether a call names an event or removes the folder of a bundle."""
+    return (call.name == "link" and "/.tmp-" not in call.paths[-1]) or (call.name == "rmdir" and call.done)
+
+
 @pytest.mark.slow
 @needs_strace
 def test_killed_gc_is_resumed(registry, root, tmp_path):
     """A kill at any call leaves a sound registry, and the next run does the rest."""
     evaluate(registry, 1)
     untouched = Path(shutil.copytree(root, tmp_path / "untouched"))
-    script = f"import sys\nsys.path.insert(0, {str(ROOT / 'tests')!r})\n{GC}"
-    command = [sys.executable, "-B", "-c", script, str(root)]
-    ran, calls = traced(command, tmp_path / "trace")
+    ran, calls = collect_traced(root)
     assert (0, "done\n") == (ran.returncode, ran.stdout), ran.stderr
     remaining, targets = list_bundles(root), [4, 3]
-    for kill in sample("calls of gc", touching(calls, root), 12):
+    for kill in sample_kills("calls of gc", calls, is_vital, 4):
         shutil.rmtree(root)
         shutil.copytree(untouched, root)
-        ran, _ = traced(command, tmp_path / "trace", kill)
+        ran, _ = collect_traced(root, kill)
         assert -9 == ran.returncode, f"{kill}: {ran.stderr}"
         registry.verify()
         for number in list_in_use(registry):
@@ -259,6 +268,19 @@ def test_killed_gc_is_resumed(registry, root, tmp_path):
         assert targets == [registry.read_state().target_of("champion"), registry.read_state().target_of("challenger")]
         collect(registry)
         assert (remaining, [3, 4]) == (list_bundles(root), list_in_use(registry)), kill
+
+
+@pytest.mark.slow
+@needs_strace
+def test_removal_is_synced(registry, root):
+    """Each removal is on the disk before the next: a manifest that came back would list files that are gone."""
+    _, calls = collect_traced(root)
+    places = [i for i, call in enumerate(calls) if call.name == "unlink" and call.done and "/bundles/" in call.path]
+    assert 12 == len(places)
+    for place, end in zip(places, [*places[1:], len(calls)], strict=True):
+        folder = Path(calls[place].path).parent
+        synced = {Path(call.opened) for call in calls[place:end] if call.name == "fsync" and call.done}
+        assert synced & {folder, folder.parent}, calls[place]
 
 
 def test_no_alias_before_promotion(registry):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from support.operations import OPERATIONS, open_registry
-from support.sampling import IS_EXHAUSTIVE, sample
-from support.tracing import needs_strace, touching, traced
+from support.sampling import IS_EXHAUSTIVE
+from support.tracing import needs_strace, sample_kills, touching, traced
 from support.versions import ROOT
 
 pytestmark = [pytest.mark.slow, needs_strace, pytest.mark.parametrize("name", OPERATIONS)]
@@ -71,7 +71,7 @@ def test_killed_operation_is_atomic(name, before, tmp_path):
     kills = touching(calls, root)
     assert len(kills) > 60
     results = []
-    for kill in sample(f"calls of {name}", kills, 12):
+    for kill in sample_kills(f"calls of {name}", kills, lambda call: call.name in NAMING - MAKING, 4):
         copy_registry(before, root)
         ran, calls = run_traced(name, root, kill)
         assert (-9, "") == (ran.returncode, ran.stdout), f"{kill}: {ran.stderr}"

@@ -22,6 +22,8 @@ from support.sampling import many
 MODEL = "game-earnings"
 ALIASES = st.sampled_from(["champion", "challenger", "on_trial"])
 WRITERS = st.sampled_from([0, 1])
+# Changes of a kind in one step, so that short examples reach deep stacks and long histories.
+MOST = 6
 
 
 def as_model(state):
@@ -75,32 +77,44 @@ class RegistryMachine(RuleBasedStateMachine):
         self.record_model()
         return number
 
-    @rule(writer=WRITERS, number=versions, rows=st.integers(0, 2**40))
+    @rule(writer=WRITERS, number=versions, more=st.lists(st.integers(0, 2**40), min_size=1, max_size=MOST))
+    def record_evaluations(self, writer, number, more):
+        for rows in more:
+            self.record_evaluation(writer, number, rows)
+
     def record_evaluation(self, writer, number, rows):
         self.writers[writer].record_evaluation(number, {**EVALUATION, "rows": rows}, "")
         self.model["evaluations"][number].append(rows)
         self.record_model()
 
-    @rule(writer=WRITERS, alias=ALIASES, number=versions)
-    def set_alias(self, writer, alias, number):
-        """Setting an alias to its target writes nothing."""
-        event = self.writers[writer].set_alias(alias, number, "", self.judge)
+    @rule(writer=WRITERS, alias=ALIASES, numbers=st.lists(versions, min_size=1, max_size=MOST))
+    def set_alias_in_turn(self, writer, alias, numbers):
+        for number in numbers:
+            self.set_alias(writer, alias, number, self.judge)
+
+    def set_alias(self, writer, alias, number, judge):
+        """Setting an alias to its target writes nothing. The evidence is of the state just before the event."""
+        event = self.writers[writer].set_alias(alias, number, "", judge)
         assert (event is None) == (self.stack_of(alias)[-1:] == [number])
         if event:
             assert {"version": number, "events": event.sequence - 1} == event.body["evidence"]
             self.record_alias(alias, [*self.stack_of(alias), number])
 
-    @rule(writer=WRITERS, alias=ALIASES)
-    def roll_back(self, writer, alias):
+    @rule(writer=WRITERS, alias=ALIASES, times=st.integers(1, MOST))
+    def roll_back_in_turn(self, writer, alias, times):
         """Without a previous version it is refused."""
-        stack = self.stack_of(alias)
-        if len(stack) < 2:
+        for _ in range(min(times, len(self.stack_of(alias)) - 1)):
+            self.roll_back(writer, alias, self.judge)
+        if len(self.stack_of(alias)) < 2:
             with pytest.raises(NothingPromotedError if self.contents else UnknownVersionError):
                 self.writers[writer].roll_back(alias, "", self.judge)
-        else:
-            event = self.writers[writer].roll_back(alias, "", self.judge)
-            assert (stack[-1], stack[-2]) == (event.body["previous_version"], event.body["version"])
-            self.record_alias(alias, stack[:-1])
+
+    def roll_back(self, writer, alias, judge):
+        stack = self.stack_of(alias)
+        event = self.writers[writer].roll_back(alias, "", judge)
+        assert (stack[-1], stack[-2]) == (event.body["previous_version"], event.body["version"])
+        assert {"version": stack[-2], "events": event.sequence - 1} == event.body["evidence"]
+        self.record_alias(alias, stack[:-1])
 
     def record_alias(self, alias, stack):
         self.model["aliases"][alias] = stack
@@ -113,19 +127,15 @@ class RegistryMachine(RuleBasedStateMachine):
         """If both are the same, the slower writer finds nothing to do."""
         if self.stack_of(alias)[-1:] == [number]:
             return
-        judge = self.make_judge(lambda: self.set_alias(1 - writer, other_alias, other_number))
-        event = self.writers[writer].set_alias(alias, number, "", judge)
-        assert (event is None) == (self.stack_of(alias)[-1:] == [number])
-        if event:
-            self.record_alias(alias, [*self.stack_of(alias), number])
+        judge = self.make_judge(lambda: self.set_alias(1 - writer, other_alias, other_number, self.judge))
+        self.set_alias(writer, alias, number, judge)
 
     @precondition(lambda self: any(len(stack) > 1 for stack in self.model["aliases"].values()))
     @rule(writer=WRITERS, number=versions, rows=st.integers(0, 9), data=st.data())
     def roll_back_while_another_evaluates(self, writer, number, rows, data):
         alias = data.draw(st.sampled_from([a for a, stack in sorted(self.model["aliases"].items()) if len(stack) > 1]))
         judge = self.make_judge(lambda: self.record_evaluation(1 - writer, number, rows))
-        self.writers[writer].roll_back(alias, "", judge)
-        self.record_alias(alias, self.stack_of(alias)[:-1])
+        self.roll_back(writer, alias, judge)
 
     def make_judge(self, act):
         """Return a judge that acts during its first judgment."""
@@ -194,9 +204,9 @@ class RegistryMachine(RuleBasedStateMachine):
 
 
 class TestRegistryMachine(RegistryMachine.TestCase):
-    settings = settings(deadline=None, max_examples=20, stateful_step_count=25)
+    settings = settings(deadline=None, max_examples=20, stateful_step_count=14)
 
 
 @pytest.mark.slow
 class TestRegistryMachineAtLength(RegistryMachine.TestCase):
-    settings = settings(deadline=None, max_examples=many(100, 10), stateful_step_count=50)
+    settings = settings(deadline=None, max_examples=many(250, 40), stateful_step_count=20)

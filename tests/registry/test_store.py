@@ -205,6 +205,16 @@ def test_sync_order(root, store, monkeypatch):
     assert [*parents, content, *probe, "link", folder] == calls
 
 
+def test_existing_key_is_synced(root, store, monkeypatch):
+    """A key that another writer has just created is on the disk before the answer."""
+    store.create("log/1.json", b"first")
+    synced = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(os.fstat(descriptor).st_ino), fsync(descriptor)))
+    assert not store.create("log/1.json", b"second")
+    assert (root / "log").stat().st_ino == synced[-1]
+
+
 def test_linked_file_is_refused(tmp_path, root, store):
     """A planted symbolic link leads neither readers nor writers out of the store."""
     outside = tmp_path / "outside"

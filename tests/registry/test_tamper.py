@@ -85,9 +85,10 @@ def check_refused(root, changed):
 
 
 def flip_all(root, path):
-    """Flip each byte of a file, one at a time, or a sample of its bytes. Return how many flips were refused."""
+    """Flip each byte of a file, one at a time, or its ends and a sample. Return how many flips were refused."""
     whole = path.read_bytes()
-    positions = sample(f"bytes of {path.name}", range(len(whole)), 40)
+    places = range(len(whole))
+    positions = sorted({*places[:8], *places[-8:], *sample(f"bytes of {path.name}", places, 24)})
     for position in positions:
         for mask in MASKS:
             path.write_bytes(whole[:position] + bytes([whole[position] ^ mask]) + whole[position + 1 :])
