@@ -329,6 +329,18 @@ class TestParquetRows:
         with pytest.raises(InputError, match=r"t\.parquet is damaged"):
             read_rows(table)
 
+    def test_excess_rows_in_footer(self, tmp_path):
+        """A footer that promises more rows than its row groups hold is reported."""
+        content, path = parquet_bytes(titles_table(5)), tmp_path / "t.parquet"
+        for offset in (offset for offset, byte in enumerate(content) if byte == 10):  # Thrift writes 5 as 10
+            path.write_bytes(content[:offset] + bytes([14]) + content[offset + 1 :])
+            with suppress(pa.ArrowException, OSError):
+                metadata = parquet.read_metadata(path)
+                if (metadata.num_rows, metadata.row_group(0).num_rows) == (7, 5):
+                    break
+        with pytest.raises(InputError, match=r"t\.parquet is damaged: its footer promises 7 rows, but it has 5$"):
+            read_rows(open_table(path))
+
 
 def test_reading_writes_nothing(tmp_path):
     """Reading writes no files."""

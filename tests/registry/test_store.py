@@ -3,9 +3,7 @@
 import errno
 import os
 import re
-import resource
 import shutil
-from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +13,7 @@ from gamesales.errors import IntegrityError, RegistryError, TryAgainError
 from gamesales.registry.keys import is_safe_key
 from gamesales.registry.store import LocalStore
 from support.keys import NAMES_OUTSIDE
+from support.processes import limit_file_size
 from support.racing import race
 
 KEYS = 60
@@ -37,17 +36,6 @@ def root(tmp_path):
 @pytest.fixture
 def store(root):
     return LocalStore(root)
-
-
-@contextmanager
-def limit_file_size(size):
-    """Let the operating system refuse to write files beyond a size, like a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def list_files(folder):

@@ -1,6 +1,7 @@
 """A run that is stopped at any point resumes, and ends with the bytes of an undisturbed run."""
 
 import json
+import random
 import shutil
 
 import numpy as np
@@ -10,8 +11,9 @@ from pyarrow import parquet
 
 from gamesales.data import csv_scan, open_table
 from gamesales.data.screen import RejectLimit
-from gamesales.errors import TooManyRejectsError
+from gamesales.errors import TooManyRejectsError, TryAgainError
 from gamesales.scoring import plan, shard
+from support.processes import limit_file_size
 from support.runs import earnings, network_version, read_rejects, score, simple_version, snapshot, write_mixed
 from support.sampling import some
 from support.versions import titles_table
@@ -111,6 +113,22 @@ def test_stopped_run_resumes(here, whole, monkeypatch, output, tenth):
     assert undisturbed.inputs == report.inputs
     if tenth > 5:
         assert report.shards_resumed > 0
+
+
+@pytest.mark.parametrize("output", ["out.csv", "out.parquet"])
+@pytest.mark.parametrize("share", [0.5, 1])
+def test_cut_result_is_not_published(here, output, share):
+    """A result that can't grow beyond half of its size, or by its last byte, is not published. The next run resumes."""
+    chance, version = random.Random(1), simple_version()
+    ids = pa.array([chance.randbytes(16).hex() for _ in range(ROWS)])  # a result that can't be compressed
+    parquet.write_table(titles_table(ROWS, title_id=ids), "ids.parquet", row_group_size=300)
+    score(version, "ids.parquet", f"whole/{output}")
+    whole = (here / "whole" / output).read_bytes()
+    with limit_file_size(int(len(whole) * share) - 1), pytest.raises(TryAgainError, match="File too large"):
+        score(version, "ids.parquet", output)
+    assert not (here / output).exists()
+    assert score(version, "ids.parquet", output).shards_resumed > 0
+    assert whole == (here / output).read_bytes()
 
 
 @pytest.mark.parametrize("output", RESULT_PATHS)

@@ -1,8 +1,10 @@
-"""Fresh processes, and the modules that they load."""
+"""Fresh processes, the modules that they load, and a limit of this process."""
 
 import json
+import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 
 LIST = """
 import json, sys
@@ -30,3 +32,14 @@ def loaded_after(folder, steps, **options):
     command = [sys.executable, "-c", LIST, json.dumps(steps)]
     ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=True, **options)
     return {name: set(modules) for name, modules in json.loads(ran.stderr).items()}
+
+
+@contextmanager
+def limit_file_size(size):
+    """Let the operating system refuse to write files beyond a size, like a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
