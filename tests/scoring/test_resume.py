@@ -115,6 +115,17 @@ def test_stopped_run_resumes(here, whole, monkeypatch, output, tenth):
         assert report.shards_resumed > 0
 
 
+def test_finished_shards_are_not_scored_again(here, monkeypatch):
+    """A resumed run scores only the shards that were not finished."""
+    limit = RejectLimit(0, 0.5)
+    resume = stop_after(monkeypatch, BATCHES * 9 // 10)
+    with pytest.raises(Stop):
+        score(simple_version(), "in", "out", limit=limit)
+    resume()
+    stop_after(monkeypatch, BATCHES // 2)
+    assert score(simple_version(), "in", "out", limit=limit).shards_resumed > 0
+
+
 @pytest.mark.parametrize("output", ["out.csv", "out.parquet"])
 @pytest.mark.parametrize("share", [0.5, 1])
 def test_cut_result_is_not_published(here, output, share):
