@@ -1,8 +1,12 @@
 """A run that is stopped at any point resumes, and ends with the bytes of an undisturbed run."""
 
+import errno
 import json
+import os
 import random
 import shutil
+from contextlib import contextmanager
+from itertools import count
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +17,7 @@ from gamesales.data import csv_scan, open_table
 from gamesales.data.screen import RejectLimit
 from gamesales.errors import TooManyRejectsError, TryAgainError
 from gamesales.scoring import plan, shard
+from gamesales.scoring.output import SingleFileOutput
 from support.processes import limit_file_size
 from support.runs import earnings, network_version, read_rejects, score, simple_version, snapshot, write_mixed
 from support.sampling import some
@@ -140,6 +145,52 @@ def test_cut_result_is_not_published(here, output, share):
     assert not (here / output).exists()
     assert score(version, "ids.parquet", output).shards_resumed > 0
     assert whole == (here / output).read_bytes()
+
+
+def fail_once(function):
+    """Let the second call of a function fail, as on a disk that is full for a moment."""
+    calls = count(1)
+
+    def call(*arguments):
+        if next(calls) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return function(*arguments)
+
+    return call
+
+
+def fail_writing_once(open_file):
+    """Let the second write to each file that a function opens fail."""
+
+    @contextmanager
+    def open_failing(*arguments):
+        with open_file(*arguments) as write:
+            yield fail_once(write)
+
+    return open_failing
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "fail"),
+    [
+        (shard, "open_part", fail_writing_once),
+        (shard, "write_hashes", fail_once),
+        (SingleFileOutput, "_join", fail_once),
+    ],
+    ids=["part", "ids", "join"],
+)
+@pytest.mark.parametrize("output", ["out.csv", "out.parquet"])
+def test_failed_write_fails_the_run(here, monkeypatch, output, owner, name, fail):
+    """A single write that fails, while later writes succeed, fails the run. The next run writes the whole result."""
+    limit = RejectLimit(0, 0.5)
+    score(simple_version(), "in", f"whole/{output}", limit=limit)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, fail(getattr(owner, name)))
+        with pytest.raises(TryAgainError, match="No space left"):
+            score(simple_version(), "in", output, limit=limit)
+    assert not (here / output).exists()
+    score(simple_version(), "in", output, limit=limit)
+    assert read_result(here / "whole" / output) == read_result(here / output)
 
 
 @pytest.mark.parametrize("output", RESULT_PATHS)

@@ -128,7 +128,7 @@ CELLS = [{"layer": "GRUCell", "units": 3}, {"layer": "LSTMCell", "units": 2}]
         [{"layer": "Dense", "units": 16}, {"layer": "LayerNormalization"}, {"layer": "Dense", "units": 13}],
         [IN_A_ROW, MATRIX, {"layer": "GroupNormalization", "groups": 3}, UNIT_MATRIX],
         [{"layer": "LayerNormalization", "dtype": "float64"}],
-        [{"layer": "Discretization", "bin_boundaries": [0.2, 0.5], "output_mode": "multi_hot"}],
+        [{"layer": "Discretization", "bin_boundaries": [0.2, 0.5, 1.0], "output_mode": "multi_hot"}],
         [IN_A_ROW, {"layer": "Conv1D", "filters": 4, "kernel_size": 3, "padding": "causal", "dilation_rate": 2}],
         pytest.param([IN_A_ROW, {"layer": "Masking"}, LSTM], marks=pytest.mark.slow),
         pytest.param([IN_A_ROW, {**LSTM, "dropout": 0.1, "recurrent_dropout": 0.1}], marks=pytest.mark.slow),
