@@ -115,7 +115,7 @@ def test_refused_layer_gives_reason(titles, name):
 IN_A_ROW = {"layer": "Reshape", "target_shape": [9, 1]}
 SQUARE = {"layer": "Reshape", "target_shape": [3, 3, 1]}
 MATRIX = {"layer": "EinsumDense", "equation": "abc,cd->abd", "output_shape": [9, 9]}
-UNIT_MATRIX = {"layer": "UnitNormalization", "axis": [1, 2]}
+UNIT_MATRIX = {"layer": "UnitNormalization", "axis": [1, -1]}
 LSTM = {"layer": "LSTM", "units": 4}
 GRU = {"layer": "GRU", "units": 4}
 CELLS = [{"layer": "GRUCell", "units": 3}, {"layer": "LSTMCell", "units": 2}]
