@@ -73,11 +73,14 @@ def open_axes(name: str, vertical: str, horizontal: str, height: float = 1.0) ->
 
 def render_svg(figure: Figure) -> str:
     """Render a figure as an ``<svg>`` element for a page, in the colors of the page."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     file = io.StringIO()
     with warnings.catch_warnings():
         # The browser draws the text and has more glyphs than the font of the layout.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        # ``figure.savefig`` draws twice: once for the layout, which drawing does by itself.
+        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
