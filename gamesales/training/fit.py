@@ -189,7 +189,8 @@ def _compile_epoch(
             return begin + spec.batch_size
 
         network.reset_metrics()
-        tf.while_loop(lambda begin: begin < full_batches_end, train_full_batch, [0], parallel_iterations=1)
+        if full_batches_end:  # compiling a loop takes as long without a batch
+            tf.while_loop(lambda begin: begin < full_batches_end, train_full_batch, [0], parallel_iterations=1)
         if full_batches_end < len(x):
             train_step(order[full_batches_end:])
         return network.get_metrics_result()["loss"]
