@@ -10,8 +10,6 @@ import pytest
 
 from gamesales.search.tune_job import load_tune_job
 from gamesales.training.train_job import load_job
-from support.searches import write_tune_job
-from support.train_jobs import write_job
 from support.versions import DATA, HOLDOUT, ROOT, publish_simple
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -84,7 +82,10 @@ def test_the_contract_in_the_docs_is_the_shipped_ones_beginning():
 
 
 class TestDocuments:
-    """What ``--json`` prints fits the schema that the docs give for it."""
+    """What ``--json`` prints fits the schema that the docs give for it.
+
+    The documents of ``train``, ``crossvalidate`` and ``tune`` are validated by the tests of these jobs.
+    """
 
     @pytest.fixture
     def check(self, cli):
@@ -137,14 +138,6 @@ class TestDocuments:
         check("simulate", "--rows", "20", "--output", "titles.csv")
         contract = ("--contract", DATA / "contract.toml")
         check("preprocess", "titles.csv", "titles.csv", *contract)
-
-    def test_of_training(self, check, tmp_path):
-        write_job(tmp_path / "job.toml", training={"epochs": 1}, intervals={"folds": 2})
-        check("train", "job.toml")
-        check("crossvalidate", "job.toml", "--folds", "2")
-
-    def test_of_a_search(self, check, tmp_path):
-        check("tune", write_tune_job(tmp_path / "job.toml", search={"trials": 1, "finalists": 1}))
 
     @pytest.mark.parametrize("arguments", [["show", "7"], ["score", "none.csv"], ["nonsense"], ["promote", "@x"]])
     def test_of_failures(self, check, arguments):

@@ -1,5 +1,8 @@
 """``gamesales crossvalidate``: k-fold over seeds, plain and grouped; nothing is registered."""
 
+import json
+
+import jsonschema
 import numpy as np
 import pytest
 
@@ -9,7 +12,7 @@ from gamesales.training.fit import make_fitter
 from gamesales.training.folds import make_folds
 from gamesales.training.train_job import load_job
 from support.train_jobs import LEARNS, write_job
-from support.versions import DATA
+from support.versions import DATA, ROOT
 
 SMALL = {"training": {"epochs": 1}}
 
@@ -72,6 +75,7 @@ def test_metrics_are_out_of_fold(cli, tmp_path):
     for fold, rest in ((first, second), (second, first)):
         predict = make_fitter(job, contract)(titles.features[rest], titles.earnings[rest])
         errors.append(np.abs(predict(titles.features[fold]) - titles.earnings[fold]))
+    jsonschema.validate(document, json.loads((ROOT / "docs/reference/crossvalidate.schema.json").read_text("utf-8")))
     (seed,) = document["grouped"]["seeds"]
     assert [float(fold_errors.mean()) for fold_errors in errors] == pytest.approx(seed["folds_mae"])
     assert float(np.concatenate(errors).mean()) == pytest.approx(seed["metrics"]["mae"])

@@ -1,5 +1,7 @@
 """``gamesales tune``: whole searches with real training, what they register, and searches that are killed."""
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -8,13 +10,16 @@ import sys
 import time
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from gamesales.cli.main import run
 from gamesales.cli.train import describe_choice
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.tune import Finalist, SearchResult
 from support import warm_process
 from support.searches import SPACE, START, write_tune_job
+from support.versions import ROOT, Ran
 
 ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -23,13 +28,21 @@ ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 def finished(tmp_path_factory):
     """The folder and the output of a search of a few trials."""
     folder = tmp_path_factory.mktemp("finished")
-    # Enough trials to measure the importance of hyperparameters.
+    # The fewest trials that measure the importance of hyperparameters.
     job = write_tune_job(
         folder / "job.toml", search={"trials": 10, "pruning": False}, intervals={"method": "cv", "folds": 2}
     )
-    ran = gamesales(folder, "tune", job, "--reason", "for a test")
-    assert ran.returncode == 0, ran.stderr
+    ran = run_in(folder, "tune", job, "--reason", "for a test")
+    assert ran.code == 0, ran.err
     return folder, ran
+
+
+def run_in(folder, *arguments):
+    """Run a command line in this process, from a folder."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run([*map(str, arguments), "--registry", "registry"])
+    return Ran(code, out.getvalue(), err.getvalue())
 
 
 def gamesales(folder, *arguments):
@@ -54,19 +67,19 @@ def read_trials(folder):
 def test_output_of_search(finished):
     """The output has the trials, the result and the next command."""
     folder, ran = finished
-    lines = ran.stderr.splitlines()
+    lines = ran.err.splitlines()
     assert "reading titles" == lines[0]
     trials = [line for line in lines if re.match(r"  trial \d+  complete  \d\.\d\de[+-]\d\d +\d+ parameters  \d", line)]
     assert 10 == len(trials)
-    assert re.search(r"training the smallest, [\d-]+ (relu|silu), on all titles", ran.stderr)
-    assert re.match(r"10 trials in \d+\.\d minutes: 10 complete, 0 pruned, 0 failed\n", ran.stdout)
-    assert re.search(r"^importance  \w+ \d+%", ran.stdout, re.MULTILINE)
-    assert re.search(r"^version 1 of game-earnings is the .*smallest .*within 10% of ", ran.stdout, re.MULTILINE)
+    assert re.search(r"training the smallest, [\d-]+ (relu|silu), on all titles", ran.err)
+    assert re.match(r"10 trials in \d+\.\d minutes: 10 complete, 0 pruned, 0 failed\n", ran.out)
+    assert re.search(r"^importance  \w+ \d+%", ran.out, re.MULTILINE)
+    assert re.search(r"^version 1 of game-earnings is the .*smallest .*within 10% of ", ran.out, re.MULTILINE)
     for label in ("the search", "report"):
-        path = folder / re.search(rf"^{label} +(.*)$", ran.stdout, re.MULTILINE)[1]
+        path = folder / re.search(rf"^{label} +(.*)$", ran.out, re.MULTILINE)[1]
         assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
-    promote = re.search(r"^promote +gamesales (.*)$", ran.stdout, re.MULTILINE)[1]
-    assert 0 == gamesales(folder, *promote.split()).returncode
+    promote = re.search(r"^promote +gamesales (.*)$", ran.out, re.MULTILINE)[1]
+    assert 0 == run_in(folder, *promote.split()).code
 
 
 def test_manifest_keeps_the_search(finished):
@@ -131,6 +144,17 @@ def test_page_of_search(finished):
     (page,) = folder.glob(".tune/*/tune.html")
     assert bundle.read("tune.html") == page.read_bytes()
     assert "the smallest within 10% of the best of 10 trials" in bundle.read("report.html").decode()
+
+
+def test_document_of_search(finished):
+    """A finished search that runs again only trains its winner, and its document fits the schema."""
+    folder, _ = finished
+    _, bundle = read_version(folder)
+    again = run_in(folder, "tune", "job.toml", "--json")
+    assert "resuming after 10 trials" in again.err
+    jsonschema.validate(again.document, json.loads((ROOT / "docs/reference/tune.schema.json").read_text("utf-8")))
+    assert 2 == again.document["version"]
+    assert bundle.manifest["search"]["finalists"] == again.document["search"]["finalists"]
 
 
 @pytest.mark.slow

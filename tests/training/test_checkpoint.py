@@ -12,8 +12,10 @@ import pytest
 
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import read_titles
+from gamesales.errors import InputError
 from gamesales.jobs.loading import open_registry
-from gamesales.training.checkpoint import compute_identity
+from gamesales.training.checkpoint import TrainingCheckpoint, compute_identity
+from gamesales.training.fit import LossHistory, Snapshot
 from gamesales.training.keras_objects import load_keras
 from gamesales.training.train_job import load_job
 from support import warm_process
@@ -136,20 +138,12 @@ def test_identity_depends_on_weights(tmp_path, contract):
     assert compute_identity(job, other, read_titles(DATA / "sales_data_training.csv", contract)) != first
 
 
-def leave_checkpoint(cli, job, folder):
-    """Run a training that fails at the end because its registry is a file; return its checkpoint."""
-    Path("registry").write_text("a file, where a folder should be")
-    ran = cli("train", job, "--checkpoint", folder, "--checkpoint-epochs", "1")
-    Path("registry").unlink()
-    assert ran.code != 0
-    (checkpoint,) = Path(folder).glob("*.npz")
-    return checkpoint
-
-
 def test_failed_training_continues(cli, tmp_path):
     """After a failure at the end, the same command does not train again."""
     job = write_job(tmp_path / "job.toml", training={"epochs": 3})
-    leave_checkpoint(cli, job, "kept")
+    Path("registry").write_text("a file, where a folder should be")
+    assert cli("train", job, "--checkpoint", "kept", "--checkpoint-epochs", "1").code != 0
+    Path("registry").unlink()
     ran = cli("train", job, "--checkpoint", "kept")
     assert ran.code == 0
     assert "resuming after epoch 3" in ran.err
@@ -157,20 +151,46 @@ def test_failed_training_continues(cli, tmp_path):
     assert list(Path("kept").iterdir()) == []
 
 
-def test_checkpoint_of_other_job_ignored(cli, tmp_path):
+@pytest.fixture
+def open_checkpoint(tmp_path, contract):
+    """Open the checkpoint, in ``kept``, of a job with some keys changed."""
+    titles = read_titles(DATA / "sales_data_training.csv", contract)
+
+    def open_one(**changes):
+        job = load_job(write_job(tmp_path / "job.toml", **changes))
+        return TrainingCheckpoint.open(tmp_path / "kept", 1, job, contract, titles)
+
+    return open_one
+
+
+def save(checkpoint):
+    """Save a snapshot, and return it."""
+    variables = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4), np.array(7, np.int64)
+    snapshot = Snapshot(LossHistory((0.5,), (0.25,)), variables, variables[:1])
+    checkpoint.save_if_due(1, lambda: snapshot)
+    return snapshot
+
+
+def test_checkpoint_of_other_job_ignored(open_checkpoint):
     """The checkpoint of another job is neither used nor removed."""
-    checkpoint = leave_checkpoint(cli, write_job(tmp_path / "job.toml"), "kept")
-    before = checkpoint.read_bytes()
-    ran = cli("train", write_job(tmp_path / "job.toml", training={"seed": 4}), "--checkpoint", "kept", "--json")
-    assert (ran.code, "resuming" in ran.err) == (0, False)
-    assert [path.read_bytes() for path in Path("kept").iterdir()] == [before]
+    checkpoint, other = open_checkpoint(), open_checkpoint(training={"seed": 4})
+    saved, again = save(checkpoint), checkpoint.read()
+    assert saved.history == again.history
+    for values, other_values in zip(
+        [*saved.variables, *saved.best_variables], [*again.variables, *again.best_variables], strict=True
+    ):
+        assert values.dtype == other_values.dtype
+        np.testing.assert_array_equal(values, other_values)
+    assert other.read() is None
+    other.remove()
+    assert checkpoint.read().history == saved.history
 
 
-def test_damaged_checkpoint_refused(cli, tmp_path):
+def test_damaged_checkpoint_refused(open_checkpoint):
     """A damaged checkpoint is refused by name, and nothing in it is unpickled."""
-    job = write_job(tmp_path / "job.toml")
-    checkpoint = leave_checkpoint(cli, job, "kept")
-    content = checkpoint.read_bytes()
+    checkpoint = open_checkpoint()
+    save(checkpoint)
+    content = checkpoint.path.read_bytes()
     flipped = bytearray(content)
     flipped[len(content) // 2] ^= 255
     pickled = io.BytesIO()
@@ -182,12 +202,11 @@ def test_damaged_checkpoint_refused(cli, tmp_path):
         "text": b"weights",
         "pickled": pickled.getvalue(),
     }
-    for change, damaged in contents.items():
-        checkpoint.write_bytes(damaged)
-        ran = cli("train", job, "--checkpoint", "kept")
-        assert ran.code == 3, change
-        assert f"the checkpoint {checkpoint} can't be read: " in ran.err, change
-        assert "Delete it" in ran.err, change
+    for damaged in contents.values():
+        checkpoint.path.write_bytes(damaged)
+        with pytest.raises(InputError, match=rf"the checkpoint {checkpoint.path} can't be read: ") as refused:
+            checkpoint.read()
+        assert "Delete it" in refused.value.hint
 
 
 @pytest.mark.parametrize("option", ["--checkpoint", "--tensorboard"])
@@ -223,7 +242,7 @@ def read_scalars(folder):
 
 def test_tensorboard_logs_each_epoch(cli, tmp_path):
     """The logs have the losses and the learning rate of each epoch."""
-    schedule = {"name": "PiecewiseConstantDecay", "boundaries": [25], "values": [0.5, 0.25]}
+    schedule = {"name": "PiecewiseConstantDecay", "boundaries": [8], "values": [0.5, 0.25]}
     training = {"epochs": 2, "validation_share": 0.2, "schedule": schedule, "optimizer": "SGD"}
     ran = cli("train", write_job(tmp_path / "job.toml", training=training), "--tensorboard", "logs/first", "--json")
     assert ran.code == 0

@@ -50,7 +50,7 @@ class Case:
         self.network = build_network(NetworkSpec(layers=[*layers, {"layer": "Dense", "units": 1}]), values.shape[1])
         if epochs:
             scaled = self.scaling.scale_features(values), self.scaling.scale_target(earnings)
-            fit(self.network, *scaled, TrainingSpec(epochs=epochs))
+            fit(self.network, *scaled, TrainingSpec(epochs=epochs, batch_size=50))
 
     def measure_differences(self):
         """Return the difference of graph and Keras for each row, relative to the prediction or the target range."""
