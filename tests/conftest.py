@@ -19,7 +19,7 @@ from support.sampling import load_profile
 from support.versions import (
     DATA,
     Ran,
-    publish_simple,
+    publish_promoted,
 )
 
 load_profile()
@@ -51,10 +51,7 @@ def contract():
 @pytest.fixture
 def simple_registry(tmp_path):
     """A registry at ``tmp_path/registry`` with one simple version, promoted."""
-    registry = open_registry(tmp_path / "registry", "game-earnings")
-    number = publish_simple(registry)
-    registry.set_alias("champion", number, "for a test", lambda state, version: {"findings": [], "forced": False})
-    return registry
+    return publish_promoted(tmp_path)
 
 
 @pytest.fixture(scope="session")

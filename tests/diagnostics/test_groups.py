@@ -69,7 +69,7 @@ def test_few_titles_prove_nothing():
 
 def test_search_for_flags_ends():
     """The search ends for many flags that exclude each other but leave one title without a flag."""
-    count = many(120, 50)
+    count = many(120, 25)
     values = np.concatenate([np.repeat(np.eye(count), 2, axis=0), np.zeros((1, count))])
     assert [] == find_one_hot_flags(flags(count), values)
 

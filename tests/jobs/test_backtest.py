@@ -1,5 +1,6 @@
 """``gamesales backtest``: metrics, errors, evidence, and dates that are replaced while they are read."""
 
+import contextlib
 import json
 import math
 import shutil
@@ -15,11 +16,21 @@ from pyarrow import parquet
 from sklearn import metrics as sklearn_metrics
 
 from gamesales.backtest import actuals as actuals_module
+from gamesales.cli.main import run
+from gamesales.jobs.loading import open_registry
 from gamesales.old_keys import add_old_keys
 from gamesales.scoring import results as reading
 from gamesales.stats.clustered import wilson_interval
 from support.runs import snapshot
-from support.versions import DATA, FEATURES, publish_simple, simple_earnings, title_values, titles_table
+from support.versions import (
+    DATA,
+    FEATURES,
+    publish_promoted,
+    publish_simple,
+    simple_earnings,
+    title_values,
+    titles_table,
+)
 
 TITLES = 200
 IDS = [f"{number:03d}" for number in range(TITLES)]
@@ -38,22 +49,33 @@ def write_actuals(path, ids=IDS, earnings=EARNINGS):
     (arrow_csv.write_csv if str(path).endswith(".csv") else parquet.write_table)(table, path)
 
 
-@pytest.fixture
-def backtest(cli, simple_registry):
-    """Run the command on four dates in ``out``, two by each of two versions.
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """A folder with four dates in ``out``, two by each of two versions.
 
     The second version predicts 500 dollars more. ``actuals.csv`` has all titles.
     """
-    publish_simple(simple_registry, bias=500.0)
-    write_titles("in.parquet")
-    for day, version in DAYS.items():
-        assert cli("score", "in.parquet", "--output", "out", "--date", day, "--model", version).code == 0
-    write_actuals("actuals.csv")
+    folder = tmp_path_factory.mktemp("scored")
+    publish_promoted(folder)
+    publish_simple(open_registry(folder / "registry", "game-earnings"), bias=500.0)
+    with contextlib.chdir(folder):
+        write_titles("in.parquet")
+        for day, version in DAYS.items():
+            arguments = ["score", "in.parquet", "--output", "out", "--date", day, "--model", version]
+            assert run([*arguments, "--registry", "registry"]) == 0
+        write_actuals("actuals.csv")
+    return folder
+
+
+@pytest.fixture
+def backtest(cli, scored, tmp_path):
+    """Run the command in a copy of the folder."""
+    shutil.copytree(scored, tmp_path, dirs_exist_ok=True)
 
     def run(*arguments, predictions="out", actuals="actuals.csv"):
         return cli("backtest", "--predictions", predictions, "--actuals", actuals, *arguments)
 
-    run.registry = simple_registry
+    run.registry = open_registry(tmp_path / "registry", "game-earnings")
     run.cli = cli
     return run
 

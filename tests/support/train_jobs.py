@@ -43,7 +43,7 @@ def write_job(path, *, data=EMPTY, network=EMPTY, training=EMPTY, intervals=NO_I
             "contract": DATA / "contract.toml",
         },
         "network": {"layers": [{"layer": "Dense", "units": 8, "activation": "relu"}, DENSE]},
-        # A batch of another size would be compiled separately; this size divides the titles and the folds of most tests.
+        # A batch of another size would be compiled separately; this size divides the titles and folds of most tests.
         "training": {"epochs": 2, "batch_size": 100, "seed": 3},
         "intervals": {},
         "report": {},

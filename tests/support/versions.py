@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from gamesales.data.contract import Contract
+from gamesales.jobs.loading import open_registry
 from gamesales.registry.registry import ModelRegistry
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +110,14 @@ def publish_simple(registry: ModelRegistry, bias=0.0, *, evaluated=True, interva
         evaluation = {"data": "test.csv", "data_sha256": HOLDOUT_SHA256, "rows": 400, "metrics": details["metrics"]}
         registry.record_evaluation(number, evaluation, "for a test")
     return number
+
+
+def publish_promoted(folder):
+    """Publish and promote a simple version in ``folder/registry``, and return the registry."""
+    registry = open_registry(folder / "registry", "game-earnings")
+    number = publish_simple(registry)
+    registry.set_alias("champion", number, "for a test", lambda state, version: {"findings": [], "forced": False})
+    return registry
 
 
 def title_values(rows, seed=1):
