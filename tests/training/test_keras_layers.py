@@ -124,8 +124,11 @@ CELLS = [{"layer": "GRUCell", "units": 3}, {"layer": "LSTMCell", "units": 2}]
 @pytest.mark.parametrize(
     "layers",
     [
-        [{"layer": "Dense", "units": 4, "dtype": "float64"}],
-        [{"layer": "Dense", "units": 16}, {"layer": "LayerNormalization"}, {"layer": "Dense", "units": 13}],
+        [
+            {"layer": "Dense", "units": 16, "dtype": "float64"},
+            {"layer": "LayerNormalization"},
+            {"layer": "Dense", "units": 13},
+        ],
         [IN_A_ROW, MATRIX, {"layer": "GroupNormalization", "groups": 3}, UNIT_MATRIX],
         [{"layer": "LayerNormalization", "dtype": "float64"}],
         [{"layer": "Discretization", "bin_boundaries": [0.2, 0.5, 1.0], "output_mode": "multi_hot"}],
@@ -231,24 +234,24 @@ def test_examples_of_page_work(titles, toml):
     titles.check(build_network(NetworkSpec.model_validate(tomllib.loads(toml)["network"]), 9))
 
 
-@pytest.mark.parametrize("cell", [row[1] for row in rows(part("Arguments that are tables"))])
-def test_tables_become_keras_objects(titles, cell, tmp_path):
+def test_tables_become_keras_objects(titles, tmp_path):
     """Arguments that are tables become Keras objects, and are the same after a round trip through a file."""
-    ((argument, value),) = tomllib.loads(cell.strip("`")).items()
-    wrapped = argument == "wrapped"
-    layer = {"layer": "TimeDistributed"} if wrapped else {"layer": "Dense", "units": 3}
-    if wrapped:
-        value = {"layer": "Dense", "units": 3, "kernel_initializer": {"name": "Constant", "value": 0.25}}
-    layers = [IN_A_ROW, {**layer, argument: value}] if wrapped else [{**layer, argument: value}]
-    network = build(layers)
+    cells = [tomllib.loads(row[1].strip("`")) for row in rows(part("Arguments that are tables"))]
+    tables = [(argument, value) for cell in cells for argument, value in cell.items() if argument != "wrapped"]
+    assert len(tables) == len(cells) - 1 > 3
+    wrapped = {"layer": "Dense", "units": 3, "kernel_initializer": {"name": "Constant", "value": 0.25}}
+    layers = [{"layer": "Dense", "units": 9, argument: value} for argument, value in tables]
+    network = build([*layers, IN_A_ROW, {"layer": "TimeDistributed", "wrapped": wrapped}])
     titles.check(network)
-    made = getattr(network.layers[len(layers) - 1], "layer" if wrapped else argument)
-    assert value.get("name", "Dense").lower() == type(made).__name__.lower()
-    expected = {key: item for key, item in value.items() if key not in ("name", "layer", "kernel_initializer")}
-    actual = {
-        key: getattr(made, key, made.get_config().get(key) if hasattr(made, "get_config") else None) for key in expected
-    }
-    assert all(math.isclose(expected[key], float(actual[key]), rel_tol=1e-6) for key in expected)
+    made = [getattr(layer, argument) for layer, (argument, _) in zip(network.layers, tables, strict=False)]
+    made.append(network.layers[len(tables) + 1].layer)
+    for instance, value in zip(made, [*(value for _, value in tables), wrapped], strict=True):
+        assert value.get("name", "Dense").lower() == type(instance).__name__.lower()
+        for key, expected in value.items():
+            if key not in ("name", "layer", "kernel_initializer"):
+                actual = getattr(instance, key, None)
+                actual = instance.get_config()[key] if actual is None else actual
+                assert math.isclose(expected, float(actual), rel_tol=1e-6), (value, key)
     network.save(tmp_path / "model.keras")
     again = load_keras().models.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     scaled = titles.scaled[0].astype(np.float32)
