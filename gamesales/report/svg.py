@@ -80,7 +80,8 @@ def render_svg(figure: Figure) -> str:
         # The browser draws the text and has more glyphs than the font of the layout.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         # ``figure.savefig`` draws twice: once for the layout, which drawing does by itself.
-        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})
+        canvas: Any = FigureCanvasSVG(figure)  # print_svg has no types
+        canvas.print_svg(file, metadata={"Date": None})
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
