@@ -18,7 +18,7 @@ from gamesales.cli.train import describe_choice
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.tune import Finalist, SearchResult
 from support import warm_process
-from support.searches import SPACE, START, write_tune_job
+from support.searches import SPACE, START, run_trials_by_formula, write_tune_job
 from support.versions import ROOT, Ran
 
 ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -26,12 +26,13 @@ ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The folder and the output of a search of a few trials."""
+    """The folder and the output of a search of a few trials, of which the last two are trained."""
     folder = tmp_path_factory.mktemp("finished")
     # The fewest trials that measure the importance of hyperparameters.
     job = write_tune_job(
         folder / "job.toml", search={"trials": 10, "pruning": False}, intervals={"method": "cv", "folds": 2}
     )
+    run_trials_by_formula(job, folder / ".tune", 8)
     ran = run_in(folder, "tune", job, "--reason", "for a test")
     assert ran.code == 0, ran.err
     return folder, ran

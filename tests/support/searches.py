@@ -62,6 +62,16 @@ def make_runner(outcome_of):
     return lambda tasks: (outcome_of(task) for task in tasks)
 
 
+def run_trials_by_formula(job_file, storage, count):
+    """Run the first trials of a search without training. The search resumes after them."""
+    job = load_tune_job(job_file, trials=count)
+    contract = Contract.from_toml(job.data.contract)
+    titles = read_titles(job.data.train, contract)
+    Search(job, titles, Study.open(storage, job, contract, titles), SearchCallbacks()).run_trials(
+        make_runner(by_formula)
+    )
+
+
 def open_search(folder, callbacks=SearchCallbacks(), titles=None, **settings):  # noqa: B008
     """Open a search with some keys of [search] changed; its study is in ``folder/tune``."""
     job = load_tune_job(write_tune_job(folder / "tune.toml", search=settings))
