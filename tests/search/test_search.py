@@ -75,7 +75,7 @@ def test_first_budget_ends_search(search):
 def test_exhausted_space_ends_search(tmp_path, titles):
     """The search ends when every network was tried."""
     stages = []
-    space = {**dict.fromkeys(SPACE), "layers": 1, "units": [4, 5], "activation": "relu", "batch_size": 200, "epochs": 1}
+    space = {**dict.fromkeys(SPACE), "layers": 1, "units": [4, 5], "activation": "relu", "batch_size": 250, "epochs": 1}
     job = load_tune_job(write_tune_job(tmp_path / "few.toml", space=space, search={"trials": 100}))
     study = Study.open(tmp_path, job, Contract.from_toml(job.data.contract), titles)
     trials = Search(job, titles, study, SearchCallbacks(on_stage=stages.append)).run_trials(RUN_FOLDS)
