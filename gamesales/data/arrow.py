@@ -19,6 +19,9 @@ from gamesales.arrays import BoolArray, FloatArray
 # Floats or integers of any size.
 Numbers = npt.NDArray[Any]
 
+# In the metadata of a field: why the values of the column can't be read exactly.
+FAULT_KEY = b"gamesales.fault"
+_SWAPPED_MARKS = bytes.maketrans(b".,", b",.")
 _FLAG_WORDS = {"true": 1.0, "false": 0.0}
 _NUMPY = {
     pa.float64(): np.float64,
@@ -31,6 +34,12 @@ _NUMPY = {
     pa.uint32(): np.uint32,
     pa.uint16(): np.uint16,
     pa.uint8(): np.uint8,
+}
+# Some programs write text without saying so: Impala, Hive, and Spark with binaryAsString.
+_TEXT_OF_BYTES = {
+    pa.binary(): pa.string(),
+    pa.large_binary(): pa.large_string(),
+    pa.binary_view(): pa.string_view(),
 }
 
 
@@ -71,13 +80,21 @@ def unpack_bools(array: pa.Array) -> BoolArray:
     return np.unpackbits(packed, count=array.offset + len(array), bitorder="little")[array.offset :].astype(bool)
 
 
-def to_arrow(values: npt.NDArray[np.generic]) -> pa.Array:
-    """Return an array (n,) of floats, integers or bool as an Arrow column without nulls."""
+def to_arrow(values: npt.NDArray[np.generic], nulls: BoolArray | None = None) -> pa.Array:
+    """Return an array (n,) of floats, integers or bool as an Arrow column.
+
+    Args:
+        values: the values.
+        nulls: bool (n,), which values are null; by default none.
+    """
+    validity = None
+    if nulls is not None and nulls.any():
+        validity = pa.py_buffer(np.packbits(~nulls, bitorder="little"))
     if values.dtype == np.bool_:
         packed = np.packbits(values.astype(np.bool_), bitorder="little")
-        return pa.Array.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(packed)])
+        return pa.Array.from_buffers(pa.bool_(), len(values), [validity, pa.py_buffer(packed)])
     arrow_type = next(arrow for arrow, numpy in _NUMPY.items() if np.dtype(numpy) == values.dtype)
-    return pa.Array.from_buffers(arrow_type, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+    return pa.Array.from_buffers(arrow_type, len(values), [validity, pa.py_buffer(np.ascontiguousarray(values))])
 
 
 def keep_rows(column: pa.Array, mask: BoolArray) -> pa.Array:
@@ -102,11 +119,23 @@ def make_text_column(texts: Sequence[str]) -> pa.Array:
     )
 
 
+def swap_decimal_marks(array: pa.Array) -> pa.Array:
+    """Exchange points and commas in a column of text, so that a number with a decimal comma can be parsed.
+
+    A number with a decimal point can't be parsed then. Columns of other types stay as they are.
+    """
+    if array.type != pa.string():
+        return array
+    validity, offsets, data = array.buffers()
+    swapped = pa.py_buffer(bytes(data or b"").translate(_SWAPPED_MARKS))
+    return pa.Array.from_buffers(pa.string(), len(array), [validity, offsets, swapped], offset=array.offset)
+
+
 def convert_to_numbers(array: pa.Array, *, words: bool = False) -> tuple[Numbers, BoolArray]:
     """Convert a column to numbers.
 
     Args:
-        array: Arrow (n,) of booleans, numbers, decimals, text, nulls, or a dictionary of these.
+        array: Arrow (n,) of booleans, numbers, decimals, text, bytes that are text, nulls, or a dictionary of these.
         words: whether the words ``true`` and ``false`` are 1 and 0.
 
     Returns:
@@ -122,6 +151,8 @@ def convert_to_numbers(array: pa.Array, *, words: bool = False) -> tuple[Numbers
     if pa.types.is_decimal(array.type):
         # As text: Arrow casts a 1 with eleven decimals to the float 0.9999999999999999, which is not a flag.
         array = array.cast(pa.string())
+    if array.type in _TEXT_OF_BYTES:
+        array = array.view(_TEXT_OF_BYTES[array.type])
     if is_text(array.type):
         return _parse_text(array, words=words)
     missing = null_mask(array)
@@ -169,8 +200,14 @@ def convert_to_json(column: pa.Array) -> list[Any]:
         values = (column.cast(pa.string()) if pa.types.is_temporal(column.type) else column).to_pylist()
     except (pa.ArrowException, OverflowError, ValueError):
         values = [_convert_cell(column.slice(index, 1)) for index in range(len(column))]
-    # JSON has no NaN and no infinity.
-    return [str(value) if isinstance(value, float) and not math.isfinite(value) else value for value in values]
+    return [_make_json_value(value) for value in values]
+
+
+def _make_json_value(value: Any) -> Any:
+    """Convert a value that JSON lacks, such as NaN or bytes, to text."""
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _convert_cell(cell: pa.Array) -> Any:
@@ -181,6 +218,22 @@ def _convert_cell(cell: pa.Array) -> Any:
         return " ".join(str(cell).split())
 
 
+def is_ascii(column: pa.Array) -> bool:
+    """Return whether a column is known to have ASCII only. False is possible for any text that is not a string."""
+    if not pa.types.is_string(column.type):
+        return False
+    offsets, data = column.buffers()[1:]
+    if not len(column) or data is None:
+        return True
+    edges = np.frombuffer(offsets, np.int32)[[column.offset, column.offset + len(column)]]
+    return bytes(memoryview(data)[edges[0] : edges[1]]).isascii()
+
+
 def is_text(arrow_type: pa.DataType) -> bool:
     """Return whether a column of this type has text."""
     return any(test(arrow_type) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
+
+
+def may_be_text(arrow_type: pa.DataType) -> bool:
+    """Return whether a column of this type has text, or bytes that may be text."""
+    return is_text(arrow_type) or arrow_type in _TEXT_OF_BYTES

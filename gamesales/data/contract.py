@@ -29,6 +29,8 @@ HIGH_COLUMN = "predicted_earnings_high"
 OUTSIDE_COLUMN = "outside_training_range"
 VERSION_COLUMN = "model_version"
 OUTPUT_COLUMNS = (PREDICTION_COLUMN, LOW_COLUMN, HIGH_COLUMN, OUTSIDE_COLUMN, VERSION_COLUMN)
+# Only versions that recorded the combinations of flags in training write it. Inputs of older versions may have it.
+UNFAMILIAR_COLUMN = "unfamiliar"
 
 
 @dataclass(frozen=True)
@@ -155,11 +157,13 @@ def read_toml(path: Path) -> dict[str, object]:
         JobFileError: the file is missing or is not TOML. The message names the line.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors write a byte order mark
     except FileNotFoundError:
-        raise JobFileError(f"no file {path}", hint="Give the path of an existing file") from None
+        hint = "Give the path of an existing file" + ("" if path.is_absolute() else f"; there is no {path.absolute()}")
+        raise JobFileError(f"no file {path}", hint=hint) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise JobFileError(f"{path} can't be read as TOML: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise JobFileError(f"{path} can't be read as TOML: {reason}") from None
 
 
 # An unknown key. Pydantic has a different type and text for it in a model and in a dataclass.

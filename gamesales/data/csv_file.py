@@ -1,66 +1,75 @@
-"""CSV files as tables, plain or compressed. A malformed row is rejected and the other rows are read."""
+"""CSV files as tables, plain or compressed, in the dialect of the job."""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import json
-import zlib
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
-from gamesales.arrays import IntArray
-from gamesales.data.arrow import make_text_column
-from gamesales.data.csv_scan import CsvScan, scan_csv
-from gamesales.data.table import Batch, RejectedRow, format_on_one_line
+from gamesales.data.csv_parser import CsvParser
+from gamesales.data.csv_scan import CsvScan, RecordBoundary, count_line_breaks, scan_csv
+from gamesales.data.dialect import DEFAULT_DIALECT, UTF_8, CsvDialect
+from gamesales.data.file_format import BOM_UTF8, CSV, detect_format_of, is_utf16, make_format_error, require_format
+from gamesales.data.table import Batch, LineCounts, format_on_one_line
+from gamesales.data.text_stream import TextStream, open_text
 from gamesales.errors import InputError
 
-_HEADER_BYTES = 1 << 20
-_BOM = b"\xef\xbb\xbf"
+if TYPE_CHECKING:
+    from gamesales.data.csv_quotes import QuoteFault
 
-# The number of a row in the parsed data, the reason, and the text of the row.
-MalformedRow = tuple[int, str, str]
+_HEADER_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 20
 
 
 @dataclass
 class CsvFile:
-    """A comma-separated file in UTF-8 with a header, optionally compressed by gzip. Every column is text.
+    """A file of delimited text with a header. Every column is text.
 
     A scan counts the rows and finds record boundaries. The text between two boundaries is then parsed as one batch.
     """
 
     path: Path
+    dialect: CsvDialect = DEFAULT_DIALECT
     schema: pa.Schema = field(init=False)
+    _format: str = field(init=False)
+    _header: list[str] = field(init=False)  # with a name for each column
+    _unnamed: dict[str, int] = field(init=False)  # the columns without a name in the file, by their number from 1
     _cached_scan: CsvScan | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.schema = pa.schema([(name, pa.string()) for name in self._read_header()])
-
-    @property
-    def is_compressed(self) -> bool:
-        return self.path.suffix.lower() == ".gz"
+        self._format = require_format(self.path)
+        names = self._read_header()
+        self._header = [name if name.strip() else f"\0{number}" for number, name in enumerate(names, 1)]
+        self._unnamed = {name: number for number, name in enumerate(self._header, 1) if name.startswith("\0")}
+        self.schema = pa.schema([(name, pa.string()) for name in self._header if name not in self._unnamed])
 
     def count_rows(self) -> int:
+        """See ``TableFile``.
+
+        Raises:
+            InputError: a quoted cell is never closed, or hides rows.
+        """
+        return self._scan().rows
+
+    def count_lines(self) -> LineCounts:
+        """See ``TableFile``."""
         scan = self._scan()
-        if scan.ends_in_quotes:
-            raise InputError(
-                f"{self.path} ends inside a quoted field: a quote that opens in row {scan.rows} is never closed",
-                hint="Close or remove the quote; rows after it can't be told apart",
-            )
-        return scan.rows
+        return LineCounts(scan.lines, scan.rows + 1, scan.multiline_records)
 
     def rows_per_segment(self) -> Sequence[int]:
-        """Return the rows between boundaries. A compressed file is one segment: it can only be read from its start."""
+        """Return the rows between boundaries.
+
+        A file that is compressed or not in UTF-8 is one segment: it can only be read from its start.
+        """
         scan = self._scan()
-        if self.is_compressed:
+        if self._format != CSV or self.dialect.encoding != UTF_8:
             return [scan.rows]
         return [after.rows - before.rows for before, after in pairwise(scan.boundaries)]
 
@@ -68,203 +77,128 @@ class CsvFile:
         self, names: Sequence[str], start: int = 0, stop: int | None = None, numbers: Collection[str] = ()
     ) -> Iterator[Batch]:
         """See ``TableFile``."""
-        stop = self.count_rows() if stop is None else stop
-        parser = _Parser(self.schema.names, names, numbers)
+        scan = self._scan()
+        stop = scan.rows if stop is None else stop
+        parser = CsvParser(self._header, self._unnamed, names, numbers, self.dialect, str(self.path))
         with self._open() as file:
-            for before, after in pairwise(self._scan().boundaries):
+            for before, after in pairwise(scan.boundaries):
                 if after.rows <= start or before.rows >= stop:
                     continue
-                file.seek(before.offset)
-                data = file.read(after.offset - before.offset)
+                data = _read_between(file, before, after)
                 try:
-                    batch = parser.parse(data, before.rows)
+                    batch = parser.parse(data, before.rows, after.rows - before.rows)
                 except pa.ArrowInvalid as error:
                     raise InputError(f"{self.path} can't be read as CSV: {format_on_one_line(error)}") from None
                 yield batch.slice_rows(start, stop)
 
+    def _open(self) -> AbstractContextManager[TextStream]:
+        return open_text(self.path, self._format, self.dialect.encoding)
+
     def _scan(self) -> CsvScan:
         if self._cached_scan is None:
             with self._open() as file:
-                self._cached_scan = scan_csv(file)
+                scan = scan_csv(file, self.dialect)
+            if scan.has_odd_quotes or scan.ends_in_quotes or scan.may_hide_rows:
+                self._check_quotes(scan)
+            self._cached_scan = scan
         return self._cached_scan
 
-    @contextmanager
-    def _open(self) -> Iterator[Any]:
-        """Open the file for reading, decompressed. A damaged compressed file raises InputError."""
-        with self.path.open("rb") as plain:
-            try:
-                yield gzip.GzipFile(fileobj=plain) if self.is_compressed else plain
-            except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-                raise InputError(
-                    f"{self.path} is damaged, or not compressed by gzip: {format_on_one_line(error)}",
-                    hint="Check it: gzip --test FILE",
-                ) from None
+    def _check_quotes(self, scan: CsvScan) -> None:
+        """Check all quoted cells. This takes longer than the scan, which says whether it is needed."""
+        from gamesales.data.csv_quotes import QuoteChecker
+
+        checker = QuoteChecker(self.dialect)
+        with self._open() as file:
+            for before, after in pairwise([RecordBoundary(0, 0), *scan.boundaries]):
+                data = _read_between(file, before, after)
+                mark = len(BOM_UTF8) if before.offset == 0 and data.startswith(BOM_UTF8) else 0
+                fault = checker.find_fault(data[mark:], before.offset + mark)
+                if fault is not None:
+                    raise self._make_quote_error(fault, scan)
+
+    def _make_quote_error(self, fault: QuoteFault, scan: CsvScan) -> InputError:
+        line = self._find_line(fault.offset)
+        if fault.has_backslash:
+            return InputError(
+                f"{self.path}: a backslash stands before a quote in the cell that begins in line {line:,}; if it "
+                "escapes the quote, rows would be lost in cells",
+                hint=r'In the job file: [csv] escape = "\\" if backslashes escape quotes, escape = "" if they do not',
+            )
+        if not fault.is_closed:
+            return InputError(
+                f"{self.path} ends inside a quoted field: a quote that opens in row {scan.rows} is never closed "
+                f"(line {line:,})",
+                hint="Close or remove the quote; rows after it can't be told apart",
+            )
+        if fault.has_row:
+            return InputError(
+                f"{self.path}: the quoted cell that begins in line {line:,} spans lines, and has numbers as a row has "
+                "them; rows would be lost in cells",
+                hint='Close the quote, or write it as two quotes in a quoted cell: """Hello"',
+            )
+        return InputError(
+            f"{self.path}: the quoted cell that begins in line {line:,} spans lines, and a quote is in the middle of "
+            "a cell there; rows would be lost in cells",
+            hint='Write a quote in a cell as two quotes: "Vinyl 12"""',
+        )
+
+    def _find_line(self, offset: int) -> int:
+        """Return the number of the line, from 1, at an offset in the text."""
+        breaks, ends_in_cr = 0, False
+        with self._open() as file:
+            while offset > 0 and (data := file.read(min(offset, _PIECE_BYTES))):
+                breaks += count_line_breaks(data) - (ends_in_cr and data.startswith(b"\n"))
+                ends_in_cr = data.endswith(b"\r")
+                offset -= len(data)
+        return breaks + 1
 
     def _read_header(self) -> list[str]:
-        with self._open() as file:
+        with open_text(self.path, self._format) as file:
             head = file.read(_HEADER_BYTES)
-        if not head:
-            raise InputError(f"{self.path} is empty; expected a header line with column names")
-        if b"\0" in head:
-            raise self._build_not_text_error()
+        self._check_text(head)
+        if self.dialect.encoding != UTF_8:
+            with self._open() as file:
+                head = file.read(_HEADER_BYTES)
         # Any bytes are valid Latin-1, so the header can be split off even if the rows are not UTF-8.
-        text = io.StringIO(head.removeprefix(_BOM).decode("latin-1"), newline="")
+        text = io.StringIO(head.removeprefix(BOM_UTF8).decode("latin-1"), newline="")
+        reader = csv.reader(text, delimiter=self.dialect.delimiter, escapechar=self.dialect.escape or None)
         try:
-            header = [cell.encode("latin-1").decode() for cell in next(csv.reader(text), [])]
+            header = [cell.encode("latin-1").decode() for cell in next(reader, [])]
         except csv.Error:  # a name of more than 128 KiB
             header = []
         except UnicodeDecodeError:
-            raise self._build_not_text_error() from None
-        if not any(header) or (not text.read(1) and len(head) == _HEADER_BYTES):
+            raise self._make_encoding_error() from None
+        if any("\0" in name for name in header):
+            raise make_format_error(str(self.path), head)
+        if any("\N{BYTE ORDER MARK}" in name for name in header):
+            raise InputError(
+                f"{self.path} has a second byte order mark in its header", hint="Save it in UTF-8 with one mark or none"
+            )
+        if not any(name.strip() for name in header) or (not text.read(1) and len(head) == _HEADER_BYTES):
             raise InputError(f"{self.path} has no header; expected a first line with column names")
         return header
 
-    def _build_not_text_error(self) -> InputError:
+    def _check_text(self, head: bytes) -> None:
+        """Refuse content that is not text in the encoding of the dialect."""
+        if not head:
+            raise InputError(f"{self.path} is empty; expected a header line with column names")
+        if is_utf16(head) and not self.dialect.encoding.startswith("utf-16"):
+            raise InputError(
+                f"{self.path} looks like UTF-16, expected {self.dialect.encoding.upper()}",
+                hint='In the job file: [csv] encoding = "utf-16"; or save it in UTF-8',
+            )
+        if detect_format_of(head) != CSV:
+            where = str(self.path) if self._format == CSV else f"{self.path}, decompressed,"
+            raise make_format_error(where, head)
+
+    def _make_encoding_error(self) -> InputError:
+        encoding = self.dialect.encoding
         return InputError(
-            f"{self.path} is not a CSV file in UTF-8: it has bytes that are not text",
-            hint="Save it as CSV in UTF-8",
+            f"{self.path} is not a CSV file in {encoding.upper()}: its header has bytes that are not text",
+            hint='Save it in UTF-8, or name its encoding in the job file: [csv] encoding = "cp1252"',
         )
 
 
-@dataclass
-class _Parser:
-    """Parses the segments of a file. It stops parsing numbers after a few segments with cells that are not numbers."""
-
-    header: Sequence[str]
-    names: Sequence[str]
-    numbers: Collection[str]
-    attempts: int = 3
-
-    def parse(self, data: bytes, rows_before: int) -> Batch:
-        """Parse complete records, with ``rows_before`` rows before them in the file."""
-        if not _is_utf8(data):
-            return self._parse_bytes(data, rows_before)
-        if self.numbers and self.attempts:
-            try:
-                return self._parse_utf8(data, rows_before, self.numbers)
-            except pa.ArrowInvalid:
-                self.attempts -= 1
-        return self._parse_utf8(data, rows_before, ())
-
-    def _parse_utf8(self, data: bytes, rows_before: int, numbers: Collection[str]) -> Batch:
-        """Parse columns of UTF-8 text: ``numbers`` as float64 with null for an empty cell, the others as text.
-
-        Raises:
-            pyarrow.ArrowInvalid: a cell of ``numbers`` is not a number.
-        """
-        types = {name: pa.float64() if name in numbers else pa.string() for name in self.names}
-        table, malformed = _read_well_formed(data, self.header, types, "utf-8")
-        batch = _make_batch(table, malformed, rows_before)
-        if not numbers and set(self.names) == set(self.header):
-            return batch
-        all_text = dict.fromkeys(self.header, pa.string())
-        return replace(batch, read_original=lambda: _read_well_formed(data, self.header, all_text, "utf-8")[0])
-
-    def _parse_bytes(self, data: bytes, rows_before: int) -> Batch:
-        """Parse columns of any bytes as text. A row that is not UTF-8 becomes a malformed row.
-
-        Arrow returns malformed rows as text only. So the bytes are read as Latin-1, where each byte is one character,
-        and are converted back to bytes here.
-        """
-        latin = [name.encode().decode("latin-1") for name in self.header]
-        raw, malformed = _read_well_formed(data, latin, dict.fromkeys(latin, pa.binary()), "latin-1")
-        columns = dict(zip(self.header, map(_undo_latin_1, raw.columns), strict=True))
-        selected = pa.RecordBatch.from_arrays([columns[name] for name in self.names], names=list(self.names))
-        return _decode(selected, _make_batch(selected, malformed, rows_before))
-
-
-def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _read_well_formed(
-    data: bytes, header: Sequence[str], types: dict[str, pa.DataType], encoding: str
-) -> tuple[pa.RecordBatch, Sequence[MalformedRow]]:
-    """Read the columns of ``types`` from the well-formed rows as one batch."""
-    from pyarrow import csv
-
-    malformed: list[MalformedRow] = []
-
-    def skip_malformed(row: csv.InvalidRow) -> str:
-        reason = f"expected {row.expected_columns} fields, found {row.actual_columns}"
-        malformed.append((row.number, reason, row.text.encode(encoding).decode(errors="backslashreplace")))
-        return "skip"
-
-    reader = csv.open_csv(
-        pa.BufferReader(data),
-        # One thread, because otherwise Arrow does not number malformed rows. One block, because the scan has cut the
-        # batch. A character of Latin-1 takes up to two bytes in UTF-8.
-        read_options=csv.ReadOptions(
-            use_threads=False, block_size=2 * len(data) + 1, column_names=list(header), encoding=encoding
-        ),
-        parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip_malformed),
-        convert_options=csv.ConvertOptions(
-            column_types=types, include_columns=list(types), strings_can_be_null=False, null_values=[""]
-        ),
-    )
-    batches = [batch for batch in reader if len(batch)]
-    if batches:
-        return batches[0], malformed
-    columns = [make_text_column([]).cast(arrow_type) for arrow_type in types.values()]
-    return pa.RecordBatch.from_arrays(columns, names=list(types)), malformed
-
-
-def _make_batch(table: pa.RecordBatch, malformed: Sequence[MalformedRow], rows_before: int) -> Batch:
-    rejects = [RejectedRow(rows_before + number, "", "", reason, text) for number, reason, text in malformed]
-    rows = rows_before + _number_rows(len(table), [number for number, _, _ in malformed])
-    return Batch(table, rows, rejects)
-
-
-def _number_rows(count: int, malformed: Sequence[int]) -> IntArray:
-    """Number ``count`` well-formed rows from 1, without the numbers of the malformed rows.
-
-    The k-th malformed row (from 0), numbered m, has m - 1 - k well-formed rows before it.
-    """
-    indices = np.arange(count, dtype=np.int64)
-    well_formed_before = np.array(malformed, np.int64) - 1 - np.arange(len(malformed))
-    return indices + 1 + np.searchsorted(well_formed_before, indices, side="right")
-
-
-def _decode(raw: pa.RecordBatch, batch: Batch) -> Batch:
-    """Decode columns of bytes. A row that is not UTF-8 becomes a malformed row."""
-    columns = [column.to_pylist() for column in raw.columns]
-    rejects = [
-        _reject_undecodable(cells, raw.schema.names, int(row))
-        for cells, row in zip(zip(*columns, strict=True), batch.rows, strict=True)
-    ]
-    good = np.array([reject is None for reject in rejects], bool)
-    kept = [[cell for cell, is_good in zip(cells, good, strict=True) if is_good] for cells in columns]
-    table = pa.RecordBatch.from_arrays(
-        [make_text_column([cell.decode() for cell in cells]) for cells in kept], names=raw.schema.names
-    )
-    malformed = sorted([*batch.malformed, *(reject for reject in rejects if reject)], key=lambda row: row.row)
-    return Batch(table, batch.rows[good], malformed)
-
-
-def _reject_undecodable(cells: Sequence[bytes], names: Sequence[str], row: int) -> RejectedRow | None:
-    """Return a reject if a cell is not UTF-8, otherwise None."""
-    for name, cell in zip(names, cells, strict=True):
-        if not _is_utf8(cell):
-            texts = [other.decode(errors="backslashreplace") for other in cells]
-            record = dict(zip(names, texts, strict=True))
-            return RejectedRow(
-                row, name, record[name], f"{name}: not UTF-8 text", json.dumps(record, ensure_ascii=False)
-            )
-    return None
-
-
-def _undo_latin_1(column: pa.Array) -> pa.Array:
-    """Convert a binary column without nulls back to the bytes that were read as Latin-1, one for each character."""
-    offsets = np.frombuffer(column.buffers()[1], np.int32)[: column.offset + len(column) + 1]
-    data = bytes(column.buffers()[2] or b"")[: offsets[-1]]
-    # A character outside ASCII takes two bytes in UTF-8. The second byte begins with the bits 10.
-    second = np.frombuffer(data, np.uint8) & 0xC0 == 0x80
-    shift = np.concatenate([np.zeros(1, np.int32), np.cumsum(second, dtype=np.int32)])
-    buffers = [None, pa.py_buffer(offsets - shift[offsets]), pa.py_buffer(data.decode().encode("latin-1"))]
-    return pa.Array.from_buffers(pa.binary(), len(column), buffers, offset=column.offset)
+def _read_between(file: TextStream, before: RecordBoundary, after: RecordBoundary) -> bytes:
+    file.seek(before.offset)
+    return file.read(after.offset - before.offset)

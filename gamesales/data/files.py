@@ -12,17 +12,29 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
-from gamesales.errors import TryAgainError, UsageError
+from gamesales.errors import TryAgainError, UsageError, warn
 
 # Only a write can fail with these errors. A read can fail with the others of WRITE_ERRORS too.
 DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 WRITE_ERRORS = DISK_FULL_ERRORS | {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
+# A folder that can't be forced to disk, as on SMB, on drvfs and in FUSE: the names in it are durable when its server
+# writes them.
+_NO_FOLDER_SYNC_ERRORS = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS})
+# What link(2) answers on a file system without hard links.
+NO_HARD_LINK_ERRORS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
+
+# Flags of renameat2(2).
+RENAME_NOREPLACE = 1
+RENAME_EXCHANGE = 2
+_AT_FDCWD = -100
 
 # Memory and disk limit hashing before more cores would help.
 _MAX_HASH_THREADS = 4
@@ -103,12 +115,72 @@ def explain_write_errors(
 
 
 def fsync(path: Path) -> None:
-    """Force the content of a file, or the names in a folder, to disk."""
+    """Force the content of a file, or the names in a folder, to disk.
+
+    A file system may be unable to sync a folder. The first such folder of the process is reported as a warning.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC_ERRORS or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise
+        _warn_about_folder_sync(os.strerror(error.errno))
     finally:
         os.close(descriptor)
+
+
+@cache  # one warning for each reason
+def _warn_about_folder_sync(reason: str) -> None:
+    warn(
+        f"the file system can't force the names in a folder to disk ({reason}): a power cut may undo results that were "
+        "reported as written"
+    )
+
+
+def link_new_name(source: Path, target: Path) -> bool:
+    """Give a file a second name, unless that name is taken.
+
+    Returns:
+        Whether the name is now a name of this file. A network file system that repeats a request whose answer was lost
+        says that the name is taken by its own first request. So the two names are compared.
+    """
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        try:
+            return os.path.samestat(os.lstat(source), os.lstat(target))
+        except FileNotFoundError:
+            return False
+    return True
+
+
+def rename_with(flag: int, source: Path, target: Path) -> None:
+    """Rename by ``renameat2(2)`` with RENAME_NOREPLACE or RENAME_EXCHANGE.
+
+    Raises:
+        OSError: the call failed; ENOSYS or EINVAL if the system or the file system does not have it.
+    """
+    import ctypes
+
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(target))
+    if rename(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flag) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(target))
+
+
+def read_file_system(path: Path) -> str:
+    """Return the type of the file system that holds a path, as the kernel names it: ext4, nfs4; empty if unknown."""
+    device = path.stat().st_dev
+    prefix = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    types = {fields[2]: fields[fields.index("-") + 1] for fields in map(str.split, mounts)}
+    return types.get(prefix, "")
 
 
 def make_folder(folder: Path) -> None:

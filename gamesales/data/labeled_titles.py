@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
+from gamesales.data.dialect import DEFAULT_FORMAT, TableFormat
 from gamesales.data.files import escape_surrogates, hash_file, read_stamp, require_unchanged
 from gamesales.data.open_table import open_table
 from gamesales.data.screen import RejectLimit, require_columns, screen
@@ -29,6 +31,7 @@ class LabeledTitles:
         earnings: float64 (n,).
         rows: int64 (n,), the row numbers of the titles, ascending.
         rejected: the rows that broke the contract.
+        table_format: how the file is written.
     """
 
     path: Path
@@ -37,6 +40,7 @@ class LabeledTitles:
     earnings: FloatArray
     rows: IntArray
     rejected: Sequence[RejectedRow] = ()
+    table_format: TableFormat = DEFAULT_FORMAT
 
     def __len__(self) -> int:
         return len(self.earnings)
@@ -45,15 +49,18 @@ class LabeledTitles:
         """Return the titles at some indices, counted from 0."""
         return replace(self, features=self.features[rows], earnings=self.earnings[rows], rows=self.rows[rows])
 
-    def as_dict(self) -> dict[str, str | int]:
+    def as_dict(self) -> dict[str, Any]:
         """Return the entry of the file in a manifest."""
-        return {"path": escape_surrogates(str(self.path)), "sha256": self.sha256, "rows": len(self)}
+        entry = {"path": escape_surrogates(str(self.path)), "sha256": self.sha256, "rows": len(self)}
+        return entry | self.table_format.describe()
 
 
-def read_titles(path: Path, contract: Contract, limit: RejectLimit = NO_REJECTS) -> LabeledTitles:
+def read_titles(
+    path: Path, contract: Contract, limit: RejectLimit = NO_REJECTS, table_format: TableFormat = DEFAULT_FORMAT
+) -> LabeledTitles:
     """Read a CSV or Parquet file of titles and their earnings.
 
-    Rows that break the contract are left out, up to ``limit``.
+    Rows that break the contract are left out, up to ``limit``, and so are rows without any value.
 
     Raises:
         ColumnsError: columns are missing, or their types are not numeric.
@@ -61,17 +68,19 @@ def read_titles(path: Path, contract: Contract, limit: RejectLimit = NO_REJECTS)
         TryAgainError: the file was changed while it was read.
     """
     stamp = read_stamp(path) if path.exists() else (0, 0)
-    table = open_table(path)
+    table = open_table(path, table_format)
     columns = [*contract.features, contract.target]
     require_columns(str(path), table.schema, columns)
-    values_of_batches, rows_of_batches, rejected = [], [], list[RejectedRow]()
+    names = [column.name for column in columns]
+    values_of_batches, rows_of_batches, rejected, blank = [], [], list[RejectedRow](), 0
     with require_unchanged(path, stamp):
-        for batch in table.read_batches([column.name for column in columns]):
+        for batch in table.read_batches(names, numbers=names):
             screened = screen(batch, columns)
             values_of_batches.append(screened.values)
             rows_of_batches.append(batch.rows[screened.accepted])
             rejected += screened.rejected
-        total = table.count_rows()
+            blank += len(batch.blank)
+        total = table.count_rows() - blank
         digest = hash_file(path)
     values = np.concatenate(values_of_batches) if values_of_batches else np.empty((0, len(columns)))
     if total != len(values) + len(rejected):
@@ -84,4 +93,5 @@ def read_titles(path: Path, contract: Contract, limit: RejectLimit = NO_REJECTS)
         )
     if not len(values):
         raise InputError(f"{path} has no rows; expected titles and their earnings")
-    return LabeledTitles(path, digest, values[:, :-1], values[:, -1], np.concatenate(rows_of_batches), rejected)
+    rows = np.concatenate(rows_of_batches)
+    return LabeledTitles(path, digest, values[:, :-1], values[:, -1], rows, rejected, table_format)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,14 @@ import numpy as np
 import pyarrow as pa
 
 from gamesales.arrays import BoolArray, FloatArray
-from gamesales.data.arrow import Numbers, convert_to_json, convert_to_numbers, is_text, keep_rows
+from gamesales.data.arrow import (
+    Numbers,
+    convert_to_json,
+    convert_to_numbers,
+    keep_rows,
+    may_be_text,
+    swap_decimal_marks,
+)
 from gamesales.data.contract import Column
 from gamesales.data.table import Batch, RejectedRow
 from gamesales.errors import ColumnsError, UsageError
@@ -31,6 +39,12 @@ _NUMERIC: tuple[Callable[[pa.DataType], bool], ...] = (
     pa.types.is_floating,
     pa.types.is_decimal,
     pa.types.is_null,
+)
+_NOT_A_NUMBER = "not a number"
+# Numbers with a decimal mark that the file is not expected to have, as they stand in the job file.
+_DECIMAL_MARKS = (
+    ("comma", ",", re.compile(r"[+-]?\d{1,3}([. ']?\d{3})*,\d+|[+-]?\d+,\d+")),
+    ("point", ".", re.compile(r"[+-]?\d{1,3}([, ']?\d{3})*\.\d+|[+-]?\d+\.\d+")),
 )
 _RECORD = json.JSONEncoder(ensure_ascii=False, default=str)
 
@@ -61,7 +75,11 @@ def find_column_faults(where: str, schema: pa.Schema, columns: Sequence[Column])
     faults = []
     if missing:
         present = ", ".join(schema.names[:30]) + (", …" if len(schema.names) > 30 else "")
-        faults.append(f"{where} lacks {', '.join(missing)} (it has {present})")
+        from gamesales.data.column_hints import find_cause
+
+        cause = find_cause(schema.names, missing)
+        likely = f"; {cause.words}" if cause else ""
+        faults.append(f"{where} lacks {', '.join(missing)} (it has {present}){likely}")
     fields = [schema.field(column.name) for column in columns if column.name not in missing]
     faults += [
         f"{where}: {field.name} has type {field.type}, expected numbers"
@@ -69,6 +87,17 @@ def find_column_faults(where: str, schema: pa.Schema, columns: Sequence[Column])
         if not _holds_numbers(field.type)
     ]
     return faults
+
+
+def suggest_job_keys(schemas: Sequence[pa.Schema], columns: Sequence[Column]) -> str:
+    """Return a hint for files with faulty columns: the keys of the job file that help, if the cause is likely."""
+    from gamesales.data.column_hints import find_cause
+
+    for schema in schemas:
+        missing = [column.name for column in columns if column.name not in schema.names]
+        if missing and (cause := find_cause(schema.names, missing)):
+            return f"If so, write in the job file: {cause.job_keys}"
+    return COLUMNS_HINT
 
 
 def require_columns(where: str, schema: pa.Schema, columns: Sequence[Column]) -> None:
@@ -79,12 +108,12 @@ def require_columns(where: str, schema: pa.Schema, columns: Sequence[Column]) ->
     """
     faults = find_column_faults(where, schema, columns)
     if faults:
-        raise ColumnsError("; ".join(faults), hint=COLUMNS_HINT)
+        raise ColumnsError("; ".join(faults), hint=suggest_job_keys([schema], columns))
 
 
 def screen(batch: Batch, columns: Sequence[Column]) -> ScreenedBatch:
     """Screen a batch: convert the rows that pass to numbers, and give a reason for each row that fails."""
-    converted = [convert_to_numbers(batch.table.column(column.name), words=column.kind == "flag") for column in columns]
+    converted = [convert_to_numbers(_read_column(batch, column), words=column.kind == "flag") for column in columns]
     faults: dict[int, list[tuple[str, str]]] = {}
     for column, (numbers, missing) in zip(columns, converted, strict=True):
         if _all_pass(numbers, column):
@@ -95,6 +124,11 @@ def screen(batch: Batch, columns: Sequence[Column]) -> ScreenedBatch:
     accepted = np.ones(len(batch.rows), bool)
     unchecked = ScreenedBatch([numbers for numbers, _ in converted], accepted, list(batch.malformed))
     return _reject_rows(batch, unchecked, faults) if faults else unchecked
+
+
+def _read_column(batch: Batch, column: Column) -> pa.Array:
+    cells = batch.table.column(column.name)
+    return cells if batch.decimal == "." else swap_decimal_marks(cells)
 
 
 def reject(batch: Batch, screened: ScreenedBatch, failing: BoolArray, reason: str) -> ScreenedBatch:
@@ -146,7 +180,7 @@ def _explain_fault(number: float, missing: bool, column: Column) -> str:
     if missing:
         return "missing"
     if math.isnan(number):
-        return "not a number"
+        return _NOT_A_NUMBER
     if abs(number) > _LARGEST:
         return "not a finite number"
     return f"out of range, allowed: {column.allowed}"
@@ -169,15 +203,27 @@ def _build_rejects(
             row=int(batch.rows[index]),
             column=first_column,
             value="" if value is None else str(value),
-            reason="; ".join(f"{name}: {reason}" if name else reason for name, reason in faults[index]),
+            reason="; ".join(
+                f"{name}: {_name_decimal_mark(reason, record.get(name))}" if name else reason
+                for name, reason in faults[index]
+            ),
             record=_RECORD.encode(record),
         )
+
+
+def _name_decimal_mark(reason: str, value: object) -> str:
+    """Add the likely cause to a reason, if a cell looks like a number with another decimal mark."""
+    if reason == _NOT_A_NUMBER and isinstance(value, str):
+        for name, mark, pattern in _DECIMAL_MARKS:
+            if pattern.fullmatch(value.strip()):
+                return f'{reason}; a decimal {name}? [csv] decimal = "{mark}"'
+    return reason
 
 
 def _holds_numbers(arrow_type: pa.DataType) -> bool:
     if pa.types.is_dictionary(arrow_type):
         return _holds_numbers(arrow_type.value_type)
-    return is_text(arrow_type) or any(test(arrow_type) for test in _NUMERIC)
+    return may_be_text(arrow_type) or any(test(arrow_type) for test in _NUMERIC)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from gamesales.arrays import IntArray
+from gamesales.arrays import BoolArray, IntArray
+from gamesales.data.arrow import keep_rows
 
 _SHOWN_REJECTS = 5
 
@@ -39,7 +40,9 @@ class Batch:
     Attributes:
         table: the well-formed rows.
         rows: int64 (n,), the numbers of the well-formed rows.
-        malformed: the other rows, in row order.
+        malformed: the rows that can't be read as cells, in row order.
+        blank: the numbers of the rows whose cells are all empty, as spreadsheets write them, ascending.
+        decimal: the decimal mark of numbers that are still text.
         read_original: reads the well-formed rows again with the text that the file has. None if ``table`` is not
             parsed.
     """
@@ -48,6 +51,13 @@ class Batch:
     rows: IntArray
     malformed: Sequence[RejectedRow] = ()
     read_original: Callable[[], pa.RecordBatch] | None = None
+    blank: Sequence[int] = ()
+    decimal: str = "."
+
+    @property
+    def row_count(self) -> int:
+        """All rows of the batch: well-formed, malformed and blank."""
+        return len(self.rows) + len(self.malformed) + len(self.blank)
 
     def original_text(self) -> pa.RecordBatch:
         """Return the well-formed rows as the file has them."""
@@ -64,12 +74,32 @@ class Batch:
             table=self.table.slice(first, last - first),
             rows=self.rows[first:last],
             malformed=[row for row in self.malformed if start < row.row <= stop],
+            blank=[row for row in self.blank if start < row <= stop],
             read_original=None if read_original is None else lambda: read_original().slice(first, last - first),
         )
 
+    def keep_rows(self, mask: BoolArray) -> Batch:
+        """Keep the well-formed rows where ``mask``, bool (n,), is True."""
+        read = self.read_original
+        return replace(
+            self,
+            table=filter_table(self.table, mask),
+            rows=self.rows[mask],
+            read_original=None if read is None else lambda: filter_table(read(), mask),
+        )
+
     def _lies_in(self, start: int, stop: int) -> bool:
-        numbers = [*self.rows[:1], *self.rows[-1:], *(row.row for row in self.malformed)]
+        numbers = [*self.rows[:1], *self.rows[-1:], *(row.row for row in self.malformed), *self.blank]
         return all(start < number <= stop for number in numbers)
+
+
+@dataclass(frozen=True)
+class LineCounts:
+    """The lines of a text file, and its records, header included. ``multiline`` records have a line break in a cell."""
+
+    lines: int
+    records: int
+    multiline: int
 
 
 class TableFile(Protocol):
@@ -89,6 +119,9 @@ class TableFile(Protocol):
         Raises:
             InputError: the file ends inside a quoted field.
         """
+
+    def count_lines(self) -> LineCounts | None:
+        """Count the lines of a text file, empty lines and the header included. None for a binary file."""
 
     def rows_per_segment(self) -> Sequence[int]:
         """Return the rows of each segment, in file order. A segment can be read without the segments before it."""
@@ -110,6 +143,22 @@ class TableFile(Protocol):
         Raises:
             InputError: the file is damaged.
         """
+
+
+def filter_table(table: pa.RecordBatch, mask: BoolArray) -> pa.RecordBatch:
+    """Return the rows where ``mask``, bool (n,), is True."""
+    columns = [keep_rows(column, mask) for column in table.columns]
+    return pa.RecordBatch.from_arrays(columns, names=table.schema.names)
+
+
+def select_columns(table: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
+    """Return columns in the order of ``names``."""
+    return pa.RecordBatch.from_arrays([table.column(name) for name in names], names=list(names))
+
+
+def sort_rejects(*rejects: Sequence[RejectedRow]) -> list[RejectedRow]:
+    """Join rejects in row order."""
+    return sorted((row for rows in rejects for row in rows), key=lambda row: row.row)
 
 
 def summarize_rejects(rejected: Sequence[RejectedRow]) -> str:

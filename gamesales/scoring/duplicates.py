@@ -52,7 +52,8 @@ def hash_ids(columns: Sequence[pa.Array]) -> Hashes:
     A title has no id if all its identity columns are null, NaN or empty text, as a CSV writes null.
 
     Args:
-        columns: one or more identity columns, each Arrow (n,): text, numbers, times or a dictionary of these.
+        columns: one or more identity columns, each Arrow (n,): text, bytes, UUIDs, numbers, times or a dictionary
+            of these.
 
     Returns:
         uint64 (m,), the hashes of the m titles with an id, in row order.
@@ -159,6 +160,8 @@ def _hash_column(column: pa.Array) -> tuple[Hashes, BoolArray]:
     """Return the hash of every value, uint64 (n,), 0 for no value, and whether there is a value, bool (n,)."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if isinstance(column, pa.ExtensionArray):  # such as a UUID
+        column = column.storage
     present = ~null_mask(column)
     if not present.any():
         return np.zeros(len(column), np.uint64), present
@@ -240,6 +243,8 @@ def _format_cell(cell: pa.Array) -> str:
     if pa.types.is_dictionary(cell.type):
         cell = cell.dictionary_decode()
     try:
+        if isinstance(cell.type, pa.UuidType):
+            return str(cell[0].as_py() or "")
         text: str | None = cell.cast(pa.string())[0].as_py()
     except pa.ArrowException:  # bytes that are not UTF-8, or a time zone that is unknown on this machine
         return str(cell).strip("[]\n ")

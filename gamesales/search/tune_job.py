@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, TypeVa
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from gamesales.data.contract import describe_validation_error, read_toml
+from gamesales.data.contract import describe_validation_error
+from gamesales.data.job_file import read_job_file
 from gamesales.errors import JobFileError
 from gamesales.registry.refs import DEFAULT_MODEL
 from gamesales.training.train_job import (
     COURSE,
-    DataFiles,
+    PATH_KEYS,
     IntervalsSpec,
     JobTable,
     LayerSpec,
@@ -25,6 +26,7 @@ from gamesales.training.train_job import (
     NetworkSpec,
     ObjectSpec,
     ReportSpec,
+    TitlesJob,
     TrainingSpec,
     TrainJob,
 )
@@ -252,11 +254,10 @@ class SearchSpec(JobTable):
         return self
 
 
-class TuneJob(JobTable):
+class TuneJob(TitlesJob):
     """A search job, such as ``jobs/tune.toml``."""
 
     name: ModelName = DEFAULT_MODEL
-    data: DataFiles
     search: SearchSpec
     space: Space
     start: Candidate = COURSE_CANDIDATE
@@ -277,6 +278,8 @@ class TuneJob(JobTable):
         return TrainJob(
             name=self.name,
             data=self.data,
+            csv=self.csv,
+            columns=self.columns,
             network=candidate.network(),
             training=candidate.training(self.search.seed),
             intervals=self.intervals,
@@ -294,7 +297,7 @@ def load_tune_job(path: Path, **overrides: Any) -> TuneJob:
     Raises:
         JobFileError: a key is missing, unknown or wrong. The error names it.
     """
-    fields = read_toml(path)
+    fields = read_job_file(path, PATH_KEYS)
     search = fields.get("search", {})
     if isinstance(search, dict):
         replaced = {key: value for key, value in overrides.items() if value is not None}

@@ -21,10 +21,16 @@ from pydantic import (
     model_validator,
 )
 
-from gamesales.data.contract import Contract, describe_validation_error, read_toml
+from gamesales.data.contract import Contract, describe_validation_error
+from gamesales.data.dialect import DEFAULT_DIALECT, CsvDialect, TableFormat
+from gamesales.data.job_file import read_job_file
 from gamesales.data.labeled_titles import LabeledTitles, read_titles
 from gamesales.errors import JobFileError
-from gamesales.registry.refs import DEFAULT_MODEL, check_model
+from gamesales.registry.refs import DEFAULT_MODEL, DEFAULT_REGISTRY, check_model
+
+DEFAULT_CONTRACT = "data/contract.toml"
+# The keys of a job on titles that hold paths.
+PATH_KEYS = {"data.train": None, "data.test": None, "data.contract": DEFAULT_CONTRACT, "registry": DEFAULT_REGISTRY}
 
 Arguments = dict[str, Any]
 # A valid model name.
@@ -164,11 +170,11 @@ class IntervalsSpec(JobTable):
 
 
 class DataFiles(JobTable):
-    """The paths of the titles and of their contract, relative to the current folder."""
+    """The paths of the titles and of their contract, relative to the root of the job or to the current folder."""
 
     train: Path
     test: Path
-    contract: Path = Path("data/contract.toml")
+    contract: Path = Path(DEFAULT_CONTRACT)
 
 
 class ReportSpec(JobTable):
@@ -193,11 +199,33 @@ class ReportSpec(JobTable):
         return folds
 
 
-class TrainJob(JobTable):
+class TitlesJob(JobTable):
+    """A job that reads titles: their files, the dialect of CSV files, and the columns that have other names there.
+
+    ``registry`` is the path or URL of the registry, unless the command line or the environment names another. A job
+    file may also have a ``root``, relative to the file, at which its relative paths start.
+    """
+
+    data: DataFiles
+    registry: str | None = Field(default=None, min_length=1)
+    csv: CsvDialect = DEFAULT_DIALECT
+    columns: Mapping[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> Self:
+        _ = self.table_format
+        return self
+
+    @property
+    def table_format(self) -> TableFormat:
+        """How the files are written."""
+        return TableFormat(self.csv, self.columns)
+
+
+class TrainJob(TitlesJob):
     """A training job."""
 
     name: ModelName = DEFAULT_MODEL
-    data: DataFiles
     network: NetworkSpec
     training: TrainingSpec
     intervals: IntervalsSpec = IntervalsSpec()
@@ -233,7 +261,7 @@ def load_job(path: Path, preset: str | None = None) -> TrainJob:
     Raises:
         JobFileError: the preset is unknown, or a key is missing, unknown or wrong.
     """
-    fields = read_toml(path)
+    fields = read_job_file(path, PATH_KEYS)
     if preset is not None:
         if preset not in PRESETS:
             raise JobFileError(f"no preset {preset!r}; expected {', '.join(PRESETS)}")
@@ -249,14 +277,15 @@ def load_job(path: Path, preset: str | None = None) -> TrainJob:
         ) from None
 
 
-def read_data(files: DataFiles) -> tuple[Contract, LabeledTitles, LabeledTitles]:
-    """Read the contract, the training titles and the test titles.
+def read_data(job: TitlesJob) -> tuple[Contract, LabeledTitles, LabeledTitles]:
+    """Read the contract, the training titles and the test titles of a job.
 
     Raises:
         JobFileError: both paths name the same content.
     """
+    files = job.data
     contract = Contract.from_toml(files.contract)
-    training, test = read_titles(files.train, contract), read_titles(files.test, contract)
+    training, test = (read_titles(path, contract, table_format=job.table_format) for path in (files.train, files.test))
     if training.sha256 == test.sha256:
         raise JobFileError(
             f"data.test is the same file as data.train ({files.test}); expected titles that are not in training",

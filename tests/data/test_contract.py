@@ -145,6 +145,11 @@ class TestRefused:
         assert "can't be read as TOML" in refuse(tmp_path, "[target\n")
         assert "line 3" in refuse(tmp_path, "a = 1\nb = 2\nc = \n")
 
+    def test_byte_order_mark_is_skipped(self, tmp_path):
+        """Editors of Windows write a byte order mark."""
+        (tmp_path / "c.toml").write_bytes(b'\xef\xbb\xbfa = "x"\n')
+        assert read_toml(tmp_path / "c.toml") == {"a": "x"}
+
     def test_binary_file_is_refused(self, tmp_path):
         """Bytes that are not text are not TOML."""
         (tmp_path / "c.toml").write_bytes(b"\xff\xfe")

@@ -11,20 +11,22 @@ from hypothesis import strategies as st
 
 from gamesales.data import csv_scan
 from gamesales.data.csv_file import CsvFile
-from gamesales.data.csv_scan import scan_csv
+from gamesales.data.csv_scan import locate_records, scan_csv
+from gamesales.data.dialect import DEFAULT_DIALECT, CsvDialect
 from gamesales.errors import InputError
 from support.runs import written_csv
 
-odd_texts = st.text('",\r\n x', max_size=40)
+odd_texts = st.text('",\r\n x;\\\t!', max_size=40)
 chunk_sizes = st.sampled_from([1, 2, 3, 5, 8, 1 << 20])
+dialects = st.builds(CsvDialect, delimiter=st.sampled_from(",;\t"), escape=st.sampled_from([None, "", "\\", "!"]))
 
 
-def scan(data, chunk_bytes=1 << 20):
+def scan(data, chunk_bytes=1 << 20, dialect=DEFAULT_DIALECT):
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(csv_scan, "CHUNK_BYTES", chunk_bytes):
         path = Path(folder) / "titles.csv"
         path.write_bytes(data)
         with path.open("rb") as file:
-            return scan_csv(file)
+            return scan_csv(file, dialect)
 
 
 def count_records(data, chunk_bytes=1 << 20):
@@ -33,53 +35,88 @@ def count_records(data, chunk_bytes=1 << 20):
     return result.rows, result.ends_in_quotes
 
 
-def scan_slowly(text):
-    """Go through a CSV file by character. Return the number of records and whether a quote is open at the end."""
-    records, started, state = 0, False, "field start"
+def scan_slowly(text, dialect=DEFAULT_DIALECT):
+    """Go through a CSV file by character.
+
+    Return the number of records, whether a quote is open at the end, and the records with a line break inside.
+    """
+    records, started, multiline, state, outer_state = 0, False, set(), "field start", ""
     for character in text:
-        if state == "quoted":
+        is_break = character in "\r\n"
+        if state == "escaped":
+            multiline |= {records} if is_break else set()
+            state = outer_state
+            continue
+        if state == "quote in quotes" and character != '"':
+            state = "plain"
+        if dialect.escape and character == dialect.escape:
+            outer_state, state, started = ("quoted" if state == "quoted" else "plain"), "escaped", True
+        elif state == "quoted":
+            multiline |= {records} if is_break else set()
             state = "quote in quotes" if character == '"' else "quoted"
-        elif state == "quote in quotes" and character == '"':
+        elif state == "quote in quotes":
             state = "quoted"
-        elif character in "\r\n":
+        elif is_break:
             records += started
             started, state = False, "field start"
         else:
             started = True
-            if character == ",":
+            if character == dialect.delimiter:
                 state = "field start"
             elif character == '"' and state == "field start":
                 state = "quoted"
             else:
                 state = "plain"
-    return records + started, state == "quoted"
+    in_quotes = state == "quoted" or (state == "escaped" and outer_state == "quoted")
+    return records + started, in_quotes, len(multiline)
 
 
-@given(odd_texts, chunk_sizes)
-@example('"a""', 3)
-@example('x"\n"y', 2)
-@example('"x"",\n"",y"\n', 1)
-@settings(deadline=None, max_examples=500)
-def test_scan_equals_state_machine(text, chunk_bytes):
-    """A scan in chunks of any size equals a scan of single characters."""
-    records, open_quote = scan_slowly(text)
-    assert (max(records - 1, 0), open_quote) == count_records(text.encode(), chunk_bytes)
+@given(odd_texts, chunk_sizes, dialects)
+@example('"a""', 3, DEFAULT_DIALECT)
+@example('x"\n"y', 2, DEFAULT_DIALECT)
+@example('"x"",\n"",y"\n', 1, DEFAULT_DIALECT)
+@example('a\\\n"\\"\n\\', 1, CsvDialect(escape="\\"))
+@settings(deadline=None, max_examples=400)
+def test_scan_equals_state_machine(text, chunk_bytes, dialect):
+    """A scan in chunks of any size equals a scan of single characters, in every dialect."""
+    records, open_quote, multiline = scan_slowly(text, dialect)
+    result = scan(text.encode(), chunk_bytes, dialect)
+    assert (max(records - 1, 0), open_quote, multiline) == (
+        result.rows,
+        result.ends_in_quotes,
+        result.multiline_records,
+    )
+    assert len(text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")) == max(result.lines, 1)
 
 
-@given(odd_texts, chunk_sizes)
+@given(odd_texts, chunk_sizes, dialects)
 @settings(deadline=None, max_examples=300)
-def test_scan_counts_rows_of_arrow(text, chunk_bytes):
-    """Arrow reads as many rows, well-formed and malformed, as the scan counts without its parser."""
+def test_parser_agrees_or_file_is_refused(text, chunk_bytes, dialect):
+    """The parser has as many rows as the scan counts, or the file is refused because of its quotes."""
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(csv_scan, "CHUNK_BYTES", chunk_bytes):
         path = Path(folder) / "titles.csv"
-        path.write_bytes(("a,b\n" + text).encode())
-        table = CsvFile(path)
-        if scan_slowly(text)[1]:
-            with pytest.raises(InputError, match="ends inside a quoted field"):
-                table.count_rows()
+        path.write_bytes((f"a{dialect.delimiter}b\n" + text).encode())
+        table = CsvFile(path, dialect)
+        try:
+            rows = sum(batch.row_count for batch in table.read_batches(["a", "b"]))
+        except InputError:
+            assert not set('"\\!').isdisjoint(text)
         else:
-            batches = list(table.read_batches(["a", "b"]))
-            assert table.count_rows() == sum(len(batch.rows) + len(batch.malformed) for batch in batches)
+            records, open_quote, _ = scan_slowly(text, dialect)
+            assert (rows, False) == (records, open_quote)
+            assert table.count_rows() == rows
+
+
+@given(odd_texts, dialects)
+@settings(deadline=None, max_examples=300)
+def test_records_are_located(text, dialect):
+    """The record at an offset has as many records before it as the scan counts up to there."""
+    data = text.encode()
+    ends = [index for index in range(len(data)) if scan_slowly(text[:index] + "\n", dialect)[0] > 0]
+    for offset in ends:
+        if text[offset] not in "\r\n":
+            started = scan_slowly(text[: offset + 1], dialect)[0]
+            assert locate_records(data, [offset], dialect) == [started - 1]
 
 
 @given(

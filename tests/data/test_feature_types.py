@@ -33,6 +33,9 @@ SCORED = {
     "string": pa.array([str(flag) for flag in FLAGS]),
     "large_string": pa.array([str(flag) for flag in FLAGS], pa.large_string()),
     "string_view": pa.array([str(flag) for flag in FLAGS], pa.string_view()),
+    "binary": pa.array([str(flag).encode() for flag in FLAGS]),
+    "large_binary": pa.array([str(flag).encode() for flag in FLAGS], pa.large_binary()),
+    "binary_view": pa.array([str(flag).encode() for flag in FLAGS], pa.binary_view()),
     "dictionary of string": pa.array([("false", "true")[flag] for flag in FLAGS]).dictionary_encode(),
     "dictionary of float64": pa.array(FLAGS, pa.float64()).dictionary_encode(),
 }
@@ -42,7 +45,6 @@ REFUSED = {
     "timestamp": pa.array([1] * ROWS, pa.timestamp("us")),
     "time64": pa.array([1] * ROWS, pa.time64("us")),
     "duration": pa.array([1] * ROWS, pa.duration("s")),
-    "binary": pa.array([b"1"] * ROWS),
     "fixed_size_binary": pa.array([b"1"] * ROWS, pa.binary(1)),
     "list": pa.array([[1]] * ROWS),
     "struct": pa.array([{"value": 1}] * ROWS),
@@ -99,6 +101,14 @@ def test_column_of_nulls_is_missing(write_titles_with, name):
     with pytest.raises(Exception, match="rows were rejected") as failure:
         score(simple_version(), "t.parquet", "out.parquet", limit=RejectLimit(0, 0.5))
     assert "is_sequel: missing" in str(failure.value)
+
+
+def test_bytes_that_are_not_text(write_titles_with):
+    """Bytes that are not UTF-8 are not a number. The reject shows them."""
+    folder = write_titles_with(pa.array([b"\xff1", *[b"1"] * (ROWS - 1)]))
+    assert score(simple_version(), "t.parquet", "out.parquet").rows_scored == ROWS - 1
+    (reject,) = read_rejects(folder / "out.parquet.rejects.csv")
+    assert (reject["value"], reject["reason"]) == (r"\xff1", "is_sequel: not a number")
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gamesales.data import files
-from gamesales.data.files import hash_in_background, replace_file
-from gamesales.errors import TryAgainError, UsageError
+from gamesales.data.files import hash_in_background, make_folder, replace_file
+from gamesales.errors import TryAgainError, UsageError, collect_warnings
 
 # Announces that it is in the middle of a write, and waits.
 STUCK_WRITER = """
@@ -181,6 +181,45 @@ def test_failed_folder_sync_is_reported(old, monkeypatch):
     with pytest.raises(TryAgainError, match="the file is written, but a power cut may undo that"):
         replace_with(old, "new")
     assert old.read_text() == "new"
+    assert list(old.parent.iterdir()) == [old]
+
+
+def refuse_sync(number, refused):
+    """An ``os.fsync`` that fails for folders, or for plain files."""
+    sync = os.fsync
+
+    def fail_or_sync(descriptor):
+        if refused(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    return fail_or_sync
+
+
+NO_FOLDER_SYNC = [errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS]
+
+
+@pytest.mark.parametrize("number", NO_FOLDER_SYNC)
+def test_missing_folder_sync_warns_once(old, monkeypatch, number):
+    """A file system that can't sync a folder is reported once in a process; files are written as usual."""
+    files._warn_about_folder_sync.cache_clear()
+    monkeypatch.setattr(os, "fsync", refuse_sync(number, stat.S_ISDIR))
+    with collect_warnings() as messages:
+        for text in ("new", "newer"):
+            replace_with(old, text)
+            assert old.read_text() == text
+        make_folder(old.parent / "a/b")
+    (message,) = messages
+    assert f"can't force the names in a folder to disk ({os.strerror(number)})" in message
+
+
+@pytest.mark.parametrize("number", [*NO_FOLDER_SYNC, errno.EIO])
+def test_missing_file_sync_fails(old, monkeypatch, number):
+    """A file that can't be forced to disk is never tolerated."""
+    monkeypatch.setattr(os, "fsync", refuse_sync(number, stat.S_ISREG))
+    with pytest.raises(OSError, match=os.strerror(number)):
+        replace_with(old, "new")
+    assert old.read_text() == "old"
     assert list(old.parent.iterdir()) == [old]
 
 

@@ -6,6 +6,7 @@ import tracemalloc
 from collections import Counter
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -278,3 +279,12 @@ for columns in ([ids], [ids.dictionary_encode(), to_arrow(np.arange(3.0))], [to_
 sys.exit("pandas" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_uuids_are_ids():
+    """UUIDs are compared by their bytes, and shown as people write them."""
+    ids = [UUID(int=number) for number in (1, 2, 1)]
+    column = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([uuid.bytes for uuid in ids], pa.binary(16)))
+    hashes = hash_ids([column])
+    assert hashes[0] == hashes[2] != hashes[1]
+    assert find_ids([column], [int(hashes[0])]) == ["00000000-0000-0000-0000-000000000001"]

@@ -88,3 +88,12 @@ def test_shipped_job_is_valid():
         job.search.choose,
         job.search.tolerance,
     )
+
+
+def test_job_with_root(tmp_path, monkeypatch):
+    """The files and the registry of a job with a root are found from any folder, and its winner is trained on them."""
+    path = write_tune_job(tmp_path / "job.toml", root=".", registry="versions", data={"train": "titles.csv"})
+    monkeypatch.chdir("/")
+    job = load_tune_job(path)
+    assert (tmp_path / "titles.csv", f"{tmp_path}/versions") == (job.data.train, job.registry)
+    assert job.data == job.train_job(COURSE_CANDIDATE).data

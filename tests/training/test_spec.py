@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gamesales.data.contract import describe_validation_error
-from gamesales.training.train_job import COURSE, LayerSpec, NetworkSpec, ObjectSpec, TrainingSpec
+from gamesales.training.train_job import (
+    COURSE,
+    LayerSpec,
+    NetworkSpec,
+    ObjectSpec,
+    TrainingSpec,
+    load_job,
+    read_data,
+)
+from support.train_jobs import write_job
+from support.versions import DATA
 
 DENSE = {"layer": "Dense", "units": 1}
 plain = (
@@ -150,3 +160,26 @@ def test_loss_in_manifest():
         TrainingSpec(epochs=1, loss=loss).model_dump(mode="json")["loss"] for loss in ("mse", {"name": "mse"}, huber)
     ]
     assert ["mse", "mse", huber] == dumped
+
+
+@pytest.mark.parametrize("contract", ["data/contract.toml", None])
+def test_job_with_root(tmp_path, monkeypatch, contract):
+    """The files of a job with a root are found from any folder, its contract and registry by default too."""
+    (tmp_path / "shop/jobs").mkdir(parents=True)
+    (tmp_path / "shop/data").symlink_to(DATA)
+    files = {"train": "data/sales_data_training.csv", "test": str(DATA / "sales_data_test.csv"), "contract": contract}
+    path = write_job(tmp_path / "shop/jobs/train.toml", data=files, root="..")
+    monkeypatch.chdir("/")
+    job = load_job(path)
+    shop = tmp_path / "shop"
+    assert (shop / "data/contract.toml", str(shop / "registry")) == (job.data.contract, job.registry)
+    assert (shop / "data/sales_data_training.csv", DATA / "sales_data_test.csv") == (job.data.train, job.data.test)
+    assert 1_000 == len(read_data(job)[1])
+    assert job == load_job(path, "course").model_copy(update={"network": job.network, "training": job.training})
+
+
+def test_job_without_root(tmp_path):
+    """Without a root, paths stay as they are, and the job names no registry."""
+    job = load_job(write_job(tmp_path / "job.toml", data={"train": "a.csv"}))
+    assert ("a.csv", None) == (str(job.data.train), job.registry)
+    assert "s3://b" == load_job(write_job(tmp_path / "job.toml", root=".", registry="s3://b")).registry
