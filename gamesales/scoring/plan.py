@@ -7,33 +7,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import PurePosixPath
 
 import pyarrow as pa
 
 from gamesales import __version__
 from gamesales.data.contract import OUTPUT_COLUMNS, Column, Contract
+from gamesales.data.dialect import DEFAULT_FORMAT, TableFormat
 from gamesales.data.files import FileStamp, require_unchanged
-from gamesales.data.open_table import add_partition_columns, open_table
-from gamesales.data.screen import COLUMNS_HINT, RejectLimit, find_column_faults
+from gamesales.data.open_table import open_table
+from gamesales.data.partitioned_file import add_partition_columns
+from gamesales.data.screen import RejectLimit, find_column_faults, suggest_job_keys
 from gamesales.data.table import TableFile
 from gamesales.errors import ColumnsError, InputError
 from gamesales.scoring.drift import PSI_THRESHOLD
 from gamesales.scoring.inputs import InputFiles
+from gamesales.scoring.parts import PARTS_FORMAT
+from gamesales.scoring.passthrough import (
+    find_passthrough_faults,
+    merge_passthrough,
+    select_passthrough,
+    suggest_keep,
+)
 from gamesales.scoring.scorer import LoadedVersion, import_onnxruntime
+from gamesales.scoring.shard_bounds import Shard, cut_shards
 
 # One message lists at most this many faults.
 _MAX_FAULTS = 20
-# The usual number of shards of a run: enough to keep any usual number of workers busy to the end.
-TARGET_SHARDS = 64
-MIN_SHARD_ROWS, MAX_SHARD_ROWS = 1 << 18, 1 << 21
-# A segment can only be read from its beginning, so each piece of it costs reading past the pieces before. A segment is
-# cut only if it is more than this share of the run, because workers would wait for it, and into few pieces.
-_LARGE_SHARE, _MAX_PIECES = 1 / 8, 4
 
 
 @dataclass(frozen=True)
@@ -64,27 +67,6 @@ class Input:
             TryAgainError: the file was changed or removed.
         """
         return require_unchanged(self.table.path, self.stamp)
-
-
-@dataclass(frozen=True)
-class RowRange:
-    """The rows ``start + 1`` to ``stop`` of one input; ``source`` is the index of the input in the plan."""
-
-    source: int
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Consecutive rows of a run, possibly from several inputs."""
-
-    number: int
-    ranges: tuple[RowRange, ...]
-
-    @property
-    def rows(self) -> int:
-        return sum(part.stop - part.start for part in self.ranges)
 
 
 @dataclass(frozen=True)
@@ -130,6 +112,8 @@ class RunOptions:
             chance.
         unique_ids: whether duplicate ids stop the run.
         shadow: a second version to compare with.
+        max_outside: the share of the scored rows that may be outside the training range, 0 to 1.
+        withhold_drift: whether the result is not published if a column drifted.
     """
 
     limit: RejectLimit
@@ -138,6 +122,8 @@ class RunOptions:
     psi_threshold: float = PSI_THRESHOLD
     unique_ids: bool = False
     shadow: LoadedVersion | None = None
+    max_outside: float = 1.0
+    withhold_drift: bool = False
 
 
 def make_plan(
@@ -148,6 +134,8 @@ def make_plan(
     *,
     keep: Sequence[str] | None = None,
     extra_features: Sequence[Column] = (),
+    partition: str | None = None,
+    table_format: TableFormat = DEFAULT_FORMAT,
 ) -> Plan:
     """Check the columns of the inputs, and cut their rows into shards.
 
@@ -158,19 +146,24 @@ def make_plan(
         settings: everything else that changes the bytes of the result.
         keep: the columns to copy to the result; by default all except the features.
         extra_features: the features of the shadow version.
+        table_format: the dialect of CSV files, and the columns to rename.
+        partition: the column that the folders of the result add to it, which no pass-through column may have.
 
     Raises:
         ColumnsError: columns are wrong; the message lists every file and column.
         TryAgainError: an input was changed meanwhile.
     """
-    tables = _open_tables(files)
-    _check_columns(tables, contract, keep, extra_features)
+    tables = _open_tables(files, table_format)
+    copied = [select_passthrough(table.schema, contract, keep) for table in tables]
+    _check_columns(tables, [*contract.features, *extra_features], keep, copied, partition)
     inputs = [_make_input(files, index, table) for index, table in enumerate(tables)]
-    passthrough = _merge_passthrough(tables, contract, keep)
+    passthrough = merge_passthrough(copied)
     shards = cut_shards([source.table.rows_per_segment() for source in inputs])
     # Other shard bounds change no row of the result, but they change its files, and which shards a run can resume from.
     bounds = [[[part.source, part.start, part.stop] for part in shard.ranges] for shard in shards]
-    run_id = compute_run_id(inputs, digest, {**settings, "columns": passthrough.names, "shards": bounds})
+    run_id = compute_run_id(
+        inputs, digest, {**settings, **table_format.describe(), "columns": passthrough.names, "shards": bounds}
+    )
     return Plan(inputs, passthrough, _find_identity(tables, contract), shards, run_id)
 
 
@@ -182,16 +175,22 @@ def compute_run_id(inputs: Sequence[Input], digest: str, settings: Mapping[str, 
         "bundle": digest,
         "settings": dict(settings),
         "software": [f"{name} {release}" for name, release in software.items()],
+        "parts": PARTS_FORMAT,
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def _open_tables(files: InputFiles) -> list[TableFile]:
-    """Open all files. An error lists all files that can't be opened."""
+def _open_tables(files: InputFiles, table_format: TableFormat) -> list[TableFile]:
+    """Open all files. An error lists all files that can't be opened.
+
+    Raises:
+        TryAgainError: a file was changed or removed since it was found.
+    """
     tables, errors = [], []
-    for name, path in zip(files.names, files.paths, strict=True):
+    for name, path, stamp in zip(files.names, files.paths, files.stamps, strict=True):
         try:
-            tables.append(add_partition_columns(open_table(path), PurePosixPath(name).parts[:-1]))
+            with require_unchanged(path, stamp):
+                tables.append(add_partition_columns(open_table(path, table_format), PurePosixPath(name).parts[:-1]))
         except InputError as error:
             errors.append(error)
     if len(errors) == 1:
@@ -211,25 +210,6 @@ def _join_faults(faults: Sequence[str]) -> str:
     return "; ".join([*faults[:_MAX_FAULTS], *(["…"] if len(faults) > _MAX_FAULTS else [])])
 
 
-def _select_passthrough(schema: pa.Schema, contract: Contract, keep: Sequence[str] | None) -> pa.Schema:
-    if keep is None:
-        return pa.schema([field for field in schema if field.name not in contract.feature_names])
-    return pa.schema([field for field in schema if field.name in keep])
-
-
-def _merge_passthrough(tables: Sequence[TableFile], contract: Contract, keep: Sequence[str] | None) -> pa.Schema:
-    """Return the columns to copy to the result; a column is nullable if it is nullable in any file."""
-    if not tables:
-        return pa.schema([])
-    first, *others = [_select_passthrough(table.schema, contract, keep) for table in tables]
-    return pa.schema(
-        [
-            field.with_nullable(field.nullable or any(other.field(field.name).nullable for other in others))
-            for field in first
-        ]
-    )
-
-
 def _find_identity(tables: Sequence[TableFile], contract: Contract) -> list[str]:
     """Return the identity columns if all files have all of them."""
     complete = all(name in table.schema.names for table in tables for name in contract.identity)
@@ -237,9 +217,14 @@ def _find_identity(tables: Sequence[TableFile], contract: Contract) -> list[str]
 
 
 def _check_columns(
-    tables: Sequence[TableFile], contract: Contract, keep: Sequence[str] | None, extra_features: Sequence[Column]
+    tables: Sequence[TableFile],
+    features: Sequence[Column],
+    keep: Sequence[str] | None,
+    copied: Sequence[pa.Schema],
+    partition: str | None,
 ) -> None:
-    needed = list({column.name: column for column in [*contract.features, *extra_features]}.values())
+    """Check the columns of all files. ``copied`` has the pass-through columns of each file."""
+    needed = list({column.name: column for column in features}.values())
     faults: list[str] = []
     for table in tables:
         path, names = table.path, table.schema.names
@@ -250,65 +235,8 @@ def _check_columns(
             if name in OUTPUT_COLUMNS
         ]
         faults += [f"{path} lacks {name}, which is to be kept" for name in keep or () if name not in names]
-        faults += _find_differences(table, tables[0], contract, keep)
-    if faults:
-        raise ColumnsError(_join_faults(faults), hint=COLUMNS_HINT)
-
-
-def _find_differences(
-    table: TableFile, reference: TableFile, contract: Contract, keep: Sequence[str] | None
-) -> list[str]:
-    """Describe how the pass-through columns of a file differ from those of the first file."""
-    fields, first_fields = (_select_passthrough(file.schema, contract, keep) for file in (table, reference))
-    path, first_path = table.path, reference.path
-    faults = [
-        f"{path} lacks {field.name}, which {first_path} has" for field in first_fields if field.name not in fields.names
-    ]
-    for field in fields:
-        if field.name not in first_fields.names:
-            faults.append(f"{path} has {field.name}, which {first_path} lacks")
-        elif field.type != first_fields.field(field.name).type:
-            first_type = first_fields.field(field.name).type
-            faults.append(f"{path}: {field.name} has type {field.type}, in {first_path} it has {first_type}")
-    return faults
-
-
-def cut_shards(segments: Sequence[Sequence[int]]) -> list[Shard]:
-    """Cut a run into shards, at least one; the bounds depend on the inputs alone.
-
-    Args:
-        segments: for each input, the rows of each segment that can be read by itself.
-    """
-    total = sum(map(sum, segments))
-    target = min(max(-(-total // TARGET_SHARDS), MIN_SHARD_ROWS), MAX_SHARD_ROWS)
-    shards: list[list[RowRange]] = [[]]
-    filled = 0
-    for source, rows_per_segment in enumerate(segments):
-        for piece in _cut_segments(source, rows_per_segment, target, total):
-            if filled >= target:
-                shards.append([])
-                filled = 0
-            shards[-1].append(piece)
-            filled += piece.stop - piece.start
-    return [Shard(number, tuple(_join_ranges(ranges))) for number, ranges in enumerate(shards)]
-
-
-def _cut_segments(source: int, rows_per_segment: Sequence[int], target: int, total: int) -> Iterator[RowRange]:
-    """Yield the segments of an input, large segments in equal pieces."""
-    start = 0
-    for rows in rows_per_segment:
-        pieces = min(max(rows // target, 1), _MAX_PIECES) if rows > _LARGE_SHARE * total else 1
-        bounds = [start + rows * piece // pieces for piece in range(pieces + 1)]
-        yield from (RowRange(source, first, last) for first, last in pairwise(bounds) if last > first)
-        start += rows
-
-
-def _join_ranges(ranges: Sequence[RowRange]) -> Iterator[RowRange]:
-    """Join adjacent ranges of one input."""
-    joined: list[RowRange] = []
-    for part in ranges:
-        if joined and (joined[-1].source, joined[-1].stop) == (part.source, part.start):
-            joined[-1] = RowRange(part.source, joined[-1].start, part.stop)
-        else:
-            joined.append(part)
-    yield from joined
+    copy_faults = list(find_passthrough_faults(tables, copied, partition))
+    if faults or copy_faults:
+        schemas = [table.schema for table in tables]
+        hint = suggest_job_keys(schemas, needed) if faults else suggest_keep(copy_faults, copied[0].names)
+        raise ColumnsError(_join_faults([*faults, *(message for _, message in copy_faults)]), hint=hint)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from gamesales.data.contract import OUTPUT_COLUMNS
-from gamesales.errors import ColumnsError, InputError, InputNotFoundError, TryAgainError
-from gamesales.scoring.inputs import find_files, find_inputs
+from gamesales.errors import ColumnsError, InputError, TryAgainError
+from gamesales.scoring.inputs import find_inputs
 from gamesales.scoring.plan import compute_run_id, make_plan
 from support.runs import CONTRACT, GOOD, csv_text, snapshot
 from support.versions import FEATURES, titles_table
@@ -34,135 +34,6 @@ def write(path, header=FEATURES, rows=(GOOD,)):
 def plan(*sources, digest="d", settings=None):
     with find_inputs([str(source) for source in sources]) as inputs:
         return make_plan(inputs, CONTRACT, digest, settings or {})
-
-
-def find_names(*sources):
-    return [name for name, _ in find_files([str(source) for source in sources])]
-
-
-class TestFiles:
-    """Which files a run reads."""
-
-    def test_folder_is_searched_deep(self, here):
-        """A folder is searched at any depth, in a stable order."""
-        for name in ("b.csv", "a.parquet", "sub/c.csv", "sub/deeper/a.CSV", "notes.txt"):
-            (here / "in" / name).parent.mkdir(parents=True, exist_ok=True)
-            (here / "in" / name).touch()
-        assert find_names("in") == ["a.parquet", "b.csv", "sub/c.csv", "sub/deeper/a.CSV"]
-
-    @pytest.mark.parametrize("hidden", [".a.csv", "_a.csv", ".tmp/a.csv", "_rejects/a.csv", "x/_b/a.csv"])
-    def test_hidden_files_are_ignored(self, here, hidden):
-        """Names that begin with . or _ are ignored."""
-        write(here / "in" / hidden)
-        write(here / "in/run_date=2026-11-23/a.csv")
-        assert find_names("in") == ["run_date=2026-11-23/a.csv"]
-
-    @pytest.mark.parametrize("hidden", [".#a.csv", "_b.csv"])
-    def test_hidden_broken_link_is_ignored(self, here, hidden):
-        """A hidden broken link, as an editor leaves it next to an open file, is ignored."""
-        write(here / "in/a.csv")
-        (here / "in" / hidden).symlink_to("somebody@somewhere.4711")
-        assert find_names("in") == ["a.csv"]
-
-    def test_broken_link_is_refused(self, here):
-        """A visible broken link is an error."""
-        write(here / "in/a.csv")
-        (here / "in/b.csv").symlink_to("gone.csv")
-        with pytest.raises(InputNotFoundError, match=r"^in/b\.csv is a broken link$"):
-            find_names("in")
-
-    def test_linked_folders_are_searched(self, here):
-        """Linked folders are searched, each file once, in any disk order; circular links end."""
-        write(here / "far/away/x.csv")
-        write(here / "in/z/y.csv")
-        (here / "in/b").symlink_to(here / "far")
-        (here / "in/a").symlink_to(here / "far/away")
-        (here / "in/z/up").symlink_to(here / "in")
-        assert find_names("in") == ["a/x.csv", "z/y.csv"]
-
-    def test_hidden_file_by_name(self, here):
-        """A hidden file is read if it is named itself."""
-        write(here / "_a.csv")
-        assert find_names("_a.csv") == ["_a.csv"]
-
-    def test_folder_in_hidden_folder(self, here):
-        """A folder inside a hidden folder is read if it is named itself."""
-        write(here / ".cache/in/a.csv")
-        assert find_names(".cache/in") == ["a.csv"]
-
-    def test_glob_matches_files_and_folders(self, here):
-        """A glob names files and folders."""
-        for name in ("x1.csv", "x2.csv", "y.csv", "xs/z.csv"):
-            write(here / name)
-        assert find_names("x*") == ["x1.csv", "x2.csv", "xs/z.csv"]
-        assert find_names(here / "x?.csv") == ["x1.csv", "x2.csv"]
-        assert find_names("**/z.csv") == ["xs/z.csv"]
-
-    @pytest.mark.parametrize("name", ["a[1].csv", "a*.csv", "what?.csv", "[x]/a.csv"])
-    def test_name_looks_like_glob(self, here, name):
-        """A file whose name looks like a glob is read."""
-        write(here / name)
-        assert find_names(name) == [name.rsplit("/", 1)[-1]]
-        assert find_names("*") == [name]
-
-    def test_file_is_read_once(self, here):
-        """A file that is named several times is read once."""
-        write(here / "in/a.csv")
-        (here / "link.csv").symlink_to(here / "in/a.csv")
-        assert find_names("in/a.csv", "in", "./in/../in/a.csv", "link.csv", here / "in/*") == ["a.csv"]
-
-    def test_link_keeps_its_name(self, here):
-        """A link keeps its own name. Data stores that keep files by digest have such links."""
-        write(here / "objects/5d41402a.csv").rename(here / "objects/5d41402a")
-        (here / "titles.csv").symlink_to("objects/5d41402a")
-        (source,) = plan("titles.csv").inputs
-        assert (source.name, source.rows) == ("titles.csv", 1)
-
-    def test_sources_keep_order(self, here):
-        """Sources keep their order."""
-        for name in ("a.csv", "b.csv"):
-            write(here / name)
-        assert find_names("b.csv", "a.csv") == ["b.csv", "a.csv"]
-
-    @pytest.mark.parametrize("source", ["none.csv", "empty", "*.csv", "none/a.csv", "dangling.csv", "dang*", "[d]*"])
-    def test_empty_source_is_named(self, here, source):
-        """A source without files is named."""
-        (here / "empty").mkdir()
-        (here / "empty/notes.txt").touch()
-        (here / "dangling.csv").symlink_to("nowhere.csv")
-        (here / "d[angling].csv").symlink_to("nowhere.csv")
-        with pytest.raises(InputNotFoundError) as failure:
-            find_names(source)
-        expected = "expected a .csv, .csv.gz or .parquet file, or a folder of them"
-        assert failure.value.message == f"nothing to score at {source}: {expected}"
-
-    def test_one_empty_source_is_error(self, here):
-        """One source without files is an error, also with other sources."""
-        write(here / "a.csv")
-        with pytest.raises(InputNotFoundError, match=r"nothing to score at none\.csv"):
-            find_names("a.csv", "none.csv")
-
-    def test_unknown_suffix_is_refused(self, here):
-        """A file with an unknown suffix is refused."""
-        (here / "notes.txt").touch()
-        with pytest.raises(InputError, match=r"^notes\.txt is neither \.csv, \.csv\.gz nor \.parquet$"):
-            plan("notes.txt")
-
-    def test_all_broken_files_are_listed(self, here):
-        """One error lists all files that can't be opened."""
-        write(here / "in/a.csv")
-        (here / "in/b.csv").touch()
-        (here / "in/c.parquet").touch()
-        with pytest.raises(InputError) as failure:
-            plan("in")
-        empty = "in/b.csv is empty; expected a header line with column names"
-        assert failure.value.message.startswith(f"{empty}; in/c.parquet is damaged, or not a Parquet file: ")
-
-    def test_equal_names_use_paths(self, here):
-        """Files with equal names are named by their paths."""
-        for name in ("one/a.csv", "two/a.csv", "two/b.csv"):
-            write(here / name)
-        assert find_names("one", "two") == ["one/a.csv", "two/a.csv", "b.csv"]
 
 
 class TestColumns:
@@ -268,6 +139,14 @@ class TestRunId:
         sources = ["one/b.csv", "one/a.csv"] if change == "order" else ["one"]
         assert base != plan(*sources, **options).run_id
 
+    def test_types_are_irrelevant(self, here):
+        """Column names enter the run id, and types do not, so a promotion changes no run id."""
+        parquet.write_table(titles_table(1, title=pa.array(["x"])), "a.parquet")
+        parquet.write_table(titles_table(1, title=pa.nulls(1)), "b.parquet")
+        promoted = plan("a.parquet", "b.parquet")
+        bounds = [[[part.source, part.start, part.stop] for part in shard.ranges] for shard in promoted.shards]
+        assert compute_run_id(promoted.inputs, "d", {"columns": ["title"], "shards": bounds}) == promoted.run_id
+
     @given(st.lists(st.text(max_size=3), min_size=2, max_size=2, unique=True))
     @settings(deadline=None, max_examples=30)
     def test_names_are_separated(self, names):
@@ -288,6 +167,23 @@ def make_input():
 
 class TestInputs:
     """Inputs that must not change during a run."""
+
+    def test_link_keeps_its_name(self, here):
+        """A link keeps its own name. Data stores that keep files by digest have such links."""
+        write(here / "objects/5d41402a.csv").rename(here / "objects/5d41402a")
+        (here / "titles.csv").symlink_to("objects/5d41402a")
+        (source,) = plan("titles.csv").inputs
+        assert (source.name, source.rows) == ("titles.csv", 1)
+
+    def test_all_broken_files_are_listed(self, here):
+        """One error lists all files that can't be opened."""
+        write(here / "in/a.csv")
+        (here / "in/b.csv").touch()
+        (here / "in/c.parquet").touch()
+        with pytest.raises(InputError) as failure:
+            plan("in")
+        for name in ("in/b.csv", "in/c.parquet"):
+            assert f"{name} is empty" in failure.value.message
 
     def test_size_digest_and_rows(self, here):
         """Size, digest and rows of an input are recorded."""
@@ -338,6 +234,17 @@ class TestInputs:
         (source,) = plan("a.csv").inputs
         with pytest.raises(InputError, match="damaged"), source.require_unchanged():
             raise InputError("damaged")
+
+    @pytest.mark.parametrize("change", ["removed", "changed"])
+    def test_change_before_opening(self, here, change):
+        """A file that is removed or changed between the search and the opening is no faulty input."""
+        path = write(here / "a.csv")
+        with find_inputs(["a.csv"]) as files:
+            path.unlink()
+            if change == "changed":
+                path.write_text("x")
+            with pytest.raises(TryAgainError, match=rf"a\.csv was {change} while this run"):
+                make_plan(files, CONTRACT, "0" * 64, {})
 
     def test_file_removed_while_planning(self, here, monkeypatch):
         """A file that is removed between opening and hashing is noticed."""
