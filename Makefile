@@ -119,6 +119,11 @@ test-exhaustive: .venv/dev.stamp servers  ## Run all tests with whole sweeps: ev
 .PHONY: servers
 servers: tests/.servers/moto.stamp tests/.servers/$(AZURITE).stamp
 
+# The programs that read our results: DuckDB, Polars, fastparquet, pandas, Spark 4 and Spark 3.5. Without them, the tests
+# of readers are skipped. Without Java, only those of Spark.
+.PHONY: readers
+readers: tests/.servers/readers.stamp tests/.servers/readers-spark3.stamp  ## Install programs that read our results, for test-full
+
 .PHONY: bench
 bench: .venv/package.stamp  ## Compare gamesales with other tools, in about 10 minutes
 	$(PY) -m benchmarks quick
@@ -141,8 +146,10 @@ lock:  ## Resolve pyproject.toml into requirements/*.lock (UPGRADE=1: to the new
 	$(COMPILE) pyproject.toml --extra train --group build --constraints requirements/dev.lock --output-file requirements/train.lock >/dev/null && \
 	$(COMPILE) pyproject.toml --group build --constraints requirements/dev.lock --output-file requirements/score.lock >/dev/null && \
 	$(COMPILE) pyproject.toml --extra cloud --group build --constraints requirements/dev.lock --output-file requirements/cloud.lock >/dev/null && \
-	$(COMPILE) --group servers --output-file requirements/servers.lock >/dev/null && \
-	echo "score.lock, cloud.lock, train.lock, dev.lock and servers.lock in requirements/ are up to date with pyproject.toml"
+	for group in servers readers readers-spark3; do \
+		$(COMPILE) --group "$$group" --output-file "requirements/$$group.lock" >/dev/null || exit; \
+	done && \
+	echo "the locks in requirements/ are up to date with pyproject.toml"
 
 .PHONY: clean
 clean:  ## Remove .venv, caches and build products; keep versions and predictions
@@ -171,6 +178,12 @@ tests/.servers/moto.stamp: requirements/servers.lock .venv/train.stamp
 	@echo "Installing the S3 server of the tests into tests/.servers"
 	@$(PY) -m venv --clear tests/.servers/moto
 	@tests/.servers/moto/bin/python -m pip --disable-pip-version-check --no-input install -qq --no-deps --require-hashes -r $<
+	@touch $@
+
+tests/.servers/readers.stamp tests/.servers/readers-spark3.stamp: tests/.servers/%.stamp: requirements/%.lock .venv/train.stamp
+	@echo "Installing the programs of $< into tests/.servers: about 500 MB, usually one to three minutes"
+	@$(PY) -m venv --clear tests/.servers/$*
+	@tests/.servers/$*/bin/python -m pip --disable-pip-version-check --no-input install -qq --no-deps --require-hashes -r $<
 	@touch $@
 
 tests/.servers/$(AZURITE).stamp:

@@ -3,47 +3,91 @@
 from __future__ import annotations
 
 import shutil
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from gamesales.errors import UsageError
-from gamesales.scoring import commit
-from gamesales.scoring.parts import REJECT_COLUMNS, check_csv_types, format_csv_header, open_part
+from gamesales.scoring.commit import publish_file, publish_folder
+from gamesales.scoring.parts import REJECT_COLUMNS, STAGED, UNFINISHED, check_types, open_part, write_csv_header
 from gamesales.scoring.shard import ShardPaths
 
 REJECTS = "rejects.csv"
 REPORT = "run.json"
 _COPY_BYTES = 1 << 20
 
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+ACCEPTED_FORMS = "a path that ends in .csv, .csv.gz or .parquet, or a folder"
+# Suffixes of other files. A new folder with such a name is a mistake.
+_OTHER_SUFFIXES = (
+    *(".7z", ".bz2", ".gz", ".lz4", ".rar", ".snappy", ".tar", ".tgz", ".xz", ".zip", ".zst"),
+    *(".arrow", ".avro", ".feather", ".h5", ".hdf5", ".ipc", ".orc", ".parq", ".pq", ".db", ".duckdb", ".sqlite"),
+    *(".sqlite3", ".doc", ".docx", ".html", ".md", ".ods", ".pdf", ".xls", ".xlsb", ".xlsm", ".xlsx"),
+    *(".json", ".jsonl", ".ndjson", ".psv", ".tab", ".tsv", ".txt", ".xml", ".yaml", ".yml"),
+    *(".arff", ".dta", ".pickle", ".pkl", ".rds", ".sas7bdat", ".sav"),
+)
+
+
+def find_form(path: Path) -> str:
+    """Return the suffix of a single-file result; empty for a folder of dated partitions."""
+    name = path.name.lower()
+    return next((suffix for suffix in SUFFIXES if name.endswith(suffix) and len(name) > len(suffix)), "")
+
 
 def is_single_file(path: Path) -> bool:
     """Return whether a result at a path is a single file. Any other path is a folder of dated partitions."""
-    return path.suffix.lower() in (".csv", ".parquet")
+    return find_form(path) != ""
 
 
 @dataclass(frozen=True)
 class OutputPaths:
-    """The paths of a run's result, where ``path`` is the single file or the folder of dated partitions."""
+    """The paths of a run's result, where ``path`` is the single file or the folder of dated partitions.
+
+    Raises:
+        UsageError: the name is the name of a file in a format that can't be written. An existing folder is accepted.
+    """
 
     path: Path
     run_date: date
+
+    def __post_init__(self) -> None:
+        is_other_file = not self.is_file and self.path.suffix.lower() in _OTHER_SUFFIXES
+        if self.path.name == "-" or (is_other_file and not self.path.is_dir()):
+            raise UsageError(
+                f"--output expects {ACCEPTED_FORMS}, received {self.path}",
+                hint=f"For example: --output {self._suggestion}" if is_other_file else "Give another path",
+            )
+
+    @property
+    def _suggestion(self) -> Path:
+        path = self.path.with_suffix("")
+        return path if is_single_file(path) else path.with_suffix(".csv")
 
     @property
     def is_file(self) -> bool:
         return is_single_file(self.path)
 
     @property
+    def suffix(self) -> str:
+        """The format of the rows: ``.csv``, ``.csv.gz`` or ``.parquet``."""
+        return find_form(self.path) or ".parquet"
+
+    @property
     def visible(self) -> Path:
         """The path that readers open: the file, or the folder of the date."""
-        return self.path if self.is_file else self.path / f"run_date={self.run_date}"
+        return self.path if self.is_file else self.path / f"{self.partition}={self.run_date}"
+
+    @property
+    def partition(self) -> str | None:
+        """The column that the names of the date folders add to the result; None for a single file."""
+        return None if self.is_file else "run_date"
 
     @property
     def work(self) -> Path:
@@ -65,20 +109,26 @@ class OutputPaths:
         return [self.rejects, self.report] if self.is_file else []
 
     @property
-    def excluded_folder(self) -> Path | None:
-        """The folder of partitions: it may be below an input folder, but its files are not inputs."""
-        return None if self.is_file else self.path
+    def all(self) -> Sequence[Path]:
+        """Everything that runs for any date write."""
+        return [self.path, self.work, *self.sidecars] if self.is_file else [self.path]
 
     def sidecar(self, name: str) -> Path:
         """Return the path of a file next to a single-file result."""
         return self.path.with_name(f"{self.path.name}.{name}")
 
-    def check(self, inputs: Sequence[Path]) -> None:
+    def check(self, inputs: Sequence[Path], schema: pa.Schema) -> None:
         """Check that the result can be written.
+
+        Args:
+            inputs: the files that the run reads.
+            schema: the columns of the result.
 
         Raises:
             UsageError: something else is at a path of the result, or the result would replace an input.
+            ColumnsError: the format of the result can't hold the columns.
         """
+        check_types(schema, self.suffix)
         replaced = [path.resolve() for path in (self.visible, self.work, *self.sidecars)]
         for source in inputs:
             if any(source.resolve().is_relative_to(path) for path in replaced):
@@ -86,7 +136,7 @@ class OutputPaths:
         if self.is_file == self.path.is_dir() and self.path.exists():
             kind = "a folder" if self.is_file else "a file"
             raise UsageError(
-                f"--output {self.path} is {kind}; expected a file for a path ending in .csv or .parquet, "
+                f"--output {self.path} is {kind}; expected a file for a path ending in .csv, .csv.gz or .parquet, "
                 "a folder for any other path",
                 hint="Give another --output",
             )
@@ -95,7 +145,7 @@ class OutputPaths:
                 raise UsageError(f"{path} is a folder; expected a file of this run", hint="Give another --output")
 
 
-class Output(ABC):
+class Output(AbstractContextManager["Output"]):
     """Collects the shards of a run in its working folder and publishes them; ``with`` closes its files."""
 
     rejects: Path  # where the rejected rows are before anything is published
@@ -109,27 +159,31 @@ class Output(ABC):
     def paths_of(self, number: int) -> ShardPaths:
         """Return where the files of a shard go."""
 
-    def add(self, number: int) -> None:  # noqa: B027, only the pieces of a single file are joined
+    def add(self, number: int) -> None:
         """Add a finished shard."""
 
     @abstractmethod
     def close(self) -> Sequence[Path]:
         """Complete the result, and return the files with scored rows."""
 
-    def join_rejects(self) -> None:  # noqa: B027, only the pieces of a single file are joined
+    def join_rejects(self) -> None:
         """Join the rejected rows so far, so that people can inspect them."""
 
     @abstractmethod
-    def publish(self, report: str, *, any_rejects: bool) -> None:
-        """Move everything to the visible paths."""
-
-    def __enter__(self) -> Self:
-        return self
+    def publish(self, report: str, confirm: Callable[[], None]) -> None:
+        """Move everything to the visible paths. ``confirm`` is called before the first of them; it may raise."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._files.__exit__(kind, error, trace)
+
+
+def open_output(target: OutputPaths, work: Path, run_id: str, schema: pa.Schema, metadata: Mapping[str, str]) -> Output:
+    """Open the output of a run: its columns, and the metadata of its parts."""
+    if target.is_file:
+        return SingleFileOutput(target, work, schema, metadata)
+    return PartitionedOutput(target, work, run_id)
 
 
 class PartitionedOutput(Output):
@@ -138,30 +192,35 @@ class PartitionedOutput(Output):
     def __init__(self, target: OutputPaths, work: Path, run_id: str) -> None:
         super().__init__(target, work)
         self._run_id = run_id
-        self._staged = work / "made"
+        self._staged = work / STAGED
         self.rejects = self._staged / "_rejects"
         self.rejects.mkdir(parents=True, exist_ok=True)
+        self._parts: list[Path] = []
 
     def paths_of(self, number: int) -> ShardPaths:
         """Return where the files of a shard go."""
         name = f"part-{self._run_id[:8]}-{number:05d}"
         return ShardPaths(
             work=self._work,
-            part=f"made/{name}.parquet",
-            rejects=f"made/_rejects/{name}.csv",
+            part=f"{STAGED}/{name}.parquet{UNFINISHED}",
+            rejects=f"{STAGED}/_rejects/{name}.csv",
             rejects_header=True,
             ids=f"ids/{number:05d}",
         )
 
+    def add(self, number: int) -> None:
+        """Add a finished shard."""
+        self._parts.append(self._work / self.paths_of(number).part)
+
     def close(self) -> Sequence[Path]:
         """Return the parts."""
-        return sorted(self._staged.glob("part-*.parquet"))
+        return sorted(self._parts)
 
-    def publish(self, report: str, *, any_rejects: bool) -> None:  # noqa: ARG002, the folder exists in any case
+    def publish(self, report: str, confirm: Callable[[], None]) -> None:
         """Swap the folder with the published folder."""
         (self._staged / "_run.json").write_text(report, encoding="utf-8")
         (self._staged / "_SUCCESS").touch()
-        commit.publish_folder(self._staged, self._target.visible)
+        publish_folder(self._staged, self._target.visible, confirm)
 
 
 class SingleFileOutput(Output):
@@ -169,17 +228,16 @@ class SingleFileOutput(Output):
 
     def __init__(self, target: OutputPaths, work: Path, schema: pa.Schema, metadata: Mapping[str, str]) -> None:
         super().__init__(target, work)
-        self._suffix = target.path.suffix.lower()
-        self._staged = work / f"result{self._suffix}"
+        self._is_csv = target.suffix != ".parquet"
+        self._staged = work / f"result{target.suffix}{UNFINISHED}"
         self._finished: set[int] = set()
         self._joined = 0
         self.rejects = work / "rejects.csv"
         self.rejects.unlink(missing_ok=True)
         (work / "pieces").mkdir(exist_ok=True)
-        if self._suffix == ".csv":
-            check_csv_types(schema)
-            self._csv: Any = self._files.enter_context(self._staged.open("wb"))
-            self._csv.write(format_csv_header(schema))
+        if self._is_csv:
+            write_csv_header(self._staged, schema)
+            self._csv: Any = self._files.enter_context(self._staged.open("ab"))
         else:
             self._write_batch = self._files.enter_context(open_part(self._staged, schema, metadata))
 
@@ -188,8 +246,8 @@ class SingleFileOutput(Output):
         piece = f"pieces/{number:05d}"
         return ShardPaths(
             work=self._work,
-            part=piece + (".csv" if self._suffix == ".csv" else ".arrow"),
-            rejects=f"{piece}.rejects.csv",
+            part=piece + (f"{self._target.suffix}{UNFINISHED}" if self._is_csv else ".arrow"),
+            rejects=f"{piece}.rejects.csv{UNFINISHED}",
             rejects_header=False,
             ids=f"ids/{number:05d}",
         )
@@ -202,7 +260,7 @@ class SingleFileOutput(Output):
             self._joined += 1
 
     def _join(self, piece: Path) -> None:
-        if self._suffix == ".csv":
+        if self._is_csv:
             _append(piece, self._csv)
             return
         with pa.OSFile(str(piece)) as source:  # not memory-mapped: the pages of a large piece would count as memory
@@ -217,22 +275,23 @@ class SingleFileOutput(Output):
 
     def join_rejects(self) -> None:
         """Join the rejects of the finished shards, in order."""
-        pieces = sorted((self._work / "pieces").glob("[0-9]*.rejects.csv"))
+        pieces = sorted((self._work / "pieces").glob(f"[0-9]*.rejects.csv{UNFINISHED}"))
         if pieces:
             with self.rejects.open("wb") as joined:
                 joined.write((",".join(REJECT_COLUMNS) + "\r\n").encode())
                 for piece in pieces:
                     _append(piece, joined)
 
-    def publish(self, report: str, *, any_rejects: bool) -> None:
+    def publish(self, report: str, confirm: Callable[[], None]) -> None:
         """Move the file and its sidecars to the visible paths."""
         staged_report = self._work / "run.json"
         staged_report.write_text(report, encoding="utf-8")
-        commit.publish_file(
+        publish_file(
             self._staged,
             self._target.path,
-            (self.rejects if any_rejects else None, self._target.rejects),
+            (self.rejects if self.rejects.exists() else None, self._target.rejects),
             (staged_report, self._target.report),
+            confirm,
         )
 
 

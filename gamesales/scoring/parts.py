@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self, cast
 
+import numpy as np
 import pyarrow as pa
 
-from gamesales.data.contract import HIGH_COLUMN, LOW_COLUMN, OUTSIDE_COLUMN, PREDICTION_COLUMN, VERSION_COLUMN
+from gamesales.data.arrow import is_ascii, is_text, may_be_text, to_arrow, to_numpy
+from gamesales.data.contract import (
+    HIGH_COLUMN,
+    LOW_COLUMN,
+    OUTSIDE_COLUMN,
+    PREDICTION_COLUMN,
+    UNFAMILIAR_COLUMN,
+    VERSION_COLUMN,
+)
 from gamesales.data.table import RejectedRow
 from gamesales.errors import ColumnsError
 
@@ -21,10 +30,24 @@ SCORED_COLUMNS = (
     pa.field(PREDICTION_COLUMN, pa.float64()),
     *BOUND_COLUMNS,
     pa.field(OUTSIDE_COLUMN, pa.bool_()),
+    pa.field(UNFAMILIAR_COLUMN, pa.bool_()),
     pa.field(VERSION_COLUMN, pa.int32()),
 )
+# Raise this number when the bytes of parts change: it is part of the run id, so no run resumes from parts of two kinds.
+PARTS_FORMAT = 2
+# The suffix of a part until it is published: a reader of **/*.parquet must not find it, also in a hidden folder.
+UNFINISHED = ".part"
+# In a run's folder: the folder that is published when it is complete.
+STAGED = "made"
 # Rows of a Parquet row group: few enough to keep in memory, enough for readers to skip over.
 ROW_GROUP_ROWS = 1 << 18
+# A column chunk with more distinct values than fit in a dictionary of this size continues without a dictionary.
+_DICTIONARY_BYTES = 1 << 16
+_SNAPPY_COLUMNS = frozenset({PREDICTION_COLUMN, LOW_COLUMN, HIGH_COLUMN})
+_GZIP_LEVEL = 1
+# Arrow writes years up to 32767 as text, and "<value out of range>" for others, such as an infinite time.
+_MOST_YEARS = 30_000
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _NOT_IN_CSV: tuple[Callable[[pa.DataType], bool], ...] = (
     pa.types.is_nested,
     pa.types.is_binary,
@@ -36,44 +59,113 @@ _NOT_IN_CSV: tuple[Callable[[pa.DataType], bool], ...] = (
 )
 
 
-def make_part_schema(passthrough: pa.Schema, *, bounds: bool) -> pa.Schema:
+def make_part_schema(passthrough: pa.Schema, *, bounds: bool, unfamiliar: bool = False) -> pa.Schema:
     """Return the columns of a result: the pass-through columns, then the scored columns.
 
     Args:
         passthrough: the columns that are copied from the inputs.
         bounds: whether the version gives prediction intervals.
+        unfamiliar: whether the version recorded the combinations of flags in training.
     """
-    return pa.schema([*passthrough, *(field for field in SCORED_COLUMNS if bounds or field not in BOUND_COLUMNS)])
+    absent = {*(() if bounds else (LOW_COLUMN, HIGH_COLUMN)), *(() if unfamiliar else (UNFAMILIAR_COLUMN,))}
+    return pa.schema([*passthrough, *(field for field in SCORED_COLUMNS if field.name not in absent)])
 
 
 @contextmanager
 def open_part(path: Path, schema: pa.Schema, metadata: Mapping[str, str]) -> Iterator[Callable[[pa.RecordBatch], None]]:
-    """Open a file for scored rows: Parquet, an Arrow stream, or CSV without a header, by its suffix.
+    """Open a file for scored rows.
+
+    Its suffix, before ``.part``, decides the format: Parquet, an Arrow stream, or CSV without a header, which may be
+    compressed.
 
     Yields:
         A function that writes a batch.
     """
-    if path.suffix in (".csv", ".arrow"):
-        stream = _open_csv(path, schema) if path.suffix == ".csv" else pa.ipc.new_stream(str(path), schema)
-        with stream:
+    name = path.name.removesuffix(UNFINISHED)
+    if name.endswith(".arrow"):
+        with pa.ipc.new_stream(str(path), schema) as stream:
             yield stream.write_batch
-        return
-    with _open_parquet(path, schema.with_metadata(dict(metadata))) as writer:
-        pending: list[pa.RecordBatch] = []
+    elif name.endswith((".csv", ".csv.gz")):
+        with open_csv(path) as file, _open_csv_writer(file, schema) as stream:
 
-        def write(batch: pa.RecordBatch) -> None:
-            pending.append(batch)
-            if sum(map(len, pending)) >= ROW_GROUP_ROWS:
-                _write_row_group(writer, pending)
+            def write(batch: pa.RecordBatch) -> None:
+                _require_writable(batch)
+                stream.write_batch(batch)
 
-        yield write
-        if pending:
-            _write_row_group(writer, pending)
+            yield write
+    else:
+        with _open_parquet(path, schema.with_metadata(dict(metadata))) as writer:
+            yield from _write_row_groups(writer)
 
 
-def _write_row_group(writer: Any, pending: list[pa.RecordBatch]) -> None:
-    writer.write_table(pa.Table.from_batches(pending))  # each call makes one row group
-    pending.clear()
+def _require_writable(batch: pa.RecordBatch) -> None:
+    """Refuse values that Arrow writes to a CSV, but that no reader understands."""
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        fault = _find_csv_fault(column.dictionary if pa.types.is_dictionary(column.type) else column)
+        if fault:
+            raise ColumnsError(
+                f"{field.name} has {fault}, which a CSV can't have; nothing was published",
+                hint="Give --output a .parquet path, or list the other columns in --keep",
+            )
+
+
+def _find_csv_fault(column: pa.Array) -> str:
+    """Return what a CSV can't have; empty if there is nothing. Arrow does not check text in Parquet."""
+    if is_text(column.type) and not is_ascii(column):
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid:
+            return "text that is not UTF-8"
+    limit = _find_time_limit(column.type)
+    if limit is not None:
+        values = to_numpy(column.drop_null().view(pa.int32() if pa.types.is_date32(column.type) else pa.int64()))
+        if len(values) and max(-int(values.min()), int(values.max())) > limit:
+            return f"times more than {_MOST_YEARS:,} years from 1970"
+    return ""
+
+
+def _find_time_limit(arrow_type: pa.DataType) -> int | None:
+    """Return the largest time or date of a type that Arrow writes as text, in its unit from 1970; None if all are."""
+    days = _MOST_YEARS * 365
+    if pa.types.is_date32(arrow_type):
+        return days
+    if pa.types.is_date64(arrow_type):
+        return days * 86_400_000
+    return days * 86_400 * _PER_SECOND[arrow_type.unit] if pa.types.is_timestamp(arrow_type) else None
+
+
+def _write_row_groups(writer: Any) -> Iterator[Callable[[pa.RecordBatch], None]]:
+    """Yield a function that collects batches and writes them as row groups, and write the last row group."""
+    pending: list[pa.RecordBatch] = []
+
+    def flush() -> None:
+        writer.write_table(pa.Table.from_batches(pending))  # each call makes one row group
+        pending.clear()
+
+    def write(batch: pa.RecordBatch) -> None:
+        pending.append(batch)
+        if sum(map(len, pending)) >= ROW_GROUP_ROWS:
+            flush()
+
+    yield write
+    if pending:
+        flush()
+
+
+@contextmanager
+def open_csv(path: Path) -> Iterator[BinaryIO]:
+    """Open a CSV file for writing; compressed if its suffix, before ``.part``, is ``.gz``.
+
+    Equal content gives equal bytes: the header of gzip has no time and no name. Compressed files can be joined.
+    """
+    with path.open("wb") as plain:
+        if not path.name.removesuffix(UNFINISHED).endswith(".gz"):
+            yield plain
+            return
+        import gzip
+
+        with gzip.GzipFile("", "wb", _GZIP_LEVEL, plain, mtime=0) as file:
+            yield cast("BinaryIO", file)
 
 
 class RejectsWriter:
@@ -106,47 +198,92 @@ class RejectsWriter:
             self._file.close()
 
 
-def format_csv_header(schema: pa.Schema) -> bytes:
-    """Return the first line of a CSV result."""
-    from pyarrow import csv as arrow_csv
-
-    sink = pa.BufferOutputStream()
-    arrow_csv.CSVWriter(sink, schema).close()
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
+def write_csv_header(path: Path, schema: pa.Schema) -> None:
+    """Write the first line of a CSV result to a new file."""
+    with open_csv(path) as file:
+        _open_csv_writer(file, schema, include_header=True).close()
 
 
-def check_csv_types(schema: pa.Schema) -> None:
-    """Check that a CSV can hold all columns.
+def check_types(schema: pa.Schema, suffix: str) -> None:
+    """Check that a file with this suffix can hold all columns.
 
     Raises:
         ColumnsError: columns have other types; the message lists all of them.
     """
-    faults = [f"{field.name} ({field.type})" for field in schema if any(test(field.type) for test in _NOT_IN_CSV)]
+    is_csv = suffix.startswith(".csv")
+    if not is_csv and _fits_parquet(schema):
+        return
+    fits = _fits_csv if is_csv else lambda field: _fits_parquet([field])
+    faults = [f"{field.name} ({field.type})" for field in schema if not fits(field)]
     if faults:
         raise ColumnsError(
-            f"columns of these types can't be written as CSV: {', '.join(faults)}",
-            hint="Give --output a .parquet path",
+            f"columns of these types can't be written as {'CSV' if is_csv else 'Parquet'}: {', '.join(faults)}",
+            hint=f"{'Give --output a .parquet path, or list' if is_csv else 'List'} the other columns in --keep",
         )
 
 
-def _open_csv(path: Path, schema: pa.Schema) -> Any:
+def _fits_csv(field: pa.Field) -> bool:
+    arrow_type = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    return not any(test(arrow_type) for test in _NOT_IN_CSV) and _has_usable_zone(arrow_type)
+
+
+def _has_usable_zone(arrow_type: pa.DataType) -> bool:
+    """Return whether times of a type can be written as text: this machine must know their time zone."""
+    if not pa.types.is_timestamp(arrow_type) or arrow_type.tz is None:
+        return True
+    try:
+        to_arrow(np.zeros(1, np.int64)).cast(arrow_type).cast(pa.string())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _fits_parquet(fields: Iterable[pa.Field]) -> bool:
+    """Write a row of nulls to memory: Arrow refuses some types only when it writes a row."""
+    schema = pa.schema([field.with_nullable(True) for field in fields if not _is_flat(field.type)])
+    if not schema.names:
+        return True
+    try:
+        with _open_parquet(pa.BufferOutputStream(), schema) as writer:
+            writer.write_table(pa.Table.from_arrays([pa.nulls(1, field.type) for field in schema], schema=schema))
+    except pa.ArrowException:
+        return False
+    return True
+
+
+def _is_flat(arrow_type: pa.DataType) -> bool:
+    """Return whether a type is a plain number, time or text, all of which Parquet has."""
+    return (pa.types.is_primitive(arrow_type) and not pa.types.is_interval(arrow_type)) or may_be_text(arrow_type)
+
+
+def _open_csv_writer(file: BinaryIO, schema: pa.Schema, *, include_header: bool = False) -> Any:
     from pyarrow import csv as arrow_csv
 
-    return arrow_csv.CSVWriter(path, schema, write_options=arrow_csv.WriteOptions(include_header=False))
+    return arrow_csv.CSVWriter(file, schema, write_options=arrow_csv.WriteOptions(include_header=include_header))
 
 
-def _open_parquet(path: Path, schema: pa.Schema) -> Any:
+def _open_parquet(sink: Path | pa.NativeFile, schema: pa.Schema) -> Any:
+    """Open a Parquet file with encodings that all common readers know."""
     from pyarrow import parquet
 
-    floats = [field.name for field in SCORED_COLUMNS if field.type == pa.float64() and field.name in schema.names]
+    # Predictions hardly repeat: zstd takes a third longer for them, and everything else is smaller with zstd.
+    codecs = {path: "snappy" if path in _SNAPPY_COLUMNS else "zstd" for path in _find_column_paths(schema)}
     return parquet.ParquetWriter(
-        path,
+        sink,
         schema,
-        compression="zstd",
-        compression_level=1,
-        # Predictions hardly repeat: a dictionary would be as long as the column, but split bytes compress.
-        use_dictionary=[name for name in schema.names if name not in floats],
-        column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+        compression=codecs,
+        compression_level={path: 1 for path, codec in codecs.items() if codec == "zstd"},
+        dictionary_pagesize_limit=_DICTIONARY_BYTES,
+        data_page_version="1.0",
         write_page_checksum=True,
     )
+
+
+def _find_column_paths(schema: pa.Schema) -> list[str]:
+    """Return the paths of the columns in a Parquet file: a nested column has several, such as ``tags.list.element``."""
+    from pyarrow import parquet
+
+    sink = pa.BufferOutputStream()
+    parquet.ParquetWriter(sink, schema).close()
+    columns = parquet.read_metadata(pa.BufferReader(sink.getvalue())).schema
+    return [columns.column(index).path for index in range(len(columns))]

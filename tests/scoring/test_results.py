@@ -15,11 +15,12 @@ from pyarrow import parquet
 from gamesales import read_predictions
 from gamesales.errors import InputError, InputNotFoundError, UsageError
 from gamesales.scoring.commit import publish_file
+from gamesales.scoring.results import find_published_runs
 from support.runs import GOOD_EARNS, csv_line, csv_text, earnings, score, simple_version
 from support.versions import FEATURES, titles_table
 
 VERSION = simple_version()
-FILES = ["out.csv", "out.parquet"]
+FILES = ["out.csv", "out.csv.gz", "out.parquet"]
 
 
 @pytest.fixture
@@ -48,10 +49,35 @@ def test_single_file_types(results, output):
     ]
 
 
-def test_three_kinds_agree(results):
-    """A CSV, a Parquet file and a folder hold the same rows."""
+def test_all_forms_agree(results):
+    """A CSV, a compressed CSV, a Parquet file and a folder hold the same rows."""
     tables = [read_predictions(output, "2026-11-23").replace_schema_metadata() for output in [*FILES, "out"]]
-    assert tables[0] == tables[1] == tables[2]
+    assert all(table == tables[0] for table in tables)
+
+
+@pytest.mark.parametrize("output", ["out.parquet", "out"])
+def test_results_of_earlier_releases(results, output):
+    """Parts of earlier releases, whose floats are split by bytes, are read forever."""
+    expected = read_predictions(output, "2026-11-23")
+    part = Path(output) if output != "out" else next(Path("out/run_date=2026-11-23").glob("*.parquet"))
+    floats = [field.name for field in expected.schema if field.type == pa.float64()]
+    parquet.write_table(
+        parquet.read_table(part, partitioning=None),
+        part,
+        compression="zstd",
+        use_dictionary=[name for name in expected.column_names if name not in floats],
+        column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+    )
+    report = Path("out.parquet.run.json") if output != "out" else part.with_name("_run.json")
+    document = json.loads(report.read_bytes())
+    document["files"][0]["size"] = part.stat().st_size
+    report.write_text(json.dumps(document))
+    assert "BYTE_STREAM_SPLIT" in str(parquet.read_metadata(part).row_group(0).column(2).encodings)
+    assert read_predictions(output, "2026-11-23") == expected
+    if output == "out":
+        (run,), _ = find_published_runs(Path(output))
+        read = run.scan(["predicted_earnings"], lambda pieces: pa.concat_tables(pieces))
+        assert read.column(0) == expected.column("predicted_earnings")
 
 
 @pytest.mark.parametrize("output", FILES)
@@ -132,7 +158,7 @@ def test_replaced_result_is_read_again(tmp_path, monkeypatch, suffix):
 
     def publish(rows):
         staged, staged_report = make_result(tmp_path, suffix, rows)
-        publish_file(staged, visible, rejects, (staged_report, report))
+        publish_file(staged, visible, rejects, (staged_report, report), lambda: None)
 
     loads, pending = json.loads, [11]
 
@@ -168,7 +194,7 @@ def test_reader_sees_one_run(tmp_path, suffix):
         reader.start()
     for turn in range(150):
         staged, staged_report = make_result(tmp_path, suffix, (11, 7)[turn % 2])
-        publish_file(staged, visible, rejects, (staged_report, report))
+        publish_file(staged, visible, rejects, (staged_report, report), lambda: None)
     deadline = time.monotonic() + 60
     while 7 not in seen and time.monotonic() < deadline:
         time.sleep(0.01)
