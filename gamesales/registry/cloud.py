@@ -7,9 +7,11 @@ request and ignore the condition. So a store is probed before anything is writte
 from __future__ import annotations
 
 import os
+import random
 import re
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,8 @@ _RETRIES: Any = {
     "max_retries": 5,
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
 }
+# Seconds, at most, before each repetition of a write that the service could not decide.
+_CONFLICT_WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 # The processes that started obstore's threads: this one, or the one that it was forked from. A fork copies no threads.
 _threads_of: set[int] = set()
 
@@ -95,6 +99,12 @@ class CloudStore:
         # An offset saves a service the keys before it, but not every service knows offsets.
         return sorted(path for path in paths if path > after and not path.startswith(".") and "/." not in path)
 
+    def list_folders(self) -> Sequence[str]:
+        with self._call("") as obstore:
+            paths = obstore.list_with_delimiter(self._client)["common_prefixes"]
+        names = (path.rstrip("/") for path in paths)
+        return sorted(name for name in names if not name.startswith("."))
+
     def delete(self, key: str) -> None:
         check_key(key)
         self._delete(key)
@@ -115,14 +125,27 @@ class CloudStore:
                 raise KeyError(key) from None
 
     def _create(self, key: str, data: bytes) -> bool:
-        """Write a key if it is absent. If an answer gets lost, obstore writes again and finds its own bytes there."""
-        with self._call(key) as obstore:
-            try:
-                obstore.put(self._client, key, data, mode="create", use_multipart=False)
-                return True
-            except obstore.exceptions.AlreadyExistsError:
-                pass
-        return self._has_content(key, data)
+        """Write a key if it is absent. If an answer gets lost, obstore writes again and finds its own bytes there.
+
+        A service may answer that the key exists when it only could not decide: two writes at once, as on S3 under load
+        and on Ceph. Then the key is still absent, and the write is repeated.
+        """
+        for wait in (*_CONFLICT_WAITS, None):
+            with self._call(key) as obstore:
+                try:
+                    obstore.put(self._client, key, data, mode="create", use_multipart=False)
+                    return True
+                except obstore.exceptions.AlreadyExistsError:
+                    pass
+            with suppress(KeyError):
+                return self._read(key) == data
+            if wait is not None:
+                time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - writers must not meet again
+        raise TryAgainError(
+            f"{self.location}{key}: the service refused the write because the key exists, but the key does not exist "
+            f"(tried {len(_CONFLICT_WAITS) + 1} times)",
+            hint=_LATER_HINT,
+        )
 
     def _has_content(self, key: str, data: bytes) -> bool:
         try:

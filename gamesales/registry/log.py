@@ -19,6 +19,7 @@ from gamesales.data.files import escape_surrogates
 from gamesales.errors import IntegrityError, TryAgainError, UsageError
 from gamesales.old_keys import add_old_keys, drop_old_keys
 from gamesales.registry.event import Event, EventRef, format_now, seal_event, unseal_event
+from gamesales.registry.refs import format_command
 from gamesales.registry.store import Store
 
 # The previous digest that the first event names.
@@ -36,8 +37,16 @@ class EventLog:
     """The log of one model."""
 
     def __init__(self, store: Store, model: str) -> None:
-        self._store = store
+        self._store, self._model = store, model
         self._folder = f"{model}/log"
+
+    def has_events(self) -> bool:
+        """Return whether the model has events. It reads one byte."""
+        try:
+            self._store.read(self._key(1), 1)
+        except KeyError:
+            return False
+        return True
 
     def read(self, after: Event | None = None) -> list[Event]:
         """Read all events in order, each checked and linked to the event before it.
@@ -71,7 +80,7 @@ class EventLog:
                 raise IntegrityError(
                     f"{self._location(sequence)} is event {event.sequence} with digest {event.digest}; "
                     f"expected event {sequence} with digest {digest}",
-                    hint="Check the whole log: gamesales verify",
+                    hint=f"Check the whole log: {format_command('verify', self._store.location, self._model)}",
                 )
         return events
 
@@ -107,20 +116,27 @@ class EventLog:
             if self._create(self._key(sequence), data):
                 return Event(**{**fields, "body": drop_old_keys(fields["body"])}, digest=digest)
             # The winner's file is read even if a listing does not show it, for example a folder in its place.
-            events.append(self._check_link(self._require(self._find(sequence), sequence), previous))
+            winner = self._check_link(self._require(self._find(sequence), sequence), previous)
+            if winner.digest == digest:
+                return winner  # this event, whose first write was answered with an error
+            events.append(winner)
             self._read_on(events)
 
     def _find_last_sequence(self, after: Event | None) -> int:
         """Return the last event's sequence by its name. A listing has gaps if it is made while others write."""
         last = after.sequence if after else 0
-        keys = self._store.list(self._folder, self._key(last) if after else "")
-        strangers = [key for key in keys if not _EVENT_NAME.fullmatch(key.removeprefix(f"{self._folder}/"))]
-        if strangers:
-            raise IntegrityError(
-                f"{self._store.location}{strangers[0]} is not an event of this log",
-                hint="Move the file elsewhere",
-            )
-        return max((int(key[-25:-5]) for key in keys), default=last)
+        names = self._list_names(self._key(last) if after else "")
+        return max((int(name[:20]) for name in names if _EVENT_NAME.fullmatch(name)), default=last)
+
+    def list_other_names(self) -> list[str]:
+        """List the names in the log's folder that are not names of events. Readers ignore them.
+
+        A program that syncs folders leaves such files: a copy under way, or one of two copies that differ.
+        """
+        return sorted(name for name in self._list_names() if not _EVENT_NAME.fullmatch(name))
+
+    def _list_names(self, after: str = "") -> set[str]:
+        return {key.removeprefix(f"{self._folder}/").partition("/")[0] for key in self._store.list(self._folder, after)}
 
     def _read_on(self, events: list[Event]) -> None:
         """Read until the log ends. In a race this saves a write, and its fsync, that would lose."""
@@ -150,7 +166,7 @@ class EventLog:
         except TryAgainError as error:
             raise TryAgainError(
                 f"{self._store.location}{key} is written, but a power cut may undo it: {error}",
-                hint="See what is in the log: gamesales history",
+                hint=f"See what is in the log: {format_command('history', self._store.location, self._model)}",
             ) from None
 
     def _find_all(self, sequences: Sequence[int]) -> Sequence[Event | None]:
@@ -196,7 +212,7 @@ def _make_fields(kind: str, reason: str, body: Mapping[str, Any], previous: Even
         "sequence": previous.sequence + 1 if previous else 1,
         "id": uuid.uuid4().hex,
         "time": format_now(),
-        "actor": escape_surrogates(_get_actor()),
+        "actor": escape_surrogates(get_actor()),
         "kind": kind,
         "reason": escape_surrogates(reason),
         "previous": previous.digest if previous else NO_PREVIOUS,
@@ -204,7 +220,7 @@ def _make_fields(kind: str, reason: str, body: Mapping[str, Any], previous: Even
     }
 
 
-def _get_actor() -> str:
+def get_actor() -> str:
     """Return the user's name, or the user's number if there is no name."""
     try:
         return getpass.getuser()

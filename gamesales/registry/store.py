@@ -2,7 +2,8 @@
 
 The one primitive is *create if absent*: of any number of writers of a key exactly one succeeds, and nothing is ever
 overwritten. A POSIX disk has ``link()``, which fails if the name exists. The file is written and fsynced under another
-name first, as in Maildir and in Delta Lake's local log store. An object store has conditional writes: cloud.py.
+name first, as in Maildir and in Delta Lake's local log store. A local vfat or exFAT disk has no links, but its
+``renameat2(RENAME_NOREPLACE)`` fails if the name exists. An object store has conditional writes: cloud.py.
 """
 
 from __future__ import annotations
@@ -12,13 +13,21 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
 
-from gamesales.data.files import fsync, make_folder
+from gamesales.data.files import (
+    NO_HARD_LINK_ERRORS,
+    RENAME_NOREPLACE,
+    fsync,
+    link_new_name,
+    make_folder,
+    read_file_system,
+    rename_with,
+)
 from gamesales.errors import IntegrityError, RegistryError, TryAgainError, UsageError
 from gamesales.registry.keys import CLOUD_FORMS, check_key
 
@@ -28,7 +37,12 @@ _FILE_URL = re.compile(r"file:///")
 _ANY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|(?:s3|gs|az|file|memory):")
 _TEMPORARY = ".tmp-"
 _SYMLINK_MESSAGE = "{} is a symbolic link; a registry holds plain files only"
-_NO_HARD_LINK_ERRORS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
+# Local file systems without hard links whose rename is atomic, because one kernel alone makes their names. A server or
+# a FUSE daemon may accept the flag RENAME_NOREPLACE and check the name before it renames, not while it does.
+_RENAME_FILE_SYSTEMS = {"vfat", "exfat"}
+_ELSEWHERE_HINT = (
+    "A registry works on a local disk, on NFS, or in an object store (docs/reference/registry.md): --registry PATH"
+)
 
 
 class Store(Protocol):
@@ -58,6 +72,9 @@ class Store(Protocol):
 
     def list(self, prefix: str, after: str = "") -> list[str]:
         """List all keys below the folder ``prefix`` that are greater than the key ``after``, sorted."""
+
+    def list_folders(self) -> Sequence[str]:
+        """List the names of the folders at the top, sorted. Hidden folders are left out."""
 
     def delete(self, key: str) -> None:
         """Remove a key. It is no error if the key is missing."""
@@ -95,13 +112,18 @@ def open_store(location: str | Path) -> Store:
 
 
 class LocalStore:
-    """A folder on a local disk with hard links."""
+    """A folder on a disk with hard links, or on a local vfat or exFAT disk.
+
+    Args:
+        root: the folder.
+        file_system: the type of its file system, as the kernel names it; by default it is looked up when needed.
+    """
 
     is_remote = False
 
-    def __init__(self, root: str | Path) -> None:
-        self._root = Path(root)
-        self._is_probed = False
+    def __init__(self, root: str | Path, file_system: str | None = None) -> None:
+        self._root, self._file_system = Path(root), file_system
+        self._make_name: Callable[[Path, Path], bool] | None = None
 
     @property
     def location(self) -> str:
@@ -124,11 +146,8 @@ class LocalStore:
             temporary = path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
             try:
                 _write_durably(temporary, data)
-                self._probe(temporary)
-                os.link(temporary, path)
-                created = True
-            except FileExistsError:
-                created = False
+                make_name = self._make_name = self._make_name or self._probe(temporary)
+                created = make_name(temporary, path)
             finally:
                 temporary.unlink(missing_ok=True)
             fsync(path.parent)  # also if the file existed: what depends on it must not be durable before it
@@ -138,6 +157,13 @@ class LocalStore:
         folder = self._path(prefix) if prefix else self._root
         with _translate_os_errors(folder):
             return sorted(_walk_keys(folder, f"{prefix}/" if prefix else "", after))
+
+    def list_folders(self) -> Sequence[str]:
+        with _translate_os_errors(self._root), suppress(FileNotFoundError), os.scandir(self._root) as entries:
+            return sorted(
+                entry.name for entry in entries if entry.name[0] != "." and entry.is_dir(follow_symlinks=False)
+            )
+        return []
 
     def delete(self, key: str) -> None:
         path = self._path(key)
@@ -167,23 +193,39 @@ class LocalStore:
                             path.rmdir()  # the folder of a removed bundle; a folder with files stays
         return len(stale)
 
-    def _probe(self, temporary: Path) -> None:
-        """Refuse a disk whose ``link()`` overwrites an existing name. Called before the first key, once."""
-        if self._is_probed:
-            return
-        probe = temporary.with_name(f"{temporary.name}-probe")
-        os.link(temporary, probe)
+    def _probe(self, temporary: Path) -> Callable[[Path, Path], bool]:
+        """Return the way to give a file its name. Refuse a disk that has none, or that lets a name be created twice."""
         try:
-            os.link(temporary, probe)
-        except FileExistsError:
-            self._is_probed = True
+            return self._try_twice(link_new_name, temporary)
+        except OSError as error:
+            if error.errno not in NO_HARD_LINK_ERRORS:
+                raise
+            reason = error.strerror
+        file_system = read_file_system(temporary) if self._file_system is None else self._file_system
+        if file_system in _RENAME_FILE_SYSTEMS:
+            with suppress(OSError):  # an old kernel
+                return self._try_twice(_rename_to_new_name, temporary)
+        raise RegistryError(
+            f"{temporary.parent} can't hold a registry: its file system has no hard links "
+            f"({file_system or 'unknown'}: {reason})",
+            hint=_ELSEWHERE_HINT,
+        )
+
+    def _try_twice(self, make_name: Callable[[Path, Path], bool], temporary: Path) -> Callable[[Path, Path], bool]:
+        """Try to give two files one name, and return the way to do it if it works for the first of them only."""
+        first, second, name = (temporary.with_name(f"{temporary.name}-{part}") for part in ("first", "second", "probe"))
+        try:
+            first.touch()
+            second.touch()
+            if make_name(first, name) and not make_name(second, name):
+                return make_name
         finally:
-            probe.unlink()
-        if not self._is_probed:
-            raise RegistryError(
-                f"{temporary.parent} can't hold a registry: its file system let a name be created twice",
-                hint="Put the registry on a local disk: --registry PATH",
-            )
+            for path in (first, second, name):
+                path.unlink(missing_ok=True)
+        raise RegistryError(
+            f"{temporary.parent} can't hold a registry: its file system let a name be created twice",
+            hint=_ELSEWHERE_HINT,
+        )
 
     def _path(self, key: str) -> Path:
         check_key(key)
@@ -194,6 +236,15 @@ class LocalStore:
             if os.path.islink(path):  # noqa: PTH114
                 raise IntegrityError(_SYMLINK_MESSAGE.format(path))
         return Path(path)
+
+
+def _rename_to_new_name(source: Path, target: Path) -> bool:
+    """Rename a file, unless the new name is taken. Return whether it was renamed."""
+    try:
+        rename_with(RENAME_NOREPLACE, source, target)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _walk_keys(folder: Path, prefix: str, after: str) -> Iterator[str]:
@@ -242,11 +293,6 @@ def _translate_os_errors(path: Path) -> Iterator[None]:
             file = next((part for part in parts if part.is_symlink() or part.is_file()), path)
             raise RegistryError(
                 f"{file} is a file; expected a folder of the registry", hint="Name the registry: --registry PATH"
-            ) from None
-        if error.errno in _NO_HARD_LINK_ERRORS:
-            raise RegistryError(
-                f"{path.parent} can't hold a registry: its file system has no hard links ({error.strerror})",
-                hint="Put the registry on a local disk: --registry PATH",
             ) from None
         raise TryAgainError(
             f"{path}: {error.strerror}", hint="Check the disk's space and your permissions, then run it again"

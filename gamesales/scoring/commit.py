@@ -1,121 +1,34 @@
-"""Publish a result as a whole or not at all.
-
-A run works in a folder of its own next to the result. It holds a lock on the folder that ends with the process, and
-moves its files to the visible paths at the very end. A run that was killed resumes from the files in its folder.
-"""
+"""Publish a result as a whole or not at all: move it from the working folder of a run to its visible paths."""
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import fcntl
+import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from gamesales.data.files import fsync, make_folder
-from gamesales.errors import TooManyRejectsError, TryAgainError, UsageError
+from gamesales.data.files import RENAME_EXCHANGE, fsync, rename_with
+from gamesales.scoring.ledger import remove_unfinished
+from gamesales.scoring.parts import STAGED, UNFINISHED
+from gamesales.scoring.workspace import discard, sweep
 
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
-
-
-@contextmanager
-def open_workspace(folder: Path, run_id: str, *, fresh: bool) -> Iterator[Path]:
-    """Make and lock the working folder of a run.
-
-    Files that an interrupted run with the same id left there are kept; all other files are removed. The folder is
-    removed at the end. After a failure it stays if shards are finished, or if too many rows were rejected, so that
-    people can inspect the rejects.
-
-    Args:
-        folder: the working folder.
-        run_id: the identity of the run.
-        fresh: whether to remove the files of an interrupted run too.
-
-    Raises:
-        TryAgainError: another run holds the lock.
-        UsageError: the folder can't be made.
-    """
-    descriptor = _lock(folder)
-    try:
-        if fresh or not holds_run(folder, run_id):
-            _empty(folder)
-            (folder / "run_id").write_text(run_id, encoding="utf-8")
-        yield folder
-    except TooManyRejectsError:
-        raise
-    except BaseException:
-        if not any(folder.glob("ledger/*.json")):
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        os.close(descriptor)
+# What renameat2(2) answers if the system or the file system can't swap two folders.
+_NO_EXCHANGE_ERRORS = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
+# The folder of dates is another file system, or the folder that holds it is read-only, or the name gets too long.
+_NO_OUTSIDE_ERRORS = {errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
 
 
-def holds_run(folder: Path, run_id: str) -> bool:
-    """Return whether a working folder holds the files of this run."""
-    mark = folder / "run_id"
-    return mark.is_file() and mark.read_text(encoding="utf-8") == run_id
-
-
-def _lock(folder: Path) -> int:
-    """Make a folder and lock it for this process. The lock ends with the descriptor, even after a crash."""
-    while True:
-        _make(folder)
-        try:
-            # Not through a link: another folder would be emptied.
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            continue  # the run that held it ended and removed it
-        except NotADirectoryError:
-            raise UsageError(f"{folder} is not the working folder of a run", hint="Give another --output") from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise TryAgainError(
-                f"another run is writing this result (it has locked {folder})", hint="Wait until it ends"
-            ) from None
-        if _is_at(folder, descriptor):
-            return descriptor
-        os.close(descriptor)  # removed before it was locked here
-
-
-def _make(folder: Path) -> None:
-    try:
-        make_folder(folder.parent)
-    except (FileExistsError, NotADirectoryError):
-        raise UsageError(f"{folder.parent} is not a folder", hint="Give another --output") from None
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        pass
-    except FileNotFoundError:
-        raise UsageError(f"can't create a folder in {folder.parent}", hint="Give another --output") from None
-
-
-def _is_at(folder: Path, descriptor: int) -> bool:
-    """Return whether a path still names an open folder."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.lstat(folder))
-    except FileNotFoundError:
-        return False
-
-
-def _empty(folder: Path) -> None:
-    for entry in folder.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
-
-
-def publish_file(staged: Path, visible: Path, rejects: tuple[Path | None, Path], report: tuple[Path, Path]) -> None:
+def publish_file(
+    staged: Path,
+    visible: Path,
+    rejects: tuple[Path | None, Path],
+    report: tuple[Path, Path],
+    confirm: Callable[[], None],
+) -> None:
     """Move a single-file result and its sidecars to their visible paths.
 
     The old report is removed first and the new report is moved last, so an existing report always describes the
@@ -126,10 +39,12 @@ def publish_file(staged: Path, visible: Path, rejects: tuple[Path | None, Path],
         visible: its visible path.
         rejects: the rejected rows, None without rejects, and their visible path.
         report: the report and its visible path.
+        confirm: called before the first change of a visible path. It may raise.
     """
     for path in (staged, rejects[0], report[0]):
         if path is not None:
             fsync(path)
+    confirm()
     report[1].unlink(missing_ok=True)
     fsync(visible.parent)
     if rejects[0] is None:
@@ -142,48 +57,163 @@ def publish_file(staged: Path, visible: Path, rejects: tuple[Path | None, Path],
     fsync(visible.parent)
 
 
-def publish_folder(staged: Path, visible: Path) -> None:
-    """Replace the folder ``visible`` by the folder ``staged`` in one step. The old folder is left at ``staged``."""
-    for path in staged.rglob("*"):
-        fsync(path)
+def publish_folder(staged: Path, visible: Path, confirm: Callable[[], None]) -> None:
+    """Replace the folder ``visible`` by the folder ``staged`` in one step.
+
+    Files in ``staged`` whose names end in ``.part`` lose this suffix. The old folder is removed.
+
+    ``confirm`` is called before the first change of a visible path. It may raise.
+    """
+    _fsync_tree(staged)
+    confirm()
+    finish_swap(visible)
+    paths = _move_out(staged, visible)
+    staged = paths.new
+    for part in staged.glob(f"*{UNFINISHED}"):
+        part.rename(part.with_suffix(""))
     fsync(staged)
     if not visible.exists():
         os.rename(staged, visible)
-    elif not _exchange(staged, visible):
-        # Without an exchange, a reader finds no folder for a moment, but never a mixture.
-        os.rename(visible, backup_path(visible))
+    else:
         try:
-            os.rename(staged, visible)
-        except BaseException:
-            os.rename(backup_path(visible), visible)
-            raise
-        shutil.rmtree(backup_path(visible))
+            _swap(staged, visible, paths.backup)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _replace_by_copy(staged, visible, paths)
     fsync(visible.parent)
+    discard(staged, staged.parent)
 
 
-def backup_path(visible: Path) -> Path:
-    """Return where the old folder is during a swap by two renames; no run removes this path."""
-    return visible.with_name(f".{visible.name}.old")
+@dataclass(frozen=True)
+class _SwapPaths:
+    """Where the folder of a date is shortly before and after it is published; ``prefix`` begins their names."""
+
+    prefix: Path
+
+    @property
+    def new(self) -> Path:
+        """The complete new folder, and then the old folder until it is removed."""
+        return self.prefix.with_name(f"{self.prefix.name}.new")
+
+    @property
+    def backup(self) -> Path:
+        """The old folder during a swap by two renames. No run removes it before it is replaced."""
+        return self.prefix.with_name(f"{self.prefix.name}.old")
+
+    @property
+    def copying(self) -> Path:
+        """An unfinished copy of the old folder."""
+        return self.prefix.with_name(f"{self.prefix.name}.copying")
+
+    @property
+    def copy(self) -> Path:
+        """A complete copy of the old folder while the old folder is removed."""
+        return self.prefix.with_name(f"{self.prefix.name}.copy")
+
+
+def find_swap_paths(visible: Path) -> tuple[_SwapPaths, _SwapPaths]:
+    """Return where a folder is during a swap: next to the folder of dates, or else inside it.
+
+    Inside it, a reader of ``**/*.parquet`` could find the new and the old parts at once: many readers also look into
+    hidden folders.
+    """
+    dates = Path(os.path.realpath(visible.parent))
+    inside = visible.with_name(f".{visible.name}")
+    outside = dates.with_name(f".{dates.name}.{visible.name}") if dates.name else inside
+    return _SwapPaths(outside), _SwapPaths(inside)
+
+
+def _move_out(staged: Path, visible: Path) -> _SwapPaths:
+    """Move a complete folder out of the working folder, and return where it is."""
+    outside, inside = find_swap_paths(visible)
+    try:
+        os.rename(staged, outside.new)
+    except OSError as error:
+        if error.errno not in _NO_OUTSIDE_ERRORS:
+            raise
+        os.rename(staged, inside.new)
+        return inside
+    return outside
+
+
+def _swap(staged: Path, visible: Path, backup: Path) -> None:
+    if _exchange(staged, visible):
+        return
+    # Without an exchange, a reader finds no folder for a moment, but never a mixture.
+    os.rename(visible, backup)
+    try:
+        os.rename(staged, visible)
+    except BaseException:
+        os.rename(backup, visible)
+        raise
+    discard(backup, backup.parent)
+
+
+def _replace_by_copy(staged: Path, visible: Path, paths: _SwapPaths) -> None:
+    """Replace a folder that can't be renamed, because it is in a lower layer of an overlay, such as an image.
+
+    For a moment, a reader finds a part of the old folder, without ``_SUCCESS``, or no folder. The new folder can be
+    renamed, so this happens once.
+    """
+    discard(paths.copying, paths.copying.parent)
+    shutil.copytree(visible, paths.copying, symlinks=True)
+    _fsync_tree(paths.copying)
+    os.rename(paths.copying, paths.copy)
+    fsync(paths.copy.parent)
+    try:
+        (visible / "_SUCCESS").unlink(missing_ok=True)
+        fsync(visible)
+        shutil.rmtree(visible)
+        os.rename(staged, visible)
+    except BaseException:
+        finish_swap(visible)
+        raise
+    discard(paths.copy, paths.copy.parent)
+
+
+def _fsync_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        fsync(path)
+    fsync(folder)
+
+
+def recover_folder(visible: Path, work: Path, run_id: str) -> None:
+    """Finish what a run left when it was killed while it published a folder.
+
+    If it was a run with this id, its complete folder goes back to the run's folder ``work``.
+    """
+    for paths in find_swap_paths(visible):
+        with suppress(OSError, ValueError, LookupError, TypeError):  # nothing was left, or it can't be moved
+            report = json.loads((paths.new / "_run.json").read_bytes())
+            if report["run_id"] == run_id and not (work / STAGED).exists():
+                for part in paths.new.glob("part-*.parquet"):
+                    part.rename(f"{part}{UNFINISHED}")
+                os.rename(paths.new, work / STAGED)
+                remove_unfinished(work)
+    finish_swap(visible)
 
 
 def finish_swap(visible: Path) -> None:
-    """Finish a swap by two renames that a crash interrupted: restore the old folder, or remove it if replaced."""
-    if not backup_path(visible).exists():
-        return
-    if visible.exists():
-        shutil.rmtree(backup_path(visible))
-    else:
-        os.rename(backup_path(visible), visible)
+    """Finish a swap that a crash interrupted: restore the old folder, or remove it if it was replaced."""
+    for paths in find_swap_paths(visible):
+        if os.path.lexists(paths.copy) and not (visible / "_SUCCESS").exists():
+            discard(visible, paths.prefix.parent)
+            os.rename(paths.copy, visible)
+        if os.path.lexists(paths.backup) and not visible.exists():
+            os.rename(paths.backup, visible)
+        for path in (paths.new, paths.backup, paths.copying, paths.copy):
+            if os.path.lexists(path):
+                discard(path, path.parent)
+        sweep(paths.prefix.parent)
 
 
 def _exchange(first: Path, second: Path) -> bool:
-    """Swap two paths by ``renameat2(2)``; return False if the system has no such call."""
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if rename is None:
-        return False
-    if rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in (errno.ENOSYS, errno.EINVAL):
-        return False
-    raise OSError(number, os.strerror(number), str(second))
+    """Swap two paths; return False if the system or the file system can't."""
+    try:
+        rename_with(RENAME_EXCHANGE, first, second)
+    except OSError as error:
+        if error.errno in _NO_EXCHANGE_ERRORS:
+            return False
+        raise
+    return True

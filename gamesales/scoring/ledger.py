@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from gamesales.data.screen import SHOWN_REJECTS
+from gamesales.errors import TryAgainError
 from gamesales.scoring.shadow import ShadowComparison
+
+# In a run's folder: the mark of a complete run that was not published, because the job withholds it.
+WITHHELD = "withheld.json"
+
+N = TypeVar("N", int, float)
 
 
 @dataclass
@@ -24,8 +31,14 @@ class ShardResult:
     Attributes:
         scored: rows scored, by the index of their input in the plan.
         rejected: rows rejected, by the index of their input in the plan.
+        blank: rows without any value, by the index of their input in the plan.
         rows_outside_training_range: scored rows with a feature outside its range in training.
+        rows_unfamiliar: scored rows that are unlike the training titles; see ``BatchPrediction``.
+        rows_clipped: scored rows whose prediction was moved into the target's allowed range.
+        rows_without_interval: scored rows whose prediction interval is not known.
         outside_by_feature: for each feature, the scored rows outside its range in training; empty without rows.
+        extremes: for each feature, the smallest and the largest value of the scored rows; empty without rows.
+        sums: for each feature and then the predictions, the sum over the scored rows; empty without rows.
         histograms: for each feature and then the predictions, rows in each bin of the training profile; empty without
             rows or profiles.
         examples: the first rejects as text.
@@ -37,8 +50,14 @@ class ShardResult:
 
     scored: dict[int, int] = field(default_factory=dict)
     rejected: dict[int, int] = field(default_factory=dict)
+    blank: dict[int, int] = field(default_factory=dict)
     rows_outside_training_range: int = 0
+    rows_unfamiliar: int = 0
+    rows_clipped: int = 0
+    rows_without_interval: int = 0
     outside_by_feature: list[int] = field(default_factory=list)
+    extremes: list[tuple[float, float]] = field(default_factory=list)
+    sums: list[float] = field(default_factory=list)
     histograms: list[list[int]] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)
     shadow: ShadowComparison | None = None
@@ -53,13 +72,23 @@ class ShardResult:
     def rows_rejected(self) -> int:
         return sum(self.rejected.values())
 
+    @property
+    def rows_blank(self) -> int:
+        return sum(self.blank.values())
+
     def add(self, other: ShardResult) -> None:
         """Add the counts of other rows, not their files."""
-        for counts, more in ((self.scored, other.scored), (self.rejected, other.rejected)):
+        for name in ("scored", "rejected", "blank"):
+            counts, more = getattr(self, name), getattr(other, name)
             for source, rows in more.items():
                 counts[source] = counts.get(source, 0) + rows
         self.rows_outside_training_range += other.rows_outside_training_range
+        self.rows_unfamiliar += other.rows_unfamiliar
+        self.rows_clipped += other.rows_clipped
+        self.rows_without_interval += other.rows_without_interval
         self.outside_by_feature = _add_counts(self.outside_by_feature, other.outside_by_feature)
+        self.extremes = _join_extremes(self.extremes, other.extremes)
+        self.sums = _add_counts(self.sums, other.sums)
         totals = self.histograms or [[] for _ in other.histograms]
         bins = other.histograms or [[] for _ in totals]
         self.histograms = [_add_counts(total, more) for total, more in zip(totals, bins, strict=True)]
@@ -68,11 +97,20 @@ class ShardResult:
             self.shadow = other.shadow if self.shadow is None else self.shadow + other.shadow
 
 
-def _add_counts(totals: Sequence[int], counts: Sequence[int]) -> list[int]:
-    """Add two lists of counts; an empty list stands for zeros."""
+def _add_counts(totals: Sequence[N], counts: Sequence[N]) -> list[N]:
+    """Add two lists of counts or sums; an empty list stands for zeros."""
     if not totals or not counts:
         return list(totals or counts)
     return [total + count for total, count in zip(totals, counts, strict=True)]
+
+
+def _join_extremes(
+    first: Sequence[tuple[float, float]], second: Sequence[tuple[float, float]]
+) -> list[tuple[float, float]]:
+    """Join the extremes of two sets of rows; an empty list stands for no rows."""
+    if not first or not second:
+        return list(first or second)
+    return [(min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(first, second, strict=True)]
 
 
 def record_shard(work: Path, number: int, result: ShardResult) -> None:
@@ -89,8 +127,33 @@ def record_shard(work: Path, number: int, result: ShardResult) -> None:
 
 def read_ledger(work: Path) -> dict[int, ShardResult]:
     """Return the finished shards by number: those with an entry whose files are all complete."""
-    entries = {int(path.stem): _read_entry(path) for path in sorted(work.glob("ledger/*.json"))}
-    return {number: result for number, result in entries.items() if result and _is_complete(work, result.files)}
+    return {number: result for number, result in _read_entries(work).items() if _is_complete(work, result.files)}
+
+
+def remove_unfinished(work: Path) -> None:
+    """Remove the files of shards without an entry, and everything that was made from the shards.
+
+    Another process may still have them open, and must not write to the files that a resumed run makes.
+    """
+    kept = {work / name for result in _read_entries(work).values() for name in result.files}
+    kept |= {work / "run_id", work / WITHHELD, *work.glob("ledger/*.json")}
+    for path in work.rglob("*"):
+        if path not in kept and (path.is_symlink() or not path.is_dir()):
+            path.unlink()
+
+
+def require_complete(work: Path, results: Iterable[ShardResult]) -> None:
+    """Check that all files of finished shards are there, right before they are published.
+
+    Raises:
+        TryAgainError: a file is missing or has another size.
+    """
+    for result in results:
+        if not _is_complete(work, result.files):
+            raise TryAgainError(
+                f"files in {work} were removed or changed while this run needed them; nothing was published",
+                hint="Run it again",
+            )
 
 
 def _is_complete(work: Path, files: Mapping[str, int]) -> bool:
@@ -98,11 +161,16 @@ def _is_complete(work: Path, files: Mapping[str, int]) -> bool:
     return all(path.is_file() and path.stat().st_size == size for path, size in paths.items())
 
 
+def _read_entries(work: Path) -> dict[int, ShardResult]:
+    entries = {int(path.stem): _read_entry(path) for path in sorted(work.glob("ledger/*.json"))}
+    return {number: result for number, result in entries.items() if result}
+
+
 def _read_entry(path: Path) -> ShardResult | None:
     """Read an entry; None if another release wrote it or a power cut truncated it."""
     try:
         fields = json.loads(path.read_bytes())
-        for name in ("scored", "rejected"):
+        for name in ("scored", "rejected", "blank"):
             fields[name] = {int(source): rows for source, rows in fields[name].items()}
         if fields["shadow"] is not None:
             fields["shadow"] = ShadowComparison(**fields["shadow"])

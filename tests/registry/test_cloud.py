@@ -224,6 +224,31 @@ def test_lost_answer_writes_once(s3):
     assert (1, 2) == ModelRegistry(store).verify()
 
 
+@pytest.mark.parametrize("s3", ["conflicting"], indirect=True)
+def test_conflict_is_repeated(s3):
+    """A write that is refused for a conflict, while the key is absent, is repeated."""
+    store = open_store(s3)
+    assert store.create("m/1", b"mine")
+    assert not store.create("m/1", b"another's")
+    assert 1 == publish_simple(ModelRegistry(store), evaluated=False)
+    assert (1, 2) == ModelRegistry(store).verify()
+
+
+@pytest.mark.parametrize("s3", ["undecided"], indirect=True)
+def test_endless_conflict_exits_7(s3, monkeypatch):
+    """If the conflict stays, a command exits with 7, and never hints at a backup."""
+    monkeypatch.setattr("gamesales.registry.cloud._CONFLICT_WAITS", (0.001, 0.002))
+    with pytest.raises(TryAgainError, match=r"m/1: the service refused the write .* does not exist \(tried 3 times\)"):
+        open_store(s3).create("m/1", b"mine")
+    with pytest.raises(TryAgainError) as failure:
+        publish_simple(ModelRegistry(open_store(s3)))
+    assert (7, "Check the network and the service, then run it again") == (
+        failure.value.exit_code,
+        failure.value.hint,
+    )
+    assert [] == list_all_names(s3)
+
+
 @pytest.mark.parametrize("s3", ["denied"], indirect=True)
 @pytest.mark.parametrize("verb", VERBS)
 def test_forbidden_hints_at_credentials(s3, verb):

@@ -308,23 +308,62 @@ def test_resealed_event_breaks_chain(log, folder):
     check_refused(log, rf"log/{event_file(3)} does not follow the event before it: expected event 3 after")
 
 
-@pytest.mark.parametrize(
-    "unknown",
-    [
-        "notes.txt",
-        "00000000000000000002 (copy).json",
-        f"{event_file(2)}~",
-        "2.json",
-        f"old/{event_file(2)}",
-        event_file(0),
-    ],
-)
-def test_unknown_file_is_named(log, folder, unknown):
-    """A file in the log that is not an event is named."""
-    (folder / unknown).parent.mkdir(exist_ok=True)
-    shutil.copy(folder / event_file(2), folder / unknown)
-    error = check_refused(log, rf"log/{re.escape(unknown)} is not an event of this log")
-    assert "Move the file elsewhere" == error.hint
+# What programs that sync, copy or show folders leave in them.
+OTHER_NAMES = [
+    *["Thumbs.db", "desktop.ini", ".DS_Store", "~$notes.docx", "notes.txt", "old/"],
+    *[f"{event_file(2)}.6Ea3f2", f".{event_file(2)}.6Ea3f2", f"{event_file(6)}.part", f"{event_file(2)}~"],
+    *["00000000000000000002 (copy).json", "00000000000000000007 (conflicted copy).json", "2.json", event_file(0)],
+]
+
+
+@pytest.mark.parametrize("name", OTHER_NAMES)
+def test_other_name_is_ignored(log, folder, name):
+    """A file in the log whose name is not an event's is ignored by readers and by writers."""
+    before = log.read()
+    path = folder / name / "inner.json" if name.endswith("/") else folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("half of an ev")
+    assert before == log.read()
+    log.append("alias.set", "", lambda events: {"number": len(events)})
+    assert [event.sequence for event in log.read()] == [1, 2, 3, 4, 5]
+    assert log.list_other_names() == ([] if name.startswith(".") else [name.rstrip("/")])
+
+
+@pytest.mark.parametrize("name", OTHER_NAMES)
+@pytest.mark.parametrize("change", ["missing", "torn"])
+def test_other_name_hides_nothing(log, folder, name, change):
+    """Beside such a file, a missing or a torn event is an error."""
+    path = folder / name / "inner.json" if name.endswith("/") else folder / name
+    path.parent.mkdir(exist_ok=True)
+    shutil.copy(folder / event_file(2), path)
+    if change == "missing":
+        (folder / event_file(2)).unlink()
+    else:
+        (folder / event_file(2)).write_bytes((folder / event_file(2)).read_bytes()[:-9])
+    check_refused(log, rf"log/{event_file(2)} (is missing|was changed)")
+
+
+@pytest.mark.parametrize("sequence", [4, 5, 9])
+def test_folder_is_no_event(log, folder, sequence):
+    """A folder in place of an event, or after the last event, is an error."""
+    (folder / event_file(sequence)).unlink(missing_ok=True)
+    (folder / event_file(sequence)).mkdir()
+    (folder / event_file(sequence) / "file").touch()
+    check_refused(log, rf"log/{event_file(sequence)} is not a plain file")
+
+
+def test_repeated_write_registers_once(log, tmp_path):
+    """A write that happened, although the store answers that the name is taken, is not repeated."""
+
+    class RepeatingStore(LocalStore):
+        def create(self, key, data):
+            super().create(key, data)
+            return False
+
+    event = EventLog(RepeatingStore(tmp_path / "registry"), "game-earnings").append("alias.set", "", lambda events: {})
+    assert 5 == event.sequence
+    assert event == log.read()[-1]
+    assert 5 == len(log.read())
 
 
 def test_linked_event_is_refused(log, folder, tmp_path):

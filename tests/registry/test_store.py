@@ -4,6 +4,8 @@ import errno
 import os
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from gamesales.errors import IntegrityError, RegistryError, TryAgainError
 from gamesales.registry.keys import is_safe_key
 from gamesales.registry.store import LocalStore
+from support.faults import load_faults
 from support.keys import NAMES_OUTSIDE
 from support.processes import limit_file_size
 from support.racing import race
@@ -147,14 +150,85 @@ def test_disk_error_leaves_nothing(root, store, monkeypatch, call):
     assert store.create("log/1.json", b"data")
 
 
-def test_missing_hard_links_are_refused(root, store, monkeypatch):
-    """A disk without hard links is refused with a hint."""
-    monkeypatch.setattr(os, "link", raise_os_error(errno.EPERM))
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS])
+@pytest.mark.parametrize("file_system", ["cifs", "fuse.sshfs", "nfs4", "msdos", ""])
+def test_missing_hard_links_are_refused(root, monkeypatch, number, file_system):
+    """A disk without hard links is refused by name, with a hint to what works."""
+    monkeypatch.setattr(os, "link", raise_os_error(number))
 
-    with pytest.raises(RegistryError, match="log can't hold a registry: its file system has no hard links") as refused:
-        store.create("log/1.json", b"data")
-    assert (4, "Put the registry on a local disk: --registry PATH") == (refused.value.exit_code, refused.value.hint)
+    message = rf"log can't hold a registry: its file system has no hard links \({file_system or 'unknown'}: "
+    with pytest.raises(RegistryError, match=message) as refused:
+        LocalStore(root, file_system).create("log/1.json", b"data")
+    assert 4 == refused.value.exit_code
+    assert "A registry works on a local disk, on NFS, or in an object store" in refused.value.hint
     assert [] == list_files(root)
+
+
+def test_file_system_is_looked_up(root, monkeypatch):
+    """The file system of the folder itself decides, and is named as the kernel names it."""
+    mounted = subprocess.run(["stat", "-f", "-c", "%T", root.parent], capture_output=True, text=True, check=True)
+    monkeypatch.setattr(os, "link", raise_os_error(errno.EPERM))
+    with pytest.raises(RegistryError, match=r"no hard links \((?P<name>\S+): ") as refused:
+        LocalStore(root).create("log/1.json", b"data")
+    name = refused.value.message.rpartition("(")[2].partition(":")[0]
+    assert name in {"overlay", "overlayfs", "unknown"} or mounted.stdout.startswith(name[:3])
+
+
+@pytest.mark.parametrize("file_system", ["vfat", "exfat"])
+def test_rename_replaces_links(root, monkeypatch, file_system):
+    """On vfat and exFAT a key gets its name by a rename that replaces nothing."""
+    monkeypatch.setattr(os, "link", raise_os_error(errno.EPERM))
+    store = LocalStore(root, file_system)
+    assert store.create("log/1.json", b"first")
+    assert not store.create("log/1.json", b"second")
+    assert not LocalStore(root, file_system).create("log/1.json", b"third")
+    assert b"first" == store.read("log/1.json")
+    assert ["log/1.json"] == list_files(root)
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS])
+def test_rename_is_probed(root, monkeypatch, number):
+    """A vfat disk whose rename knows no condition is refused; a plain rename would overwrite."""
+    monkeypatch.setattr(os, "link", raise_os_error(errno.EPERM))
+    monkeypatch.setattr("gamesales.registry.store.rename_with", raise_os_error(number))
+    with pytest.raises(RegistryError, match=r"no hard links \(vfat: "):
+        LocalStore(root, "vfat").create("log/1.json", b"data")
+
+    monkeypatch.setattr("gamesales.registry.store.rename_with", lambda flag, source, target: source.replace(target))
+    with pytest.raises(RegistryError, match="its file system let a name be created twice"):
+        LocalStore(root, "vfat").create("log/1.json", b"data")
+    assert [] == list_files(root)
+
+
+def test_one_process_renames(root):
+    """Of racing processes exactly one creates a key by a rename."""
+    script = CREATOR.replace("LocalStore(sys.argv[1])", 'LocalStore(sys.argv[1], "vfat")')
+    names = ["0", "1", "2", "3"]
+    outputs = race(REFUSE_LINKS + script, [[root, name] for name in names])
+    assert sorted(map(str, range(KEYS))) == sorted(" ".join(outputs).split())
+
+
+REFUSE_LINKS = """
+import os
+def refuse(*names):
+    raise PermissionError(1, "Operation not permitted")
+os.link = refuse
+"""
+
+
+def test_repeated_link_is_ours(root):
+    """A link that is made, although the answer says that the name is taken, is a success: NFS repeats requests."""
+    code = """
+import sys
+from gamesales.registry.store import LocalStore
+store = LocalStore(sys.argv[1])
+print(*[store.create("log/1.json", content) for content in (b"first", b"second")], store.read("log/1.json"))
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code, root], env=load_faults(link_lost=1), capture_output=True, text=True, check=False
+    )
+    assert ("True False b'first'\n", "") == (ran.stdout, ran.stderr)
+    assert ["log/1.json"] == list_files(root)
 
 
 def test_overwriting_link_is_refused(root, store, monkeypatch):
@@ -175,7 +249,7 @@ def test_disk_is_probed_once(root, store, monkeypatch):
     for key in ("1.json", "2.json"):
         store.create(key, b"data")
 
-    assert [True, True] == [name.startswith(".tmp-") for name in linked[:2]]
+    assert [True, True] == [name.endswith("-probe") for name in linked[:2]]
     assert ["1.json", "2.json"] == linked[2:] == list_files(root)
 
 

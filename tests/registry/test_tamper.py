@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gamesales.errors import IntegrityError
+from gamesales.errors import IntegrityError, collect_warnings
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.store import LocalStore
@@ -214,12 +214,17 @@ def test_foreign_event_is_refused(root, first):
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "00000000000000000002 (copy).json", "deep/1.json"])
-def test_unknown_log_file_is_refused(root, name):
-    """A file in the log that is not an event is refused and named."""
+def test_other_log_file_is_reported(root, name):
+    """A file in the log that is not an event changes nothing, and verify warns of it."""
+    before = open_registry(root).verify()
     path = event_path(root, 1).parent / name
     path.parent.mkdir(exist_ok=True)
     shutil.copy(event_path(root, 2), path)
-    check_refused(root, path)
+    with collect_warnings() as messages:
+        assert before == open_registry(root).verify()
+    (message,) = messages
+    assert f"{event_path(root, 1).parent / Path(name).parts[0]} is not an event, and is ignored" in message
+    read_version(root)
 
 
 @pytest.mark.parametrize("name", ["scaler.joblib", "deep/scorer.onnx", "Scorer.onnx"])

@@ -7,7 +7,6 @@ import shutil
 import signal
 import threading
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,16 +14,19 @@ import pytest
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
-from gamesales.errors import TooManyRejectsError, TryAgainError, UsageError
+from gamesales.errors import collect_warnings
 from gamesales.jobs.loading import open_registry
 from gamesales.scoring import commit
-from gamesales.scoring.commit import open_workspace, publish_file, publish_folder
+from gamesales.scoring.commit import publish_file, publish_folder
+from gamesales.scoring.ledger import ShardResult, record_shard
+from gamesales.scoring.workspace import open_workspace
 from support.runs import gamesales, halted, snapshot, wait_until
 from support.sampling import some
 from support.versions import publish_simple, titles_table
 
 ROWS = 12_000
 RUN = "0" * 64
+DO_NOTHING = lambda: None  # noqa: E731
 DATE = ["--date", "2026-11-23"]
 STOPPED = {
     "code": "interrupted",
@@ -59,145 +61,6 @@ CHANGES = [
 OTHER_CHANGES = [(*change, "out" if output == "out.csv" else "out.csv") for *change, output in CHANGES]
 
 
-def fail(folder, error):
-    with open_workspace(folder, RUN, fresh=False) as work:
-        (work / "part").write_text("half")
-        raise error
-
-
-def stop_with_a_shard_done(folder, error):
-    with open_workspace(folder, RUN, fresh=False) as work:
-        (work / "ledger").mkdir()
-        (work / "ledger/00000.json").touch()
-        raise error
-
-
-class TestWorkspace:
-    """The working folder of a run."""
-
-    def test_folder_lifetime(self, tmp_path):
-        """The folder is empty at the start and removed at the end."""
-        folder = tmp_path / "new/out.csv.work"
-        with open_workspace(folder, RUN, fresh=False) as work:
-            assert folder == work
-            (work / "made").mkdir()
-            (work / "made/part.csv").touch()
-        assert snapshot(tmp_path) == {"new": None}
-
-    def test_leftovers_are_removed(self, tmp_path):
-        """Files of another run are removed, but not the targets of links."""
-        folder = tmp_path / "out.csv.work"
-        (folder / "made/deep").mkdir(parents=True)
-        (folder / "made/deep/part.csv").touch()
-        (tmp_path / "precious").mkdir()
-        (tmp_path / "precious/file").touch()
-        (folder / "link").symlink_to(tmp_path / "precious")
-        (folder / "file").touch()
-        with open_workspace(folder, RUN, fresh=False) as work:
-            assert [path.name for path in work.iterdir()] == ["run_id"]
-        assert snapshot(tmp_path) == {"precious": None, "precious/file": b""}
-
-    @pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt(), SystemExit(), TryAgainError("full")])
-    def test_failure_leaves_nothing(self, tmp_path, error):
-        """A failure without a finished shard removes the folder."""
-        with pytest.raises(type(error)):
-            fail(tmp_path / "w", error)
-        assert snapshot(tmp_path) == {}
-
-    def test_rejects_stay(self, tmp_path):
-        """Too many rejects leave the folder for people to inspect."""
-        with pytest.raises(TooManyRejectsError):
-            fail(tmp_path / "w", TooManyRejectsError("all of them"))
-        assert snapshot(tmp_path) == {"w": None, "w/part": b"half", "w/run_id": RUN.encode()}
-
-    @pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt(), SystemExit(), TryAgainError("full")])
-    def test_finished_shards_stay(self, tmp_path, error):
-        """Finished shards stay for the next run with the same id only."""
-        with pytest.raises(type(error)):
-            stop_with_a_shard_done(tmp_path / "w", error)
-        with suppress(InterruptedError), open_workspace(tmp_path / "w", RUN, fresh=False) as work:
-            assert (work / "ledger/00000.json").exists()
-            raise InterruptedError
-        with open_workspace(tmp_path / "w", "1" * 64, fresh=False) as work:
-            assert not (work / "ledger").exists()
-
-    def test_fresh_run_starts_empty(self, tmp_path):
-        """A fresh run removes the finished shards."""
-        with suppress(InterruptedError):
-            stop_with_a_shard_done(tmp_path / "w", InterruptedError())
-        with open_workspace(tmp_path / "w", RUN, fresh=True) as work:
-            assert [path.name for path in work.iterdir()] == ["run_id"]
-
-    def test_second_run_must_wait(self, tmp_path):
-        """A second run for the same result fails while the first holds the lock."""
-        with open_workspace(tmp_path / "w", RUN, fresh=False) as work:
-            (work / "part").touch()
-            with pytest.raises(
-                TryAgainError, match=r"another run is writing this result \(it has locked .*/w\)"
-            ) as failure:
-                open_workspace(tmp_path / "w", RUN, fresh=False).__enter__()
-            assert failure.value.hint == "Wait until it ends"
-            assert (work / "part").exists()
-        with open_workspace(tmp_path / "w", RUN, fresh=False):
-            pass
-
-    @pytest.mark.parametrize("parent", ["file", "file/below", "dangling"])
-    def test_parent_is_no_folder(self, tmp_path, parent):
-        """A parent that is not a folder is named."""
-        (tmp_path / "file").touch()
-        (tmp_path / "dangling").symlink_to("nowhere")
-        with pytest.raises(UsageError, match=rf"{parent} is not a folder"):
-            open_workspace(tmp_path / parent / "w", RUN, fresh=False).__enter__()
-
-    def test_file_at_folder_path(self, tmp_path):
-        """A file at the path of the folder is kept, and named."""
-        (tmp_path / "w").write_text("mine")
-        with pytest.raises(UsageError, match="/w is not the working folder of a run"):
-            open_workspace(tmp_path / "w", RUN, fresh=False).__enter__()
-        assert (tmp_path / "w").read_text() == "mine"
-
-    def test_link_at_folder_path(self, tmp_path):
-        """A link at the path of the folder does not empty its target."""
-        (tmp_path / "precious").mkdir()
-        (tmp_path / "precious/file").touch()
-        (tmp_path / "w").symlink_to("precious")
-        with pytest.raises(UsageError, match="/w is not the working folder"):
-            open_workspace(tmp_path / "w", RUN, fresh=False).__enter__()
-        assert (tmp_path / "precious/file").exists()
-
-    @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a /proc, where nobody can make a folder")
-    def test_folder_can_not_be_made(self):
-        """A parent in which no folder can be made is named."""
-        with pytest.raises(UsageError, match="can't create a folder in /proc"):
-            open_workspace(Path("/proc/out.csv.work"), RUN, fresh=False).__enter__()
-
-    def test_one_run_at_a_time(self, tmp_path):
-        """Runs never share a folder that another run has locked or removed."""
-        seen, inside = Counter(), threading.Lock()
-
-        def work():
-            for _ in range(60):
-                try:
-                    with open_workspace(tmp_path / "w", RUN, fresh=False) as folder:
-                        alone = inside.acquire(blocking=False)
-                        (folder / "part").touch()
-                        names = {path.name for path in folder.iterdir()}
-                        seen["alone" if alone and names == {"run_id", "part"} else "disturbed"] += 1
-                        if alone:
-                            inside.release()
-                except Exception as error:
-                    seen[type(error).__name__] += 1
-
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert set(seen) <= {"alone", "TryAgainError"}
-        assert seen["alone"] > 0
-        assert not (tmp_path / "w").exists()
-
-
 class TestPublishFile:
     """The order of the steps that publish a single file."""
 
@@ -214,8 +77,9 @@ class TestPublishFile:
         monkeypatch.setattr(os, "replace", lambda source, target: (order.append(target.name), replace(source, target)))
         monkeypatch.setattr(Path, "unlink", lambda path, **how: (order.append(path.name), unlink(path, **how)))
         report = (staged / "run", tmp_path / "out.csv.run.json")
-        publish_file(staged / "part", tmp_path / "out.csv", (None, tmp_path / "out.csv.rejects.csv"), report)
-        assert order == ["out.csv.run.json", "out.csv.rejects.csv", "out.csv", "out.csv.run.json"]
+        rejects = (None, tmp_path / "out.csv.rejects.csv")
+        publish_file(staged / "part", tmp_path / "out.csv", rejects, report, lambda: order.append("confirmed"))
+        assert order == ["confirmed", "out.csv.run.json", "out.csv.rejects.csv", "out.csv", "out.csv.run.json"]
         assert snapshot(tmp_path) == {"made": None, "out.csv": b"new", "out.csv.run.json": b"new"}
 
     def test_fsync_precedes_rename(self, tmp_path, monkeypatch):
@@ -227,7 +91,7 @@ class TestPublishFile:
         monkeypatch.setattr(os, "fsync", lambda descriptor: (steps.append("sync"), sync(descriptor)))
         monkeypatch.setattr(os, "replace", lambda source, target: (steps.append("move"), replace(source, target)))
         moves = [(tmp_path / name, tmp_path / f"out.{name}") for name in ("rejected", "run")]
-        publish_file(tmp_path / "made", tmp_path / "out", *moves)
+        publish_file(tmp_path / "made", tmp_path / "out", *moves, DO_NOTHING)
         assert steps == [*["sync"] * 4, "move", "move", "sync", "move", "sync"]  # the third sync is the report
 
 
@@ -237,6 +101,29 @@ def make_result(folder, text, parts=3):
     for number in range(parts):
         (folder / f"part-{text}-{number}").write_text(text)
     return folder
+
+
+def fail_with(number):
+    def fail(*_arguments):
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def die_at_step(step):
+    """Let this process die just before a system call: the Nth of those that change names."""
+    calls = iter(range(step + 1))
+
+    def die_before(call):
+        def counted(*arguments, **options):
+            if next(calls, step) == step:
+                os._exit(9)
+            return call(*arguments, **options)
+
+        return counted
+
+    for name in ("rename", "unlink", "rmdir", "mkdir", "open"):
+        setattr(os, name, die_before(getattr(os, name)))
 
 
 def use_swap(monkeypatch, way):
@@ -253,8 +140,8 @@ class TestPublishFolder:
         use_swap(monkeypatch, way)
         visible = tmp_path / "run_date=2026-11-23"
         for text in ("one", "two", "three"):
-            with open_workspace(tmp_path / ".work", RUN, fresh=False) as work:
-                publish_folder(make_result(work / "made", text), visible)
+            with open_workspace(tmp_path / ".work", RUN, fresh=False) as workspace:
+                publish_folder(make_result(workspace.folder / "made", text), visible, workspace.confirm)
             assert snapshot(visible) == {f"part-{text}-{number}": text.encode() for number in range(3)}
             assert list(tmp_path.iterdir()) == [visible]
 
@@ -276,9 +163,9 @@ class TestPublishFolder:
         readers = [threading.Thread(target=read) for _ in range(2)]
         for reader in readers:
             reader.start()
-        for number in range(60):
-            with open_workspace(tmp_path / ".work", RUN, fresh=False) as work:
-                publish_folder(make_result(work / "made", f"run{number}"), visible)
+        for number in range(25):
+            with open_workspace(tmp_path / ".work", RUN, fresh=False) as workspace:
+                publish_folder(make_result(workspace.folder / "made", f"run{number}"), visible, workspace.confirm)
         stop.set()
         for reader in readers:
             reader.join()
@@ -293,10 +180,9 @@ class TestPublishFolder:
         before = snapshot(tmp_path)
 
         def publish_what_is_gone():
-            with open_workspace(tmp_path / ".work", RUN, fresh=False) as work:
-                staged = make_result(work / "made", "new")
-                monkeypatch.setattr(commit, "fsync", lambda path: path == staged and shutil.rmtree(staged))
-                publish_folder(staged, visible)
+            with open_workspace(tmp_path / ".work", RUN, fresh=False) as workspace:
+                staged = make_result(workspace.folder / "made", "new")
+                publish_folder(staged, visible, lambda: shutil.rmtree(staged))
 
         with pytest.raises(FileNotFoundError):
             publish_what_is_gone()
@@ -306,24 +192,95 @@ class TestPublishFolder:
         """The next run restores the old folder, or removes it if it was replaced."""
         use_swap(monkeypatch, "renames")
         visible = make_result(tmp_path / "run_date=2026-11-23", "old")
-        commit.backup_path(visible).parent.mkdir(exist_ok=True)
-        os.rename(visible, commit.backup_path(visible))  # killed here
+        os.rename(visible, commit.find_swap_paths(visible)[0].backup)  # killed here
         with open_workspace(tmp_path / ".work", RUN, fresh=False):
             commit.finish_swap(visible)
         assert snapshot(visible) == {f"part-old-{number}": b"old" for number in range(3)}
 
-        make_result(commit.backup_path(visible), "older")  # killed when the new folder was visible
+        make_result(commit.find_swap_paths(visible)[0].backup, "older")  # killed when the new folder was visible
         commit.finish_swap(visible)
         assert list(tmp_path.iterdir()) == [visible]
 
-    def test_exchange_is_unsupported(self, tmp_path, monkeypatch):
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_crash_while_copied(self, tmp_path, monkeypatch):
+        """If a folder can't be renamed, a crash at any step leaves the old result for the next run, or the new one."""
+        rename, visible = os.rename, tmp_path / "out/run_date=2026-11-23"
+
+        def refuse_rename(source, target):
+            if visible in (source, target) and visible.exists():
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            rename(source, target)
+
+        use_swap(monkeypatch, "renames")
+        monkeypatch.setattr(os, "rename", refuse_rename)
+        results, step = [], 0
+        while not results or results[-1] == {"old"}:
+            shutil.rmtree(tmp_path / "out", ignore_errors=True)
+            (make_result(visible, "old") / "_SUCCESS").touch()
+            staged = make_result(tmp_path / "out/.work/made", "new")
+            (staged / "_SUCCESS").touch()
+            pid = os.fork()
+            if pid == 0:
+                die_at_step(step)
+                publish_folder(staged, visible, DO_NOTHING)
+                os._exit(0)
+            os.waitpid(pid, 0)
+            commit.finish_swap(visible)
+            assert (visible / "_SUCCESS").exists()
+            assert len(list(visible.iterdir())) == 4
+            results.append({path.name.split("-")[1] for path in visible.glob("part-*")})
+            assert {path.name for path in tmp_path.iterdir()} == {"out"}
+            step += 1
+        assert results[-1] == {"new"}
+        assert len(results) > 10
+
+    def test_old_folder_can_not_be_removed(self, tmp_path, monkeypatch):
+        """A replaced folder that can't be removed is hidden, with a warning, and removed later."""
+        use_swap(monkeypatch, "renames")
+        visible = make_result(tmp_path / "out/run_date=2026-11-23", "old")
+        monkeypatch.setattr(shutil, "rmtree", lambda path, **how: None)
+        with collect_warnings() as messages:
+            publish_folder(make_result(tmp_path / "out/.work/made", "new"), visible, DO_NOTHING)
+        (leftover,) = tmp_path.rglob(".gamesales-removed-*")
+        assert f"{leftover} can't be removed yet" in messages[0]
+        assert {path.name.split("-")[1] for path in visible.iterdir()} == {"new"}
+        commit.finish_swap(visible)
+        assert len(list(tmp_path.rglob(".gamesales-removed-*"))) == 1
+        monkeypatch.undo()
+        commit.finish_swap(visible)
+        assert list(tmp_path.rglob(".gamesales-removed-*")) == []
+
+    @pytest.mark.parametrize(
+        ("run_id", "kept"), [("a", {"part-new-0.parquet.part", "part-new-1.parquet.part"}), ("b", None)]
+    )
+    def test_killed_publication_goes_back(self, tmp_path, monkeypatch, run_id, kept):
+        """The complete folder of a killed run goes back to the run, with the files of its ledger only."""
+        visible, work = make_result(tmp_path / "out/run_date=2026-11-23", "old"), tmp_path / "out/.work"
+        staged = make_result(work / "made", "new", parts=0)
+        for number in range(3):
+            (staged / f"part-new-{number}.parquet.part").write_text("new")
+        (staged / "_run.json").write_text('{"run_id": "a"}')
+        for number in range(2):
+            record_shard(work, number, ShardResult(files={f"made/part-new-{number}.parquet.part": 3}))
+        monkeypatch.setattr(commit, "_swap", fail_with(errno.EIO))
+        with pytest.raises(OSError, match="Input/output error"):
+            publish_folder(staged, visible, DO_NOTHING)
+        commit.recover_folder(visible, work, run_id)
+        assert staged.exists() == (kept is not None)
+        assert kept is None or kept == {path.name for path in staged.iterdir()}
+        assert {path.name for path in tmp_path.iterdir()} == {"out"}
+        assert (visible / "part-old-0").exists()
+
+    def test_folder_below_the_root(self):
+        """Nothing can be put next to the root of the file system, so a folder there is published from inside it."""
+        outside, inside = commit.find_swap_paths(Path("/run_date=2026-11-23"))
+        assert outside == inside
+        assert inside.new == Path("/.run_date=2026-11-23.new")
+
+    @pytest.mark.parametrize("number", [errno.ENOSYS, errno.EINVAL, errno.ENOTSUP])
+    def test_exchange_is_unsupported(self, tmp_path, monkeypatch, number):
         """A C library, kernel or file system without the call is reported as such."""
-        for number in (errno.ENOSYS, errno.EINVAL):
-            library = type("Library", (), {"renameat2": lambda self, *arguments: -1})()
-            monkeypatch.setattr(commit.ctypes, "CDLL", lambda *arguments, library=library, **options: library)
-            monkeypatch.setattr(commit.ctypes, "get_errno", lambda number=number: number)
-            assert not commit._exchange(tmp_path / "a", tmp_path / "b")
-        monkeypatch.setattr(commit.ctypes, "CDLL", lambda *arguments, **options: object())
+        monkeypatch.setattr(commit, "rename_with", fail_with(number))
         assert not commit._exchange(tmp_path / "a", tmp_path / "b")
 
     def test_exchange_fails(self, tmp_path):
@@ -392,7 +349,7 @@ class TestProcesses:
         before = results(night)
         with halted(night, "score", source, "--output", output, *DATE) as process:
             (work,) = night.rglob("*.work")
-            wait_until(lambda: list(work.glob("ledger/*.json")))
+            wait_until(lambda: list(work.glob("run-*/ledger/*.json")))
             process.send_signal(number)
         message = "" if number == signal.SIGKILL else f"error: {STOPPED['message']}\n       {STOPPED['hint']}\n"
         assert (code, "", message) == (process.returncode, process.out, process.err)
@@ -409,10 +366,10 @@ class TestProcesses:
 
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
     def test_stopped_run_prints_json(self, night, number, code):
-        """A stopped run prints one JSON document."""
+        """A stopped run prints one JSON document, and the error as text on stderr."""
         with halted(night, "score", "big.csv", "--output", "out.csv", "--json") as process:
             process.send_signal(number)
-        assert (code, "") == (process.returncode, process.err)
+        assert (code, f"error: {STOPPED['message']}") == (process.returncode, process.err.splitlines()[0])
         assert {"error": STOPPED} == json.loads(process.out)
 
     @pytest.mark.parametrize("output", ["out.csv", "out"])
@@ -448,7 +405,7 @@ class TestProcesses:
             arrow_csv.write_csv(table.slice(0, rows), night / "in" / name)
         before = results(night)
         with halted(night, "score", "in", "--output", "out", "--workers", "1", *DATE) as process:
-            wait_until(lambda: list(night.glob("out/.run_date=*.work/ledger/00001.json")))
+            wait_until(lambda: list(night.glob("out/.run_date=*.work/run-*/ledger/00001.json")))
             disturb(night / "in/a.csv", change)
         assert (7, "") == (process.returncode, process.out)
         assert process.err.startswith(f"error: in/a.csv was {'removed' if change == 'removed' else 'changed'} while")

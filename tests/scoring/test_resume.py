@@ -13,10 +13,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from gamesales.data import csv_scan, open_table
+from gamesales.data import csv_scan, parquet_file
 from gamesales.data.screen import RejectLimit
 from gamesales.errors import TooManyRejectsError, TryAgainError
-from gamesales.scoring import plan, shard
+from gamesales.scoring import shard, shard_bounds
 from gamesales.scoring.output import SingleFileOutput
 from support.processes import limit_file_size
 from support.runs import earnings, network_version, read_rejects, score, simple_version, snapshot, write_mixed
@@ -37,9 +37,9 @@ OTHER_TENTHS = [(output, tenth) for output in RESULT_PATHS for tenth in range(10
 def steps():
     """Many small shards and batches."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(open_table, "BATCH_ROWS", 150)
+        monkeypatch.setattr(parquet_file, "BATCH_ROWS", 150)
         monkeypatch.setattr(csv_scan, "CHUNK_BYTES", 6_000)
-        monkeypatch.setattr(plan, "MIN_SHARD_ROWS", 400)
+        monkeypatch.setattr(shard_bounds, "MIN_SHARD_ROWS", 400)
         yield
 
 
@@ -240,7 +240,7 @@ def test_damaged_shard_is_scored_again(here, whole, output, monkeypatch):
     with pytest.raises(Stop):
         score(version, "in", output, limit=LIMIT)
     resume()
-    (work,) = list(here.rglob("*.work"))
+    (work,) = list(here.rglob("*.work/run-*"))
     entered = sorted(work.glob("ledger/*.json"))
     assert len(entered) > 2
     (name,) = [
@@ -275,8 +275,9 @@ def test_reject_limit_stops_early(here, monkeypatch):
     with pytest.raises(TooManyRejectsError, match=r"of 6,000 rows were rejected, more than the 60 allowed") as failure:
         score(simple_version(), "bad.parquet", "out.csv")
     assert len(seen) < 4
-    assert read_rejects(here / "out.csv.work/rejects.csv")[0]["row"] == 1
-    assert "out.csv.work/rejects.csv" in failure.value.hint
+    (rejects,) = here.glob("out.csv.work/run-*/rejects.csv")
+    assert read_rejects(rejects)[0]["row"] == 1
+    assert str(rejects.relative_to(here)) in failure.value.hint
 
 
 def test_larger_limit_resumes(here):

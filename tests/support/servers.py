@@ -153,6 +153,22 @@ def _unclear(environ, start_response, store):
     return _refuse(start_response, "503 Slow Down")
 
 
+def _conflicting(environ, start_response, store):
+    """Answer the first write of each key with a conflict, and do not write, as S3 does when two writes meet."""
+    key = environ["PATH_INFO"]
+    if environ["REQUEST_METHOD"] != "PUT" or not environ.get("HTTP_IF_NONE_MATCH") or key in _ANSWERED:
+        return store(environ, start_response)
+    _ANSWERED.add(key)
+    return _refuse(start_response, "409 Conflict")
+
+
+def _undecided(environ, start_response, store):
+    """Answer every conditional write but the probe's with a conflict, and do not write."""
+    if environ.get("HTTP_IF_NONE_MATCH") and "/.probe/" not in environ["PATH_INFO"]:
+        return _refuse(start_response, "409 Conflict")
+    return store(environ, start_response)
+
+
 def _unable(environ, start_response, store):
     """Have no writes on condition, and say so."""
     if environ.get("HTTP_IF_NONE_MATCH"):
@@ -176,6 +192,8 @@ FAULTS = {
     "none": lambda environ, start_response, store: store(environ, start_response),
     "deaf": _deaf,
     "unclear": _unclear,
+    "conflicting": _conflicting,
+    "undecided": _undecided,
     "unable": _unable,
     "keeping": _keeping,
     "denied": lambda environ, start_response, store: _refuse(start_response, "403 Forbidden"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -64,5 +66,63 @@ def run_shards(
 
 
 def count_cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Count the cores that this process may use, by its affinity and by the CPU quota of its control groups."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min([cores, *read_cpu_quotas()])))
+
+
+def read_cpu_quotas(root: Path = Path("/")) -> list[float]:
+    """Read the CPU quotas of this process's control groups and of the groups above them, in cores.
+
+    Args:
+        root: the folder with ``proc`` and with the mounted control groups.
+
+    Returns:
+        A quota for each group that has one, of version 1 and version 2; empty on a system without control groups.
+    """
+    try:
+        # 0::/system.slice/job.service of version 2, or 4:cpu,cpuacct:/docker/0123 of version 1
+        groups = [line.split(":", 2) for line in _read_lines(root / "proc/self/cgroup")]
+        path_of = {controller: path for _, controllers, path in groups for controller in controllers.split(",")}
+        mounts = [line.split() for line in _read_lines(root / "proc/self/mountinfo")]
+        quotas = [quota for mount in mounts for quota in _read_quotas_of_mount(root, mount, path_of)]
+    except (OSError, ValueError, IndexError):
+        return []
+    return [quota for quota in quotas if quota is not None]
+
+
+def _read_quotas_of_mount(root: Path, mount: Sequence[str], path_of: Mapping[str, str]) -> Iterator[float | None]:
+    """Read the quotas of a mount, a line of ``mountinfo``: ID PARENT DEVICE ROOT FOLDER … - TYPE SOURCE OPTIONS."""
+    group_root, folder, kind = mount[3], root / mount[4].lstrip("/"), mount[mount.index("-") + 1]
+    if kind == "cgroup2" and "" in path_of:
+        yield from (_read_quota_v2(folder / group) for group in _list_groups(path_of[""], group_root))
+    elif kind == "cgroup" and "cpu" in mount[-1].split(",") and "cpu" in path_of:
+        yield from (_read_quota_v1(folder / group) for group in _list_groups(path_of["cpu"], group_root))
+
+
+def _list_groups(path: str, group_root: str) -> Iterator[PurePosixPath]:
+    """Yield a control group and the groups above it, relative to a mount of the group ``group_root``."""
+    is_visible = ".." not in path and PurePosixPath(path).is_relative_to(group_root)
+    # In a container, the mount may show another part of the tree. Then the group at its root applies.
+    group = PurePosixPath(path).relative_to(group_root) if is_visible else PurePosixPath()
+    yield from (group, *group.parents)
+
+
+def _read_quota_v2(folder: Path) -> float | None:
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None  # the root group has no such file
+
+
+def _read_quota_v1(folder: Path) -> float | None:
+    try:
+        quota, period = (int((folder / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+        return quota / period if quota > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _read_lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()
