@@ -15,6 +15,7 @@ import pytest
 from gamesales.cli.main import run
 from gamesales.data.contract import Contract
 from gamesales.jobs.loading import open_registry
+from gamesales.training import baselines
 from support.sampling import load_profile
 from support.versions import (
     DATA,
@@ -52,6 +53,15 @@ def contract():
 def simple_registry(tmp_path):
     """A registry at ``tmp_path/registry`` with one simple version, promoted."""
     return publish_promoted(tmp_path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _small_grid():
+    """Tune gradient boosting over a grid of one point. Most tests that train are not about the baselines."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, grid in (("TREES", (100,)), ("DEPTHS", (3,)), ("LEARNING_RATES", (0.2,))):
+            patch.setattr(baselines, name, grid)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -68,6 +68,7 @@ class VersionVerdict:
         error_shift: the mean absolute error of the older and of the newer half.
         bias_shift: the bias of the older and of the newer half.
         verdict: sentences for people.
+        worse: the sentences that say that the version is worse than on its holdout, or that its error is growing.
         evidence: whether the log records the verdict.
         refused: why it does not.
     """
@@ -87,6 +88,7 @@ class VersionVerdict:
     error_shift: MetricChange | None
     bias_shift: MetricChange | None
     verdict: list[str]
+    worse: list[str]
     evidence: Evidence
     refused: str
 
@@ -173,6 +175,7 @@ def _judge(version: VersionRuns, all_dates: TitleSums, older: TitleSums, newer: 
         error_shift=mae_change,
         bias_shift=compare_bias(older, newer),
         verdict=write_verdict(metrics, newest_from, holdout_change, mae_change, version.target_coverage),
+        worse=find_worse(newest_from, holdout_change, mae_change),
         evidence="refused",
         refused=version.refused,
     )
@@ -215,6 +218,16 @@ def write_verdict(
     if metrics.coverage is not None:
         sentences.append(_describe_coverage(metrics, target_coverage))
     return sentences
+
+
+def find_worse(newest_from: str, holdout_change: MetricChange | None, mae_change: MetricChange | None) -> list[str]:
+    """Return the sentences of the verdict that describe a significantly larger error. See ``write_verdict``."""
+    worse = []
+    if holdout_change and holdout_change.change == "up":
+        worse.append(_describe_newest(newest_from, holdout_change))
+    if mae_change and mae_change.change == "up":
+        worse.append(_describe_trend(newest_from, mae_change))
+    return worse
 
 
 def _describe_error(metrics: ErrorMetrics) -> str:

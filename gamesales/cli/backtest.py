@@ -11,7 +11,7 @@ import typer
 from gamesales.cli import progress
 from gamesales.cli.options import NAME, REGISTRY, JsonOption, NameOption, ReasonOption, RegistryOption
 from gamesales.cli.render import format_table, show_error, show_result
-from gamesales.errors import RegistryError
+from gamesales.errors import EXIT_CONDITION_NOT_MET, RegistryError
 from gamesales.jobs.loading import open_registry
 from gamesales.report.format import format_count
 from gamesales.stats.metrics import format_metrics, format_money
@@ -38,6 +38,12 @@ def backtest(
     ] = None,
     reason: ReasonOption = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the metrics, and record nothing.")] = False,
+    fail_if_worse: Annotated[
+        bool,
+        typer.Option(
+            "--fail-if-worse", help="Exit with 6 if a version is worse than on its holdout, or its error is growing."
+        ),
+    ] = False,
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,
     as_json: JsonOption = False,
@@ -57,6 +63,10 @@ def backtest(
         if not as_json:
             show_error("registry", f"not recorded: {reasons}", "Give --registry or --name; or --dry-run", as_json=False)
         raise typer.Exit(RegistryError.exit_code)
+    worse = [f"version {verdict.version}: {' '.join(verdict.worse)}" for verdict in result.versions if verdict.worse]
+    if fail_if_worse and worse:
+        progress.say(f"exit code {EXIT_CONDITION_NOT_MET}: {' '.join(worse)}")
+        raise typer.Exit(EXIT_CONDITION_NOT_MET)
 
 
 def _format_result(result: BacktestResult) -> str:

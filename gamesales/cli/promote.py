@@ -34,6 +34,7 @@ from gamesales.jobs.evaluate import evaluate as run_evaluate
 from gamesales.jobs.loading import open_ref, open_registry
 from gamesales.jobs.retention import retire as retire_version
 from gamesales.registry.gate import format_percent
+from gamesales.registry.refs import format_command
 from gamesales.report.format import format_count
 
 if TYPE_CHECKING:
@@ -111,17 +112,23 @@ def _format_promotion(promotion: Promotion) -> str:
 def rollback(
     alias: AliasOption = ALIAS,
     reason: ReasonOption = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the previous version, check its files, and change nothing.")
+    ] = False,
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
     """Set an alias back to its previous version; a second rollback goes back one more version."""
-    promotion = jobs.roll_back(open_registry(registry, name), alias=alias, reason=reason)
+    promotion = jobs.roll_back(open_registry(registry, name), alias=alias, reason=reason, dry_run=dry_run)
     show_result(promotion, _format_rollback, as_json=as_json)
 
 
 def _format_rollback(promotion: Promotion) -> str:
-    return f"{promotion.model}@{promotion.alias} is version {promotion.version} again{_format_previous(promotion)}"
+    alias, version = f"{promotion.model}@{promotion.alias}", f"version {promotion.version} again"
+    if promotion.dry_run:
+        return f"{alias} would become {version}{_format_previous(promotion)}; nothing was changed"
+    return f"{alias} is {version}{_format_previous(promotion)}"
 
 
 AliasArgument = Annotated[
@@ -165,7 +172,8 @@ def list_aliases(registry: RegistryOption = REGISTRY, name: NameOption = NAME, a
 
 def _format_aliases(listed: AliasList) -> str:
     if not listed.aliases:
-        return f"no alias of {listed.model} in {listed.registry}. Promote a version: gamesales promote REF"
+        promote = format_command("promote REF", listed.registry, listed.model)
+        return f"no alias of {listed.model} in {listed.registry}. Promote a version: {promote}"
     rows = [
         [row.alias, str(row.version), format_minute(row.since), row.actor, str(row.previous_version or "-"), row.reason]
         for row in listed.aliases

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gamesales.cli import progress
-from gamesales.cli.options import REGISTRY, JsonOption, ReasonOption, RegistryOption
+from gamesales.cli.options import JobRegistryOption, JsonOption, ReasonOption, choose_registry
 from gamesales.cli.render import format_intervals, format_metrics_table, format_table, show_result
-from gamesales.registry.refs import format_ref
+from gamesales.registry.refs import format_command
 from gamesales.report.format import format_count
 from gamesales.stats.metrics import HEADINGS, format_metrics
 
@@ -40,7 +40,7 @@ def train(
         int, typer.Option(metavar="N", min=1, help="Write a checkpoint after every N epochs.")
     ] = 10,
     reason: ReasonOption = "",
-    registry: RegistryOption = REGISTRY,
+    registry: JobRegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a version on past titles and register it."""
@@ -49,10 +49,11 @@ def train(
     from gamesales.training.train_job import load_job
 
     settings = load_job(job, preset)
+    location = choose_registry(registry, settings.registry)
     with progress.show_epochs() as on_epoch:
         result = run(
             settings,
-            open_registry(registry, settings.name),
+            open_registry(location, settings.name),
             reason=reason,
             on_stage=progress.say,
             on_epoch=on_epoch,
@@ -60,22 +61,28 @@ def train(
             checkpoints=checkpoint,
             checkpoint_epochs=checkpoint_epochs,
         )
-    show_result(result, _format_training, as_json=as_json)
+    show_result(result, lambda result: _format_training(result, location), as_json=as_json)
 
 
-def _format_training(result: TrainingResult) -> str:
+def _format_training(result: TrainingResult, registry: str) -> str:
     from gamesales.training.intervals import describe_coverage
 
-    version = f"version {result.version}"
+    version, gate = f"version {result.version}", result.gate
+    champion = {f"version {gate.champion}, champion": gate.metrics} if gate.metrics else {}
     return "\n".join(
         [
             f"{version} of {result.model}, trained in {result.seconds:.0f} s; metrics on the test titles:",
+            *(
+                [f"its weights are the same as those of version {result.same_weights_as}"]
+                if result.same_weights_as
+                else []
+            ),
             "",
-            format_metrics_table({version: result.metrics, **result.baselines}),
+            format_metrics_table({version: result.metrics, **champion, **result.baselines}),
             *(["", f"prediction intervals {describe_coverage(result.interval)}"] if result.interval else []),
             "",
             f"report   {result.report}",
-            f"promote  gamesales promote {format_ref(result.model, result.version)}",
+            f"promote  {format_command(f'promote {result.version}', registry, result.model)}",
         ]
     )
 
@@ -96,7 +103,7 @@ def tune(
         Path, typer.Option(metavar="DIR", help="The folder for the trials, from which a killed search resumes.")
     ] = Path(".tune"),
     reason: ReasonOption = "",
-    registry: RegistryOption = REGISTRY,
+    registry: JobRegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Search for the smallest network that is about as accurate as the best, and register it."""
@@ -105,13 +112,14 @@ def tune(
     from gamesales.search.tune_job import load_tune_job
 
     settings = load_tune_job(job, trials=trials, minutes=minutes, workers=workers)
+    location = choose_registry(registry, settings.registry)
     with progress.show_search(settings.search) as callbacks:
-        opened = open_registry(registry, settings.name)
+        opened = open_registry(location, settings.name)
         result = run(settings, opened, storage=storage, reason=reason, callbacks=callbacks)
-    show_result(result, _format_tune_result, as_json=as_json)
+    show_result(result, lambda result: _format_tune_result(result, location), as_json=as_json)
 
 
-def _format_tune_result(result: TuneResult) -> str:
+def _format_tune_result(result: TuneResult, registry: str) -> str:
     search, version = result.search, f"version {result.version}"
     counts = f"{search.complete:,} complete, {search.pruned:,} pruned, {search.failed:,} failed"
     shares = ", ".join(f"{name} {100 * share:.0f}%" for name, share in search.importances.items() if share >= 0.005)
@@ -132,7 +140,7 @@ def _format_tune_result(result: TuneResult) -> str:
             "",
             f"the search  {result.page}",
             f"report      {result.report}",
-            f"promote     gamesales promote {format_ref(result.model, result.version)}",
+            f"promote     {format_command(f'promote {result.version}', registry, result.model)}",
         ]
     )
 

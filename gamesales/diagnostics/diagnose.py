@@ -28,6 +28,7 @@ from gamesales.diagnostics.residuals import (
 from gamesales.errors import InputError
 from gamesales.stats.clustered import clustered_mean
 from gamesales.stats.same_features import NoiseEstimate, estimate_noise, number_distinct_rows
+from gamesales.training.baselines import BoostingSettings
 from gamesales.training.fit import PredictFunction, make_fitter
 from gamesales.training.folds import (
     FOLD_KINDS,
@@ -61,6 +62,7 @@ class TrainedModel:
         test_titles: the m titles of the test file.
         training_predictions: float64 (n,), US dollars.
         test_predictions: float64 (m,), US dollars.
+        boosting: the settings of gradient boosting, a baseline.
         baseline_predictions: by name of the baseline, predictions for the test titles, float64 (m,), US dollars.
         predict: runs the scoring graph, from (rows, k) to (rows,), US dollars.
         intervals: its prediction intervals. None if the job wants none.
@@ -73,6 +75,7 @@ class TrainedModel:
     test_titles: LabeledTitles
     training_predictions: FloatArray
     test_predictions: FloatArray
+    boosting: BoostingSettings
     baseline_predictions: Mapping[str, FloatArray]
     predict: PredictFunction
     scaling: Scaling
@@ -205,7 +208,7 @@ def _run_kfold(
                 lambda: predict_kfold(job, model.contract, titles, folds, kind, on_stage),  # noqa: B023
             )
         if predicted is not None:
-            results[kind] = measure_kfold(titles, predicted, kind, folds, clusters, model.scaling, seed)
+            results[kind] = measure_kfold(titles, predicted, kind, folds, clusters, model.scaling, model.boosting)
             errors[kind] = np.abs(predicted - titles.earnings)
     return results, errors
 

@@ -9,7 +9,7 @@ from typing import Any
 from gamesales.errors import UnknownVersionError
 from gamesales.jobs.evaluate import find_data
 from gamesales.jobs.versions import METRIC_KEYS, read_metric
-from gamesales.registry.refs import Ref, format_ref
+from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Evaluation, Version
 
@@ -124,7 +124,7 @@ def _open(registry: ModelRegistry, ref: Ref) -> tuple[ComparedVersion, Mapping[s
         raise UnknownVersionError(
             f"the files of version {version.number} of {registry.model} were removed after it was retired; "
             "there is nothing left to compare",
-            hint=f"See its events in the log: gamesales show {format_ref(registry.model, version.number)}",
+            hint=f"See its events in the log: {registry.format_command(f'show {version.number}')}",
         )
     manifest = registry.open_bundle(version).manifest
     evaluations = _collect_evaluations(version, manifest)

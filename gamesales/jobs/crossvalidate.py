@@ -92,7 +92,7 @@ def crossvalidate(
         InputError: the titles can't be read, or there are too few titles for the folds.
     """
     contract = Contract.from_toml(job.data.contract)
-    titles = read_titles(data or job.data.train, contract)
+    titles = read_titles(data or job.data.train, contract, table_format=job.table_format)
     (clusters,) = number_distinct_rows(titles.features)
     for kind in kinds:
         make_folds(titles, kind, folds, job.training.seed)  # fail before a network is trained in vain

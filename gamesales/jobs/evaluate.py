@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gamesales.arrays import FloatArray
+from gamesales.data.dialect import TableFormat
 from gamesales.data.labeled_titles import LabeledTitles, read_titles
 from gamesales.data.screen import RejectLimit, format_rejects
 from gamesales.errors import InputError, IntegrityError
@@ -50,13 +51,16 @@ class EvaluationResult:
 def evaluate(registry: ModelRegistry, ref: Ref, data: Path, *, reason: str = "") -> EvaluationResult:
     """Evaluate a version on a CSV or Parquet file of titles with the target column, and record the metrics.
 
+    The file is in the format of the files that the version was trained on.
+
     Raises:
         InputError: the file can't be used, or the version was trained on it.
     """
     version = registry.find(registry.read_state(), ref)
     loaded = load_registered(registry, version)
-    titles = read_titles(data, loaded.contract, RejectLimit())
     bundle = registry.open_bundle(version)
+    table_format = read_table_format(find_data(bundle.manifest, "train"))
+    titles = read_titles(data, loaded.contract, RejectLimit(), table_format)
     if titles.sha256 == training_digest(bundle.manifest):
         raise InputError(
             f"{data} is the file that version {version.number} was trained on; expected titles that it never saw",
@@ -83,7 +87,8 @@ def predict_labeled(version: LoadedVersion, titles: LabeledTitles) -> FloatArray
             f"{format_count(len(infinite), 'row')} of {titles.path}; the first is row {infinite[0]}",
             hint="Train again. To list these titles, score the file: gamesales score",
         )
-    return predicted
+    clipped, _ = version.clip(predicted)
+    return clipped
 
 
 def record_once(
@@ -123,6 +128,18 @@ def read_scaling(bundle: Bundle) -> Scaling:
 def training_digest(manifest: Mapping[str, Any]) -> str | None:
     """Return the SHA-256 of a version's training data, or None if the manifest has none."""
     return find_data(manifest, "train").get("sha256")
+
+
+def read_table_format(entry: Mapping[str, Any]) -> TableFormat:
+    """Return the format of a file by its entry in a manifest.
+
+    Raises:
+        IntegrityError: the manifest has no usable format.
+    """
+    try:
+        return TableFormat.from_description(entry)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise IntegrityError(f"the manifest has no usable format of its data: {error}", hint="Train again") from None
 
 
 def find_data(manifest: Mapping[str, Any], role: str) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gamesales.errors import NothingPromotedError, UsageError
+from gamesales.errors import NothingPromotedError, UsageError, warn
 from gamesales.jobs.gate_evidence import GateEvidence
 from gamesales.jobs.loading import load_registered
 from gamesales.registry.event import Event
@@ -22,7 +22,9 @@ from gamesales.scoring.scorer import LoadedVersion
 class Promotion:
     """The version that an alias names after a promotion or a rollback, the version before it, and the evidence.
 
-    ``holdout`` and ``comparison`` are None if no versions were compared.
+    ``holdout`` and ``comparison`` are None if no versions were compared. ``new_columns`` are the columns that only this
+    version needs, not the champion before it. ``inputs`` are the inputs of the scoring job that were checked.
+    ``warnings`` are those of the gate and of the version's report.
     """
 
     model: str
@@ -36,6 +38,9 @@ class Promotion:
     findings: list[dict[str, Any]] = field(default_factory=list)
     holdout: dict[str, str] | None = None
     comparison: dict[str, Any] | None = None
+    new_columns: list[str] = field(default_factory=list)
+    inputs: dict[str, Any] | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 def promote(
@@ -87,27 +92,42 @@ def promote(
 
     def judge(state: State, version: Version) -> Mapping[str, Any]:
         findings, details = gate_evidence.collect(state, version) if gate_evidence else ([], {})
-        return judge_findings(format_ref(registry.model, version.number), findings, force=force, details=details)
+        name, command = format_ref(registry.model, version.number), registry.format_command(f"promote {version.number}")
+        return judge_findings(name, findings, command=command, force=force, details=details)
 
-    if dry_run:
-        evidence = judge(state, version)
-        return Promotion(
-            registry.model, alias, version.number, current, changed=True, dry_run=True, sequence=None, **evidence
-        )
-    event = registry.set_alias(alias, version.number, reason, judge)
+    try:
+        if dry_run:
+            evidence = judge(state, version)
+            return Promotion(
+                registry.model, alias, version.number, current, changed=True, dry_run=True, sequence=None, **evidence
+            )
+        event = registry.set_alias(alias, version.number, reason, judge)
+    finally:  # also if the gate refuses
+        for text in gate_evidence.warnings if gate_evidence else ():
+            warn(text)
     if event is None:  # another writer set the alias to the same version in the meantime
         same = Ref(registry.model, version=version.number)
         return promote(registry, same, alias=alias, reason=reason, force=force, holdout=holdout)
     return _read_promotion(registry, event)
 
 
-def roll_back(registry: ModelRegistry, *, alias: str = CHAMPION, reason: str = "") -> Promotion:
-    """Make an alias name its previous version. That version must be sound. The gate is not asked."""
+def roll_back(registry: ModelRegistry, *, alias: str = CHAMPION, reason: str = "", dry_run: bool = False) -> Promotion:
+    """Make an alias name its previous version. That version must be sound. The gate is not asked.
+
+    With ``dry_run``, the version is found and checked, and nothing is written.
+    """
 
     def judge(_state: State, version: Version) -> Mapping[str, Any]:
         _load_verified(registry, version)
         return {"findings": [], "forced": False}
 
+    if dry_run:
+        state = registry.read_state()
+        current, version = registry.find_previous(state, check_alias(alias))
+        evidence = judge(state, version)
+        return Promotion(
+            registry.model, alias, version.number, current, changed=True, dry_run=True, sequence=None, **evidence
+        )
     return _read_promotion(registry, registry.roll_back(alias, reason, judge))
 
 
@@ -137,10 +157,10 @@ def set_alias(registry: ModelRegistry, alias: str, ref: Ref, reason: str = "") -
         UsageError: the alias is ``champion``, which only a promotion may set.
     """
     if check_alias(alias) == CHAMPION:
-        name = f"@{ref.alias}" if ref.alias else format_ref(ref.model, ref.version or 0)
+        command = registry.format_command(f"promote {f'@{ref.alias}' if ref.alias else ref.version}")
         raise UsageError(
             f"{CHAMPION} is the version that scores; only gamesales promote may set it, because of the gate",
-            hint=f"Promote it: gamesales promote {name}",
+            hint=f"Promote it: {command}",
         )
     return promote(registry, ref, alias=alias, reason=reason)
 
@@ -165,12 +185,15 @@ def delete_alias(registry: ModelRegistry, alias: str, reason: str = "") -> Alias
     if check_alias(alias) == CHAMPION and not reason.strip():
         raise UsageError(
             f"without a {CHAMPION}, nothing scores, not even the nightly run; deleting it needs a reason",
-            hint='Add --reason "…"; or go back to the previous version: gamesales rollback',
+            hint=f'Add --reason "…"; or go back to the previous version: {registry.format_command("rollback")}',
         )
-    if registry.read_state().target_of(alias) is None:
+    state = registry.read_state()
+    if not state.newest:
+        registry.require_model()
+    if state.target_of(alias) is None:
         raise NothingPromotedError(
             f"no version of {registry.model} is {alias} in {registry.location}; there is nothing to delete",
-            hint="List all aliases: gamesales alias list",
+            hint=f"List all aliases: {registry.format_command('alias list')}",
         )
     event = registry.delete_alias(alias, reason)
     return AliasDeletion(registry.model, alias, event.body["previous_version"], event.sequence)
@@ -198,8 +221,14 @@ class AliasList:
 
 
 def list_aliases(registry: ModelRegistry) -> AliasList:
-    """List all aliases, each with the event that last set it."""
+    """List all aliases, each with the event that last set it.
+
+    Raises:
+        UnknownVersionError: the registry has no such model.
+    """
     state = registry.read_state()
+    if not state.newest:
+        registry.require_model()
     rows = []
     for alias, version in state.read_targets().items():
         event = state.last_set_event(alias)

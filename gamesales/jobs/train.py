@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,39 +15,49 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gamesales.arrays import FloatArray
+from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import LabeledTitles
+from gamesales.diagnostics.checks import Notice
 from gamesales.diagnostics.diagnose import TrainedModel, diagnose
-from gamesales.errors import JobFileError
-from gamesales.report.version_page import VersionPage, render_version_page
-from gamesales.scoring.scorer import GRAPH_FILE, Scorer
+from gamesales.errors import JobFileError, warn
+from gamesales.jobs.gate_evidence import GatePreview, preview_gate
+from gamesales.jobs.loading import find_same_weights
+from gamesales.jobs.training_report import list_all_warnings, render_report
+from gamesales.report.version_page import DIVERGED
+from gamesales.scoring.scorer import GRAPH_FILE, Scorer, get_target_range
 from gamesales.stats.metrics import Metrics, compute_metrics
 from gamesales.training import parity
+from gamesales.training.baselines import predict_baselines, tune_boosting
 from gamesales.training.checkpoint import TrainingCheckpoint, list_software_releases, log_to_tensorboard
-from gamesales.training.evaluation import evaluate_predictions, predict_baselines, profile_column, profile_columns
+from gamesales.training.evaluation import evaluate_predictions, profile_column, profile_columns
 from gamesales.training.fit import Epoch, LossHistory, fit
 from gamesales.training.intervals import (
     calibrate_intervals,
     check_coverage,
-    describe_coverage,
     split_for_calibration,
 )
 from gamesales.training.keras_objects import seed_everything
-from gamesales.training.network import build_network, check_training_step
+from gamesales.training.network import build_network, check_training_step, compute_weights_digest
 from gamesales.training.scaling import fit_scaler
 from gamesales.training.train_job import TrainJob, read_data
+from gamesales.training.widening import record_combinations
 
 if TYPE_CHECKING:
     from gamesales.registry.registry import ModelRegistry
 
 _GOLDEN_ROWS = 16
 _REPORT_FILE = "report.html"
-# The report shows this many digits of a file's SHA-256.
-_DIGEST_DIGITS = 12
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A version that was just registered, with its metrics and those of the baselines on the test titles."""
+    """A version that was just registered, with its metrics and those of the baselines on the test titles.
+
+    Attributes:
+        gate: what the gate would decide about the version.
+        same_weights_as: an earlier version with the same weights. None if there is none.
+        warnings: those of the report, and why the gate would refuse the version.
+    """
 
     model: str
     version: int
@@ -59,6 +69,9 @@ class TrainingResult:
     epochs: int
     seconds: float
     interval: dict[str, Any] | None
+    gate: GatePreview
+    same_weights_as: int | None
+    warnings: list[str]
 
 
 @dataclass(frozen=True)
@@ -100,7 +113,7 @@ def train(
     """
     started = time.monotonic()
     on_stage("reading titles")
-    contract, training_titles, test_titles = read_data(job.data)
+    contract, training_titles, test_titles = read_data(job)
     fit_titles, calibration_titles = split_for_calibration(job, training_titles)
     checkpoint = TrainingCheckpoint.open(checkpoints, checkpoint_epochs, job, contract, fit_titles)
     scaler, scaling = fit_scaler(contract.feature_names, contract.target.name, fit_titles.features, fit_titles.earnings)
@@ -120,6 +133,9 @@ def train(
     with log_to_tensorboard(tensorboard, on_epoch) as log_epoch:
         history = fit(network, *scaled, job.training, log_epoch, start=start, on_snapshot=checkpoint.save_if_due)
 
+    on_stage("tuning the baseline")
+    boosting = tune_boosting(training_titles.features, training_titles.earnings, job.training.seed)
+
     on_stage("evaluating")
     graph, scorer, parity_difference = parity.compile_and_check(network, scaling, probe)
     model = TrainedModel(
@@ -128,25 +144,34 @@ def train(
         training_titles=training_titles,
         fit_titles=fit_titles,
         test_titles=test_titles,
-        test_predictions=_predict(scorer, test_titles),
-        training_predictions=_predict(scorer, training_titles),
+        test_predictions=_predict(scorer, test_titles, contract),
+        training_predictions=_predict(scorer, training_titles, contract),
         intervals=calibrate_intervals(job, contract, fit_titles, calibration_titles, scorer.score, on_stage),
+        boosting=boosting,
         baseline_predictions=predict_baselines(
-            training_titles.features, training_titles.earnings, test_titles.features, job.training.seed
+            training_titles.features, training_titles.earnings, test_titles.features, boosting
         ),
         predict=scorer.score,
         scaling=scaling,
     )
     evaluation = diagnose(model, on_stage)
 
-    on_stage("registering")
+    on_stage("comparing with the champion and registering")
     golden_rows = _predict_golden_rows(model, probe[:_GOLDEN_ROWS])
-    manifest = {**_build_manifest(model, history, evaluation, parity_difference, golden_rows), **extras.manifest}
+    weights_digest = compute_weights_digest(network, job.network, scaling.as_dict())
+    gate = preview_gate(registry, training_titles, test_titles, model.test_predictions, scaling.target_scale)
+    manifest = {
+        **_build_manifest(model, history, evaluation, parity_difference, golden_rows),
+        "gate": asdict(gate),
+        "weights_sha256": weights_digest,
+        "same_weights_as": find_same_weights(registry, graph, weights_digest),
+        **extras.manifest,
+    }
     files = {
         "model.keras": _save_network(network),
         "scaler.joblib": _save_scaler(scaler),
         GRAPH_FILE: graph,
-        _REPORT_FILE: _render_report(model, manifest, history, extras.facts),
+        _REPORT_FILE: render_report(model, manifest, history, extras.facts),
         **extras.files,
     }
     version = registry.publish(files, manifest, reason)
@@ -154,6 +179,9 @@ def train(
         version, evaluate_predictions(test_titles, model.test_predictions, scaling), "recorded by training"
     )
     checkpoint.remove()
+    warnings = list_all_warnings(manifest)
+    for text in warnings:
+        warn(text)
     folder = f"{registry.location}{registry.find_version(version).folder}"
     return TrainingResult(
         model=registry.model,
@@ -166,17 +194,20 @@ def train(
         epochs=len(history),
         seconds=round(time.monotonic() - started, 1),
         interval=manifest.get("interval"),
+        gate=gate,
+        same_weights_as=manifest["same_weights_as"],
+        warnings=warnings,
     )
 
 
-def _predict(scorer: Scorer, titles: LabeledTitles) -> FloatArray:
+def _predict(scorer: Scorer, titles: LabeledTitles, contract: Contract) -> FloatArray:
     predicted = scorer.score(titles.features)
     if not np.isfinite(predicted).all():
         raise JobFileError(
             f"{int((~np.isfinite(predicted)).sum()):,} predictions for {titles.path} are not finite numbers",
             hint="Use another network, or a lower learning rate",
         )
-    return predicted
+    return np.clip(predicted, *get_target_range(contract))  # as scoring does
 
 
 def _build_manifest(
@@ -189,6 +220,14 @@ def _build_manifest(
     job, training, test, scaling = model.job, model.training_titles, model.test_titles, model.scaling
     stopping = job.training.early_stopping
     interval = model.intervals.as_dict(test, model.test_predictions) if model.intervals else None
+    notices = [
+        *(Notice("warning", "coverage", text) for text in check_coverage(interval)),
+        *(
+            []
+            if np.isfinite([*history.loss, *history.validation_loss]).all()
+            else [Notice("warning", "loss", DIVERGED)]
+        ),
+    ]
     return {
         "trained_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "contract": model.contract.as_json(),
@@ -202,13 +241,15 @@ def _build_manifest(
             name: compute_metrics(test.earnings, predicted, scaling.target_scale)
             for name, predicted in model.baseline_predictions.items()
         },
-        "evaluation": evaluation,
+        "boosting": asdict(model.boosting),
+        "evaluation": {**evaluation, "notices": [*map(asdict, notices), *evaluation["notices"]]},
         "data": {"train": training.as_dict(), "test": test.as_dict()},
         "epochs": {
             "run": len(history),
             "kept": history.best_epoch if stopping and stopping.restore_best else len(history),
         },
         "training_profile": profile_columns(model.contract.feature_names, training.features),
+        "flag_combinations": record_combinations(model.contract, training.features),
         "prediction_profile": profile_column("predicted_earnings", model.training_predictions),
         "parity": {"rows": parity.ROWS, "largest_difference": parity_difference, "tolerance": parity.TOLERANCE},
         "golden": golden_rows,
@@ -254,44 +295,3 @@ def _save_scaler(scaler: Any) -> bytes:
     buffer = io.BytesIO()
     joblib.dump(scaler, buffer)
     return buffer.getvalue()
-
-
-def _render_report(
-    model: TrainedModel, manifest: Mapping[str, Any], history: LossHistory, facts: Mapping[str, str]
-) -> bytes:
-    notices = manifest["evaluation"]["notices"]
-    page = VersionPage(
-        model=model.job.name,
-        trained_at=manifest["trained_at"],
-        facts={**_list_facts(model, manifest, history), **facts},
-        layers=[str(layer) for layer in model.job.network.layers],
-        metrics={"this version": manifest["metrics"], **manifest["baselines"]},
-        loss=history.loss,
-        validation_loss=history.validation_loss,
-        actual=model.test_titles.earnings,
-        predicted=model.test_predictions,
-        warnings=[
-            *check_coverage(manifest.get("interval")),
-            *(notice["text"] for notice in notices if notice["level"] == "warning"),
-        ],
-        evaluation=manifest["evaluation"],
-        band=model.intervals.interval if model.intervals else None,
-    )
-    return render_version_page(page).encode("utf-8")
-
-
-def _list_facts(model: TrainedModel, manifest: Mapping[str, Any], history: LossHistory) -> dict[str, str]:
-    training, data = model.job.training, manifest["data"]
-    titles = {
-        label: f"{data[role]['path']}, {data[role]['rows']:,} rows, sha256 {data[role]['sha256'][:_DIGEST_DIGITS]}"
-        for label, role in (("Training titles", "train"), ("Test titles", "test"))
-    }
-    return {
-        **titles,
-        "Optimizer": f"{training.optimizer.name}, batches of {training.batch_size}, {len(history)} epochs",
-        "Seed": str(training.seed),
-        "Scoring graph": f"within ${manifest['parity']['largest_difference']:.4f} of Keras on {parity.ROWS:,} rows",
-        **({"Prediction intervals": describe_coverage(manifest["interval"])} if "interval" in manifest else {}),
-        "Software": ", ".join(f"{name} {release}" for name, release in manifest["software"].items()),
-        "Git commit": manifest["git_commit"] or "not in a git checkout",
-    }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import JobFileError
+from gamesales.jobs.gate_evidence import GatePreview
 from gamesales.jobs.train import BundleExtras, train
 from gamesales.report.tune_page import TrialSummary, render_tune_page
 from gamesales.scoring.engines.local import count_cores
@@ -97,7 +98,10 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class TuneResult:
-    """A search and the version that it registered, with its metrics and those of the baselines on the test titles."""
+    """A search and the version that it registered, with its metrics and those of the baselines on the test titles.
+
+    ``gate``, ``same_weights_as`` and ``warnings`` are those of the training.
+    """
 
     model: str
     version: int
@@ -109,6 +113,9 @@ class TuneResult:
     metrics: Metrics
     baselines: dict[str, Metrics]
     interval: dict[str, Any] | None
+    gate: GatePreview
+    same_weights_as: int | None
+    warnings: list[str]
 
 
 def tune(
@@ -129,7 +136,7 @@ def tune(
         callbacks: called during the search.
     """
     callbacks.on_stage("reading titles")
-    contract, training_titles, _ = read_data(job.data)
+    contract, training_titles, _ = read_data(job)
     # The titles that calibrate prediction intervals are held out from the search too.
     titles, _ = split_for_calibration(job.train_job(job.start), training_titles)
     study = Study.open(storage, job, contract, titles)
@@ -169,6 +176,9 @@ def tune(
         metrics=training.metrics,
         baselines=training.baselines,
         interval=training.interval,
+        gate=training.gate,
+        same_weights_as=training.same_weights_as,
+        warnings=training.warnings,
     )
 
 

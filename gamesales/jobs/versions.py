@@ -1,6 +1,7 @@
 """List the versions of a model that match a filter, in the order that the user asks for, and verify them.
 
-A filter may hold conditions on metrics, such as ``mae<5000``.
+A filter may hold conditions on metrics, such as ``mae<5000``. A list compares versions on one file only. A version
+that was not evaluated on this file has no metrics in the list.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import math
 import operator
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +19,7 @@ from gamesales.errors import UsageError
 from gamesales.old_keys import OLD_KEYS
 from gamesales.registry.refs import Ref, check_alias
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.state import State
+from gamesales.registry.state import BACKTEST, Evaluation, State, Version
 from gamesales.stats.metrics import METRICS
 
 # The short names that people type, and the keys of the metrics. The keys are accepted too.
@@ -29,14 +31,19 @@ METRIC_KEYS = {
     "mape": "mape_percent",
 }
 ORDERS = ("version", "registered", *METRIC_KEYS)
+# The newest versions decide on which file the versions of a list are compared.
+_MAX_VERSIONS = 20
 
 
 @dataclass(frozen=True)
 class VersionRow:
-    """One version in a list.
+    """One version in a list. A value is None if there is none.
 
-    ``metrics`` and ``data_sha256`` are those of the latest evaluation on a holdout. ``retired`` is the time of the
-    retirement. Each is None if there is none.
+    Attributes:
+        metrics: of the latest evaluation on a holdout, on the file ``data`` with ``data_sha256``.
+        listed_metrics: of the latest evaluation on the file that the list names.
+        backtest: the file of the latest backtest.
+        retired: the time of the retirement.
     """
 
     version: int
@@ -46,7 +53,10 @@ class VersionRow:
     reason: str
     digest: str
     metrics: dict[str, float | None] | None
+    data: str | None
     data_sha256: str | None
+    listed_metrics: dict[str, float | None] | None
+    backtest: str | None
     retired: str | None
 
 
@@ -54,12 +64,15 @@ class VersionRow:
 class VersionList:
     """The versions that match a filter.
 
+    ``data`` with ``data_sha256`` is the file of ``listed_metrics``. Both are None if no version was evaluated.
     ``registered`` counts all versions of the model. ``retired_left_out`` counts the retired versions that the filter
     leaves out.
     """
 
     model: str
     registry: str
+    data: str | None
+    data_sha256: str | None
     versions: list[VersionRow]
     registered: int
     retired_left_out: int
@@ -73,7 +86,7 @@ class VersionFilter:
         since: the first time of registration, as written in the log.
         until: the last time of registration.
         retired: whether to list retired versions too.
-        where: conditions on the latest evaluation. All must hold.
+        where: conditions on the metrics in the list. All must hold.
         order: one of ORDERS, newest or best first.
         is_reversed: whether to list the oldest or worst first.
         as_of: list the versions as they were at this time.
@@ -102,20 +115,38 @@ class VersionFilter:
             (self.since is None or self.since <= row.registered)
             and (self.until is None or row.registered <= self.until)
             and self.actor in (None, row.actor)
-            and all(condition.holds(row.metrics or {}) for condition in self.where)
+            and all(condition.holds(row.listed_metrics or {}) for condition in self.where)
         )
 
 
 def list_versions(registry: ModelRegistry, version_filter: VersionFilter | None = None) -> VersionList:
-    """List the versions that match a filter. With a limit, only a small part of the log is read."""
+    """List the versions that match a filter. With a limit, only a small part of the log is read.
+
+    Raises:
+        UnknownVersionError: the registry has no such model.
+    """
     version_filter = version_filter or VersionFilter()
     state = registry.read_state(version_filter.as_of)
+    if not state.newest:
+        registry.require_model()
     left_out = 0 if version_filter.retired else sum(map(state.is_retired, state.numbers))
-    rows = list(islice(_sort(_find(state, version_filter), version_filter), version_filter.limit))
-    return VersionList(registry.model, registry.location, rows, state.newest, left_out)
+    data, data_sha256 = _choose_file(state)
+    rows = list(islice(_sort(_find(state, version_filter, data_sha256), version_filter), version_filter.limit))
+    return VersionList(registry.model, registry.location, data, data_sha256, rows, state.newest, left_out)
 
 
-def _find(state: State, version_filter: VersionFilter) -> Iterator[VersionRow]:
+def _choose_file(state: State) -> tuple[str | None, str | None]:
+    """Choose the file on which most of the newest versions were last evaluated: its path and its SHA-256."""
+    in_use = [number for number in reversed(state.numbers) if not state.is_retired(number)] or reversed(state.numbers)
+    last = (state.read_version(number).read_last_holdout_evaluation() for number in islice(in_use, _MAX_VERSIONS))
+    evaluations = [evaluation for evaluation in last if evaluation]
+    if not evaluations:
+        return None, None
+    ((digest, _),) = Counter(evaluation.data_sha256 for evaluation in evaluations).most_common(1)
+    return next((evaluation.data, digest) for evaluation in evaluations if evaluation.data_sha256 == digest)
+
+
+def _find(state: State, version_filter: VersionFilter, data_sha256: str | None) -> Iterator[VersionRow]:
     """Yield the matching rows, newest version first. Oldest first if the order is by version and reversed."""
     aliases: dict[int, list[str]] = {}
     for alias, number in state.read_targets().items():
@@ -127,14 +158,15 @@ def _find(state: State, version_filter: VersionFilter) -> Iterator[VersionRow]:
             continue
         if state.is_retired(number) and not version_filter.retired:
             continue
-        row = _make_row(state, number, version_aliases)
+        row = _make_row(state, number, version_aliases, data_sha256)
         if version_filter.matches(row):
             yield row
 
 
-def _make_row(state: State, number: int, aliases: list[str]) -> VersionRow:
+def _make_row(state: State, number: int, aliases: list[str], data_sha256: str | None) -> VersionRow:
     version = state.read_version(number)
-    event, evaluation, retired = version.registration, version.read_last_holdout_evaluation(), version.retirement
+    event, retired = version.registration, version.retirement
+    last, listed, backtest = _read_last_evaluations(version, data_sha256)
     return VersionRow(
         version=number,
         aliases=aliases,
@@ -142,10 +174,28 @@ def _make_row(state: State, number: int, aliases: list[str]) -> VersionRow:
         actor=event.actor,
         reason=event.reason,
         digest=version.digest,
-        metrics=dict(evaluation.metrics) if evaluation else None,
-        data_sha256=evaluation.data_sha256 if evaluation else None,
+        metrics=dict(last.metrics) if last else None,
+        data=last.data if last else None,
+        data_sha256=last.data_sha256 if last else None,
+        listed_metrics=dict(listed.metrics) if listed else None,
+        backtest=backtest.data if backtest else None,
         retired=retired.time if retired else None,
     )
+
+
+def _read_last_evaluations(
+    version: Version, data_sha256: str | None
+) -> tuple[Evaluation | None, Evaluation | None, Evaluation | None]:
+    """Read the last evaluation on any holdout, the last on the file of the list, and the last backtest after it."""
+    last, backtest = None, None
+    for evaluation in version.read_evaluations_newest_first():
+        if evaluation.kind == BACKTEST:
+            backtest = backtest or evaluation
+            continue
+        last = last or evaluation
+        if evaluation.data_sha256 == data_sha256:
+            return last, evaluation, backtest
+    return last, None, backtest
 
 
 def _sort(rows: Iterator[VersionRow], version_filter: VersionFilter) -> Iterator[VersionRow]:
@@ -157,7 +207,7 @@ def _sort(rows: Iterator[VersionRow], version_filter: VersionFilter) -> Iterator
     key = METRIC_KEYS[version_filter.order]
     with_metric, without_metric = list[tuple[float, VersionRow]](), list[VersionRow]()
     for row in rows:
-        value = read_metric(row.metrics or {}, key)
+        value = read_metric(row.listed_metrics or {}, key)
         without_metric.append(row) if value is None else with_metric.append((value, row))
     highest_first = METRICS[key].higher_is_better != version_filter.is_reversed
     with_metric.sort(key=lambda pair: pair[0], reverse=highest_first)

@@ -134,6 +134,17 @@ def read_bundle(store: Store, folder: str, digest: str) -> Bundle:
     return Bundle(store, folder, _parse_manifest(content, f"{store.location}{folder}/{MANIFEST}"), digest)
 
 
+def list_warnings(manifest: Mapping[str, Any]) -> list[str]:
+    """List the warnings of a version's report. A manifest of an early release has none."""
+    evaluation = manifest.get("evaluation")
+    notices = evaluation.get("notices") if isinstance(evaluation, Mapping) else None
+    return [
+        str(notice.get("text", ""))
+        for notice in (notices if isinstance(notices, list) else ())
+        if isinstance(notice, Mapping) and notice.get("level") == "warning"
+    ]
+
+
 def sort_for_removal(keys: Iterable[str]) -> list[str]:
     """Sort the keys of bundles with manifests first: a bundle without its manifest counts as removed."""
     return sorted(keys, key=lambda key: (not key.endswith(f"/{MANIFEST}"), key))

@@ -33,6 +33,7 @@ def format_percent(share: float) -> str:
 
 EVALUATED = "an evaluation on the holdout is recorded"
 UNSEEN = "the holdout is no training data of candidate or champion"
+INPUTS_FIT = "the newest inputs of the scoring job have the columns that it needs"
 NO_WORSE = f"it is shown to be at most {format_percent(MARGIN)} worse than the champion on the holdout"
 
 
@@ -164,14 +165,28 @@ def describe_passing(comparison: ChampionComparison) -> str:
     return f"it would pass {', or '.join(ways)}" if ways else "no candidate can pass on so few rows"
 
 
+def describe_refusal(findings: Sequence[Finding]) -> str:
+    """Describe the findings that are not met. The text is empty if all are met."""
+    return "; ".join(finding.observation for finding in findings if not finding.is_met)
+
+
+def describe_new_columns(columns: Sequence[str], champion: int) -> str:
+    """Describe the columns that the candidate needs and the champion does not."""
+    return (
+        f"this version needs {', '.join(columns)}, which version {champion} does not need; scoring runs fail if their "
+        "inputs lack a column"
+    )
+
+
 def judge_findings(
-    ref: str, findings: Sequence[Finding], *, force: bool, details: Mapping[str, Any] | None = None
+    ref: str, findings: Sequence[Finding], *, command: str, force: bool, details: Mapping[str, Any] | None = None
 ) -> Mapping[str, Any]:
     """Return the evidence for the log, or refuse.
 
     Args:
-        ref: the version, as a command accepts it.
+        ref: the version, as people name it.
         findings: one for each condition.
+        command: the command that promotes the version.
         force: promote even if a condition is not met.
         details: more evidence for the log.
 
@@ -192,7 +207,7 @@ def judge_findings(
         remedy = next((finding.remedy for finding in failed if finding.remedy), "Train again")
         raise GateRefusedError(
             f"version {ref} may not be promoted: {reasons}",
-            hint=f'{remedy}, or override: gamesales promote {ref} --force --reason "…"',
+            hint=f'{remedy}, or override: {command} --force --reason "…"',
             evidence={**evidence, "forced": False},
         )
     return evidence

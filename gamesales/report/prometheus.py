@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gamesales.data.files import replace_file
+from gamesales.errors import EXIT_WITHHELD
 
 _PREFIX = "gamesales_score_"
 _LAST_SUCCESS = "last_success_timestamp_seconds"
@@ -25,6 +26,9 @@ _REPORT_METRICS = {
     "rows_scored": "Titles that the last run scored.",
     "rows_rejected": "Titles that the last run rejected.",
     "rows_outside_training_range": "Scored titles with a feature outside of the training range.",
+    "rows_unfamiliar": "Scored titles that are unlike the training titles.",
+    "rows_clipped": "Scored titles whose prediction was moved into the allowed range.",
+    "rows_without_interval": "Scored titles without a prediction interval, because they are too unlike the training.",
     "seconds": "Duration of the last run, in seconds.",
     "model_version": "Number of the version that scored.",
 }
@@ -69,13 +73,16 @@ def _generate_lines(
 ) -> Iterator[str]:
     yield from _generate_metric("exit_code", "Exit code of the last run; 0 is success.", model, exit_code)
     yield from _generate_metric("last_run_timestamp_seconds", "Time when the last run ended.", model, finished)
+    is_withheld = float(exit_code == EXIT_WITHHELD)
+    yield from _generate_metric("withheld", "Whether the last run was withheld because of drift.", model, is_withheld)
     success = _find_last_success(previous or "", model) if report is None else finished
     if success is not None:
         yield from _generate_metric(_LAST_SUCCESS, "Time when a run last published its result.", model, success)
     if report is None:
         return
     for name, description in _REPORT_METRICS.items():
-        yield from _generate_metric(name, description, model, report[name])
+        if report.get(name) is not None:  # a version without combinations of flags has no unfamiliar rows
+            yield from _generate_metric(name, description, model, report[name])
     yield from _generate_header("run_date_info", "Date that the last run scored.")
     yield _format_sample("run_date_info", 1, model=model, run_date=str(report["run_date"]))
     drift = report.get("drift")
@@ -83,6 +90,11 @@ def _generate_lines(
         yield from _generate_header("psi", "Population stability index of a column, compared with the training titles.")
         for column in drift["columns"]:
             yield _format_sample("psi", column["psi"], model=model, column=column["column"])
+    outside = report.get("outside_columns")
+    if outside:
+        yield from _generate_header("rows_outside_by_column", "Scored titles with a value outside the training range.")
+        for column in outside:
+            yield _format_sample("rows_outside_by_column", column["rows"], model=model, column=column["column"])
 
 
 def _generate_metric(name: str, description: str, model: str, value: float | str) -> Iterator[str]:

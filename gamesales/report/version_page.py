@@ -1,7 +1,8 @@
 """The page that a person reads before promoting a version.
 
 A page is one HTML file without scripts, fonts or pictures from elsewhere. It answers in this order: is the version
-better, and by how much; what are the warnings; what kind of errors does it make; what was it made from.
+better than the champion and the baselines, and by how much; what are the warnings; what kind of errors does it make;
+what was it made from.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from gamesales.report.format import (
     format_signed_money,
     is_finite,
 )
+from gamesales.report.headline import Metrics, describe_comparison, label_champion, write_headline
 from gamesales.report.page import Document, KeyNumber, render_template
 from gamesales.report.plots import (
     IntervalBand,
@@ -38,9 +40,6 @@ from gamesales.report.version_sections import build_evaluation_section
 from gamesales.stats.clustered import MIN_TITLES
 from gamesales.stats.metrics import METRICS
 
-# Name of a model -> metric -> value. The first model is the version, the others are baselines on the same titles.
-Metrics = Mapping[str, Mapping[str, float | None]]
-
 # The metrics of the comparison, with a plain-language heading and the way to write them.
 _COLUMNS = {
     "mae": ("Average error", format_money),
@@ -51,8 +50,8 @@ _COLUMNS = {
 }
 # The recorded average error may differ by this share from the average error of the predictions on the page.
 _ROUNDING = 0.005
-# Below this ratio "1.2 times lower" reads worse than "17% lower".
-_MIN_RATIO_AS_TIMES = 1.5
+# The warning about a loss that is not finite.
+DIVERGED = "The loss became infinite or not a number during training."
 # 97.5% point of the normal distribution, for a two-sided 95% interval.
 _Z = 1.96
 
@@ -71,6 +70,8 @@ class VersionPage:
         actual: float64 (n,), earnings of the test titles.
         predicted: float64 (n,), the version's predictions for the test titles.
         warnings: sentences to read before promoting.
+        gate: the manifest's ``gate``, with the champion and what the gate would decide; None: the version was not
+            compared.
         evaluation: the manifest's ``evaluation``; None: the version was not evaluated.
         band: the version's prediction intervals; None: it has none.
 
@@ -88,6 +89,7 @@ class VersionPage:
     actual: FloatArray
     predicted: FloatArray
     warnings: Sequence[str] = ()
+    gate: Document | None = None
     evaluation: Document | None = None
     band: IntervalBand | None = None
 
@@ -104,7 +106,8 @@ def render_version_page(page: VersionPage) -> str:
     """Render the page as one self-contained HTML document; the same page gives the same bytes."""
     titles, evaluation = page.actual.size, page.evaluation
     actual, predicted = _select_finite(page)
-    headline, is_better = write_headline(titles, page.metrics)
+    metrics = _add_champion(page)
+    headline, is_better = write_headline(titles, metrics, page.gate)
     return render_template(
         "version.html.j2",
         page=page,
@@ -112,12 +115,13 @@ def render_version_page(page: VersionPage) -> str:
         trained_at=_format_time(page.trained_at),
         headline=headline,
         is_alarming=is_better is False,
-        warnings=[*page.warnings, *_find_warnings(page, np.abs(predicted - actual))],
+        warnings=list(dict.fromkeys([*page.warnings, *_find_warnings(page, np.abs(predicted - actual))])),
         key_numbers=_build_key_numbers(
             actual, predicted, evaluation["holdout"]["intervals"]["mae"] if evaluation else None
         ),
         metric_headings=[(heading, METRICS[key].heading.replace("R2", "R²")) for key, (heading, _) in _COLUMNS.items()],
-        metric_rows=_build_metric_rows(page.metrics),
+        metric_rows=_build_metric_rows(metrics),
+        champion_note=describe_comparison(page.gate) if page.gate else "",
         error_plots=_plot_errors(page, actual, predicted),
         loss_plot=plot_loss(page.loss, page.validation_loss),
         section=build_evaluation_section(evaluation, next(iter(page.metrics.values()))) if evaluation else None,
@@ -142,44 +146,12 @@ def _format_time(text: str) -> str:
     return f"{time:%B} {time.day}, {time:%Y, %H:%M} UTC"
 
 
-def write_headline(titles: int, metrics: Metrics) -> tuple[str, bool | None]:
-    """Compare the average error of a version with the best baseline, in one sentence.
-
-    Args:
-        titles: the number of test titles.
-        metrics: of the version and the baselines.
-
-    Returns:
-        The sentence, and whether the version beats the baselines (None: nothing to compare).
-    """
-    if titles == 0 or not metrics:
-        return "There are no test titles, so the accuracy of this version is unknown.", None
-    (_, version), *baselines = metrics.items()
-    error = version.get("mae")
-    subject = f"On {format_count(titles, 'test title')}, this version"
-    if not is_finite(error):
-        return f"{subject} has no average error: its predictions are not finite numbers.", False
-    mape = version.get("mape_percent")
-    percent = f" (MAPE {format_percent(mape)})" if is_finite(mape) else ""
-    sentence = f"{subject} has an average error of {format_money(error)}{percent}"
-    ranking = [(mae, name) for name, values in baselines if is_finite(mae := values.get("mae"))]
-    if not ranking:
-        return f"{sentence}; there is no baseline to compare it with.", None
-    best_error, best = min(ranking)
-    return f"{sentence}: {_compare_errors(error, best_error, best)}.", error < best_error
-
-
-def _compare_errors(error: float, baseline_error: float, baseline: str) -> str:
-    """Compare two average errors in words, without flattering a small lead."""
-    if error >= baseline_error:
-        return f"not better than {baseline}, which has {format_money(baseline_error)}"
-    percent = 100 * (1 - error / baseline_error)
-    if percent < 1:
-        return f"hardly better than {baseline}, which has {format_money(baseline_error)}"
-    ratio = baseline_error / error if error else math.inf
-    if not _MIN_RATIO_AS_TIMES <= ratio < 1000:
-        return f"{percent:.0f}% lower than {baseline}"
-    return f"{ratio:.{1 if ratio < 9.95 else 0}f}\u00a0times lower than {baseline}"
+def _add_champion(page: VersionPage) -> Metrics:
+    """Return the metrics of the version, of the champion and of the baselines, in this order."""
+    if not page.gate or page.gate["champion"] is None or page.gate["metrics"] is None:
+        return page.metrics
+    (name, version), *baselines = page.metrics.items()
+    return {name: version, label_champion(page.gate): page.gate["metrics"], **dict(baselines)}
 
 
 def _find_warnings(page: VersionPage, errors: FloatArray) -> list[str]:
@@ -197,7 +169,7 @@ def _find_warnings(page: VersionPage, errors: FloatArray) -> list[str]:
             f"page is {format_money(float(errors.mean()))}."
         )
     if not all(map(is_finite, [*page.loss, *page.validation_loss])):
-        warnings.append("The loss became infinite or not a number during training.")
+        warnings.append(DIVERGED)
     return warnings
 
 

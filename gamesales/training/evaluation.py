@@ -1,4 +1,4 @@
-"""Evaluate predictions on a file, predict with the baselines, and profile columns for drift."""
+"""Evaluate predictions on a file, and profile columns for drift."""
 
 from __future__ import annotations
 
@@ -39,32 +39,6 @@ def evaluate_predictions(titles: LabeledTitles, predicted: FloatArray, scaling: 
             "scaled_mse": bootstrap_percentiles(scaled**2, LEVELS_95, seed),
         },
         "resampling": {"levels": list(LEVELS_95), "resamples": count_resamples(len(titles)), "seed": seed},
-    }
-
-
-def predict_baselines(features: FloatArray, earnings: FloatArray, test: FloatArray, seed: int) -> dict[str, FloatArray]:
-    """Predict the test titles with each baseline, a model of scikit-learn with default arguments.
-
-    Args:
-        features: training features, (n, k), not scaled.
-        earnings: training earnings, (n,), US dollars.
-        test: test features, (m, k), not scaled.
-        seed: the seed of gradient boosting.
-
-    Returns:
-        The predictions of each baseline, float64 (m,), US dollars. The baseline that is usually best comes first.
-    """
-    from sklearn.dummy import DummyRegressor
-    from sklearn.ensemble import GradientBoostingRegressor
-    from sklearn.linear_model import LinearRegression
-
-    baselines: dict[str, Any] = {
-        "gradient boosting": GradientBoostingRegressor(random_state=seed),
-        "linear regression": LinearRegression(),
-        "mean of training": DummyRegressor(),
-    }
-    return {
-        name: np.asarray(model.fit(features, earnings).predict(test), np.float64) for name, model in baselines.items()
     }
 
 

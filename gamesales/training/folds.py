@@ -19,7 +19,7 @@ from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
 from gamesales.stats.bootstrap import LEVELS_95, cluster_bootstrap_percentiles, derive_seed
 from gamesales.stats.metrics import compute_metrics
-from gamesales.training.evaluation import predict_baselines
+from gamesales.training.baselines import BoostingSettings, predict_baselines
 from gamesales.training.fit import FitFunction, make_fitter
 from gamesales.training.scaling import Scaling
 from gamesales.training.train_job import TrainJob
@@ -132,7 +132,7 @@ def measure_kfold(
     folds: Sequence[IntArray],
     labels: IntArray,
     scaling: Scaling,
-    seed: int,
+    boosting: BoostingSettings,
 ) -> dict[str, Any]:
     """Compute the metrics of out-of-fold predictions, and of the baselines on the same folds.
 
@@ -143,14 +143,14 @@ def measure_kfold(
         folds: the rows of each fold.
         labels: int64 (n,), equal for titles with the same features. The bootstrap draws these titles together.
         scaling: scales ``scaled_mse``.
-        seed: seeds the baselines.
+        boosting: the settings of gradient boosting.
 
     Returns:
         A document for JSON. ``intervals`` has 95% confidence intervals. ``folds_mae`` has the mean absolute error of
         each fold.
     """
     actual = titles.earnings
-    baselines = _predict_baselines_out_of_fold(titles, folds, seed)
+    baselines = _predict_baselines_out_of_fold(titles, folds, boosting)
     return {
         "kind": kind,
         "folds": len(folds),
@@ -189,13 +189,13 @@ def bootstrap_confidence_intervals(
 
 
 def _predict_baselines_out_of_fold(
-    titles: LabeledTitles, folds: Sequence[IntArray], seed: int
+    titles: LabeledTitles, folds: Sequence[IntArray], boosting: BoostingSettings
 ) -> dict[str, FloatArray]:
     predicted: dict[str, FloatArray] = {}
     for fold in folds:
         others = _other_rows(len(titles), fold)
         training = titles.features[others], titles.earnings[others]
-        for name, values in predict_baselines(*training, titles.features[fold], seed).items():
+        for name, values in predict_baselines(*training, titles.features[fold], boosting).items():
             predicted.setdefault(name, np.empty(len(titles)))[fold] = values
     return predicted
 

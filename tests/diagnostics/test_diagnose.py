@@ -14,6 +14,7 @@ from gamesales.diagnostics.diagnose import TrainedModel, diagnose
 from gamesales.old_keys import add_old_keys, drop_old_keys
 from gamesales.report.version_page import render_version_page
 from gamesales.report.version_plots import plot_learning_curve
+from gamesales.training.baselines import BoostingSettings
 from gamesales.training.scaling import Scaling
 from gamesales.training.train_job import ReportSpec, load_job
 from support.pages import HOSTILE, Outline, make_page, read_text
@@ -40,6 +41,7 @@ def make_model(predict, *, rows=400, contract=None, baseline=1.5):
         test_titles=test,
         training_predictions=predict(training.features),
         test_predictions=predicted,
+        boosting=BoostingSettings(),
         baseline_predictions={"a line": test.earnings + baseline * (predicted - test.earnings)},
         predict=predict,
         scaling=Scaling(FEATURES, "total_earnings", np.full(10, 1 / 300_000), np.zeros(10)),
@@ -246,6 +248,7 @@ def test_page_uses_units_of_columns():
         test_titles=make_titles(*test),
         test_predictions=2 * test[0][:, 8],
         training_predictions=2 * training[0][:, 8],
+        boosting=BoostingSettings(),
         baseline_predictions={"a line": test[1] * 3},
     )
     evaluation = diagnose(model, print)

@@ -348,6 +348,18 @@ def test_backtest_records_once(backtest):
     assert len(backtest.registry.read_events()) == len(events) + 2
 
 
+def test_fail_if_worse(backtest):
+    """With --fail-if-worse, a larger error than on the holdout is recorded, and the command exits with 6."""
+    assert 0 == backtest("--fail-if-worse").code
+    write_actuals("actuals.csv", IDS, EARNINGS + 9_000)
+    assert 0 == backtest("--dry-run").code
+    ran = backtest("--fail-if-worse", "--json")
+    done = document(ran, 6)
+    assert ["recorded"] * 2 == [version["evidence"] for version in done["versions"]]
+    assert all("it is worse than on its holdout: $" in version["worse"][0] for version in done["versions"])
+    assert "exit code 6: version 1: From 2026-10-31 on it is worse than on its holdout: $" in ran.err.splitlines()[-1]
+
+
 def test_backtest_dry_run(backtest, tmp_path):
     """A dry run writes nothing."""
     before = snapshot(tmp_path)

@@ -275,7 +275,7 @@ def test_compare_retired_and_other_model(cli, registry, publish, tmp_path):
         ("1 latest", 2, "'latest' names no version"),
         ("1 7", 4, "no version 7 of game-earnings in registry/; newest is 1"),
         ("1 @champion", 4, "no version of game-earnings is champion"),
-        ("1 other/1", 4, "no model other in registry/"),
+        ("1 other/1", 4, "registry; found the model game-earnings"),
     ],
 )
 def test_wrong_compare_commands(cli, publish, command, code, words):

@@ -207,7 +207,6 @@ def test_missing_scaling(cli, registry):
     [
         (["1"], 2, "Missing option '--data'"),
         (["1", "--data", "none.csv"], 3, "no file none.csv"),
-        (["1", "--data", "titles.txt"], 3, "titles.txt is neither .csv, .csv.gz nor .parquet"),
         (["7", "--data", HOLDOUT], 4, "no version 7 of game-earnings in registry/; newest is 1"),
         (["@champion", "--data", HOLDOUT], 4, "no version of game-earnings is champion"),
         (["latest", "--data", HOLDOUT], 2, "'latest' names no version"),

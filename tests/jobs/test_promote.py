@@ -108,9 +108,13 @@ def test_promote_json_has_evidence(cli, three):
         "findings": findings,
         "holdout": {"path": str(HOLDOUT), "sha256": HOLDOUT_SHA256},
         "comparison": ran.document["comparison"],
+        "new_columns": [],
+        "inputs": None,
+        "warnings": [],
         "sequence": 8,
     } == ran.document
-    evidence = {key: ran.document[key] for key in ("findings", "forced", "holdout", "comparison")}
+    keys = ("findings", "forced", "holdout", "comparison", "new_columns", "inputs", "warnings")
+    evidence = {key: ran.document[key] for key in keys}
     assert evidence == add_old_keys(three.read_events()[-1].body["evidence"])
 
 
@@ -157,7 +161,7 @@ def test_promote_without_evaluation(cli, registry, tmp_path):
         ),
     ) == read_failure(cli("promote", "1"))
     ran = cli("promote", "1", "--json")
-    assert (5, "gate_refused", "") == (ran.code, ran.document["error"]["code"], ran.err)
+    assert (5, "gate_refused") == (ran.code, ran.document["error"]["code"])
     assert {"code", "message", "hint", "evidence"} == set(ran.document["error"])
     assert [False, True] == [finding["is_met"] for finding in ran.document["error"]["evidence"]["findings"]]
     assert 5 == cli("promote", "1", "--dry-run").code
@@ -336,6 +340,33 @@ def test_rollback_twice(cli, three):
     assert 1 == champion(three)
 
 
+def test_rollback_dry_run(cli, three):
+    """A dry run of a rollback names the previous version, checks it and changes nothing."""
+    cli("promote", "1")
+    cli("promote", "2")
+    events = three.read_events()
+    text, document = cli("rollback", "--dry-run").out, cli("rollback", "--dry-run", "--json").document
+    assert "game-earnings@champion would become version 1 again (was 2); nothing was changed\n" == text
+    assert (1, 2, True, None) == tuple(document[key] for key in ("version", "previous_version", "dry_run", "sequence"))
+    assert events == three.read_events()
+    damage(three, 1)
+    assert 4 == cli("rollback", "--dry-run").code
+    assert 4 == cli("rollback", "--dry-run", "--alias", "challenger").code
+
+
+def test_bare_word_is_alias(cli, three):
+    """A bare word names the version of an alias, and never a model."""
+    cli("promote", "2")
+    cli("promote", "3", "--alias", "on_trial")
+    publish_simple(open_registry("registry", "champion"))
+    assert [2, 2, 3] == [
+        cli("show", ref, "--json").document["version"] for ref in ("champion", "@champion", "on_trial")
+    ]
+    assert "champion" == cli("show", "champion/1", "--json").document["model"]
+    assert 0 == cli("verify", "champion").code
+    assert 0 == cli("compare", "champion", "on_trial").code
+
+
 def test_rollback_of_unset_alias(cli, three):
     """A rollback of an unset alias fails, and the hint gives the command."""
     words = "no version of game-earnings is {} in registry/; newest is 3"
@@ -389,17 +420,27 @@ def test_no_champion(cli, three, tmp_path, command):
     message = "no version of game-earnings is champion in registry/; newest is 3"
     assert (4, message, "Promote one: gamesales promote 3") == read_failure(cli(*command))
     ran = cli(*command, "--json")
-    assert (4, "") == (ran.code, ran.err)
+    assert (4, f"error: {message}\n       Promote one: gamesales promote 3\n") == (ran.code, ran.err)
     error = {"code": "nothing_promoted", "message": message, "hint": "Promote one: gamesales promote 3"}
     assert {"error": error} == ran.document
     assert not (tmp_path / "out.csv").exists()
 
 
-@pytest.mark.parametrize("command", ["promote 1", "promote @champion", "rollback", "show 1", "verify", "verify 1"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *["versions", "versions --as-of 2026-11-01", "history", "alias list", "compare 1 2", "verify", "verify 1"],
+        *["promote 1", "promote champion", "rollback", "rollback --dry-run", "show 1", "alias delete challenger", "gc"],
+        *["alias set challenger 1", "retire 1 --reason old", "export 1 --format onnx --output x.onnx"],
+    ],
+)
 def test_no_versions(cli, tmp_path, command):
-    """In an empty registry, a command says how to train a version."""
+    """Without a registry, a command names the folder in full, and says how to train a version."""
     hint = "Train a version: gamesales train; or give --registry PATH"
-    assert (4, "no model game-earnings in registry/", hint) == read_failure(cli(*command.split()))
+    message = f"no model game-earnings in {tmp_path}/registry: there is no such folder"
+    ran = cli(*command.split(), "--json")
+    assert (4, message, hint) == read_failure(ran)
+    assert {"code": "unknown_version", "message": message, "hint": hint} == ran.document["error"]
     assert [] == list(tmp_path.iterdir())
 
 
@@ -439,7 +480,7 @@ def test_wrong_command_line(cli, three, tmp_path, command, words):
 
     assert (2, "") == (ran.code, ran.out)
     assert words in ran.err
-    assert (2, "") == (as_json.code, as_json.err)
+    assert (2, True) == (as_json.code, as_json.err.startswith("error: "))
     assert words in as_json.document["error"]["message"]
     assert before == snapshot(tmp_path)
 
@@ -473,8 +514,9 @@ def test_versions_lists_newest_first(cli, three, monkeypatch):
     publish_simple(three, 750.0, evaluated=False)
     cli("promote", "2")
     cli("promote", "2", "--alias", "challenger")
-    lines = cli("versions").out.splitlines()
+    file, *lines = cli("versions").out.splitlines()
 
+    assert f"metrics on test.csv, sha256 {HOLDOUT_SHA256[:12]}" == file
     assert re.split(r"\s{2,}", lines[0].strip()) == [
         *["version", "aliases", "registered", "by", "scaled MSE", "MAE", "RMSE", "R2", "MAPE", "reason"]
     ]
@@ -505,23 +547,21 @@ def test_versions_json(cli, three):
     assert (4, [], None) == (newest["version"], newest["aliases"], newest["metrics"])
     assert (1, ["champion"], "for a test") == (oldest["version"], oldest["aliases"], oldest["reason"])
     assert oldest["digest"] == three.find_version(1).digest
-    keys = {"version", "aliases", "registered", "actor", "reason", "digest", "metrics", "data_sha256", "retired"}
-    assert keys == set(oldest)
+    assert {
+        *("version", "aliases", "registered", "actor", "reason", "digest", "metrics", "data", "data_sha256"),
+        *("listed_metrics", "backtest", "retired"),
+    } == set(oldest)
+    assert ("test.csv", HOLDOUT_SHA256) == (ran.document["data"], ran.document["data_sha256"])
 
 
-def test_empty_registry(cli, tmp_path):
-    """In an empty registry, versions and history say how to begin."""
-    versions, list_events = cli("versions"), cli("history")
-    assert (0, "no version of game-earnings in registry/ yet. Train a version: gamesales train\n") == (
-        versions.code,
-        versions.out,
+def test_time_before_first_version(cli, three):
+    """As of a time before the first version, versions lists none and says how to see all."""
+    ran = cli("versions", "--as-of", "2000-01-01")
+    words = "no version of game-earnings in registry/ at that time. See all: gamesales versions --retired\n"
+    assert (0, words) == (ran.code, ran.out)
+    assert ([], 0) == tuple(
+        cli("versions", "--as-of", "2000-01-01", "--json").document[key] for key in ("versions", "registered")
     )
-    words = "no events of game-earnings in registry/ yet. Train a version: gamesales train\n"
-    assert (0, words) == (list_events.code, list_events.out)
-    empty = {"model": "game-earnings", "registry": "registry/"}
-    assert {**empty, "versions": [], "registered": 0, "retired_left_out": 0} == cli("versions", "--json").document
-    assert {**empty, "events": []} == cli("history", "--json").document
-    assert [] == list(tmp_path.iterdir())
 
 
 def test_show_prints_details(cli, registry):
@@ -636,7 +676,7 @@ def test_reason_cannot_forge_line(cli, three):
 
     details = simple_details(Contract.from_toml(DATA / "contract.toml"))
     three.publish({"scorer.onnx": simple_graph()}, details, reason)
-    assert 5 == len(cli("versions").out.splitlines())
+    assert 6 == len(cli("versions").out.splitlines())
     assert 1 == cli("show", "4").out.count("\nregistered  ")
     assert "\x1b" not in cli("show", "4").out
 
@@ -764,6 +804,7 @@ class Registrar(RuleBasedStateMachine):
         self.reasons.append("too high")
 
     @invariant()
+    @precondition(lambda self: self.evaluated)
     def the_registry_says_what_the_dictionary_says(self):
         rows = listing.list_versions(self.registry).versions
         assert sorted(self.evaluated, reverse=True) == [row.version for row in rows]
@@ -772,6 +813,7 @@ class Registrar(RuleBasedStateMachine):
             assert stack[-1:] == [row.version for row in rows if alias in row.aliases]
 
     @invariant()
+    @precondition(lambda self: self.evaluated)
     def the_history_is_whole(self):
         events = list(reversed(list_events(self.registry).events))
         assert self.reasons == [event.reason for event in events]

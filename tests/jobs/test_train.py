@@ -22,7 +22,7 @@ from gamesales.cli import progress
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import read_titles
 from gamesales.errors import InputError, JobFileError
-from gamesales.jobs.loading import open_registry
+from gamesales.jobs.loading import load_registered, open_registry
 from gamesales.jobs.train import find_git_commit
 from gamesales.registry.bundle import compute_sha256
 from gamesales.training import intervals as calibrate
@@ -245,6 +245,7 @@ def test_training_is_reproducible(cli, tmp_path):
     assert first["metrics"] == second["metrics"]
     assert first["baselines"] == second["baselines"]
     assert 1 == first["epochs"]
+    assert (None, 1) == (first["same_weights_as"], second["same_weights_as"])
     assert Path(first["report"]).parent == Path(first["bundle"])
     assert 2 == open_registry(tmp_path / "registry", "other-earnings").read_state().newest
 
@@ -275,6 +276,15 @@ def test_manifest_of_version(trained_registry, contract):
     assert manifest["git_commit"] == find_git_commit()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", manifest["trained_at"])
     assert 10_000 == manifest["parity"]["rows"]
+
+
+def test_record_of_training_titles(trained_registry, contract):
+    """A version records the combinations of flags in training, and scoring loads them with the rule for intervals."""
+    manifest = trained_registry.open_bundle(trained_registry.find_version(1)).manifest
+    loaded = load_registered(trained_registry, trained_registry.find_version(1))
+    assert manifest["flag_combinations"]["columns"] == [c.name for c in contract.features if c.kind == "flag"]
+    assert loaded.combinations.seen.tolist() == manifest["flag_combinations"]["seen"]
+    assert (loaded.widening is None) == ("widening" not in manifest.get("interval", {}))
 
 
 def test_files_of_bundle(trained_registry):

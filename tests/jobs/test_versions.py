@@ -122,15 +122,50 @@ def test_no_match(cli, seven):
     assert cli("versions", "--by", "nobody").out.startswith(words)
 
 
-def test_metrics_of_different_files(cli, seven):
-    """The list says if the metrics are of different files."""
-    remark = "These metrics come from 2 different files. To compare on the same file: gamesales compare A B"
+def test_metrics_are_of_the_named_file(cli, seven):
+    """All metrics of the list are of the file that it names. The document also has the latest metrics."""
     evaluation = {"data": "new.csv", "data_sha256": "1" * 64, "rows": 9, "metrics": {"mae": 1.0}}
-    assert remark not in cli("versions", "--sort", "mae").out
     seven.record_evaluation(7, evaluation, "on newer titles")
-    assert remark in cli("versions", "--sort", "mae").out
-    assert remark in cli("versions", "--where", "mae<9999").out
-    assert remark not in cli("versions").out
+    seven.record_evaluation(6, evaluation, "on newer titles")
+    lines = cli("versions").out.splitlines()
+    assert "metrics on test.csv, sha256 000000000000" == lines[0]
+    assert "$5,000" in lines[2]
+    assert "$" not in lines[3]
+    note = "evaluated on other files only: 6. To compare: gamesales evaluate 6 --data test.csv"
+    assert note in lines
+    assert [5, 4, 1, 7, 6, 2] == [
+        row["version"] for row in cli("versions", "--sort", "mae", "--json").document["versions"]
+    ]
+    assert "\n      6" not in cli("versions", "--where", "mae<9999").out
+    rows = {row["version"]: row for row in cli("versions", "--json").document["versions"]}
+    assert (1.0, "1" * 64, "new.csv") == (rows[7]["metrics"]["mae"], rows[7]["data_sha256"], rows[7]["data"])
+    assert (5000.0, None) == (rows[7]["listed_metrics"]["mae"], rows[6]["listed_metrics"])
+
+
+def test_file_of_most_versions_is_listed(cli, seven):
+    """The list is about the file on which most of the newest versions were last evaluated."""
+    for number in (1, 4, 5):
+        evaluation = {"data": "new.csv", "data_sha256": "1" * 64, "rows": 9, "metrics": {"mae": 10.0 * number}}
+        seven.record_evaluation(number, evaluation, "on newer titles")
+    document = cli("versions", "--sort", "mae", "--json").document
+    assert ("new.csv", "1" * 64) == (document["data"], document["data_sha256"])
+    assert [1, 4, 5] == [row["version"] for row in document["versions"]][:3]
+
+
+def test_backtests_are_labeled(cli, seven):
+    """A backtest is named as one below the list, and its metrics are not in the list."""
+    evaluation = {"kind": "backtest", "data": "earned.csv", "data_sha256": "0" * 64, "rows": 9, "metrics": {"mae": 1.0}}
+    seven.record_evaluation(4, evaluation, "the quarter is over")
+    ran = cli("versions")
+    assert "backtests, not in the table: 4 on earned.csv. Their metrics: gamesales show N" in ran.out
+    assert "$1 " not in ran.out
+    assert re.search(r"earned\.csv +9 +backtest +000000000000", cli("show", "4").out)
+
+
+def test_no_evaluations(cli, tmp_path):
+    """Without evaluations, the list says that there are no metrics."""
+    publish_simple(open_registry(tmp_path / "registry", "game-earnings"), evaluated=False)
+    assert "no metrics yet" == cli("versions").out.splitlines()[0]
 
 
 @pytest.mark.parametrize(

@@ -218,14 +218,14 @@ def test_failed_finding_refuses_unless_forced():
         "findings": [{"condition": "a", "is_met": True, "observation": "fine"}],
         "forced": False,
         "more": 1,
-    } == judge_findings("2", [good], force=True, details={"more": 1})
-    assert judge_findings("2", [good, bad], force=True)["forced"]
+    } == judge_findings("2", [good], command="", force=True, details={"more": 1})
+    assert judge_findings("2", [good, bad], command="", force=True)["forced"]
     with pytest.raises(GateRefusedError) as refused:
-        judge_findings("other/2", [good, bad, Finding("c", False, "9")], force=False)
+        judge_findings("other/2", [good, bad, Finding("c", False, "9")], command="promote it", force=False)
     assert "version other/2 may not be promoted: expected that b, but none; expected that c, but 9" == str(
         refused.value
     )
-    assert 'Do this, or override: gamesales promote other/2 --force --reason "…"' == refused.value.hint
+    assert 'Do this, or override: promote it --force --reason "…"' == refused.value.hint
     assert (False, 3) == (refused.value.evidence["forced"], len(refused.value.evidence["findings"]))
 
 

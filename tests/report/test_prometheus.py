@@ -88,6 +88,9 @@ def test_page_text():
         "# HELP gamesales_score_last_run_timestamp_seconds Time when the last run ended.\n"
         "# TYPE gamesales_score_last_run_timestamp_seconds gauge\n"
         'gamesales_score_last_run_timestamp_seconds{model="game-earnings"} 1795572030.25\n'
+        "# HELP gamesales_score_withheld Whether the last run was withheld because of drift.\n"
+        "# TYPE gamesales_score_withheld gauge\n"
+        'gamesales_score_withheld{model="game-earnings"} 0.0\n'
         "# HELP gamesales_score_last_success_timestamp_seconds Time when a run last published its result.\n"
         "# TYPE gamesales_score_last_success_timestamp_seconds gauge\n"
         'gamesales_score_last_success_timestamp_seconds{model="game-earnings"} 1795485630.25\n'

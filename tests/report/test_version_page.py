@@ -15,7 +15,8 @@ from gamesales.report.format import (
     format_scientific,
     format_signed_money,
 )
-from gamesales.report.version_page import render_version_page, write_headline
+from gamesales.report.headline import write_headline
+from gamesales.report.version_page import render_version_page
 from support.pages import HOSTILE, Outline, make_metrics, make_page, read_text
 from support.versions import ROOT
 

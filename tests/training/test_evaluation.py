@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn, undefined metrics, the baselines, and the profiles of columns."""
+"""Metrics against scikit-learn, undefined metrics, and the profiles of columns."""
 
 from itertools import pairwise
 
@@ -8,11 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sklearn_metrics
-from sklearn.ensemble import GradientBoostingRegressor
-from sklearn.linear_model import LinearRegression
 
 from gamesales.stats.metrics import compute_metrics
-from gamesales.training.evaluation import BINS, predict_baselines, profile_column, profile_columns
+from gamesales.training.evaluation import BINS, profile_column, profile_columns
 from gamesales.training.scaling import fit_scaler
 
 dollars = st.floats(1, 1e7).map(lambda value: round(value, 2))
@@ -69,37 +67,6 @@ def test_perfect_predictions():
     actual = np.array([10.0, 20.0, 40.0])
     expected = {"scaled_mse": 0.0, "mae": 0.0, "rmse": 0.0, "r2": 1.0, "mape_percent": 0.0}
     assert expected == compute_metrics(actual, actual, make_scaling(actual).target_scale)
-
-
-@pytest.fixture(scope="module")
-def titles():
-    """Training and test titles with a nonlinear effect."""
-    random = np.random.default_rng(3)
-    values = random.uniform(0, 5, (300, 3))
-    earnings = 10_000 * np.exp(values[:, 0] / 2) * (1 + (values[:, 1] > 2)) + 100 * values[:, 2]
-    return values[:200], earnings[:200], values[200:], earnings[200:]
-
-
-def test_baselines_are_scikit_learn_defaults(titles):
-    """The baselines are models of scikit-learn with default arguments, the best one first."""
-    features, earnings, test, actual = titles
-    predictions = predict_baselines(features, earnings, test, seed=5)
-    assert ["gradient boosting", "linear regression", "mean of training"] == list(predictions)
-    boosted = GradientBoostingRegressor(random_state=5).fit(features, earnings).predict(test)
-    np.testing.assert_array_equal(predictions["gradient boosting"], boosted)
-    line = LinearRegression().fit(features, earnings).predict(test)
-    np.testing.assert_array_equal(predictions["linear regression"], line)
-    np.testing.assert_array_equal(predictions["mean of training"], np.full(len(test), earnings.mean()))
-    errors = [float(np.abs(predicted - actual).mean()) for predicted in predictions.values()]
-    assert sorted(errors) == errors
-
-
-def test_baselines_are_seeded(titles):
-    """The same seed gives the same baseline predictions."""
-    features, earnings, test, _ = titles
-    first, second = (predict_baselines(features, earnings, test, seed=9) for _ in range(2))
-    for name, predicted in first.items():
-        np.testing.assert_array_equal(predicted, second[name])
 
 
 def test_profile_of_each_column():

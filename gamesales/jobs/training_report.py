@@ -1,0 +1,70 @@
+"""The report of a version that was just trained: its warnings, and its page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gamesales.diagnostics.diagnose import TrainedModel
+from gamesales.registry.bundle import list_warnings
+from gamesales.report.version_page import VersionPage, render_version_page
+from gamesales.training import parity
+from gamesales.training.fit import LossHistory
+from gamesales.training.intervals import describe_coverage
+
+# The report shows this many digits of a file's SHA-256.
+_DIGEST_DIGITS = 12
+
+
+def list_all_warnings(manifest: Mapping[str, Any]) -> list[str]:
+    """List the warnings of the report, and why the gate would refuse the version."""
+    refusal = manifest["gate"]["refusal"]
+    return [*([f"The gate would refuse this version: {refusal}."] if refusal else []), *list_warnings(manifest)]
+
+
+def render_report(
+    model: TrainedModel, manifest: Mapping[str, Any], history: LossHistory, facts: Mapping[str, str]
+) -> bytes:
+    """Render the page of a version that is not yet registered, in UTF-8.
+
+    Args:
+        model: the trained model.
+        manifest: its manifest.
+        history: the losses of each epoch.
+        facts: additional facts by label.
+    """
+    page = VersionPage(
+        model=model.job.name,
+        trained_at=manifest["trained_at"],
+        facts={**_list_facts(model, manifest, history), **facts},
+        layers=[str(layer) for layer in model.job.network.layers],
+        metrics={"this version": manifest["metrics"], **manifest["baselines"]},
+        loss=history.loss,
+        validation_loss=history.validation_loss,
+        actual=model.test_titles.earnings,
+        predicted=model.test_predictions,
+        warnings=list_all_warnings(manifest),
+        gate=manifest["gate"],
+        evaluation=manifest["evaluation"],
+        band=model.intervals.interval if model.intervals else None,
+    )
+    return render_version_page(page).encode("utf-8")
+
+
+def _list_facts(model: TrainedModel, manifest: Mapping[str, Any], history: LossHistory) -> dict[str, str]:
+    training, data = model.job.training, manifest["data"]
+    titles = {
+        label: f"{data[role]['path']}, {data[role]['rows']:,} rows, sha256 {data[role]['sha256'][:_DIGEST_DIGITS]}"
+        for label, role in (("Training titles", "train"), ("Test titles", "test"))
+    }
+    return {
+        **titles,
+        "Optimizer": f"{training.optimizer.name}, batches of {training.batch_size}, {len(history)} epochs",
+        "Seed": str(training.seed),
+        **({"Weights": f"the same as version {same}"} if (same := manifest["same_weights_as"]) else {}),
+        "Gradient boosting": f"{model.boosting}, chosen by cross-validation",
+        "Scoring graph": f"within ${manifest['parity']['largest_difference']:.4f} of Keras on {parity.ROWS:,} rows",
+        **({"Prediction intervals": describe_coverage(manifest["interval"])} if "interval" in manifest else {}),
+        "Software": ", ".join(f"{name} {release}" for name, release in manifest["software"].items()),
+        "Git commit": manifest["git_commit"] or "not in a git checkout",
+    }
