@@ -3,8 +3,7 @@
 python -m benchmarks.studies accuracy   the table of docs/explanation/accuracy.md, in a quarter of an hour
 python -m benchmarks.studies drift      the table of docs/explanation/drift.md, in a minute
 python -m benchmarks.studies gate       the table of docs/explanation/gate.md, in ten seconds
-python -m benchmarks.studies graphs     the numbers of docs/decisions/2026-11-28-transposed-graph.md, in half a minute
-python -m benchmarks.studies intervals  the table of docs/explanation/intervals.md, in some minutes
+python -m benchmarks.studies intervals  the tables of docs/explanation/intervals.md, in some minutes
 """
 
 from collections.abc import Sequence

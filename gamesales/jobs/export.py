@@ -27,7 +27,7 @@ from gamesales.registry.bundle import Bundle
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.scoring.commit import publish_folder
-from gamesales.scoring.scorer import GRAPH_FILE, LoadedVersion, Scorer
+from gamesales.scoring.scorer import GRAPH_FILE, LoadedVersion, Scorer, get_target_range
 from gamesales.training import export as exporting
 from gamesales.training import parity
 from gamesales.training.scaling import Scaling
@@ -175,11 +175,12 @@ def _read_scaling(bundle: Bundle, loaded: LoadedVersion) -> Scaling:
 
 def _make_writer(bundle: Bundle, loaded: LoadedVersion, scaling: Scaling, form: str) -> Callable[[Path], object]:
     """Read the bundle's file for the format, every byte checked. Return a function that writes the export."""
+    limits = get_target_range(loaded.contract)
     if form == "onnx":
-        content = bundle.read(GRAPH_FILE)
+        content = exporting.clip_graph(bundle.read(GRAPH_FILE), *limits)
         return lambda made: made.write_bytes(content)
     network = exporting.load_network(bundle.read("model.keras"), f"{bundle.location}/model.keras")
-    model = exporting.add_scaling(network, scaling)
+    model = exporting.add_scaling(network, scaling, limits)
     return partial(exporting.write_export, model, loaded.contract.feature_names, form)
 
 
@@ -195,7 +196,7 @@ def _check_parity(loaded: LoadedVersion, scaling: Scaling, form: str, made: Path
         predictions = [Scorer(made.read_bytes()).score(rows)]
     else:
         predictions = exporting.predict_with_export(loaded.contract.feature_names, form, made, rows)
-    expected = loaded.scorer.score(rows)
+    expected, _ = loaded.clip(loaded.scorer.score(rows))
     names = f"the export as {form}", "the scorer"
     return max(parity.check_parity(expected, predicted, scaling, names) for predicted in predictions)
 
@@ -204,7 +205,7 @@ def _publish(made: Path, target: Path) -> None:
     """Move the export to its place in one step. Its bytes are on the disk before its name is."""
     target.parent.mkdir(exist_ok=True)
     if made.is_dir():
-        publish_folder(made, target)
+        publish_folder(made, target, lambda: None)
     else:
         fsync(made)
         made.replace(target)

@@ -20,14 +20,29 @@ from gamesales.scoring.predict import predict_batch
 
 
 @dataclass(frozen=True)
+class OutsideValue:
+    """A value outside the range of the training titles."""
+
+    column: str
+    value: float
+    training_minimum: float
+    training_maximum: float
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The predicted earnings of one title, in US dollars.
 
     Attributes:
-        predicted_earnings_low: The lower bound of the prediction interval. None if the version has no intervals.
-        predicted_earnings_high: The upper bound. None if the version has no intervals.
+        predicted_earnings_low: The lower bound of the prediction interval. None if the version has no intervals, or if
+            the title is too unlike the training titles for an interval.
+        predicted_earnings_high: The upper bound, or None.
         coverage: The nominal coverage of the interval. None if the version has no intervals.
         outside_training_range: Whether a feature is outside the range of the training titles.
+        unfamiliar: Whether a feature is outside this range, no training title had the same combination of flags, or the
+            prediction was clipped. None for a version that recorded no combinations.
+        outside: The values outside the range.
+        clipped: Whether the prediction was moved into the allowed range of the target.
     """
 
     model: str
@@ -37,6 +52,9 @@ class Prediction:
     predicted_earnings_high: float | None
     coverage: float | None
     outside_training_range: bool
+    unfamiliar: bool | None
+    outside: list[OutsideValue]
+    clipped: bool
 
 
 def parse_title(assignments: Sequence[str]) -> dict[str, str]:
@@ -70,7 +88,9 @@ def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str]) -> Pred
     if predicted.screened.rejected:
         reason = predicted.screened.rejected[0].reason
         raise InputError(f"this title can't be scored: {reason}", hint="See docs/reference/contract.md")
-    low, high = (float(bound[0]) for bound in predicted.bounds) if predicted.bounds else (None, None)
+    bounds = [float(bound[0]) for bound in predicted.bounds]
+    low, high = bounds if bounds and not predicted.rows_without_interval else (None, None)
+    columns = zip(names, predicted.extremes, version.training_min.tolist(), version.training_max.tolist(), strict=True)
     return Prediction(
         model=version.model,
         model_version=version.number,
@@ -79,6 +99,13 @@ def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str]) -> Pred
         predicted_earnings_high=high,
         coverage=version.prediction_interval.coverage if version.prediction_interval else None,
         outside_training_range=bool(predicted.outside_range[0]),
+        unfamiliar=None if predicted.unfamiliar is None else bool(predicted.unfamiliar[0]),
+        outside=[
+            OutsideValue(name, value, smallest, largest)
+            for name, (value, _), smallest, largest in columns
+            if not smallest <= value <= largest
+        ],
+        clipped=predicted.rows_clipped > 0,
     )
 
 

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from gamesales.errors import EXIT_CONDITION_NOT_MET, EXIT_INTERRUPTED, GamesalesError, UsageError
+from gamesales.data.files import escape_surrogates
+from gamesales.errors import (
+    EXIT_CONDITION_NOT_MET,
+    EXIT_INTERRUPTED,
+    EXIT_WITHHELD,
+    GamesalesError,
+    UsageError,
+    collect_warnings,
+)
 from gamesales.jobs.loading import load, open_registry
-from gamesales.jobs.score_job import ScoreJob, get_end_of
+from gamesales.jobs.score_job import ScoreJob, get_end_of, warn_about_dates
+from gamesales.registry.log import get_actor
 from gamesales.registry.registry import ModelRegistry
-from gamesales.scoring.inputs import find_inputs
+from gamesales.scoring.inputs import InputRules, find_inputs
 from gamesales.scoring.output import OutputPaths
 from gamesales.scoring.plan import Plan, RunOptions, make_plan
 from gamesales.scoring.run import count_resumable_shards, estimate_seconds, score_files
-from gamesales.scoring.run_report import RunReport, read_report
+from gamesales.scoring.run_report import Release, RunReport, read_report
 from gamesales.scoring.scorer import LoadedVersion
+from gamesales.scoring.shard import make_result_schema
+from gamesales.scoring.withheld import find_withheld, release_run
 
 JOB_FILE = Path("jobs/score.toml")
+# The line that explains an exit code describes at most this many columns.
+_SHOWN_COLUMNS = 3
 OnPlan = Callable[[int, int, str], None]
 OnRows = Callable[[int], None]
 OnDone = Callable[[RunReport], None]
@@ -31,6 +45,8 @@ class RunPreview:
 
     Attributes:
         estimated_seconds: Extrapolated from a small piece of the run. None without rows.
+        is_withheld: Whether a run of the same inputs is complete, but withheld because of drift.
+        warnings: Problems with the dates.
     """
 
     run_id: str
@@ -45,6 +61,8 @@ class RunPreview:
     passthrough_columns: list[str]
     inputs: list[dict[str, Any]]
     estimated_seconds: float | None
+    is_withheld: bool = False
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -72,14 +90,16 @@ def load_score_job(path: Path | None = None, *, fail_on_drift: bool = False, **o
             if name not in values:
                 raise UsageError(
                     f"{label} is missing, and there is no {JOB_FILE} to take it from",
-                    hint="For example: gamesales score data/new_titles.csv --output predictions",
+                    hint="For example: gamesales score data/new_titles.csv --output predictions; or --job FILE",
                 )
         job = ScoreJob(**values)
     else:
         from gamesales.jobs.score_job_file import read_score_job
 
         job = replace(read_score_job(path or JOB_FILE), **values)
-    return replace(job, drift=replace(job.drift, fail=True)) if fail_on_drift else job
+    if not fail_on_drift:
+        return job
+    return replace(job, drift=replace(job.drift, fail=True), on_drift=values.get("on_drift", "fail"))
 
 
 def score(
@@ -104,11 +124,14 @@ def score(
     Returns:
         A report for each date.
     """
+    date_warnings = _find_date_warnings(job, dates)
     reports = []
     for day in dates:
         report, exit_code = None, 0
         try:
-            report = score_date(job, open_registry(location, job.ref.model), day, on_plan=on_plan, on_rows=on_rows)
+            with collect_warnings() as warnings:
+                report = score_date(job, open_registry(location, job.ref.model), day, on_plan=on_plan, on_rows=on_rows)
+            report = replace(report, warnings=list(dict.fromkeys([*date_warnings, *warnings, *report.warnings])))
             exit_code = get_exit_code(job, report)
             on_done(report)
         except BaseException as error:
@@ -119,7 +142,7 @@ def score(
             if job.metrics_file is not None:
                 from gamesales.report.prometheus import write_metrics
 
-                document = None if report is None else asdict(report)
+                document = None if report is None or report.is_withheld else asdict(report)
                 write_metrics(job.metrics_file, job.ref.model, exit_code, datetime.now(UTC), document)
         reports.append(report)
     return reports
@@ -127,8 +150,15 @@ def score(
 
 def preview(job: ScoreJob, location: str | Path, dates: Sequence[date]) -> list[RunPreview]:
     """Return what ``score`` would do for each date. Write nothing."""
+    date_warnings = _find_date_warnings(job, dates)
     registry = open_registry(location, job.ref.model)
-    return [_preview_date(job, registry, day) for day in dates]
+    return [replace(_preview_date(job, registry, day), warnings=date_warnings) for day in dates]
+
+
+def _find_date_warnings(job: ScoreJob, dates: Sequence[date]) -> list[str]:
+    with collect_warnings() as warnings:
+        warn_about_dates(job, dates)
+    return warnings
 
 
 def score_date(
@@ -146,15 +176,53 @@ def score_date(
 
 
 def get_exit_code(job: ScoreJob, report: RunReport) -> int:
-    """Return the exit code of a run that is published: 0, or 6 if a column drifted and drift fails the job."""
+    """Return the exit code of a run: 8 if it is withheld, 6 if a column drifted and drift fails the job, or 0."""
+    if report.is_withheld:
+        return EXIT_WITHHELD
     drifted = report.drift is not None and bool(report.drift.drifted)
-    return EXIT_CONDITION_NOT_MET if job.drift.fail and drifted else 0
+    return EXIT_CONDITION_NOT_MET if job.drift_action == "fail" and drifted else 0
+
+
+def explain_exit_code(job: ScoreJob, report: RunReport) -> str:
+    """Explain in a line why a run ends with exit code 6 or 8. For 8, the line before it says how to publish."""
+    code, day = get_exit_code(job, report), report.run_date
+    drifted = [column for column in report.drift.columns if column.drifted] if report.drift else []
+    why = "; ".join(column.change or column.column for column in drifted[:_SHOWN_COLUMNS])
+    more = f"; and {len(drifted) - _SHOWN_COLUMNS} more" if len(drifted) > _SHOWN_COLUMNS else ""
+    if code == EXIT_CONDITION_NOT_MET:
+        return f"exit code {code}: {day} is published, but titles have drifted: {why}{more}"
+    release = f'gamesales score --output {shlex.quote(str(job.output))} --release {day} --reason "…"'
+    return f"to publish {day}: {release}\nexit code {code}: {day} is withheld, because titles have drifted: {why}{more}"
+
+
+def release(job: ScoreJob, day: date, reason: str) -> RunReport:
+    """Publish the withheld run of a date as it was scored, and write the metrics file.
+
+    Args:
+        job: Where the result goes. Its inputs are not read.
+        day: The date of the run.
+        reason: Why, for the report of the run.
+
+    Raises:
+        UsageError: No run of the date is withheld, or another run was published since.
+        InputError: The files of the run were changed.
+        TryAgainError: Another run writes this result.
+    """
+    if not reason.strip():
+        raise UsageError("a release needs a reason", hint='For example: --reason "a sale of sports titles"')
+    actor, now = get_actor(), datetime.now(UTC).isoformat(timespec="seconds")
+    report = release_run(_find_output(job, day), Release(escape_surrogates(actor), now, escape_surrogates(reason)))
+    if job.metrics_file is not None:
+        from gamesales.report.prometheus import write_metrics
+
+        write_metrics(job.metrics_file, report.model, 0, datetime.now(UTC), asdict(report))
+    return report
 
 
 def _preview_date(job: ScoreJob, registry: ModelRegistry, day: date) -> RunPreview:
     version, _, plan, output = _plan_date(job, registry, day)
-    output.check([file.table.path for file in plan.inputs])
-    published = None if job.fresh else read_report(output)
+    output.check([file.table.path for file in plan.inputs], make_result_schema(plan, version))
+    published, withheld = (None, None) if job.fresh else (read_report(output), find_withheld(output))
     return RunPreview(
         run_id=plan.run_id,
         run_date=output.run_date.isoformat(),
@@ -165,6 +233,7 @@ def _preview_date(job: ScoreJob, registry: ModelRegistry, day: date) -> RunPrevi
         shards=len(plan.shards),
         shards_resumed=0 if job.fresh else count_resumable_shards(output, plan),
         already_done=published is not None and published.run_id == plan.run_id,
+        is_withheld=withheld is not None and withheld.report.run_id == plan.run_id,
         passthrough_columns=plan.passthrough.names,
         inputs=[{"name": file.name, "size": file.size, "rows": file.rows} for file in plan.inputs],
         estimated_seconds=estimate_seconds(plan, version, job.workers),
@@ -175,21 +244,33 @@ def _plan_date(
     job: ScoreJob, registry: ModelRegistry, day: date
 ) -> tuple[LoadedVersion, LoadedVersion | None, Plan, OutputPaths]:
     """Find the inputs of a date, load the version and its shadow, and plan the run."""
-    path = job.output
-    if path.is_symlink():
-        path = path.resolve()  # a link stays a link; its target is replaced
-    output = OutputPaths(path, day)
+    output = _find_output(job, day)
     as_of = get_end_of(day, job.timezone) if job.as_of_date else None
-    settings = {"run_date": day.isoformat(), "format": path.suffix.lower() if output.is_file else ".parquet"}
+    settings = {"run_date": day.isoformat(), "format": output.suffix}
     inputs = job.resolve_inputs(day)
-    with find_inputs(inputs, allow_empty=job.allow_empty, exclude=output.excluded_folder) as files:
+    rules = InputRules(job.exclude, job.resolve_required_file(day), job.allow_empty, output.all)
+    with find_inputs(inputs, rules) as files:
         version = load(registry, job.ref, as_of)
         shadow = None if job.shadow_ref is None else load(registry, job.shadow_ref, as_of)
         if shadow is not None:
             settings["shadow"] = shadow.digest
         extra = () if shadow is None else shadow.contract.features
-        plan = make_plan(files, version.contract, version.digest, settings, keep=job.keep, extra_features=extra)
+        plan = make_plan(
+            files,
+            version.contract,
+            version.digest,
+            settings,
+            keep=job.keep,
+            extra_features=extra,
+            partition=output.partition,
+            table_format=job.table_format,
+        )
     return version, shadow, plan, output
+
+
+def _find_output(job: ScoreJob, day: date) -> OutputPaths:
+    # A link stays a link; its target is replaced.
+    return OutputPaths(job.output.resolve() if job.output.is_symlink() else job.output, day)
 
 
 def _make_options(job: ScoreJob, shadow: LoadedVersion | None) -> RunOptions:
@@ -200,4 +281,6 @@ def _make_options(job: ScoreJob, shadow: LoadedVersion | None) -> RunOptions:
         psi_threshold=job.drift.threshold,
         unique_ids=job.unique_ids,
         shadow=shadow,
+        max_outside=job.outside_limit,
+        withhold_drift=job.drift_action == "withhold",
     )

@@ -8,8 +8,8 @@ limit allows for chance; docs/explanation/drift.md has the numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,10 @@ from gamesales.stats.psi import compute_chance_psi, compute_psi
 PSI_THRESHOLD = 0.25
 # The limit allows for this many standard deviations of chance.
 _CHANCE_DEVIATIONS = 3.0
+# Further digits of a mean depend on how the rows were cut into batches.
+_MEAN_DIGITS = 10
+# Means above this number are written without decimals.
+_LARGE_MEAN = 10_000
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,13 @@ class Profile:
     Attributes:
         edges: float64 (b-1,), strictly ascending, in the unit of the column.
         counts: int64 (b,), in rows.
+        mean: the mean in training; None if it was not recorded.
     """
 
     name: str
     edges: FloatArray
     counts: IntArray
+    mean: float | None = None
 
     @classmethod
     def from_manifest(cls, entry: Mapping[str, Any]) -> Profile | None:
@@ -56,7 +62,8 @@ class Profile:
                 f"the bins of {entry.get('name')} expect ascending edges and one count more than edges, "
                 f"found edges {edges.tolist()} and counts {counts.tolist()}"
             )
-        return cls(entry["name"], edges, counts.astype(np.int64))
+        mean = entry.get("mean")
+        return cls(entry["name"], edges, counts.astype(np.int64), None if mean is None else float(mean))
 
 
 def read_profiles(manifest: Mapping[str, Any], feature_names: Sequence[str]) -> tuple[Profile, ...] | None:
@@ -115,6 +122,9 @@ class ColumnDrift:
         psi_by_chance: the mean index of as many rows drawn from the training data.
         limit: the index above which the column counts as drifted.
         share_outside: the share of rows outside the range in training, 0 to 1; None for the predictions.
+        training_mean: the mean in training; None if it was not recorded.
+        mean: the mean of the run; None without rows.
+        change: both means in words; empty if either is missing.
     """
 
     column: str
@@ -123,6 +133,9 @@ class ColumnDrift:
     limit: float
     share_outside: float | None
     drifted: bool
+    training_mean: float | None = None
+    mean: float | None = None
+    change: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,8 +145,8 @@ class Drift:
     Attributes:
         rows: the scored rows.
         threshold: the index that counts as drift, before the allowance for chance.
-        columns: the features in the contract's order, then the predictions.
-        drifted: the names of the columns that drifted.
+        columns: the features and the predictions, the largest PSI relative to its limit first.
+        drifted: the names of the columns that drifted, in the same order.
     """
 
     rows: int
@@ -148,6 +161,8 @@ def measure_drift(
     outside: Sequence[int | None],
     rows: int,
     threshold: float = PSI_THRESHOLD,
+    sums: Sequence[float] = (),
+    flags: Collection[str] = (),
 ) -> Drift:
     """Compare the counts of a run with training.
 
@@ -159,11 +174,19 @@ def measure_drift(
         outside: for each profile, the rows outside the range in training; None for the predictions.
         rows: the scored rows.
         threshold: the index that counts as drift, before the allowance for chance.
+        sums: for each profile, the sum over the scored rows; empty without rows.
+        flags: the names of the columns that are flags.
     """
-    columns = tuple(
+    measured = [
         _measure_column(profile, bins, beyond, rows, threshold)
         for profile, bins, beyond in zip(profiles, counts, outside, strict=True)
-    )
+    ]
+    if rows and sums:
+        measured = [
+            _add_means(column, profile.mean, total / rows, is_flag=profile.name in flags)
+            for column, profile, total in zip(measured, profiles, sums, strict=True)
+        ]
+    columns = tuple(sorted(measured, key=lambda column: -column.psi / column.limit))
     return Drift(rows, threshold, columns, tuple(drift.column for drift in columns if drift.drifted))
 
 
@@ -176,6 +199,18 @@ def _measure_column(
     limit = threshold + compute_chance_psi(bins, rows, training_rows, _CHANCE_DEVIATIONS)
     share = None if outside is None else outside / max(rows, 1)
     return ColumnDrift(profile.name, index, by_chance, limit, share, index > limit)
+
+
+def _add_means(column: ColumnDrift, before: float | None, mean: float, *, is_flag: bool) -> ColumnDrift:
+    mean = float(f"{mean:.{_MEAN_DIGITS}g}")
+    if before is None:
+        return replace(column, mean=mean)
+    if is_flag:
+        change = f"{column.column}: {before:.0%} of titles in training, {mean:.0%} tonight"
+    else:
+        digits = 2 if max(abs(before), abs(mean)) < _LARGE_MEAN else 0
+        change = f"average {column.column}: {before:,.{digits}f} in training, {mean:,.{digits}f} tonight"
+    return replace(column, training_mean=before, mean=mean, change=change)
 
 
 def _are_consistent(edges: FloatArray, counts: npt.NDArray[Any]) -> bool:

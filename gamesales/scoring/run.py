@@ -1,6 +1,6 @@
 """A scoring run: score the shards that are not finished, count the rows, publish.
 
-A run is published only if rows read = rows scored + rows rejected.
+A run is published only if rows read = rows scored + rows rejected + blank rows.
 """
 
 from __future__ import annotations
@@ -14,16 +14,20 @@ from pathlib import Path
 
 from gamesales.data.files import DISK_FULL_ERRORS, explain_write_errors
 from gamesales.data.screen import SHOWN_REJECTS
-from gamesales.errors import GamesalesError, TooManyRejectsError
-from gamesales.scoring import commit
+from gamesales.errors import GamesalesError, TooManyOutsideError, TooManyRejectsError, collect_warnings
+from gamesales.scoring.commit import recover_folder
 from gamesales.scoring.engines.local import RowsCallback, count_cores, run_shards
-from gamesales.scoring.ledger import ShardResult, read_ledger, record_shard
-from gamesales.scoring.output import Output, OutputPaths, PartitionedOutput, SingleFileOutput
+from gamesales.scoring.familiarity import describe_outside
+from gamesales.scoring.ledger import WITHHELD, ShardResult, read_ledger, record_shard, require_complete
+from gamesales.scoring.output import Output, OutputPaths, open_output
 from gamesales.scoring.plan import Plan, RunOptions
 from gamesales.scoring.predict import predict_batch
-from gamesales.scoring.run_report import RunReport, find_duplicates, format_report, make_report, read_report
+from gamesales.scoring.run_report import RunReport, format_report, read_report
+from gamesales.scoring.run_summary import find_duplicates, make_report, warn_about_rows
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.shard import fsync_and_rename, make_result_schema, score_shard
+from gamesales.scoring.withheld import WithheldRun, hash_files, read_withheld
+from gamesales.scoring.workspace import find_run, open_workspace
 
 
 def score_files(
@@ -33,52 +37,79 @@ def score_files(
     options: RunOptions,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> RunReport:
-    """Score every row of a plan and publish the result as a whole. A result that is already published is kept.
+    """Score every row of a plan and publish the result as a whole, or withhold it because of drift.
 
-    ``on_rows`` is called with the number of rows scored since the last call.
+    A result that is already published or withheld is kept. ``on_rows`` is called with the number of rows scored since
+    the last call.
 
     Raises:
         TooManyRejectsError: too many rows were rejected; the rejects are in the working folder.
+        TooManyOutsideError: too many rows are outside the training range.
         UsageError: the result would replace an input.
         TryAgainError: another run writes this result, an input was changed, or the disk is full.
     """
     started = datetime.now(UTC)
-    target.check([source.table.path for source in plan.inputs])
+    target.check([source.table.path for source in plan.inputs], make_result_schema(plan, version))
     with ExitStack() as stack:
         stack.enter_context(explain_write_errors(DISK_FULL_ERRORS, target.visible, outcome="nothing is half written"))
-        work = stack.enter_context(commit.open_workspace(target.work, plan.run_id, fresh=options.fresh))
+        warnings = stack.enter_context(collect_warnings())
+        workspace = stack.enter_context(open_workspace(target.work, plan.run_id, fresh=options.fresh))
+        work = workspace.folder
         if not target.is_file:
-            commit.finish_swap(target.visible)
-        allowed = options.limit.allowed(plan.rows)
+            recover_folder(target.visible, work, plan.run_id)
         published = None if options.fresh else read_report(target)
-        if published and published.run_id == plan.run_id and _is_acceptable(published, allowed, options):
+        if published and published.run_id == plan.run_id and _is_acceptable(published, options):
+            (work / WITHHELD).unlink(missing_ok=True)
             return replace(published, already_done=True)
-        output = stack.enter_context(_open_output(plan, version, target, work))
+        if (withheld := read_withheld(work)) and _is_acceptable(withheld.report, options):
+            return replace(withheld.report, already_done=True)
+        (work / WITHHELD).unlink(missing_ok=True)
+        schema, metadata = make_result_schema(plan, version), plan.metadata(version)
+        output = stack.enter_context(open_output(target, work, plan.run_id, schema, metadata))
         resumed = read_ledger(work)
-        on_rows(sum(result.rows_scored + result.rows_rejected for result in resumed.values()))
+        on_rows(sum(plan.shards[number].rows for number in resumed))
         results = _score_shards(plan, version, output, work, resumed, options, on_rows)
+        allowed = options.limit.allowed(plan.rows - sum(result.rows_blank for result in results.values()))
         if _count_rejects(results) > allowed:
             output.join_rejects()
             raise _make_rejects_error(results, plan.rows, allowed, output.rejects)
         in_order = [results[shard.number] for shard in plan.shards]
         duplicates = find_duplicates(plan, output, options)
+        require_complete(work, in_order)
         files = output.close()
         report = make_report(plan, version, target, in_order, files, started, options, len(resumed), duplicates)
-        check_row_count(report.rows_in, report.rows_scored, report.rows_rejected)
-        output.publish(format_report(report), any_rejects=report.rows_rejected > 0)
-    return report
+        check_row_count(report.rows_in, report.rows_scored, report.rows_rejected, report.rows_blank)
+        _require_inside(report, options.max_outside)
+        warn_about_rows(report)
+        report = replace(report, warnings=list(warnings))
+        if options.withhold_drift and report.drift and report.drift.drifted:
+            report = replace(report, is_withheld=True)
+            replaces = None if (previous := read_report(target)) is None else previous.run_id
+            workspace.confirm()
+            WithheldRun(report, replaces, hash_files(work), schema, metadata).write(work)
+            return report
+        output.publish(format_report(report), workspace.confirm)
+    return replace(report, warnings=warnings)
 
 
-def _is_acceptable(published: RunReport, allowed: int, options: RunOptions) -> bool:
+def _is_acceptable(published: RunReport, options: RunOptions) -> bool:
     """Return whether a published result is within the limits of this run, which may be stricter."""
+    allowed = options.limit.allowed(published.rows_in - published.rows_blank)
     unique = published.duplicate_ids is None or not published.duplicate_ids.ids
-    return published.rows_rejected <= allowed and (unique or not options.unique_ids)
+    inside = published.rows_outside_training_range <= options.max_outside * published.rows_scored
+    return published.rows_rejected <= allowed and (unique or not options.unique_ids) and inside
 
 
-def _open_output(plan: Plan, version: LoadedVersion, target: OutputPaths, work: Path) -> Output:
-    if target.is_file:
-        return SingleFileOutput(target, work, make_result_schema(plan, version), plan.metadata(version))
-    return PartitionedOutput(target, work, plan.run_id)
+def _require_inside(report: RunReport, max_outside: float) -> None:
+    """Raise TooManyOutsideError if more rows are outside the training range than the share that is allowed."""
+    outside, rows = report.rows_outside_training_range, report.rows_scored
+    if outside <= max_outside * rows:
+        return
+    raise TooManyOutsideError(
+        f"{outside:,} of {rows:,} titles ({outside / rows:.1%}) are outside the training range, more than the "
+        f"{100 * max_outside:.10g}% allowed; nothing was published. {describe_outside(report.outside_columns)}",
+        hint="Correct the inputs, or allow more: --max-outside N%",
+    )
 
 
 def _score_shards(
@@ -102,7 +133,7 @@ def _score_shards(
             shard, plan, version, paths, max_rejects=allowed, on_rows=report_rows, shadow=options.shadow
         )
         if not result.over_reject_limit:
-            check_row_count(shard.rows, result.rows_scored, result.rows_rejected)
+            check_row_count(shard.rows, result.rows_scored, result.rows_rejected, result.rows_blank)
         return result
 
     def finish(number: int, result: ShardResult) -> None:
@@ -126,15 +157,16 @@ def _score_shards(
     return results
 
 
-def check_row_count(rows_in: int, scored: int, rejected: int) -> None:
-    """Check that rows read = rows scored + rows rejected.
+def check_row_count(rows_in: int, scored: int, rejected: int, blank: int = 0) -> None:
+    """Check that rows read = rows scored + rows rejected + blank rows.
 
     Raises:
         GamesalesError: rows were lost.
     """
-    if rows_in != scored + rejected:
+    if rows_in != scored + rejected + blank:
         raise GamesalesError(
-            f"rows were lost: {rows_in:,} read, {scored:,} scored, {rejected:,} rejected; nothing was published",
+            f"rows were lost: {rows_in:,} read, {scored:,} scored, {rejected:,} rejected, {blank:,} blank; "
+            "nothing was published",
             hint="Report this with the input file",
         )
 
@@ -158,7 +190,8 @@ def _make_rejects_error(
 
 def count_resumable_shards(target: OutputPaths, plan: Plan) -> int:
     """Count the shards that an interrupted run of the same plan has finished."""
-    return len(read_ledger(target.work)) if commit.holds_run(target.work, plan.run_id) else 0
+    work = find_run(target.work, plan.run_id)
+    return 0 if work is None else len(read_ledger(work))
 
 
 def estimate_seconds(plan: Plan, version: LoadedVersion, workers: int | None) -> float | None:

@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
-import numpy as np
-
-from gamesales.errors import InputError
 from gamesales.old_keys import add_old_keys, drop_old_keys
-from gamesales.scoring.drift import ColumnDrift, Drift, measure_drift
-from gamesales.scoring.duplicates import count_duplicates, find_ids
-from gamesales.scoring.ledger import ShardResult
-from gamesales.scoring.output import Output, OutputPaths
-from gamesales.scoring.plan import Plan, RunOptions
-from gamesales.scoring.scorer import LoadedVersion
-from gamesales.scoring.shadow import FeatureDifferences, RowLocation, ShadowDifferences, ShadowReport, summarize
+from gamesales.scoring.drift import ColumnDrift, Drift
+from gamesales.scoring.familiarity import OutsideColumn
+from gamesales.scoring.output import OutputPaths
+from gamesales.scoring.shadow import FeatureDifferences, RowLocation, ShadowDifferences, ShadowReport
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class InputReport:
-    """One input file: size in bytes, digest, rows read and rows rejected."""
+    """One input file.
+
+    Attributes:
+        size: in bytes.
+        rows: the rows read, ``rejected`` and ``blank`` rows included.
+        blank: rows whose cells are all empty. They are skipped.
+        lines: the lines of a CSV file, with its header and empty lines. None for another file.
+        records: the records of a CSV file, with its header.
+        multiline_records: the records of a CSV file with a line break in a cell.
+    """
 
     name: str
     size: int
     sha256: str
     rows: int
     rejected: int
+    blank: int = 0
+    lines: int | None = None
+    records: int | None = None
+    multiline_records: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,15 @@ class DuplicatesReport:
 
 
 @dataclass(frozen=True)
+class Release:
+    """How a withheld run was published: by whom, when in UTC, and why."""
+
+    actor: str
+    time: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class RunReport:
     """What a run did. The field names are the keys of ``_run.json``.
 
@@ -68,6 +82,8 @@ class RunReport:
         bundle_sha256: the digest of the bundle of the version that scored.
         output: the path of the result.
         rejects: the path of the rejected rows; None without rejects.
+        rows_in: the rows read: ``rows_scored`` + ``rows_rejected`` + ``rows_blank``.
+        rows_blank: rows whose cells are all empty, as spreadsheets write them.
         rows_outside_training_range: scored rows with a feature outside its range in training.
         files: the files with scored rows.
         duplicate_ids: None if the titles have no ids.
@@ -76,6 +92,15 @@ class RunReport:
         shards_resumed: the shards that an interrupted run had scored.
         started: when the run began, in UTC.
         already_done: whether an earlier run had published this result.
+        warnings: problems that did not stop the run. Those that arise while the result is published are not in its
+            ``_run.json``.
+        rows_unfamiliar: scored rows that are unlike the training titles; None for a version whose results have no
+            column ``unfamiliar``.
+        rows_clipped: scored rows whose prediction was moved into the target's allowed range.
+        rows_without_interval: scored rows whose prediction interval is not known, so that its bounds are null.
+        outside_columns: the features with rows outside the training range, most rows first.
+        is_withheld: whether the result was not published because of drift.
+        release: how a withheld run was published; None for any other run.
     """
 
     run_id: str
@@ -99,95 +124,14 @@ class RunReport:
     started: str
     seconds: float
     already_done: bool = False
-
-
-def make_report(
-    plan: Plan,
-    version: LoadedVersion,
-    target: OutputPaths,
-    results: Sequence[ShardResult],
-    files: Sequence[Path],
-    started: datetime,
-    options: RunOptions,
-    resumed: int,
-    duplicates: DuplicatesReport | None,
-) -> RunReport:
-    """Add up the shards of a run.
-
-    ``results`` has all shards in order. An interrupted run had scored ``resumed`` of them.
-    """
-    total = ShardResult()
-    for result in results:
-        total.add(result)
-    return RunReport(
-        run_id=plan.run_id,
-        run_date=target.run_date.isoformat(),
-        model=version.model,
-        model_version=version.number,
-        bundle_sha256=version.digest,
-        output=str(target.visible),
-        rejects=str(target.rejects) if total.rows_rejected else None,
-        rows_in=plan.rows,
-        rows_scored=total.rows_scored,
-        rows_rejected=total.rows_rejected,
-        rows_outside_training_range=total.rows_outside_training_range,
-        inputs=[
-            InputReport(source.name, source.size, source.sha256, source.rows, total.rejected.get(index, 0))
-            for index, source in enumerate(plan.inputs)
-        ],
-        files=[FileReport(target.path.name if target.is_file else path.name, path.stat().st_size) for path in files],
-        duplicate_ids=duplicates,
-        drift=_compare_with_training(version, total, options.psi_threshold),
-        shadow=None if options.shadow is None else summarize(total.shadow, version, options.shadow),
-        shards=len(results),
-        shards_resumed=resumed,
-        started=started.isoformat(timespec="seconds"),
-        seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
-    )
-
-
-def _compare_with_training(version: LoadedVersion, total: ShardResult, threshold: float) -> Drift | None:
-    if version.profiles is None:
-        return None
-    histograms = total.histograms or [[0] * len(profile.counts) for profile in version.profiles]
-    counts = [np.array(bins, np.int64) for bins in histograms]
-    outside = total.outside_by_feature or [0] * len(version.contract.features)
-    return measure_drift(version.profiles, counts, [*outside, None], total.rows_scored, threshold)
-
-
-def find_duplicates(plan: Plan, output: Output, options: RunOptions) -> DuplicatesReport | None:
-    """Count the duplicate ids of a run, from the hashes that the shards wrote.
-
-    Returns:
-        The duplicates; None if the titles have no ids.
-
-    Raises:
-        InputError: there are duplicates, and ``options.unique_ids`` allows none.
-    """
-    if not plan.identity:
-        return None
-    paths = [output.paths_of(shard.number) for shard in plan.shards]
-    ids, rows, hashes = count_duplicates([shard.work / shard.ids for shard in paths])
-    examples = _read_examples(plan, hashes)
-    if ids and options.unique_ids:
-        raise InputError(
-            f"expected unique ids, found duplicate ids: {ids:,}, with extra rows: {rows:,} "
-            f"({', '.join(examples)}); nothing was published",
-            hint="Fix the inputs, or leave out --unique-ids",
-        )
-    return DuplicatesReport(ids, rows, examples)
-
-
-def _read_examples(plan: Plan, hashes: Sequence[int]) -> list[str]:
-    """Read the inputs again until the ids with these hashes are found."""
-    ids: dict[str, None] = {}
-    for source in plan.inputs if hashes else ():
-        with source.require_unchanged():
-            for batch in source.table.read_batches(plan.identity):
-                ids |= dict.fromkeys(find_ids([batch.table.column(name) for name in plan.identity], hashes))
-                if len(ids) >= len(hashes):
-                    return list(ids)
-    return list(ids)
+    warnings: list[str] = field(default_factory=list)
+    rows_blank: int = 0
+    rows_unfamiliar: int | None = None
+    rows_clipped: int = 0
+    rows_without_interval: int = 0
+    outside_columns: list[OutsideColumn] = field(default_factory=list)
+    is_withheld: bool = False
+    release: Release | None = None
 
 
 def format_report(report: RunReport) -> str:
@@ -202,7 +146,7 @@ def read_report(target: OutputPaths) -> RunReport | None:
         The report; None if there is no result, a file of the result is missing, or the report can't be read.
     """
     try:
-        report = _parse_report(drop_old_keys(json.loads(target.report.read_bytes())))
+        report = parse_report(drop_old_keys(json.loads(target.report.read_bytes())))
         folder = target.path.parent if target.is_file else target.visible
         complete = all((folder / file.name).stat().st_size == file.size for file in report.files)
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
@@ -210,9 +154,9 @@ def read_report(target: OutputPaths) -> RunReport | None:
     return report if complete else None
 
 
-def _parse_report(document: Mapping[str, Any]) -> RunReport:
+def parse_report(document: Mapping[str, Any]) -> RunReport:
     """Rebuild a report. Keys that this release does not know are ignored; an absent section is None."""
-    duplicates, drift, shadow = (document.get(key) for key in ("duplicate_ids", "drift", "shadow"))
+    duplicates, drift, shadow, release = (document.get(key) for key in ("duplicate_ids", "drift", "shadow", "release"))
     return _build(
         RunReport,
         {
@@ -222,6 +166,8 @@ def _parse_report(document: Mapping[str, Any]) -> RunReport:
             "duplicate_ids": None if duplicates is None else _build(DuplicatesReport, duplicates),
             "drift": None if drift is None else _parse_drift(drift),
             "shadow": None if shadow is None else _parse_shadow(shadow),
+            "outside_columns": [_build(OutsideColumn, entry) for entry in document.get("outside_columns", ())],
+            "release": None if release is None else _build(Release, release),
         },
     )
 

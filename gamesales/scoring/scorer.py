@@ -20,14 +20,14 @@ from gamesales.data.contract import Contract
 from gamesales.data.table import format_on_one_line
 from gamesales.errors import IntegrityError, SelfTestError
 from gamesales.scoring.drift import Profile, read_profiles
+from gamesales.scoring.familiarity import FlagCombinations
+from gamesales.scoring.prediction_interval import PredictionInterval, Widening
 
 GRAPH_FILE = "scorer.onnx"
 # The graph gets this many rows at a time: their activations stay in the first-level caches. Every chunk has this many
 # rows, the last chunk is padded, so that no row's result depends on the number of other rows.
 CHUNK_ROWS = 1_024
 
-_LARGEST = float(np.finfo(np.float64).max)
-_INTERVAL_NUMBERS = ("coverage", "floor", "slope", "quantile")
 _GOLDEN_KEYS = ("values", "expected_predictions", "prediction_tolerance")
 
 
@@ -89,71 +89,6 @@ class Scorer:
 
 
 @dataclass(frozen=True)
-class PredictionInterval:
-    """The formula of a version's prediction intervals: prediction ± quantile · (floor + slope · |prediction|).
-
-    Attributes:
-        coverage: the share of titles whose actual value should lie within the interval, 0 to 1.
-        floor: in the unit of the target.
-        slope: no unit.
-        quantile: no unit.
-        whole_units: whether bounds are rounded outwards to whole units. Nobody needs the cents of a bound, and writing
-            them takes twice as long.
-
-    Raises:
-        ValueError: the numbers make no interval.
-    """
-
-    coverage: float
-    floor: float
-    slope: float
-    quantile: float
-    whole_units: bool
-
-    def __post_init__(self) -> None:
-        numbers: list[Any] = [getattr(self, name) for name in _INTERVAL_NUMBERS]
-        finite = all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
-        if not (finite and min(numbers) >= 0 and 0 < self.coverage < 1) or self.whole_units not in (True, False):
-            raise ValueError(f"expected an interval of finite numbers from 0, coverage below 1, received {self}")
-
-    @classmethod
-    def from_manifest(cls, manifest: Mapping[str, Any]) -> PredictionInterval | None:
-        """Read the interval of a manifest; None for a version without prediction intervals."""
-        entry = manifest.get("interval")
-        if entry is None:
-            return None
-        return cls(*(entry[name] for name in (*_INTERVAL_NUMBERS, "whole_units")))
-
-    def bounds(self, predictions: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Compute the bounds around predictions, not below 0.
-
-        Each bound is computed by itself, so that no row's bounds depend on the other rows.
-
-        Args:
-            predictions: float64 (n,), finite.
-
-        Returns:
-            The lower and the upper bounds, float64 (n,) each, finite, in the unit of the target.
-        """
-        floor, slope = (min(self.quantile * factor, _LARGEST) for factor in (self.floor, self.slope))
-        with np.errstate(over="ignore"):  # an overflow becomes the largest number below
-            half_width = slope * np.abs(predictions)
-            half_width += floor
-            low, high = predictions - half_width, np.add(half_width, predictions, out=half_width)
-        for bound, round_outwards in ((low, np.floor), (high, np.ceil)):  # in place: nine times as fast as with copies
-            if self.whole_units:
-                round_outwards(bound, out=bound)
-            np.clip(bound, 0.0, _LARGEST, out=bound)
-            np.add(bound, 0.0, out=bound)  # -0 becomes 0
-        return low, high
-
-    def contains(self, predictions: FloatArray, actual: FloatArray) -> BoolArray:
-        """Mark the titles whose actual value lies within the interval: two arrays (n,) to bool (n,)."""
-        low, high = self.bounds(predictions)
-        return np.asarray((low <= actual) & (actual <= high))
-
-
-@dataclass(frozen=True)
 class GoldenRows:
     """Rows with the predictions that a version must give for them on every machine.
 
@@ -190,6 +125,9 @@ class LoadedVersion:
         profiles: the distribution of each feature and of the predictions in training; None in bundles of releases
             that recorded none.
         prediction_interval: None for a version without prediction intervals.
+        combinations: the combinations of flags in training; None for a version of a release that recorded none. Its
+            intervals are the same for all titles, and its results have no column ``unfamiliar``.
+        widening: how intervals of unfamiliar titles widen; None if nothing is known about them.
     """
 
     model: str
@@ -202,6 +140,23 @@ class LoadedVersion:
     training_max: FloatArray
     profiles: tuple[Profile, ...] | None = None
     prediction_interval: PredictionInterval | None = None
+    combinations: FlagCombinations | None = None
+    widening: Widening | None = None
+
+    def clip(self, predictions: FloatArray) -> tuple[FloatArray, BoolArray | None]:
+        """Move predictions into the range that the contract allows for the target.
+
+        Args:
+            predictions: float64 (n,), the scorer's.
+
+        Returns:
+            The predictions, float64 (n,), and bool (n,), which of them were moved; None if none was.
+        """
+        low, high = get_target_range(self.contract)
+        if not len(predictions) or (predictions.min() >= low and predictions.max() <= high):
+            return predictions, None
+        clipped = (predictions < low) | (predictions > high)
+        return np.where(clipped, np.clip(predictions, low, high), predictions), clipped
 
     def run_self_test(self) -> None:
         """Score the golden rows, and compute their prediction intervals.
@@ -228,6 +183,13 @@ class LoadedVersion:
                 )
 
 
+def get_target_range(contract: Contract) -> tuple[float, float]:
+    """Return the smallest and the largest prediction that a contract allows; infinite without a limit."""
+    target = contract.target
+    lowest = [bound for bound in (target.minimum, target.above) if bound is not None]
+    return max(lowest, default=-math.inf), math.inf if target.maximum is None else target.maximum
+
+
 def load_version(model: str, number: int, digest: str, manifest: Mapping[str, Any], graph: bytes) -> LoadedVersion:
     """Build a version from its verified manifest and its verified graph.
 
@@ -246,12 +208,24 @@ def load_version(model: str, number: int, digest: str, manifest: Mapping[str, An
         training_max = np.array([columns[name]["maximum"] for name in contract.feature_names])
         profiles = read_profiles(manifest, contract.feature_names)
         interval = PredictionInterval.from_manifest(manifest)
+        combinations = FlagCombinations.from_manifest(manifest, contract)
+        widening = Widening.from_manifest(manifest, contract.feature_names)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise IntegrityError(
             f"the manifest of version {number} of {model} lacks what scoring needs: {error}",
             hint="Train again",
         ) from None
-    scorer = Scorer(graph)
     return LoadedVersion(
-        model, number, digest, contract, scorer, golden, training_min, training_max, profiles, interval
+        model=model,
+        number=number,
+        digest=digest,
+        contract=contract,
+        scorer=Scorer(graph),
+        golden=golden,
+        training_min=training_min,
+        training_max=training_max,
+        profiles=profiles,
+        prediction_interval=interval,
+        combinations=combinations,
+        widening=widening,
     )

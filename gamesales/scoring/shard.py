@@ -12,16 +12,20 @@ import numpy as np
 import pyarrow as pa
 
 from gamesales.data.arrow import keep_rows, to_arrow
+from gamesales.data.contract import UNFAMILIAR_COLUMN
 from gamesales.data.files import fsync
 from gamesales.data.screen import format_rejects
 from gamesales.data.table import Batch
+from gamesales.errors import ColumnsError
 from gamesales.scoring.duplicates import hash_ids, write_hashes
 from gamesales.scoring.ledger import ShardResult
 from gamesales.scoring.parts import RejectsWriter, make_part_schema, open_part
-from gamesales.scoring.plan import Plan, Shard
+from gamesales.scoring.passthrough import convert_column
+from gamesales.scoring.plan import Plan
 from gamesales.scoring.predict import BatchPrediction, predict_batch
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.shadow import compare_with_shadow
+from gamesales.scoring.shard_bounds import Shard
 
 
 @dataclass(frozen=True)
@@ -75,15 +79,16 @@ def score_shard(
             for source, batch in _read_batches(shard, plan, version, shadow):
                 name = plan.inputs[source].name
                 prediction = predict_batch(batch, version)
-                write_part(_make_result_batch(batch, prediction, schema, version))
+                copied = _copy_columns(batch, plan, source, prediction)
+                write_part(_make_result_batch(copied, prediction, schema, version))
                 rejects_writer.write(name, prediction.screened.rejected)
-                counts = _count_batch(source, name, prediction)
+                counts = _count_batch(source, name, prediction, len(batch.blank))
                 if shadow is not None:
                     counts.shadow = compare_with_shadow(batch, prediction, name, version, shadow)
                 total.add(counts)
                 if plan.identity:
                     hashes.append(hash_ids(_select_scored(batch, plan.identity, prediction)))
-                on_rows(len(batch.rows) + len(batch.malformed))
+                on_rows(batch.row_count)
                 if total.rows_rejected > max_rejects:
                     break
         if total.rows_rejected > max_rejects:
@@ -112,8 +117,22 @@ def temporary_path(path: Path) -> Path:
 
 
 def make_result_schema(plan: Plan, version: LoadedVersion) -> pa.Schema:
-    """Return the columns of a run's result."""
-    return make_part_schema(plan.passthrough, bounds=version.prediction_interval is not None)
+    """Return the columns of a run's result.
+
+    Raises:
+        ColumnsError: the inputs have the column ``unfamiliar``, in any case, and the version writes it.
+    """
+    clashes = [name for name in plan.passthrough.names if name.lower() == UNFAMILIAR_COLUMN]
+    if version.combinations is not None and clashes:
+        raise ColumnsError(
+            f"{plan.inputs[0].table.path}: {clashes[0]} is a column that scoring writes",
+            hint="Rename or drop the column, or leave it out of --keep",
+        )
+    return make_part_schema(
+        plan.passthrough,
+        bounds=version.prediction_interval is not None,
+        unfamiliar=version.combinations is not None,
+    )
 
 
 def _read_batches(
@@ -139,24 +158,44 @@ def _select_scored(batch: Batch, names: Sequence[str], prediction: BatchPredicti
     return columns if accepted.all() else [keep_rows(column, accepted) for column in columns]
 
 
+def _copy_columns(batch: Batch, plan: Plan, source: int, prediction: BatchPrediction) -> list[pa.Array]:
+    """Return the pass-through columns of the scored rows, with their types in the result."""
+    columns = _select_scored(batch, plan.passthrough.names, prediction)
+    path = plan.inputs[source].table.path
+    return [convert_column(column, field, path) for column, field in zip(columns, plan.passthrough, strict=True)]
+
+
 def _make_result_batch(
-    batch: Batch, prediction: BatchPrediction, schema: pa.Schema, version: LoadedVersion
+    copied: Sequence[pa.Array], prediction: BatchPrediction, schema: pa.Schema, version: LoadedVersion
 ) -> pa.RecordBatch:
-    """Return the scored rows in the columns of the result."""
+    """Return the scored rows in the columns of the result, the copied columns first."""
     numbers = np.full(len(prediction.predictions), version.number, np.int32)
-    scored = (prediction.predictions, *prediction.bounds, prediction.outside_range, numbers)
-    columns = _select_scored(batch, schema.names[: -len(scored)], prediction)
-    return pa.RecordBatch.from_arrays([*columns, *map(to_arrow, scored)], schema=schema)
+    any_null = prediction.rows_without_interval > 0
+    unfamiliar = () if prediction.unfamiliar is None else (to_arrow(prediction.unfamiliar),)
+    scored = [
+        to_arrow(prediction.predictions),
+        *(to_arrow(bound, nulls=np.isnan(bound) if any_null else None) for bound in prediction.bounds),
+        to_arrow(prediction.outside_range),
+        *unfamiliar,
+        to_arrow(numbers),
+    ]
+    return pa.RecordBatch.from_arrays([*copied, *scored], schema=schema)
 
 
-def _count_batch(source: int, name: str, prediction: BatchPrediction) -> ShardResult:
-    """Count the rows of a batch of the input with this index and this name."""
+def _count_batch(source: int, name: str, prediction: BatchPrediction, blank: int) -> ShardResult:
+    """Count the rows of a batch of the input with this index and this name; ``blank`` rows have no value."""
     rejects = prediction.screened.rejected
     return ShardResult(
         scored={source: len(prediction.predictions)},
         rejected={source: len(rejects)},
+        blank={source: blank},
         rows_outside_training_range=int(np.count_nonzero(prediction.outside_range)),
+        rows_unfamiliar=0 if prediction.unfamiliar is None else int(np.count_nonzero(prediction.unfamiliar)),
+        rows_clipped=prediction.rows_clipped,
+        rows_without_interval=prediction.rows_without_interval,
         outside_by_feature=prediction.outside_by_feature,
+        extremes=prediction.extremes,
+        sums=prediction.sums,
         histograms=[bins.tolist() for bins in prediction.histograms],
         examples=list(format_rejects(name, rejects)),
     )

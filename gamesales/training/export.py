@@ -1,7 +1,7 @@
 """Export a network in formats of other programs: raw columns in, dollars out, like the scoring graph.
 
     network = load_network(content, source)
-    model = add_scaling(network, scaling)
+    model = add_scaling(network, scaling, limits)
     write_export(model, names, "savedmodel", path)
     predict_with_export(names, "savedmodel", path, values)    # loads what was written
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import os
 import re
 import tempfile
@@ -59,8 +60,13 @@ def load_network(content: bytes, source: str) -> Any:
             ) from None
 
 
-def add_scaling(network: Any, scaling: Scaling) -> Any:
+def add_scaling(network: Any, scaling: Scaling, limits: tuple[float, float] = (-math.inf, math.inf)) -> Any:
     """Put scaling before a network and unscaling behind it, both in float64 as in the scoring graph.
+
+    Args:
+        network: a keras.Sequential from (batch, k) to (batch, 1), both scaled.
+        scaling: the scaling of its columns.
+        limits: the smallest and the largest prediction; others are clipped.
 
     Returns:
         A keras.Sequential from ``titles``, float32 (batch, k), not scaled, to float64 (batch, 1), US dollars.
@@ -70,9 +76,42 @@ def add_scaling(network: Any, scaling: Scaling) -> Any:
     layers = [
         _make_affine_layer("scale_titles", scale[:-1], offset[:-1]),
         *network.layers,
-        _make_affine_layer("to_dollars", 1 / scale[-1:], -offset[-1:] / scale[-1:]),
+        *_make_output_layers(1 / scale[-1:], -offset[-1:] / scale[-1:], *limits),
     ]
     return keras.Sequential([keras.Input((len(scale) - 1,), name="titles"), *layers], name="gamesales")
+
+
+def _make_output_layers(scale: FloatArray, offset: FloatArray, low: float, high: float) -> list[Any]:
+    """Make the layers that unscale a prediction and clip it; ReLU clips at 0, and so at ``low`` or at ``high``."""
+    if math.isinf(low) and math.isinf(high):
+        return [_make_affine_layer("to_dollars", scale, offset)]
+    sign, limit = (-1.0, high) if math.isinf(low) else (1.0, low)
+    size = None if math.isinf(high) or math.isinf(low) else high - low
+    clip = load_keras().layers.ReLU(max_value=size, dtype="float64", name="clip_dollars")
+    if limit == 0 and sign > 0:
+        return [_make_affine_layer("to_dollars", sign * scale, sign * offset), clip]
+    to_limit = _make_affine_layer("to_limit", sign * scale, sign * (offset - limit))
+    return [to_limit, clip, _make_affine_layer("to_dollars", np.array([sign]), np.array([limit]))]
+
+
+def clip_graph(graph: bytes, low: float, high: float) -> bytes:
+    """Clip the predictions of a scoring graph, in ONNX. Needs the package onnx, unless there are no limits."""
+    if math.isinf(low) and math.isinf(high):
+        return graph
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    name = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = [f"{output}_unclipped" if output == name else output for output in node.output]
+        node.input[:] = [f"{source}_unclipped" if source == name else source for source in node.input]
+    limits = {"clip_low": low, "clip_high": high}
+    model.graph.initializer.extend(
+        onnx.numpy_helper.from_array(np.array(limit, np.float64), label) for label, limit in limits.items()
+    )
+    model.graph.node.append(onnx.helper.make_node("Clip", [f"{name}_unclipped", *limits], [name]))
+    clipped: bytes = model.SerializeToString()
+    return clipped
 
 
 def _make_affine_layer(name: str, scale: FloatArray, offset: FloatArray) -> Any:

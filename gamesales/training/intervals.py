@@ -24,11 +24,12 @@ from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
-from gamesales.scoring.scorer import PredictionInterval
+from gamesales.scoring.prediction_interval import PredictionInterval
 from gamesales.stats.clustered import wilson_interval
 from gamesales.training.fit import PredictFunction, hold_out, make_fitter
 from gamesales.training.folds import make_plain_folds, predict_out_of_fold, shuffle_rows
 from gamesales.training.train_job import TrainJob
+from gamesales.training.widening import WideningFit
 
 # Bounds are rounded to whole dollars if the half width is at least this many dollars for any prediction.
 _MIN_WIDTH_FOR_WHOLE_DOLLARS = 100.0
@@ -45,13 +46,15 @@ class CalibratedIntervals:
     """The prediction intervals of a version, and how they were calibrated.
 
     ``rows`` is the number of titles that they were calibrated on. ``out_of_fold_predictions``, float64 (rows,), US
-    dollars, are the predictions of the method ``cv``; None with ``split``.
+    dollars, are the predictions of the method ``cv``; None with ``split``. ``widening`` is how intervals of unfamiliar
+    titles widen, for the manifest; None with ``split``, which trains no networks that could be compared.
     """
 
     method: Literal["cv", "split"]
     rows: int
     interval: PredictionInterval
     out_of_fold_predictions: FloatArray | None = None
+    widening: Mapping[str, Any] | None = None
 
     def as_dict(self, test: LabeledTitles, predicted: FloatArray) -> dict[str, Any]:
         """Return the entry of the manifest: the formula, and its coverage of test titles with these predictions."""
@@ -65,6 +68,7 @@ class CalibratedIntervals:
             "rows": self.rows,
             "achieved": {"rows": len(test), "share": share, "low": low, "high": high},
             "median_width": float(np.median(upper - lower)),
+            **({"widening": self.widening} if self.widening else {}),
         }
 
 
@@ -113,13 +117,20 @@ def calibrate_intervals(
     method = spec.choose_method(len(training) + len(calibration))
     if method == "none":
         return None
+    fit = make_fitter(job, contract)
+    networks: list[PredictFunction] = []
+
+    def keep_networks(features: FloatArray, earnings: FloatArray) -> PredictFunction:
+        networks.append(fit(features, earnings))
+        return networks[-1]
+
     if method == "split":
         titles, predicted = calibration, predict(calibration.features)
         scale = fit_scale(predict(training.features), training.earnings)
     else:
         titles = training
         predicted = predict_out_of_fold(
-            make_fitter(job, contract),
+            keep_networks,
             titles.features,
             titles.earnings,
             make_plain_folds(len(titles), spec.folds, job.training.seed),
@@ -130,7 +141,10 @@ def calibrate_intervals(
     quantile = compute_conformal_quantile(scores, spec.coverage)
     whole_units = quantile * scale[0] >= _MIN_WIDTH_FOR_WHOLE_DOLLARS
     interval = PredictionInterval(spec.coverage, *scale, quantile, whole_units)
-    return CalibratedIntervals(method, len(titles), interval, predicted if method == "cv" else None)
+    if method == "split":
+        return CalibratedIntervals(method, len(titles), interval)
+    widening = WideningFit(contract, titles.features, interval, predict, networks, job.training.seed).measure()
+    return CalibratedIntervals(method, len(titles), interval, predicted, widening)
 
 
 def describe_coverage(interval: Mapping[str, Any]) -> str:

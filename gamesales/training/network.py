@@ -5,9 +5,11 @@ A name or an argument that Keras refuses is reported by its key in the job file.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -266,6 +268,18 @@ def check_training_step(network: Any, features: FloatArray, target: FloatArray, 
             f"training.optimizer: after the first step of {spec.optimizer.name}, a weight is not a finite number",
             hint="Lower its learning rate, or use another loss",
         )
+
+
+def compute_weights_digest(network: Any, spec: NetworkSpec, scaling: Mapping[str, Any]) -> str:
+    """Compute the SHA-256 of what decides the predictions of a trained network: its layers, its weights, the scaling.
+
+    The bytes of the scoring graph are no substitute. They also have names that Keras counts up within a process.
+    """
+    document = json.dumps([spec.model_dump(mode="json"), scaling], sort_keys=True)
+    digest = hashlib.sha256(document.encode("utf-8"))
+    for weights in network.get_weights():
+        digest.update(weights.tobytes())
+    return digest.hexdigest()
 
 
 def _trace_training(layer: Any, values: Any) -> None:

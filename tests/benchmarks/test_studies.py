@@ -2,18 +2,15 @@
 
 import re
 from dataclasses import replace
-from unittest.mock import patch
 
 import numpy as np
-import onnx
 import pytest
 
 from benchmarks.studies import __main__ as program
-from benchmarks.studies import accuracy, drift, gate, graphs, intervals, many
+from benchmarks.studies import accuracy, drift, gate, intervals, many
 from gamesales.data.contract import Contract
-from gamesales.training import onnx_graph
 from gamesales.training.fit import fit_predictor
-from gamesales.training.train_job import PRESETS, NetworkSpec, TrainingSpec
+from gamesales.training.train_job import NetworkSpec, TrainingSpec
 from support.versions import ROOT
 
 
@@ -42,39 +39,18 @@ def test_changed_store_has_the_change():
     assert study.draw_expensive(random, 1_000)[:, price].min() == study.store[:, price].min() + 20
 
 
-def test_graphs_study_prints_each_optimization(monkeypatch):
-    """The graphs study prints a line for each optimization and network."""
-    monkeypatch.setattr(graphs, "ROWS", 2_048)
-    monkeypatch.setattr(graphs, "TURNS", 2)
-    names = ("the default network", "the course's network")
-    lines = [line.partition(", the graph is")[0] for line in graphs.build_lines()]
-    assert lines == [f"{name}: {optimization}" for name in names for optimization in graphs.PATCHES]
-
-
-def test_each_patch_changes_the_graph():
-    """Each patch compiles another graph; otherwise the study compares a graph with itself."""
-    network, scaling = graphs.build_network(PRESETS["course"]["network"])
-
-    def describe():
-        graph = onnx.load_from_string(onnx_graph.compile_graph(network, scaling)).graph
-        return [node.op_type for node in graph.node], [(item.data_type, *item.dims) for item in graph.initializer]
-
-    usual = describe()
-    assert describe() == usual
-    for optimization, replaced in graphs.PATCHES.items():
-        with patch.multiple(onnx_graph, **replaced):
-            assert describe() != usual, optimization
-
-
 @pytest.mark.slow
 def test_intervals_study_prints_its_page(monkeypatch):
-    """The intervals study prints the header of its page, and rows with about the requested coverage."""
+    """The intervals study prints the headers of its page, rows with about the requested coverage, and all changes."""
     monkeypatch.setattr(intervals, "SPLITS", 2)
+    monkeypatch.setattr(intervals, "STORES", 1)
     monkeypatch.delenv("TITLES", raising=False)
     page = read_page("intervals")
-    _, header, rule, *rows = intervals.build_lines()
+    lines, count = list(intervals.build_lines()), 3 + 2 * len(intervals.COVERAGES)
+    (_, header, rule, *rows), (_, *headers), changes = lines[:count], lines[count : count + 3], lines[count + 3 :]
     assert f"{header}\n{rule}\n" in page
-    assert len(rows) == 2 * len(intervals.COVERAGES)
+    assert "\n".join(headers) in page
+    assert all("|".join(row.split("|")[:3]) in page for row in changes)
     for row in rows:
         name, method, requested, coverage, *_ = (cell.strip(" %") for cell in row.strip("|").split("|"))
         assert f"\n| {name} | {method} | {requested}% | " in page

@@ -1,6 +1,7 @@
 """``gamesales export``: every format, loaded by other programs, predicts what the scorer predicts."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from gamesales.jobs.export import FORMATS
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.train import train
 from gamesales.scoring.scorer import Scorer
-from gamesales.training.export import add_scaling, check_signature_names
+from gamesales.training.export import add_scaling, check_signature_names, clip_graph
 from gamesales.training.keras_objects import load_keras
 from gamesales.training.parity import TOLERANCE
 from gamesales.training.scaling import Scaling
@@ -77,7 +78,7 @@ def export(cli, registry):
 def close(predicted, registry, titles):
     """Whether predictions equal the scorer's, within the tolerance between graph and Keras."""
     bundle = registry.open_bundle(registry.find_version(1))
-    expected = Scorer(bundle.read("scorer.onnx")).score(titles)
+    expected = np.maximum(Scorer(bundle.read("scorer.onnx")).score(titles), 0)  # the target's minimum
     span = Scaling.from_dict(bundle.manifest["scaling"]).target_range
     predicted = np.asarray(predicted, np.float64)
     assert predicted.shape == expected.shape == (len(titles),)
@@ -139,11 +140,13 @@ def test_tensorflow_takes_columns_or_matrix(export, registry, titles, form):
     assert close(np.load("matrix.npy"), registry, titles)
 
 
-def test_onnx_is_scoring_graph(export, registry, titles):
-    """The ONNX export is the scoring graph."""
+def test_onnx_is_clipped_graph(export, registry, titles):
+    """The ONNX export is the scoring graph, with predictions clipped at the target's minimum."""
     assert export("onnx").code == 0
     content = Path("model.onnx").read_bytes()
-    assert registry.open_bundle(registry.find_version(1)).read("scorer.onnx") == content
+    graph = registry.open_bundle(registry.find_version(1)).read("scorer.onnx")
+    assert clip_graph(graph, 0.0, math.inf) == content
+    assert clip_graph(graph, -math.inf, math.inf) == graph
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     assert close(session.run(["earnings"], {"titles": titles})[0], registry, titles)
 
@@ -168,6 +171,24 @@ def test_large_values_keep_digits(tmp_path):
         by_hand = scaling.unscale_target(scaling.scale_features(released.astype(np.float64)).astype(np.float32))
         np.testing.assert_allclose(np.asarray(model(released)), by_hand, rtol=1e-14)
         assert model.trainable_variables == []
+
+
+@pytest.mark.parametrize(
+    "limits", [(0.0, math.inf), (-50.0, math.inf), (-math.inf, 120.0), (-math.inf, 0.0), (-50.0, 120.0), (10.0, 90.0)]
+)
+def test_exports_are_clipped(limits):
+    """Keras and ONNX clip predictions at the limits of the target, and change no other prediction."""
+    keras = load_keras()
+    scaling = Scaling(("x",), "y", np.array([1 / 300.0, 1 / 500.0]), np.array([0.5, 0.4]))
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Activation("linear")])
+    values = np.linspace(-200, 200, 101).astype(np.float32)[:, None]
+    plain = np.asarray(add_scaling(network, scaling)(values))[:, 0]
+    clipped = np.asarray(add_scaling(network, scaling, limits)(values))[:, 0]
+    np.testing.assert_allclose(clipped, np.clip(plain, *limits), rtol=0, atol=1e-10)
+    graph = simple_graph(bias=-5_000.0)
+    titles = title_values(200)
+    expected = np.clip(Scorer(graph).score(titles), *(100 * limit for limit in limits))
+    assert np.array_equal(Scorer(clip_graph(graph, *(100 * limit for limit in limits))).score(titles), expected)
 
 
 # Output

@@ -8,7 +8,7 @@ from gamesales.errors import ColumnsError, InputError, UsageError
 from gamesales.jobs.predict import parse_title, predict
 from gamesales.registry.refs import Ref
 from support.runs import CONTRACT, GOOD, GOOD_EARNS, picky_version
-from support.versions import FEATURES, INTERVAL, publish_simple, simple_details
+from support.versions import FEATURES, INTERVAL, NEW_RECORD, publish_simple, simple_details
 
 TITLE = dict(zip(FEATURES, GOOD, strict=True))
 CHAMPION = Ref("game-earnings", alias="champion")
@@ -97,12 +97,42 @@ class TestCommand:
         assert (ran.code, ran.out, ran.err) == (0, "$5,700.00  by version 1 of game-earnings\n", "")
 
     def test_text_outside_training_range(self, cli, simple_registry):
-        """The command notes a title outside the training range."""
-        ran = cli("predict", *words(unit_price="199.5"))
+        """The command names each value outside the training range."""
+        ran = cli("predict", *words(unit_price="199.5", critic_rating="0.7"))
         assert ran.out.splitlines() == [
-            "$7,095.00  by version 1 of game-earnings",
-            "(a feature is outside the range of the training titles)",
+            "$3,295.00  by version 1 of game-earnings",
+            "(critic_rating is 0.7, outside the range of the training titles: 2 to 5)",
+            "(unit_price is 199.5, outside the range of the training titles: 30 to 70)",
         ]
+        document = cli("predict", *words(unit_price="199.5"), "--json").document
+        assert document["outside"] == [
+            {"column": "unit_price", "value": 199.5, "training_minimum": 30.0, "training_maximum": 70.0}
+        ]
+
+    @pytest.mark.parametrize(
+        ("changes", "line"),
+        [
+            ({"is_portable": "1"}, "(no training title had this combination of flags)"),
+            ({"unit_price": "500"}, "(no prediction interval: the title is too unlike the training titles)"),
+        ],
+    )
+    def test_unfamiliar_title(self, cli, simple_registry, changes, line):
+        """A version that recorded its training titles says why a title is unfamiliar."""
+        publish_simple(simple_registry, record=NEW_RECORD)
+        ran = cli("predict", *words(**changes), "--model", "2")
+        assert ran.out.splitlines()[-1] == line
+        document = cli("predict", *words(**changes), "--model", "2", "--json").document
+        assert document["unfamiliar"]
+        assert (document["predicted_earnings_low"] is None) == ("unit_price" in changes)
+        assert not cli("predict", *words(), "--model", "2", "--json").document["unfamiliar"]
+
+    def test_clipped_prediction(self, cli, simple_registry):
+        """A prediction below the target's minimum is the minimum, and the command says so."""
+        publish_simple(simple_registry, bias=-9_000.0)
+        ran = cli("predict", *words(), "--model", "2")
+        assert ran.out.splitlines()[0] == "$0.00  by version 2 of game-earnings"
+        assert "a value that the target can't have" in ran.out
+        assert cli("predict", *words(), "--model", "2", "--json").document["clipped"]
 
     def test_json_document(self, cli, simple_registry):
         """--json prints one document."""
@@ -116,6 +146,9 @@ class TestCommand:
             "predicted_earnings_high": None,
             "coverage": None,
             "outside_training_range": False,
+            "unfamiliar": None,
+            "outside": [],
+            "clipped": False,
         }
 
     def test_prediction_interval(self, cli, simple_registry):
@@ -138,8 +171,9 @@ class TestCommand:
             ([], 2, "Missing argument"),
             ([*words(), "--model", "7"], 4, "no version 7 of game-earnings in registry/; newest is 1"),
             ([*words(), "--model", "@none"], 4, "no version of game-earnings is none in registry/"),
-            ([*words(), "--model", "newest"], 2, "'newest' names no version"),
-            ([*words(), "--registry", "elsewhere"], 4, "no model game-earnings in elsewhere/"),
+            ([*words(), "--model", "newest"], 4, "no version of game-earnings is newest in registry/"),
+            ([*words(), "--model", "latest"], 2, "'latest' names no version"),
+            ([*words(), "--registry", "elsewhere"], 4, "/elsewhere: there is no such folder"),
         ],
     )
     def test_errors(self, cli, simple_registry, arguments, code, message):

@@ -1,6 +1,7 @@
 """Drift: counting rows in the bins of training, and how often a run is called drifted."""
 
 import json
+import re
 from dataclasses import asdict
 from itertools import pairwise
 
@@ -189,7 +190,7 @@ class TestMeasuring:
 
     def test_limit_allows_for_chance(self):
         """Ten bins, 30 rows, 1,000 rows in training: 9 degrees of freedom."""
-        column = measure(STORE[:30], PROFILES).columns[-1]
+        (column,) = (column for column in measure(STORE[:30], PROFILES).columns if column.column == PROFILES[-1].name)
         by_row = 1 / 30 + 1 / 1_000
         assert 10 == len(PROFILES[-1].counts)
         assert 9 * by_row == pytest.approx(column.psi_by_chance)
@@ -199,7 +200,8 @@ class TestMeasuring:
         """Rows outside the training range are reported as a share."""
         counts = [count_bins(profile, column) for profile, column in zip(PROFILES, STORE[:200].T, strict=True)]
         drift = measure_drift(PROFILES, counts, [0] * 8 + [50, None], 200)
-        assert [0.0] * 8 + [0.25, None] == [column.share_outside for column in drift.columns]
+        shares = {column.column: column.share_outside for column in drift.columns}
+        assert shares == {**dict.fromkeys(FEATURES, 0.0), "unit_price": 0.25, "predicted_earnings": None}
 
     def test_empty_run_does_not_drift(self):
         """A run without rows has not drifted."""
@@ -219,7 +221,30 @@ class TestMeasuring:
         drift = asdict(measure(STORE[:30], PROFILES))
         document = json.loads(json.dumps(drift))
         assert drift == document | {key: tuple(document[key]) for key in ("columns", "drifted")}
-        assert [*FEATURES, "predicted_earnings"] == [column["column"] for column in drift["columns"]]
+        assert {*FEATURES, "predicted_earnings"} == {column["column"] for column in drift["columns"]}
+
+    def test_most_severe_column_first(self):
+        """Columns come in the order of PSI relative to the limit, and so do the names of the drifted columns."""
+        titles = STORE[:500].copy()
+        titles[:, FEATURES.index("unit_price")] += 20
+        titles[:, FEATURES.index("is_sports")] = 1
+        drift = measure(titles, PROFILES)
+        severities = [column.psi / column.limit for column in drift.columns]
+        assert severities == sorted(severities, reverse=True)
+        assert drift.drifted == tuple(column.column for column in drift.columns if column.drifted)
+        assert {"unit_price", "is_sports"} <= set(drift.drifted[:3])
+
+    def test_change_in_words(self):
+        """The change of a flag is in shares, the change of a number in averages; without rows there are no words."""
+        counts = [count_bins(profile, column) for profile, column in zip(PROFILES, STORE[:200].T, strict=True)]
+        sums = [200.0] * 8 + [12_200.0, 2e7]
+        drift = measure_drift(PROFILES, counts, [0] * 9 + [None], 200, sums=sums, flags={"is_sports"})
+        changes = {column.column: column.change for column in drift.columns}
+        assert re.fullmatch(r"is_sports: 1\d% of titles in training, 100% tonight", changes["is_sports"])
+        assert re.fullmatch(r"average unit_price: 5\d\.\d\d in training, 61\.00 tonight", changes["unit_price"])
+        earnings = changes["predicted_earnings"]
+        assert re.fullmatch(r"average predicted_earnings: \d+,\d{3} in training, 100,000 tonight", earnings)
+        assert {column.change for column in measure(STORE[:0], PROFILES).columns} == {""}
 
 
 def draw_with_share(genre, share, rows=1_000):

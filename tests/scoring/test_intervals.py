@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from gamesales import Registry, read_predictions
-from gamesales.data import csv_scan, open_table
+from gamesales.data import csv_scan, parquet_file
 from gamesales.data.contract import OUTPUT_COLUMNS
 from gamesales.data.screen import RejectLimit
 from gamesales.errors import IntegrityError, SelfTestError, UsageError
-from gamesales.scoring import plan
+from gamesales.scoring import shard_bounds
 from gamesales.scoring.parts import make_part_schema
-from gamesales.scoring.scorer import PredictionInterval, load_version
+from gamesales.scoring.prediction_interval import PredictionInterval
+from gamesales.scoring.scorer import load_version
 from support.runs import CONTRACT, DAY, network_version, read_csv, score, simple_version, snapshot, write_mixed
 from support.versions import (
     FEATURES,
@@ -194,9 +195,9 @@ def test_repeated_rows_have_same_bounds(rows, distinct):
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ""])
 def test_worker_count_is_irrelevant(here, monkeypatch, suffix):
     """Any number of workers writes the same bytes."""
-    monkeypatch.setattr(open_table, "BATCH_ROWS", 300)
+    monkeypatch.setattr(parquet_file, "BATCH_ROWS", 300)
     monkeypatch.setattr(csv_scan, "CHUNK_BYTES", 20_000)
-    monkeypatch.setattr(plan, "MIN_SHARD_ROWS", 500)
+    monkeypatch.setattr(shard_bounds, "MIN_SHARD_ROWS", 500)
     write_mixed(here / "in", 8_000)
     results = []
     for workers in (1, 3):

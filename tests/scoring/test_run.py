@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import re
 import tempfile
 from dataclasses import asdict, replace
 from decimal import Decimal
@@ -17,8 +18,9 @@ from hypothesis import strategies as st
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
-from gamesales.data import csv_scan, open_table
+from gamesales.data import csv_scan, parquet_file
 from gamesales.data.csv_file import CsvFile
+from gamesales.data.dialect import CsvDialect, TableFormat
 from gamesales.data.screen import RejectLimit
 from gamesales.errors import (
     ColumnsError,
@@ -34,6 +36,7 @@ from gamesales.jobs.score import score_date
 from gamesales.jobs.score_job import ScoreJob
 from gamesales.old_keys import add_old_keys
 from gamesales.scoring import commit
+from gamesales.scoring.output import OutputPaths
 from gamesales.scoring.run import check_row_count
 from gamesales.scoring.scorer import load_version
 from support.runs import (
@@ -60,6 +63,7 @@ from support.versions import FEATURES, simple_details, simple_earnings, simple_g
 SIMPLE = simple_version()
 NETWORK = network_version()
 ANY = RejectLimit(share=1.0)
+PLAIN_BACKSLASHES = TableFormat(CsvDialect(escape=""))
 
 
 @pytest.fixture
@@ -131,7 +135,7 @@ class TestSamePredictions:
             )
             if data.draw(st.booleans()):
                 path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-            score(NETWORK, path, Path(name) / "out.csv")
+            score(NETWORK, path, Path(name) / "out.csv", table_format=PLAIN_BACKSLASHES)
             assert NETWORK.scorer.score(np.array(rows)).tolist() == earnings(Path(name) / "out.csv")
             for kept, texts in zip(("title_id", 'a, "note"'), extra, strict=True):
                 assert texts == [row[kept] for row in read_csv(Path(name) / "out.csv")]
@@ -201,7 +205,7 @@ class TestSameBytes:
     @pytest.mark.parametrize("output", ["out.csv", "out.parquet", "out"])
     def test_worker_count_is_irrelevant(self, mixed, output, monkeypatch):
         """Any number of workers writes the same bytes."""
-        monkeypatch.setattr(open_table, "BATCH_ROWS", 100)
+        monkeypatch.setattr(parquet_file, "BATCH_ROWS", 100)
         monkeypatch.setattr(csv_scan, "CHUNK_BYTES", 4000)
         expected = self.results(output, mixed)
         assert len(expected) > 1
@@ -212,7 +216,7 @@ class TestSameBytes:
         """Any batch size writes the same bytes."""
         whole = self.results("out.csv", mixed)
         for size in (70, 700, 7000):
-            monkeypatch.setattr(open_table, "BATCH_ROWS", size)
+            monkeypatch.setattr(parquet_file, "BATCH_ROWS", size)
             monkeypatch.setattr(csv_scan, "CHUNK_BYTES", size * 4)
             assert whole == self.results("out.csv", mixed)
 
@@ -305,7 +309,7 @@ class TestRejects:
                 rows[number - 1][name] = value
                 reason = reasons.get(value, "out of range" if value == -1 else "not a number")
                 expected.append((number, name, "" if value is None else str(value), reason))
-        with tempfile.TemporaryDirectory() as folder, mock.patch.object(open_table, "BATCH_ROWS", batch_rows):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(parquet_file, "BATCH_ROWS", batch_rows):
             table = pa.Table.from_pylist(rows, pa.schema([(name, pa.float64()) for name in FEATURES]))
             parquet.write_table(table, Path(folder) / "t.parquet")
             report = score(SIMPLE, Path(folder) / "t.parquet", Path(folder) / "out.parquet", limit=ANY)
@@ -435,7 +439,7 @@ class TestRejectLimit:
                 yield replace(batch, table=batch.table.slice(1), rows=batch.rows[1:])
 
         monkeypatch.setattr(CsvFile, "read_batches", losing)
-        with pytest.raises(GamesalesError, match="rows were lost: 10 read, 9 scored, 0 rejected; nothing was"):
+        with pytest.raises(GamesalesError, match="rows were lost: 10 read, 9 scored, 0 rejected, 0 blank; nothing"):
             score(SIMPLE, "t.csv", output)
         assert set(snapshot(here)) <= {"t.csv", "out"}
 
@@ -455,7 +459,7 @@ KEPT = {
     "bool": pa.array([True, None, False]),
     "date": pa.array([20_000, None, 0], pa.date32()),
     "time": pa.array([1, None, 0], pa.time64("ns")),
-    "timestamp": pa.array([2**62, None, 1], pa.timestamp("us")),
+    "timestamp": pa.array([2**59, None, 1], pa.timestamp("us")),
     "timestamp of a zone": pa.array([1, None, 0], pa.timestamp("ns", "Europe/Lisbon")),
     "duration": pa.array([1, None, 0], pa.duration("ns")),
     "decimal": pa.array([Decimal("1.10"), None, Decimal("-2.00")], pa.decimal128(38, 18)),
@@ -499,22 +503,58 @@ class TestPassthrough:
             with pytest.raises(ColumnsError) as failure:
                 score(SIMPLE, "t.parquet", "out.csv")
             assert failure.value.message.startswith(f"columns of these types can't be written as CSV: {name} (")
-            assert failure.value.hint == "Give --output a .parquet path"
+            assert failure.value.hint.startswith("Give --output a .parquet path, or ")
             assert set(snapshot(here)) == {"t.parquet"}
         else:
             score(SIMPLE, "t.parquet", "out.csv")
             assert [row[name] for row in read_csv(here / "out.csv")][1] == ""
 
-    @pytest.mark.parametrize("output", ["out.csv", "out.parquet"])
-    def test_invalid_utf8_is_copied(self, here, output):
-        """Parquet text that is not UTF-8 is copied byte by byte."""
+    @pytest.mark.parametrize(
+        ("column", "written"),
+        [
+            (pa.array([b"a", b"b"]).dictionary_encode(), "dictionary<values=binary, indices=int32, ordered=0>"),
+            (pa.array([0, 1], pa.timestamp("us", "Mars/Phobos")), "timestamp[us, tz=Mars/Phobos]"),
+        ],
+    )
+    def test_value_without_text(self, here, column, written):
+        """Bytes in a dictionary, and times in a zone that nobody knows, are copied to Parquet and refused for CSV."""
+        parquet.write_table(titles_table(2, kept=column), "t.parquet")
+        score(SIMPLE, "t.parquet", "out.parquet")
+        assert column.type == parquet.read_table("out.parquet").column("kept").type
+        with pytest.raises(ColumnsError, match=re.escape(f"can't be written as CSV: kept ({written})")):
+            score(SIMPLE, "t.parquet", "out.csv")
+
+    @pytest.mark.parametrize(
+        ("kind", "fits", "beyond"),
+        [
+            (pa.timestamp("us"), [None, 0, 8 * 10**17, -(8 * 10**17)], 2**63 - 1),
+            (pa.timestamp("ms", "UTC"), [0, None, 8 * 10**14, 1], -(2**63)),
+            (pa.timestamp("ns"), [0, None, 2**63 - 1, -(2**63)], None),
+            (pa.date32(), [0, None, 9_000_000, -9_000_000], 2**31 - 1),
+        ],
+    )
+    def test_infinite_time(self, here, kind, fits, beyond):
+        """A time that has no text, such as DuckDB's infinity, is copied to Parquet and refused for CSV."""
+        parquet.write_table(titles_table(4, at=pa.array(fits, kind)), "t.parquet")
+        score(SIMPLE, "t.parquet", "out.csv")
+        assert "range" not in (here / "out.csv").read_text(encoding="utf-8").split("\n", 1)[1]
+        if beyond is not None:
+            column = pa.array([*fits[:3], beyond], kind)
+            parquet.write_table(titles_table(4, at=column), "t.parquet")
+            score(SIMPLE, "t.parquet", "out.parquet")
+            assert column == parquet.read_table("out.parquet").column("at").combine_chunks().cast(kind)
+            with pytest.raises(ColumnsError, match=r"^at has times more than 30,000 years from 1970, which"):
+                score(SIMPLE, "t.parquet", "again.csv")
+
+    def test_invalid_utf8(self, here):
+        """Parquet text that is not UTF-8 is copied byte by byte to Parquet, and refused for CSV."""
         broken = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())
         parquet.write_table(titles_table(1, title=broken), "t.parquet")
-        score(SIMPLE, "t.parquet", output)
-        if output == "out.csv":
-            assert Path(output).read_bytes().splitlines()[1].startswith(b'"\xff",')
-        else:
-            assert parquet.read_table(output).column("title").cast(pa.binary()).to_pylist() == [b"\xff"]
+        score(SIMPLE, "t.parquet", "out.parquet")
+        assert parquet.read_table("out.parquet").column("title").cast(pa.binary()).to_pylist() == [b"\xff"]
+        with pytest.raises(ColumnsError, match=r"^title has text that is not UTF-8, which a CSV can't have; nothing"):
+            score(SIMPLE, "t.parquet", "out.csv")
+        assert not Path("out.csv").exists()
 
     @given(st.lists(cells, min_size=1, max_size=10), st.sampled_from([".csv", ".parquet"]))
     @settings(deadline=None, max_examples=40)
@@ -523,7 +563,8 @@ class TestPassthrough:
         rows = [[*GOOD, text, "007"] for text in texts]
         with tempfile.TemporaryDirectory() as name:
             output = Path(name) / f"out{suffix}"
-            score(SIMPLE, write_csv(Path(name), rows, header=[*FEATURES, "title", "code"]), output)
+            path = write_csv(Path(name), rows, header=[*FEATURES, "title", "code"])
+            score(SIMPLE, path, output, table_format=PLAIN_BACKSLASHES)
             copied_rows = read_csv(output) if suffix == ".csv" else parquet.read_table(output).to_pylist()
             assert texts == [row["title"] for row in copied_rows]
             assert {"007"} == {row["code"] for row in copied_rows}
@@ -791,7 +832,7 @@ class TestFailures:
         before = snapshot(published)
         with pytest.raises(UsageError) as failure:
             score(SIMPLE, "good.csv", output)
-        rule = "expected a file for a path ending in .csv or .parquet, a folder for any other path"
+        rule = "expected a file for a path ending in .csv, .csv.gz or .parquet, a folder for any other path"
         expected = f"--output {output} is {message}; {rule}"
         assert failure.value.message == expected
         assert before == snapshot(published)
@@ -805,14 +846,29 @@ class TestFailures:
             score(SIMPLE, "good.csv", "new.csv")
         assert before == snapshot(published)
 
-    def test_output_in_input_folder(self, here):
-        """A partitioned output below an input folder is no input; a single-file output is."""
+    @pytest.mark.parametrize("output", ["in/dates", "in/out.csv"])
+    def test_output_in_input_folder(self, here, output):
+        """The output of a run is never its input, also if a run was killed or an input is a glob."""
+        Path("in").mkdir()
+        write_csv(here, [GOOD, ("6", *GOOD[1:])], "in/a.csv")
+        work = OutputPaths(Path(output), DAY).work
+        for source in ("in", "in/*", "in/**/*.csv", "in"):
+            (work / "run-0").mkdir(parents=True)
+            write_csv(here, [GOOD], work / "run-0/piece.csv")
+            report = score(SIMPLE, source, output, fresh=True, limit=ANY)
+            assert (report.rows_scored, report.rows_rejected) == (1, 1)
+
+    def test_other_output_in_input_folder(self, here):
+        """The output of another run is refused."""
         Path("in").mkdir()
         write_csv(here, [GOOD], "in/a.csv")
-        score(SIMPLE, "in", "in/dates")
         score(SIMPLE, ["in/a.csv"], "in/out.csv")
+        with pytest.raises(
+            InputError, match=r"files that are neither Parquet nor named \.csv: in/out\.csv\.run\.json$"
+        ):
+            score(SIMPLE, "in", "in/dates")
         with pytest.raises(ColumnsError, match=r"in/out\.csv: predicted_earnings is a column that scoring writes"):
-            score(SIMPLE, "in", "in/other")
+            score(SIMPLE, "in", "in/other", exclude=["*.run.json"])
         assert not Path("in/other").exists()
 
 
@@ -870,7 +926,7 @@ def make_fuzz_seeds(suffix):
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_fuzzed_files_end_cleanly(here, suffix, monkeypatch):
-    """A damaged file gives an input error or a result whose counts add up."""
+    """A damaged file gives an error or a result whose counts add up."""
     monkeypatch.setattr(commit, "fsync", lambda path: None)  # for speed: no test here needs durable files
     chance = random.Random(seed("damaged files"))
     seeds = make_fuzz_seeds(suffix)
@@ -880,7 +936,7 @@ def test_fuzzed_files_end_cleanly(here, suffix, monkeypatch):
         path.write_bytes(content)
         try:
             report = score(SIMPLE, path, "out.parquet")
-        except InputError:
+        except (InputError, TryAgainError):
             ended["refused"] += 1
         except BaseException as error:
             raise AssertionError((number, content)) from error

@@ -25,7 +25,7 @@ from support.versions import FEATURES, simple_details, simple_earnings, simple_g
 
 # All sections of a report with the keys of their documents.
 SECTIONS = {
-    "inputs": ["name", "size", "sha256", "rows", "rejected"],
+    "inputs": ["name", "size", "sha256", "rows", "rejected", "blank", "lines", "records", "multiline_records"],
     "files": ["name", "size"],
     "duplicate_ids": ["ids", "rows", "examples"],
     "drift": ["rows", "threshold", "columns", "drifted"],

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gamesales.errors import InputError
-from gamesales.scoring.scorer import PredictionInterval
+from gamesales.scoring.prediction_interval import PredictionInterval
 from gamesales.stats.clustered import wilson_interval
 from gamesales.training import intervals as calibration
 from gamesales.training.train_job import IntervalsSpec

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import PredefinedSplit
 
-from gamesales.scoring.scorer import PredictionInterval
+from gamesales.scoring.prediction_interval import PredictionInterval
 from gamesales.training import folds
 from gamesales.training import intervals as calibration
 

@@ -1,0 +1,169 @@
+"""Add up the shards of a run: its report, its warnings and its duplicate ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from gamesales.errors import InputError, warn
+from gamesales.scoring.drift import Drift, measure_drift
+from gamesales.scoring.duplicates import count_duplicates, find_ids
+from gamesales.scoring.familiarity import OutsideColumn, describe_outside, guess_cause
+from gamesales.scoring.ledger import ShardResult
+from gamesales.scoring.output import Output, OutputPaths
+from gamesales.scoring.parts import UNFINISHED
+from gamesales.scoring.plan import Input, Plan, RunOptions
+from gamesales.scoring.run_report import DuplicatesReport, FileReport, InputReport, RunReport
+from gamesales.scoring.scorer import LoadedVersion
+from gamesales.scoring.shadow import summarize
+
+# A line break in a cell is unusual if no more records have one than this number, or than this share.
+_FEW_RECORDS, _FEW_SHARE = 3, 0.01
+
+
+def make_report(
+    plan: Plan,
+    version: LoadedVersion,
+    target: OutputPaths,
+    results: Sequence[ShardResult],
+    files: Sequence[Path],
+    started: datetime,
+    options: RunOptions,
+    resumed: int,
+    duplicates: DuplicatesReport | None,
+) -> RunReport:
+    """Add up the shards of a run.
+
+    ``results`` has all shards in order. An interrupted run had scored ``resumed`` of them.
+    """
+    total = ShardResult()
+    for result in results:
+        total.add(result)
+    return RunReport(
+        run_id=plan.run_id,
+        run_date=target.run_date.isoformat(),
+        model=version.model,
+        model_version=version.number,
+        bundle_sha256=version.digest,
+        output=str(target.visible),
+        rejects=str(target.rejects) if total.rows_rejected else None,
+        rows_in=plan.rows,
+        rows_scored=total.rows_scored,
+        rows_rejected=total.rows_rejected,
+        rows_blank=total.rows_blank,
+        rows_outside_training_range=total.rows_outside_training_range,
+        inputs=[
+            _report_input(source, total.rejected.get(index, 0), total.blank.get(index, 0))
+            for index, source in enumerate(plan.inputs)
+        ],
+        files=[
+            FileReport(target.path.name if target.is_file else path.name.removesuffix(UNFINISHED), path.stat().st_size)
+            for path in files
+        ],
+        duplicate_ids=duplicates,
+        drift=_compare_with_training(version, total, options.psi_threshold),
+        shadow=None if options.shadow is None else summarize(total.shadow, version, options.shadow),
+        shards=len(results),
+        shards_resumed=resumed,
+        started=started.isoformat(timespec="seconds"),
+        seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
+        rows_unfamiliar=None if version.combinations is None else total.rows_unfamiliar,
+        rows_clipped=total.rows_clipped,
+        rows_without_interval=total.rows_without_interval,
+        outside_columns=_list_outside_columns(version, total),
+    )
+
+
+def _list_outside_columns(version: LoadedVersion, total: ShardResult) -> list[OutsideColumn]:
+    """List the features with rows outside the training range, most rows first."""
+    listed = []
+    for name, rows, (low, high), training_low, training_high in zip(
+        version.contract.feature_names,
+        total.outside_by_feature,
+        total.extremes,
+        version.training_min.tolist(),
+        version.training_max.tolist(),
+        strict=False,
+    ):
+        if rows:
+            cause = guess_cause((low, high), (training_low, training_high))
+            listed.append(OutsideColumn(name, rows, low, high, training_low, training_high, cause))
+    return sorted(listed, key=lambda column: -column.rows)
+
+
+def warn_about_rows(report: RunReport) -> None:
+    """Warn about titles unlike the training titles, about clipped predictions, and about unusual line breaks."""
+    rows = f"{report.rows_scored:,}"
+    if report.outside_columns:
+        warn(
+            f"titles outside the training range: {report.rows_outside_training_range:,} of {rows}; "
+            f"{describe_outside(report.outside_columns)}"
+        )
+    if report.rows_without_interval:
+        warn(
+            "titles without a prediction interval, because they are too unlike the training titles: "
+            f"{report.rows_without_interval:,} of {rows}"
+        )
+    if report.rows_clipped:
+        warn(f"predictions clipped to the allowed range of the target: {report.rows_clipped:,} of {rows}")
+    for source in report.inputs:
+        multiline, records = source.multiline_records or 0, source.records or 0
+        if 0 < multiline <= max(_FEW_RECORDS, _FEW_SHARE * records):
+            warn(
+                f"{source.name}: {multiline:,} of {records:,} records have a line break in a cell; check that no quote "
+                f"joins two titles (the file has {source.lines:,} lines)"
+            )
+
+
+def _report_input(source: Input, rejected: int, blank: int) -> InputReport:
+    counts = source.table.count_lines()
+    lines = (None, None, None) if counts is None else (counts.lines, counts.records, counts.multiline)
+    return InputReport(source.name, source.size, source.sha256, source.rows, rejected, blank, *lines)
+
+
+def _compare_with_training(version: LoadedVersion, total: ShardResult, threshold: float) -> Drift | None:
+    if version.profiles is None:
+        return None
+    histograms = total.histograms or [[0] * len(profile.counts) for profile in version.profiles]
+    counts = [np.array(bins, np.int64) for bins in histograms]
+    outside = total.outside_by_feature or [0] * len(version.contract.features)
+    flags = {column.name for column in version.contract.features if column.kind == "flag"}
+    return measure_drift(version.profiles, counts, [*outside, None], total.rows_scored, threshold, total.sums, flags)
+
+
+def find_duplicates(plan: Plan, output: Output, options: RunOptions) -> DuplicatesReport | None:
+    """Count the duplicate ids of a run, from the hashes that the shards wrote.
+
+    Returns:
+        The duplicates; None if the titles have no ids.
+
+    Raises:
+        InputError: there are duplicates, and ``options.unique_ids`` allows none.
+    """
+    if not plan.identity:
+        return None
+    paths = [output.paths_of(shard.number) for shard in plan.shards]
+    ids, rows, hashes = count_duplicates([shard.work / shard.ids for shard in paths])
+    examples = _read_examples(plan, hashes)
+    if ids and options.unique_ids:
+        raise InputError(
+            f"expected unique ids, found duplicate ids: {ids:,}, with extra rows: {rows:,} "
+            f"({', '.join(examples)}); nothing was published",
+            hint="Fix the inputs, or leave out --unique-ids",
+        )
+    return DuplicatesReport(ids, rows, examples)
+
+
+def _read_examples(plan: Plan, hashes: Sequence[int]) -> list[str]:
+    """Read the inputs again until the ids with these hashes are found."""
+    ids: dict[str, None] = {}
+    for source in plan.inputs if hashes else ():
+        with source.require_unchanged():
+            for batch in source.table.read_batches(plan.identity):
+                ids |= dict.fromkeys(find_ids([batch.table.column(name) for name in plan.identity], hashes))
+                if len(ids) >= len(hashes):
+                    return list(ids)
+    return list(ids)
