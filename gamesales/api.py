@@ -18,20 +18,21 @@ import numpy as np
 import pyarrow as pa
 
 from gamesales.arrays import FloatArray
-from gamesales.data.arrow import make_text_column, to_arrow
 from gamesales.data.contract import Contract
-from gamesales.data.screen import require_columns
+from gamesales.data.dialect import CsvDialect
+from gamesales.data.in_memory import as_batch, check_columns
 from gamesales.data.table import Batch, summarize_rejects
-from gamesales.errors import ColumnsError, InputError, UsageError
+from gamesales.errors import InputError, UsageError
 from gamesales.jobs.loading import load, open_ref
 from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL
 from gamesales.report.format import format_count
 from gamesales.scoring.output import is_single_file
 from gamesales.scoring.predict import BatchPrediction, predict_batch
-from gamesales.scoring.results import read_file, read_folder
+from gamesales.scoring.result_files import read_file, read_folder
 from gamesales.scoring.scorer import LoadedVersion
 
 if TYPE_CHECKING:
+    from gamesales.jobs.score_job import DriftAction
     from gamesales.scoring.run_report import RunReport
 
 
@@ -78,6 +79,8 @@ class Predictor:
     def predict_interval(self, titles: Any) -> tuple[FloatArray, FloatArray]:
         """Return the prediction intervals of titles. Their nominal coverage is ``coverage``.
 
+        Intervals of titles unlike the training titles are wider, or NaN if nothing is known about such titles.
+
         The argument and further errors are those of ``predict``.
 
         Returns:
@@ -95,8 +98,8 @@ class Predictor:
         return low, high
 
     def _predict(self, titles: Any) -> BatchPrediction:
-        _check_columns(titles, self.contract)
-        table = _as_batch(titles, self.contract.feature_names)
+        check_columns(titles, self.contract)
+        table = as_batch(titles, self.contract.feature_names)
         rows = np.arange(1, len(table) + 1, dtype=np.int64)
         predicted = predict_batch(Batch(table, rows), self._version)
         rejected = predicted.screened.rejected
@@ -147,18 +150,25 @@ def score(
     as_of_date: bool = False,
     keep: Sequence[str] | None = None,
     max_rejects: str | int | None = None,
+    max_outside: str | None = None,
+    on_drift: DriftAction | None = None,
     timezone: str = "UTC",
     workers: int | None = None,
     unique_ids: bool = False,
     allow_empty: bool = False,
     shadow: str | None = None,
     fresh: bool = False,
+    csv: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    exclude: Sequence[str] = (),
+    require: str | None = None,
 ) -> list[RunReport]:
     """Score files of titles for one date, or for each date of a backfill, as ``gamesales score`` does.
 
     Args:
-        inputs: Files, folders or globs, CSV or Parquet. ``{date}`` stands for the date of the run.
-        output: A .csv or .parquet file, or a folder of dated partitions.
+        inputs: Files, folders or globs, CSV or Parquet. ``{date}`` stands for the date of the run,
+            and ``{date:%Y/%m/%d}`` for another form of it.
+        output: A .csv, .csv.gz or .parquet file, or a folder of dated partitions.
         registry: The folder or URL of the registry.
         name: The model.
         model: The reference of the version that scores.
@@ -168,19 +178,27 @@ def score(
         as_of_date: Whether references are resolved as of the end of each date, and not now.
         keep: Columns to copy to the result. None copies all columns that are not features.
         max_rejects: The number of rejects to allow, such as 25 or ``1%``. None: 10 rows or 1%, whichever is larger.
+        max_outside: The share of titles outside the training range to allow, such as ``20%``. None allows all.
+        on_drift: What a drifted column does: ``warn`` or ``fail`` publish, ``withhold`` publishes nothing; then
+            ``is_withheld`` is set in the report of the run. None is ``warn``.
         timezone: The time zone of the dates.
         workers: Threads that score. None uses one for each core.
         unique_ids: Whether duplicate ids stop a run.
         allow_empty: Whether a run without input files is a run without rows.
         shadow: The reference of a second version that scores the same titles for comparison.
         fresh: Whether to score again if the result is already published.
+        csv: The dialect of CSV files: ``delimiter``, ``decimal``, ``escape`` and ``encoding``, as in a job file.
+        columns: The columns that have other names in the files: our name, and the name in the files.
+        exclude: Patterns of files in input folders that are not inputs, such as ``*.md``.
+        require: A file that each input folder must have, such as ``_SUCCESS``.
 
     Returns:
         The report of each run, in the order of the dates.
 
     Raises:
         UsageError: An argument is wrong, or the output would replace an input.
-        InputError: An input can't be used, or too many rows are rejected. Nothing is published for that date.
+        InputError: An input can't be used, too many rows are rejected, or too many are outside the training range.
+            Nothing is published for that date.
         RegistryError: The registry can't serve the version.
         TryAgainError: A run could not finish now.
     """
@@ -194,6 +212,8 @@ def score(
         model=model,
         keep=None if keep is None else tuple(keep),
         max_rejects=None if max_rejects is None else str(max_rejects),
+        max_outside=max_outside,
+        on_drift=on_drift,
         timezone=timezone,
         workers=workers,
         unique_ids=unique_ids,
@@ -201,6 +221,10 @@ def score(
         shadow=shadow,
         as_of_date=as_of_date,
         fresh=fresh,
+        csv=_to_dialect(csv),
+        columns=dict(columns or {}),
+        exclude=tuple(exclude),
+        require=require,
     )
     dates = choose_dates(
         timezone, day=_to_date(day, "day"), first=_to_date(first, "first"), last=_to_date(last, "last")
@@ -231,59 +255,14 @@ def read_predictions(path: str | Path, day: str | date | None = None) -> pa.Tabl
     return read_folder(path, day)
 
 
+def _to_dialect(settings: Mapping[str, str] | None) -> CsvDialect:
+    try:
+        return CsvDialect(**settings or {})
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"csv: {error}", hint='For example: csv={"delimiter": ";", "decimal": ","}') from None
+
+
 def _to_date(day: str | date | None, label: str) -> date | None:
     from gamesales.jobs.score_job import parse_date
 
     return parse_date(day, label) if isinstance(day, str) else day
-
-
-def _check_columns(titles: Any, contract: Contract) -> None:
-    """Raise ColumnsError if features are missing, duplicate or not numeric."""
-    if isinstance(titles, (pa.Table, pa.RecordBatch)):
-        schema = titles.schema
-    elif isinstance(titles, Mapping) or hasattr(titles, "columns"):
-        schema = pa.schema([(str(name), pa.null()) for name in getattr(titles, "columns", titles)])
-    else:
-        raise TypeError(
-            f"expected an Arrow table, a pandas data frame or a mapping of arrays, received {type(titles).__name__}"
-        )
-    duplicates = [name for name in contract.feature_names if schema.names.count(name) > 1]
-    if duplicates:
-        raise ColumnsError(
-            f"the table has duplicate columns: {', '.join(duplicates)}", hint="Rename or drop the duplicates"
-        )
-    require_columns("the table", schema, contract.features)
-
-
-def _as_batch(titles: Any, names: tuple[str, ...]) -> pa.RecordBatch:
-    """Convert the features of any kind of table to a record batch."""
-    if isinstance(titles, (pa.Table, pa.RecordBatch)):
-        columns = [_combine_chunks(titles.column(name)) for name in names]
-    else:
-        columns = [_to_column(name, titles[name]) for name in names]
-    if len({len(column) for column in columns}) > 1:
-        lengths = ", ".join(f"{name}: {len(column)}" for name, column in zip(names, columns, strict=True))
-        raise InputError(f"the columns have different lengths ({lengths})")
-    return pa.RecordBatch.from_arrays(columns, names=list(names))
-
-
-def _combine_chunks(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    if isinstance(column, pa.ChunkedArray):
-        combined = column.combine_chunks()
-        return combined.combine_chunks() if isinstance(combined, pa.ChunkedArray) else combined
-    return column
-
-
-def _to_column(name: str, column: Any) -> pa.Array:
-    """Convert numbers and booleans to float64, and anything else to text. None becomes empty text."""
-    if isinstance(column, np.ma.MaskedArray):
-        column = np.ma.filled(column.astype(np.float64), np.nan)
-    values = np.asarray(column)
-    if values.ndim != 1:
-        raise InputError(
-            f"{name} has shape {values.shape}, expected (n,): a number for each title",
-            hint=f'For one title, give lists of length 1: {{"{name}": [4.5], …}}',
-        )
-    if values.dtype.kind in "biuf":
-        return to_arrow(values.astype(np.float64))
-    return make_text_column(["" if value is None else str(value) for value in values.tolist()])

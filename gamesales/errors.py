@@ -6,7 +6,8 @@
     ├── InputError (ValueError)          3   an input can't be used; nothing was published
     │   ├── InputNotFoundError           3   the file does not exist, or the folder is empty
     │   ├── ColumnsError                 3   columns are missing, duplicate or of a wrong type
-    │   └── TooManyRejectsError          3   more rows were rejected than the run allows
+    │   ├── TooManyRejectsError          3   more rows were rejected than the run allows
+    │   └── TooManyOutsideError          3   more rows are outside the training range than the run allows
     ├── RegistryError                    4   the registry can't serve the request
     │   ├── UnknownVersionError          4   (LookupError) the model or version does not exist
     │   ├── NothingPromotedError         4   (LookupError) the alias names no version
@@ -18,17 +19,50 @@
 
     Exit codes without an error class:
         EXIT_CONDITION_NOT_MET           6   the result is published, but a condition of the job is not met
+        EXIT_WITHHELD                    8   the result is complete, but withheld because of drift
         EXIT_INTERRUPTED               130   Ctrl-C
         EXIT_TERMINATED                143   SIGTERM
 
 A message says what was expected, what was found and where. The hint says what to type next.
+
+A warning does not stop a command: ``warn`` logs it, and the command line prints it on stderr.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+LOGGER = logging.getLogger("gamesales")
 
 EXIT_CONDITION_NOT_MET = 6
+EXIT_WITHHELD = 8
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+
+
+def warn(message: str) -> None:
+    """Report a problem that does not stop the command."""
+    LOGGER.warning("%s", message)
+
+
+@contextmanager
+def collect_warnings() -> Iterator[list[str]]:
+    """Yield the list to which every warning of the body is added. The warnings are logged as usual."""
+    handler = _WarningList()
+    LOGGER.addHandler(handler)
+    try:
+        yield handler.messages
+    finally:
+        LOGGER.removeHandler(handler)
+
+
+class _WarningList(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
 
 
 class GamesalesError(Exception):
@@ -82,6 +116,12 @@ class TooManyRejectsError(InputError):
     """More rows were rejected than the run allows."""
 
     code = "too_many_rejects"
+
+
+class TooManyOutsideError(InputError):
+    """More rows are outside the training range than the run allows."""
+
+    code = "too_many_outside"
 
 
 class RegistryError(GamesalesError):

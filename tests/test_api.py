@@ -268,7 +268,7 @@ def test_nothing_promoted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ref", "error"), [("2", UnknownVersionError), ("other-earnings/1", UnknownVersionError), ("newest", UsageError)]
+    ("ref", "error"), [("2", UnknownVersionError), ("other-earnings/1", UnknownVersionError), ("latest", UsageError)]
 )
 def test_unknown_version(registry, ref, error):
     """An unknown version is an error of the tree."""
@@ -346,7 +346,7 @@ def test_score_like_command(folder, cli):
     [
         ({"day": "tomorrow"}, "day expects YYYY-MM-DD, received 'tomorrow'"),
         ({"first": "2026-11-22"}, "a backfill takes --from and --to"),
-        ({"model": "newest"}, "'newest' names no version"),
+        ({"model": "latest"}, "'latest' names no version"),
         ({"shadow": "other/1"}, "--shadow expects a version of game-earnings, received a version of other"),
         ({"max_rejects": "some"}, "--max-rejects expects a count"),
         ({"timezone": "Mars/Base"}, "does not know the time zone 'Mars/Base'"),

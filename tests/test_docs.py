@@ -117,7 +117,7 @@ class TestDocuments:
         check("show", "2")
         check("versions", "--retired")
         check("history")
-        publish_simple(simple_registry, bias=-50_000.0)
+        publish_simple(simple_registry, bias=500_000.0)
         assert check("promote", "3", schema="error").code == 5
 
     def test_of_scoring(self, check, simple_registry):

@@ -20,6 +20,7 @@ PROMISED = {
     "InputNotFoundError": (3, "input_not_found", FileNotFoundError),
     "ColumnsError": (3, "columns", ValueError),
     "TooManyRejectsError": (3, "too_many_rejects", ValueError),
+    "TooManyOutsideError": (3, "too_many_outside", ValueError),
     "RegistryError": (4, "registry", Exception),
     "UnknownVersionError": (4, "unknown_version", LookupError),
     "NothingPromotedError": (4, "nothing_promoted", LookupError),
@@ -86,7 +87,12 @@ def test_error_survives_pickling(error):
 def test_exit_codes_without_class():
     """Codes without an error class are drawn below the tree, and no class has them."""
     codes = {name: getattr(errors, name) for name in dir(errors) if name.startswith("EXIT_")}
-    assert {"EXIT_CONDITION_NOT_MET": 6, "EXIT_INTERRUPTED": 130, "EXIT_TERMINATED": 143} == codes
+    assert {
+        "EXIT_CONDITION_NOT_MET": 6,
+        "EXIT_WITHHELD": 8,
+        "EXIT_INTERRUPTED": 130,
+        "EXIT_TERMINATED": 143,
+    } == codes
     drawn = {name: int(code) for name, code in re.findall(r"(EXIT_\w+) +(\d+)", errors.__doc__)}
     assert codes == drawn
     assert not set(codes.values()) & {error.exit_code for error in CLASSES}

@@ -21,8 +21,8 @@ from gamesales.cli.options import (
 from gamesales.cli.render import format_minute, format_table, show_result, to_one_line
 from gamesales.jobs.compare import compare as run_compare
 from gamesales.jobs.history import EventFilter, list_events
-from gamesales.jobs.loading import open_registry
-from gamesales.registry.refs import parse_ref
+from gamesales.jobs.loading import open_ref, open_registry
+from gamesales.registry.refs import format_command
 from gamesales.report.format import format_count
 from gamesales.stats.metrics import METRICS, format_money
 
@@ -66,10 +66,10 @@ def history(
     first, last = parse_span(since, until)
     event_filter = EventFilter(alias, version, kind, by, first, last, limit)
     listed = list_events(open_registry(registry, name), event_filter)
-    show_result(listed, lambda listed: _format_events(listed, event_filter), as_json=as_json)
+    show_result(listed, _format_events, as_json=as_json)
 
 
-def _format_events(listed: EventList, event_filter: EventFilter) -> str:
+def _format_events(listed: EventList) -> str:
     if listed.events:
         rows = [
             [
@@ -83,9 +83,8 @@ def _format_events(listed: EventList, event_filter: EventFilter) -> str:
             for event in listed.events
         ]
         return format_table(["event", "when", "by", "what", "evidence", "why"], rows)
-    if event_filter == EventFilter(limit=event_filter.limit):
-        return f"no events of {listed.model} in {listed.registry} yet. Train a version: gamesales train"
-    return f"no event of {listed.model} in {listed.registry} matches. See all: gamesales history"
+    every = format_command("history", listed.registry, listed.model)
+    return f"no event of {listed.model} in {listed.registry} matches. See all: {every}"
 
 
 def _describe_event(kind: str, body: Body) -> str:
@@ -156,8 +155,7 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Show how two versions differ: data, metrics on the same titles, network, contract, software and files."""
-    refs = parse_ref(first, name), parse_ref(second, name)
-    sides = [(open_registry(registry, ref.model), ref) for ref in refs]
+    sides = [open_ref(registry, text, name) for text in (first, second)]
     show_result(run_compare(*sides, everything=everything), _format_comparison, as_json=as_json)
 
 

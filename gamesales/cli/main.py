@@ -17,7 +17,7 @@ import typer
 from typer.exceptions import TyperException
 
 from gamesales import __version__
-from gamesales.cli.render import show_error
+from gamesales.cli.render import show_error, show_warnings
 from gamesales.errors import (
     EXIT_INTERRUPTED,
     EXIT_TERMINATED,
@@ -78,7 +78,8 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     wants_traceback = "--traceback" in arguments
     try:
-        code = _run_app([argument for argument in arguments if argument != "--traceback"])
+        with show_warnings():
+            code = _run_app([argument for argument in arguments if argument != "--traceback"])
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output is gone. Python must not report the rest of its buffer at exit.
@@ -122,7 +123,10 @@ def _to_gamesales_error(error: Exception) -> GamesalesError:
     if isinstance(error, GamesalesError):
         return error
     if isinstance(error, TyperException):
-        return UsageError(error.format_message(), hint="See: gamesales --help, or gamesales COMMAND --help")
+        context = getattr(error, "ctx", None)
+        return UsageError(
+            error.format_message(), hint=f"See: {context.command_path if context else 'gamesales'} --help"
+        )
     if isinstance(error, MemoryError):
         return TryAgainError("the machine is out of memory", hint="Free some memory, then run the command again")
     if isinstance(error, OSError) and error.errno in _TRANSIENT:

@@ -8,11 +8,20 @@ import typer
 
 from gamesales.errors import UsageError
 from gamesales.registry.event import parse_time
-from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL
+from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, DEFAULT_REGISTRY, REGISTRY_VARIABLE
 
 RegistryOption = Annotated[
     str,  # a Path would turn s3://bucket into s3:/bucket
-    typer.Option("--registry", envvar="GAMESALES_REGISTRY", metavar="PATH", help="The registry, a folder or a URL."),
+    typer.Option("--registry", envvar=REGISTRY_VARIABLE, metavar="PATH", help="The registry, a folder or a URL."),
+]
+JobRegistryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        envvar=REGISTRY_VARIABLE,
+        metavar="PATH",
+        help="The registry, a folder or a URL; by default as in the job file, or registry.",
+    ),
 ]
 NameOption = Annotated[str, typer.Option("--name", metavar="MODEL", help="The model.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print only one JSON document on stdout.")]
@@ -20,7 +29,7 @@ AliasOption = Annotated[str, typer.Option("--alias", metavar="NAME", help="The a
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason, for the log.")]
 RefArgument = Annotated[
     str,
-    typer.Argument(metavar="REF", help="A version, such as 4, game-earnings/4, @champion or game-earnings@champion."),
+    typer.Argument(metavar="REF", help="A version: 4, champion, game-earnings/4 or game-earnings@champion."),
 ]
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Show at most N rows.")]
 SinceOption = Annotated[
@@ -36,9 +45,15 @@ AsOfOption = Annotated[
     typer.Option("--as-of", metavar="TIME", help="Show the state at this time, or at the end of this date in UTC."),
 ]
 
-REGISTRY = "registry"
+REGISTRY = DEFAULT_REGISTRY
 NAME = DEFAULT_MODEL
 ALIAS = CHAMPION
+
+
+def choose_registry(option: str | None, job: str | None) -> str:
+    """Return the registry of a job: that of the command line or the environment, or that of the job, or the default."""
+    named = job if option is None else option
+    return REGISTRY if named is None else named
 
 
 def parse_span(since: str | None, until: str | None) -> tuple[str | None, str | None]:

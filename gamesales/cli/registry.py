@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,8 +28,9 @@ from gamesales.cli.render import format_metrics_table, format_minute, format_tab
 from gamesales.jobs.history import show as run_show
 from gamesales.jobs.loading import open_ref, open_registry
 from gamesales.jobs.retention import Retention, collect_garbage
-from gamesales.jobs.versions import METRIC_KEYS, ORDERS, VersionFilter, list_versions, parse_condition
+from gamesales.jobs.versions import ORDERS, VersionFilter, list_versions, parse_condition
 from gamesales.jobs.versions import verify as run_verify
+from gamesales.registry.refs import format_command
 from gamesales.report.format import format_count
 from gamesales.stats.metrics import HEADINGS, format_metrics
 
@@ -66,7 +69,7 @@ def versions(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """List the versions in use, newest first, with the metrics of their latest evaluation."""
+    """List the versions in use, newest first, with their metrics on the same file."""
     first, last = parse_span(since, until)
     version_filter = VersionFilter(
         alias=alias,
@@ -86,13 +89,16 @@ def versions(
 
 def _format_versions(listed: VersionList, version_filter: VersionFilter) -> str:
     model = f"{listed.model} in {listed.registry}"
+    every = format_command("versions --retired", listed.registry, listed.model)
     if listed.versions:
         header = ["version", "aliases", "registered", "by", *HEADINGS, "reason"]
-        text = format_table(header, [_format_row(row) for row in listed.versions])
+        table = format_table(header, [_format_row(row) for row in listed.versions])
+        file = f"metrics on {listed.data}, sha256 {listed.data_sha256[:12]}" if listed.data_sha256 else "no metrics yet"
+        text = f"{to_one_line(file)}\n{table}"
     elif not listed.registered:
-        text = f"no version of {model} yet. Train a version: gamesales train"
+        text = f"no version of {model} at that time. See all: {every}"
     else:
-        text = f"no version of {model} matches. See all: gamesales versions --retired"
+        text = f"no version of {model} matches. See all: {every}"
     return "\n\n".join([text, *_make_notes(listed, version_filter)])
 
 
@@ -103,18 +109,22 @@ def _format_row(row: VersionRow) -> list[str]:
         ", ".join(marks) or "-",
         format_minute(row.registered),
         row.actor,
-        *format_metrics(row.metrics or {}),
+        *format_metrics(row.listed_metrics or {}),
         row.reason,
     ]
 
 
 def _make_notes(listed: VersionList, version_filter: VersionFilter) -> list[str]:
     notes = []
-    files = len({row.data_sha256 for row in listed.versions} - {None})
-    if files > 1 and (version_filter.order in METRIC_KEYS or version_filter.where):
-        notes.append(
-            f"These metrics come from {files} different files. To compare on the same file: gamesales compare A B"
-        )
+    elsewhere = [str(row.version) for row in listed.versions if row.metrics and row.listed_metrics is None]
+    if elsewhere:
+        data = shlex.quote(listed.data or "FILE")
+        evaluate = format_command(f"evaluate {elsewhere[0]} --data {data}", listed.registry, listed.model)
+        notes.append(to_one_line(f"evaluated on other files only: {', '.join(elsewhere)}. To compare: {evaluate}"))
+    backtests = [f"{row.version} on {row.backtest}" for row in listed.versions if row.backtest]
+    if backtests:
+        show = format_command("show N", listed.registry, listed.model)
+        notes.append(to_one_line(f"backtests, not in the table: {'; '.join(backtests)}. Their metrics: {show}"))
     if listed.retired_left_out and version_filter.alias is None:
         notes.append(f"{listed.retired_left_out:,} retired, not listed without --retired")
     return notes
@@ -134,6 +144,8 @@ def show(
 
 def _format_details(details: VersionDetails) -> str:
     sections = ["\n".join(map(to_one_line, _list_details(details)))]
+    if details.warnings:
+        sections.append("\n".join(to_one_line(f"warning: {text}") for text in details.warnings))
     if details.evaluations:
         sections.append(_format_evaluations(details))
     if details.manifest is not None:
@@ -152,6 +164,7 @@ def _list_details(details: VersionDetails) -> list[str]:
         f"registered  {_format_origin(details.registered, details.actor, details.reason)}",
         *([f"retired     {_format_origin(retired.time, retired.actor, retired.reason)}"] if retired else []),
         *(_format_span(span.alias, span.since, span.until) for span in details.spans),
+        *([f"weights     the same as version {details.same_weights_as}"] if details.same_weights_as else []),
         f"bundle      {details.bundle}" + (" (removed)" if details.manifest is None else ""),
         f"digest      {details.digest}",
         *([] if details.manifest is None else _format_manifest(details.manifest)),
@@ -189,12 +202,13 @@ def _format_evaluations(details: VersionDetails) -> str:
             format_minute(evaluation["time"]),
             evaluation["data"],
             f"{evaluation['rows']:,}",
+            evaluation["kind"],
             evaluation["data_sha256"][:12],
             *format_metrics(evaluation["metrics"]),
         ]
         for evaluation in details.evaluations
     ]
-    return format_table(["evaluated", "on", "rows", "sha256", *HEADINGS], rows)
+    return format_table(["evaluated", "on", "rows", "kind", "sha256", *HEADINGS], rows)
 
 
 def verify(
@@ -228,25 +242,48 @@ def gc(
         typer.Option("--orphan-days", min=1, metavar="DAYS", help="Remove files that no event names, after DAYS days."),
     ] = _DEFAULT_RETENTION.orphan_days,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask on a terminal; with --json, gc never asks.")] = False,
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
     """Retire versions that are no longer needed, and remove their files; their history stays."""
     retention = Retention(newest, alias_days, orphan_days)
-    result = collect_garbage(open_registry(registry, name), retention, dry_run=dry_run)
-    show_result(result, _format_collection, as_json=as_json)
+    asks = not (yes or as_json) and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    result = collect_garbage(
+        open_registry(registry, name),
+        retention,
+        dry_run=dry_run,
+        confirm=_confirm if asks else lambda preview: True,
+    )
+    is_declined = result.dry_run and not dry_run
+    show_result(
+        result, lambda result: "nothing was changed" if is_declined else _format_collection(result), as_json=as_json
+    )
+
+
+def _confirm(preview: CollectionResult) -> bool:
+    """List the garbage and ask whether to remove it, if there is any."""
+    if not (preview.versions or preview.bundles or preview.temporary_files):
+        return True
+    # Not typer.confirm, which writes to stdout too.
+    print(f"{_list_garbage(preview)}\nRemove them for good? [y/N]: ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _format_collection(result: CollectionResult) -> str:
-    verb = "would be removed" if result.dry_run else "removed"
+    return f"{_list_garbage(result)}\nnothing was changed" if result.dry_run else _list_garbage(result)
+
+
+def _list_garbage(result: CollectionResult) -> str:
+    versions = ", ".join(map(str, result.versions)) or "none"
     files, temporary = format_count(result.files, "file"), format_count(result.temporary_files, "temporary file")
+    retire, remove = ("would retire", "would remove") if result.dry_run else ("retired", "removed")
     return "\n".join(
         [
-            f"retired     {', '.join(map(str, result.versions)) or 'none'}",
-            *(f"bundle      {folder}" for folder in result.bundles),
-            f"{files} of bundles and {temporary} {verb}",
-            *(["nothing was changed"] if result.dry_run else []),
+            f"{retire:<13} {versions}",
+            *(f"{remove:<13} {folder}" for folder in result.bundles),
+            f"{remove:<13} {files} of bundles and {temporary}",
         ]
     )
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gamesales.errors import LOGGER
 from gamesales.old_keys import add_old_keys
 
 if TYPE_CHECKING:
@@ -32,17 +35,32 @@ def show_result(result: T, format_result: Callable[[T], str], *, as_json: bool) 
 
 
 def show_error(code: str, message: str, hint: str, *, as_json: bool, evidence: Mapping[str, Any] | None = None) -> None:
-    """Print an error on stderr for people, or as a JSON document on stdout for programs.
+    """Print an error on stderr for people, and with ``as_json`` also as a JSON document on stdout for programs.
 
-    Only the JSON document has the evidence of the gate.
+    Only the JSON document has the evidence of the gate. The text is on stderr in any case: cron sends it as a mail.
     """
     if as_json:
         error = {"code": code, "message": message, "hint": hint, **({"evidence": evidence} if evidence else {})}
         print(json.dumps({"error": add_old_keys(error)}, ensure_ascii=False))
-        return
     print(f"error: {to_one_line(message)}", file=sys.stderr)
     if hint:
         print(f"       {to_one_line(hint)}", file=sys.stderr)
+
+
+class _WarningHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"warning: {to_one_line(record.getMessage())}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def show_warnings() -> Iterator[None]:
+    """Print the warnings of the body on stderr, a line for each."""
+    handler = _WarningHandler(logging.WARNING)
+    LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gamesales.cli.options import NAME, REGISTRY, JsonOption, NameOption, RegistryOption
-from gamesales.cli.render import format_table, show_result
+from gamesales.cli.options import (
+    NAME,
+    REGISTRY,
+    JobRegistryOption,
+    JsonOption,
+    NameOption,
+    RegistryOption,
+    choose_registry,
+)
+from gamesales.cli.render import show_result
 from gamesales.errors import UsageError
 from gamesales.jobs.loading import open_ref
 from gamesales.registry.refs import CHAMPION
-from gamesales.report.format import format_count
 
 if TYPE_CHECKING:
     from gamesales.jobs.predict import Prediction
     from gamesales.jobs.score import RunPreview
-    from gamesales.scoring.drift import ColumnDrift
     from gamesales.scoring.run_report import RunReport
-    from gamesales.scoring.shadow import ShadowReport
-
-# Inputs that a preview lists.
-_SHOWN_INPUTS = 20
 
 
 def score(
     inputs: Annotated[
-        list[str] | None, typer.Argument(metavar="INPUT", help="CSV or Parquet files, folders or globs.")
+        list[str] | None,
+        typer.Argument(metavar="INPUT", help="CSV or Parquet files, folders or globs; - is standard input."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="A .csv or .parquet file, or a folder of dated partitions.")
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="A .csv, .csv.gz or .parquet file, a folder of dated partitions, or - for CSV on stdout.",
+        ),
     ] = None,
     job: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The job file, which other arguments override.")
@@ -59,6 +65,10 @@ def score(
         str | None,
         typer.Option(metavar="N|N%", help="Rejects to allow in a run; by default 10 rows or 1%, whichever is larger."),
     ] = None,
+    max_outside: Annotated[
+        str | None,
+        typer.Option(metavar="N%", help="Titles outside the training range to allow in a run; by default all."),
+    ] = None,
     unique_ids: Annotated[bool, typer.Option("--unique-ids", help="Stop the run if there are duplicate ids.")] = False,
     as_of_date: Annotated[
         bool, typer.Option("--as-of-date", help="Resolve REF as of the end of each date instead of now.")
@@ -72,9 +82,18 @@ def score(
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Publish an empty result if there are no input files.")
     ] = False,
-    fail_on_drift: Annotated[
-        bool, typer.Option("--fail-on-drift", help="Publish the result, but exit with 6 if a column drifted.")
-    ] = False,
+    on_drift: Annotated[
+        str | None,
+        typer.Option(
+            metavar="warn|fail|withhold",
+            help="If a column drifted: publish; publish and exit with 6; or publish nothing and exit with 8.",
+        ),
+    ] = None,
+    fail_on_drift: Annotated[bool, typer.Option("--fail-on-drift", help="The same as --on-drift fail.")] = False,
+    release: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM-DD", help="Publish the withheld run of this date as it was scored.")
+    ] = None,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why a withheld run is published, for its report.")] = "",
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Score again, even if the result is already published.")
     ] = False,
@@ -83,18 +102,28 @@ def score(
         str, typer.Option(metavar="local", help="How shards run; local means threads of this process.")
     ] = "local",
     log_format: Annotated[str, typer.Option(metavar="text|json", help="The format of progress on stderr.")] = "text",
-    registry: RegistryOption = REGISTRY,
+    registry: JobRegistryOption = None,
     name: Annotated[str | None, typer.Option("--name", metavar="MODEL", help="The model.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Predict the earnings of titles in files; without INPUT, run the job in jobs/score.toml."""
-    from gamesales.cli import progress
-    from gamesales.jobs.score import Backfill, get_exit_code, load_score_job, preview
+    from gamesales.cli import progress, streams
+    from gamesales.cli.run_text import format_run
+    from gamesales.jobs.score import JOB_FILE, Backfill, explain_exit_code, get_exit_code, load_score_job, preview
+    from gamesales.jobs.score import release as release_date
     from gamesales.jobs.score import score as run
-    from gamesales.jobs.score_job import choose_dates, parse_date
+    from gamesales.jobs.score_job import DRIFT_ACTIONS, choose_dates, parse_date
 
     _check_choice("--log-format", log_format, "text", "json")
     _check_choice("--engine", engine, "local")
+    if on_drift is not None:
+        _check_choice("--on-drift", on_drift, *DRIFT_ACTIONS)
+    if release is not None:
+        if inputs or day or first or last or dry_run:
+            raise UsageError("--release takes no INPUT and no other date", hint="--release DATE --reason TEXT")
+        inputs = None if job or JOB_FILE.exists() else [streams.STREAM]  # not read
+    elif reason:
+        raise UsageError("--reason is for --release", hint="--release DATE --reason TEXT")
     settings = load_score_job(
         job,
         inputs=tuple(inputs) if inputs else None,
@@ -103,6 +132,8 @@ def score(
         model=model or None,
         keep=None if keep is None else tuple(column for column in keep.split(",") if column),
         max_rejects=max_rejects,
+        max_outside=max_outside,
+        on_drift=on_drift,
         workers=workers,
         unique_ids=unique_ids or None,
         allow_empty=allow_empty or None,
@@ -112,117 +143,44 @@ def score(
         as_of_date=as_of_date,
         fresh=fresh,
     )
+    location = choose_registry(registry, settings.registry)
+    if release is not None:
+        released = release_date(settings, parse_date(release, "--release"), reason)
+        show_result(released, format_run, as_json=as_json)
+        return
     dates = choose_dates(
         settings.timezone,
         day=None if day is None else parse_date(day, "--date"),
         first=None if first is None else parse_date(first, "--from"),
         last=None if last is None else parse_date(last, "--to"),
     )
+    streams.check_streams(settings, as_json=as_json, is_backfill=first is not None)
     runs: list[RunReport] | list[RunPreview]
-    if dry_run:
-        runs, exit_code = preview(settings, registry, dates), 0
+    with streams.spool_streams(settings) as spooled:
+        reports: list[RunReport] = []
+        if dry_run:
+            runs = preview(spooled, location, dates)
+        else:
+            with progress.show_scoring(log_format) as callbacks:
+                runs = reports = run(spooled, location, dates, **callbacks)
+        if streams.writes_stdout(settings):
+            runs = streams.hide_files(runs)
+    if streams.writes_stdout(settings):
+        progress.say(format_run(runs[0]))
+    elif first is None:
+        show_result(runs[0], format_run, as_json=as_json)
     else:
-        with progress.show_scoring(log_format) as callbacks:
-            runs = reports = run(settings, registry, dates, **callbacks)
-        exit_code = max(get_exit_code(settings, report) for report in reports)
-    if first is None:
-        show_result(runs[0], _format_run, as_json=as_json)
-    else:
-        show_result(Backfill(runs), lambda backfill: "\n".join(map(_format_run, backfill.runs)), as_json=as_json)
-    if exit_code:
+        show_result(Backfill(runs), lambda backfill: "\n".join(map(format_run, backfill.runs)), as_json=as_json)
+    for report in reports:
+        if get_exit_code(settings, report):
+            progress.say(explain_exit_code(settings, report))
+    if exit_code := max((get_exit_code(settings, report) for report in reports), default=0):
         raise typer.Exit(exit_code)
 
 
 def _check_choice(option: str, value: str, *choices: str) -> None:
     if value not in choices:
         raise UsageError(f"{option} expects {' or '.join(choices)}, received {value!r}")
-
-
-def _format_run(item: RunReport | RunPreview) -> str:
-    from gamesales.scoring.run_report import RunReport
-
-    return _format_report(item) if isinstance(item, RunReport) else _format_preview(item)
-
-
-def _format_report(report: RunReport) -> str:
-    lines = []
-    if report.already_done:
-        lines.append(f"{report.run_date} is already done: same version, same inputs. To score again: --fresh")
-    scored = f"{report.rows_scored:,} of {format_count(report.rows_in, 'title')} scored"
-    resumed = (
-        f", {report.shards_resumed} of {format_count(report.shards, 'shard')} resumed" if report.shards_resumed else ""
-    )
-    lines.append(f"{scored} by version {report.model_version} in {report.seconds:.2f} s{resumed}")
-    if report.rows_rejected:
-        lines.append(f"{report.rows_rejected:,} rejected, with reasons: {report.rejects}")
-    if report.rows_outside_training_range:
-        lines.append(f"{report.rows_outside_training_range:,} outside the range of the training titles (flagged)")
-    if report.duplicate_ids and report.duplicate_ids.ids:
-        duplicates = report.duplicate_ids
-        examples = ", ".join(duplicates.examples)
-        ids, rows = format_count(duplicates.ids, "duplicate id"), format_count(duplicates.rows, "extra row")
-        lines.append(f"{ids}, {rows}: {examples}")
-    if report.drift and report.drift.drifted:
-        lines += [f"drift in {', '.join(report.drift.drifted)}\n", _format_drift(report.drift.columns) + "\n"]
-    if report.shadow:
-        lines.append(_format_shadow(report.shadow))
-    return "\n".join([*lines, f"written to {report.output}"])
-
-
-def _format_drift(columns: Sequence[ColumnDrift]) -> str:
-    """Lay out drift, a line for each column, the largest excess over its limit first."""
-    ordered = sorted(columns, key=lambda column: column.limit - column.psi)
-    rows = [
-        [
-            column.column,
-            f"{column.psi:.3f}",
-            f"{column.psi_by_chance:.3f}",
-            f"{column.limit:.3f}",
-            "-" if column.share_outside is None else f"{column.share_outside:.1%}",
-            "drifted" if column.drifted else "",
-        ]
-        for column in ordered
-    ]
-    return format_table(["column", "PSI", "by chance", "limit", "outside", ""], rows)
-
-
-def _format_shadow(shadow: ShadowReport) -> str:
-    """Write in a line how the predictions of the shadow differ. The report has the details."""
-    from gamesales.scoring.shadow import ShadowDifferences
-
-    version = f"shadow: version {shadow.model_version}"
-    if not isinstance(shadow, ShadowDifferences):
-        return f"{version} scored no title"
-    mean, absolute = shadow.mean_difference, shadow.mean_absolute_difference
-    direction = "higher" if mean >= 0 else "lower"
-    beyond = ", ".join(f"{share:.1%} of titles by more than {by}" for by, share in shadow.share_beyond.items())
-    missing = f"; {format_count(shadow.rows_not_scored, 'title')} not scored" if shadow.rows_not_scored else ""
-    return (
-        f"{version} predicts ${abs(mean):,.0f} {direction} on average; mean absolute difference ${absolute:,.0f}; "
-        f"{beyond}{missing}"
-    )
-
-
-def _format_preview(preview: RunPreview) -> str:
-    rows, files = format_count(preview.rows, "row"), format_count(len(preview.inputs), "file")
-    first = f"{preview.run_date}: {rows} in {files}, by version {preview.model_version}"
-    if preview.already_done:
-        return f"{first}\nalready done; nothing would be written to {preview.output}"
-    inputs = [
-        f"  {file['name']}  {format_count(file['rows'], 'row')}, {format_count(file['size'], 'byte')}"
-        for file in preview.inputs
-    ]
-    resumed = f", {preview.shards_resumed} of them resumed" if preview.shards_resumed else ""
-    passthrough = ", ".join(preview.passthrough_columns) or "none"
-    lines = [
-        first,
-        *inputs[:_SHOWN_INPUTS],
-        *(["  …"] if len(inputs) > _SHOWN_INPUTS else []),
-        f"in {format_count(preview.shards, 'shard')}{resumed}; columns copied from the inputs: {passthrough}",
-    ]
-    if preview.estimated_seconds is not None:
-        lines.append(f"about {preview.estimated_seconds:.1f} s, to {preview.output}")
-    return "\n".join(lines)
 
 
 def predict(
@@ -241,10 +199,22 @@ def predict(
 
 
 def _format_prediction(prediction: Prediction) -> str:
+    from gamesales.scoring.familiarity import format_range
+
     interval = ""
-    if prediction.coverage is not None:
-        low, high = prediction.predicted_earnings_low, prediction.predicted_earnings_high
+    low, high = prediction.predicted_earnings_low, prediction.predicted_earnings_high
+    if prediction.coverage is not None and low is not None and high is not None:
         interval = f" ({100 * prediction.coverage:g}%: ${low:,.0f} to ${high:,.0f})"
-    version = f"by version {prediction.model_version} of {prediction.model}"
-    note = "\n(a feature is outside the range of the training titles)" if prediction.outside_training_range else ""
-    return f"${prediction.predicted_earnings:,.2f}{interval}  {version}{note}"
+    lines = [
+        f"${prediction.predicted_earnings:,.2f}{interval}  by version {prediction.model_version} of {prediction.model}"
+    ]
+    for value in prediction.outside:
+        training = format_range(value.training_minimum, value.training_maximum)
+        lines.append(f"({value.column} is {value.value:,.10g}, outside the range of the training titles: {training})")
+    if prediction.unfamiliar and not prediction.outside and not prediction.clipped:
+        lines.append("(no training title had this combination of flags)")
+    if prediction.clipped:
+        lines.append("(the network predicts a value that the target can't have; this is the nearest one it can have)")
+    if prediction.coverage is not None and low is None:
+        lines.append("(no prediction interval: the title is too unlike the training titles)")
+    return "\n".join(lines)

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from gamesales.errors import UsageError
+from gamesales.registry.bundle import list_warnings
 from gamesales.registry.event import KINDS, Event
 from gamesales.registry.refs import Ref, check_alias
 from gamesales.registry.registry import ModelRegistry
@@ -82,9 +83,16 @@ class EventFilter:
 
 
 def list_events(registry: ModelRegistry, event_filter: EventFilter | None = None) -> EventList:
-    """List the events that match a filter, newest first."""
+    """List the events that match a filter, newest first.
+
+    Raises:
+        UnknownVersionError: the registry has no such model.
+    """
     event_filter = event_filter or EventFilter()
-    matching = (event for event in reversed(registry.read_events()) if event_filter.matches(event))
+    events = registry.read_events()
+    if not events:
+        registry.require_model()
+    matching = (event for event in reversed(events) if event_filter.matches(event))
     rows = [
         EventRow(event.sequence, event.time, event.actor, event.kind, event.reason, dict(event.body))
         for event in islice(matching, event_filter.limit)
@@ -105,8 +113,9 @@ class Retirement:
 class VersionDetails:
     """One version in full.
 
-    ``spans`` says from when to when each alias named the version. ``manifest`` is None if the files were removed after
-    the retirement.
+    ``spans`` says from when to when each alias named the version. ``same_weights_as`` is an earlier version with the
+    same weights, if training found one. ``warnings`` are those of the report. ``manifest`` is None if the files were
+    removed after the retirement.
     """
 
     model: str
@@ -121,6 +130,8 @@ class VersionDetails:
     retired: Retirement | None
     spans: list[Span]
     evaluations: list[dict[str, Any]]
+    same_weights_as: int | None
+    warnings: list[str]
     manifest: dict[str, Any] | None
 
 
@@ -134,6 +145,7 @@ def show(registry: ModelRegistry, ref: Ref, as_of: str | None = None) -> Version
     version = registry.find(state, ref, allow_retired=True)
     is_removed = registry.is_removed(replay(events).read_version(version.number))
     retirement = version.retirement
+    manifest = {} if is_removed else dict(registry.open_bundle(version).manifest)
     return VersionDetails(
         model=registry.model,
         version=version.number,
@@ -147,5 +159,7 @@ def show(registry: ModelRegistry, ref: Ref, as_of: str | None = None) -> Version
         retired=Retirement(retirement.time, retirement.actor, retirement.reason) if retirement else None,
         spans=[span for span in list_alias_spans(events[: state.index.last[0]]) if span.version == version.number],
         evaluations=[asdict(evaluation) for evaluation in version.read_evaluations()],
-        manifest=None if is_removed else dict(registry.open_bundle(version).manifest),
+        same_weights_as=same if isinstance(same := manifest.get("same_weights_as"), int) else None,
+        warnings=list_warnings(manifest),
+        manifest=manifest or None,
     )

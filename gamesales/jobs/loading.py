@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from gamesales.errors import RegistryError, UsageError
+from gamesales.registry.bundle import compute_sha256
 from gamesales.registry.event import format_time
 from gamesales.registry.refs import Ref, parse_ref
 from gamesales.registry.registry import ModelRegistry
@@ -14,13 +17,19 @@ from gamesales.scoring.scorer import GRAPH_FILE, LoadedVersion, load_version
 
 
 def open_registry(location: str | Path, model: str) -> ModelRegistry:
-    """Open the registry of a model at a path or URL. Nothing is created before a version is published."""
+    """Open the registry of a model at a path or URL. Nothing is created before a version is published.
+
+    Raises:
+        UsageError: the location is empty, or its URL is of an unknown kind.
+    """
+    if not str(location):
+        raise UsageError("expected the path or URL of a registry, received an empty text", hint="Give --registry PATH")
     return ModelRegistry(open_store(location), model)
 
 
 def open_ref(location: str | Path, text: str, model: str) -> tuple[ModelRegistry, Ref]:
     """Parse a reference, which may name another model than ``model``, and open the registry of its model."""
-    ref = parse_ref(text, model)
+    ref = parse_ref(text, model, str(location))
     return open_registry(location, ref.model), ref
 
 
@@ -28,6 +37,21 @@ def load(registry: ModelRegistry, ref: Ref, as_of: datetime | None = None) -> Lo
     """Resolve a reference, now or as of a moment, and load its version."""
     state = registry.read_state(None if as_of is None else format_time(as_of))
     return load_registered(registry, registry.find(state, ref))
+
+
+def find_same_weights(registry: ModelRegistry, graph: bytes, weights_digest: str) -> int | None:
+    """Find the first version with the same scoring graph or the same weights. Damaged versions are skipped.
+
+    Manifests of earlier releases have no digest of the weights.
+    """
+    graph_digest = compute_sha256(graph)
+    for version in registry.read_state().read_versions().values():
+        with suppress(RegistryError):
+            manifest = registry.open_bundle(version).manifest
+            same_graph = manifest["files"].get(GRAPH_FILE, {}).get("sha256") == graph_digest
+            if same_graph or manifest.get("weights_sha256") == weights_digest:
+                return version.number
+    return None
 
 
 def load_registered(registry: ModelRegistry, version: Version) -> LoadedVersion:

@@ -6,8 +6,8 @@ history stays forever. If ``gc`` is killed, the next run does the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from gamesales.errors import UsageError
@@ -80,7 +80,12 @@ class CollectionResult:
 
 
 def collect_garbage(
-    registry: ModelRegistry, retention: Retention, *, dry_run: bool, now: datetime | None = None
+    registry: ModelRegistry,
+    retention: Retention,
+    *,
+    dry_run: bool,
+    confirm: Callable[[CollectionResult], bool] = lambda preview: True,
+    now: datetime | None = None,
 ) -> CollectionResult:
     """Retire versions that the retention does not keep, and remove files that no version in use needs.
 
@@ -88,30 +93,52 @@ def collect_garbage(
         registry: the registry of the model.
         retention: what to keep.
         dry_run: find the garbage and change nothing.
+        confirm: decides on the result of a dry run. If it returns False, nothing is changed. Garbage that appears
+            later stays.
         now: the time, with its zone; None: the clock's.
+
+    Raises:
+        UnknownVersionError: the registry has no such model.
     """
     now = now or datetime.now(UTC)
-    versions, folders = find_garbage(registry.read_events(), registry.list_bundle_keys(), retention, now)
-    if not dry_run:
-        reason = (
-            f"gc: no alias named it for {retention.alias_days} days, and {retention.newest} newer versions are kept"
-        )
-        versions = [number for number in versions if _retire_unused(registry, number, reason)]
-        # Search again: an alias may name one of these versions by now.
-        _, folders = find_garbage(registry.read_events(), registry.list_bundle_keys(), retention, now)
-    removed = set(folders)
-    keys = sort_for_removal(key for key in registry.list_bundle_keys() if _get_folder(key) in removed)
-    if not dry_run:
-        registry.remove(keys)
-    return CollectionResult(
+    orphans_before = now - timedelta(retention.orphan_days)
+    events, keys = registry.read_events(), registry.list_bundle_keys()
+    if not keys:  # a writer that was killed may leave a bundle without an event
+        registry.require_model()
+    versions, folders = find_garbage(events, keys, retention, now)
+    preview = CollectionResult(
         model=registry.model,
         registry=registry.location,
-        dry_run=dry_run,
+        dry_run=True,
+        versions=versions,
+        bundles=folders,
+        files=len(_select_keys(keys, folders)),
+        temporary_files=registry.sweep(orphans_before, dry_run=True),
+    )
+    if dry_run or not confirm(preview):
+        return preview
+    reason = f"gc: no alias named it for {retention.alias_days} days, and {retention.newest} newer versions are kept"
+    versions = [number for number in versions if _retire_unused(registry, number, reason)]
+    # Search again: an alias may name one of these versions by now.
+    keys = registry.list_bundle_keys()
+    _, garbage = find_garbage(registry.read_events(), keys, retention, now)
+    folders = [folder for folder in folders if folder in garbage]
+    keys = _select_keys(keys, folders)
+    registry.remove(keys)
+    return replace(
+        preview,
+        dry_run=False,
         versions=versions,
         bundles=folders,
         files=len(keys),
-        temporary_files=registry.sweep(now - timedelta(retention.orphan_days), dry_run=dry_run),
+        temporary_files=registry.sweep(orphans_before, dry_run=False),
     )
+
+
+def _select_keys(keys: Iterable[str], folders: Sequence[str]) -> list[str]:
+    """Return the keys of files in folders of bundles, in the order in which they are removed."""
+    removed = set(folders)
+    return sort_for_removal(key for key in keys if _get_folder(key) in removed)
 
 
 def _retire_unused(registry: ModelRegistry, number: int, reason: str) -> bool:

@@ -6,19 +6,30 @@ in ``score_job_file.py``, which loads only when a job file is read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from pathlib import Path
+from typing import Literal, get_args
 
+from gamesales.data.dialect import DEFAULT_DIALECT, CsvDialect, TableFormat
+from gamesales.data.files import escape_surrogates
 from gamesales.data.screen import RejectLimit
-from gamesales.errors import UsageError
+from gamesales.errors import UsageError, warn
 from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, Ref, parse_ref
+from gamesales.report.format import format_count
 from gamesales.scoring.drift import PSI_THRESHOLD
 
-# In an input path, stands for the date of the run.
-DATE = "{date}"
+# In an input path, stands for the date of the run: {date} is 2026-11-24, {date:%Y/%m/%d} is 2026/11/24.
+DATE = re.compile(r"\{date(?::([^{}]*))?\}")
+_DATE_FORMAT = re.compile(r"(?=.*%)([^%]|%[Ymdyj])*")
 # Ten years. A longer backfill is a mistyped year, which would run for days before anybody notices.
 MOST_DATES = 3660
+
+
+DriftAction = Literal["warn", "fail", "withhold"]
+DRIFT_ACTIONS: tuple[DriftAction, ...] = get_args(DriftAction)
 
 
 @dataclass(frozen=True)
@@ -27,7 +38,7 @@ class DriftLimit:
 
     Attributes:
         threshold: Population stability index above which a column has drifted.
-        fail: Whether drift makes the command end with exit code 6.
+        fail: Whether drift makes the command end with exit code 6, unless ``ScoreJob.on_drift`` is set.
     """
 
     threshold: float = PSI_THRESHOLD
@@ -38,22 +49,36 @@ class DriftLimit:
 class ScoreJob:
     """A scoring job. A job file may set all fields except ``as_of_date`` and ``fresh``.
 
+    A job file may also have a ``root``, relative to the file, at which its relative paths start.
+
     Attributes:
-        inputs: Files, folders or globs. ``{date}`` stands for the date of the run.
-        output: A .csv or .parquet file, or a folder of dated partitions.
+        inputs: Files, folders or globs. ``{date}`` stands for the date of the run, and ``{date:%Y/%m/%d}`` for another
+            form of it.
+        output: A .csv, .csv.gz or .parquet file, or a folder of dated partitions.
         model: The reference of the version that scores.
         keep: Columns to copy to the result. None copies all columns that are not features.
         max_rejects: How many rows may be rejected, such as ``25`` or ``1%``. None allows the default.
+        max_outside: The share of the scored rows that may be outside the training range, such as ``20%``. None allows
+            all.
+        on_drift: What a drifted column does: ``warn``; ``fail``, which publishes and ends with exit code 6; or
+            ``withhold``, which does not publish and ends with exit code 8. None warns, or fails if ``drift.fail`` is
+            set.
         workers: Threads that score. None uses one for each core.
         unique_ids: Whether duplicate ids stop a run.
         allow_empty: Whether a run without input files is a run without rows.
+        exclude: Patterns of files in input folders that are not inputs, such as ``*.md``.
+        require: A file that each input folder must have, such as ``_SUCCESS``. It may have ``{date}`` too.
         metrics_file: Where to write metrics for Prometheus after each run.
         shadow: The reference of a second version that scores the same titles for comparison.
+        csv: The dialect of CSV files.
+        columns: The columns that have other names in the files: our name, and the name in the files.
+        registry: The path or URL of the registry, unless the command line or the environment names another. None:
+            the default.
         as_of_date: Whether references are resolved as of the end of each date, and not now.
         fresh: Whether to score again what is already published.
 
     Raises:
-        UsageError: The output, the reference or the reject limit can't be read.
+        UsageError: The output, the reference, the reject limit or the form of a date can't be read.
     """
 
     inputs: tuple[str, ...]
@@ -62,20 +87,34 @@ class ScoreJob:
     model: str = f"@{CHAMPION}"
     keep: tuple[str, ...] | None = None
     max_rejects: str | None = None
+    max_outside: str | None = None
+    on_drift: DriftAction | None = None
     timezone: str = "UTC"
     workers: int | None = None
     unique_ids: bool = False
     allow_empty: bool = False
+    exclude: tuple[str, ...] = ()
+    require: str | None = None
     metrics_file: Path | None = None
     shadow: str | None = None
     drift: DriftLimit = DriftLimit()
+    csv: CsvDialect = DEFAULT_DIALECT
+    columns: Mapping[str, str] = field(default_factory=dict)
+    registry: str | None = None
     as_of_date: bool = False
     fresh: bool = False
 
     def __post_init__(self) -> None:
         if self.output == Path():
             raise UsageError("expected an --output that is a path", hint="For example: --output predictions")
-        _ = self.ref, self.reject_limit
+        output = str(self.output)
+        if escape_surrogates(output) != output:
+            raise UsageError(f"expected an --output in UTF-8, received {escape_surrogates(output)}")
+        for text in (*self.inputs, self.require or ""):
+            check_date_forms(text)
+        if self.on_drift not in (None, *DRIFT_ACTIONS):
+            raise UsageError(f"on_drift expects {' or '.join(DRIFT_ACTIONS)}, received {self.on_drift!r}")
+        _ = self.ref, self.reject_limit, self.table_format, self.outside_limit
 
     @property
     def ref(self) -> Ref:
@@ -94,13 +133,89 @@ class ScoreJob:
         return shadow
 
     @property
+    def table_format(self) -> TableFormat:
+        """How the inputs are written."""
+        try:
+            return TableFormat(self.csv, self.columns)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    @property
     def reject_limit(self) -> RejectLimit:
         """How many rows may be rejected."""
         return RejectLimit() if self.max_rejects is None else RejectLimit.parse(self.max_rejects)
 
+    @property
+    def outside_limit(self) -> float:
+        """The share of the scored rows that may be outside the training range, 0 to 1."""
+        return 1.0 if self.max_outside is None else parse_share(self.max_outside)
+
+    @property
+    def drift_action(self) -> DriftAction:
+        """What a drifted column does."""
+        return self.on_drift or ("fail" if self.drift.fail else "warn")
+
     def resolve_inputs(self, day: date) -> list[str]:
         """Return the inputs for a date: ``{date}`` becomes ``2026-11-24``."""
-        return [text.replace(DATE, day.isoformat()) for text in self.inputs]
+        return [insert_date(text, day) for text in self.inputs]
+
+    def resolve_required_file(self, day: date) -> str | None:
+        """Return the file that each input folder must have for a date."""
+        return None if self.require is None else insert_date(self.require, day)
+
+
+def parse_share(text: str) -> float:
+    """Parse a share such as ``20%``: 0 to 1.
+
+    Raises:
+        UsageError: The text is not a share from 0% to 100%.
+    """
+    try:
+        share = float(text[:-1]) / 100 if text.endswith("%") else -1.0
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise UsageError(f"max_outside expects a share of the rows, such as 20%, received {text!r}")
+    return share
+
+
+def check_date_forms(text: str) -> None:
+    """Check the form of each ``{date:…}`` in a text.
+
+    Raises:
+        UsageError: A form has something else than %Y, %m, %d, %y and %j, or none of them.
+    """
+    for match in DATE.finditer(text):
+        if match[1] is not None and not _DATE_FORMAT.fullmatch(match[1]):
+            raise UsageError(f"{match[0]} expects a form of %Y, %m, %d, %y and %j, such as {{date:%Y/%m/%d}}")
+
+
+def insert_date(text: str, day: date) -> str:
+    """Replace each ``{date}`` and ``{date:…}`` of a text by a date."""
+    parts = {
+        "%Y": f"{day.year:04}",
+        "%m": f"{day.month:02}",
+        "%d": f"{day.day:02}",
+        "%y": f"{day.year % 100:02}",
+        "%j": f"{day.timetuple().tm_yday:03}",
+    }
+    return DATE.sub(lambda match: re.sub("%.", lambda part: parts[part[0]], match[1] or "%Y-%m-%d"), text)
+
+
+def warn_about_dates(job: ScoreJob, dates: Sequence[date]) -> None:
+    """Warn about dates in the future, and about dates of a backfill that have the same inputs."""
+    today = get_today(job.timezone)
+    future = [day for day in dates if day > today]
+    if future:
+        later = f" and {format_count(len(future) - 1, 'later date')} are" if len(future) > 1 else " is"
+        warn(f"{future[0]}{later} in the future: today is {today} in the time zone {job.timezone}")
+    different = len({tuple(job.resolve_inputs(day)) for day in dates})
+    if different < len(dates):
+        inputs = "the same inputs" if different == 1 else f"only {different} different inputs"
+        warn(
+            f"the {len(dates)} dates of the backfill have {inputs}, so they get predictions for the same titles; "
+            "to read other titles for each date, write {date} or {date:%Y/%m/%d} in the inputs"
+        )
 
 
 def choose_dates(

@@ -1,14 +1,19 @@
-"""References: how people name a version, a model and an alias."""
+"""References: how people name a registry, a model, a version and an alias."""
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from dataclasses import dataclass
 
 from gamesales.errors import UsageError
 
 CHAMPION = "champion"
 DEFAULT_MODEL = "game-earnings"
+DEFAULT_REGISTRY = "registry"
+# The environment variable that replaces the default registry.
+REGISTRY_VARIABLE = "GAMESALES_REGISTRY"
 
 _MODEL = r"[a-z0-9][a-z0-9-]{0,62}"
 _ALIAS = r"[A-Za-z0-9_]+"
@@ -29,23 +34,51 @@ class Ref:
         return f"{self.model}@{self.alias}" if self.alias else f"{self.model}/{self.version}"
 
 
-def parse_ref(text: str, model: str = DEFAULT_MODEL) -> Ref:
-    """Parse ``4``, ``game-earnings/4``, ``@champion`` or ``game-earnings@champion``.
+def parse_ref(text: str, model: str = DEFAULT_MODEL, registry: str | None = None) -> Ref:
+    """Parse ``4``, ``game-earnings/4``, ``champion``, ``@champion`` or ``game-earnings@champion``.
 
-    ``model`` is the model of a reference that names none.
+    A bare word is an alias, never a model. ``model`` is the model of a reference that names none. ``registry`` is the
+    path or URL for the hint of an error.
 
     Raises:
         UsageError: the text is not a reference.
     """
     match = _REF.fullmatch(text)
+    if not match and is_alias(text):
+        return Ref(check_model(model), alias=text)
     if not match:
         raise UsageError(
             f"{text!r} names no version; expected 4, {model}/4, @{CHAMPION} or {model}@{CHAMPION}",
-            hint="List the versions: gamesales versions",
+            hint=f"A version of the model {text}: {text}/4 or {text}@{CHAMPION}"
+            if "-" in text and is_model(text)
+            else f"List the versions: {format_command('versions', registry, model)}",
         )
     if match["alias"]:
         return Ref(check_model(match["amodel"] or model), alias=check_alias(match["alias"]))
     return Ref(check_model(match["model"] or model), version=int(match["version"]))
+
+
+def format_command(command: str, registry: str | None = None, model: str = DEFAULT_MODEL) -> str:
+    """Format a command for a hint, so that it works as it stands.
+
+    It has ``--registry`` and ``--name`` if the command would otherwise use another registry or model.
+
+    Args:
+        command: the command with its arguments, quoted for a shell.
+        registry: the path or URL of the registry; None: the default.
+        model: the model.
+    """
+    words = ["gamesales", command]
+    if registry is not None and not _is_default_registry(registry):
+        words += ["--registry", shlex.quote(registry.rstrip("/") or "/")]
+    if model != DEFAULT_MODEL:
+        words += ["--name", model]
+    return " ".join(words)
+
+
+def _is_default_registry(location: str) -> bool:
+    default = os.environ.get(REGISTRY_VARIABLE) or DEFAULT_REGISTRY
+    return os.path.realpath(location) == os.path.realpath(default)
 
 
 def format_ref(model: str, version: int | str) -> str:
@@ -59,11 +92,16 @@ def check_model(name: str) -> str:
     Raises:
         UsageError: the name is not one safe path component.
     """
-    if not re.fullmatch(_MODEL, name):
+    if not is_model(name):
         raise UsageError(
             f"{name!r} can't name a model; expected lowercase letters, digits and hyphens, such as {DEFAULT_MODEL}"
         )
     return name
+
+
+def is_model(name: str) -> bool:
+    """Return whether a name can be the name of a model."""
+    return re.fullmatch(_MODEL, name) is not None
 
 
 def check_alias(alias: str) -> str:
@@ -72,8 +110,13 @@ def check_alias(alias: str) -> str:
     Raises:
         UsageError: people may not set this alias.
     """
-    if not re.fullmatch(_ALIAS, alias) or _RESERVED_ALIAS.fullmatch(alias):
+    if not is_alias(alias):
         raise UsageError(
             f"{alias!r} can't be an alias; expected letters, digits and _, and neither 'latest' nor a version's number"
         )
     return alias
+
+
+def is_alias(text: str) -> bool:
+    """Return whether people may set this alias."""
+    return re.fullmatch(_ALIAS, text) is not None and not _RESERVED_ALIAS.fullmatch(text)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from gamesales.errors import IntegrityError, NothingPromotedError, UnknownVersionError, UsageError
+from gamesales.errors import IntegrityError, NothingPromotedError, UnknownVersionError, UsageError, warn
 from gamesales.registry.bundle import MANIFEST, Bundle, read_bundle, write_bundle
 from gamesales.registry.event import (
     ALIAS_DELETED,
@@ -20,11 +20,9 @@ from gamesales.registry.event import (
 )
 from gamesales.registry.index import EVENTS_PER_CHECKPOINT, CheckpointStore, Index
 from gamesales.registry.log import EventLog
-from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, Ref, check_alias, check_model, format_ref
+from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, Ref, check_alias, check_model, format_command, is_model
 from gamesales.registry.state import State, Version, replay
 from gamesales.registry.store import Store
-
-_HISTORY_HINT = "See what happened when: gamesales history"
 
 # Makes the evidence for an alias from the state just before the event and the version, or raises.
 Judge = Callable[[State, Version], Mapping[str, Any]]
@@ -42,6 +40,21 @@ class ModelRegistry:
     @property
     def location(self) -> str:
         return self._store.location
+
+    def format_command(self, command: str) -> str:
+        """Format a command on this model for a hint, with ``--registry`` and ``--name`` where it needs them."""
+        return format_command(command, self.location, self.model)
+
+    def require_model(self) -> None:
+        """Check that the registry has the model.
+
+        Raises:
+            UnknownVersionError: the model has no version. The message names the models that the registry has.
+        """
+        if not self._log.has_events():
+            from gamesales.registry.models import make_unknown_model_error
+
+            raise make_unknown_model_error(self._store, self.model)
 
     def read_events(self) -> list[Event]:
         """Read the whole log, checked, oldest first."""
@@ -68,9 +81,10 @@ class ModelRegistry:
             NothingPromotedError: the alias names no version.
         """
         if not state.newest:
+            self.require_model()
             raise UnknownVersionError(
                 f"no model {self.model} in {self.location}{_format_as_of(state)}",
-                hint=_HISTORY_HINT if state.as_of else "Train a version: gamesales train; or give --registry PATH",
+                hint=f"See what happened when: {self.format_command('history')}",
             )
         if isinstance(ref, int):
             number = ref
@@ -80,7 +94,7 @@ class ModelRegistry:
             raise UnknownVersionError(
                 f"no version {number} of {self.model} in {self.location}{_format_as_of(state)}; "
                 f"newest is {state.newest}",
-                hint="List the versions: gamesales versions",
+                hint=f"List the versions: {self.format_command('versions')}",
             )
         version = state.read_version(number)
         retirement = version.retirement
@@ -89,7 +103,7 @@ class ModelRegistry:
             raise UnknownVersionError(
                 f"version {number} of {self.model} was retired on {retirement.time[:10]} by "
                 f"{retirement.actor}{because}",
-                hint="List the versions in use: gamesales versions",
+                hint=f"List the versions in use: {self.format_command('versions')}",
             )
         return version
 
@@ -148,7 +162,8 @@ class ModelRegistry:
             if aliases:
                 raise UsageError(
                     f"version {number} is {', '.join(aliases)} and can't be retired",
-                    hint="Promote another version first, or delete the alias: gamesales alias delete NAME",
+                    hint="Promote another version first, or delete the alias: "
+                    f"{self.format_command(f'alias delete {aliases[0]}')}",
                 )
             return {"version": number, "digest": version.digest}
 
@@ -183,18 +198,25 @@ class ModelRegistry:
         check_alias(alias)
 
         def make_body(state: State) -> Mapping[str, Any]:
-            current = self.find(state, Ref(self.model, alias=alias), allow_retired=True).number
-            previous = state.previous_target(alias)
-            if previous is None:
-                raise NothingPromotedError(
-                    f"no version of {self.model} was {alias} before version {current}; "
-                    "there is nothing to roll back to",
-                    hint=f"Promote another version: gamesales promote {format_ref(self.model, 'N')} --alias {alias}",
-                )
-            version = self.find(state, previous)
+            current, version = self.find_previous(state, alias)
             return _make_alias_body(alias, current, version, judge(state, version), is_rollback=True)
 
         return self._append(ALIAS_SET, reason, make_body)
+
+    def find_previous(self, state: State, alias: str) -> tuple[int, Version]:
+        """Return the version of an alias, and the version to which a rollback would set it.
+
+        Raises:
+            NothingPromotedError: there is no previous version.
+        """
+        current = self.find(state, Ref(self.model, alias=alias), allow_retired=True).number
+        previous = state.previous_target(alias)
+        if previous is None:
+            raise NothingPromotedError(
+                f"no version of {self.model} was {alias} before version {current}; there is nothing to roll back to",
+                hint=f"Promote another version: {self.format_command(f'promote N --alias {alias}')}",
+            )
+        return current, self.find(state, previous)
 
     def delete_alias(self, alias: str, reason: str) -> Event:
         """Delete an alias. It must name a version."""
@@ -234,6 +256,8 @@ class ModelRegistry:
         events = self.read_events()
         state = replay(events)
         self._checkpoints.verify(events)
+        for name in self._log.list_other_names():
+            warn(f"{self.location}{self.model}/log/{name} is not an event, and is ignored; move it elsewhere")
         if ref is not None or not state.newest:
             return len(events), self._verify_files(self.find(state, ref or 1, allow_retired=True))
         return len(events), sum(map(self._verify_files, state.read_versions().values()))
@@ -244,14 +268,25 @@ class ModelRegistry:
     def _require_target(self, state: State, alias: str) -> int:
         number = state.target_of(alias)
         if number is None:
-            option = "" if alias == CHAMPION else f" --alias {alias}"
-            promote = f"Promote one: gamesales promote {format_ref(self.model, state.newest)}{option}"
             raise NothingPromotedError(
                 f"no version of {self.model} is {alias} in {self.location}{_format_as_of(state)}; "
                 f"newest is {state.newest}",
-                hint=_HISTORY_HINT if state.as_of else promote,
+                hint=self._suggest_target(state, alias),
             )
         return number
+
+    def _suggest_target(self, state: State, alias: str) -> str:
+        """Return a hint for an alias that names no version."""
+        from difflib import get_close_matches
+
+        if similar := get_close_matches(alias, state.read_targets(), 1, 0.75):
+            return f"Did you mean @{similar[0]}?"
+        if state.as_of:
+            return f"See what happened when: {self.format_command('history')}"
+        if alias != CHAMPION and is_model(alias) and EventLog(self._store, alias).has_events():
+            return f"A version of the model {alias}: {alias}/4 or {alias}@{CHAMPION}"
+        option = "" if alias == CHAMPION else f" --alias {alias}"
+        return f"Promote one: {self.format_command(f'promote {state.newest}{option}')}"
 
     def _append(self, kind: str, reason: str, make_body: Callable[[State], Mapping[str, Any]]) -> Event:
         """Append an event whose body is made from the state just before it, again whenever that state changes."""

@@ -6,7 +6,7 @@ thousands of versions it reads two events. Only methods read, never attributes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any
@@ -27,7 +27,7 @@ from gamesales.registry.index import Index
 HOLDOUT = "holdout"
 BACKTEST = "backtest"
 
-_VERIFY = "Check the whole registry: gamesales verify"
+_VERIFY = "Check the whole registry: gamesales verify, with the same --registry and --name"
 
 Reader = Callable[[Sequence[EventRef]], Sequence[Event]]
 
@@ -71,8 +71,12 @@ class Version:
 
     def read_last_holdout_evaluation(self) -> Evaluation | None:
         """Read the newest evaluation on a holdout, by which versions are compared and promoted."""
-        newest_first = (self._state.read_evaluation(self.number, ref) for ref in reversed(self._evaluation_refs))
+        newest_first = self.read_evaluations_newest_first()
         return next((evaluation for evaluation in newest_first if evaluation.kind != BACKTEST), None)
+
+    def read_evaluations_newest_first(self) -> Iterator[Evaluation]:
+        """Yield all evaluations, newest first. Each is read when it is needed."""
+        return (self._state.read_evaluation(self.number, ref) for ref in reversed(self._evaluation_refs))
 
     def has_evaluation(self, evaluation: Mapping[str, Any]) -> bool:
         """Return whether an evaluation of the same kind has the same metrics on the same rows of the same file."""

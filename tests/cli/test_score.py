@@ -35,6 +35,15 @@ from support.runs import (
 from support.versions import DATA, FEATURES, publish_simple, simple_details, simple_graph, titles_table
 
 HEADER = csv_text([])
+# What a run over the fixture's titles prints on stderr, and in its table.
+WARNING = "warning: titles outside the training range: 1 of 2; unit_price 60 to 199, in training 30 to 70\n"
+OUTSIDE = [
+    "1 outside the range of the training titles (flagged)",
+    "",
+    "column      outside  tonight    in training  likely cause",
+    "unit_price        1  60 to 199  30 to 70",
+    "",
+]
 
 
 @pytest.fixture
@@ -54,12 +63,12 @@ class TestSummary:
         """A run prints counts, rejects, outliers and the output."""
         ran = cli("score", "t.csv", "--output", "out.csv")
         first, *rest = ran.out.splitlines()
-        assert (ran.code, ran.err) == (0, "")
+        assert (ran.code, ran.err) == (0, WARNING)
         assert first.startswith("2 of 3 titles scored by version 1 in 0.")
         assert first.endswith(" s")
         assert rest == [
             "1 rejected, with reasons: out.csv.rejects.csv",
-            "1 outside the range of the training titles (flagged)",
+            *OUTSIDE,
             "written to out.csv",
         ]
         assert earnings(folder / "out.csv") == [GOOD_EARNS, GOOD_EARNS + 1390]
@@ -78,7 +87,7 @@ class TestSummary:
         ran = cli("score", "t.csv", "--output", "predictions", "--date", "2026-11-23")
         assert ran.out.splitlines()[1:] == [
             "1 rejected, with reasons: predictions/run_date=2026-11-23/_rejects",
-            "1 outside the range of the training titles (flagged)",
+            *OUTSIDE,
             "written to predictions/run_date=2026-11-23",
         ]
 
@@ -157,13 +166,24 @@ class TestJson:
     def test_json_document(self, folder, cli):
         """--json prints one document, the report of the run."""
         ran = cli("score", "t.csv", "--output", "out.csv", "--json", "--date", "2026-11-23")
-        assert (ran.code, ran.err) == (0, "")
+        assert (ran.code, ran.err) == (0, WARNING)
         document = ran.document
         assert (document["rows_in"], document["rows_scored"], document["rows_rejected"]) == (3, 2, 1)
         assert document["run_date"] == "2026-11-23"
         assert (document["model"], document["model_version"]) == ("game-earnings", 1)
         assert (document["output"], document["rejects"]) == ("out.csv", "out.csv.rejects.csv")
         assert json.loads((folder / "out.csv.run.json").read_text()) == document
+        assert document["outside_columns"] == [
+            {
+                "column": "unit_price",
+                "rows": 1,
+                "minimum": 60.0,
+                "maximum": 199.0,
+                "training_minimum": 30.0,
+                "training_maximum": 70.0,
+                "likely_cause": "",
+            }
+        ]
 
     @pytest.mark.parametrize(
         ("arguments", "code", "name"),
@@ -179,22 +199,66 @@ class TestJson:
         ],
     )
     def test_json_error(self, folder, cli, arguments, code, name):
-        """--json prints an error as one document."""
+        """--json prints an error as one document, and as text on stderr."""
         (folder / "narrow.csv").write_text("a,b\n1,2\n")
         ran = cli("score", *arguments, "--json")
-        assert (code, "") == (ran.code, ran.err)
+        assert code == ran.code
+        assert f"error: {ran.document['error']['message']}\n" in ran.err
         assert list(ran.document) == ["error"]
         assert set(ran.document["error"]) == {"code", "message", "hint"}
         assert name == ran.document["error"]["code"]
+
+
+class TestMaxOutside:
+    """The share of titles outside the training range that a run may have."""
+
+    def test_prices_in_cents(self, folder, cli):
+        """Prices in cents end the run, and the message names the column, its range and the likely cause."""
+        (folder / "cents.csv").write_text(csv_text([csv_line(unit_price="5999"), csv_line(unit_price="3999")]))
+        ran = cli("score", "cents.csv", "--output", "out.csv", "--max-outside", "20%", "--json")
+        assert (ran.code, ran.document["error"]["code"]) == (3, "too_many_outside")
+        assert ran.document["error"]["message"] == (
+            "2 of 2 titles (100.0%) are outside the training range, more than the 20% allowed; nothing was published. "
+            "unit_price 3,999 to 5,999, in training 30 to 70 (100 times as large: cents?)"
+        )
+        assert ran.err.count("unit_price") == 1, "said once"
+        assert not (folder / "out.csv").exists()
+        assert cli("score", "cents.csv", "--output", "out.csv", "--max-outside", "100%").code == 0
+        assert cli("score", "cents.csv", "--output", "out.csv", "--max-outside", "20%").code == 3
+
+    def test_scaled_already(self, folder, cli):
+        """Scaled columns are recognized by their values."""
+        (folder / "scaled.csv").write_text(csv_text([csv_line(unit_price="0.8", critic_rating="0.7")]))
+        ran = cli("score", "scaled.csv", "--output", "out.csv")
+        assert ran.err == (
+            "warning: titles outside the training range: 1 of 1; "
+            "critic_rating 0.7, in training 2 to 5 (all between 0 and 1: already scaled?); "
+            "unit_price 0.8, in training 30 to 70 (all between 0 and 1: already scaled?)\n"
+        )
+
+    @pytest.mark.parametrize(("limit", "code"), [("33%", 3), ("34%", 0), ("0%", 3), ("20", 2), ("-1%", 2), ("x%", 2)])
+    def test_limit(self, folder, cli, limit, code):
+        """The limit is a share of the scored rows."""
+        rows = [GOOD, GOOD, csv_line(unit_price="199"), csv_line(is_action="7")]
+        (folder / "t.csv").write_text(csv_text(rows))
+        assert cli("score", "t.csv", "--output", "out.csv", "--max-outside", limit).code == code
+
+    def test_job_file(self, folder, cli):
+        """The job file has the limit too."""
+        job = 'inputs = ["t.csv"]\noutput = "out.csv"\nmax_outside = {}\n'
+        (folder / "job.toml").write_text(job.format('"20%"'))
+        assert cli("score", "--job", "job.toml").code == 3
+        assert cli("score", "--job", "job.toml", "--max-outside", "50%").code == 0
+        (folder / "job.toml").write_text(job.format('"20"'))
+        assert 'max_outside: expected a share such as "20%"' in cli("score", "--job", "job.toml").err
 
 
 GOOD_FILE = csv_text([GOOD])
 BAD_BYTES = b"caf\xe9"
 INPUTS = {
     "empty": (b"", "t.csv is empty; expected a header line with column names"),
-    "binary": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "t.csv is not a CSV file in UTF-8: it has bytes that are not text"),
-    "utf-16": (GOOD_FILE.encode("utf-16"), "t.csv is not a CSV file in UTF-8: it has bytes that are not text"),
-    "nul": (GOOD_FILE.encode() + b"1,\0\n", "t.csv is not a CSV file in UTF-8: it has bytes that are not text"),
+    "binary": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "t.csv is not a CSV file in UTF-8: its header has bytes that"),
+    "utf-16": (GOOD_FILE.encode("utf-16"), "t.csv looks like UTF-16, expected UTF-8"),
     "open quote": (GOOD_FILE.encode() + b'"4,', "t.csv ends inside a quoted field: a quote that opens in row 2"),
     "semicolons": (GOOD_FILE.replace(",", ";").encode(), "t.csv lacks critic_rating, is_action, is_exclusive_to_us"),
     "no header": (csv_text([GOOD], GOOD).encode(), "t.csv has duplicate columns: 0, 1"),
@@ -275,13 +339,13 @@ class TestInputs:
 
     @pytest.mark.parametrize("cut", [10, 500, -1])
     def test_truncated_parquet(self, standing, cli, cut):
-        """A truncated Parquet file exits with 3."""
+        """A truncated Parquet file, which may still be written, exits with 7."""
         parquet.write_table(titles_table(500), standing / "t.parquet")
         (standing / "t.parquet").write_bytes((standing / "t.parquet").read_bytes()[:cut])
         before = kept(standing)
         ran = cli("score", "t.parquet", "--output", "out.csv")
-        assert ran.code == 3
-        assert "error: t.parquet is damaged, or not a Parquet file: " in ran.err
+        assert ran.code == 7
+        assert "error: t.parquet lacks the footer of a Parquet file: it is still written" in ran.err
         assert before == kept(standing)
 
     @pytest.mark.parametrize("out", ["out.csv", "out.parquet", "out"])
@@ -301,11 +365,10 @@ class TestInputs:
     def test_nothing_to_score(self, standing, cli, source):
         """A source without files exits with 3."""
         (standing / "empty").mkdir()
-        (standing / "empty/notes.txt").touch()
         before = kept(standing)
         ran = cli("score", source, "--output", "out.csv")
         assert (ran.code, ran.out) == (3, "")
-        assert ran.err.startswith(f"error: nothing to score at {source}: expected a .csv, .csv.gz or .parquet file")
+        assert ran.err.startswith(f"error: nothing to score at {source}: expected a CSV or Parquet file")
         assert before == kept(standing)
 
     def test_different_columns(self, standing, cli):
@@ -327,11 +390,12 @@ class TestInputs:
         ran = cli("score", "t.csv", "--output", "out.csv", "--max-rejects", "2")
         assert (ran.code, ran.out) == (3, "")
         first = "; ".join(f"t.csv row {row}: expected 9 fields, found 1" for row in (1, 3, 4))
+        (rejects,) = Path("out.csv.work").rglob("rejects.csv")
         assert ran.err.splitlines() == [
             f"error: 4 of 5 rows were rejected, more than the 2 allowed; nothing was published. First: {first}",
-            "       The rejects so far, with reasons: out.csv.work/rejects.csv. To allow more: --max-rejects N or N%",
+            f"       The rejects so far, with reasons: {rejects}. To allow more: --max-rejects N or N%",
         ]
-        assert [reject["row"] for reject in read_rejects(standing / "out.csv.work/rejects.csv")] == [1, 3, 4, 5]
+        assert [reject["row"] for reject in read_rejects(rejects)] == [1, 3, 4, 5]
         assert before.items() <= kept(standing).items()
         (standing / "t.csv").write_text(GOOD_FILE)
         assert cli("score", "t.csv", "--output", "out.csv").code == 0
@@ -347,7 +411,7 @@ class TestUsage:
             (["t.csv", "--output", "folder.csv"], "--output folder.csv is a folder; expected a file"),
             (
                 ["t.csv", "--output", "file"],
-                "--output file is a file; expected a file for a path ending in .csv or .parquet, a folder",
+                "--output file is a file; expected a file for a path ending in .csv, .csv.gz or .parquet, a folder",
             ),
             (["t.csv", "--output", "file/out.csv"], "file is not a folder"),
             (["t.csv", "--output", ""], "expected an --output that is a path"),
@@ -411,7 +475,8 @@ class TestRegistry:
     def test_no_registry(self, folder, cli):
         """A missing registry exits with 4 and is not created."""
         ran = cli("score", "t.csv", "--output", "out.csv", "--registry", "nowhere")
-        assert (ran.code, ran.err.splitlines()[0]) == (4, "error: no model game-earnings in nowhere/")
+        words = f"error: no model game-earnings in {folder}/nowhere: there is no such folder"
+        assert (ran.code, ran.err.splitlines()[0]) == (4, words)
         assert not (folder / "nowhere").exists()
 
     @pytest.mark.parametrize("command", ["score", "predict"])
@@ -489,7 +554,7 @@ class TestMachine:
         environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
         with os.fdopen(write_end, "wb") as pipe:
             ran = subprocess.run(command, cwd=folder, env=environment, stdout=pipe, stderr=subprocess.PIPE, check=False)
-        assert (ran.returncode, ran.stderr) == (0, b"")
+        assert (ran.returncode, ran.stderr.decode()) == (0, WARNING if arguments[0] == "score" else "")
         assert (folder / "out.csv").exists() == (arguments[0] == "score")
 
     def test_terminated_at_start(self, folder, cli, monkeypatch):
@@ -641,7 +706,7 @@ def test_module_runs_as_command(folder):
     """python -m gamesales and the script run the same."""
     command = command_line("score", "t.csv", "--output", "out.csv")
     ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (ran.returncode, ran.stderr) == (0, WARNING)
     assert "2 of 3 titles scored by version 1" in ran.stdout
     script = Path(sys.executable).with_name("gamesales")
     if script.exists():

@@ -297,7 +297,7 @@ def test_history_filters_intersect(frozen, data):
 def test_wrong_history_options(cli, two, command, words):
     """A wrong option exits with 2."""
     text, document = cli(*command.split()), cli(*command.split(), "--json")
-    assert (2, "", 2, "") == (text.code, text.out, document.code, document.err)
+    assert (2, "", 2, text.err) == (text.code, text.out, document.code, document.err)
     assert words in text.err
     assert words in document.document["error"]["message"]
 
@@ -407,8 +407,8 @@ def test_show_has_all_evaluations(cli, two):
     """show lists every evaluation."""
     two.record_evaluation(1, {**EVALUATION, "data": "newer.csv", "rows": 1_200}, "on newer titles")
     text = cli("show", "1").out
-    assert re.search(r"^20\S+ \S+ +test\.csv +400 +[0-9a-f]{12} +1\.00e-04 +\$1,000 ", text, re.MULTILINE)
-    assert re.search(r"^20\S+ \S+ +newer\.csv +1,200 +000000000000 +- +\$1,000 +- +- +-$", text, re.MULTILINE)
+    assert re.search(r"^20\S+ \S+ +test\.csv +400 +holdout +[0-9a-f]{12} +1\.00e-04 +\$1,000 ", text, re.MULTILINE)
+    assert re.search(r"^20\S+ \S+ +newer\.csv +1,200 +holdout +000000000000 +- +\$1,000 +- +- +-$", text, re.MULTILINE)
 
 
 @settings(deadline=None, max_examples=20)

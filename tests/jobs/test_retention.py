@@ -217,8 +217,9 @@ def test_gc_command_lists_versions(registry, tmp_path):
     arguments = ["gc", "--keep-newest", "0", "--keep-days", "0"]
     ran = gamesales(tmp_path, *arguments, "--dry-run")
     assert (0, "") == (ran.returncode, ran.stderr)
-    assert "retired     1, 2, 5, 6" in ran.stdout
-    assert "would be removed" in ran.stdout
+    first, *_, last, end = ran.stdout.splitlines()
+    assert ("would retire  1, 2, 5, 6", "nothing was changed") == (first, end)
+    assert "would remove  12 files of bundles and 0 temporary files" == last
     ran = gamesales(tmp_path, *arguments, "--json")
     done = json.loads(ran.stdout)
     assert ([1, 2, 5, 6], 12, False) == (done["versions"], done["files"], done["dry_run"])

@@ -20,6 +20,7 @@ from support.runs import (
     csv_line,
     csv_text,
     earnings,
+    gamesales,
     network_version,
     read_csv,
     read_rejects,
@@ -110,6 +111,66 @@ class TestBareCommand:
         """A job file that --job names must exist."""
         ran = cli("score", "--job", "jobs/none.toml")
         assert (ran.code, "no file jobs/none.toml" in ran.err) == (2, True)
+
+
+class TestRoot:
+    @pytest.fixture
+    def shop(self, store, tmp_path):
+        """The folder of a shop, with a space in its name, and a job with a root."""
+        job = 'root = ".."\nmetrics_file = "games.prom"\n' + (store / "jobs/score.toml").read_text(encoding="utf-8")
+        (store / "jobs/score.toml").write_text(job, encoding="utf-8")
+        folder = tmp_path / "my shop"
+        folder.mkdir()
+        for name in ("jobs", "titles", "registry"):
+            (store / name).rename(folder / name)
+        return folder
+
+    def test_job_from_other_folder(self, shop, cli, monkeypatch):
+        """A cron line with the job file alone runs from any folder, and it is the same run everywhere."""
+        command = ("score", "--job", str(shop / "jobs/score.toml"), "--date", "2026-11-23", "--json")
+        ran = gamesales("/", *command)
+        assert (0, "") == (ran.returncode, ran.stderr)
+        document = json.loads(ran.stdout)
+        assert (f"{shop}/predictions/run_date=2026-11-23", 20) == (document["output"], document["rows_in"])
+        assert {"jobs", "titles", "registry", "predictions", "games.prom"} == {path.name for path in shop.iterdir()}
+        monkeypatch.chdir(shop / "titles")
+        assert cli(*command).document["already_done"]
+        monkeypatch.chdir(shop)
+        assert cli("score", "--date", "2026-11-23", "--json").document["already_done"]
+
+    def test_arguments_start_at_current_folder(self, shop, cli, tmp_path, monkeypatch):
+        """Paths of the command line start at the current folder, whatever the root is."""
+        (tmp_path / "here").mkdir()
+        monkeypatch.chdir(tmp_path / "here")
+        titles_file = tmp_path / "here/titles.parquet"
+        parquet.write_table(titles_table(3, title_id=pa.array(["a", "b", "c"])), titles_file)
+        ran = cli("score", "titles.parquet", "--job", "../my shop/jobs/score.toml", "--output", "out.csv")
+        assert (ran.code, ran.err) == (0, "")
+        assert len(read_csv(tmp_path / "here/out.csv")) == 3
+
+    def test_order_of_registries(self, shop, cli, tmp_path, monkeypatch):
+        """The option comes before the environment, the environment before the job, the job before the default."""
+        path = shop / "jobs/score.toml"
+        command = ("score", "--job", path, "--date", "2026-11-23")
+
+        def find_registry(*more):
+            return cli(*command, *more).err.splitlines()[0].removeprefix("error: no model game-earnings in ")
+
+        (shop / "registry").rename(shop / "elsewhere")
+        assert f"{shop}/registry: there is no such folder" == find_registry()
+        path.write_text('registry = "by job"\n' + path.read_text(encoding="utf-8"), encoding="utf-8")
+        assert f"{shop}/by job: there is no such folder" == find_registry()
+        monkeypatch.setenv("GAMESALES_REGISTRY", "by_environment")
+        assert f"{tmp_path}/by_environment: there is no such folder" == find_registry()
+        assert f"{tmp_path}/by_option: there is no such folder" == find_registry("--registry", "by_option")
+        assert 2 == cli(*command, "--registry", "").code
+
+    def test_hint_has_registry_of_job(self, shop, cli):
+        """A hint repeats the registry that the job names."""
+        cli("alias", "delete", "champion", "--reason", "for a test", "--registry", shop / "registry")
+        ran = cli("score", "--job", shop / "jobs/score.toml", "--date", "2026-11-23")
+        assert 4 == ran.code
+        assert f"       Promote one: gamesales promote 1 --registry '{shop}/registry'\n" in ran.err
 
 
 class TestBackfill:
@@ -262,7 +323,8 @@ class TestOtherInputs:
         (store / "z.csv.gz").write_bytes(content[:-900] if damage == "cut" else b"noise" + content)
         ran = cli("score", "z.csv.gz", "--output", "out.csv", "--keep", "")
         assert ran.code == 3
-        assert "z.csv.gz is damaged, or not compressed by gzip" in ran.err
+        expected = {"cut": "z.csv.gz is damaged or incomplete compressed data", "noise": "z.csv.gz is neither CSV nor"}
+        assert expected[damage] in ran.err
 
     def test_hive_partitions(self, store, cli):
         """Folders named column=value add the column."""
@@ -287,11 +349,16 @@ class TestOtherInputs:
         assert [dollars[2] - dollars[0], dollars[3] - dollars[1]] == [500.0, 500.0]
 
     def test_column_in_path_and_file(self, store, cli):
-        """A column in the path and in the file is refused."""
-        (store / "in/title_id=7").mkdir(parents=True)
-        parquet.write_table(titles_table(1, title_id=["8"]), store / "in/title_id=7/a.parquet")
+        """A column in the path and in the file is accepted where both agree, and refused where they differ."""
+        for title_id in ("7", "8"):
+            (store / f"in/title_id={title_id}").mkdir(parents=True)
+            parquet.write_table(titles_table(2, title_id=[title_id, "8"]), store / f"in/title_id={title_id}/a.parquet")
+        ran = cli("score", "in/title_id=8", "--output", "out.csv")
+        assert (ran.code, [row["title_id"] for row in read_csv(store / "out.csv")]) == (0, ["8", "8"])
+        before = snapshot(store)
         ran = cli("score", "in", "--output", "out.csv")
-        assert (ran.code, "duplicate columns, in its path and in the file: title_id" in ran.err) == (3, True)
+        assert "in/title_id=7/a.parquet, row 2: title_id is '8' in the file, but '7' in its path" in ran.err
+        assert (3, before) == (ran.code, snapshot(store))
 
     def test_rejects_of_partitioned_file(self, store, cli):
         """Rejects of a partitioned file have its path."""
@@ -306,6 +373,63 @@ class TestOtherInputs:
         for day in ("2026-11-22", "2026-11-23"):
             ran = cli("score", "titles", "--output", "titles/predictions", "--date", day, "--json")
             assert (ran.code, ran.document["rows_in"]) == (0, 30)
+
+
+class TestInputFolders:
+    """Rules of the job file for the folders of its inputs."""
+
+    @pytest.fixture
+    def job(self, store):
+        (store / "jobs/score.toml").write_text(
+            'inputs = ["in/{date:%Y/%m/%d}"]\noutput = "out"\nexclude = ["*.md"]\nrequire = "_SUCCESS"\n'
+        )
+        folder = store / "in/2026/11/23"
+        folder.mkdir(parents=True)
+        parquet.write_table(titles_table(3), folder / "20261123_000001_00037")
+        (folder / "README.md").write_text("read me")
+        return folder
+
+    def test_complete_folder(self, job, cli):
+        """A folder by day is read when the required file is there; excluded files are skipped."""
+        assert 7 == cli("score", "--date", "2026-11-23").code
+        (job / "_SUCCESS").touch()
+        assert 0 == cli("score", "--date", "2026-11-23").code
+        assert 7 == cli("score", "--date", "2026-11-22").code
+
+    def test_unread_file(self, job, cli):
+        """A file that is not read exits with 3, and nothing is published."""
+        (job / "_SUCCESS").touch()
+        (job / "notes.txt").write_text("text")
+        ran = cli("score", "--date", "2026-11-23", "--json")
+        assert (3, "input") == (ran.code, ran.document["error"]["code"])
+        assert "in/2026/11/23/notes.txt" in ran.document["error"]["message"]
+        assert not (job.parents[3] / "out").exists()
+
+    def test_name_in_other_encoding(self, job, cli):
+        """A file name that is not UTF-8 exits with 3 before anything is written."""
+        (job / "_SUCCESS").touch()
+        (job / "20261123_000001_00037").rename(job / b"caf\xe9.parquet".decode(errors="surrogateescape"))
+        ran = cli("score", "--date", "2026-11-23")
+        assert (3, "") == (ran.code, ran.out)
+        assert r"expected file names in UTF-8, found in/2026/11/23/caf\udce9.parquet" in ran.err
+        assert not (job.parents[3] / "out").exists()
+
+
+class TestDateWarnings:
+    @pytest.mark.parametrize("more", [[], ["--dry-run"]])
+    def test_backfill_of_same_titles(self, store, cli, more):
+        """A backfill without a date in its inputs warns on stderr and in the document."""
+        arguments = ("score", "titles/2026-11-22", "--output", "out", "--from", "2026-11-22", "--to", "2026-11-23")
+        ran = cli(*arguments, "--json", *more)
+        warning = "the 2 dates of the backfill have the same inputs, so they get predictions for the same titles"
+        assert (0, 1) == (ran.code, ran.err.count(f"warning: {warning}"))
+        assert all(run["warnings"][0].startswith(warning) for run in ran.document["runs"])
+
+    def test_date_in_future(self, store, cli):
+        """A date in the future warns, and is scored."""
+        ran = cli("score", "titles/2026-11-22", "--output", "out", "--date", "9998-11-24", "--json")
+        assert (0, 1) == (ran.code, ran.err.count("warning: 9998-11-24 is in the future: today is "))
+        assert ran.document["warnings"][0].startswith("9998-11-24 is in the future")
 
 
 class TestIds:

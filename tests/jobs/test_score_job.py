@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gamesales.data.dialect import CsvDialect, TableFormat
 from gamesales.data.screen import RejectLimit
-from gamesales.errors import JobFileError, UsageError
+from gamesales.errors import JobFileError, UsageError, collect_warnings
 from gamesales.jobs import score_job
 from gamesales.jobs.score import load_score_job
-from gamesales.jobs.score_job import ScoreJob, choose_dates, get_today
+from gamesales.jobs.score_job import ScoreJob, choose_dates, get_today, warn_about_dates
 from gamesales.registry.refs import Ref
 from support.versions import ROOT
 
@@ -61,11 +62,21 @@ def test_all_keys(tmp_path):
         allow_empty=True,
         metrics_file="/var/games.prom",
         drift={"threshold": 0.1, "fail": True},
+        csv={"delimiter": ";", "decimal": ",", "escape": "\\", "encoding": "cp1252"},
+        columns={"critic_rating": "CriticScore"},
     )
+    assert TableFormat(CsvDialect(";", ",", "\\", "cp1252"), {"critic_rating": "CriticScore"}) == job.table_format
     assert (Ref("other", version=4), Ref("other", alias="challenger")) == (job.ref, job.shadow_ref)
     assert (("title_id",), RejectLimit(0, 0.025), 3) == (job.keep, job.reject_limit, job.workers)
     assert (True, True, Path("/var/games.prom")) == (job.unique_ids, job.allow_empty, job.metrics_file)
     assert (0.1, True) == (job.drift.threshold, job.drift.fail)
+
+
+def test_rules_of_input_folders(tmp_path):
+    """A job can exclude files of its input folders, and require one."""
+    job = load_with(tmp_path, exclude=["*.md", "checksums/*"], require="{date:%Y%m%d}.done")
+    assert (("*.md", "checksums/*"), "20261123.done") == (job.exclude, job.resolve_required_file(date(2026, 11, 23)))
+    assert ((), None) == (load_with(tmp_path).exclude, load_with(tmp_path).resolve_required_file(date(2026, 11, 23)))
 
 
 def test_keep_nothing(tmp_path):
@@ -92,10 +103,11 @@ def test_commented_keys_of_shipped_job(tmp_path):
     """The keys that the shipped job shows commented out are valid."""
     text = (ROOT / "jobs/score.toml").read_text(encoding="utf-8")
     path = tmp_path / "score.toml"
-    path.write_text(re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE), encoding="utf-8")
+    path.write_text(re.sub(r"^# (?=\w+ = |\[\w+\]$)", "", text, flags=re.MULTILINE), encoding="utf-8")
     job = load_score_job(path)
     assert set() == {name for name, value in vars(job).items() if value is None}, "each key is shown"
     assert (("title_id", "title"), "1%", "@challenger") == (job.keep, job.max_rejects, job.shadow)
+    assert ({"critic_rating": "CriticScore"}, "cp1252") == (job.columns, job.csv.encoding)
 
 
 @pytest.mark.parametrize(
@@ -106,13 +118,23 @@ def test_commented_keys_of_shipped_job(tmp_path):
         ({"inputs": "new.csv"}, "inputs: Input should be a valid tuple"),
         ({"inputs": [""]}, "inputs.0: "),
         ({"inputs": ["{day}/{date}.csv"]}, "inputs: unknown placeholder {day}; the only one is {date}"),
-        ({"inputs": ["{}", "{date:%Y}", "{date}"]}, "inputs: unknown placeholder {date:%Y}, {}"),
+        ({"inputs": ["{}/{date:%Y}/{datum}", "{date}"]}, "inputs: unknown placeholder {}, {datum}"),
+        ({"inputs": ["{date:%H}"]}, "inputs: {date:%H} expects a form of %Y, %m, %d, %y and %j"),
+        ({"inputs": ["{date:}"]}, "inputs: {date:} expects a form"),
+        ({"inputs": ["{date:today}"]}, "inputs: {date:today} expects a form"),
+        ({"exclude": "*.md"}, "exclude: "),
+        ({"exclude": [""]}, "exclude.0: "),
+        ({"require": ""}, "require: expected the name of a file in each input folder"),
+        ({"require": "/etc/passwd"}, "require: expected the name of a file"),
+        ({"require": "../_SUCCESS"}, "require: expected the name of a file"),
+        ({"require": "{day}.done"}, "require: unknown placeholder {day}"),
         ({"output": None}, "output: Field required"),
         ({"output": ""}, "output: expected a path, such as predictions/"),
         ({"output": "{date}.csv"}, "output: {date} works in inputs only"),
         ({"metrics_file": "."}, "metrics_file: expected a path"),
         ({"name": "Game Earnings"}, "name: 'Game Earnings' can't name a model"),
-        ({"model": "champion"}, "model: 'champion' names no version; expected 4, "),
+        ({"model": "latest"}, "model: 'latest' names no version; expected 4, "),
+        ({"registry": ""}, "registry: String should have at least 1 character"),
         ({"model": "@latest"}, "model: 'latest' can't be an alias"),
         ({"shadow": ""}, "shadow: '' names no version"),
         ({"keep": "title"}, "keep: "),
@@ -127,6 +149,11 @@ def test_commented_keys_of_shipped_job(tmp_path):
         ({"drift": {"threshold": float("nan")}}, "drift.threshold: "),
         ({"drift": {"threshold": float("inf")}}, "drift.threshold: Input should be a finite number"),
         ({"drift": {"treshold": 1}}, "drift.treshold: Extra inputs are not permitted"),
+        ({"csv": {"delimeter": ";"}}, "csv.delimeter: Extra inputs are not permitted"),
+        ({"csv": {"delimiter": "ab"}}, "csv: delimiter: expected one character"),
+        ({"csv": {"encoding": "klingon"}}, "csv: encoding: expected one such as"),
+        ({"columns": {"a": "x", "b": "x"}}, "columns: 'x' stands for two columns"),
+        ({"columns": {"a": 1}}, "columns.a: Input should be a valid string"),
         ({"date": "2026-11-24"}, "date: Extra inputs are not permitted"),
         ({"fresh": True}, "fresh: Extra inputs are not permitted"),
         ({"as_of_date": True}, "as_of_date: Extra inputs are not permitted"),
@@ -199,6 +226,102 @@ def test_date_in_inputs():
     assert ["in/2026-11-24/2026-11-24.csv", "fixed.csv"] == ScoreJob(inputs, Path("out")).resolve_inputs(
         date(2026, 11, 24)
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("in/{date:%Y/%m/%d}/", "in/2026/01/09/"),
+        ("in/run_date={date}", "in/run_date=2026-01-09"),
+        ("in/year={date:%Y}/month={date:%m}/day={date:%d}/*", "in/year=2026/month=01/day=09/*"),
+        ("dt={date:%Y-%m-%d}/{date:%y%j}.csv", "dt=2026-01-09/26009.csv"),
+        ("{a,b}/{date:%d.%m.%Y}", "{a,b}/09.01.2026"),
+        ("{Date}", "{Date}"),
+    ],
+)
+def test_forms_of_date(text, expected):
+    """A date has any form of year, month and day, as folders by day and Hive partitions have."""
+    job = ScoreJob((text,), Path("out"), require=text)
+    assert ([expected], expected) == (job.resolve_inputs(date(2026, 1, 9)), job.resolve_required_file(date(2026, 1, 9)))
+
+
+@given(st.dates(), st.sampled_from(["%Y%m%d", "%Y/%j", "%d-%m-%Y", "%Y %y"]))
+def test_form_equals_strftime(day, form):
+    """A form has the digits of strptime, in years of fewer than four digits too."""
+    (written,) = ScoreJob((f"{{date:{form}}}",), Path("out")).resolve_inputs(day)
+    if form != "%Y %y":
+        assert day == datetime.strptime(written, form).date()  # noqa: DTZ007, a date has no time zone
+
+
+@pytest.mark.parametrize("form", ["%H", "%", "%%Y", "", "date", "%Y-%-m", "%B"])
+def test_unknown_form_of_date(form):
+    """A form with other parts of a date is refused, on the command line too."""
+    with pytest.raises(UsageError, match="expects a form of %Y, %m, %d, %y and %j, such as"):
+        ScoreJob(("in/{date:" + form + "}.csv",), Path("out"))
+
+
+def test_output_is_utf8():
+    """An output folder whose name is not UTF-8 is refused, because a report can't hold it."""
+    with pytest.raises(UsageError, match=r"expected an --output in UTF-8, received caf\\udce9"):
+        ScoreJob(("in",), Path(b"caf\xe9".decode("utf-8", "surrogateescape")))
+
+
+@pytest.fixture
+def today(monkeypatch):
+    """Today is 2026-11-23 in UTC, and a day later in Tokyo."""
+
+    class Evening(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2026, 11, 23, 22, 30, tzinfo=UTC).astimezone(tz)
+
+    monkeypatch.setattr(score_job, "datetime", Evening)
+
+
+def find_warnings(inputs, first, last, timezone="UTC"):
+    job = ScoreJob(tuple(inputs), Path("out"), timezone=timezone)
+    with collect_warnings() as warnings:
+        warn_about_dates(job, choose_dates("UTC", first=date.fromisoformat(first), last=date.fromisoformat(last)))
+    return warnings
+
+
+@pytest.mark.parametrize(
+    ("last", "timezone", "expected"),
+    [
+        ("2026-11-23", "UTC", []),
+        ("2026-11-24", "Asia/Tokyo", []),
+        ("2026-11-24", "UTC", ["2026-11-24 is in the future: today is 2026-11-23 in the time zone UTC"]),
+        ("2026-11-25", "Asia/Tokyo", ["2026-11-25 is in the future: today is 2026-11-24 in the time zone Asia/Tokyo"]),
+        (
+            "2026-11-26",
+            "UTC",
+            ["2026-11-24 and 2 later dates are in the future: today is 2026-11-23 in the time zone UTC"],
+        ),
+    ],
+)
+def test_dates_in_future(today, last, timezone, expected):
+    """A date in the future, by the time zone of the job, is a warning."""
+    assert expected == find_warnings(["{date}.csv"], "2026-11-22", last, timezone)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        (["in/{date}.csv"], None),
+        (["in/{date}.csv", "more.csv"], None),
+        (["in/{date:%Y/%m}/{date:%d}"], None),
+        (["in/*.csv"], "the same inputs"),
+        (["in/{date:%Y/%m}/*.csv"], "only 2 different inputs"),
+    ],
+)
+def test_backfill_of_same_inputs(today, inputs, expected):
+    """A backfill in which dates have the same inputs is a warning."""
+    warnings = find_warnings(inputs, "2026-10-30", "2026-11-02")
+    assert (expected is not None) == bool(warnings)
+    if expected is not None:
+        (warning,) = warnings
+        assert warning.startswith(f"the 4 dates of the backfill have {expected}, so they get predictions for the same ")
+    assert [] == find_warnings(inputs, "2026-10-30", "2026-10-30")
 
 
 @given(st.dates(date(1, 1, 1), date(9980, 1, 1)), st.integers(1, 3660))

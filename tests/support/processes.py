@@ -31,7 +31,7 @@ def loaded_after(folder, steps, **options):
     """
     command = [sys.executable, "-c", LIST, json.dumps(steps)]
     ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=True, **options)
-    return {name: set(modules) for name, modules in json.loads(ran.stderr).items()}
+    return {name: set(modules) for name, modules in json.loads(ran.stderr.splitlines()[-1]).items()}
 
 
 @contextmanager

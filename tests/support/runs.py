@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 from gamesales.data.contract import Contract
 from gamesales.data.screen import RejectLimit
-from gamesales.scoring.inputs import find_inputs
+from gamesales.scoring.inputs import InputRules, find_inputs
 from gamesales.scoring.output import OutputPaths
 from gamesales.scoring.plan import RunOptions, make_plan
 from gamesales.scoring.run import score_files
@@ -30,14 +30,20 @@ GOOD = ("4.5", "1", "0", "0", "0", "1", "0", "0", "60")
 GOOD_EARNS = 5700.0  # by conftest's formula
 
 
-def simple_version(bias=0.0, number=1, interval=None):
-    """A loaded version whose earnings follow conftest's formula, with intervals if their numbers are given."""
-    details = simple_details(CONTRACT, bias) | ({} if interval is None else {"interval": interval})
+def simple_version(bias=0.0, number=1, interval=None, **record):
+    """A loaded version whose earnings follow conftest's formula, with intervals if their numbers are given.
+
+    ``record`` has further keys of its manifest.
+    """
+    details = simple_details(CONTRACT, bias) | ({} if interval is None else {"interval": interval}) | record
     return load_version("game-earnings", number, "0" * 64, details, simple_graph(bias))
 
 
 def network_version(seed=3):
-    """A loaded version with a real network, float32 with random weights: its last bits depend on the order of sums."""
+    """A loaded version with a real network, float32 with random weights: its last bits depend on the order of sums.
+
+    Its target has no minimum, so that no prediction is clipped.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
     rng = np.random.default_rng(seed)
@@ -61,6 +67,7 @@ def network_version(seed=3):
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString()
     details = simple_details(CONTRACT)
+    del details["contract"]["target"]["minimum"]
     golden = details["golden"]
     golden["expected_predictions"] = Scorer(model).score(np.array(golden["values"])).tolist()
     return load_version("game-earnings", 1, "1" * 64, details, model)
@@ -100,10 +107,15 @@ def score(
     if isinstance(sources, (str, Path)):
         sources = [sources]
     target = OutputPaths(Path(output), day)
-    settings = {"run_date": str(day), "format": target.path.suffix}
-    found = {"exclude": target.excluded_folder, "allow_empty": planned.pop("allow_empty", False)}
-    with find_inputs([str(source) for source in sources], **found) as inputs:
-        plan = make_plan(inputs, version.contract, version.digest, settings, **planned)
+    settings = {"run_date": str(day), "format": target.suffix}
+    rules = InputRules(
+        planned.pop("exclude", ()),
+        planned.pop("require", None),
+        planned.pop("allow_empty", False),
+        target.all,
+    )
+    with find_inputs([str(source) for source in sources], rules) as inputs:
+        plan = make_plan(inputs, version.contract, version.digest, settings, partition=target.partition, **planned)
     options = RunOptions(limit=limit or RejectLimit(), workers=workers, fresh=fresh)
     return score_files(plan, version, target, options, on_rows)
 
@@ -177,12 +189,12 @@ def put_column(table, name, values):
 # A real command line that works in small steps.
 _SMALL_STEPS = """
 import sys
-from gamesales.data import csv_scan, open_table
-from gamesales.scoring import plan, shard
+from gamesales.data import csv_scan, parquet_file
+from gamesales.scoring import shard, shard_bounds
 from gamesales.cli import main
-open_table.BATCH_ROWS = 500
+parquet_file.BATCH_ROWS = 500
 csv_scan.CHUNK_BYTES = 20_000
-plan.MIN_SHARD_ROWS = 1_000
+shard_bounds.MIN_SHARD_ROWS = 1_000
 """
 # The same, stopping in the midst of its work: it makes a file "begun" and waits for a file "go".
 _HALTING = """

@@ -48,6 +48,23 @@ SIMPLE_WEIGHTS = (1000.0, 100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 10.0)
 INTERVAL = {"coverage": 0.9, "floor": 100.0, "slope": 0.05, "quantile": 2.0, "whole_units": True}
 
 
+# What new versions record: one combination of flags, is_action and is_sequel, and how intervals of other titles widen.
+FLAGS = FEATURES[1:-1]
+
+
+SEEN_FLAGS = {"columns": list(FLAGS), "seen": [0b0010001]}
+
+
+WIDENING = {
+    "distances": [0.0, 1.0, 2.0],
+    "columns": [{"name": "unit_price", "below": [1.0, 3.0, 5.0], "above": [1.0, 2.0, 6.0]}],
+    "combination": 10.0,
+}
+
+
+NEW_RECORD = {"flag_combinations": SEEN_FLAGS, "interval": {**INTERVAL, "widening": WIDENING}}
+
+
 def simple_earnings(values, bias=0.0):
     """What a simple version predicts: (n, 9) to (n,) dollars."""
     return np.asarray(values, np.float32).astype(np.float64) @ np.array(SIMPLE_WEIGHTS) + bias
@@ -66,7 +83,7 @@ def simple_graph(bias=0.0, weights=SIMPLE_WEIGHTS):
             helper.make_node("Reshape", ["sum", "flat"], ["earnings"]),
         ],
         "simple",
-        [helper.make_tensor_value_info("titles", TensorProto.FLOAT, [None, len(FEATURES)])],
+        [helper.make_tensor_value_info("titles", TensorProto.FLOAT, [None, len(weights)])],
         [helper.make_tensor_value_info("earnings", TensorProto.DOUBLE, [None])],
         [
             numpy_helper.from_array(column, "weights"),
@@ -101,10 +118,13 @@ def simple_details(contract, bias=0.0):
     }
 
 
-def publish_simple(registry: ModelRegistry, bias=0.0, *, evaluated=True, interval=None):
-    """Publish a simple version, with the numbers of its intervals if it gives some, and return its number."""
+def publish_simple(registry: ModelRegistry, bias=0.0, *, evaluated=True, interval=None, record=None):
+    """Publish a simple version, with the numbers of its intervals if it gives some, and return its number.
+
+    ``record`` has further keys of its manifest.
+    """
     contract = Contract.from_toml(DATA / "contract.toml")
-    details = simple_details(contract, bias) | ({} if interval is None else {"interval": interval})
+    details = simple_details(contract, bias) | ({} if interval is None else {"interval": interval}) | (record or {})
     number = registry.publish({"scorer.onnx": simple_graph(bias)}, details, "for a test")
     if evaluated:
         evaluation = {"data": "test.csv", "data_sha256": HOLDOUT_SHA256, "rows": 400, "metrics": details["metrics"]}
