@@ -195,7 +195,7 @@ def find_distinct(columns: Sequence[Numbers]) -> DistinctRows | None:
         The groups; None if the search would cost more time than it saves.
     """
     rows = len(columns[0])
-    if rows < _MIN_ROWS or any(len(np.unique(column[:_SAMPLE_ROWS])) > _MAX_SAMPLE_VALUES for column in columns):
+    if rows < _MIN_ROWS or any(_count_values(column[:_SAMPLE_ROWS]) > _MAX_SAMPLE_VALUES for column in columns):
         return None
     weighted_codes, combinations = [], 1
     for column in columns:
@@ -209,6 +209,10 @@ def find_distinct(columns: Sequence[Numbers]) -> DistinctRows | None:
     for codes, weight in weighted_codes:
         row_codes += codes.astype(row_codes.dtype) * row_codes.dtype.type(weight)
     return _group_codes(row_codes, combinations)
+
+
+def _count_values(column: Numbers) -> int:
+    return len(to_arrow(column).unique())  # np.unique would import numpy.ma, which takes 10 ms
 
 
 def _encode(column: Numbers) -> tuple[Numbers, int]:

@@ -19,7 +19,7 @@ from gamesales.backtest import actuals as actuals_module
 from gamesales.cli.main import run
 from gamesales.jobs.loading import open_registry
 from gamesales.old_keys import add_old_keys
-from gamesales.scoring import results as reading
+from gamesales.scoring import result_files as reading
 from gamesales.stats.clustered import wilson_interval
 from support.runs import snapshot
 from support.versions import (

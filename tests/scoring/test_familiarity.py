@@ -1,7 +1,6 @@
 """Unfamiliar titles: combinations of flags, wider intervals, and guesses at the cause of values outside of training."""
 
 import itertools
-import math
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +20,7 @@ from gamesales.scoring.familiarity import (
     guess_cause,
 )
 from gamesales.scoring.predict import predict_batch
-from gamesales.scoring.prediction_interval import Widening, interpolate
+from gamesales.scoring.prediction_interval import Widening
 from support.runs import CONTRACT, simple_version
 from support.versions import FEATURES, INTERVAL, NEW_RECORD, SEEN_FLAGS, WIDENING, simple_earnings, title_values
 
@@ -198,18 +197,3 @@ def test_describe_outside(columns, end):
     described = describe_outside([OutsideColumn("unit_price", 2, 80.0, 90.0, 30.0, 70.0, "")] * columns)
     assert described.count("unit_price 80 to 90") == min(columns, 3)
     assert described.endswith(end)
-
-
-@given(st.data())
-def test_interpolation_equals_numpy(data):
-    """The interpolation equals NumPy's to the last bit, also at the knots, and is NaN outside of them."""
-    numbers = st.floats(0.0, 10.0)
-    distances = np.array(sorted(data.draw(st.lists(numbers, min_size=2, max_size=7, unique=True))))
-    knots = np.concatenate([-distances[::-1], distances])
-    values = np.array(data.draw(st.lists(numbers, min_size=len(knots), max_size=len(knots))))
-    places = st.one_of(st.floats(-20.0, 20.0), st.sampled_from(knots.tolist()), st.just(math.inf))
-    positions = np.array(data.draw(st.lists(places, max_size=30)), np.float64)
-    if (np.diff(knots)[np.diff(knots) > 0] < 1e-300).any():
-        return  # slopes overflow
-    expected = np.interp(positions, knots, values, left=np.nan, right=np.nan) if len(positions) else []
-    np.testing.assert_array_equal(interpolate(positions, knots, values), expected)

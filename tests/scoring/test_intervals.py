@@ -19,7 +19,7 @@ from gamesales.data.screen import RejectLimit
 from gamesales.errors import IntegrityError, SelfTestError, UsageError
 from gamesales.scoring import shard_bounds
 from gamesales.scoring.parts import make_part_schema
-from gamesales.scoring.prediction_interval import PredictionInterval
+from gamesales.scoring.prediction_interval import PredictionInterval, interpolate
 from gamesales.scoring.scorer import load_version
 from support.runs import CONTRACT, DAY, network_version, read_csv, score, simple_version, snapshot, write_mixed
 from support.versions import (
@@ -248,3 +248,18 @@ def test_api_without_intervals(simple_registry, tmp_path):
     with pytest.raises(UsageError, match="version 1 of game-earnings has no prediction intervals") as refused:
         predictor.predict_interval(titles_table(3))
     assert "[intervals]" in refused.value.hint
+
+
+@given(st.data())
+def test_interpolation_equals_numpy(data):
+    """The interpolation equals NumPy's to the last bit, also at the knots, and is NaN outside of them."""
+    numbers = st.floats(0.0, 10.0)
+    distances = np.array(sorted(data.draw(st.lists(numbers, min_size=2, max_size=7, unique=True))))
+    knots = np.concatenate([-distances[::-1], distances])
+    values = np.array(data.draw(st.lists(numbers, min_size=len(knots), max_size=len(knots))))
+    places = st.one_of(st.floats(-20.0, 20.0), st.sampled_from(knots.tolist()), st.just(math.inf))
+    positions = np.array(data.draw(st.lists(places, max_size=30)), np.float64)
+    if (np.diff(knots)[np.diff(knots) > 0] < 1e-300).any():
+        return  # slopes overflow
+    expected = np.interp(positions, knots, values, left=np.nan, right=np.nan) if len(positions) else []
+    np.testing.assert_array_equal(interpolate(positions, knots, values), expected)

@@ -274,7 +274,7 @@ def test_reject_limit_stops_early(here, monkeypatch):
     parquet.write_table(bad, "bad.parquet", row_group_size=300)
     with pytest.raises(TooManyRejectsError, match=r"of 6,000 rows were rejected, more than the 60 allowed") as failure:
         score(simple_version(), "bad.parquet", "out.csv")
-    assert len(seen) < 4
+    assert len(seen) < 20  # of 40 batches; threads that are scoring another shard finish their batch
     (rejects,) = here.glob("out.csv.work/run-*/rejects.csv")
     assert read_rejects(rejects)[0]["row"] == 1
     assert str(rejects.relative_to(here)) in failure.value.hint

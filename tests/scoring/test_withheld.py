@@ -109,7 +109,9 @@ def test_withheld_run_is_kept(drifting, score, monkeypatch):
     ran = score("out", "--json")
     assert (ran.code, ran.document["is_withheld"], ran.document["already_done"]) == (8, True, True)
     assert set(kept.values()) == set(snapshot(drifting).values())
-    assert "already scored, and withheld" in score("out", "--dry-run").out
+    preview = score("out", "--dry-run").out
+    assert "already scored, and withheld" in preview
+    assert f"to publish it: --release {DATE} --reason TEXT" in preview
 
 
 def test_redo(drifting, score, cli):
