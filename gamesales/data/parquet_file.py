@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ from gamesales.errors import InputError, TryAgainError
 BATCH_ROWS = 65_536
 _MAGIC = b"PAR1"
 _PIECE_BYTES = 1 << 20
+_FOOTER_START = b"\x15"  # the header of the first field, the version, in Thrift's compact protocol
 # The largest number of seconds from 1970, forwards and backwards, that 64 bits hold in each unit.
 _INT96_UNITS = {"us": 2**63 // 10**6 - 1, "ns": 2**63 // 10**9 - 1}
 _INT96_FAULT = "has INT96 times that neither microseconds nor nanoseconds in 64 bits hold exactly"
@@ -136,21 +137,17 @@ class ParquetFile:
             self.schema = self.schema.set(self.schema.get_field_index(name), column)
 
     def _require_single_file(self) -> None:
-        """Refuse Parquet files that were joined by ``cat``: only the last footer counts, and its offsets are wrong."""
-        groups = self._metadata.num_row_groups
-        last = self._metadata.row_group(groups - 1) if groups else None
-        columns = [last.column(index) for index in range(last.num_columns)] if last else []
-        end = max((_find_end(column) for column in columns), default=len(_MAGIC))
+        """Refuse Parquet files that were joined by ``cat``: only the last footer counts, and its offsets are wrong.
+
+        Where the last file begins can't be taken from its footer: Arrow aborts the process if a damaged footer lacks
+        the metadata of a column.
+        """
         with self.path.open("rb") as file:
-            file.seek(end)
-            before = b""
-            while piece := file.read(_PIECE_BYTES):
-                if _MAGIC + _MAGIC in before + piece:
-                    raise InputError(
-                        f"{self.path} is several Parquet files in one, of which only the last could be read",
-                        hint="Keep the files apart, in a folder",
-                    )
-                before = piece[1 - 2 * len(_MAGIC) :]
+            if any(_ends_with_footer(file, joint + len(_MAGIC)) for joint in _find_joints(file)):
+                raise InputError(
+                    f"{self.path} is several Parquet files in one, of which only the last could be read",
+                    hint="Keep the files apart, in a folder",
+                )
 
     @contextmanager
     def _open(self, int96_unit: str | None = None) -> Iterator[Any]:
@@ -192,12 +189,29 @@ class ParquetFile:
                 )
 
 
-def _find_end(column: Any) -> int:
-    """Return the offset after the pages of a column in a row group."""
-    start: int = column.data_page_offset
-    if column.has_dictionary_page:
-        start = min(start, column.dictionary_page_offset)
-    return start + int(column.total_compressed_size)
+def _find_joints(file: BinaryIO) -> Sequence[int]:
+    """Return the offsets where one Parquet file may end and the next may begin."""
+    joints, offset, before = [], 0, b""
+    while piece := file.read(_PIECE_BYTES):
+        text = before + piece
+        place = text.find(_MAGIC + _MAGIC)
+        while place >= 0:
+            joints.append(offset - len(before) + place)
+            place = text.find(_MAGIC + _MAGIC, place + 1)
+        offset += len(piece)
+        before = text[1 - 2 * len(_MAGIC) :]
+    return joints
+
+
+def _ends_with_footer(file: BinaryIO, end: int) -> bool:
+    """Return whether the bytes before an offset are a footer, its length and the magic bytes."""
+    file.seek(max(end - len(_MAGIC) - 4, 0))
+    length = int.from_bytes(file.read(4), "little")
+    start = end - len(_MAGIC) - 4 - length
+    if start < len(_MAGIC):
+        return False
+    file.seek(start)
+    return file.read(1) == _FOOTER_START
 
 
 def _join_columns(batches: Sequence[pa.RecordBatch], names: Sequence[str]) -> pa.RecordBatch:

@@ -1,5 +1,9 @@
-"""INT96 times: Arrow wraps a time before 1677 or after 2262 silently, so each column gets a unit that holds it."""
+"""Parquet files: joined and damaged files, and INT96 times.
 
+Arrow wraps an INT96 time before 1677 or after 2262 silently, so each column gets a unit that holds it.
+"""
+
+from contextlib import suppress
 from datetime import datetime
 
 import numpy as np
@@ -10,7 +14,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from gamesales.data.open_table import open_table
-from gamesales.errors import ColumnsError, InputError
+from gamesales.errors import ColumnsError, InputError, TryAgainError
 from support.runs import read_csv, score, simple_version
 from support.versions import titles_table
 
@@ -46,6 +50,28 @@ def test_joined_files_are_refused(tmp_path, rows):
     joined.write_bytes(b"".join((tmp_path / f"{number}.parquet").read_bytes() for number in range(len(rows))))
     with pytest.raises(InputError, match=r"joined\.parquet is several Parquet files in one|is damaged"):
         list(open_table(joined).read_batches(["unit_price"]))
+
+
+@pytest.mark.parametrize("cell", ["PAR1PAR1", "x" * 40 + "PAR1PAR1"])
+def test_magic_bytes_in_cell(tmp_path, cell):
+    """A cell with the magic bytes of two files does not make a file look joined."""
+    parquet.write_table(titles_table(3, title=pa.array([cell] * 3)), tmp_path / "t.parquet", compression="none")
+    assert open_table(tmp_path / "t.parquet").count_rows() == 3
+
+
+@pytest.mark.parametrize("mask", [0x01, 0x10, 0x20, 0x80])
+def test_damaged_footer_ends_cleanly(tmp_path, mask):
+    """A damaged footer is an error, or harmless. Arrow would abort the process if asked for a column's metadata."""
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pa.table({"a": [1, 2], "b": ["x", "y"]}), path, store_schema=False)
+    content = path.read_bytes()
+    footer = int.from_bytes(content[-8:-4], "little")
+    for place in range(len(content) - 8 - footer, len(content) - 8):
+        damaged = bytearray(content)
+        damaged[place] ^= mask
+        path.write_bytes(damaged)
+        with suppress(InputError, TryAgainError):
+            open_table(path)
 
 
 @pytest.mark.parametrize("output", ["out.parquet", "out.csv", "out"])
