@@ -50,6 +50,7 @@ class ParquetFile:
             self._metadata = file.metadata  # parsed once, however often the file is opened
             groups = range(file.metadata.num_row_groups)
             self._rows_per_group = [file.metadata.row_group(group).num_rows for group in groups]
+            self._require_same_count()
             self._require_single_file()
             has_int96 = any(file.schema.column(index).physical_type == "INT96" for index in range(len(file.schema)))
         if has_int96 and len(set(self.schema.names)) == len(self.schema.names):
@@ -135,6 +136,12 @@ class ParquetFile:
             if not units:
                 column = column.with_metadata({FAULT_KEY: _INT96_FAULT})
             self.schema = self.schema.set(self.schema.get_field_index(name), column)
+
+    def _require_same_count(self) -> None:
+        """Refuse a footer whose row groups do not add up to the rows of the file."""
+        expected, present = self._metadata.num_rows, sum(self._rows_per_group)
+        if expected != present:
+            raise InputError(f"{self.path} is damaged: its footer promises {expected:,} rows, but it has {present:,}")
 
     def _require_single_file(self) -> None:
         """Refuse Parquet files that were joined by ``cat``: only the last footer counts, and its offsets are wrong.
