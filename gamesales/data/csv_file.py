@@ -128,7 +128,7 @@ class CsvFile:
             return InputError(
                 f"{self.path} ends inside a quoted field: a quote that opens in row {scan.rows} is never closed "
                 f"(line {line:,})",
-                hint="Close or remove the quote; rows after it can't be told apart",
+                hint="Close or remove the quote; where rows end after it is unknown",
             )
         if fault.has_row:
             return InputError(

@@ -59,7 +59,7 @@ class CsvParser:
         batch = move_blank_rows(batch, self._blank_pattern)
         if batch.row_count != rows:
             raise InputError(
-                f"{self.where}: rows {rows_before + 1:,} to {rows_before + rows:,} can't be told apart: a scan counts "
+                f"{self.where}: rows {rows_before + 1:,} to {rows_before + rows:,} can't be separated: a scan counts "
                 f"{rows:,} records, the parser {batch.row_count:,}",
                 hint="Check the quotes and the [csv] settings of the job file",
             )

@@ -21,8 +21,8 @@ from gamesales.data.text_stream import TextStream
 
 # A chunk has about as many rows as a Parquet batch.
 CHUNK_BYTES = 2 << 20
-# So many numbers in a row are a row of a table. A title has nine features, and at least five of them are on one side of
-# the text that hides the row.
+# This many consecutive numbers are a row of a table. A title has nine features, and at least five of them are on one
+# side of the text that hides the row.
 _ROW_NUMBERS = 5
 _LONGEST_ROW = 1 << 16
 _QUOTE, _LF, _CR, _BACKSLASH = b'"\n\r\\'

@@ -38,7 +38,7 @@ class CsvDialect:
             characters.
 
     Raises:
-        ValueError: an attribute has a value that is not allowed, or two of them can't be told apart.
+        ValueError: an attribute has a value that is not allowed, or two attributes have the same character.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}

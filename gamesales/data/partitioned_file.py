@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
 
 from gamesales.data.arrow import convert_to_json, make_text_column
-from gamesales.data.table import Batch, LineCounts, TableFile
+from gamesales.data.table import Batch, TableFile, WrappedTable
 from gamesales.errors import ColumnsError, InputError
 
 # Hive and Spark write this for a null.
@@ -44,33 +43,19 @@ def _unescape(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class PartitionedFile:
+class PartitionedFile(WrappedTable):
     """A table with its own columns, followed by its partition columns, which are text.
 
     The file may have a partition column too, as Polars and DuckDB write it. Then the column has its type and its place
     in the file, and every row must agree with the folder.
     """
 
-    table: TableFile
     partition_values: Mapping[str, str | None]
-
-    @property
-    def path(self) -> Path:
-        return self.table.path
 
     @property
     def schema(self) -> pa.Schema:
         own = self.table.schema
         return pa.schema([*own, *((name, pa.string()) for name in self.partition_values if name not in own.names)])
-
-    def count_rows(self) -> int:
-        return self.table.count_rows()
-
-    def count_lines(self) -> LineCounts | None:
-        return self.table.count_lines()
-
-    def rows_per_segment(self) -> Sequence[int]:
-        return self.table.rows_per_segment()
 
     def read_batches(
         self, names: Sequence[str], start: int = 0, stop: int | None = None, numbers: Collection[str] = ()

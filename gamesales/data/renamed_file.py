@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pyarrow as pa
 
-from gamesales.data.table import Batch, LineCounts, TableFile
+from gamesales.data.table import Batch, WrappedTable
 from gamesales.errors import ColumnsError
 
 
 @dataclass(frozen=True)
-class RenamedFile:
+class RenamedFile(WrappedTable):
     """A table with renamed columns; ``columns`` has the name in the file for each new name.
 
     Raises:
         ColumnsError: the file lacks a column, or already has a column with a new name.
     """
 
-    table: TableFile
     columns: Mapping[str, str]
 
     def __post_init__(self) -> None:
@@ -41,22 +39,9 @@ class RenamedFile:
             )
 
     @property
-    def path(self) -> Path:
-        return self.table.path
-
-    @property
     def schema(self) -> pa.Schema:
         new_names = {name: new for new, name in self.columns.items()}
         return pa.schema([field.with_name(new_names.get(field.name, field.name)) for field in self.table.schema])
-
-    def count_rows(self) -> int:
-        return self.table.count_rows()
-
-    def count_lines(self) -> LineCounts | None:
-        return self.table.count_lines()
-
-    def rows_per_segment(self) -> Sequence[int]:
-        return self.table.rows_per_segment()
 
     def read_batches(
         self, names: Sequence[str], start: int = 0, stop: int | None = None, numbers: Collection[str] = ()

@@ -161,6 +161,26 @@ def sort_rejects(*rejects: Sequence[RejectedRow]) -> list[RejectedRow]:
     return sorted((row for rows in rejects for row in rows), key=lambda row: row.row)
 
 
+@dataclass(frozen=True)
+class WrappedTable:
+    """A table that has the rows of another table, with other columns."""
+
+    table: TableFile
+
+    @property
+    def path(self) -> Path:
+        return self.table.path
+
+    def count_rows(self) -> int:
+        return self.table.count_rows()
+
+    def count_lines(self) -> LineCounts | None:
+        return self.table.count_lines()
+
+    def rows_per_segment(self) -> Sequence[int]:
+        return self.table.rows_per_segment()
+
+
 def summarize_rejects(rejected: Sequence[RejectedRow]) -> str:
     """Describe the first few rejects in a sentence, and count the others."""
     reasons = "; ".join(f"row {row.row}: {row.reason}" for row in rejected[:_SHOWN_REJECTS])
