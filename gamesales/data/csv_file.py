@@ -134,7 +134,8 @@ class CsvFile:
             return InputError(
                 f"{self.path}: the quoted cell that begins in line {line:,} spans lines, and has numbers as a row has "
                 "them; rows would be lost in cells",
-                hint='Close the quote, or write it as two quotes in a quoted cell: """Hello"',
+                hint='Close the quote, or write it as two quotes in a quoted cell: """Hello". If the cell is right, '
+                'write in the job file: [csv] escape = ""',
             )
         return InputError(
             f"{self.path}: the quoted cell that begins in line {line:,} spans lines, and a quote is in the middle of "

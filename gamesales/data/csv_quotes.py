@@ -47,7 +47,7 @@ class QuoteChecker:
     - A quoted field has a line break.
 
     The first two together in a file are a fault, and so is the third with another sign in the same record, or with the
-    numbers of a row in the field.
+    numbers of a row in the field. Where the job states what escapes a quote, numbers in a field are no sign.
     """
 
     def __init__(self, dialect: CsvDialect) -> None:
@@ -95,9 +95,13 @@ class QuoteChecker:
 
     def _has_row(self, text: bytes, opening: int, closing: int) -> bool:
         """Return whether a field has a line break, and numbers as a row has them. Numbers in brackets are a list."""
-        return bool(_LINE_BREAK.search(text, opening, closing)) and any(
-            text.count(b"[", opening, match.start()) <= text.count(b"]", opening, match.start())
-            for match in self._numbers.finditer(text, opening, closing)
+        return (
+            self._dialect.escape is None
+            and bool(_LINE_BREAK.search(text, opening, closing))
+            and any(
+                text.count(b"[", opening, match.start()) <= text.count(b"]", opening, match.start())
+                for match in self._numbers.finditer(text, opening, closing)
+            )
         )
 
     def _judge(self, offset: int, is_odd: bool, backslash: int | None, multiline: int | None) -> QuoteFault | None:
