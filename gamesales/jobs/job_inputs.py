@@ -121,6 +121,6 @@ def _find_faults(schemas: Mapping[str, pa.Schema], contract: Contract) -> list[s
 
 
 def _read_job(job_file: Path) -> ScoreJob:
-    from gamesales.jobs.score_job_file import read_score_job  # pydantic
+    from gamesales.jobs.score_job_file import read_score_job
 
     return read_score_job(job_file)

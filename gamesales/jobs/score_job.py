@@ -1,7 +1,7 @@
 """A scoring job: what to score, with which version and where to, and for which dates.
 
 The job file, the command line and the Python API share ``ScoreJob``. The checks of the job file need Pydantic. They are
-in ``score_job_file.py``, which loads only when a job file is read.
+in ``score_job_schema.py``, which loads only when the values of a job file have other types than the fields.
 """
 
 from __future__ import annotations
@@ -177,6 +177,29 @@ def parse_share(text: str) -> float:
     if not 0 <= share <= 1:
         raise UsageError(f"max_outside expects a share of the rows, such as 20%, received {text!r}")
     return share
+
+
+def check_placeholders(text: str) -> None:
+    """Raise ValueError or UsageError if an input has another placeholder than a date."""
+    unknown = [match for match in re.findall(r"\{[^{}]*\}", text) if not DATE.fullmatch(match)]
+    if unknown:
+        raise ValueError(f"unknown placeholder {', '.join(unknown)}; the only one is {{date}}, the date of the run")
+    check_date_forms(text)
+
+
+def check_required_file(name: str) -> None:
+    """Raise ValueError or UsageError if this is not the name of a file in each input folder."""
+    check_placeholders(name)
+    if not Path(name).name or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ValueError("expected the name of a file in each input folder, such as _SUCCESS")
+
+
+def check_output(path: Path) -> None:
+    """Raise ValueError if a path to write is empty or has a date."""
+    if path == Path():
+        raise ValueError("expected a path, such as predictions/")
+    if DATE.search(str(path)):
+        raise ValueError("{date} works in inputs only; an output folder gets a run_date=… for each date")
 
 
 def check_date_forms(text: str) -> None:

@@ -1,115 +1,28 @@
-"""Read and check the job file of a scoring job, ``jobs/score.toml``."""
+"""Read the job file of a scoring job, ``jobs/score.toml``."""
 
 from __future__ import annotations
 
-import re
+import math
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
-from pydantic.dataclasses import dataclass
-
-from gamesales.data.contract import describe_validation_error
 from gamesales.data.job_file import read_job_file
-from gamesales.data.screen import RejectLimit
-from gamesales.errors import JobFileError, UsageError
-from gamesales.jobs.score_job import DATE, DriftLimit, ScoreJob, check_date_forms, find_time_zone, parse_share
+from gamesales.errors import UsageError
+from gamesales.jobs.score_job import (
+    DriftLimit,
+    ScoreJob,
+    check_output,
+    check_placeholders,
+    check_required_file,
+    find_time_zone,
+)
 from gamesales.registry.refs import DEFAULT_REGISTRY, check_model, parse_ref
-from gamesales.scoring.drift import PSI_THRESHOLD
 
 _PATH_KEYS = {"inputs": None, "output": None, "metrics_file": None, "registry": DEFAULT_REGISTRY}
-_STRICT = ConfigDict(extra="forbid")
-
-
-@dataclass(frozen=True, config=_STRICT)
-class _DriftSchema(DriftLimit):
-    threshold: Annotated[float, Field(gt=0, allow_inf_nan=False)] = PSI_THRESHOLD
-
-
-@dataclass(frozen=True, config=_STRICT)
-class _ScoreJobSchema(ScoreJob):
-    """The checks of a job file. Its keys and their defaults are those of ``ScoreJob``."""
-
-    inputs: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
-    exclude: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    workers: Annotated[int, Field(ge=1)] | None = None
-    registry: Annotated[str, Field(min_length=1)] | None = None
-    drift: _DriftSchema = _DriftSchema()
-    # Not keys of a job file.
-    as_of_date: bool = Field(default=False, init=False)
-    fresh: bool = Field(default=False, init=False)
-
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, name: str) -> str:
-        return check_model(name)
-
-    @field_validator("inputs")
-    @classmethod
-    def _check_inputs(cls, inputs: tuple[str, ...]) -> tuple[str, ...]:
-        for text in inputs:
-            _check_placeholders(text)
-        return inputs
-
-    @field_validator("require")
-    @classmethod
-    def _check_require(cls, name: str | None) -> str | None:
-        if name is not None:
-            _check_placeholders(name)
-            if not Path(name).name or Path(name).is_absolute() or ".." in Path(name).parts:
-                raise ValueError("expected the name of a file in each input folder, such as _SUCCESS")
-        return name
-
-    @field_validator("output", "metrics_file")
-    @classmethod
-    def _check_path(cls, path: Path | None) -> Path | None:
-        if path == Path():
-            raise ValueError("expected a path, such as predictions/")
-        if path is not None and DATE.search(str(path)):
-            raise ValueError("{date} works in inputs only; an output folder gets a run_date=… for each date")
-        return path
-
-    @field_validator("model", "shadow")
-    @classmethod
-    def _check_ref(cls, ref: str | None) -> str | None:
-        if ref is not None:
-            parse_ref(ref)
-        return ref
-
-    @field_validator("max_rejects", mode="before")
-    @classmethod
-    def _check_max_rejects(cls, limit: object) -> object:
-        text = str(limit) if isinstance(limit, int) and not isinstance(limit, bool) else limit
-        if isinstance(text, str):
-            try:
-                RejectLimit.parse(text)
-            except UsageError:
-                raise ValueError('expected a count such as 25 or a share such as "1%"') from None
-        return text
-
-    @field_validator("max_outside")
-    @classmethod
-    def _check_max_outside(cls, share: str | None) -> str | None:
-        if share is not None:
-            try:
-                parse_share(share)
-            except UsageError:
-                raise ValueError('expected a share such as "20%"') from None
-        return share
-
-    @field_validator("timezone")
-    @classmethod
-    def _check_timezone(cls, timezone: str) -> str:
-        find_time_zone(timezone)
-        return timezone
-
-
-def _check_placeholders(text: str) -> None:
-    unknown = [match for match in re.findall(r"\{[^{}]*\}", text) if not DATE.fullmatch(match)]
-    if unknown:
-        raise ValueError(f"unknown placeholder {', '.join(unknown)}; the only one is {{date}}, the date of the run")
-    check_date_forms(text)
+# Fields of ``ScoreJob`` that are not keys of a job file.
+_NO_KEYS = ("as_of_date", "fresh")
 
 
 def read_score_job(path: Path) -> ScoreJob:
@@ -118,11 +31,59 @@ def read_score_job(path: Path) -> ScoreJob:
     Raises:
         JobFileError: A key is missing, unknown or wrong. The message names every such key.
     """
+    document = read_job_file(path, _PATH_KEYS)
     try:
-        checked = TypeAdapter(_ScoreJobSchema).validate_python(read_job_file(path, _PATH_KEYS))
-    except ValidationError as error:
-        raise JobFileError(
-            f"{path} is not a scoring job: {describe_validation_error(error)}", hint="See docs/guides/score.md"
-        ) from None
-    values = {field.name: getattr(checked, field.name) for field in fields(ScoreJob)}
-    return ScoreJob(**{**values, "drift": DriftLimit(checked.drift.threshold, checked.drift.fail)})
+        return build_plain_job(document)
+    except (ValueError, TypeError, UsageError):
+        from gamesales.jobs.score_job_schema import validate_score_job  # Pydantic takes longer than scoring a file
+
+        return validate_score_job(path, document)
+
+
+def build_plain_job(document: Mapping[str, Any]) -> ScoreJob:
+    """Build a job from a file whose values have exactly the types of its fields, without Pydantic.
+
+    Raises:
+        ValueError, TypeError, UsageError: Pydantic must check the file. It may be right.
+    """
+    job = ScoreJob(**_convert_values(ScoreJob, document))
+    for text in job.inputs:
+        check_placeholders(text)
+    for path in (job.output, job.metrics_file):
+        if path is not None:
+            check_output(path)
+    if job.require is not None:
+        check_required_file(job.require)
+    if job.shadow is not None:
+        parse_ref(job.shadow)
+    check_model(job.name)
+    parse_ref(job.model)
+    find_time_zone(job.timezone)
+    return job
+
+
+def _convert_values(kind: type, document: Mapping[str, Any]) -> dict[str, Any]:
+    types = {field.name: field.type for field in fields(kind) if field.name not in _NO_KEYS}
+    return {name: _convert(value, types.get(name, "").removesuffix(" | None")) for name, value in document.items()}
+
+
+def _convert(value: Any, kind: str) -> Any:
+    """Convert a value to the type of its field."""
+    if kind == "bool" and type(value) is bool:
+        return value
+    if kind == "int" and type(value) is int and value >= 1:
+        return value
+    if kind == "float" and type(value) is float and 0 < value < math.inf:
+        return value
+    if kind in ("str", "DriftAction", "Path") and isinstance(value, str) and value:
+        return Path(value) if kind == "Path" else value
+    if (
+        kind == "tuple[str, ...]"
+        and isinstance(value, list)
+        and value
+        and all(type(text) is str and text for text in value)
+    ):
+        return tuple(value)
+    if kind == "DriftLimit" and isinstance(value, dict):
+        return DriftLimit(**_convert_values(DriftLimit, value))
+    raise ValueError

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -17,6 +18,8 @@ from gamesales.errors import JobFileError, UsageError, collect_warnings
 from gamesales.jobs import score_job
 from gamesales.jobs.score import load_score_job
 from gamesales.jobs.score_job import ScoreJob, choose_dates, get_today, warn_about_dates
+from gamesales.jobs.score_job_file import build_plain_job
+from gamesales.jobs.score_job_schema import validate_score_job
 from gamesales.registry.refs import Ref
 from support.versions import ROOT
 
@@ -35,6 +38,69 @@ def load_with(folder, **changes):
 
 
 # The job file
+
+TEXTS = st.sampled_from(
+    ["", ".", "4", "@champion", "other/3", "out/", "{date}", "a/{date:%Y}/b.csv", "{x}", "1%", "UTC", "a b"]
+)
+VALUES = st.one_of(
+    TEXTS,
+    st.integers(-1, 3),
+    st.booleans(),
+    st.sampled_from([0.5, -1.0, float("inf"), float("nan"), 1.0, None]),
+    st.lists(st.one_of(TEXTS, st.integers(0, 1)), max_size=2),
+)
+KEY_VALUES = {
+    "inputs": [["new.csv"], ["a", "in/{date}/*.csv"], ["{x}"], [], [""]],
+    "output": ["out/", "out.parquet", "out/{date}", ".", ""],
+    "name": ["other", "A b", ""],
+    "model": ["4", "@challenger", "-1", "game-earnings/2"],
+    "shadow": ["@challenger", "other/2", "?"],
+    "keep": [["title_id"], []],
+    "exclude": [["*.md"], [], [""]],
+    "require": ["_SUCCESS", "{date}.ok", "../x", "/x", "{y}"],
+    "max_rejects": ["1%", "25", "many", 25],
+    "max_outside": ["20%", "20", "200%"],
+    "on_drift": ["warn", "withhold", "stop"],
+    "timezone": ["UTC", "Europe/Berlin", "Europe"],
+    "workers": [1, 2, 0, True],
+    "unique_ids": [True, False, 1],
+    "allow_empty": [True, "true"],
+    "metrics_file": ["m.prom", "{date}.prom"],
+    "registry": ["registry", ""],
+    "drift": [{}, {"threshold": 0.3}, {"fail": True, "threshold": 1.0}, {"threshold": 0.0}, {"threshold": 1}, {"x": 1}],
+    "csv": [{"delimiter": ";"}],
+    "columns": [{"unit_price": "Price"}],
+    "fresh": [True],
+    "as_of_date": [True],
+    "nope": [1],
+}
+
+
+@st.composite
+def documents(draw):
+    """Draw the content of a job file. Most values are right."""
+    keys = {"inputs", "output", *draw(st.lists(st.sampled_from(list(KEY_VALUES)), max_size=4))}
+    usual = {key: st.sampled_from([*values[:1] * 20, *values]) for key, values in KEY_VALUES.items()}
+    return {key: draw(VALUES if draw(st.integers(0, 30)) == 30 else usual[key]) for key in sorted(keys)}
+
+
+@given(documents())
+def test_plain_file_needs_no_pydantic(document):
+    """A job that is built without Pydantic is the job that Pydantic builds. Pydantic checks all other files."""
+    try:
+        job = build_plain_job(document)
+    except (ValueError, TypeError, UsageError):
+        return
+    assert validate_score_job(Path("job.toml"), document) == job
+
+
+def test_shipped_file_is_plain():
+    """The job file of the repository, and one with more keys, are built without Pydantic."""
+    document = {"inputs": ["in"], "output": "out", "drift": {"threshold": 0.3, "fail": True}, "workers": 2}
+    assert validate_score_job(Path("job.toml"), document) == build_plain_job(document)
+    assert load_score_job(ROOT / "jobs/score.toml") == build_plain_job(
+        tomllib.loads((ROOT / "jobs/score.toml").read_text())
+    )
 
 
 def test_defaults(tmp_path):
