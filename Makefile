@@ -133,7 +133,8 @@ bench-full: .venv/package.stamp  ## Compare with every tool on every file, in on
 	$(PY) -m benchmarks full
 
 .PHONY: docs
-docs: .venv/package.stamp  ## Write docs/reference/ from the code
+docs: .venv/package.stamp  ## Write docs/reference/ and the table of plain command lines from the code
+	$(PY) docs/make_plain_table.py
 	$(PY) docs/make_reference.py
 
 .PHONY: lock

@@ -13,7 +13,7 @@ from pathlib import Path
 import typer
 from pydantic import TypeAdapter
 
-from gamesales.cli.main import make_app
+from gamesales.cli.app import make_app
 from gamesales.jobs.backtest import BacktestResult
 from gamesales.jobs.compare import VersionComparison
 from gamesales.jobs.crossvalidate import CrossValidationResult

@@ -1,7 +1,8 @@
 """The command line. A command parses its arguments, calls one function of a job and renders the result.
 
-Only this package prints or exits. ``main.py`` is the entry point, ``options.py`` holds shared options, ``render.py``
-formats results, and ``progress.py`` shows progress. Each other module holds commands.
+Only this package prints or exits. ``main.py`` is the entry point. ``app.py`` is the command line in Typer, and
+``plain.py`` parses plain command lines without it. ``options.py`` and ``values.py`` hold shared options, ``render.py``
+formats results, and ``progress.py`` shows progress. The modules in ``commands.py`` hold the commands.
 """
 
 from __future__ import annotations

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from gamesales.cli import progress
-from gamesales.cli.options import NAME, REGISTRY, JsonOption, NameOption, ReasonOption, RegistryOption
 from gamesales.cli.render import format_table, show_error, show_result
+from gamesales.cli.values import NAME, REGISTRY
 from gamesales.errors import EXIT_CONDITION_NOT_MET, RegistryError
-from gamesales.jobs.loading import open_registry
 from gamesales.report.format import format_count
 from gamesales.stats.metrics import format_metrics, format_money
 
 if TYPE_CHECKING:
+    import typer
+
     from gamesales.backtest.verdict import DayMetrics
+    from gamesales.cli.options import JsonOption, NameOption, ReasonOption, RegistryOption
     from gamesales.jobs.backtest import BacktestResult
     from gamesales.stats.error_metrics import ErrorMetrics
 
@@ -47,11 +47,12 @@ def backtest(
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,
     as_json: JsonOption = False,
-) -> None:
+) -> int:
     """Compare past predictions with actual earnings, and record the metrics as evidence."""
     from gamesales.data.screen import RejectLimit
     from gamesales.jobs.backtest import BacktestRequest
     from gamesales.jobs.backtest import backtest as run
+    from gamesales.jobs.loading import open_registry
 
     limit = RejectLimit.parse(max_rejects) if max_rejects else RejectLimit()
     request = BacktestRequest(predictions, actuals, limit, page, reason, dry_run)
@@ -62,11 +63,12 @@ def backtest(
         reasons = "; ".join(f"version {verdict.version}: {verdict.refused}" for verdict in refused)
         if not as_json:
             show_error("registry", f"not recorded: {reasons}", "Give --registry or --name; or --dry-run", as_json=False)
-        raise typer.Exit(RegistryError.exit_code)
+        return RegistryError.exit_code
     worse = [f"version {verdict.version}: {' '.join(verdict.worse)}" for verdict in result.versions if verdict.worse]
     if fail_if_worse and worse:
         progress.say(f"exit code {EXIT_CONDITION_NOT_MET}: {' '.join(worse)}")
-        raise typer.Exit(EXIT_CONDITION_NOT_MET)
+        return EXIT_CONDITION_NOT_MET
+    return 0
 
 
 def _format_result(result: BacktestResult) -> str:

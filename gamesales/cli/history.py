@@ -5,21 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from gamesales.cli.options import (
-    NAME,
-    REGISTRY,
-    JsonOption,
-    LimitOption,
-    NameOption,
-    RegistryOption,
-    SinceOption,
-    UntilOption,
-    parse_span,
-)
 from gamesales.cli.render import format_minute, format_table, show_result, to_one_line
-from gamesales.jobs.compare import compare as run_compare
+from gamesales.cli.values import NAME, REGISTRY, parse_span
 from gamesales.jobs.history import EventFilter, list_events
 from gamesales.jobs.loading import open_ref, open_registry
 from gamesales.registry.refs import format_command
@@ -27,6 +14,9 @@ from gamesales.report.format import format_count
 from gamesales.stats.metrics import METRICS, format_money
 
 if TYPE_CHECKING:
+    import typer
+
+    from gamesales.cli.options import JsonOption, LimitOption, NameOption, RegistryOption, SinceOption, UntilOption
     from gamesales.jobs.compare import (
         ComparedVersion,
         ConfidenceInterval,
@@ -155,8 +145,10 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Show how two versions differ: data, metrics on the same titles, network, contract, software and files."""
+    from gamesales.jobs.compare import compare as run
+
     sides = [open_ref(registry, text, name) for text in (first, second)]
-    show_result(run_compare(*sides, everything=everything), _format_comparison, as_json=as_json)
+    show_result(run(*sides, everything=everything), _format_comparison, as_json=as_json)
 
 
 def _format_comparison(comparison: VersionComparison) -> str:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import io
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
-from importlib import import_module
 from types import FrameType
-from typing import Annotated
+from typing import NoReturn
 
-import typer
-from typer.exceptions import TyperException
-
-from gamesales import __version__
+from gamesales.cli.commands import LIGHT, CommandGroup, load_command
+from gamesales.cli.plain import parse_plain
 from gamesales.cli.render import show_error, show_warnings
 from gamesales.errors import (
     EXIT_INTERRUPTED,
@@ -26,17 +25,6 @@ from gamesales.errors import (
     TryAgainError,
     UsageError,
 )
-
-# Each module of the package and its commands. A process loads only the module of its command.
-MODULES = {
-    "train": ("train", "tune", "crossvalidate", "preprocess", "simulate"),
-    "registry": ("versions", "show", "verify", "gc", "export"),
-    "history": ("history", "compare"),
-    "promote": ("evaluate", "promote", "rollback", "alias", "retire"),
-    "score": ("score", "predict"),
-    "backtest": ("backtest",),
-}
-ABOUT = "Train, register, promote and score models of game sales, with earnings in US dollars."
 
 # The disk, the permissions or the machine refuse now, and may not refuse later.
 _TRANSIENT = {
@@ -70,7 +58,29 @@ def run_and_exit() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that can't show a character must not stop a command
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:]))
+    if sys.argv[1:2] and sys.argv[1] in LIGHT:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported
+    _exit(run(sys.argv[1:]))
+
+
+def _exit(code: int) -> NoReturn:
+    """Exit without the teardown of the interpreter, which takes longer than scoring a thousand titles.
+
+    Nothing is lost. The exit functions of all libraries run. Files, locks, temporary files and worker processes are
+    closed by the ``with`` that opened them. The interpreter would wait for a thread, and a debugger or coverage writes
+    its data at the end, so these processes end as usual.
+    """
+    is_watched = "coverage" in sys.modules or sys.gettrace() is not None or sys.getprofile() is not None
+    if is_watched or threading.active_count() > 1:
+        sys.exit(code)
+    try:
+        atexit._run_exitfuncs()  # noqa: SLF001
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+    except OSError:  # the output is not complete
+        code = code or TryAgainError.exit_code
+    os._exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -79,13 +89,14 @@ def run(arguments: Sequence[str]) -> int:
     wants_traceback = "--traceback" in arguments
     try:
         with show_warnings():
-            code = _run_app([argument for argument in arguments if argument != "--traceback"])
-        sys.stdout.flush()
+            code = _run_command([argument for argument in arguments if argument != "--traceback"])
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output is gone. Python must not report the rest of its buffer at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (KeyboardInterrupt, _TerminatedError, typer.Abort) as stop:
+    except (KeyboardInterrupt, _TerminatedError) as stop:
         show_error(
             "interrupted",
             "interrupted; nothing is half written",
@@ -97,36 +108,27 @@ def run(arguments: Sequence[str]) -> int:
         if wants_traceback:
             traceback.print_exc()
         failure = _to_gamesales_error(error)
-        if isinstance(error, TyperException) and not failure.message:
-            return failure.exit_code  # no arguments: Typer has shown the help
         evidence = failure.evidence if isinstance(failure, GateRefusedError) else None
         show_error(failure.code, failure.message, failure.hint, as_json=as_json, evidence=evidence)
         return failure.exit_code
     return code
 
 
-def _run_app(arguments: Sequence[str]) -> int:
-    # Without standalone mode Typer returns the exit code of a command and lets errors through,
-    # but it turns Ctrl-C into an exit code too.
-    app = make_app(arguments[0] if arguments else None)
-    try:
-        code = app(arguments, prog_name="gamesales", standalone_mode=False)
-    except SystemExit as leaving:  # Typer exits with code 1 if the reader of stdout is gone
-        raise BrokenPipeError from leaving
-    if code == EXIT_INTERRUPTED:
-        raise KeyboardInterrupt
-    return code if isinstance(code, int) else 0
+def _run_command(arguments: Sequence[str]) -> int:
+    """Run a command with the arguments that a plain command line gives it, or let Typer parse the command line."""
+    if (values := parse_plain(arguments)) is not None:
+        command = load_command(arguments[0])
+        assert not isinstance(command, CommandGroup)
+        return command(**values) or 0
+    from gamesales.cli.app import run_app
+
+    return run_app(arguments)
 
 
 def _to_gamesales_error(error: Exception) -> GamesalesError:
     """Convert any error to an error of the tree."""
     if isinstance(error, GamesalesError):
         return error
-    if isinstance(error, TyperException):
-        context = getattr(error, "ctx", None)
-        return UsageError(
-            error.format_message(), hint=f"See: {context.command_path if context else 'gamesales'} --help"
-        )
     if isinstance(error, MemoryError):
         return TryAgainError("the machine is out of memory", hint="Free some memory, then run the command again")
     if isinstance(error, OSError) and error.errno in _TRANSIENT:
@@ -150,38 +152,3 @@ def _to_gamesales_error(error: Exception) -> GamesalesError:
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise _TerminatedError
-
-
-def make_app(name: str | None = None) -> typer.Typer:
-    """Make the command line. With the name of a command, add this command only: Typer takes milliseconds for each."""
-    app = typer.Typer(
-        name="gamesales",
-        help=ABOUT,
-        epilog="Every command also takes --traceback, which shows where in the code an error arose.",
-        add_completion=False,
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-    )
-    app.callback(help=ABOUT)(_add_common_options)
-    module_of = {command: module for module, commands in MODULES.items() for command in commands}
-    for command_name in [name] if name in module_of else module_of:
-        command = getattr(import_module(f"gamesales.cli.{module_of[command_name]}"), command_name)
-        if isinstance(command, typer.Typer):
-            app.add_typer(command, name=command_name)
-        else:
-            app.command()(command)
-    return app
-
-
-def _show_version(is_requested: bool) -> None:
-    if is_requested:
-        print(f"gamesales {__version__}")
-        raise typer.Exit
-
-
-def _add_common_options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the release and exit.")
-    ] = False,
-) -> None:
-    """Add the options of the program itself."""

@@ -1,14 +1,13 @@
-"""Options that several commands share."""
+"""Options that several commands share. Only Typer needs them, so that a plain command line starts without them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gamesales.errors import UsageError
-from gamesales.registry.event import parse_time
-from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, DEFAULT_REGISTRY, REGISTRY_VARIABLE
+from gamesales.registry.refs import REGISTRY_VARIABLE
 
 RegistryOption = Annotated[
     str,  # a Path would turn s3://bucket into s3:/bucket
@@ -44,30 +43,11 @@ AsOfOption = Annotated[
     str | None,
     typer.Option("--as-of", metavar="TIME", help="Show the state at this time, or at the end of this date in UTC."),
 ]
-
-REGISTRY = DEFAULT_REGISTRY
-NAME = DEFAULT_MODEL
-ALIAS = CHAMPION
-
-
-def choose_registry(option: str | None, job: str | None) -> str:
-    """Return the registry of a job: that of the command line or the environment, or that of the job, or the default."""
-    named = job if option is None else option
-    return REGISTRY if named is None else named
-
-
-def parse_span(since: str | None, until: str | None) -> tuple[str | None, str | None]:
-    """Convert --since and --until to times of the log."""
-    first = None if since is None else parse_time(since, "--since", is_end=False)
-    last = None if until is None else parse_time(until, "--until", is_end=True)
-    if first is not None and last is not None and first > last:
-        raise UsageError(
-            f"expected --since before --until, received {since} to {until}",
-            hint=f"Swap them: --since {until} --until {since}",
-        )
-    return first, last
-
-
-def parse_as_of(text: str | None) -> str | None:
-    """Convert --as-of to a time of the log."""
-    return None if text is None else parse_time(text, "--as-of", is_end=True)
+AliasArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="The alias, of letters, digits and _, such as challenger.")
+]
+JobArgument = Annotated[Path, typer.Argument(metavar="JOB", help="The job file.")]
+PresetOption = Annotated[
+    str | None,
+    typer.Option("--preset", metavar="NAME", help="Take the network and its training from a preset: course."),
+]

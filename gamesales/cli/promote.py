@@ -7,19 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from gamesales.cli.options import (
-    ALIAS,
-    NAME,
-    REGISTRY,
-    AliasOption,
-    JsonOption,
-    NameOption,
-    ReasonOption,
-    RefArgument,
-    RegistryOption,
-)
+from gamesales.cli.commands import CommandGroup
 from gamesales.cli.render import (
     format_intervals,
     format_metrics_table,
@@ -28,16 +16,25 @@ from gamesales.cli.render import (
     show_result,
     to_one_line,
 )
+from gamesales.cli.values import ALIAS, NAME, REGISTRY
 from gamesales.errors import GateRefusedError
-from gamesales.jobs import promote as jobs
-from gamesales.jobs.evaluate import evaluate as run_evaluate
 from gamesales.jobs.loading import open_ref, open_registry
 from gamesales.jobs.retention import retire as retire_version
-from gamesales.registry.gate import format_percent
 from gamesales.registry.refs import format_command
 from gamesales.report.format import format_count
 
 if TYPE_CHECKING:
+    import typer
+
+    from gamesales.cli.options import (
+        AliasArgument,
+        AliasOption,
+        JsonOption,
+        NameOption,
+        ReasonOption,
+        RefArgument,
+        RegistryOption,
+    )
     from gamesales.jobs.evaluate import EvaluationResult
     from gamesales.jobs.promote import AliasDeletion, AliasList, Promotion
     from gamesales.jobs.retention import RetirementResult
@@ -52,7 +49,9 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure the errors of a version on titles that it was not trained on, and record the metrics."""
-    evaluation = run_evaluate(*open_ref(registry, ref, name), data, reason=reason)
+    from gamesales.jobs.evaluate import evaluate as run
+
+    evaluation = run(*open_ref(registry, ref, name), data, reason=reason)
     show_result(evaluation, _format_evaluation, as_json=as_json)
 
 
@@ -91,11 +90,11 @@ def promote(
     as_json: JsonOption = False,
 ) -> None:
     """Make a version the champion, which scores from now on, if the gate accepts it."""
+    from gamesales.jobs.promote import promote as run
+
     opened, parsed = open_ref(registry, ref, name)
     try:
-        promotion = jobs.promote(
-            opened, parsed, alias=alias, reason=reason, force=force, dry_run=dry_run, holdout=holdout
-        )
+        promotion = run(opened, parsed, alias=alias, reason=reason, force=force, dry_run=dry_run, holdout=holdout)
     except GateRefusedError as refusal:
         if not as_json:
             print(_format_comparison(refusal.evidence, "refused"), end="")
@@ -120,7 +119,9 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Set an alias back to its previous version; a second rollback goes back one more version."""
-    promotion = jobs.roll_back(open_registry(registry, name), alias=alias, reason=reason, dry_run=dry_run)
+    from gamesales.jobs.promote import roll_back
+
+    promotion = roll_back(open_registry(registry, name), alias=alias, reason=reason, dry_run=dry_run)
     show_result(promotion, _format_rollback, as_json=as_json)
 
 
@@ -129,11 +130,6 @@ def _format_rollback(promotion: Promotion) -> str:
     if promotion.dry_run:
         return f"{alias} would become {version}{_format_previous(promotion)}; nothing was changed"
     return f"{alias} is {version}{_format_previous(promotion)}"
-
-
-AliasArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="The alias, of letters, digits and _, such as challenger.")
-]
 
 
 def set_alias(
@@ -145,8 +141,10 @@ def set_alias(
     as_json: JsonOption = False,
 ) -> None:
     """Set an alias to a version, after checking its files; only promote sets the champion."""
+    from gamesales.jobs.promote import set_alias as run
+
     opened, parsed = open_ref(registry, ref, name)
-    show_result(jobs.set_alias(opened, alias, parsed, reason), _format_move, as_json=as_json)
+    show_result(run(opened, alias, parsed, reason), _format_move, as_json=as_json)
 
 
 def delete_alias(
@@ -157,7 +155,9 @@ def delete_alias(
     as_json: JsonOption = False,
 ) -> None:
     """Delete an alias; deleting the champion needs --reason, because nothing scores without a champion."""
-    deletion = jobs.delete_alias(open_registry(registry, name), alias, reason)
+    from gamesales.jobs.promote import delete_alias as run
+
+    deletion = run(open_registry(registry, name), alias, reason)
     show_result(deletion, _format_deletion, as_json=as_json)
 
 
@@ -167,7 +167,9 @@ def _format_deletion(deletion: AliasDeletion) -> str:
 
 def list_aliases(registry: RegistryOption = REGISTRY, name: NameOption = NAME, as_json: JsonOption = False) -> None:
     """List the version of each alias, when, by whom and why it was set, and the previous version."""
-    show_result(jobs.list_aliases(open_registry(registry, name)), _format_aliases, as_json=as_json)
+    from gamesales.jobs.promote import list_aliases as run
+
+    show_result(run(open_registry(registry, name)), _format_aliases, as_json=as_json)
 
 
 def _format_aliases(listed: AliasList) -> str:
@@ -204,6 +206,8 @@ def _format_retirement(retirement: RetirementResult) -> str:
 
 def _format_comparison(evidence: Mapping[str, Any], verdict: str) -> str:
     """Lay out the comparison of candidate and champion, if they were compared."""
+    from gamesales.registry.gate import format_percent
+
     comparison = evidence.get("comparison")
     if not comparison:
         return ""
@@ -238,7 +242,7 @@ def _format_previous(promotion: Promotion) -> str:
     return f" (was {promotion.previous_version or 'unset'})"
 
 
-alias = typer.Typer(help="Set, delete or list aliases, such as challenger.", no_args_is_help=True)
-alias.command("set")(set_alias)
-alias.command("delete")(delete_alias)
-alias.command("list")(list_aliases)
+alias = CommandGroup(
+    "Set, delete or list aliases, such as challenger.",
+    {"set": set_alias, "delete": delete_alias, "list": list_aliases},
+)

@@ -8,23 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from gamesales.cli.options import (
-    NAME,
-    REGISTRY,
-    AsOfOption,
-    JsonOption,
-    LimitOption,
-    NameOption,
-    RefArgument,
-    RegistryOption,
-    SinceOption,
-    UntilOption,
-    parse_as_of,
-    parse_span,
-)
 from gamesales.cli.render import format_metrics_table, format_minute, format_table, show_result, to_one_line
+from gamesales.cli.values import NAME, REGISTRY, parse_as_of, parse_span
 from gamesales.jobs.history import show as run_show
 from gamesales.jobs.loading import open_ref, open_registry
 from gamesales.jobs.retention import Retention, collect_garbage
@@ -35,6 +20,18 @@ from gamesales.report.format import format_count
 from gamesales.stats.metrics import HEADINGS, format_metrics
 
 if TYPE_CHECKING:
+    import typer
+
+    from gamesales.cli.options import (
+        AsOfOption,
+        JsonOption,
+        LimitOption,
+        NameOption,
+        RefArgument,
+        RegistryOption,
+        SinceOption,
+        UntilOption,
+    )
     from gamesales.jobs.export import ExportResult
     from gamesales.jobs.history import VersionDetails
     from gamesales.jobs.retention import CollectionResult

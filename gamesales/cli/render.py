@@ -8,7 +8,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -41,7 +41,8 @@ def show_error(code: str, message: str, hint: str, *, as_json: bool, evidence: M
     """
     if as_json:
         error = {"code": code, "message": message, "hint": hint, **({"evidence": evidence} if evidence else {})}
-        print(json.dumps({"error": add_old_keys(error)}, ensure_ascii=False))
+        with suppress(OSError):  # stdout is full or closed; stderr has the error too
+            print(json.dumps({"error": add_old_keys(error)}, ensure_ascii=False))
     print(f"error: {to_one_line(message)}", file=sys.stderr)
     if hint:
         print(f"       {to_one_line(hint)}", file=sys.stderr)

@@ -5,23 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from gamesales.cli.options import (
-    NAME,
-    REGISTRY,
-    JobRegistryOption,
-    JsonOption,
-    NameOption,
-    RegistryOption,
-    choose_registry,
-)
 from gamesales.cli.render import show_result
+from gamesales.cli.values import NAME, REGISTRY, choose_registry
 from gamesales.errors import UsageError
-from gamesales.jobs.loading import open_ref
 from gamesales.registry.refs import CHAMPION
 
 if TYPE_CHECKING:
+    import typer
+
+    from gamesales.cli.options import JobRegistryOption, JsonOption, NameOption, RegistryOption
     from gamesales.jobs.predict import Prediction
     from gamesales.jobs.score import RunPreview
     from gamesales.scoring.run_report import RunReport
@@ -105,7 +97,7 @@ def score(
     registry: JobRegistryOption = None,
     name: Annotated[str | None, typer.Option("--name", metavar="MODEL", help="The model.")] = None,
     as_json: JsonOption = False,
-) -> None:
+) -> int:
     """Predict the earnings of titles in files; without INPUT, run the job in jobs/score.toml."""
     from gamesales.cli import progress, streams
     from gamesales.cli.run_text import format_run
@@ -147,7 +139,7 @@ def score(
     if release is not None:
         released = release_date(settings, parse_date(release, "--release"), reason)
         show_result(released, format_run, as_json=as_json)
-        return
+        return 0
     dates = choose_dates(
         settings.timezone,
         day=None if day is None else parse_date(day, "--date"),
@@ -174,8 +166,7 @@ def score(
     for report in reports:
         if get_exit_code(settings, report):
             progress.say(explain_exit_code(settings, report))
-    if exit_code := max((get_exit_code(settings, report) for report in reports), default=0):
-        raise typer.Exit(exit_code)
+    return max((get_exit_code(settings, report) for report in reports), default=0)
 
 
 def _check_choice(option: str, value: str, *choices: str) -> None:
@@ -191,6 +182,7 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Predict the earnings of one title; for example, gamesales predict critic_rating=4.5 is_action=1 and so on."""
+    from gamesales.jobs.loading import open_ref
     from gamesales.jobs.predict import parse_title
     from gamesales.jobs.predict import predict as run
 

@@ -5,26 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from gamesales.cli import progress
-from gamesales.cli.options import JobRegistryOption, JsonOption, ReasonOption, choose_registry
 from gamesales.cli.render import format_intervals, format_metrics_table, format_table, show_result
+from gamesales.cli.values import choose_registry
 from gamesales.registry.refs import format_command
 from gamesales.report.format import format_count
 from gamesales.stats.metrics import HEADINGS, format_metrics
 
 if TYPE_CHECKING:
+    import typer
+
+    from gamesales.cli.options import JobArgument, JobRegistryOption, JsonOption, PresetOption, ReasonOption
     from gamesales.jobs.crossvalidate import CrossValidationResult
     from gamesales.jobs.prepare import PreprocessingResult
     from gamesales.jobs.train import TrainingResult
     from gamesales.jobs.tune import Finalist, SearchResult, TuneResult
-
-JobArgument = Annotated[Path, typer.Argument(metavar="JOB", help="The job file.")]
-PresetOption = Annotated[
-    str | None,
-    typer.Option("--preset", metavar="NAME", help="Take the network and its training from a preset: course."),
-]
 
 
 def train(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gamesales.errors import RegistryError, UsageError
 from gamesales.registry.bundle import compute_sha256
@@ -13,7 +14,9 @@ from gamesales.registry.refs import Ref, parse_ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Version
 from gamesales.registry.store import open_store
-from gamesales.scoring.scorer import GRAPH_FILE, LoadedVersion, load_version
+
+if TYPE_CHECKING:
+    from gamesales.scoring.scorer import LoadedVersion
 
 
 def open_registry(location: str | Path, model: str) -> ModelRegistry:
@@ -44,6 +47,8 @@ def find_same_weights(registry: ModelRegistry, graph: bytes, weights_digest: str
 
     Manifests of earlier releases have no digest of the weights.
     """
+    from gamesales.scoring.scorer import GRAPH_FILE
+
     graph_digest = compute_sha256(graph)
     for version in registry.read_state().read_versions().values():
         with suppress(RegistryError):
@@ -61,6 +66,8 @@ def load_registered(registry: ModelRegistry, version: Version) -> LoadedVersion:
         IntegrityError: Bytes differ from the digest in the log.
         SelfTestError: The golden rows do not reproduce on this machine.
     """
+    from gamesales.scoring.scorer import GRAPH_FILE, load_version  # commands that do not score start without NumPy
+
     bundle = registry.open_bundle(version)
     loaded = load_version(registry.model, version.number, version.digest, bundle.manifest, bundle.read(GRAPH_FILE))
     loaded.run_self_test()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from gamesales.arrays import FloatArray
+if TYPE_CHECKING:
+    from gamesales.arrays import FloatArray
 
 Metrics = dict[str, float | None]
 
@@ -50,6 +50,8 @@ def compute_metrics(actual: FloatArray, predicted: FloatArray, target_scale: flo
         ``scaled_mse`` (unitless, the metric of the Keras course), ``mae`` and ``rmse`` (US dollars), ``r2`` (None if
         all actual values are equal), and ``mape_percent`` (None if an actual value is 0).
     """
+    import numpy as np  # commands that only show metrics do not load it
+
     error = predicted - actual
     squared = float(np.mean(error**2))
     varies = actual.min() < actual.max()  # the computed variance of equal numbers may not be exactly 0

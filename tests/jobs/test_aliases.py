@@ -198,7 +198,7 @@ def test_alias_help(cli):
 
 def test_one_parser_is_built():
     """Only the parser of the given command is built, because Typer takes milliseconds for each."""
-    from gamesales.cli.main import make_app
+    from gamesales.cli.app import make_app
 
     assert ["set", "delete", "list"] == list(typer.main.get_command(make_app("alias")).commands["alias"].commands)
     assert ["versions"] == list(typer.main.get_command(make_app("versions")).commands)
@@ -206,12 +206,12 @@ def test_one_parser_is_built():
 
 def test_command_table_is_complete():
     """The table of modules names every command, in the order of its module; groups have their own commands."""
-    from gamesales.cli.main import MODULES
+    from gamesales.cli.commands import MODULES, CommandGroup
 
     for module, names in MODULES.items():
         members = vars(import_module(f"gamesales.cli.{module}"))
-        groups = [member for member in members.values() if isinstance(member, typer.Typer)]
-        grouped = [command.callback for group in groups for command in group.registered_commands]
+        groups = [member for member in members.values() if isinstance(member, CommandGroup)]
+        grouped = [command for group in groups for command in group.commands.values()]
         commands = [
             name
             for name, member in members.items()

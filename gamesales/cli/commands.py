@@ -1,0 +1,34 @@
+"""The commands: the module of each, and how it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import NamedTuple, cast
+
+# Each module of the package and its commands. A process loads only the module of its command.
+MODULES = {
+    "train": ("train", "tune", "crossvalidate", "preprocess", "simulate"),
+    "registry": ("versions", "show", "verify", "gc", "export"),
+    "history": ("history", "compare"),
+    "promote": ("evaluate", "promote", "rollback", "alias", "retire"),
+    "score": ("score", "predict"),
+    "backtest": ("backtest",),
+}
+MODULE_OF = {command: module for module, commands in MODULES.items() for command in commands}
+# Commands that need no matrix product of many rows. They start faster without the threads of NumPy's OpenBLAS.
+LIGHT = {"score", "predict", "versions", "show", "verify", "history", "compare", "rollback", "alias", "retire", "gc"}
+# A command returns its exit code. None is 0.
+Command = Callable[..., int | None]
+
+
+class CommandGroup(NamedTuple):
+    """A command that consists of commands."""
+
+    about: str
+    commands: Mapping[str, Command]
+
+
+def load_command(name: str) -> Command | CommandGroup:
+    """Import the module of a command."""
+    return cast("Command | CommandGroup", getattr(import_module(f"gamesales.cli.{MODULE_OF[name]}"), name))
