@@ -3,7 +3,7 @@
 import sys
 from dataclasses import replace
 
-from benchmarks.bench import OURS, Bench, Result, load_contenders
+from benchmarks.bench import KINDS, OURS, Bench, Result, load_contenders
 from benchmarks.measure import Cell
 from benchmarks.tables import Section, Table, group, select, show_process
 
@@ -31,16 +31,22 @@ def run(bench: Bench) -> Result:
     imports = {name: code for name, code in IMPORTS.items() if bench.scale == "full" or "TensorFlow" not in name}
     commands = {(name, IMPORT): [sys.executable, "-c", code] for name, code in imports.items()}
     admitted, _ = bench.admit(bench.choose_by_scale(QUICK), "continuous", "parquet")
-    registry, gamesales = ["--registry", str(bench.assets.registry)], [sys.executable, "-m", "gamesales"]
-    source = bench.assets.titles("continuous", 1_000, "parquet")
-    output = bench.assets.clear_output("predictions.parquet")
-    scoring = [*gamesales, "score", str(source), "--output", str(output), "--fresh", *registry]
-    commands["gamesales --help", COMMAND] = [*gamesales, "--help"]
-    commands["gamesales predict", COMMAND] = [*gamesales, "predict", *TITLE.split(), *registry]
-    commands["gamesales score, 1,000 titles", COMMAND] = scoring
+    commands |= {(f"gamesales {name}", COMMAND): words for name, words in make_commands(bench).items()}
     cells = [Cell(name, case, 0, lambda _round, command=command: command) for (name, case), command in commands.items()]
     one_title = [bench.cell(contender, "continuous", "parquet", 1) for contender in admitted]
     return bench.measure([*cells, *(replace(cell, case=FIRST_ROW) for cell in one_title)])
+
+
+def make_commands(bench: Bench) -> dict[str, list[str]]:
+    """Return the command lines to measure by name."""
+    output, registry = bench.assets.clear_output("predictions").parent, ["--registry", str(bench.assets.registry)]
+    words = {name: name.split() for name in ("--help", "score --help")}
+    words |= {"versions": ["versions", *registry], "predict": ["predict", *TITLE.split(), *registry]}
+    for kind in KINDS:
+        source = str(bench.assets.titles("continuous", 1_000, kind))
+        scoring = ["score", source, "--output", f"{output}/start.{kind}", "--fresh", *registry]
+        words[f"score, 1,000 titles, {kind}"] = scoring
+    return {name: [sys.executable, "-m", "gamesales", *arguments] for name, arguments in words.items()}
 
 
 def build_section(result: Result) -> Section:

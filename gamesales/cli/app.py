@@ -27,9 +27,9 @@ def run_app(arguments: Sequence[str]) -> int:
     """
     name = arguments[0] if arguments else None
     command, program = typer.main.get_command(make_app(name, only_list=name in (None, "--help"))), "gamesales"
-    if name is not None and isinstance(command, TyperGroup) and name in command.commands:
-        # Without the group around it, whose options would make Typer import Pydantic before it shows a help.
-        command, program, arguments = command.commands[name], f"gamesales {name}", arguments[1:]
+    # A command runs without the groups around it: their options would make Typer import Pydantic.
+    while isinstance(command, TyperGroup) and arguments and arguments[0] in command.commands:
+        command, program, arguments = command.commands[arguments[0]], f"{program} {arguments[0]}", arguments[1:]
     try:
         # Without standalone mode Typer returns the exit code of a command and lets errors through,
         # but it turns Ctrl-C into an exit code too.

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gamesales.data.csv_file import CsvFile
 from gamesales.data.dialect import DEFAULT_FORMAT, TableFormat
 from gamesales.data.file_format import PARQUET, require_format
-from gamesales.data.parquet_file import ParquetFile
 from gamesales.data.table import TableFile
 from gamesales.errors import ColumnsError, InputError, InputNotFoundError, TryAgainError
 
@@ -28,8 +26,7 @@ def open_table(path: Path, table_format: TableFormat = DEFAULT_FORMAT) -> TableF
     if path.exists() and not path.is_file():
         raise InputError(f"{path} is not a plain file; expected CSV or Parquet", hint="Give the path of a file")
     try:
-        is_parquet = require_format(path) == PARQUET
-        table: TableFile = ParquetFile(path) if is_parquet else CsvFile(path, table_format.csv)
+        table = _open_format(path, table_format)
     except FileNotFoundError:
         raise InputNotFoundError(f"no file {path}", hint="Give the path of an existing file") from None
     except TryAgainError:
@@ -45,3 +42,14 @@ def open_table(path: Path, table_format: TableFormat = DEFAULT_FORMAT) -> TableF
     from gamesales.data.renamed_file import RenamedFile
 
     return RenamedFile(table, table_format.columns)
+
+
+def _open_format(path: Path, table_format: TableFormat) -> TableFile:
+    """Open a file with the reader of its format. The other reader is not loaded."""
+    if require_format(path) == PARQUET:
+        from gamesales.data.parquet_file import ParquetFile
+
+        return ParquetFile(path)
+    from gamesales.data.csv_file import CsvFile
+
+    return CsvFile(path, table_format.csv)

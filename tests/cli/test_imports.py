@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from gamesales.cli.commands import MODULE_OF
 from gamesales.jobs.loading import open_registry
 from support.processes import loaded_after, loaded_by
 from support.runs import GOOD, csv_line, put_column, read_rejects, written_csv
@@ -126,3 +127,20 @@ def test_import_is_cheap(tmp_path, code):
     loaded = loaded_by(tmp_path, code)
     assert "gamesales" in loaded
     assert loaded & HEAVY == set()
+
+
+HELPS = [["--help"], *([name, "--help"] for name in MODULE_OF), ["alias", "set", "--help"]]
+
+
+def test_help_is_cheap(tmp_path):
+    """The help of the program and of each command needs Typer and Rich, and no library of the commands."""
+    code = "\n".join(command(*words) for words in HELPS)
+    loaded = loaded_by(tmp_path, code)
+    assert {"typer", "rich"} == loaded & HEAVY
+
+
+def test_plain_command_needs_no_typer(folder, loaded):
+    """Commands with plain options load no Typer, and commands that only read the log load no NumPy."""
+    code = "\n".join(command(*words) for words in (["versions"], ["show", "1"], ["history", "--json"]))
+    assert loaded_by(folder, code) & HEAVY == set()
+    assert loaded_by(folder, command(*COMMANDS["predict"])) & HEAVY == {"numpy", "pyarrow", "onnxruntime"}
