@@ -66,12 +66,12 @@ def run_and_exit() -> None:
 def _exit(code: int) -> NoReturn:
     """Exit without the teardown of the interpreter, which takes longer than scoring a thousand titles.
 
-    Nothing is lost. The exit functions of all libraries run. Files, locks, temporary files and worker processes are
-    closed by the ``with`` that opened them. The interpreter would wait for a thread, and a debugger or coverage writes
-    its data at the end, so these processes end as usual.
+    Nothing is lost. The exit functions of all libraries run. Files, locks, temporary files, worker processes and the
+    thread of the lease are closed by the ``with`` that opened them. A process with another thread ends as usual,
+    because the interpreter waits for threads. So does a process that is measured or debugged: its data are written
+    last.
     """
-    is_watched = "coverage" in sys.modules or sys.gettrace() is not None or sys.getprofile() is not None
-    if is_watched or threading.active_count() > 1:
+    if _is_watched() or threading.active_count() > 1:
         sys.exit(code)
     try:
         atexit._run_exitfuncs()  # noqa: SLF001
@@ -81,6 +81,19 @@ def _exit(code: int) -> NoReturn:
     except OSError:  # the output is not complete
         code = code or TryAgainError.exit_code
     os._exit(code)
+
+
+def _is_watched() -> bool:
+    """Return whether coverage, a profiler, a debugger or a developer watches this process."""
+    monitoring = getattr(sys, "monitoring", None)  # from Python 3.12
+    return bool(
+        "coverage" in sys.modules
+        or sys.gettrace()
+        or sys.getprofile()
+        or (monitoring and any(map(monitoring.get_tool, range(6))))
+        or sys.flags.inspect
+        or sys.flags.dev_mode
+    )
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -82,10 +82,9 @@ def _convert(text: str, kind: str) -> str | int | Path:
     """Convert a word. Without a kind, Typer does not have this option or argument."""
     if kind == "count" and _COUNT.fullmatch(text):
         return int(text)
-    # Bytes that are not UTF-8 are not printable.
-    if text.isprintable() and (text == "-" or text[:1] not in ("", "-")):
+    if text and (text == "-" or not text.startswith("-")):
         if kind in ("text", "texts"):
             return text
-        if kind == "path" and (os.access(text, os.R_OK) or not Path(text).exists()):
+        if kind == "path" and (os.access(text, os.R_OK) or not os.access(text, os.F_OK)):
             return Path(text)
     raise _NotPlainError

@@ -1,6 +1,7 @@
 """The end of a process: it skips the teardown of the interpreter, and nothing is lost."""
 
 import os
+import pstats
 import subprocess
 import sys
 
@@ -90,6 +91,14 @@ def test_coverage_is_written(tmp_path, simple_registry):
     subprocess.run([sys.executable, *run, "-m", "gamesales", "versions"], env=PLAIN, cwd=tmp_path, check=True)
     report = [sys.executable, "-m", "coverage", "report", "--rcfile=/dev/null", f"--data-file={data}"]
     assert "gamesales/cli/main.py" in subprocess.run(report, capture_output=True, text=True, check=True).stdout
+
+
+def test_profile_is_written(tmp_path, simple_registry):
+    """A process with a profiler ends as usual, so that its profile is written."""
+    profile = tmp_path / "profile"
+    command = [sys.executable, "-m", "cProfile", "-o", profile, "-m", "gamesales", "versions"]
+    subprocess.run(command, env=PLAIN, cwd=tmp_path, check=True)
+    assert any("run_and_exit" in function for _, _, function in pstats.Stats(str(profile)).stats)
 
 
 THREADS = """
