@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from gamesales.cli.app import make_app
 from gamesales.jobs.backtest import BacktestResult
 from gamesales.jobs.compare import VersionComparison
+from gamesales.jobs.copy import CopyResult
 from gamesales.jobs.crossvalidate import CrossValidationResult
 from gamesales.jobs.evaluate import EvaluationResult
 from gamesales.jobs.export import ExportResult
@@ -55,6 +56,7 @@ RESULTS = {
     "gc": CollectionResult,
     "backtest": BacktestResult,
     "export": ExportResult,
+    "copy": CopyResult,
 }
 ERROR_SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -9,7 +9,8 @@ from typing import NamedTuple, cast
 # Each module of the package and its commands. A process loads only the module of its command.
 MODULES = {
     "train": ("train", "tune", "crossvalidate", "preprocess", "simulate"),
-    "registry": ("versions", "show", "verify", "gc", "export"),
+    "registry": ("versions", "show", "verify", "gc"),
+    "export": ("export", "copy"),
     "history": ("history", "compare"),
     "promote": ("evaluate", "promote", "rollback", "alias", "retire"),
     "score": ("score", "predict"),
@@ -17,7 +18,20 @@ MODULES = {
 }
 MODULE_OF = {command: module for module, commands in MODULES.items() for command in commands}
 # Commands that need no matrix product of many rows. They start faster without the threads of NumPy's OpenBLAS.
-LIGHT = {"score", "predict", "versions", "show", "verify", "history", "compare", "rollback", "alias", "retire", "gc"}
+LIGHT = {
+    "score",
+    "predict",
+    "versions",
+    "show",
+    "verify",
+    "history",
+    "compare",
+    "rollback",
+    "alias",
+    "retire",
+    "gc",
+    "copy",
+}
 # A command returns its exit code. None is 0.
 Command = Callable[..., int | None]
 

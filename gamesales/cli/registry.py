@@ -1,11 +1,10 @@
-"""The commands versions, show, verify, gc and export: the versions of a registry and their files."""
+"""The commands versions, show, verify and gc: the versions of a registry and their files."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from gamesales.cli.render import format_metrics_table, format_minute, format_table, show_result, to_one_line
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
         SinceOption,
         UntilOption,
     )
-    from gamesales.jobs.export import ExportResult
     from gamesales.jobs.history import VersionDetails
     from gamesales.jobs.retention import CollectionResult
     from gamesales.jobs.versions import VerificationResult, VersionList, VersionRow
@@ -159,6 +157,7 @@ def _list_details(details: VersionDetails) -> list[str]:
     return [
         f"version {details.version} of {details.model}{aliases}{as_of}",
         f"registered  {_format_origin(details.registered, details.actor, details.reason)}",
+        *([f"copied      {_format_copy(details.origin)}"] if details.origin else []),
         *([f"retired     {_format_origin(retired.time, retired.actor, retired.reason)}"] if retired else []),
         *(_format_span(span.alias, span.since, span.until) for span in details.spans),
         *([f"weights     the same as version {details.same_weights_as}"] if details.same_weights_as else []),
@@ -170,6 +169,11 @@ def _list_details(details: VersionDetails) -> list[str]:
 
 def _format_origin(time: str, actor: str, reason: str) -> str:
     return f"{format_minute(time)} UTC by {actor}" + (f": {reason}" if reason else "")
+
+
+def _format_copy(origin: Mapping[str, Any]) -> str:
+    first = _format_origin(str(origin.get("time")), str(origin.get("actor")), str(origin.get("reason") or ""))
+    return f"from version {origin.get('version')} in {origin.get('registry')}, registered {first}"
 
 
 def _format_span(alias: str, since: str, until: str | None) -> str:
@@ -283,31 +287,3 @@ def _list_garbage(result: CollectionResult) -> str:
             f"{remove:<13} {files} of bundles and {temporary}",
         ]
     )
-
-
-def export(
-    ref: RefArgument,
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="keras, h5, onnx, savedmodel or tfserving.")],
-    output: Annotated[
-        Path, typer.Option(metavar="PATH", help="The file or folder to write; for tfserving, the folder of the model.")
-    ],
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing export.")] = False,
-    registry: RegistryOption = REGISTRY,
-    name: NameOption = NAME,
-    as_json: JsonOption = False,
-) -> None:
-    """Write a version for other programs, with raw columns as input and earnings as output."""
-    from gamesales.jobs.export import export as run
-
-    result = run(*open_ref(registry, ref, name), form, output, force=force)
-    show_result(result, _format_export, as_json=as_json)
-
-
-def _format_export(result: ExportResult) -> str:
-    text = (
-        f"wrote version {result.version} of {result.model} to {result.output}; loaded again, it is within "
-        f"${result.largest_difference:.4f} of the scorer on {format_count(result.rows_checked, 'row')}"
-    )
-    if result.config:
-        text += f"\n\nFor tensorflow_model_server --model_config_file=FILE:\n\n{result.config.rstrip()}"
-    return text

@@ -5,6 +5,7 @@ Events are read from the log and not from the state, so that an event of a later
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
@@ -114,8 +115,8 @@ class VersionDetails:
     """One version in full.
 
     ``spans`` says from when to when each alias named the version. ``same_weights_as`` is an earlier version with the
-    same weights, if training found one. ``warnings`` are those of the report. ``manifest`` is None if the files were
-    removed after the retirement.
+    same weights, if training found one. ``warnings`` are those of the report. ``origin`` says where a copied version
+    was first registered. ``manifest`` is None if the files were removed after the retirement.
     """
 
     model: str
@@ -132,6 +133,7 @@ class VersionDetails:
     evaluations: list[dict[str, Any]]
     same_weights_as: int | None
     warnings: list[str]
+    origin: dict[str, Any] | None
     manifest: dict[str, Any] | None
 
 
@@ -161,5 +163,6 @@ def show(registry: ModelRegistry, ref: Ref, as_of: str | None = None) -> Version
         evaluations=[asdict(evaluation) for evaluation in version.read_evaluations()],
         same_weights_as=same if isinstance(same := manifest.get("same_weights_as"), int) else None,
         warnings=list_warnings(manifest),
+        origin=dict(origin) if isinstance(origin := version.registration.body.get("origin"), Mapping) else None,
         manifest=manifest or None,
     )

@@ -108,15 +108,38 @@ def write_bundle(store: Store, model: str, files: Mapping[str, bytes], details: 
     manifest = {"format": _FORMAT, "model": model, "files": listing, **add_old_keys(dict(details))}
     content = (json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
     digest = compute_sha256(content)
-    folder = f"{model}/bundles/{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{digest[:12]}"
+    folder = _name_folder(model, digest)
     location = f"{store.location}{folder}/{MANIFEST}"
     # Parsed first, as a reader will parse it: a bundle that could not be opened is not written.
     _check_size(content, location)
     manifest = _parse_manifest(content, location)
     for name, data in {**files, MANIFEST: content}.items():
-        if not store.create(f"{folder}/{name}", data) and store.read(f"{folder}/{name}") != data:
-            raise IntegrityError(f"{store.location}{folder}/{name} exists with other content")
+        _create_file(store, f"{folder}/{name}", data)
     return Bundle(store, folder, manifest, digest)
+
+
+def copy_bundle(bundle: Bundle, store: Store, model: str) -> Bundle:
+    """Copy a bundle to another store, byte for byte and file by file, its manifest last.
+
+    The copy's folder has its own time, so that garbage collection leaves it alone until an event names it.
+
+    Raises:
+        IntegrityError: a file of the bundle is missing or was changed. The copy then has no manifest.
+    """
+    folder = _name_folder(model, bundle.digest)
+    for name in bundle.files:
+        _create_file(store, f"{folder}/{name}", bundle.read(name))
+    _create_file(store, f"{folder}/{MANIFEST}", _fetch_manifest(bundle.store, bundle.folder, bundle.digest))
+    return Bundle(store, folder, bundle.manifest, bundle.digest)
+
+
+def _name_folder(model: str, digest: str) -> str:
+    return f"{model}/bundles/{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{digest[:12]}"
+
+
+def _create_file(store: Store, key: str, data: bytes) -> None:
+    if not store.create(key, data) and store.read(key) != data:
+        raise IntegrityError(f"{store.location}{key} exists with other content")
 
 
 def read_bundle(store: Store, folder: str, digest: str) -> Bundle:

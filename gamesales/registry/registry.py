@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from gamesales.errors import IntegrityError, NothingPromotedError, UnknownVersionError, UsageError, warn
-from gamesales.registry.bundle import MANIFEST, Bundle, read_bundle, write_bundle
+from gamesales.registry.bundle import MANIFEST, Bundle, copy_bundle, read_bundle, write_bundle
 from gamesales.registry.event import (
     ALIAS_DELETED,
     ALIAS_SET,
@@ -131,21 +131,54 @@ class ModelRegistry:
     def publish(self, files: Mapping[str, bytes], details: Mapping[str, Any], reason: str) -> int:
         """Write a bundle, then the event that makes it a version; return the version's number."""
         bundle = write_bundle(self._store, self.model, files, details)
+        return int(self._append(VERSION_REGISTERED, reason, lambda state: _make_body(state, bundle)).body["version"])
+
+    def publish_copy(self, bundle: Bundle, origin: Mapping[str, Any], reason: str) -> tuple[int, bool]:
+        """Copy a bundle of another registry, then write the event that makes it a version.
+
+        Args:
+            bundle: the bundle, in its registry.
+            origin: where, when, by whom and why the version was first registered; part of the event.
+            reason: why it is copied.
+
+        Returns:
+            The version's number, and whether it is new. It is not new if a version in use has this very bundle.
+        """
+        if same := self.read_state().find_digest(bundle.digest):
+            return same.number, False
+        copy = copy_bundle(bundle, self._store, self.model)
 
         def make_body(state: State) -> Mapping[str, Any]:
-            return {"version": state.newest + 1, "folder": bundle.folder, "digest": bundle.digest}
+            if same := state.find_digest(copy.digest):  # another writer was faster
+                raise _NothingToDoError(same.number)
+            return {**_make_body(state, copy), "origin": dict(origin)}
 
-        event = self._append(VERSION_REGISTERED, reason, make_body)
-        return int(event.body["version"])
+        try:
+            return int(self._append(VERSION_REGISTERED, reason, make_body).body["version"]), True
+        except _NothingToDoError as nothing:
+            return int(nothing.args[0]), False
 
-    def record_evaluation(self, number: int, evaluation: Mapping[str, Any], reason: str) -> Event:
-        """Record an evaluation of a version: ``data``, ``data_sha256``, ``rows``, ``metrics``, and more."""
+    def record_evaluation(
+        self,
+        number: int,
+        evaluation: Mapping[str, Any],
+        reason: str,
+        is_recorded: Callable[[Version], bool] = lambda version: False,
+    ) -> Event | None:
+        """Record an evaluation of a version: ``data``, ``data_sha256``, ``rows``, ``metrics``, and more.
+
+        Return None, with nothing written, if ``is_recorded`` finds it among the version's evaluations.
+        """
 
         def make_body(state: State) -> Mapping[str, Any]:
             version = self.find(state, number)
+            if is_recorded(version):
+                raise _NothingToDoError
             return {**evaluation, "version": number, "digest": version.digest}
 
-        return self._append(EVALUATION_RECORDED, reason, make_body)
+        with suppress(_NothingToDoError):
+            return self._append(EVALUATION_RECORDED, reason, make_body)
+        return None
 
     def retire(self, number: int, reason: str) -> Event | None:
         """Retire a version; its history stays. Return None, with nothing written, if it is retired already.
@@ -331,6 +364,10 @@ class _NothingToDoError(Exception):
 
 def _format_as_of(state: State) -> str:
     return f" as of {state.as_of}" if state.as_of else ""
+
+
+def _make_body(state: State, bundle: Bundle) -> dict[str, Any]:
+    return {"version": state.newest + 1, "folder": bundle.folder, "digest": bundle.digest}
 
 
 def _make_alias_body(

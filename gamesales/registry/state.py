@@ -65,6 +65,10 @@ class Version:
         """Read all evaluations, oldest first."""
         return [self._state.read_evaluation(self.number, ref) for ref in self._evaluation_refs]
 
+    def read_evaluation_events(self) -> Sequence[Event]:
+        """Read the events of all evaluations, oldest first."""
+        return self._state.read_events(self._evaluation_refs)
+
     def read_holdout_evaluations(self) -> list[Evaluation]:
         """Read the evaluations on holdouts, oldest first. Backtests are left out."""
         return [evaluation for evaluation in self.read_evaluations() if evaluation.kind != BACKTEST]
@@ -139,6 +143,16 @@ class State:
         aliases = [refs[-1] for refs in index.aliases.values()]
         self._fetch([*index.versions.values(), *index.retired.values(), *last_evaluations, *aliases])
         return {number: self.read_version(number) for number in self.numbers}
+
+    def read_events(self, refs: Sequence[EventRef]) -> Sequence[Event]:
+        """Read the events that references point to, in one request."""
+        self._fetch(refs)
+        return [self._events[sequence] for sequence, _ in refs]
+
+    def find_digest(self, digest: str) -> Version | None:
+        """Return the first version in use whose bundle has a digest, or None."""
+        versions = self.read_versions().values()
+        return next((version for version in versions if version.digest == digest and not version.retirement), None)
 
     def read_evaluation(self, number: int, ref: EventRef) -> Evaluation:
         """Read an evaluation of a version.

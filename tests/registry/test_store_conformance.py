@@ -10,11 +10,12 @@ import pytest
 from pyarrow import parquet
 
 from gamesales.errors import IntegrityError
+from gamesales.jobs.copy import copy_version
 from gamesales.jobs.promote import promote
 from gamesales.jobs.score import score_date
 from gamesales.jobs.score_job import ScoreJob
 from gamesales.registry.log import EventLog
-from gamesales.registry.refs import parse_ref
+from gamesales.registry.refs import Ref, parse_ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.store import open_store
 from support import servers
@@ -200,3 +201,17 @@ def test_version_is_published_and_scores(store, tmp_path):
     score_date(ScoreJob((str(tmp_path / "titles.parquet"),), target), registry, date(2026, 11, 23))
     predicted = parquet.read_table(target).column("predicted_earnings")
     assert predicted.equals(pa.chunked_array([simple_earnings(title_values(50))]))
+
+
+def test_copied_version_has_the_same_bytes(store, tmp_path):
+    """A version that is copied from a disk to a store, and from there to another disk, has the same bytes."""
+    first, *others = (ModelRegistry(one) for one in (open_store(tmp_path / "a"), store, open_store(tmp_path / "b")))
+    publish_simple(first)
+    source = first
+    for target in others:
+        assert copy_version(source, Ref(first.model, version=1), target, "for a test").changed
+        assert target.verify()
+        source = target
+    bundles = [registry.open_bundle(registry.find_version(1)) for registry in (first, source)]
+    assert bundles[0].digest == bundles[1].digest
+    assert bundles[0].read("scorer.onnx") == bundles[1].read("scorer.onnx")

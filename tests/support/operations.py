@@ -9,8 +9,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from gamesales.registry.refs import CHAMPION
+from gamesales.jobs.copy import copy_version
+from gamesales.registry.refs import CHAMPION, Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.store import LocalStore
 
@@ -37,6 +39,17 @@ def roll_back(registry, alias=CHAMPION):
 
 def evaluate(registry, number):
     return registry.record_evaluation(number, EVALUATION, "for a test")
+
+
+def copy(registry):
+    """Copy version 1 of the registry beside this one."""
+    source = open_registry(Path(registry.location).with_name("source"))
+    return copy_version(source, Ref(source.model, version=1), registry, "for a test")
+
+
+def three_versions_and_a_source(registry):
+    three_versions(registry)
+    publish(open_registry(Path(registry.location).with_name("source")), b"a copied graph")
 
 
 def nothing(registry):
@@ -66,6 +79,7 @@ OPERATIONS = {
     "promote": Operation(three_versions, lambda registry: promote(registry, 3)),
     "evaluate": Operation(three_versions, lambda registry: evaluate(registry, 3)),
     "roll back": Operation(three_versions, roll_back),
+    "copy": Operation(three_versions_and_a_source, copy),
 }
 
 if __name__ == "__main__":
