@@ -36,6 +36,7 @@ EVENTS_PER_CHECKPOINT = 64
 CHECKPOINTS_KEPT = 2
 _FORMAT = 1
 _CHECKPOINT_NAME = re.compile(r"[0-9]{20}\.json")
+_RELEASE = re.compile(r"[0-9]+(\.[0-9]+){1,3}", re.ASCII)
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Index:
         except (KeyError, TypeError, IndexError, ValueError):
             raise IntegrityError(
                 f"this release does not understand event {event.sequence} ({event.kind})",
-                hint="Upgrade gamesales",
+                hint=f"Upgrade gamesales{_format_required_release(event.body)}",
             ) from None
         self.last = event.ref
 
@@ -111,6 +112,12 @@ class Index:
             evaluations={int(number): list(map(_check_ref, refs)) for number, refs in document["evaluations"].items()},
             aliases={alias: list(map(_check_ref, refs)) for alias, refs in document["aliases"].items()},
         )
+
+
+def _format_required_release(body: Mapping[str, Any]) -> str:
+    """Name the release that reads an event: a later release writes it into events of a new kind."""
+    release = body.get("needs_release")
+    return f" to {release} or later" if isinstance(release, str) and _RELEASE.fullmatch(release) else ""
 
 
 def _check_ref(ref: Any) -> EventRef:

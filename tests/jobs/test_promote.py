@@ -655,13 +655,17 @@ def test_history_json_has_whole_events(cli, three):
 def test_history_shows_unknown_event(cli, three):
     """history shows an event of a later release. Other commands refuse it."""
     EventLog(LocalStore("registry"), "game-earnings").append(
-        "version.renamed", "too old", lambda events: {"version": 1}
+        "version.renamed", "too old", lambda events: {"version": 1, "needs_release": "0.7.0"}
     )
 
     assert re.search(r"^ +7 .* version\.renamed +- +too old$", cli("history").out, re.MULTILINE)
     for command in ("versions", "promote 1", "show 1", "verify"):
         answer = read_failure(cli(*command.split()))
-        assert (4, "this release does not understand event 7 (version.renamed)", "Upgrade gamesales") == answer
+        assert (
+            4,
+            "this release does not understand event 7 (version.renamed)",
+            "Upgrade gamesales to 0.7.0 or later",
+        ) == answer
 
 
 def test_reason_cannot_forge_line(cli, three):
