@@ -26,6 +26,7 @@ from gamesales.jobs.prepare import PreprocessingResult, SimulationResult
 from gamesales.jobs.promote import AliasDeletion, AliasList, Promotion
 from gamesales.jobs.retention import CollectionResult, RetirementResult
 from gamesales.jobs.score import Backfill, RunPreview
+from gamesales.jobs.sign import PolicyResult, SignatureResult
 from gamesales.jobs.train import TrainingResult
 from gamesales.jobs.tune import TuneResult
 from gamesales.jobs.versions import VerificationResult, VersionList
@@ -57,6 +58,10 @@ RESULTS = {
     "backtest": BacktestResult,
     "export": ExportResult,
     "copy": CopyResult,
+    "sign": SignatureResult,
+    "policy-show": PolicyResult,
+    "policy-sign": SignatureResult,
+    "policy-set": PolicyResult,
 }
 ERROR_SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -15,6 +15,7 @@
     │   ├── SelfTestError                4   the golden rows do not reproduce
     │   └── ParityError                  4   the scoring graph and the Keras network disagree
     ├── GateRefusedError                 5   the version may not be promoted
+    ├── NotApprovedError                 5   signatures that a policy or a host asks for are missing
     └── TryAgainError (OSError)          7   could not run now: disk full, no permission, an input that changed
 
     Exit codes without an error class:
@@ -174,6 +175,13 @@ class GateRefusedError(GamesalesError):
     def __init__(self, message: str, *, hint: str = "", evidence: Mapping[str, object] | None = None) -> None:
         super().__init__(message, hint=hint)
         self.evidence = dict(evidence or {})
+
+
+class NotApprovedError(GamesalesError):
+    """The signatures that a policy or a scoring host asks for are missing."""
+
+    exit_code = 5
+    code = "not_approved"
 
 
 class TryAgainError(GamesalesError, OSError):

@@ -28,6 +28,7 @@ PROMISED = {
     "SelfTestError": (4, "self_test", Exception),
     "ParityError": (4, "parity", Exception),
     "GateRefusedError": (5, "gate_refused", Exception),
+    "NotApprovedError": (5, "not_approved", Exception),
     "TryAgainError": (7, "try_again", OSError),
 }
 

@@ -13,6 +13,7 @@ MODULES = {
     "export": ("export", "copy"),
     "history": ("history", "compare"),
     "promote": ("evaluate", "promote", "rollback", "alias", "retire"),
+    "sign": ("sign", "policy"),
     "score": ("score", "predict"),
     "backtest": ("backtest",),
 }

@@ -91,6 +91,12 @@ def _describe_alias_set(body: Body) -> str:
     return f"{body['alias']} {verb} version {body['version']} (was {body['previous_version'] or 'unset'}){forced}"
 
 
+def _describe_statement(body: Body) -> str:
+    if body["purpose"] == "policy":
+        return f"policy {str(body['digest'])[:12]}"
+    return f"version {body['version']}" + (f" for @{body['alias']}" if body["alias"] else "")
+
+
 _DESCRIPTIONS: dict[str, Callable[[Body], str]] = {
     "version.registered": lambda body: f"registered version {body['version']}",
     "version.retired": lambda body: f"retired version {body['version']}",
@@ -99,6 +105,10 @@ _DESCRIPTIONS: dict[str, Callable[[Body], str]] = {
     ),
     "alias.set": _describe_alias_set,
     "alias.deleted": lambda body: f"{body['alias']} deleted (was {body['previous_version']})",
+    "signature.recorded": lambda body: f"signed {_describe_statement(body)} with the key {str(body['key'])[:12]}",
+    "policy.set": lambda body: (
+        f"policy set: {body['policy']['approvals']} of {len(body['policy']['keys'])} keys must approve"
+    ),
 }
 
 

@@ -30,6 +30,10 @@ RefArgument = Annotated[
     str,
     typer.Argument(metavar="REF", help="A version: 4, champion, game-earnings/4 or game-earnings@champion."),
 ]
+PublicKeyOption = Annotated[
+    Path | None,
+    typer.Option("--require-signature", metavar="FILE", help="A public key that must have signed the promotion."),
+]
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Show at most N rows.")]
 SinceOption = Annotated[
     str | None,
@@ -43,6 +47,10 @@ AsOfOption = Annotated[
     str | None,
     typer.Option("--as-of", metavar="TIME", help="Show the state at this time, or at the end of this date in UTC."),
 ]
+KeyOption = Annotated[
+    Path, typer.Option("--key", metavar="FILE", help="The private key, a PEM file; GAMESALES_KEY_PASSWORD unlocks it.")
+]
+PolicyFileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file: approvals = N and [keys].")]
 AliasArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="The alias, of letters, digits and _, such as challenger.")
 ]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         AliasOption,
         JsonOption,
         NameOption,
+        PublicKeyOption,
         ReasonOption,
         RefArgument,
         RegistryOption,
@@ -81,6 +82,7 @@ def promote(
         Path | None,
         typer.Option(metavar="FILE", help="Compare on these titles instead of the test titles of the training job."),
     ] = None,
+    require_signature: PublicKeyOption = None,
     force: Annotated[bool, typer.Option("--force", help="Override the gate; needs --reason.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the decision of the gate, and change nothing.")
@@ -94,7 +96,16 @@ def promote(
 
     opened, parsed = open_ref(registry, ref, name)
     try:
-        promotion = run(opened, parsed, alias=alias, reason=reason, force=force, dry_run=dry_run, holdout=holdout)
+        promotion = run(
+            opened,
+            parsed,
+            alias=alias,
+            reason=reason,
+            force=force,
+            dry_run=dry_run,
+            holdout=holdout,
+            public_key=require_signature,
+        )
     except GateRefusedError as refusal:
         if not as_json:
             print(_format_comparison(refusal.evidence, "refused"), end="")

@@ -13,7 +13,7 @@ from gamesales.registry.refs import CHAMPION
 if TYPE_CHECKING:
     import typer
 
-    from gamesales.cli.options import JobRegistryOption, JsonOption, NameOption, RegistryOption
+    from gamesales.cli.options import JobRegistryOption, JsonOption, NameOption, PublicKeyOption, RegistryOption
     from gamesales.jobs.predict import Prediction
     from gamesales.jobs.score import RunPreview
     from gamesales.scoring.run_report import RunReport
@@ -71,6 +71,7 @@ def score(
     metrics_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write metrics for Prometheus to this file.")
     ] = None,
+    require_signature: PublicKeyOption = None,
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Publish an empty result if there are no input files.")
     ] = False,
@@ -130,6 +131,7 @@ def score(
         unique_ids=unique_ids or None,
         allow_empty=allow_empty or None,
         metrics_file=metrics_file,
+        require_signature=require_signature,
         shadow=shadow or None,
         fail_on_drift=fail_on_drift,
         as_of_date=as_of_date,

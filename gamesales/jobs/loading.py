@@ -36,10 +36,28 @@ def open_ref(location: str | Path, text: str, model: str) -> tuple[ModelRegistry
     return open_registry(location, ref.model), ref
 
 
-def load(registry: ModelRegistry, ref: Ref, as_of: datetime | None = None) -> LoadedVersion:
-    """Resolve a reference, now or as of a moment, and load its version."""
+def load(
+    registry: ModelRegistry, ref: Ref, as_of: datetime | None = None, public_key: Path | None = None
+) -> LoadedVersion:
+    """Resolve a reference, now or as of a moment, and load its version.
+
+    Args:
+        registry: The registry of the model.
+        ref: The reference.
+        as_of: The moment. None: now.
+        public_key: A key that must have signed the promotion to the alias of the reference, or the use of its version.
+
+    Raises:
+        NotApprovedError: The key has not signed it.
+    """
     state = registry.read_state(None if as_of is None else format_time(as_of))
-    return load_registered(registry, registry.find(state, ref))
+    version = registry.find(state, ref)
+    if public_key is not None:
+        from gamesales.registry.policy import require_pinned_signature
+        from gamesales.registry.signature import read_public_key
+
+        require_pinned_signature(registry.model, state, version, ref.alias, read_public_key(public_key))
+    return load_registered(registry, version)
 
 
 def find_same_weights(registry: ModelRegistry, graph: bytes, weights_digest: str) -> int | None:

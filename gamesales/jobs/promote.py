@@ -52,6 +52,7 @@ def promote(
     force: bool = False,
     dry_run: bool = False,
     holdout: Path | None = None,
+    public_key: Path | None = None,
 ) -> Promotion:
     """Make an alias name a version.
 
@@ -65,9 +66,11 @@ def promote(
         force: whether to promote even if the gate refuses.
         dry_run: whether to ask the gate and write nothing.
         holdout: a file to compare the versions on, instead of the holdout that training kept back.
+        public_key: a key that must have signed the promotion.
 
     Raises:
         GateRefusedError: a condition of the gate does not hold.
+        NotApprovedError: the key, or the keys of the policy, have not signed the promotion.
         IntegrityError: the bundle was changed.
         SelfTestError: the version does not reproduce its golden rows.
         UsageError: ``force`` without a reason, or a holdout for another alias than ``champion``.
@@ -91,6 +94,8 @@ def promote(
     gate_evidence = GateEvidence(registry, version, loaded, holdout, dry_run=dry_run) if alias == CHAMPION else None
 
     def judge(state: State, version: Version) -> Mapping[str, Any]:
+        if public_key is not None:
+            _require_signature(registry, state, version, alias, public_key)
         findings, details = gate_evidence.collect(state, version) if gate_evidence else ([], {})
         name, command = format_ref(registry.model, version.number), registry.format_command(f"promote {version.number}")
         return judge_findings(name, findings, command=command, force=force, details=details)
@@ -107,7 +112,7 @@ def promote(
             warn(text)
     if event is None:  # another writer set the alias to the same version in the meantime
         same = Ref(registry.model, version=version.number)
-        return promote(registry, same, alias=alias, reason=reason, force=force, holdout=holdout)
+        return promote(registry, same, alias=alias, reason=reason, force=force, holdout=holdout, public_key=public_key)
     return _read_promotion(registry, event)
 
 
@@ -129,6 +134,14 @@ def roll_back(registry: ModelRegistry, *, alias: str = CHAMPION, reason: str = "
             registry.model, alias, version.number, current, changed=True, dry_run=True, sequence=None, **evidence
         )
     return _read_promotion(registry, registry.roll_back(alias, reason, judge))
+
+
+def _require_signature(registry: ModelRegistry, state: State, version: Version, alias: str, public_key: Path) -> None:
+    from gamesales.registry.policy import make_promotion_statement, require_signature
+    from gamesales.registry.signature import read_public_key
+
+    statement = make_promotion_statement(registry.model, state, version, alias)
+    require_signature(statement, state, read_public_key(public_key))
 
 
 def _load_verified(registry: ModelRegistry, version: Version) -> LoadedVersion:

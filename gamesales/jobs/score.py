@@ -250,7 +250,7 @@ def _plan_date(
     inputs = job.resolve_inputs(day)
     rules = InputRules(job.exclude, job.resolve_required_file(day), job.allow_empty, output.all)
     with find_inputs(inputs, rules) as files:
-        version = load(registry, job.ref, as_of)
+        version = load(registry, job.ref, as_of, job.require_signature)
         shadow = None if job.shadow_ref is None else load(registry, job.shadow_ref, as_of)
         if shadow is not None:
             settings["shadow"] = shadow.digest

@@ -69,6 +69,7 @@ class ScoreJob:
         exclude: Patterns of files in input folders that are not inputs, such as ``*.md``.
         require: A file that each input folder must have, such as ``_SUCCESS``. It may have ``{date}`` too.
         metrics_file: Where to write metrics for Prometheus after each run.
+        require_signature: The file of a public key that must have signed the promotion of the version, or its use.
         shadow: The reference of a second version that scores the same titles for comparison.
         csv: The dialect of CSV files.
         columns: The columns that have other names in the files: our name, and the name in the files.
@@ -96,6 +97,7 @@ class ScoreJob:
     exclude: tuple[str, ...] = ()
     require: str | None = None
     metrics_file: Path | None = None
+    require_signature: Path | None = None
     shadow: str | None = None
     drift: DriftLimit = DriftLimit()
     csv: CsvDialect = DEFAULT_DIALECT

@@ -20,7 +20,13 @@ from gamesales.jobs.score_job import (
 )
 from gamesales.registry.refs import DEFAULT_REGISTRY, check_model, parse_ref
 
-_PATH_KEYS = {"inputs": None, "output": None, "metrics_file": None, "registry": DEFAULT_REGISTRY}
+_PATH_KEYS = {
+    "inputs": None,
+    "output": None,
+    "metrics_file": None,
+    "require_signature": None,
+    "registry": DEFAULT_REGISTRY,
+}
 # Fields of ``ScoreJob`` that are not keys of a job file.
 _NO_KEYS = ("as_of_date", "fresh")
 
@@ -49,7 +55,7 @@ def build_plain_job(document: Mapping[str, Any]) -> ScoreJob:
     job = ScoreJob(**_convert_values(ScoreJob, document))
     for text in job.inputs:
         check_placeholders(text)
-    for path in (job.output, job.metrics_file):
+    for path in (job.output, job.metrics_file, job.require_signature):
         if path is not None:
             check_output(path)
     if job.require is not None:

@@ -65,7 +65,7 @@ class _ScoreJobSchema(ScoreJob):
             check_required_file(name)
         return name
 
-    @field_validator("output", "metrics_file")
+    @field_validator("output", "metrics_file", "require_signature")
     @classmethod
     def _check_path(cls, path: Path | None) -> Path | None:
         if path is not None:

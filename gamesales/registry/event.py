@@ -25,7 +25,20 @@ VERSION_RETIRED = "version.retired"
 EVALUATION_RECORDED = "evaluation.recorded"
 ALIAS_SET = "alias.set"
 ALIAS_DELETED = "alias.deleted"
-KINDS = (VERSION_REGISTERED, VERSION_RETIRED, EVALUATION_RECORDED, ALIAS_SET, ALIAS_DELETED)
+SIGNATURE_RECORDED = "signature.recorded"
+POLICY_SET = "policy.set"
+KINDS = (
+    VERSION_REGISTERED,
+    VERSION_RETIRED,
+    EVALUATION_RECORDED,
+    ALIAS_SET,
+    ALIAS_DELETED,
+    SIGNATURE_RECORDED,
+    POLICY_SET,
+)
+
+# The first release that reads events of the last two kinds.
+SIGNATURES_RELEASE = "0.2.0"
 
 # An event's sequence and digest: where it is in the log, and which bytes it must have.
 EventRef = tuple[int, str]

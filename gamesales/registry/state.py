@@ -16,6 +16,8 @@ from gamesales.registry.event import (
     ALIAS_DELETED,
     ALIAS_SET,
     EVALUATION_RECORDED,
+    POLICY_SET,
+    SIGNATURE_RECORDED,
     VERSION_REGISTERED,
     VERSION_RETIRED,
     Event,
@@ -148,6 +150,25 @@ class State:
         """Read the events that references point to, in one request."""
         self._fetch(refs)
         return [self._events[sequence] for sequence, _ in refs]
+
+    @property
+    def log_digest(self) -> str:
+        """The digest of the first registration, which tells this log from all others."""
+        return self.index.versions[1][1]
+
+    def read_policy_event(self) -> Event | None:
+        """Read the event that set the policy; None if there is none."""
+        return self._read(self.index.policy, POLICY_SET) if self.index.policy else None
+
+    def read_signatures(self, statement_sha256: str) -> Sequence[Event]:
+        """Read the signatures of a statement, oldest first. They are not checked."""
+        refs = self.index.signatures.get(statement_sha256, ())
+        return [self._read(ref, SIGNATURE_RECORDED, statement_sha256=statement_sha256) for ref in refs]
+
+    def read_recent_signatures(self, limit: int = 50) -> Sequence[Event]:
+        """Read the newest signatures, newest first."""
+        refs = sorted((ref for refs in self.index.signatures.values() for ref in refs), reverse=True)
+        return [self._read(ref, SIGNATURE_RECORDED) for ref in refs[:limit]]
 
     def find_digest(self, digest: str) -> Version | None:
         """Return the first version in use whose bundle has a digest, or None."""

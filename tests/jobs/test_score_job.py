@@ -66,6 +66,7 @@ KEY_VALUES = {
     "unique_ids": [True, False, 1],
     "allow_empty": [True, "true"],
     "metrics_file": ["m.prom", "{date}.prom"],
+    "require_signature": ["key.pub", ""],
     "registry": ["registry", ""],
     "drift": [{}, {"threshold": 0.3}, {"fail": True, "threshold": 1.0}, {"threshold": 0.0}, {"threshold": 1}, {"x": 1}],
     "csv": [{"delimiter": ";"}],

@@ -1,0 +1,40 @@
+"""Keys, signatures and policies for tests, made by the libraries that people use."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+NAMES = ("alice", "bob", "carol")
+
+
+@cache
+def make_key(name: str) -> tuple[bytes, bytes]:
+    """Return the private and the public key of a person in the PEM format, the same for a whole test process."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return private, public
+
+
+def write_keys(folder: Path) -> Path:
+    """Write the keys of three people, and return their folder."""
+    folder.mkdir(exist_ok=True)
+    for name in NAMES:
+        private, public = make_key(name)
+        (folder / f"{name}.pem").write_bytes(private)
+        (folder / f"{name}.pub").write_bytes(public)
+    return folder
+
+
+def write_policy(folder: Path, approvals: int, *names: str) -> Path:
+    """Write a policy file beside the keys, and return its path."""
+    path = folder / f"policy-{approvals}-{'-'.join(names)}.toml"
+    keys = "".join(f'{name} = "{name}.pub"\n' for name in names)
+    path.write_text(f"approvals = {approvals}\n[keys]\n{keys}")
+    return path
