@@ -19,7 +19,7 @@ from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
 from gamesales.stats.bootstrap import LEVELS_95, cluster_bootstrap_percentiles, derive_seed
 from gamesales.stats.metrics import compute_metrics
-from gamesales.training.baselines import BoostingSettings, predict_baselines
+from gamesales.training.baselines import BoostingSettings, predict_baselines_out_of_fold
 from gamesales.training.fit import FitFunction, make_fitter
 from gamesales.training.scaling import Scaling
 from gamesales.training.train_job import TrainJob
@@ -150,7 +150,7 @@ def measure_kfold(
         each fold.
     """
     actual = titles.earnings
-    baselines = _predict_baselines_out_of_fold(titles, folds, boosting)
+    baselines = predict_baselines_out_of_fold(titles.features, titles.earnings, folds, boosting)
     return {
         "kind": kind,
         "folds": len(folds),
@@ -186,18 +186,6 @@ def bootstrap_confidence_intervals(
         "mae": cluster_bootstrap_percentiles(absolute.mean(axis=0), labels, LEVELS_95, seed),
         "scaled_mse": cluster_bootstrap_percentiles(squared.mean(axis=0), labels, LEVELS_95, seed),
     }
-
-
-def _predict_baselines_out_of_fold(
-    titles: LabeledTitles, folds: Sequence[IntArray], boosting: BoostingSettings
-) -> dict[str, FloatArray]:
-    predicted: dict[str, FloatArray] = {}
-    for fold in folds:
-        others = _other_rows(len(titles), fold)
-        training = titles.features[others], titles.earnings[others]
-        for name, values in predict_baselines(*training, titles.features[fold], boosting).items():
-            predicted.setdefault(name, np.empty(len(titles)))[fold] = values
-    return predicted
 
 
 def _other_rows(rows: int, fold: IntArray) -> IntArray:

@@ -1,15 +1,24 @@
 """The baselines: scikit-learn's models, and the tuning of gradient boosting."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
-from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import read_titles
 from gamesales.training import baselines
-from gamesales.training.baselines import BoostingSettings, predict_baselines, tune_boosting
-from support.versions import DATA
+from gamesales.training.baselines import (
+    BoostingSettings,
+    predict_baselines,
+    predict_baselines_out_of_fold,
+    tune_boosting,
+)
+from support.versions import DATA, ROOT
 
 # The grid of users. Other tests use a smaller one.
 GRID = {name: getattr(baselines, name) for name in ("TREES", "DEPTHS", "LEARNING_RATES")}
@@ -46,23 +55,67 @@ def test_baselines_are_scikit_learn_models(titles):
     assert sorted(errors) == errors
 
 
-def test_default_settings_are_those_of_scikit_learn(titles):
-    """With default settings, gradient boosting is scikit-learn's with default arguments."""
+def test_settings_are_those_of_scikit_learn(titles):
+    """Gradient boosting is scikit-learn's, with trees limited by their depth and the size of their leaves."""
     features, earnings, test, _ = titles
-    predicted = predict_baselines(features, earnings, test, BoostingSettings(seed=5))["gradient boosting"]
-    other = GradientBoostingRegressor(random_state=5).fit(features, earnings).predict(test)
-    np.testing.assert_array_equal(predicted, other)
+    predicted = predict_baselines(features, earnings, test, BoostingSettings(50, 2, 0.3))["gradient boosting"]
+    model = HistGradientBoostingRegressor(
+        max_iter=50,
+        max_depth=2,
+        max_leaf_nodes=None,
+        min_samples_leaf=5,
+        l2_regularization=1,
+        learning_rate=0.3,
+        early_stopping=False,
+    )
+    np.testing.assert_array_equal(predicted, model.fit(features, earnings).predict(test))
 
 
-def test_many_titles_use_histograms(titles, monkeypatch):
-    """Above the limit of exact splits, gradient boosting uses histograms, and is tuned on a sample."""
-    features, earnings, test, actual = titles
-    exact = predict_baselines(features, earnings, test, BoostingSettings())["gradient boosting"]
-    monkeypatch.setattr(baselines, "_MAX_EXACT_TITLES", 100)
-    monkeypatch.setattr(baselines, "_HISTOGRAM_SAMPLE", 150)
-    predicted = predict_baselines(features, earnings, test, tune_boosting(features, earnings, seed=1))
-    assert not np.array_equal(exact, predicted["gradient boosting"])
-    assert mean_error(predicted["gradient boosting"], actual) < mean_error(predicted["linear regression"], actual)
+def test_sample_tunes_many_titles(titles, monkeypatch):
+    """Of many titles, a sample decides."""
+    features, earnings, *_ = titles
+    monkeypatch.setattr(baselines, "_SAMPLE", 5)
+    assert BoostingSettings(seed=1) == tune_boosting(features, earnings, seed=1)
+
+
+def test_out_of_fold_predictions(titles):
+    """Each title is predicted by baselines that were fitted on the other folds."""
+    features, earnings, *_ = titles
+    folds = [np.arange(0, 200, 2), np.arange(1, 200, 2)]
+    predictions = predict_baselines_out_of_fold(features, earnings, folds, BoostingSettings())
+    expected = predict_baselines(features[folds[1]], earnings[folds[1]], features[folds[0]], BoostingSettings())
+    for name, predicted in predictions.items():
+        np.testing.assert_array_equal(predicted[folds[0]], expected[name])
+
+
+def test_any_process_gives_same_result(titles, monkeypatch):
+    """Another process gives the same settings and predictions, with more threads, and without TensorFlow."""
+    monkeypatch.setattr(baselines, "TREES", (10, 30))
+    features, earnings, test, _ = titles
+    call = f"""
+import sys, os, numpy as np
+from gamesales.training import baselines
+features, earnings, test = (np.frombuffer(sys.stdin.buffer.read(8 * n)).reshape(shape) for n, shape in {
+        [(array.size, array.shape) for array in (features, earnings, test)]
+    })
+baselines.TREES, baselines.DEPTHS, baselines.LEARNING_RATES = {baselines.TREES}, {baselines.DEPTHS}, {
+        baselines.LEARNING_RATES
+    }
+settings = baselines.tune_boosting(features, earnings, 1)
+print(settings, baselines.predict_baselines(features, earnings, test, settings)["gradient boosting"].tobytes().hex())
+assert "tensorflow" not in sys.modules
+"""
+    settings = tune_boosting(features, earnings, 1)
+    predicted = predict_baselines(features, earnings, test, settings)["gradient boosting"]
+    data = b"".join(array.tobytes() for array in (features, earnings, test))
+    ran = subprocess.run(
+        [sys.executable, "-c", call],
+        input=data,
+        capture_output=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "3", "PYTHONPATH": str(ROOT)},
+    )
+    assert f"{settings} {predicted.tobytes().hex()}" == ran.stdout.decode().strip()
 
 
 def test_best_settings_are_chosen(titles, monkeypatch):
