@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gamesales.scoring.run_report import RunReport
     from gamesales.search.search import SearchCallbacks
     from gamesales.search.trials import Trial
@@ -27,6 +29,11 @@ _COLUMNS = ("trial", "", "error", "parameters", "network", "learning rate", "bat
 def say(line: str) -> None:
     """Print one line of progress."""
     print(line, file=sys.stderr, flush=True)
+
+
+def say_reading(job: Path) -> None:
+    """Print the first line of a training. Call it before the imports of the job, which take a second."""
+    say(f"reading {job}")
 
 
 @contextmanager

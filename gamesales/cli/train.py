@@ -39,6 +39,7 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a version on past titles and register it."""
+    progress.say_reading(job)
     from gamesales.jobs.loading import open_registry
     from gamesales.jobs.train import train as run
     from gamesales.training.train_job import load_job
@@ -102,6 +103,7 @@ def tune(
     as_json: JsonOption = False,
 ) -> None:
     """Search for the smallest network that is about as accurate as the best, and register it."""
+    progress.say_reading(job)
     from gamesales.jobs.loading import open_registry
     from gamesales.jobs.tune import tune as run
     from gamesales.search.tune_job import load_tune_job
@@ -186,6 +188,7 @@ def crossvalidate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure by cross-validation how accurate the networks of a job are; nothing is registered."""
+    progress.say_reading(job)
     from gamesales.jobs.crossvalidate import crossvalidate as run
     from gamesales.training.folds import FOLD_KINDS
     from gamesales.training.train_job import load_job

@@ -102,7 +102,7 @@ def train(
 
     Args:
         job: the titles, the network and the training.
-        registry: the registry of the model. Nothing is written to it before the last stage.
+        registry: the registry of the model. It must be writable. Nothing stays in it before the last stage.
         reason: why, for the log.
         on_stage: called with a line of text when each stage begins.
         on_epoch: called when each epoch ends.
@@ -114,6 +114,7 @@ def train(
     started = time.monotonic()
     on_stage("reading titles")
     contract, training_titles, test_titles = read_data(job)
+    registry.check_writable()
     fit_titles, calibration_titles = split_for_calibration(job, training_titles)
     checkpoint = TrainingCheckpoint.open(checkpoints, checkpoint_epochs, job, contract, fit_titles)
     scaler, scaling = fit_scaler(contract.feature_names, contract.target.name, fit_titles.features, fit_titles.earnings)

@@ -130,13 +130,14 @@ def tune(
 
     Args:
         job: the space and the budget.
-        registry: the registry of the model. Nothing is written to it before the winner is trained.
+        registry: the registry of the model. It must be writable. Nothing stays in it before the winner is trained.
         storage: the folder of searches. A search that was killed resumes from there.
         reason: why, for the log.
         callbacks: called during the search.
     """
     callbacks.on_stage("reading titles")
     contract, training_titles, _ = read_data(job)
+    registry.check_writable()
     # The titles that calibrate prediction intervals are held out from the search too.
     titles, _ = split_for_calibration(job.train_job(job.start), training_titles)
     study = Study.open(storage, job, contract, titles)

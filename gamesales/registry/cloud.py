@@ -85,10 +85,13 @@ class CloudStore:
 
     def create(self, key: str, data: bytes) -> bool:
         check_key(key)
-        if not self._is_probed:
+        self.check_writable("")
+        return self._create(key, data)
+
+    def check_writable(self, prefix: str) -> None:  # noqa: ARG002
+        if not self._is_probed:  # any key tells, because credentials are those of a bucket
             self._probe()
             self._is_probed = True
-        return self._create(key, data)
 
     def list(self, prefix: str, after: str = "") -> list[str]:
         if prefix:

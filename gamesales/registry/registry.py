@@ -36,6 +36,16 @@ Judge = Callable[[State, Version], Mapping[str, Any]]
 class ModelRegistry(RegistryReader):
     """The versions of one model and their log, to read and to change."""
 
+    def check_writable(self) -> None:
+        """Check that a version can be published now. Nothing stays behind.
+
+        Raises:
+            TryAgainError: the disk refuses to write, or the object store does not answer.
+            RegistryError: the location can't hold a registry, or the credentials do not allow to write.
+        """
+        for folder in ("bundles", "log"):
+            self._store.check_writable(f"{self.model}/{folder}")
+
     def publish(self, files: Mapping[str, bytes], details: Mapping[str, Any], reason: str) -> int:
         """Write a bundle, then the event that makes it a version; return the version's number."""
         bundle = write_bundle(self._store, self.model, files, details)

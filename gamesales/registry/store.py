@@ -70,6 +70,13 @@ class Store(Protocol):
         it may have written them. A writer that must know that it won writes bytes that no other writer would.
         """
 
+    def check_writable(self, prefix: str) -> None:
+        """Check that keys can be created below the folder ``prefix``. Nothing stays behind, and nothing is promised.
+
+        Raises:
+            GamesalesError: the error that ``create`` would raise.
+        """
+
     def list(self, prefix: str, after: str = "") -> list[str]:
         """List all keys below the folder ``prefix`` that are greater than the key ``after``, sorted."""
 
@@ -152,6 +159,18 @@ class LocalStore:
                 temporary.unlink(missing_ok=True)
             fsync(path.parent)  # also if the file existed: what depends on it must not be durable before it
         return created
+
+    def check_writable(self, prefix: str) -> None:
+        folder = self._path(prefix)
+        with _translate_os_errors(folder):
+            while not os.path.lexists(folder):  # create would make this folder
+                folder = folder.parent
+            temporary = folder / f"{_TEMPORARY}{secrets.token_hex(8)}"
+            try:
+                _write_durably(temporary, b"")
+                self._probe(temporary)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def list(self, prefix: str, after: str = "") -> list[str]:
         folder = self._path(prefix) if prefix else self._root

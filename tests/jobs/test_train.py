@@ -1,6 +1,7 @@
 """``gamesales train``: the job file, the whole job, its bundle, and jobs that fail."""
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -30,6 +31,7 @@ from gamesales.training.fit import Epoch
 from gamesales.training.keras_objects import load_keras
 from gamesales.training.train_job import load_job
 from support import warm_process
+from support.searches import write_tune_job
 from support.train_jobs import DENSE, LEARNS, PLAIN_REPORT, write_job
 from support.versions import DATA, FEATURES, ROOT
 
@@ -216,10 +218,11 @@ def test_output_of_training(cli, tmp_path):
     ran = cli("train", job, "--reason", "the first one")
     assert 0 == ran.code
     assert [
+        f"reading {job}",
         "reading titles",
         "starting TensorFlow and checking that the network can be exported",
         "training",
-    ] == ran.err.splitlines()[:3]
+    ] == ran.err.splitlines()[:4]
     assert re.findall(r"  epoch (\d)/3  loss \d\.\d\de-\d\d  validation \d\.\d\de-\d\d", ran.err) == ["1", "2", "3"]
     first, *rest = ran.out.splitlines()
     assert re.fullmatch(r"version 1 of game-earnings, trained in \d+ s; metrics on the test titles:", first)
@@ -232,6 +235,27 @@ def test_output_of_training(cli, tmp_path):
     command = re.search(r"^promote  gamesales (.*)$", ran.out, re.MULTILINE)[1].split()
     assert 0 == cli(*command).code
     assert "the first one" in cli("history").out
+
+
+@pytest.mark.parametrize("command", ["train", "tune"])
+@pytest.mark.parametrize(("is_file", "code"), [(True, 4), (False, 7)])
+def test_unwritable_registry_stops_first(cli, tmp_path, monkeypatch, command, is_file, code):
+    """A registry that refuses to write is noticed before TensorFlow starts, and nothing stays there."""
+    job = write_job(tmp_path / "job.toml") if command == "train" else write_tune_job(tmp_path / "job.toml")
+    if is_file:
+        (tmp_path / "registry").write_text("a file")
+    else:
+        monkeypatch.setattr(os, "link", raise_read_only)
+    before = set(tmp_path.iterdir())
+    ran = cli(command, job)
+    assert code == ran.code, ran.err
+    assert [f"reading {job}", "reading titles"] == ran.err.splitlines()[:2]
+    assert ran.err.splitlines()[2].startswith("error: ")
+    assert before == set(tmp_path.iterdir())
+
+
+def raise_read_only(*_arguments):
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
 @pytest.mark.slow

@@ -69,7 +69,7 @@ def test_output_of_search(finished):
     """The output has the trials, the result and the next command."""
     folder, ran = finished
     lines = ran.err.splitlines()
-    assert "reading titles" == lines[0]
+    assert [f"reading {folder}/job.toml", "reading titles"] == lines[:2]
     trials = [line for line in lines if re.match(r"  trial \d+  complete  \d\.\d\de[+-]\d\d +\d+ parameters  \d", line)]
     assert 10 == len(trials)
     assert re.search(r"training the smallest, [\d-]+ (relu|silu), on all titles", ran.err)

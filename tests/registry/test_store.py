@@ -150,6 +150,24 @@ def test_disk_error_leaves_nothing(root, store, monkeypatch, call):
     assert store.create("log/1.json", b"data")
 
 
+@pytest.mark.parametrize("path", ["model/log", "model", ""])
+def test_writable_disk_is_left_alone(root, store, path):
+    """The check of a writable disk leaves no file and no folder, whichever folders exist."""
+    (root / path).mkdir(parents=True)
+    before = list(root.parent.rglob("*"))
+    store.check_writable("model/log")
+    assert before == list(root.parent.rglob("*"))
+
+
+@pytest.mark.parametrize("call", ["open", "fsync", "link"])
+def test_unwritable_disk_is_noticed(root, store, monkeypatch, call):
+    """The check of a disk that refuses to write raises the error of a write, and leaves nothing."""
+    monkeypatch.setattr(os, call, raise_os_error(errno.EROFS))
+    with pytest.raises(TryAgainError, match=os.strerror(errno.EROFS)):
+        store.check_writable("model/log")
+    assert [] == list(root.parent.rglob("*"))
+
+
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS])
 @pytest.mark.parametrize("file_system", ["cifs", "fuse.sshfs", "nfs4", "msdos", ""])
 def test_missing_hard_links_are_refused(root, monkeypatch, number, file_system):

@@ -73,6 +73,12 @@ def test_created_key_is_read_back(store):
     assert b"first" == store.read("m/log/1.json")
 
 
+def test_check_leaves_nothing(store):
+    """The check whether a store is writable leaves no key."""
+    store.check_writable("game-earnings/log")
+    assert [] == store.list("")
+
+
 def test_missing_key_is_an_error(store):
     """A missing key is an error that names the key."""
     store.create("m/log/1.json", b"data")
