@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from gamesales.cli.render import to_one_line
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -33,7 +35,7 @@ def say(line: str) -> None:
 
 def say_reading(job: Path) -> None:
     """Print the first line of a training. Call it before the imports of the job, which take a second."""
-    say(f"reading {job}")
+    say(f"reading {to_one_line(str(job))}")
 
 
 @contextmanager

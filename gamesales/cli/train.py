@@ -10,7 +10,6 @@ from gamesales.cli.render import format_intervals, format_metrics_table, format_
 from gamesales.cli.values import choose_registry
 from gamesales.registry.refs import format_command
 from gamesales.report.format import format_count
-from gamesales.stats.metrics import HEADINGS, format_metrics
 
 if TYPE_CHECKING:
     import typer
@@ -200,6 +199,8 @@ def crossvalidate(
 
 
 def _format_crossvalidation(result: CrossValidationResult) -> str:
+    from gamesales.stats.metrics import HEADINGS, format_metrics
+
     summaries = [summary for summary in (result.plain, result.grouped) if summary]
     rows = []
     for summary in summaries:

@@ -78,7 +78,7 @@ def test_mistakes_are_named(cli, tmp_path, changes, message):
     """A mistake in the job file is named by its key, and nothing is written."""
     ran = cli("train", write_job(tmp_path / "job.toml", **changes))
     assert 2 == ran.code
-    assert ran.err.startswith(f"error: {tmp_path}/job.toml is not a training job: ")
+    assert ran.err.splitlines()[1].startswith(f"error: {tmp_path}/job.toml is not a training job: ")
     assert message in ran.err
     assert not (tmp_path / "registry").exists()
 

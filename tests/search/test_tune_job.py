@@ -42,7 +42,7 @@ def test_mistakes_are_named(cli, tmp_path, changes, message):
         path.write_text(path.read_text(encoding="utf-8").replace("[search]", "search = 3\n[other]"), encoding="utf-8")
     ran = cli("tune", path)
     assert 2 == ran.code
-    assert ran.err.startswith(f"error: {tmp_path}/job.toml is not a search job: ")
+    assert ran.err.splitlines()[1].startswith(f"error: {tmp_path}/job.toml is not a search job: ")
     assert message in ran.err
     assert not (tmp_path / "registry").exists()
     assert not (tmp_path / ".tune").exists()
