@@ -3,6 +3,9 @@
 A record ends at a line break outside quotes. Empty lines are not records. A quoted field starts with a quote as its
 first character, and ends at the next quote that is not escaped by a second quote. Other quotes have no meaning. If the
 dialect has an escape character, the character after it is part of its field. Arrow's reader has the same rules.
+
+The scan works on bit masks of the line breaks, the quotes and the delimiters, as simdjson does (Langdale, Lemire: Parsing
+gigabytes of JSON per second, VLDB Journal 2019, doi:10.1007/s00778-019-00578-5).
 """
 
 from __future__ import annotations
@@ -21,13 +24,21 @@ from gamesales.data.text_stream import TextStream
 
 # A chunk has about as many rows as a Parquet batch.
 CHUNK_BYTES = 2 << 20
+# A chunk is scanned in pieces: the arrays for a piece stay in the second-level cache, and malloc reuses their memory.
+_PIECE_BYTES = 1 << 17
 # This many consecutive numbers are a row of a table. A title has nine features, and at least five of them are on one
 # side of the text that hides the row.
 _ROW_NUMBERS = 5
 _LONGEST_ROW = 1 << 16
 _QUOTE, _LF, _CR, _BACKSLASH = b'"\n\r\\'
 
+_WORD = np.dtype("<u8")
+# The last word of a piece, by the number of its bytes: the bits after them.
+_PADDING = [np.uint64((1 << 64) - (1 << used)) for used in range(64)]
+
 Bytes = npt.NDArray[np.uint8]
+# One bit for each byte of a piece, in words of 64. Bits are many times as fast as an array of bool.
+Bits = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -67,8 +78,8 @@ class CsvScan:
 def scan_csv(file: TextStream, dialect: CsvDialect = DEFAULT_DIALECT) -> CsvScan:
     """Scan an open CSV file once. Memory grows by one boundary for every ``CHUNK_BYTES``."""
     scanner = _Scanner(dialect)
-    for chunk in _read_chunks(file, scanner, b'"' + dialect.escape_byte):
-        scanner.scan_chunk(chunk)
+    for piece in _read_pieces(file, scanner, b'"' + dialect.escape_byte):
+        scanner.scan_piece(piece)
     return scanner.finish()
 
 
@@ -100,25 +111,26 @@ def make_numbers_pattern(dialect: CsvDialect) -> re.Pattern[bytes]:
     )
 
 
-def _read_chunks(file: TextStream, scanner: _Scanner, undecided: bytes) -> Iterator[bytes]:
-    """Read a file in chunks.
+def _read_pieces(file: TextStream, scanner: _Scanner, undecided: bytes) -> Iterator[bytes]:
+    """Read a file in pieces.
 
-    Only the last chunk may end with a byte of ``undecided``: quotes and escapes, whose meaning depends on the next
+    Only the last piece may end with a byte of ``undecided``: quotes and escapes, whose meaning depends on the next
     byte.
     """
-    chunk = file.read(max(CHUNK_BYTES, len(BOM_UTF8)))
-    if chunk.startswith(BOM_UTF8):
+    size = min(_PIECE_BYTES, CHUNK_BYTES)
+    piece = file.read(max(size, len(BOM_UTF8)))
+    if piece.startswith(BOM_UTF8):
         scanner.skip(len(BOM_UTF8))
-        chunk = chunk[len(BOM_UTF8) :]
-    while more := file.read(CHUNK_BYTES):
-        decided = len(chunk.rstrip(undecided))
-        yield chunk[:decided]
-        chunk = chunk[decided:] + more
-    yield chunk
+        piece = piece[len(BOM_UTF8) :]
+    while more := file.read(size):
+        decided = len(piece.rstrip(undecided))
+        yield piece[:decided]
+        piece = piece[decided:] + more
+    yield piece
 
 
 class _Scanner:
-    """Counts records chunk by chunk."""
+    """Counts records piece by piece."""
 
     def __init__(self, dialect: CsvDialect) -> None:
         self._dialect = dialect
@@ -127,66 +139,57 @@ class _Scanner:
         self._lines = 0
         self._boundaries: list[RecordBoundary] = []
         self._in_quotes = False
-        self._previous = self._last_byte = _LF  # the byte before the chunk; a file starts like a line
+        self._previous = self._last_byte = _LF  # the byte before the piece; a file starts like a line
         self._multiline_records = 0
-        self._is_multiline = False  # whether the record at the end of the chunk is one of them
+        self._is_multiline = False  # whether the record at the end of the piece is one of them
         self._has_odd_quotes = False
         self._may_hide_rows = False
-        self._open_cell = b""  # the last bytes of the cell in which a chunk ends
+        self._open_cell = b""  # the last bytes of the cell in which a piece ends
+        self._has_open_break = False  # whether this cell has a line break
         self._numbers = make_numbers_pattern(dialect)
 
     def skip(self, count: int) -> None:
         self._offset += count
 
-    def scan_chunk(self, chunk: bytes) -> None:
-        if not chunk:
+    def scan_piece(self, piece: bytes) -> None:
+        """Count the records and the lines of a piece."""
+        if not piece:
             return
-        text = mask_escapes(chunk, self._dialect)
-        data = np.frombuffer(text, np.uint8)
-        if self._records and not self._in_quotes and text is chunk and b'"' not in chunk and b"\r" not in chunk:
-            self._count_lines(chunk, data)
-        else:
-            self._count_records(chunk, text, data)
-        self._previous, self._last_byte = int(data[-1]), chunk[-1]
-        self._offset += len(chunk)
+        data = np.frombuffer(piece, np.uint8)
+        breaks = self._count_lines(piece, data)
+        text, text_breaks = mask_escapes(piece, self._dialect), breaks
+        if text is not piece:
+            data = np.frombuffer(text, np.uint8)
+            text_breaks = _mark(data, _LF) | _mark(data, _CR)
+        ends, inner = self._split_breaks(text, data, text_breaks)
+        self._look_for_rows(text, _find_offsets(inner))
+        self._count_multiline_records(ends, _find_offsets(inner | (breaks & ~text_breaks)))
+        self._add_boundaries(ends, len(piece))
+        self._previous, self._last_byte = int(data[-1]), piece[-1]
+        self._offset += len(piece)
 
-    def _count_lines(self, chunk: bytes, data: Bytes) -> None:
-        """Count the lines that are not empty. Without quotes they are the records, and counting them is much faster."""
-        ends = data == _LF
-        empty = np.count_nonzero(ends[1:] & ends[:-1]) + bool(ends[0] and self._previous in (_LF, _CR))
-        lines = int(np.count_nonzero(ends))
-        self._lines += lines - bool(ends[0] and self._last_byte == _CR)
-        records = int(lines - empty)
-        if records:
-            last = chunk.rfind(b"\n")
-            if empty:
-                last = len(chunk[:last].rstrip(b"\n"))  # the first of consecutive line breaks
-            self._records += records
-            self._boundaries.append(RecordBoundary(self._offset + last + 1, self._records - 1))
-            self._is_multiline = False
-
-    def _count_records(self, chunk: bytes, text: bytes, data: Bytes) -> None:
-        """Count records and lines. ``text`` is the chunk with its escapes masked, and ``data`` is its bytes."""
-        ends, inner_breaks = self._split_breaks(text, data)
-        self._look_for_rows(text, inner_breaks)
-        self._lines += self._count_line_breaks(np.frombuffer(chunk, np.uint8))
-        if text is not chunk:
-            escaped = np.flatnonzero(_is_break(np.frombuffer(chunk, np.uint8)) & ~_is_break(data))
-            inner_breaks = np.union1d(inner_breaks, escaped)
-        self._count_multiline_records(ends, inner_breaks)
-        self._add_boundaries(ends)
+    def _count_lines(self, piece: bytes, data: Bytes) -> Bits:
+        """Count the line breaks of a piece, and mark them. CR and LF together are one."""
+        breaks = line_feeds = _mark(data, _LF)
+        self._lines += _count(breaks) - bool(data[0] == _LF and self._last_byte == _CR)
+        if b"\r" in piece:
+            returns = _mark(data, _CR)
+            self._lines += _count(returns) - _count(_move_up(returns, False) & line_feeds)
+            breaks = line_feeds | returns
+        return breaks
 
     def _look_for_rows(self, text: bytes, inner_breaks: IntArray) -> None:
-        """Look for rows in the cells with line breaks, also in a cell that begins in an earlier chunk."""
+        """Look for rows in the cells with line breaks, also in a cell that begins in an earlier piece."""
         if not (len(inner_breaks) or self._open_cell or self._in_quotes):
             return
-        before = len(self._open_cell)
-        text = self._open_cell + text
-        data = np.frombuffer(text, np.uint8)
-        breaks = np.append(np.flatnonzero(_is_break(data[:before])), inner_breaks + before)
-        self._open_cell = text[max(text.rfind(b'"'), 0) :][-_LONGEST_ROW:] if self._in_quotes else b""
+        text, breaks = self._open_cell + text, inner_breaks + len(self._open_cell)
+        if self._has_open_break:
+            breaks = np.append(0, breaks)
+        start = max(text.rfind(b'"'), 0)  # of the cell at the end
+        self._open_cell = text[start:][-_LONGEST_ROW:] if self._in_quotes else b""
+        self._has_open_break = self._in_quotes and len(breaks) > 0 and bool(breaks[-1] >= start)
         if len(breaks) and not self._may_hide_rows:
-            self._may_hide_rows = self._has_numbers(text, data, breaks)
+            self._may_hide_rows = self._has_numbers(text, np.frombuffer(text, np.uint8), breaks)
 
     def _has_numbers(self, text: bytes, data: Bytes, inner_breaks: IntArray) -> bool:
         """Return whether the text between the two quotes around a line break has the numbers of a row."""
@@ -198,29 +201,60 @@ class _Scanner:
         pieces = zip(starts[is_long].tolist(), stops[is_long].tolist(), strict=True)
         return any(self._numbers.search(text, start, stop) for start, stop in pieces)
 
-    def _count_line_breaks(self, data: Bytes) -> int:
-        """Count the line breaks of a chunk. CR and LF together are one."""
-        is_lf, is_cr = data == _LF, data == _CR
-        after_cr = np.count_nonzero(is_lf[1:] & is_cr[:-1]) + bool(is_lf[0] and self._last_byte == _CR)
-        return int(np.count_nonzero(is_lf) + np.count_nonzero(is_cr) - after_cr)
+    def find_record_ends(self, text: bytes) -> IntArray:
+        """Return the offsets in a text where records end, int64."""
+        text = mask_escapes(text, self._dialect)
+        data = np.frombuffer(text, np.uint8)
+        return _find_offsets(self._split_breaks(text, data, _mark(data, _LF) | _mark(data, _CR))[0])
 
-    def find_record_ends(self, chunk: bytes) -> IntArray:
-        """Return the offsets in a chunk where records end, int64."""
-        text = mask_escapes(chunk, self._dialect)
-        return self._split_breaks(text, np.frombuffer(text, np.uint8))[0]
+    def _split_breaks(self, text: bytes, data: Bytes, breaks: Bits) -> tuple[Bits, Bits]:
+        """Mark the line breaks that end records, and the line breaks in quotes.
 
-    def _split_breaks(self, text: bytes, data: Bytes) -> tuple[IntArray, IntArray]:
-        """Return the offsets of the line breaks that end records, and of those in quotes. Empty lines end no record."""
-        # (n,) the byte before each byte
-        before = np.concatenate([np.array([self._previous], np.uint8), data[:-1]])
-        breaks = np.flatnonzero(_is_break(data) & ~_is_break(before))
-        if not self._in_quotes and b'"' not in text:
-            return breaks, breaks[:0]
+        Of consecutive line breaks, only the first is marked, because empty lines end no record.
+        """
+        first = breaks & ~_move_up(breaks, self._previous in (_LF, _CR))
+        if b'"' in text:
+            in_quotes = self._find_quoted(text, data, breaks)
+            return first & ~in_quotes, first & in_quotes
+        nothing = np.zeros_like(first)
+        return (nothing, first) if self._in_quotes else (first, nothing)
+
+    def _find_quoted(self, text: bytes, data: Bytes, breaks: Bits) -> Bits:
+        """Mark the bytes in quotes, the opening quotes included.
+
+        If all quotes are where CSV writers put them, each quote opens or closes. The two quotes of an escaped quote
+        cancel each other: the first closes, and the second follows a quote instead of starting a field.
+        """
+        quotes = _mark(data, _QUOTE)
+        in_quotes = _toggle(quotes, self._in_quotes)
+        edges = breaks | quotes | _mark(data, self._dialect.delimiter_byte)
+        opens_oddly = quotes & in_quotes & ~_move_up(edges, self._is_edge(self._previous))
+        edges[-1] |= _PADDING[len(data) % 64]  # a quote may close at the end of the file
+        closes_oddly = _move_up(quotes & ~in_quotes, False) & ~edges
         self._has_odd_quotes |= self._has_backslash_quotes(text)
-        flips = self._find_quote_flips(text, data, before)
-        is_end = (np.searchsorted(flips, breaks) + self._in_quotes) % 2 == 0
-        self._in_quotes = bool((len(flips) + self._in_quotes) % 2)
-        return breaks[is_end], breaks[~is_end]
+        if opens_oddly.any() or closes_oddly.any():
+            self._has_odd_quotes = True
+            in_quotes = _toggle(self._find_flips(text), self._in_quotes)
+        self._in_quotes = bool(in_quotes[-1] >> np.uint64(63))
+        return in_quotes
+
+    def _find_flips(self, text: bytes) -> Bits:
+        """Mark the quotes that open or close a field, if quotes are in unusual places."""
+        in_quotes = self._in_quotes
+        flips = np.zeros(len(text), bool)
+        offset = text.find(b'"')
+        while offset >= 0:
+            if in_quotes and text[offset + 1 : offset + 2] == b'"':
+                offset += 1  # an escaped quote
+            elif in_quotes or self._is_edge(text[offset - 1] if offset else self._previous):
+                in_quotes = not in_quotes
+                flips[offset] = True
+            offset = text.find(b'"', offset + 1)
+        return _pack(flips)
+
+    def _is_edge(self, byte: int) -> bool:
+        """Return whether a byte separates fields."""
+        return byte in (self._dialect.delimiter_byte, _LF, _CR)
 
     def _has_backslash_quotes(self, text: bytes) -> bool:
         """Return whether a backslash precedes a quote, unless the dialect says what that means."""
@@ -229,22 +263,28 @@ class _Scanner:
         # Nearly all files have no backslash, and a search for a single byte is much faster.
         return (b"\\" in text and b'\\"' in text) or (self._previous == _BACKSLASH and text[0] == _QUOTE)
 
-    def _count_multiline_records(self, ends: IntArray, inner_breaks: IntArray) -> None:
-        """Count the records that have a line break, each in the chunk with its first break."""
-        records = _drop_repeats(np.searchsorted(ends, inner_breaks))
-        starts_inside = bool(len(records)) and records[0] == 0 and self._is_multiline
-        self._multiline_records += len(records) - int(starts_inside)
-        if len(ends) or len(records):
-            reaches_end = bool(len(records)) and records[-1] == len(ends)
-            self._is_multiline = bool(reaches_end or (not len(ends) and self._is_multiline))
+    def _count_multiline_records(self, ends: Bits, inner_breaks: IntArray) -> None:
+        """Count the records that have a line break, each in the piece with its first break."""
+        if not len(inner_breaks):
+            self._is_multiline &= not ends.any()
+            return
+        positions = _find_offsets(ends)
+        records = _drop_repeats(np.searchsorted(positions, inner_breaks))
+        self._multiline_records += len(records) - bool(records[0] == 0 and self._is_multiline)
+        self._is_multiline = bool(records[-1] == len(positions) or (not len(positions) and self._is_multiline))
 
-    def _add_boundaries(self, ends: IntArray) -> None:
-        """Add the ends of the header and of the last record in the chunk. The header is a record, but not a row."""
-        if len(ends) and not self._records:
-            self._boundaries.append(RecordBoundary(self._offset + int(ends[0]) + 1, 0))
-        self._records += len(ends)
-        if len(ends) and self._records > 1:
-            self._boundaries.append(RecordBoundary(self._offset + int(ends[-1]) + 1, self._records - 1))
+    def _add_boundaries(self, ends: Bits, size: int) -> None:
+        """Add the end of the header, and the end of a record about every ``CHUNK_BYTES``.
+
+        The header is a record, but not a row.
+        """
+        count = _count(ends)
+        if count and not self._records:
+            self._boundaries.append(RecordBoundary(self._offset + int(_find_offsets(ends)[0]) + 1, 0))
+        self._records += count
+        if count and self._records > 1 and self._offset + size >= self._boundaries[-1].offset + CHUNK_BYTES:
+            last = int(_find_offsets(ends)[-1])
+            self._boundaries.append(RecordBoundary(self._offset + last + 1, self._records - 1))
 
     def finish(self) -> CsvScan:
         unfinished = self._in_quotes or self._previous not in (_LF, _CR)
@@ -258,57 +298,49 @@ class _Scanner:
             may_hide_rows=self._may_hide_rows,
         )
 
-    def _find_quote_flips(self, text: bytes, data: Bytes, before: Bytes) -> IntArray:
-        """Return the sorted offsets in the chunk where quoting starts or stops, int64.
 
-        If all quotes are where CSV writers put them, each quote is a flip. The two quotes of an escaped quote cancel
-        each other.
-        """
-        quotes = np.flatnonzero(data == _QUOTE)
-        if not len(quotes):
-            return quotes
-        opening = quotes[int(self._in_quotes) :: 2]
-        closing = quotes[1 - int(self._in_quotes) :: 2]
-        after = data.take(closing + 1, mode="clip")
-        if len(closing) and closing[-1] + 1 == len(data):
-            after[-1] = _LF  # the end of the file
-        # An escaped quote closes and opens at once: its second quote follows a quote instead of starting a field.
-        opens_well = self._is_edge(before[opening]) | (before[opening] == _QUOTE)
-        closes_well = self._is_edge(after) | (after == _QUOTE)
-        if opens_well.all() and closes_well.all():
-            return quotes
-        self._has_odd_quotes = True
-        return self._find_quote_flips_slow(text)
+def _mark(data: Bytes, byte: int) -> Bits:
+    return _pack(data == byte)
 
-    def _find_quote_flips_slow(self, text: bytes) -> IntArray:
-        """Find the flips one at a time, if quotes are in unusual places."""
-        edges = (self._dialect.delimiter_byte, _LF, _CR)
-        flips = []
-        in_quotes = self._in_quotes
-        offset = text.find(b'"')
-        while offset >= 0:
-            if in_quotes and text[offset + 1 : offset + 2] == b'"':
-                offset += 1  # an escaped quote
-            elif in_quotes:
-                in_quotes = False
-                flips.append(offset)
-            elif (text[offset - 1] if offset else self._previous) in edges:
-                in_quotes = True
-                flips.append(offset)
-            offset = text.find(b'"', offset + 1)
-        return np.array(flips, np.int64)
 
-    def _is_edge(self, data: Bytes) -> BoolArray:
-        """Return bool (n,), True for bytes that separate fields."""
-        edges: BoolArray = _is_break(data) | (data == self._dialect.delimiter_byte)
-        return edges
+def _pack(mask: BoolArray) -> Bits:
+    bits = np.zeros(len(mask) // 64 + 1, _WORD)  # with at least one bit after the last
+    packed = np.packbits(mask, bitorder="little")
+    bits.view(np.uint8)[: len(packed)] = packed
+    return bits
+
+
+def _count(bits: Bits) -> int:
+    return int(np.bitwise_count(bits).sum())
+
+
+def _find_offsets(bits: Bits) -> IntArray:
+    """Return the offsets of the bits that are 1, int64, ascending."""
+    words = np.flatnonzero(bits)
+    if not len(words):
+        return words
+    rows, offsets = np.unpackbits(bits[words].view(np.uint8), bitorder="little").reshape(-1, 64).nonzero()
+    return words[rows] * 64 + offsets
+
+
+def _move_up(bits: Bits, first: bool) -> Bits:
+    """Move each bit to the next offset; ``first`` is the bit at offset 0."""
+    moved = bits << np.uint64(1)
+    moved[1:] |= bits[:-1] >> np.uint64(63)
+    moved[0] |= np.uint64(first)
+    return moved
+
+
+def _toggle(flips: Bits, state: bool) -> Bits:
+    """Return the state after each flip: the parity of the flips so far. ``state`` is the state before the first."""
+    states = flips.copy()
+    for shift in (1, 2, 4, 8, 16, 32):
+        states ^= states << np.uint64(shift)
+    carries = np.bitwise_xor.accumulate(states >> np.uint64(63))  # the state after each word
+    states[1:] ^= -carries[:-1]
+    return ~states if state else states
 
 
 def _drop_repeats(ascending: IntArray) -> IntArray:
     """Drop repeated numbers. ``np.unique`` would import masked arrays first, which takes 9 ms."""
     return ascending[np.diff(ascending, prepend=-1) > 0]
-
-
-def _is_break(data: Bytes) -> BoolArray:
-    breaks: BoolArray = (data == _LF) | (data == _CR)
-    return breaks

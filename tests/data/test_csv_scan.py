@@ -16,8 +16,8 @@ from gamesales.data.dialect import DEFAULT_DIALECT, CsvDialect
 from gamesales.errors import InputError
 from support.runs import written_csv
 
-odd_texts = st.text('",\r\n x;\\\t!', max_size=40)
-chunk_sizes = st.sampled_from([1, 2, 3, 5, 8, 1 << 20])
+odd_texts = st.text('",\r\n x;\\\t!', max_size=150)
+chunk_sizes = st.sampled_from([1, 2, 3, 5, 8, 64, 1 << 20])
 dialects = st.builds(CsvDialect, delimiter=st.sampled_from(",;\t"), escape=st.sampled_from([None, "", "\\", "!"]))
 
 
@@ -166,6 +166,15 @@ def test_records_of_examples(text, records):
 def test_byte_order_mark_is_skipped(chunk_bytes):
     """A byte order mark does not hide the quote that follows."""
     assert (1, False) == count_records(b'\xef\xbb\xbf"a\nb",c\n1,2\n', chunk_bytes)
+
+
+@pytest.mark.parametrize("filler", ["", "x" * 70_000])
+@pytest.mark.parametrize("chunk_bytes", [7, 64, 1 << 20])
+def test_long_cell_may_hide_rows(filler, chunk_bytes):
+    """Numbers far behind the line break of a cell count as a row that it may hide."""
+    row = "1,2,3,4,5,6\n"
+    cells = f'a,b\n"x\n{filler if chunk_bytes > 64 else filler[:500]},{row}",2\n', f'a,b\n"x{filler[:500]}",2\n{row}'
+    assert [True, False] == [scan(cell.encode(), chunk_bytes).may_hide_rows for cell in cells]
 
 
 def test_many_quotes_across_chunks():
