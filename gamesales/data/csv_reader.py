@@ -31,7 +31,10 @@ def is_utf8(data: bytes) -> bool:
 def read_well_formed(
     data: bytes, header: Sequence[str], types: dict[str, pa.DataType], dialect: CsvDialect, encoding: str = "utf-8"
 ) -> tuple[pa.RecordBatch, Sequence[MalformedRow]]:
-    """Read the columns of ``types`` from the well-formed rows as one batch."""
+    """Read the columns of ``types`` from the well-formed rows as one batch.
+
+    Text columns are not checked: ``data`` is valid in ``encoding``.
+    """
     from pyarrow import csv
 
     malformed: list[MalformedRow] = []
@@ -57,6 +60,7 @@ def read_well_formed(
         convert_options=csv.ConvertOptions(
             column_types=types,
             include_columns=list(types),
+            check_utf8=False,
             strings_can_be_null=False,
             null_values=[""],
             decimal_point=dialect.decimal,
@@ -81,6 +85,8 @@ def _number_rows(count: int, malformed: Sequence[int]) -> IntArray:
 
     The k-th malformed row (from 0), numbered m, has m - 1 - k well-formed rows before it.
     """
+    if not malformed:
+        return np.arange(1, count + 1)
     indices = np.arange(count, dtype=np.int64)
     well_formed_before = np.array(malformed, np.int64) - 1 - np.arange(len(malformed))
     return indices + 1 + np.searchsorted(well_formed_before, indices, side="right")

@@ -4,8 +4,8 @@ A record ends at a line break outside quotes. Empty lines are not records. A quo
 first character, and ends at the next quote that is not escaped by a second quote. Other quotes have no meaning. If the
 dialect has an escape character, the character after it is part of its field. Arrow's reader has the same rules.
 
-The scan works on bit masks of the line breaks, the quotes and the delimiters, as simdjson does (Langdale, Lemire: Parsing
-gigabytes of JSON per second, VLDB Journal 2019, doi:10.1007/s00778-019-00578-5).
+The scan works on bit masks of the line breaks, the quotes and the delimiters, as simdjson does (Langdale and Lemire,
+Parsing gigabytes of JSON per second, VLDB Journal 2019, doi:10.1007/s00778-019-00578-5).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class CsvScan:
 
     Attributes:
         boundaries: the first boundary is after the header and the last is the end of the file. Between them there is a
-            boundary about every ``CHUNK_BYTES``.
+            boundary about every ``CHUNK_BYTES``, wherever the pieces of the scan begin.
         lines: the lines of the file. The header counts, and so do empty lines and the lines of a field.
         ends_in_quotes: whether the file ends inside a quoted field.
         multiline_records: the records, header included, with a line break in a field.
@@ -164,7 +164,7 @@ class _Scanner:
         ends, inner = self._split_breaks(text, data, text_breaks)
         self._look_for_rows(text, _find_offsets(inner))
         self._count_multiline_records(ends, _find_offsets(inner | (breaks & ~text_breaks)))
-        self._add_boundaries(ends, len(piece))
+        self._add_boundaries(ends)
         self._previous, self._last_byte = int(data[-1]), piece[-1]
         self._offset += len(piece)
 
@@ -273,18 +273,22 @@ class _Scanner:
         self._multiline_records += len(records) - bool(records[0] == 0 and self._is_multiline)
         self._is_multiline = bool(records[-1] == len(positions) or (not len(positions) and self._is_multiline))
 
-    def _add_boundaries(self, ends: Bits, size: int) -> None:
-        """Add the end of the header, and the end of a record about every ``CHUNK_BYTES``.
+    def _add_boundaries(self, ends: Bits) -> None:
+        """Add the end of the header, and the end of the last record in each ``CHUNK_BYTES`` of the file.
 
         The header is a record, but not a row.
         """
-        count = _count(ends)
-        if count and not self._records:
-            self._boundaries.append(RecordBoundary(self._offset + int(_find_offsets(ends)[0]) + 1, 0))
-        self._records += count
-        if count and self._records > 1 and self._offset + size >= self._boundaries[-1].offset + CHUNK_BYTES:
-            last = int(_find_offsets(ends)[-1])
-            self._boundaries.append(RecordBoundary(self._offset + last + 1, self._records - 1))
+        offsets = _find_first_and_last(ends)
+        if not offsets:
+            return
+        first, last = (self._offset + offset for offset in offsets)
+        if not self._records:
+            self._boundaries.append(RecordBoundary(first + 1, 0))
+        self._records += _count(ends)
+        if self._records > 1:
+            if len(self._boundaries) > 1 and (self._boundaries[-1].offset - 1) // CHUNK_BYTES == last // CHUNK_BYTES:
+                self._boundaries.pop()
+            self._boundaries.append(RecordBoundary(last + 1, self._records - 1))
 
     def finish(self) -> CsvScan:
         unfinished = self._in_quotes or self._previous not in (_LF, _CR)
@@ -321,6 +325,15 @@ def _find_offsets(bits: Bits) -> IntArray:
         return words
     rows, offsets = np.unpackbits(bits[words].view(np.uint8), bitorder="little").reshape(-1, 64).nonzero()
     return words[rows] * 64 + offsets
+
+
+def _find_first_and_last(bits: Bits) -> tuple[int, int] | None:
+    """Return the offsets of the first and the last bit that is 1; None if there is none."""
+    words = np.flatnonzero(bits)
+    if not len(words):
+        return None
+    first, last = int(bits[words[0]]), int(bits[words[-1]])
+    return int(words[0]) * 64 + (first & -first).bit_length() - 1, int(words[-1]) * 64 + last.bit_length() - 1
 
 
 def _move_up(bits: Bits, first: bool) -> Bits:

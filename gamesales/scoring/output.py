@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -262,6 +263,8 @@ class SingleFileOutput(Output):
     def _join(self, piece: Path) -> None:
         if self._is_csv:
             _append(piece, self._csv)
+            self._csv.flush()
+            os.fsync(self._csv.fileno())  # while workers score: publishing waits only for the last piece
             return
         with pa.OSFile(str(piece)) as source:  # not memory-mapped: the pages of a large piece would count as memory
             for batch in pa.ipc.open_stream(source):

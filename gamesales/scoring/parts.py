@@ -45,6 +45,8 @@ ROW_GROUP_ROWS = 1 << 18
 _DICTIONARY_BYTES = 1 << 16
 _SNAPPY_COLUMNS = frozenset({PREDICTION_COLUMN, LOW_COLUMN, HIGH_COLUMN})
 _GZIP_LEVEL = 1
+# Rows that Arrow formats at a time. Its default of 1,024 rows takes a sixth longer: each column costs a call each time.
+_CSV_ROWS = 8_192
 # Arrow writes years up to 32767 as text, and "<value out of range>" for others, such as an infinite time.
 _MOST_YEARS = 30_000
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -259,7 +261,8 @@ def _is_flat(arrow_type: pa.DataType) -> bool:
 def _open_csv_writer(file: BinaryIO, schema: pa.Schema, *, include_header: bool = False) -> Any:
     from pyarrow import csv as arrow_csv
 
-    return arrow_csv.CSVWriter(file, schema, write_options=arrow_csv.WriteOptions(include_header=include_header))
+    options = arrow_csv.WriteOptions(include_header=include_header, batch_size=_CSV_ROWS)
+    return arrow_csv.CSVWriter(file, schema, write_options=options)
 
 
 def _open_parquet(sink: Path | pa.NativeFile, schema: pa.Schema) -> Any:

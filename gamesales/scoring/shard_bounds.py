@@ -47,7 +47,8 @@ def cut_shards(segments: Sequence[Sequence[int]]) -> list[Shard]:
     filled = 0
     for source, rows_per_segment in enumerate(segments):
         for piece in _cut_segments(source, rows_per_segment, target, total):
-            if filled >= target:
+            # Cut where the shard is closest to the target: large shards make workers wait for the last.
+            if filled and filled + (piece.stop - piece.start) / 2 > target:
                 shards.append([])
                 filled = 0
             shards[-1].append(piece)

@@ -14,6 +14,7 @@ from gamesales.data.contract import OUTPUT_COLUMNS
 from gamesales.errors import ColumnsError, InputError, TryAgainError
 from gamesales.scoring.inputs import find_inputs
 from gamesales.scoring.plan import compute_run_id, make_plan
+from gamesales.scoring.shard_bounds import MIN_SHARD_ROWS, cut_shards
 from support.runs import CONTRACT, GOOD, csv_text, snapshot
 from support.versions import FEATURES, titles_table
 
@@ -255,3 +256,24 @@ class TestInputs:
         monkeypatch.setattr(module, "_check_columns", lambda *arguments: (check(*arguments), path.unlink()))
         with pytest.raises(TryAgainError, match=r"a\.csv was removed while this run needed it"):
             plan("a.csv")
+
+
+class TestShards:
+    """The bounds of shards."""
+
+    @given(st.lists(st.lists(st.integers(0, MIN_SHARD_ROWS), max_size=9), max_size=9))
+    def test_every_row_once(self, segments):
+        """The shards have every row of every input once, in order, and only a run without rows has an empty shard."""
+        ranges = [part for shard in cut_shards(segments) for part in shard.ranges]
+        rows = [(part.source, row) for part in ranges for row in (part.start, part.stop)]
+        assert rows == sorted(rows)
+        assert [sum(part.stop - part.start for part in ranges if part.source == source) for source in range(9)] == [
+            sum(segments[source]) if source < len(segments) else 0 for source in range(9)
+        ]
+        assert all(shard.rows for shard in cut_shards(segments)) or not ranges
+
+    def test_nearest_to_the_target(self):
+        """A shard ends where its rows are closest to the target."""
+        chunks = [[75_000] * 13]
+        assert [225_000, 225_000, 225_000, 225_000, 75_000] == [shard.rows for shard in cut_shards(chunks)]
+        assert [300_000, 300_000] == [shard.rows for shard in cut_shards([[100_000] * 6])]
