@@ -54,6 +54,11 @@ class QuoteChecker:
         self._dialect = dialect
         self._numbers = make_numbers_pattern(dialect)
         self._edges = (dialect.delimiter_byte, *b"\r\n")
+        edge = rb"[\r\n%b]" % re.escape(dialect.delimiter.encode())
+        # Unquoted fields, and quoted fields without a sign.
+        self._plain_fields = re.compile(
+            rb'(?:[^"]*+"(?:(?<=%b")|(?<=\A"))(?:[^"\\\r\n]++|"")*+"(?=%b|\Z))*+' % (edge, edge)
+        )
         self._first_backslash: int | None = None  # where the quote of that field is in the file
         self._has_odd_quote = False
 
@@ -67,7 +72,7 @@ class QuoteChecker:
         text = mask_escapes(data, self._dialect)
         is_odd, backslash, multiline = False, None, None  # the signs of a record, by the offset of the field
         end = 0  # after the last quote
-        opening = text.find(b'"')
+        opening = self._find_suspect(text, 0)
         while opening >= 0:
             if _LINE_BREAK.search(text, end, opening):
                 is_odd, backslash, multiline = False, None, None
@@ -90,8 +95,13 @@ class QuoteChecker:
             if self._has_row(text, opening, closing):
                 return QuoteFault(offset + opening, has_backslash=False, has_row=True)
             end = closing + 1
-            opening = text.find(b'"', end)
+            opening = self._find_suspect(text, end)
         return None
+
+    def _find_suspect(self, text: bytes, start: int) -> int:
+        """Return the offset of the next quote that is not part of a plain quoted field; -1 if there is none."""
+        match = self._plain_fields.match(text, start)
+        return text.find(b'"', match.end() if match else start)
 
     def _has_row(self, text: bytes, opening: int, closing: int) -> bool:
         """Return whether a field has a line break, and numbers as a row has them. Numbers in brackets are a list."""

@@ -32,6 +32,7 @@ _ROW_NUMBERS = 5
 _LONGEST_ROW = 1 << 16
 _QUOTE, _LF, _CR, _BACKSLASH = b'"\n\r\\'
 
+_FIELD_REST = re.compile(rb'(?:[^"]++|"")*+"')
 _WORD = np.dtype("<u8")
 # The last word of a piece, by the number of its bytes: the bits after them.
 _PADDING = [np.uint64((1 << 64) - (1 << used)) for used in range(64)]
@@ -147,6 +148,10 @@ class _Scanner:
         self._open_cell = b""  # the last bytes of the cell in which a piece ends
         self._has_open_break = False  # whether this cell has a line break
         self._numbers = make_numbers_pattern(dialect)
+        # Unquoted fields, and quoted fields that end.
+        self._fields = re.compile(
+            rb'(?:[^"]*+"(?<=[\r\n%b]")(?:[^"]++|"")*+")*+' % re.escape(dialect.delimiter.encode())
+        )
 
     def skip(self, count: int) -> None:
         self._offset += count
@@ -184,7 +189,7 @@ class _Scanner:
             return
         text, breaks = self._open_cell + text, inner_breaks + len(self._open_cell)
         if self._has_open_break:
-            breaks = np.append(0, breaks)
+            breaks = np.append(1, breaks)  # after the quote at 0
         start = max(text.rfind(b'"'), 0)  # of the cell at the end
         self._open_cell = text[start:][-_LONGEST_ROW:] if self._in_quotes else b""
         self._has_open_break = self._in_quotes and len(breaks) > 0 and bool(breaks[-1] >= start)
@@ -234,23 +239,24 @@ class _Scanner:
         self._has_odd_quotes |= self._has_backslash_quotes(text)
         if opens_oddly.any() or closes_oddly.any():
             self._has_odd_quotes = True
-            in_quotes = _toggle(self._find_flips(text), self._in_quotes)
+            in_quotes = _toggle(self._find_flips(text, quotes), self._in_quotes)
         self._in_quotes = bool(in_quotes[-1] >> np.uint64(63))
         return in_quotes
 
-    def _find_flips(self, text: bytes) -> Bits:
-        """Mark the quotes that open or close a field, if quotes are in unusual places."""
-        in_quotes = self._in_quotes
-        flips = np.zeros(len(text), bool)
-        offset = text.find(b'"')
-        while offset >= 0:
-            if in_quotes and text[offset + 1 : offset + 2] == b'"':
-                offset += 1  # an escaped quote
-            elif in_quotes or self._is_edge(text[offset - 1] if offset else self._previous):
-                in_quotes = not in_quotes
-                flips[offset] = True
-            offset = text.find(b'"', offset + 1)
-        return _pack(flips)
+    def _find_flips(self, text: bytes, quotes: Bits) -> Bits:
+        """Mark the quotes that open or close a field: all quotes but those in the middle of an unquoted field."""
+        odd, end = np.zeros(len(text), bool), 0
+        opens = text.startswith(b'"') and self._is_edge(self._previous)
+        if self._in_quotes or opens:
+            match = _FIELD_REST.match(text, 0 if self._in_quotes else 1)
+            end = match.end() if match else len(text)
+        while match := self._fields.match(text, end):
+            offset = text.find(b'"', match.end())
+            if offset < 0 or (offset and self._is_edge(text[offset - 1])):
+                break  # no further quote, or it opens a field that does not end here
+            odd[offset] = True
+            end = offset + 1
+        return quotes & ~_pack(odd)
 
     def _is_edge(self, byte: int) -> bool:
         """Return whether a byte separates fields."""

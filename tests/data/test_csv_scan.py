@@ -172,7 +172,7 @@ def test_byte_order_mark_is_skipped(chunk_bytes):
 @pytest.mark.parametrize("chunk_bytes", [7, 64, 1 << 20])
 def test_long_cell_may_hide_rows(filler, chunk_bytes):
     """Numbers far behind the line break of a cell count as a row that it may hide."""
-    row = "1,2,3,4,5,6\n"
+    row = "1,2,3,4,5,6"
     cells = f'a,b\n"x\n{filler if chunk_bytes > 64 else filler[:500]},{row}",2\n', f'a,b\n"x{filler[:500]}",2\n{row}'
     assert [True, False] == [scan(cell.encode(), chunk_bytes).may_hide_rows for cell in cells]
 
