@@ -1,6 +1,8 @@
-"""The number of cores that a run uses: as many as the process may use, by affinity and by the quotas of its groups."""
+"""Shards in threads, and the number of cores that a run uses, by affinity and by the quotas of its groups."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -103,3 +105,14 @@ def test_machine_without_groups(tmp_path):
 def test_cores_of_this_machine():
     """A process may use at least one core, and at most all of its affinity."""
     assert 1 <= count_cores() <= (os.cpu_count() or 1)
+
+
+def test_functions_are_registered_before_threads():
+    """Arrow's functions are registered before several threads score, because its registry has no lock for readers."""
+    script = (
+        "import sys; from gamesales.scoring.engines.local import run_shards\n"
+        "score = lambda number, on_rows: 'pyarrow._compute' in sys.modules\n"
+        "print(*run_shards([0, 1], score, lambda number, result: None, 2, print))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert ["(0, True)", "(1, True)"] == sorted(done.stdout.strip().replace(") (", ")\n(").split("\n"))

@@ -141,9 +141,11 @@ def test_identity_depends_on_weights(tmp_path, contract):
 def test_failed_training_continues(cli, tmp_path):
     """After a failure at the end, the same command does not train again."""
     job = write_job(tmp_path / "job.toml", training={"epochs": 3})
-    Path("registry").write_text("a file, where a folder should be")
-    assert cli("train", job, "--checkpoint", "kept", "--checkpoint-epochs", "1").code != 0
-    Path("registry").unlink()
+    event = Path("registry/game-earnings/log/00000000000000000001.json")
+    event.parent.mkdir(parents=True)
+    event.write_text("damaged")
+    assert cli("train", job, "--checkpoint", "kept", "--checkpoint-epochs", "1").code == 4
+    event.unlink()
     ran = cli("train", job, "--checkpoint", "kept")
     assert ran.code == 0
     assert "resuming after epoch 3" in ran.err

@@ -54,6 +54,8 @@ def run_shards(
     def run_shard(number: int) -> Future[T]:
         return finisher.submit(finish_shard, number, score(number, report_rows))
 
+    if len(numbers) > 1:
+        _register_functions()
     pool, finisher = ThreadPoolExecutor(workers or count_cores()), ThreadPoolExecutor(1)
     try:
         pending = {pool.submit(run_shard, number): number for number in numbers}
@@ -63,6 +65,15 @@ def run_shards(
         stopped.set()
         pool.shutdown(cancel_futures=True)
         finisher.shutdown()
+
+
+def _register_functions() -> None:
+    """Register Arrow's functions now, before a thread looks one up.
+
+    Arrow registers most of them when a thread first needs one. Another thread that looks up ``cast`` in this moment may
+    not find it, because Arrow locks its registry for writers only. The module pyarrow.compute takes six times as long.
+    """
+    import pyarrow._compute  # noqa: F401
 
 
 def count_cores() -> int:
