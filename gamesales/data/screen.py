@@ -46,6 +46,10 @@ _DECIMAL_MARKS = (
     ("comma", ",", re.compile(r"[+-]?\d{1,3}([. ']?\d{3})*,\d+|[+-]?\d+,\d+")),
     ("point", ".", re.compile(r"[+-]?\d{1,3}([, ']?\d{3})*\.\d+|[+-]?\d+\.\d+")),
 )
+# A column as numbers (n,), and which of its cells are missing, bool (n,).
+Cells = tuple[Numbers, BoolArray]
+# The smallest and the largest value of a column.
+Extremes = tuple[float, float]
 _RECORD = json.JSONEncoder(ensure_ascii=False, default=str)
 
 
@@ -57,11 +61,13 @@ class ScreenedBatch:
         columns: a (m,) array of numbers for each column of the contract, with the m accepted rows.
         accepted: bool (n,), True for the accepted rows among the n well-formed rows of the batch.
         rejected: the rejects in row order, malformed rows included.
+        extremes: the smallest and the largest value of each column, if they are known; otherwise empty.
     """
 
     columns: Sequence[Numbers]
     accepted: BoolArray
     rejected: Sequence[RejectedRow]
+    extremes: Sequence[Extremes] = ()
 
     @property
     def values(self) -> FloatArray:
@@ -111,19 +117,37 @@ def require_columns(where: str, schema: pa.Schema, columns: Sequence[Column]) ->
         raise ColumnsError("; ".join(faults), hint=suggest_job_keys([schema], columns))
 
 
-def screen(batch: Batch, columns: Sequence[Column]) -> ScreenedBatch:
-    """Screen a batch: convert the rows that pass to numbers, and give a reason for each row that fails."""
-    converted = [convert_to_numbers(_read_column(batch, column), words=column.kind == "flag") for column in columns]
+def read_numbers(batch: Batch, columns: Sequence[Column]) -> list[Cells]:
+    """Convert columns of a batch to numbers, with a mask of the missing cells; see ``convert_to_numbers``."""
+    return [convert_to_numbers(_read_column(batch, column), words=column.kind == "flag") for column in columns]
+
+
+def screen(batch: Batch, columns: Sequence[Column], cells: Sequence[Cells] | None = None) -> ScreenedBatch:
+    """Screen a batch: convert the rows that pass to numbers, and give a reason for each row that fails.
+
+    ``cells`` is the result of ``read_numbers``, if it is known.
+    """
+    cells = read_numbers(batch, columns) if cells is None else cells
     faults: dict[int, list[tuple[str, str]]] = {}
-    for column, (numbers, missing) in zip(columns, converted, strict=True):
-        if _all_pass(numbers, column):
+    extremes: list[Extremes] = []
+    for column, (numbers, missing) in zip(columns, cells, strict=True):
+        if not len(numbers):
+            continue
+        extremes.append((float(numbers.min()), float(numbers.max())))  # both are NaN if any number is
+        if _all_pass(numbers, extremes[-1], column):
             continue
         for index in np.flatnonzero(~_find_passing(numbers, column)).tolist():
             reason = _explain_fault(float(numbers[index]), bool(missing[index]), column)
             faults.setdefault(index, []).append((column.name, reason))
-    accepted = np.ones(len(batch.rows), bool)
-    unchecked = ScreenedBatch([numbers for numbers, _ in converted], accepted, list(batch.malformed))
-    return _reject_rows(batch, unchecked, faults) if faults else unchecked
+    accepted = accept_all(batch, cells, extremes)
+    return _reject_rows(batch, accepted, faults) if faults else accepted
+
+
+def accept_all(batch: Batch, cells: Sequence[Cells], extremes: Sequence[Extremes] = ()) -> ScreenedBatch:
+    """Accept all well-formed rows. All numbers must be values that pass, such as the values of accepted rows."""
+    return ScreenedBatch(
+        [numbers for numbers, _ in cells], np.ones(len(batch.rows), bool), list(batch.malformed), extremes
+    )
 
 
 def _read_column(batch: Batch, column: Column) -> pa.Array:
@@ -152,14 +176,11 @@ def _reject_rows(
     return ScreenedBatch([column[kept] for column in screened.columns], accepted, rejected)
 
 
-def _all_pass(numbers: Numbers, column: Column) -> bool:
-    """Check a whole column in one or two fast passes."""
-    if not len(numbers):
-        return True
+def _all_pass(numbers: Numbers, extremes: Extremes, column: Column) -> bool:
+    """Check a whole column, if possible by its extremes."""
     if column.kind == "flag" and numbers.dtype.kind not in "iu":
         return bool(_find_passing(numbers, column).all())
-    extremes = np.array([numbers.min(), numbers.max()], np.float64)  # both are NaN if any number is
-    return bool(_find_passing(extremes, column).all())
+    return bool(_find_passing(np.array(extremes, np.float64), column).all())
 
 
 def _find_passing(numbers: Numbers, column: Column) -> BoolArray:

@@ -91,20 +91,32 @@ def read_profiles(manifest: Mapping[str, Any], feature_names: Sequence[str]) -> 
     return profiles
 
 
-def count_bins(profile: Profile, values: npt.NDArray[Any], repeats: IntArray | None = None) -> IntArray:
+def find_bins(profile: Profile, values: npt.NDArray[Any]) -> IntArray:
+    """Find the bin of each value, int64 (n,)."""
+    return np.searchsorted(profile.edges, values, side="right")
+
+
+def count_repeats(profile: Profile, bins: IntArray, repeats: IntArray) -> IntArray:
+    """Count the rows in each bin, as ``count_bins`` does for all rows.
+
+    Args:
+        profile: the bins.
+        bins: int64 (n,), the bins of distinct values.
+        repeats: int64 (n,), how many rows have each value.
+    """
+    return np.bincount(bins, repeats, len(profile.counts)).astype(np.int64)  # exact up to 2**53 rows
+
+
+def count_bins(profile: Profile, values: npt.NDArray[Any]) -> IntArray:
     """Count the rows in each bin. The counts of the parts of a run add up to the counts of the run.
 
     Args:
         profile: the bins.
         values: (n,) of floats, integers or booleans, without NaN. A contiguous array is counted several times faster.
-        repeats: int64 (n,), how many rows have each value; by default 1.
 
     Returns:
         int64 (b,), the rows in each bin, the same as for the values in float64.
     """
-    if repeats is not None:
-        bins = np.searchsorted(profile.edges, values, side="right")
-        return np.bincount(bins, repeats, len(profile.counts)).astype(np.int64)  # exact up to 2**53 rows
     if values.dtype == np.bool_:
         values = values.view(np.int8)
     # About 50 microseconds for ten bins and 65,536 float32; a search takes many times as long, a sort even longer.

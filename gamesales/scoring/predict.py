@@ -1,31 +1,26 @@
 """Predict a batch of titles: screen its rows, score the accepted rows, and compare them with the training data.
 
-Large batches repeat the same titles many times, so each distinct row is scored once.
+Large batches repeat the same titles many times. So all possible titles with the values of a batch are scored once, if
+there are few of them, and the results are kept for the next batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from gamesales.arrays import BoolArray, FloatArray, IntArray
-from gamesales.data.arrow import Numbers, to_arrow, to_numpy
-from gamesales.data.screen import ScreenedBatch, reject, screen
+from gamesales.data.arrow import Numbers
+from gamesales.data.screen import Extremes, ScreenedBatch, accept_all, read_numbers, reject, screen
 from gamesales.data.table import Batch
-from gamesales.scoring.drift import count_bins
+from gamesales.scoring.distinct import RowNumbering, find_numbering
+from gamesales.scoring.drift import count_bins, count_repeats, find_bins
 from gamesales.scoring.familiarity import merge_masks
 from gamesales.scoring.scorer import LoadedVersion
-
-# Smaller batches are not searched for distinct rows: scoring all of their rows is fast anyway.
-_MIN_ROWS = 4_096
-# A column with more distinct values than this among the first rows makes nearly every row distinct.
-_SAMPLE_ROWS, _MAX_SAMPLE_VALUES = 1_024, 256
-# The search must leave at least this many times fewer rows to score.
-_MIN_REPETITION = 4
 
 
 @dataclass(frozen=True)
@@ -62,62 +57,220 @@ class BatchPrediction:
     histograms: list[IntArray]
 
 
-def predict_batch(batch: Batch, version: LoadedVersion) -> BatchPrediction:
+@dataclass(frozen=True)
+class ScoredTitles:
+    """What depends on the features of a title alone, for d titles.
+
+    Attributes:
+        columns: the features, (d,) each.
+        predictions: float64 (d,), in the unit of the target, within its allowed range.
+        clipped: bool (d,), which predictions were moved into this range; None if none was.
+        bounds: as in ``BatchPrediction``, (d,) each.
+        outside_by_feature: for each feature, bool (d,), which values are outside its range in training; None if none.
+        outside_range: bool (d,), whether any feature is outside its range.
+        unfamiliar: as in ``BatchPrediction``, bool (d,).
+    """
+
+    columns: Sequence[Numbers]
+    predictions: FloatArray
+    clipped: BoolArray | None
+    bounds: tuple[FloatArray, ...]
+    outside_by_feature: Sequence[BoolArray | None]
+    outside_range: BoolArray
+    unfamiliar: BoolArray | None
+
+    @classmethod
+    def from_predictions(
+        cls, columns: Sequence[Numbers], predictions: FloatArray, extremes: Sequence[Extremes], version: LoadedVersion
+    ) -> Self:
+        """Compare titles with the training data.
+
+        Args:
+            columns: the features, (d,) each.
+            predictions: float64 (d,), the finite predictions of the scorer.
+            extremes: the smallest and the largest value of each feature; empty without titles.
+            version: the version that scored.
+        """
+        size = len(predictions)
+        predictions, clipped = version.clip(predictions)
+        outside = _find_outside(columns, extremes, version)
+        outside_range = merge_masks(outside, size)
+        combinations = version.combinations.compare(columns) if version.combinations and size else None
+        new = None if combinations is None else combinations > 0
+        unfamiliar = None if version.combinations is None else merge_masks([outside_range, new, clipped], size)
+        bounds = _compute_bounds(columns, predictions, outside, combinations, version)
+        return cls(columns, predictions, clipped, bounds, outside, outside_range, unfamiliar)
+
+
+@dataclass(frozen=True)
+class ScoredCombinations:
+    """All possible titles with some values, and what depends on their features.
+
+    Attributes:
+        numbering: the numbers of the titles.
+        titles: the c titles in the order of their numbers.
+        is_finite: bool (c,), whether their predictions are finite numbers. The other predictions have the value 0.
+        bins: for each feature and then the predictions, int64 (c,), the bin of the training profile.
+    """
+
+    numbering: RowNumbering
+    titles: ScoredTitles
+    is_finite: BoolArray
+    bins: Sequence[IntArray]
+
+    @classmethod
+    def score(cls, numbering: RowNumbering, version: LoadedVersion) -> Self:
+        """Score all titles of a numbering."""
+        columns = numbering.list_rows()
+        predictions = _score(columns, version)
+        is_finite = np.isfinite(predictions)
+        predictions[~is_finite] = 0.0
+        titles = ScoredTitles.from_predictions(columns, predictions, find_extremes(columns), version)
+        values = zip(version.profiles or (), [*columns, titles.predictions], strict=False)
+        return cls(numbering, titles, is_finite, [find_bins(profile, column) for profile, column in values])
+
+
+@dataclass(frozen=True)
+class RepeatedTitles:
+    """The rows of a batch that repeat scored titles.
+
+    Attributes:
+        combinations: the c titles.
+        title_of_row: int64 (n,), the number of the title of each row.
+        rows_of_title: int64 (c,), how many rows have each title.
+    """
+
+    combinations: ScoredCombinations
+    title_of_row: IntArray
+    rows_of_title: IntArray
+
+
+@dataclass
+class PredictionCache:
+    """The titles that the batches of a run repeat. Threads may share it.
+
+    A title has the same results in any batch, so it does not matter which batches came before.
+    """
+
+    combinations: ScoredCombinations | None = None
+
+    def find(self, columns: Sequence[Numbers]) -> RepeatedTitles | None:
+        """Find the titles of rows, columns (n,) each; None if a row is not in the cache."""
+        combinations = self.combinations
+        if combinations is None or not len(columns[0]):
+            return None
+        numbers = combinations.numbering.number_rows(columns)
+        if numbers is None:
+            return None
+        return RepeatedTitles(combinations, numbers, np.bincount(numbers, minlength=len(combinations.is_finite)))
+
+    def add(self, columns: Sequence[Numbers], version: LoadedVersion) -> None:
+        """Score all possible titles with the values of columns (n,) each, if rows repeat."""
+        numbering = find_numbering(columns, None if self.combinations is None else self.combinations.numbering)
+        if numbering is not None:
+            self.combinations = ScoredCombinations.score(numbering, version)
+
+
+def predict_batch(batch: Batch, version: LoadedVersion, cache: PredictionCache | None = None) -> BatchPrediction:
     """Screen a batch and score its accepted rows.
 
     A row whose prediction is not finite is rejected too.
+
+    Args:
+        batch: the rows, with the features of the version.
+        version: the version that scores.
+        cache: the titles of earlier batches that the same version scored. The titles of this batch are added.
     """
-    screened = screen(batch, version.contract.features)
-    distinct, columns, predictions = _predict_distinct(screened.columns, version)
+    cache = PredictionCache() if cache is None else cache
+    features = version.contract.features
+    cells = read_numbers(batch, features)
+    repeated = cache.find([numbers for numbers, _ in cells])
+    if repeated is not None:  # each value has passed the screening of an earlier batch
+        screened = accept_all(batch, cells)
+    else:
+        screened = screen(batch, features, cells)
+        repeated = cache.find(screened.columns)
+        if repeated is None:
+            cache.add(screened.columns, version)
+            repeated = cache.find(screened.columns)
+    if repeated is not None and repeated.combinations.is_finite[repeated.rows_of_title > 0].all():
+        return _repeat(screened, repeated, version)
+    return _predict_rows(batch, screened, version)
+
+
+def _predict_rows(batch: Batch, screened: ScreenedBatch, version: LoadedVersion) -> BatchPrediction:
+    """Score every row by itself."""
+    predictions = _score(screened.columns, version)
     finite = np.isfinite(predictions)
     if not finite.all():
-        screened = reject(batch, screened, ~_expand(finite, distinct), "the prediction is not a finite number")
-        distinct, columns, predictions = _predict_distinct(screened.columns, version)
-    predictions, clipped = version.clip(predictions)
-    extremes = [(float(column.min()), float(column.max())) for column in columns] if len(predictions) else []
-    outside_masks = _find_outside(columns, extremes, version)
-    outside = merge_masks(outside_masks, len(predictions))
-    combinations = version.combinations.compare(columns) if version.combinations and len(predictions) else None
-    new = None if combinations is None else combinations > 0
-    unfamiliar = None if version.combinations is None else merge_masks([outside, new, clipped], len(predictions))
-    bounds = _compute_bounds(columns, predictions, outside_masks, combinations, version)
-    repeats = None if distinct is None else distinct.rows_per_group
+        screened = reject(batch, screened, ~finite, "the prediction is not a finite number")
+        predictions = _score(screened.columns, version)
+    columns = screened.columns
+    extremes = screened.extremes or find_extremes(columns)
+    titles = ScoredTitles.from_predictions(columns, predictions, extremes, version)
+    values = [*columns, titles.predictions]
     return BatchPrediction(
         screened=screened,
-        predictions=_expand(predictions, distinct),
-        bounds=tuple(_expand(bound, distinct) for bound in bounds),
-        outside_range=_expand(outside, distinct),
-        unfamiliar=None if unfamiliar is None else _expand(unfamiliar, distinct),
-        outside_by_feature=[_count_rows(mask, repeats) for mask in outside_masks],
-        extremes=extremes,
-        sums=[_sum_rows(values, repeats) for values in (*columns, predictions)] if version.profiles else [],
-        rows_clipped=_count_rows(clipped, repeats),
-        rows_without_interval=_count_rows(np.isnan(bounds[0]), repeats) if bounds else 0,
+        predictions=titles.predictions,
+        bounds=titles.bounds,
+        outside_range=titles.outside_range,
+        unfamiliar=titles.unfamiliar,
+        outside_by_feature=[_count_rows(mask) for mask in titles.outside_by_feature],
+        extremes=list(extremes),
+        sums=[_sum_rows(column) for column in values] if version.profiles else [],
+        rows_clipped=_count_rows(titles.clipped),
+        rows_without_interval=_count_rows(np.isnan(titles.bounds[0])) if titles.bounds else 0,
         histograms=[
-            count_bins(profile, values, repeats)
-            for profile, values in zip(version.profiles or (), [*columns, predictions], strict=False)
+            count_bins(profile, column) for profile, column in zip(version.profiles or (), values, strict=False)
         ],
     )
 
 
-def _predict_distinct(
-    columns: Sequence[Numbers], version: LoadedVersion
-) -> tuple[DistinctRows | None, Sequence[Numbers], FloatArray]:
-    """Score the d distinct rows of a batch. Return them, their columns, (d,) each, and the predictions, float64 (d,).
+def _repeat(screened: ScreenedBatch, repeated: RepeatedTitles, version: LoadedVersion) -> BatchPrediction:
+    """Copy the results of scored titles to all accepted rows."""
+    rows, repeats = repeated.title_of_row, repeated.rows_of_title
+    titles, present = repeated.combinations.titles, repeats > 0
+    values = [*titles.columns, titles.predictions]
 
-    The distinct rows are None if all rows were scored.
-    """
-    distinct = find_distinct(columns)
-    if distinct is not None:
-        columns = [column[distinct.row_of_group] for column in columns]
+    def count(mask: BoolArray | None) -> int:
+        return 0 if mask is None else int(repeats[mask].sum())
+
+    def repeat(mask: BoolArray) -> BoolArray:
+        return mask.take(rows) if (mask & present).any() else np.zeros(len(rows), bool)
+
+    return BatchPrediction(
+        screened=screened,
+        predictions=titles.predictions.take(rows),
+        bounds=tuple(bound.take(rows) for bound in titles.bounds),
+        outside_range=repeat(titles.outside_range),
+        unfamiliar=None if titles.unfamiliar is None else repeat(titles.unfamiliar),
+        outside_by_feature=[count(mask) for mask in titles.outside_by_feature],
+        extremes=find_extremes([column[present] for column in titles.columns]),
+        sums=[float((column.astype(np.float64) * repeats).sum()) for column in values] if version.profiles else [],
+        rows_clipped=count(titles.clipped),
+        rows_without_interval=count(np.isnan(titles.bounds[0])) if titles.bounds else 0,
+        histograms=[
+            count_repeats(profile, bins, repeats)
+            for profile, bins in zip(version.profiles or (), repeated.combinations.bins, strict=False)
+        ],
+    )
+
+
+def _score(columns: Sequence[Numbers], version: LoadedVersion) -> FloatArray:
+    """Score rows: columns (n,) each to the scorer's predictions, float64 (n,)."""
     matrix = np.empty((len(columns[0]), len(columns)), np.float32)
     for index, column in enumerate(columns):
         matrix[:, index] = column
-    return distinct, columns, version.scorer.score(matrix)
+    return version.scorer.score(matrix)
+
+
+def find_extremes(columns: Sequence[Numbers]) -> list[Extremes]:
+    """Return the smallest and the largest value of each column, (n,) each; empty without rows."""
+    return [(float(column.min()), float(column.max())) for column in columns] if len(columns[0]) else []
 
 
 def _find_outside(
-    columns: Sequence[Numbers], extremes: Sequence[tuple[float, float]], version: LoadedVersion
+    columns: Sequence[Numbers], extremes: Sequence[Extremes], version: LoadedVersion
 ) -> list[BoolArray | None]:
     """Mark for each feature the rows outside its range in training; None if there are none."""
     if not extremes:
@@ -151,85 +304,11 @@ def _compute_bounds(
     return interval.bounds(predictions, version.widening.compute(columns, outside, ranges, combinations))
 
 
-def _count_rows(mask: BoolArray | None, repeats: IntArray | None) -> int:
-    if mask is None:
-        return 0
-    return int(np.count_nonzero(mask) if repeats is None else repeats[mask].sum())
+def _count_rows(mask: BoolArray | None) -> int:
+    return 0 if mask is None else int(np.count_nonzero(mask))
 
 
-def _sum_rows(values: Numbers, repeats: IntArray | None) -> float:
-    if repeats is not None:
-        return float((values.astype(np.float64) * repeats).sum())
+def _sum_rows(values: Numbers) -> float:
     if values.dtype == np.int8 and values.min() >= 0 and values.max() <= 1:  # flags: ten times as fast as a sum
         return float(np.count_nonzero(values))
     return float(values.sum(dtype=np.float64))
-
-
-def _expand(values: npt.NDArray[Any], distinct: DistinctRows | None) -> npt.NDArray[Any]:
-    """Repeat the values of the distinct rows for all rows."""
-    return values if distinct is None else values[distinct.group_of_row]
-
-
-@dataclass(frozen=True)
-class DistinctRows:
-    """The n rows of a batch in d groups of equal rows.
-
-    Attributes:
-        row_of_group: int64 (d,), the index of one row of each group.
-        group_of_row: int32 (n,), the group of each row, from 0.
-        rows_per_group: int64 (d,).
-    """
-
-    row_of_group: IntArray
-    group_of_row: npt.NDArray[np.int32]
-    rows_per_group: IntArray
-
-
-def find_distinct(columns: Sequence[Numbers]) -> DistinctRows | None:
-    """Group equal rows.
-
-    Args:
-        columns: finite numbers, (n,) each.
-
-    Returns:
-        The groups; None if the search would cost more time than it saves.
-    """
-    rows = len(columns[0])
-    if rows < _MIN_ROWS or any(_count_values(column[:_SAMPLE_ROWS]) > _MAX_SAMPLE_VALUES for column in columns):
-        return None
-    weighted_codes, combinations = [], 1
-    for column in columns:
-        codes, values = _encode(column)
-        weighted_codes.append((codes, combinations))
-        combinations *= values
-        if combinations * _MIN_REPETITION > rows:
-            return None
-    # The codes of a row are the digits of one number, which is equal exactly for equal rows.
-    row_codes: Numbers = np.zeros(rows, np.min_scalar_type(combinations))
-    for codes, weight in weighted_codes:
-        row_codes += codes.astype(row_codes.dtype) * row_codes.dtype.type(weight)
-    return _group_codes(row_codes, combinations)
-
-
-def _count_values(column: Numbers) -> int:
-    return len(to_arrow(column).unique())  # np.unique would import numpy.ma, which takes 10 ms
-
-
-def _encode(column: Numbers) -> tuple[Numbers, int]:
-    """Replace the values of a column by codes from 0: (n,), and the number of codes."""
-    if column.dtype.kind in "iu":
-        lowest, highest = int(column.min()), int(column.max())
-        if highest - lowest < 2:
-            return (column if lowest == 0 else column - lowest), highest - lowest + 1
-    encoded = to_arrow(column).dictionary_encode()
-    return to_numpy(encoded.indices), len(encoded.dictionary)
-
-
-def _group_codes(row_codes: Numbers, combinations: int) -> DistinctRows:
-    row_of_code = np.full(combinations, -1, np.int64)
-    row_of_code[row_codes] = np.arange(len(row_codes))
-    present = np.flatnonzero(row_of_code >= 0)
-    group_of_code = np.zeros(combinations, np.int32)
-    group_of_code[present] = np.arange(len(present), dtype=np.int32)
-    group_of_row = group_of_code[row_codes]
-    return DistinctRows(row_of_code[present], group_of_row, np.bincount(group_of_row, minlength=len(present)))

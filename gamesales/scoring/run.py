@@ -21,7 +21,7 @@ from gamesales.scoring.familiarity import describe_outside
 from gamesales.scoring.ledger import WITHHELD, ShardResult, read_ledger, record_shard, require_complete
 from gamesales.scoring.output import Output, OutputPaths, open_output
 from gamesales.scoring.plan import Plan, RunOptions
-from gamesales.scoring.predict import predict_batch
+from gamesales.scoring.predict import PredictionCache, predict_batch
 from gamesales.scoring.run_report import RunReport, format_report, read_report
 from gamesales.scoring.run_summary import find_duplicates, make_report, warn_about_rows
 from gamesales.scoring.scorer import LoadedVersion
@@ -125,12 +125,12 @@ def _score_shards(
 
     Return the results by shard number. Shards are missing if more rows were rejected than the run may reject.
     """
-    allowed = options.limit.allowed(plan.rows)
+    allowed, cache = options.limit.allowed(plan.rows), PredictionCache()
 
     def score(number: int, report_rows: RowsCallback) -> ShardResult:
         shard, paths = plan.shards[number], output.paths_of(number)
         result = score_shard(
-            shard, plan, version, paths, max_rejects=allowed, on_rows=report_rows, shadow=options.shadow
+            shard, plan, version, paths, max_rejects=allowed, on_rows=report_rows, shadow=options.shadow, cache=cache
         )
         if not result.over_reject_limit:
             check_row_count(shard.rows, result.rows_scored, result.rows_rejected, result.rows_blank)

@@ -22,7 +22,7 @@ from gamesales.scoring.ledger import ShardResult
 from gamesales.scoring.parts import RejectsWriter, make_part_schema, open_part
 from gamesales.scoring.passthrough import convert_column
 from gamesales.scoring.plan import Plan
-from gamesales.scoring.predict import BatchPrediction, predict_batch
+from gamesales.scoring.predict import BatchPrediction, PredictionCache, predict_batch
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.shadow import compare_with_shadow
 from gamesales.scoring.shard_bounds import Shard
@@ -56,12 +56,13 @@ def score_shard(
     max_rejects: int,
     on_rows: Callable[[int], None],
     shadow: LoadedVersion | None = None,
+    cache: PredictionCache | None = None,
 ) -> ShardResult:
     """Read, screen, score and write the rows of a shard.
 
     The files get temporary names; ``fsync_and_rename`` gives them their final names. Scoring stops at the batch that
     exceeds ``max_rejects``, the limit of the whole run. Then the only file is the rejects, under its final name.
-    ``on_rows`` is called with the number of rows of each batch.
+    ``on_rows`` is called with the number of rows of each batch. Shards of the same run may share a ``cache``.
 
     Raises:
         InputError: an input is damaged.
@@ -78,7 +79,7 @@ def score_shard(
         ):
             for source, batch in _read_batches(shard, plan, version, shadow):
                 name = plan.inputs[source].name
-                prediction = predict_batch(batch, version)
+                prediction = predict_batch(batch, version, cache)
                 copied = _copy_columns(batch, plan, source, prediction)
                 write_part(_make_result_batch(copied, prediction, schema, version))
                 rejects_writer.write(name, prediction.screened.rejected)

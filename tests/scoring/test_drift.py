@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gamesales.data.simulate import GENRES, compute_expected_earnings, simulate
-from gamesales.scoring.drift import PSI_THRESHOLD, Profile, count_bins, measure_drift, read_profiles
+from gamesales.scoring.drift import (
+    PSI_THRESHOLD,
+    Profile,
+    count_bins,
+    count_repeats,
+    find_bins,
+    measure_drift,
+    read_profiles,
+)
 from gamesales.scoring.scorer import load_version
 from gamesales.training.evaluation import profile_column, profile_columns
 from support.sampling import many
@@ -120,7 +128,7 @@ class TestCount:
         """Distinct values with repeats count like all rows."""
         profile, values = column
         repeats = data.draw(arrays(np.int64, len(values), elements=st.integers(0, 5)))
-        counts = count_bins(profile, values, repeats)
+        counts = count_repeats(profile, find_bins(profile, values), repeats)
         assert np.int64 == counts.dtype
         np.testing.assert_array_equal(count_bins(profile, np.repeat(values, repeats)), counts)
 
