@@ -1,9 +1,12 @@
 """Count duplicate ids of a run, in memory that does not grow with the run.
 
-    each batch      hash_ids          64 bits for each title with an id
-    each shard      write_hashes      sorted, in a file of its own
-    the whole run   count_duplicates  merges the files, one range of hashes at a time
+    each batch      ShardIds.add      64 bits for each title with an id, and whether the ids ascend
+    each shard      ShardIds.write    a file of its own
+    the whole run   count_duplicates  compares the ranges of ascending ids; if they overlap, merges the files, one range
+                                      of hashes at a time
     for a message   find_ids          the ids of some duplicate hashes
+
+Ids usually ascend from row to row and from file to file. Such ids are unique, and nothing is sorted.
 
 Equal ids have equal hashes, however they are split into shards, sliced or encoded, so no duplicate is missed. Different
 ids have different hashes if they are integers, or texts of equal length of up to 8 bytes. Of n other ids, two share a
@@ -14,7 +17,9 @@ the worst result would be a wrong count in a warning.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +31,8 @@ from gamesales.data.arrow import null_mask, to_numpy, unpack_bools
 from gamesales.errors import ColumnsError
 
 Hashes = npt.NDArray[np.uint64]
+# The first and the last of ids that ascend, as texts with the same order.
+IdRange = tuple[str, str]
 
 _HASH_DTYPE = np.dtype("<u8")
 # Hashes in memory at a time: 8 MB, and a few times as much while they are sorted and compared.
@@ -46,6 +53,37 @@ _BYTES_TYPES = (
 )
 
 
+class ShardIds:
+    """The ids of a shard: their hashes, and their range if they ascend strictly.
+
+    Integers and times ascend by value, texts by length and then by bytes.
+    """
+
+    def __init__(self) -> None:
+        self._hashes = [np.empty(0, np.uint64)]
+        self._range: IdRange | None = None
+        self._are_ascending = True
+
+    @property
+    def range(self) -> IdRange | None:
+        """The first and the last id; None if the ids do not ascend, or if there are none."""
+        return self._range if self._are_ascending else None
+
+    def add(self, columns: Sequence[pa.Array]) -> None:
+        """Add the ids of a batch, as for ``hash_ids``."""
+        self._hashes.append(hash_ids(columns))
+        if self._are_ascending and len(columns[0]):
+            batch = _find_range(columns[0]) if len(columns) == 1 else None
+            self._are_ascending = batch is not None and (self._range is None or self._range[1] < batch[0])
+            if batch is not None:
+                self._range = (batch[0] if self._range is None else self._range[0], batch[1])
+
+    def write(self, path: Path) -> None:
+        """Write the hashes, sorted unless the ids ascend, as little-endian 64-bit words."""
+        hashes = np.concatenate(self._hashes)
+        write_hashes(path, hashes if self.range else np.sort(hashes))
+
+
 def hash_ids(columns: Sequence[pa.Array]) -> Hashes:
     """Hash the ids of a batch. Titles without an id are left out.
 
@@ -62,7 +100,7 @@ def hash_ids(columns: Sequence[pa.Array]) -> Hashes:
         ColumnsError: a column has a type that can't be written as text.
     """
     hashes, has_id = _hash_rows(columns)
-    return hashes[has_id]
+    return hashes if has_id.all() else hashes[has_id]
 
 
 def find_ids(columns: Sequence[pa.Array], duplicate_hashes: Sequence[int]) -> list[str]:
@@ -82,24 +120,33 @@ def find_ids(columns: Sequence[pa.Array], duplicate_hashes: Sequence[int]) -> li
 
 
 def write_hashes(path: Path, hashes: Hashes) -> None:
-    """Write the hashes of a shard, sorted, as little-endian 64-bit words."""
+    """Write hashes as little-endian 64-bit words."""
     # Not by NumPy's tofile: on a full disk its error has no errno.
-    path.write_bytes(np.sort(hashes).astype(_HASH_DTYPE, copy=False).data)
+    path.write_bytes(hashes.astype(_HASH_DTYPE, copy=False).data)
 
 
-def count_duplicates(paths: Sequence[Path]) -> tuple[int, int, list[int]]:
+def count_duplicates(shards: Sequence[tuple[Path, IdRange | None]]) -> tuple[int, int, list[int]]:
     """Count duplicate ids over all shards of a run.
 
-    The hashes are compared in buckets of equal top bits, about a million hashes of all files at a time.
+    If the ranges of ascending ids overlap, their files are sorted. Then the hashes are compared in buckets of equal top
+    bits, about a million hashes of all files at a time.
 
     Args:
-        paths: the files of ``write_hashes``, in any order.
+        shards: the files of ``ShardIds.write`` with their ranges, in any order.
 
     Returns:
         How many ids have more than one row, how many rows follow the first row of their id, and a few hashes of
         duplicate ids, the smallest, so that they do not depend on the shards.
     """
+    ranges = sorted(shard_range for _, shard_range in shards if shard_range is not None)
+    paths = [path for path, _ in shards]
     total = sum(path.stat().st_size for path in paths) // _HASH_DTYPE.itemsize
+    hashed = sum(path.stat().st_size for path, shard_range in shards if shard_range is None)
+    if not hashed and all(last < first for (_, last), (first, _) in pairwise(ranges)):
+        return 0, 0, []
+    for path, shard_range in shards:
+        if shard_range is not None:
+            _sort_file(path)
     top_bits = (max(total - 1, 0) // _CHUNK_HASHES).bit_length()
     bounds_by_file = [_find_bucket_bounds(path, top_bits) for path in paths]
     distinct, ids, examples = 0, 0, list[int]()
@@ -116,6 +163,13 @@ def count_duplicates(paths: Sequence[Path]) -> tuple[int, int, list[int]]:
         ids += len(duplicates)
         examples += duplicates[: _MAX_EXAMPLES - len(examples)].tolist()
     return ids, total - distinct, examples
+
+
+def _sort_file(path: Path) -> None:
+    """Sort the hashes of a file. If the process ends meanwhile, the file is as before."""
+    temporary = path.with_name(f".{path.name}")
+    write_hashes(temporary, np.sort(np.fromfile(path, _HASH_DTYPE)))
+    os.replace(temporary, path)
 
 
 def _find_bucket_bounds(path: Path, top_bits: int) -> IntArray:
@@ -158,10 +212,7 @@ def _hash_rows(columns: Sequence[pa.Array]) -> tuple[Hashes, BoolArray]:
 
 def _hash_column(column: pa.Array) -> tuple[Hashes, BoolArray]:
     """Return the hash of every value, uint64 (n,), 0 for no value, and whether there is a value, bool (n,)."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if isinstance(column, pa.ExtensionArray):  # such as a UUID
-        column = column.storage
+    column = _get_storage(column)
     present = ~null_mask(column)
     if not present.any():
         return np.zeros(len(column), np.uint64), present
@@ -174,7 +225,60 @@ def _hash_column(column: pa.Array) -> tuple[Hashes, BoolArray]:
         offsets, data = _as_bytes(column)
         present &= np.diff(offsets) > 0
         hashes = _hash_bytes(offsets, data)
-    return np.where(present, hashes, np.uint64(0)), present
+    return hashes if present.all() else np.where(present, hashes, np.uint64(0)), present
+
+
+def _get_storage(column: pa.Array) -> pa.Array:
+    """Return the values of a dictionary, and the storage of an extension type, such as a UUID."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return column.storage if isinstance(column, pa.ExtensionArray) else column
+
+
+def _find_range(column: pa.Array) -> IdRange | None:
+    """Return the first and the last id of a column, (n,) with n > 0; None if the ids do not ascend strictly.
+
+    The ids are text in the same order. A missing id ends the search.
+    """
+    column = _get_storage(column)
+    if column.null_count or pa.types.is_floating(column.type):
+        return None
+    if (integers := _as_integers(column)) is not None:
+        values: IntArray = to_numpy(integers).astype(np.int64, copy=False)
+        if not (values[1:] > values[:-1]).all():
+            return None
+        first, last = (f"{int(values[index]) + 2**63:016x}" for index in (0, -1))
+    else:
+        offsets, data = _as_bytes(column)
+        if not _do_texts_ascend(offsets, data):
+            return None
+        texts = (data[offsets[index] : offsets[index + 1]].tobytes() for index in (0, len(column) - 1))
+        first, last = (f"{len(text):03} {text.hex()}" for text in texts)
+    return first, last
+
+
+def _do_texts_ascend(offsets: IntArray, data: npt.NDArray[np.uint8]) -> bool:
+    """Return whether texts ascend strictly, by length and then by bytes. Empty and very long texts do not."""
+    starts, lengths = offsets[:-1], np.diff(offsets)
+    if lengths[0] == 0 or lengths[-1] > _MAX_VECTOR_BYTES or (lengths[1:] < lengths[:-1]).any():
+        return False
+    words = _view_words(data)
+    # The rows that equal the next row so far.
+    rows = np.flatnonzero(lengths[1:] == lengths[:-1])
+    for offset in range(0, int(lengths[-1]), 8):
+        if (lengths[rows] <= offset).any():  # equal texts
+            return False
+        mask = _FIRST_BYTES[np.minimum(lengths[rows] - offset, 8)]
+        word, next_word = ((words[starts[index] + offset] & mask).byteswap() for index in (rows, rows + 1))
+        if (word > next_word).any():
+            return False
+        rows = rows[word == next_word]
+    return not len(rows)
+
+
+def _view_words(data: npt.NDArray[np.uint8]) -> Hashes:
+    """Return the word of 8 bytes that begins at each byte, without a copy."""
+    return np.ndarray(len(data) - 7, _HASH_DTYPE, data.data, strides=(1,))
 
 
 def _mix(words: Hashes) -> Hashes:
@@ -222,8 +326,7 @@ def _as_bytes(column: pa.Array) -> tuple[IntArray, npt.NDArray[np.uint8]]:
 def _hash_bytes(offsets: IntArray, data: npt.NDArray[np.uint8]) -> Hashes:
     """Hash all texts at once, by their lengths and then 8 bytes at a time: uint64 (n,)."""
     starts, lengths = offsets[:-1], np.diff(offsets)
-    # The word that begins at each byte, without a copy.
-    words = np.ndarray(len(data) - 7, _HASH_DTYPE, data.data, strides=(1,))
+    words = _view_words(data)
     hashes = _mix(lengths.astype(np.uint64))
     rows = np.flatnonzero(lengths <= _MAX_VECTOR_BYTES)
     for offset in range(0, _MAX_VECTOR_BYTES, 8):

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from gamesales.data.screen import SHOWN_REJECTS
 from gamesales.errors import TryAgainError
+from gamesales.scoring.duplicates import IdRange
 from gamesales.scoring.shadow import ShadowComparison
 
 # In a run's folder: the mark of a complete run that was not published, because the job withholds it.
@@ -43,6 +44,7 @@ class ShardResult:
             rows or profiles.
         examples: the first rejects as text.
         shadow: the comparison with the shadow version; None without a shadow.
+        id_range: the range of the ids; None if they do not ascend, or if there are none.
         files: path below the working folder to size in bytes.
         over_reject_limit: the shard alone rejected more rows than the whole run may. Its counts end there, it has no
             files except its rejects, and it does not enter the ledger.
@@ -61,6 +63,7 @@ class ShardResult:
     histograms: list[list[int]] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)
     shadow: ShadowComparison | None = None
+    id_range: IdRange | None = None
     files: dict[str, int] = field(default_factory=dict)
     over_reject_limit: bool = False
 
@@ -77,7 +80,7 @@ class ShardResult:
         return sum(self.blank.values())
 
     def add(self, other: ShardResult) -> None:
-        """Add the counts of other rows, not their files."""
+        """Add the counts of other rows, not their ids and files."""
         for name in ("scored", "rejected", "blank"):
             counts, more = getattr(self, name), getattr(other, name)
             for source, rows in more.items():
@@ -174,6 +177,8 @@ def _read_entry(path: Path) -> ShardResult | None:
             fields[name] = {int(source): rows for source, rows in fields[name].items()}
         if fields["shadow"] is not None:
             fields["shadow"] = ShadowComparison(**fields["shadow"])
+        if fields["id_range"] is not None:
+            fields["id_range"] = tuple(fields["id_range"])
         return ShardResult(**fields)
     except (ValueError, TypeError, LookupError, AttributeError):
         return None

@@ -134,8 +134,12 @@ def _compare_with_training(version: LoadedVersion, total: ShardResult, threshold
     return measure_drift(version.profiles, counts, [*outside, None], total.rows_scored, threshold, total.sums, flags)
 
 
-def find_duplicates(plan: Plan, output: Output, options: RunOptions) -> DuplicatesReport | None:
+def find_duplicates(
+    plan: Plan, output: Output, results: Sequence[ShardResult], options: RunOptions
+) -> DuplicatesReport | None:
     """Count the duplicate ids of a run, from the hashes that the shards wrote.
+
+    ``results`` has all shards in order.
 
     Returns:
         The duplicates; None if the titles have no ids.
@@ -146,7 +150,9 @@ def find_duplicates(plan: Plan, output: Output, options: RunOptions) -> Duplicat
     if not plan.identity:
         return None
     paths = [output.paths_of(shard.number) for shard in plan.shards]
-    ids, rows, hashes = count_duplicates([shard.work / shard.ids for shard in paths])
+    ids, rows, hashes = count_duplicates(
+        [(shard.work / shard.ids, result.id_range) for shard, result in zip(paths, results, strict=True)]
+    )
     examples = _read_examples(plan, hashes)
     if ids and options.unique_ids:
         raise InputError(

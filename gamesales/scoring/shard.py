@@ -17,7 +17,7 @@ from gamesales.data.files import fsync
 from gamesales.data.screen import format_rejects
 from gamesales.data.table import Batch
 from gamesales.errors import ColumnsError
-from gamesales.scoring.duplicates import hash_ids, write_hashes
+from gamesales.scoring.duplicates import ShardIds
 from gamesales.scoring.ledger import ShardResult
 from gamesales.scoring.parts import RejectsWriter, make_part_schema, open_part
 from gamesales.scoring.passthrough import convert_column
@@ -70,7 +70,7 @@ def score_shard(
     """
     part, rejects, ids = (temporary_path(paths.work / name) for name in (paths.part, paths.rejects, paths.ids))
     schema = make_result_schema(plan, version)
-    total, hashes = ShardResult(), [np.empty(0, np.uint64)]
+    total, shard_ids = ShardResult(), ShardIds()
     with ExitStack() as cleanup:
         cleanup.callback(_remove, part, rejects, ids)
         with (
@@ -88,7 +88,7 @@ def score_shard(
                     counts.shadow = compare_with_shadow(batch, prediction, name, version, shadow)
                 total.add(counts)
                 if plan.identity:
-                    hashes.append(hash_ids(_select_scored(batch, plan.identity, prediction)))
+                    shard_ids.add(_select_scored(batch, plan.identity, prediction))
                 on_rows(batch.row_count)
                 if total.rows_rejected > max_rejects:
                     break
@@ -99,7 +99,8 @@ def score_shard(
         names = [paths.part, paths.rejects] if total.rows_rejected else [paths.part]
         if plan.identity:
             names.append(paths.ids)
-            write_hashes(ids, np.concatenate(hashes))
+            shard_ids.write(ids)
+            total.id_range = shard_ids.range
         cleanup.pop_all()
     total.files = {name: temporary_path(paths.work / name).stat().st_size for name in names}
     return total

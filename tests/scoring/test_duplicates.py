@@ -6,6 +6,7 @@ import tracemalloc
 from collections import Counter
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from itertools import pairwise
 from uuid import UUID
 
 import numpy as np
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from gamesales.errors import ColumnsError
 from gamesales.scoring import duplicates
-from gamesales.scoring.duplicates import count_duplicates, find_ids, hash_ids, write_hashes
+from gamesales.scoring.duplicates import ShardIds, count_duplicates, find_ids, hash_ids, write_hashes
 
 # Few different texts, so that they repeat. Their lengths are near multiples of a word and the vectorized maximum.
 texts = st.none() | st.builds(
@@ -33,8 +34,20 @@ def count_in_shards(hashes, folder, cuts=()):
     """Count hashes that are cut into shards at these indices."""
     shards = np.split(hashes, sorted(cuts))
     for number, shard in enumerate(shards):
-        write_hashes(folder / f"{number}.hashes", shard)
-    return count_duplicates([folder / f"{number}.hashes" for number in range(len(shards))])
+        write_hashes(folder / f"{number}.hashes", np.sort(shard))
+    return count_duplicates([(folder / f"{number}.hashes", None) for number in range(len(shards))])
+
+
+def count_ids(batches_by_shard, folder):
+    """Count the ids of shards, each with some batches of a column."""
+    shards = []
+    for number, batches in enumerate(batches_by_shard):
+        ids = ShardIds()
+        for batch in batches:
+            ids.add([batch])
+        ids.write(folder / f"{number}.hashes")
+        shards.append((folder / f"{number}.hashes", ids.range))
+    return count_duplicates(shards), [shard_range for _, shard_range in shards]
 
 
 def count_expected(ids):
@@ -99,6 +112,70 @@ def test_column_order_matters():
     """The same values in another order of columns are another id."""
     first, second = pa.array(["a", "b"]), pa.array(["b", "a"])
     assert 2 == len(set(hash_ids([first, second]).tolist()))
+
+
+# Ids that ascend
+
+
+@given(
+    ids=st.lists(wide_integers, max_size=30) | st.lists(texts | st.text(max_size=9), max_size=30),
+    cuts=st.lists(st.integers(0, 30), max_size=4),
+    is_sorted=st.booleans(),
+    is_unique=st.booleans(),
+    order=st.randoms(use_true_random=False),
+)
+@quickly
+def test_ascending_ids_count_alike(tmp_path_factory, ids, cuts, is_sorted, is_unique, order):
+    """The count is the same whether ids ascend or not, and examples are the smallest hashes."""
+    ids = list(dict.fromkeys(ids)) if is_unique else ids
+    if is_sorted:
+        ids.sort(key=lambda value: (0, b"", 0) if value is None else sort_key(value))
+    column = pa.array(ids, pa.int64() if any(isinstance(value, int) for value in ids) else pa.string())
+    bounds = [0, *sorted(min(cut, len(ids)) for cut in cuts), len(ids)]
+    shards = [column.slice(start, stop - start) for start, stop in pairwise(bounds)]
+    batches = [[shard.slice(0, len(shard) // 2), shard.slice(len(shard) // 2)] for shard in shards]
+    order.shuffle(batches)
+    counted, ranges = count_ids(batches, tmp_path_factory.mktemp("shards"))
+    assert counted == count_in_shards(hash_column(column), tmp_path_factory.mktemp("sorted"))
+    for shard, shard_range in zip(batches, ranges, strict=True):
+        values = [value for batch in shard for value in batch.to_pylist()]
+        keys = [None if value is None else sort_key(value) for value in values]
+        if shard_range is not None:
+            assert all(first < second for first, second in pairwise(keys))
+
+
+def sort_key(value):
+    """The order of ids: integers by value, texts by length and then by bytes."""
+    return (0, b"", value) if isinstance(value, int) else (len(value.encode()), value.encode(), 0)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pa.array([-5, 0, 7, 2**40]),
+        pa.array([1, 2, 3, 4], pa.uint16()),
+        pa.array(["T1", "T2", "T10", "T11"]),
+        pa.array(["title-0007", "title-0008", "title-1000", "title-1001"], pa.large_string()),
+        pa.array(["T1", "T2", "T3", "T4"]).dictionary_encode(),
+        pa.array([datetime(2026, 11, day, tzinfo=UTC) for day in (1, 2, 3, 30)], pa.timestamp("us", "UTC")),
+    ],
+    ids=lambda ids: str(ids.type),
+)
+def test_ascending_ids_are_not_sorted(tmp_path, monkeypatch, ids):
+    """Ids that ascend within and across shards are unique, and their files are not read."""
+    monkeypatch.setattr(np, "fromfile", None)
+    counted, ranges = count_ids([[ids[2:3], ids[3:]], [ids[:2]]], tmp_path)
+    assert (0, 0, []) == counted
+    assert None not in ranges
+
+
+@pytest.mark.parametrize(
+    "ids", [["a", "b", None], ["a", "b", ""], ["b", "a", "c"], ["a", "a", "b"], ["a", "b", "c" * 300], [1.0, 2.0, 3.0]]
+)
+def test_other_ids_are_sorted(tmp_path, ids):
+    """Missing ids, very long ids, floats, and ids in another order have no range."""
+    _, ranges = count_ids([[pa.array(ids)]], tmp_path)
+    assert [None] == ranges
 
 
 # Hashes
@@ -217,9 +294,9 @@ def test_buckets_are_even():
 
 
 def test_hash_file_format(tmp_path):
-    """A shard's file has sorted little-endian 64-bit words."""
+    """A shard's file has little-endian 64-bit words."""
     write_hashes(tmp_path / "h", np.array([2**63, 1, 256], np.uint64))
-    assert b"".join(word.to_bytes(8, "little") for word in (1, 256, 2**63)) == (tmp_path / "h").read_bytes()
+    assert b"".join(word.to_bytes(8, "little") for word in (2**63, 1, 256)) == (tmp_path / "h").read_bytes()
     assert ["h"] == [path.name for path in tmp_path.iterdir()]
 
 
@@ -231,12 +308,12 @@ def test_memory_is_bounded(tmp_path, monkeypatch, repeated):
     hashes = np.full(rows, 7, np.uint64) if repeated else duplicates._mix(np.arange(rows, dtype=np.uint64) // 2)
     np.random.default_rng(1).shuffle(hashes)
     for number, shard in enumerate(np.split(hashes, 4)):
-        write_hashes(tmp_path / str(number), shard)
+        write_hashes(tmp_path / str(number), np.sort(shard))
     paths = list(tmp_path.iterdir())
 
     tracemalloc.start()
     try:
-        counted = count_duplicates(paths)
+        counted = count_duplicates([(path, None) for path in paths])
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
