@@ -16,41 +16,20 @@ the worst result would be a wrong count in a warning.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from gamesales.arrays import BoolArray, IntArray
-from gamesales.data.arrow import null_mask, to_numpy, unpack_bools
-from gamesales.errors import ColumnsError
+from gamesales.scoring.ids import HASH_DTYPE, Hashes, IdRange, hash_rows, read_ids
 
-Hashes = npt.NDArray[np.uint64]
-# The first and the last of ids that ascend, as texts with the same order.
-IdRange = tuple[str, str]
-
-_HASH_DTYPE = np.dtype("<u8")
 # Hashes in memory at a time: 8 MB, and a few times as much while they are sorted and compared.
 _CHUNK_HASHES = 1 << 20
 _MAX_EXAMPLES = 3
-# Longer texts are hashed one by one: a single huge cell would cost a round of NumPy for each of its words.
-_MAX_VECTOR_BYTES = 256
-# Masks that keep the first k bytes of a little-endian word, for k from 0 to 8.
-_FIRST_BYTES = np.array([(1 << 8 * count) - 1 for count in range(9)], np.uint64)
-# Types whose values are bytes or UTF-8 text already.
-_BYTES_TYPES = (
-    pa.types.is_binary,
-    pa.types.is_large_binary,
-    pa.types.is_fixed_size_binary,
-    pa.types.is_binary_view,
-    pa.types.is_string,
-    pa.types.is_large_string,
-)
 
 
 class ShardIds:
@@ -71,9 +50,11 @@ class ShardIds:
 
     def add(self, columns: Sequence[pa.Array]) -> None:
         """Add the ids of a batch, as for ``hash_ids``."""
-        self._hashes.append(hash_ids(columns))
-        if self._are_ascending and len(columns[0]):
-            batch = _find_range(columns[0]) if len(columns) == 1 else None
+        ids = [read_ids(column) for column in columns]
+        hashes, has_id = hash_rows(ids)
+        self._hashes.append(hashes if has_id.all() else hashes[has_id])
+        if self._are_ascending and len(hashes):
+            batch = ids[0].find_range() if len(ids) == 1 else None
             self._are_ascending = batch is not None and (self._range is None or self._range[1] < batch[0])
             if batch is not None:
                 self._range = (batch[0] if self._range is None else self._range[0], batch[1])
@@ -99,7 +80,7 @@ def hash_ids(columns: Sequence[pa.Array]) -> Hashes:
     Raises:
         ColumnsError: a column has a type that can't be written as text.
     """
-    hashes, has_id = _hash_rows(columns)
+    hashes, has_id = hash_rows([read_ids(column) for column in columns])
     return hashes if has_id.all() else hashes[has_id]
 
 
@@ -113,7 +94,7 @@ def find_ids(columns: Sequence[pa.Array], duplicate_hashes: Sequence[int]) -> li
     Returns:
         The ids as text, each once, in row order.
     """
-    hashes, has_id = _hash_rows(columns)
+    hashes, has_id = hash_rows([read_ids(column) for column in columns])
     rows = np.flatnonzero(has_id & np.isin(hashes, np.array(duplicate_hashes, np.uint64)))
     first = rows[np.unique(hashes[rows], return_index=True)[1]]
     return [", ".join(_format_cell(column.slice(int(row), 1)) for column in columns) for row in np.sort(first)]
@@ -122,7 +103,7 @@ def find_ids(columns: Sequence[pa.Array], duplicate_hashes: Sequence[int]) -> li
 def write_hashes(path: Path, hashes: Hashes) -> None:
     """Write hashes as little-endian 64-bit words."""
     # Not by NumPy's tofile: on a full disk its error has no errno.
-    path.write_bytes(hashes.astype(_HASH_DTYPE, copy=False).data)
+    path.write_bytes(hashes.astype(HASH_DTYPE, copy=False).data)
 
 
 def count_duplicates(shards: Sequence[tuple[Path, IdRange | None]]) -> tuple[int, int, list[int]]:
@@ -140,7 +121,7 @@ def count_duplicates(shards: Sequence[tuple[Path, IdRange | None]]) -> tuple[int
     """
     ranges = sorted(shard_range for _, shard_range in shards if shard_range is not None)
     paths = [path for path, _ in shards]
-    total = sum(path.stat().st_size for path in paths) // _HASH_DTYPE.itemsize
+    total = sum(path.stat().st_size for path in paths) // HASH_DTYPE.itemsize
     hashed = sum(path.stat().st_size for path, shard_range in shards if shard_range is None)
     if not hashed and all(last < first for (_, last), (first, _) in pairwise(ranges)):
         return 0, 0, []
@@ -156,7 +137,7 @@ def count_duplicates(shards: Sequence[tuple[Path, IdRange | None]]) -> tuple[int
             for path, bounds in zip(paths, bounds_by_file, strict=True)
             for chunk in _read_chunks(path, int(bounds[bucket]), int(bounds[bucket + 1]))
         ]
-        hashes = np.sort(np.concatenate([np.empty(0, _HASH_DTYPE), *chunks]))
+        hashes = np.sort(np.concatenate([np.empty(0, HASH_DTYPE), *chunks]))
         is_first = _mark_first(hashes)
         duplicates = hashes[1:][~is_first[1:] & is_first[:-1]]
         distinct += int(is_first.sum())
@@ -168,23 +149,23 @@ def count_duplicates(shards: Sequence[tuple[Path, IdRange | None]]) -> tuple[int
 def _sort_file(path: Path) -> None:
     """Sort the hashes of a file. If the process ends meanwhile, the file is as before."""
     temporary = path.with_name(f".{path.name}")
-    write_hashes(temporary, np.sort(np.fromfile(path, _HASH_DTYPE)))
+    write_hashes(temporary, np.sort(np.fromfile(path, HASH_DTYPE)))
     os.replace(temporary, path)
 
 
 def _find_bucket_bounds(path: Path, top_bits: int) -> IntArray:
     """Return the index at which each bucket of a file begins, and the end of the last: int64 (buckets + 1,)."""
-    size = path.stat().st_size // _HASH_DTYPE.itemsize
+    size = path.stat().st_size // HASH_DTYPE.itemsize
     if not size or not top_bits:
         return np.array([0] + [size] * (1 << top_bits))
-    edges = np.arange(1, 1 << top_bits, dtype=_HASH_DTYPE) << np.uint64(64 - top_bits)
+    edges = np.arange(1, 1 << top_bits, dtype=HASH_DTYPE) << np.uint64(64 - top_bits)
     # The mapping ends here: mapped pages count as memory, and open files count towards the limit of about a thousand.
-    return np.concatenate([[0], np.searchsorted(np.memmap(path, _HASH_DTYPE, "r"), edges), [size]])
+    return np.concatenate([[0], np.searchsorted(np.memmap(path, HASH_DTYPE, "r"), edges), [size]])
 
 
 def _read_chunks(path: Path, start: int, stop: int) -> Iterator[Hashes]:
     for index in range(start, stop, _CHUNK_HASHES):
-        yield np.fromfile(path, _HASH_DTYPE, min(_CHUNK_HASHES, stop - index), offset=index * _HASH_DTYPE.itemsize)
+        yield np.fromfile(path, HASH_DTYPE, min(_CHUNK_HASHES, stop - index), offset=index * HASH_DTYPE.itemsize)
 
 
 def _keep_two_of_each(hashes: Hashes) -> Hashes:
@@ -199,146 +180,6 @@ def _mark_first(hashes: Hashes) -> BoolArray:
     is_first = np.ones(len(hashes), bool)
     is_first[1:] = hashes[1:] != hashes[:-1]
     return is_first
-
-
-def _hash_rows(columns: Sequence[pa.Array]) -> tuple[Hashes, BoolArray]:
-    """Return the hash of every row, uint64 (n,), and whether the row has an id, bool (n,)."""
-    hashes, has_id = _hash_column(columns[0])
-    for column in columns[1:]:
-        column_hashes, present = _hash_column(column)
-        hashes, has_id = _mix(hashes) ^ column_hashes, has_id | present
-    return hashes, has_id
-
-
-def _hash_column(column: pa.Array) -> tuple[Hashes, BoolArray]:
-    """Return the hash of every value, uint64 (n,), 0 for no value, and whether there is a value, bool (n,)."""
-    column = _get_storage(column)
-    present = ~null_mask(column)
-    if not present.any():
-        return np.zeros(len(column), np.uint64), present
-    if pa.types.is_floating(column.type):
-        present &= ~unpack_bools(column.is_null(nan_is_null=True))
-    integers = _as_integers(column)
-    if integers is not None:
-        hashes = _mix(to_numpy(integers).view(np.uint64))
-    else:
-        offsets, data = _as_bytes(column)
-        present &= np.diff(offsets) > 0
-        hashes = _hash_bytes(offsets, data)
-    return hashes if present.all() else np.where(present, hashes, np.uint64(0)), present
-
-
-def _get_storage(column: pa.Array) -> pa.Array:
-    """Return the values of a dictionary, and the storage of an extension type, such as a UUID."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    return column.storage if isinstance(column, pa.ExtensionArray) else column
-
-
-def _find_range(column: pa.Array) -> IdRange | None:
-    """Return the first and the last id of a column, (n,) with n > 0; None if the ids do not ascend strictly.
-
-    The ids are text in the same order. A missing id ends the search.
-    """
-    column = _get_storage(column)
-    if column.null_count or pa.types.is_floating(column.type):
-        return None
-    if (integers := _as_integers(column)) is not None:
-        values: IntArray = to_numpy(integers).astype(np.int64, copy=False)
-        if not (values[1:] > values[:-1]).all():
-            return None
-        first, last = (f"{int(values[index]) + 2**63:016x}" for index in (0, -1))
-    else:
-        offsets, data = _as_bytes(column)
-        if not _do_texts_ascend(offsets, data):
-            return None
-        texts = (data[offsets[index] : offsets[index + 1]].tobytes() for index in (0, len(column) - 1))
-        first, last = (f"{len(text):03} {text.hex()}" for text in texts)
-    return first, last
-
-
-def _do_texts_ascend(offsets: IntArray, data: npt.NDArray[np.uint8]) -> bool:
-    """Return whether texts ascend strictly, by length and then by bytes. Empty and very long texts do not."""
-    starts, lengths = offsets[:-1], np.diff(offsets)
-    if lengths[0] == 0 or lengths[-1] > _MAX_VECTOR_BYTES or (lengths[1:] < lengths[:-1]).any():
-        return False
-    words = _view_words(data)
-    # The rows that equal the next row so far.
-    rows = np.flatnonzero(lengths[1:] == lengths[:-1])
-    for offset in range(0, int(lengths[-1]), 8):
-        if (lengths[rows] <= offset).any():  # equal texts
-            return False
-        mask = _FIRST_BYTES[np.minimum(lengths[rows] - offset, 8)]
-        word, next_word = ((words[starts[index] + offset] & mask).byteswap() for index in (rows, rows + 1))
-        if (word > next_word).any():
-            return False
-        rows = rows[word == next_word]
-    return not len(rows)
-
-
-def _view_words(data: npt.NDArray[np.uint8]) -> Hashes:
-    """Return the word of 8 bytes that begins at each byte, without a copy."""
-    return np.ndarray(len(data) - 7, _HASH_DTYPE, data.data, strides=(1,))
-
-
-def _mix(words: Hashes) -> Hashes:
-    """Mix the bits of 64-bit words (n,); different words stay different.
-
-    The step and finalizer of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA
-    2014, doi:10.1145/2660193.2660195; the constants are David Stafford's "Mix13").
-    """
-    words = words + np.uint64(0x9E3779B97F4A7C15)
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
-
-
-def _as_integers(column: pa.Array) -> pa.Array | None:
-    """Return integers and times as int64; None for other types."""
-    if pa.types.is_uint64(column.type):
-        return column.view(pa.int64())
-    if pa.types.is_temporal(column.type) and column.type.bit_width in (32, 64):
-        # Not as text: Arrow would look up the time zone.
-        column = column.view(pa.int32() if column.type.bit_width == 32 else pa.int64())
-    return column.cast(pa.int64()) if pa.types.is_integer(column.type) else None
-
-
-def _as_bytes(column: pa.Array) -> tuple[IntArray, npt.NDArray[np.uint8]]:
-    """Return the offsets of the values in the bytes, int64 (n + 1,), and the bytes with 8 zeros at the end."""
-    try:
-        if not any(test(column.type) for test in _BYTES_TYPES):
-            column = column.cast(pa.string())
-        column = column.cast(pa.large_binary())
-    except pa.ArrowException:
-        raise ColumnsError(
-            f"an identity column has type {column.type}; expected text or numbers",
-            hint="See docs/reference/contract.md for the columns that identify a title",
-        ) from None
-    _, offset_buffer, data_buffer = column.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int64, len(column) + 1, column.offset * 8)
-    size = int(offsets[-1] - offsets[0])
-    data = np.zeros(size + 8, np.uint8)
-    if size:
-        data[:size] = np.frombuffer(data_buffer, np.uint8, size, int(offsets[0]))
-    return offsets - offsets[0], data
-
-
-def _hash_bytes(offsets: IntArray, data: npt.NDArray[np.uint8]) -> Hashes:
-    """Hash all texts at once, by their lengths and then 8 bytes at a time: uint64 (n,)."""
-    starts, lengths = offsets[:-1], np.diff(offsets)
-    words = _view_words(data)
-    hashes = _mix(lengths.astype(np.uint64))
-    rows = np.flatnonzero(lengths <= _MAX_VECTOR_BYTES)
-    for offset in range(0, _MAX_VECTOR_BYTES, 8):
-        rows = rows[lengths[rows] > offset]
-        if not len(rows):
-            break
-        mask = _FIRST_BYTES[np.minimum(lengths[rows] - offset, 8)]
-        hashes[rows] = _mix(hashes[rows] ^ (words[starts[rows] + offset] & mask))
-    for row in np.flatnonzero(lengths > _MAX_VECTOR_BYTES):
-        digest = hashlib.blake2b(data[starts[row] : offsets[row + 1]].data, digest_size=8).digest()
-        hashes[row] = int.from_bytes(digest, "little")
-    return hashes
 
 
 def _format_cell(cell: pa.Array) -> str:

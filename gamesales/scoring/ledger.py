@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from gamesales.data.screen import SHOWN_REJECTS
 from gamesales.errors import TryAgainError
-from gamesales.scoring.duplicates import IdRange
+from gamesales.scoring.ids import IdRange
 from gamesales.scoring.shadow import ShadowComparison
 
 # In a run's folder: the mark of a complete run that was not published, because the job withholds it.

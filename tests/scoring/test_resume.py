@@ -16,7 +16,7 @@ from pyarrow import parquet
 from gamesales.data import csv_scan, parquet_file
 from gamesales.data.screen import RejectLimit
 from gamesales.errors import TooManyRejectsError, TryAgainError
-from gamesales.scoring import shard, shard_bounds
+from gamesales.scoring import duplicates, shard, shard_bounds
 from gamesales.scoring.output import SingleFileOutput
 from support.processes import limit_file_size
 from support.runs import earnings, network_version, read_rejects, score, simple_version, snapshot, write_mixed
@@ -174,7 +174,7 @@ def fail_writing_once(open_file):
     ("owner", "name", "fail"),
     [
         (shard, "open_part", fail_writing_once),
-        (shard, "write_hashes", fail_once),
+        (duplicates, "write_hashes", fail_once),
         (SingleFileOutput, "_join", fail_once),
     ],
     ids=["part", "ids", "join"],
