@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from gamesales.arrays import BoolArray, FloatArray
 
+_S = TypeVar("_S", bound=np.generic)
 # Floats or integers of any size.
 Numbers = npt.NDArray[Any]
 
@@ -95,6 +96,12 @@ def to_arrow(values: npt.NDArray[np.generic], nulls: BoolArray | None = None) ->
         return pa.Array.from_buffers(pa.bool_(), len(values), [validity, pa.py_buffer(packed)])
     arrow_type = next(arrow for arrow, numpy in _NUMPY.items() if np.dtype(numpy) == values.dtype)
     return pa.Array.from_buffers(arrow_type, len(values), [validity, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def take(values: npt.NDArray[_S], indices: npt.NDArray[np.intp]) -> npt.NDArray[_S]:
+    """Return ``values[indices]`` of valid indices, (n,), in memory of Arrow: it is reused, where NumPy's is cleared."""
+    taken = np.frombuffer(pa.allocate_buffer(len(indices) * values.itemsize), values.dtype)
+    return values.take(indices, out=taken, mode="clip")
 
 
 def keep_rows(column: pa.Array, mask: BoolArray) -> pa.Array:

@@ -177,7 +177,7 @@ def _read_entry(path: Path) -> ShardResult | None:
             fields[name] = {int(source): rows for source, rows in fields[name].items()}
         if fields["shadow"] is not None:
             fields["shadow"] = ShadowComparison(**fields["shadow"])
-        if fields["id_range"] is not None:
+        if fields.get("id_range") is not None:  # earlier releases have none
             fields["id_range"] = tuple(fields["id_range"])
         return ShardResult(**fields)
     except (ValueError, TypeError, LookupError, AttributeError):

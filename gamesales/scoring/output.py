@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 
 from gamesales.errors import UsageError
 from gamesales.scoring.commit import publish_file, publish_folder
+from gamesales.scoring.parquet_join import ParquetJoiner
 from gamesales.scoring.parts import REJECT_COLUMNS, STAGED, UNFINISHED, check_types, open_part, write_csv_header
 from gamesales.scoring.shard import ShardPaths
 
@@ -230,6 +231,7 @@ class SingleFileOutput(Output):
     def __init__(self, target: OutputPaths, work: Path, schema: pa.Schema, metadata: Mapping[str, str]) -> None:
         super().__init__(target, work)
         self._is_csv = target.suffix != ".parquet"
+        self._schema, self._metadata = schema, metadata
         self._staged = work / f"result{target.suffix}{UNFINISHED}"
         self._finished: set[int] = set()
         self._joined = 0
@@ -238,16 +240,15 @@ class SingleFileOutput(Output):
         (work / "pieces").mkdir(exist_ok=True)
         if self._is_csv:
             write_csv_header(self._staged, schema)
-            self._csv: Any = self._files.enter_context(self._staged.open("ab"))
-        else:
-            self._write_batch = self._files.enter_context(open_part(self._staged, schema, metadata))
+        self._file = self._files.enter_context(self._staged.open("ab" if self._is_csv else "wb"))
+        self._parquet = None if self._is_csv else ParquetJoiner(self._file)
 
     def paths_of(self, number: int) -> ShardPaths:
         """Return where the files of a shard go."""
         piece = f"pieces/{number:05d}"
         return ShardPaths(
             work=self._work,
-            part=piece + (f"{self._target.suffix}{UNFINISHED}" if self._is_csv else ".arrow"),
+            part=f"{piece}{self._target.suffix}{UNFINISHED}",
             rejects=f"{piece}.rejects.csv{UNFINISHED}",
             rejects_header=False,
             ids=f"ids/{number:05d}",
@@ -261,17 +262,26 @@ class SingleFileOutput(Output):
             self._joined += 1
 
     def _join(self, piece: Path) -> None:
-        if self._is_csv:
-            _append(piece, self._csv)
-            self._csv.flush()
-            os.fsync(self._csv.fileno())  # while workers score: publishing waits only for the last piece
-            return
-        with pa.OSFile(str(piece)) as source:  # not memory-mapped: the pages of a large piece would count as memory
-            for batch in pa.ipc.open_stream(source):
-                self._write_batch(batch)
+        if self._parquet is None:
+            _append(piece, self._file)
+        else:
+            self._encode_stream(piece)
+            self._parquet.add(piece)
+        self._file.flush()
+        os.fsync(self._file.fileno())  # while workers score: publishing waits only for the last piece
+
+    def _encode_stream(self, piece: Path) -> None:
+        """Write a piece from the Arrow stream of an earlier release that withheld the run, if there is one."""
+        stream = piece.with_name(f"{piece.name.partition('.')[0]}.arrow")
+        if stream.exists():
+            with open_part(piece, self._schema, self._metadata) as write, pa.OSFile(str(stream)) as source:
+                for batch in pa.ipc.open_stream(source):
+                    write(batch)
 
     def close(self) -> Sequence[Path]:
         """Complete the file, join the rejects, and return the file."""
+        if self._parquet is not None:
+            self._parquet.finish()
         self._files.close()
         self.join_rejects()
         return [self._staged]

@@ -1,10 +1,10 @@
-"""Write the rows of a run: scored rows as Parquet, CSV or Arrow streams, rejected rows as CSV."""
+"""Write the rows of a run: scored rows as Parquet or CSV, rejected rows as CSV."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, cast
@@ -23,6 +23,7 @@ from gamesales.data.contract import (
 )
 from gamesales.data.table import RejectedRow
 from gamesales.errors import ColumnsError
+from gamesales.scoring.duplicates import hash_ids
 
 REJECT_COLUMNS = ("file", "row", "column", "value", "reason", "record")
 BOUND_COLUMNS = (pa.field(LOW_COLUMN, pa.float64()), pa.field(HIGH_COLUMN, pa.float64()))
@@ -34,7 +35,7 @@ SCORED_COLUMNS = (
     pa.field(VERSION_COLUMN, pa.int32()),
 )
 # Raise this number when the bytes of parts change: it is part of the run id, so no run resumes from parts of two kinds.
-PARTS_FORMAT = 2
+PARTS_FORMAT = 3
 # The suffix of a part until it is published: a reader of **/*.parquet must not find it, also in a hidden folder.
 UNFINISHED = ".part"
 # In a run's folder: the folder that is published when it is complete.
@@ -43,6 +44,9 @@ STAGED = "made"
 ROW_GROUP_ROWS = 1 << 18
 # A column chunk with more distinct values than fit in a dictionary of this size continues without a dictionary.
 _DICTIONARY_BYTES = 1 << 16
+# A column with a larger share of distinct values among the first rows is written without a dictionary. The values of a
+# full dictionary of 8-byte numbers have four fifths of distinct values there.
+_SAMPLE_ROWS, _MOST_DISTINCT = 1 << 12, 7 / 8
 _SNAPPY_COLUMNS = frozenset({PREDICTION_COLUMN, LOW_COLUMN, HIGH_COLUMN})
 _GZIP_LEVEL = 1
 # Rows that Arrow formats at a time. Its default of 1,024 rows takes a sixth longer: each column costs a call each time.
@@ -77,17 +81,13 @@ def make_part_schema(passthrough: pa.Schema, *, bounds: bool, unfamiliar: bool =
 def open_part(path: Path, schema: pa.Schema, metadata: Mapping[str, str]) -> Iterator[Callable[[pa.RecordBatch], None]]:
     """Open a file for scored rows.
 
-    Its suffix, before ``.part``, decides the format: Parquet, an Arrow stream, or CSV without a header, which may be
-    compressed.
+    Its suffix, before ``.part``, decides the format: Parquet, or CSV without a header, which may be compressed.
 
     Yields:
         A function that writes a batch.
     """
     name = path.name.removesuffix(UNFINISHED)
-    if name.endswith(".arrow"):
-        with pa.ipc.new_stream(str(path), schema) as stream:
-            yield stream.write_batch
-    elif name.endswith((".csv", ".csv.gz")):
+    if name.endswith((".csv", ".csv.gz")):
         with open_csv(path) as file, _open_csv_writer(file, schema) as stream:
 
             def write(batch: pa.RecordBatch) -> None:
@@ -96,8 +96,7 @@ def open_part(path: Path, schema: pa.Schema, metadata: Mapping[str, str]) -> Ite
 
             yield write
     else:
-        with _open_parquet(path, schema.with_metadata(dict(metadata))) as writer:
-            yield from _write_row_groups(writer)
+        yield from _write_row_groups(path, schema.with_metadata(dict(metadata)))
 
 
 def _require_writable(batch: pa.RecordBatch) -> None:
@@ -136,22 +135,49 @@ def _find_time_limit(arrow_type: pa.DataType) -> int | None:
     return days * 86_400 * _PER_SECOND[arrow_type.unit] if pa.types.is_timestamp(arrow_type) else None
 
 
-def _write_row_groups(writer: Any) -> Iterator[Callable[[pa.RecordBatch], None]]:
+def _write_row_groups(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.RecordBatch], None]]:
     """Yield a function that collects batches and writes them as row groups, and write the last row group."""
     pending: list[pa.RecordBatch] = []
+    with ExitStack() as stack:
+        writer: Any = None
 
-    def flush() -> None:
-        writer.write_table(pa.Table.from_batches(pending))  # each call makes one row group
-        pending.clear()
+        def flush() -> None:
+            nonlocal writer
+            if writer is None:  # the first rows decide the encodings
+                plain = _find_plain_columns(pending[0]) if pending else ()
+                writer = stack.enter_context(_open_parquet(path, schema, plain))
+            if pending:
+                writer.write_table(pa.Table.from_batches(pending))  # each call makes one row group
+                pending.clear()
 
-    def write(batch: pa.RecordBatch) -> None:
-        pending.append(batch)
-        if sum(map(len, pending)) >= ROW_GROUP_ROWS:
+        def write(batch: pa.RecordBatch) -> None:
+            pending.append(batch)
+            if sum(map(len, pending)) >= ROW_GROUP_ROWS:
+                flush()
+
+        yield write
+        if pending or writer is None:
             flush()
 
-    yield write
-    if pending:
-        flush()
+
+def _find_plain_columns(batch: pa.RecordBatch) -> list[str]:
+    """Return the columns that are written without a dictionary: hardly any value repeats among the first rows.
+
+    The column of the version, a single value, is smaller and faster without a dictionary too.
+    """
+    plain = [VERSION_COLUMN]
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        sample = column.slice(0, _SAMPLE_ROWS)
+        if is_text(field.type):
+            keys = hash_ids([sample])
+        elif pa.types.is_integer(field.type) or field.type == pa.float64() or field.type == pa.float32():
+            keys = to_numpy(sample).view(f"u{field.type.bit_width // 8}")
+        else:
+            continue
+        distinct = 1 + np.count_nonzero(np.diff(np.sort(keys)))
+        if distinct > _MOST_DISTINCT * len(sample):
+            plain.append(field.name)
+    return plain
 
 
 @contextmanager
@@ -265,17 +291,21 @@ def _open_csv_writer(file: BinaryIO, schema: pa.Schema, *, include_header: bool 
     return arrow_csv.CSVWriter(file, schema, write_options=options)
 
 
-def _open_parquet(sink: Path | pa.NativeFile, schema: pa.Schema) -> Any:
-    """Open a Parquet file with encodings that all common readers know."""
+def _open_parquet(sink: Path | pa.NativeFile, schema: pa.Schema, plain: Collection[str] = ()) -> Any:
+    """Open a Parquet file with encodings that all common readers know. ``plain`` columns have no dictionary."""
     from pyarrow import parquet
 
-    # Predictions hardly repeat: zstd takes a third longer for them, and everything else is smaller with zstd.
-    codecs = {path: "snappy" if path in _SNAPPY_COLUMNS else "zstd" for path in _find_column_paths(schema)}
+    # Predictions hardly repeat: zstd takes a third longer for them. It takes longer for flags too, which are small in
+    # any case. Everything else is smaller with zstd.
+    snappy = _SNAPPY_COLUMNS | {field.name for field in schema if pa.types.is_boolean(field.type)}
+    paths = _find_column_paths(schema)
+    codecs = {path: "snappy" if path in snappy else "zstd" for path in paths}
     return parquet.ParquetWriter(
         sink,
         schema,
         compression=codecs,
         compression_level={path: 1 for path, codec in codecs.items() if codec == "zstd"},
+        use_dictionary=[path for path in paths if path not in plain],
         dictionary_pagesize_limit=_DICTIONARY_BYTES,
         data_page_version="1.0",
         write_page_checksum=True,

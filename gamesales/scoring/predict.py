@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gamesales.arrays import BoolArray, FloatArray, IntArray
-from gamesales.data.arrow import Numbers
+from gamesales.data.arrow import Numbers, take
 from gamesales.data.screen import Extremes, ScreenedBatch, accept_all, read_numbers, reject, screen
 from gamesales.data.table import Batch
 from gamesales.scoring.distinct import RowNumbering, find_numbering
@@ -240,8 +240,8 @@ def _repeat(screened: ScreenedBatch, repeated: RepeatedTitles, version: LoadedVe
 
     return BatchPrediction(
         screened=screened,
-        predictions=titles.predictions.take(rows),
-        bounds=tuple(bound.take(rows) for bound in titles.bounds),
+        predictions=take(titles.predictions, rows),
+        bounds=tuple(take(bound, rows) for bound in titles.bounds),
         outside_range=repeat(titles.outside_range),
         unfamiliar=None if titles.unfamiliar is None else repeat(titles.unfamiliar),
         outside_by_feature=[count(mask) for mask in titles.outside_by_feature],

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 from gamesales.old_keys import add_old_keys, drop_old_keys
 from gamesales.scoring.drift import ColumnDrift, Drift
 from gamesales.scoring.familiarity import OutsideColumn
 from gamesales.scoring.output import OutputPaths
+from gamesales.scoring.parts import UNFINISHED
 from gamesales.scoring.shadow import FeatureDifferences, RowLocation, ShadowDifferences, ShadowReport
 
 T = TypeVar("T")
@@ -46,6 +48,14 @@ class FileReport:
 
     name: str
     size: int
+
+
+def report_files(target: OutputPaths, files: Sequence[Path]) -> list[FileReport]:
+    """Report the files of a complete result that is not published yet."""
+    return [
+        FileReport(target.path.name if target.is_file else path.name.removesuffix(UNFINISHED), path.stat().st_size)
+        for path in files
+    ]
 
 
 @dataclass(frozen=True)

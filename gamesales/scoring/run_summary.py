@@ -14,9 +14,8 @@ from gamesales.scoring.duplicates import count_duplicates, find_ids
 from gamesales.scoring.familiarity import OutsideColumn, describe_outside, guess_cause
 from gamesales.scoring.ledger import ShardResult
 from gamesales.scoring.output import Output, OutputPaths
-from gamesales.scoring.parts import UNFINISHED
 from gamesales.scoring.plan import Input, Plan, RunOptions
-from gamesales.scoring.run_report import DuplicatesReport, FileReport, InputReport, RunReport
+from gamesales.scoring.run_report import DuplicatesReport, InputReport, RunReport, report_files
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.shadow import summarize
 
@@ -59,10 +58,7 @@ def make_report(
             _report_input(source, total.rejected.get(index, 0), total.blank.get(index, 0))
             for index, source in enumerate(plan.inputs)
         ],
-        files=[
-            FileReport(target.path.name if target.is_file else path.name.removesuffix(UNFINISHED), path.stat().st_size)
-            for path in files
-        ],
+        files=report_files(target, files),
         duplicate_ids=duplicates,
         drift=_compare_with_training(version, total, options.psi_threshold),
         shadow=None if options.shadow is None else summarize(total.shadow, version, options.shadow),

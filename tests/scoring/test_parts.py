@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from gamesales.errors import ColumnsError
-from gamesales.scoring.parts import ROW_GROUP_ROWS, check_types, open_part
+from gamesales.scoring.parts import check_types, open_part
 from support.runs import DAY, score, simple_version
 from support.strategies import arrow_columns
 from support.versions import INTERVAL, titles_table
@@ -69,17 +69,24 @@ def _page_types(path, chunks):
     return kinds
 
 
-def test_distinct_values_need_no_dictionary(tmp_path):
-    """A column of distinct values stops building a dictionary early. A column of few values keeps it."""
-    rows = ROW_GROUP_ROWS
-    schema = pa.schema([("distinct", pa.float64()), ("repeated", pa.float64())])
-    values = [pa.array(range(rows), pa.float64()), pa.array([row % 9 for row in range(rows)], pa.float64())]
+@pytest.mark.parametrize(
+    "kind", [pa.float64(), pa.float32(), pa.int64(), pa.int32(), pa.uint16(), pa.string(), pa.large_string()], ids=str
+)
+def test_distinct_values_have_no_dictionary(tmp_path, kind):
+    """A column of distinct values is written without a dictionary. A column of few values has a dictionary."""
+    rows = 60_000
+    schema = pa.schema([("distinct", kind), ("repeated", kind), ("late", kind)])
+    values = [range(rows), [row % 9 for row in range(rows)], [max(row - 5_000, 0) for row in range(rows)]]
+    columns = [pa.array(column, pa.int64()).cast(kind) for column in values]
     with open_part(tmp_path / "a.parquet.part", schema, {}) as write:
-        write(pa.RecordBatch.from_arrays(values, schema=schema))
-    distinct, repeated = (parquet.read_metadata(tmp_path / "a.parquet.part").row_group(0).column(at) for at in (0, 1))
-    assert distinct.data_page_offset - distinct.dictionary_page_offset < 100_000
-    assert distinct.total_uncompressed_size > 8 * rows
+        write(pa.RecordBatch.from_arrays(columns, schema=schema))
+    group = parquet.read_metadata(tmp_path / "a.parquet.part").row_group(0)
+    distinct, repeated, late = (group.column(index) for index in range(3))
+    assert not distinct.has_dictionary_page
+    assert repeated.has_dictionary_page
     assert repeated.total_uncompressed_size < rows
+    assert late.data_page_offset - late.dictionary_page_offset < 100_000, "it continues without a dictionary early"
+    assert parquet.read_table(tmp_path / "a.parquet.part").equals(pa.table(columns, schema=schema))
 
 
 @given(st.data())

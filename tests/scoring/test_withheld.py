@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 import gamesales
 from gamesales import read_predictions
+from gamesales.data.files import hash_file
 from gamesales.errors import EXIT_WITHHELD, UsageError
 from gamesales.scoring import commit
 from gamesales.scoring.ledger import WITHHELD
@@ -99,6 +100,26 @@ def test_withhold_and_release(drifting, score, cli, output):
     again = cli(*RELEASE, "--output", output)
     assert again.code == 2
     assert f"; {report['release']['actor']} released it at {report['release']['time']}\n" in again.err
+
+
+def test_release_arrow_streams(drifting, score, cli):
+    """A withheld run of a release that stored its shards as Arrow streams can be released."""
+    assert score("out.parquet").code == 8
+    (work,) = (drifting / "out.parquet.work").glob("run-*")
+    piece, entry, mark = (work / name for name in ("pieces/00000.parquet.part", "ledger/00000.json", WITHHELD))
+    rows = parquet.read_table(piece)
+    with pa.ipc.new_stream(work / "pieces/00000.arrow", rows.schema.remove_metadata()) as stream:
+        stream.write_table(rows)
+    result, withheld = json.loads(entry.read_bytes()), json.loads(mark.read_bytes())
+    del result["id_range"], result["files"]["pieces/00000.parquet.part"], withheld["files"]["pieces/00000.parquet.part"]
+    piece.unlink()
+    result["files"]["pieces/00000.arrow"] = (work / "pieces/00000.arrow").stat().st_size
+    withheld["files"]["pieces/00000.arrow"] = hash_file(work / "pieces/00000.arrow")
+    withheld["report"]["files"][0]["size"] += 1
+    entry.write_text(json.dumps(result))
+    mark.write_text(json.dumps(withheld))
+    assert cli(*RELEASE, "--output", "out.parquet").code == 0
+    assert read_predictions(drifting / "out.parquet", DATE).equals(rows, check_metadata=True)
 
 
 def test_withheld_run_is_kept(drifting, score, monkeypatch):
