@@ -55,7 +55,9 @@ def test_join_is_exact(tmp_path_factory, column, cuts, group_rows, codec, has_in
     with parquet.ParquetFile(path, page_checksum_verification=True) as joined:
         expected = pa.concat_tables([parquet.read_table(folder / f"{number}.parquet") for number in range(len(tables))])
         assert expected.schema.equals(joined.schema_arrow, check_metadata=True)
-        assert repr(expected.to_pydict()) == repr(joined.read().to_pydict())
+        assert list(map(str, expected.combine_chunks().columns)) == list(
+            map(str, joined.read().combine_chunks().columns)
+        )
         groups = [joined.metadata.row_group(number) for number in range(joined.metadata.num_row_groups)]
         parts = [parquet.read_metadata(folder / f"{number}.parquet") for number in range(len(tables))]
         expected_groups = [part.row_group(number) for part in parts for number in range(part.num_row_groups)]
