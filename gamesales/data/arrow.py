@@ -99,9 +99,13 @@ def to_arrow(values: npt.NDArray[np.generic], nulls: BoolArray | None = None) ->
 
 
 def take(values: npt.NDArray[_S], indices: npt.NDArray[np.intp]) -> npt.NDArray[_S]:
-    """Return ``values[indices]`` of valid indices, (n,), in memory of Arrow: it is reused, where NumPy's is cleared."""
-    taken = np.frombuffer(pa.allocate_buffer(len(indices) * values.itemsize), values.dtype)
-    return values.take(indices, out=taken, mode="clip")
+    """Return ``values[indices]`` of valid indices, (n,)."""
+    return values.take(indices, out=allocate(len(indices), values.dtype), mode="clip")
+
+
+def allocate(size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return an array (size,) with arbitrary values, in memory of Arrow, which is reused. NumPy's is cleared."""
+    return np.frombuffer(pa.allocate_buffer(size * np.dtype(dtype).itemsize), dtype)
 
 
 def keep_rows(column: pa.Array, mask: BoolArray) -> pa.Array:

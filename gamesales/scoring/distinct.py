@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gamesales.arrays import IntArray
-from gamesales.data.arrow import Numbers, to_arrow, to_numpy
+from gamesales.data.arrow import Numbers, allocate, to_arrow, to_numpy
 
 # Smaller batches are not searched for distinct rows: scoring all of their rows is fast anyway.
 _MIN_ROWS = 4_096
@@ -58,7 +58,9 @@ class RowNumbering:
             if size > base:  # before, all numbers are 0
                 numbers *= numbers.dtype.type(base)
             numbers += digits.astype(numbers.dtype, copy=False)
-        return numbers.astype(np.int64)
+        wide: IntArray = allocate(len(numbers), np.int64)
+        wide[:] = numbers
+        return wide
 
     def list_rows(self) -> list[Numbers]:
         """Return the columns of all possible rows in the order of their numbers, (size,) each."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -91,20 +91,38 @@ def read_profiles(manifest: Mapping[str, Any], feature_names: Sequence[str]) -> 
     return profiles
 
 
-def find_bins(profile: Profile, values: npt.NDArray[Any]) -> IntArray:
-    """Find the bin of each value, int64 (n,)."""
-    return np.searchsorted(profile.edges, values, side="right")
+@dataclass(frozen=True)
+class BinnedRows:
+    """Distinct rows in the order of their bins, for several profiles.
 
-
-def count_repeats(profile: Profile, bins: IntArray, repeats: IntArray) -> IntArray:
-    """Count the rows in each bin, as ``count_bins`` does for all rows.
-
-    Args:
-        profile: the bins.
-        bins: int64 (n,), the bins of distinct values.
-        repeats: int64 (n,), how many rows have each value.
+    Attributes:
+        rows: int64 (p · n,), the rows in the bins of the first profile, then of the next.
+        bins: int64 (b,), the bins that have rows. The bins of a profile follow the bins of the profile before.
+        starts: int64 (b,), where the rows of these bins begin.
+        sizes: the bins of each profile.
     """
-    return np.bincount(bins, repeats, len(profile.counts)).astype(np.int64)  # exact up to 2**53 rows
+
+    rows: IntArray
+    bins: IntArray
+    starts: IntArray
+    sizes: Sequence[int]
+
+    @classmethod
+    def from_columns(cls, profiles: Sequence[Profile], columns: Sequence[npt.NDArray[Any]]) -> Self:
+        """Find the bins of n rows: columns (n,), in the order of the profiles."""
+        sizes = [len(profile.counts) for profile in profiles]
+        pairs = zip(profiles, columns, np.cumsum([0, *sizes[:-1]]), strict=True)
+        bins = np.array([np.searchsorted(profile.edges, column, side="right") + low for profile, column, low in pairs])
+        order = np.argsort(bins.ravel(), kind="stable")
+        ordered = bins.ravel()[order]
+        starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+        return cls(order % bins.shape[1], ordered[starts], starts, sizes)
+
+    def count(self, repeats: IntArray) -> list[IntArray]:
+        """Count as ``count_bins`` for each profile, if int64 (n,) rows of a file equal each distinct row."""
+        counts = np.zeros(sum(self.sizes), np.int64)
+        counts[self.bins] = np.add.reduceat(repeats[self.rows], self.starts)
+        return np.split(counts, np.cumsum(self.sizes[:-1]))
 
 
 def count_bins(profile: Profile, values: npt.NDArray[Any]) -> IntArray:

@@ -18,7 +18,7 @@ from gamesales.data.arrow import Numbers, take
 from gamesales.data.screen import Extremes, ScreenedBatch, accept_all, read_numbers, reject, screen
 from gamesales.data.table import Batch
 from gamesales.scoring.distinct import RowNumbering, find_numbering
-from gamesales.scoring.drift import count_bins, count_repeats, find_bins
+from gamesales.scoring.drift import BinnedRows, count_bins
 from gamesales.scoring.familiarity import merge_masks
 from gamesales.scoring.scorer import LoadedVersion
 
@@ -110,13 +110,15 @@ class ScoredCombinations:
         numbering: the numbers of the titles.
         titles: the c titles in the order of their numbers.
         is_finite: bool (c,), whether their predictions are finite numbers. The other predictions have the value 0.
-        bins: for each feature and then the predictions, int64 (c,), the bin of the training profile.
+        values: float64 (k + 1, c), the k features and then the predictions.
+        bins: their bins in the training profiles; None for a version without profiles.
     """
 
     numbering: RowNumbering
     titles: ScoredTitles
     is_finite: BoolArray
-    bins: Sequence[IntArray]
+    values: FloatArray
+    bins: BinnedRows | None
 
     @classmethod
     def score(cls, numbering: RowNumbering, version: LoadedVersion) -> Self:
@@ -126,8 +128,14 @@ class ScoredCombinations:
         is_finite = np.isfinite(predictions)
         predictions[~is_finite] = 0.0
         titles = ScoredTitles.from_predictions(columns, predictions, find_extremes(columns), version)
-        values = zip(version.profiles or (), [*columns, titles.predictions], strict=False)
-        return cls(numbering, titles, is_finite, [find_bins(profile, column) for profile, column in values])
+        values = np.array([*columns, titles.predictions], np.float64)
+        return cls(
+            numbering,
+            titles,
+            is_finite,
+            values,
+            BinnedRows.from_columns(version.profiles, list(values)) if version.profiles else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -194,7 +202,7 @@ def predict_batch(batch: Batch, version: LoadedVersion, cache: PredictionCache |
             cache.add(screened.columns, version)
             repeated = cache.find(screened.columns)
     if repeated is not None and repeated.combinations.is_finite[repeated.rows_of_title > 0].all():
-        return _repeat(screened, repeated, version)
+        return _repeat(screened, repeated)
     return _predict_rows(batch, screened, version)
 
 
@@ -226,11 +234,11 @@ def _predict_rows(batch: Batch, screened: ScreenedBatch, version: LoadedVersion)
     )
 
 
-def _repeat(screened: ScreenedBatch, repeated: RepeatedTitles, version: LoadedVersion) -> BatchPrediction:
+def _repeat(screened: ScreenedBatch, repeated: RepeatedTitles) -> BatchPrediction:
     """Copy the results of scored titles to all accepted rows."""
-    rows, repeats = repeated.title_of_row, repeated.rows_of_title
-    titles, present = repeated.combinations.titles, repeats > 0
-    values = [*titles.columns, titles.predictions]
+    combinations, rows, repeats = repeated.combinations, repeated.title_of_row, repeated.rows_of_title
+    titles, present = combinations.titles, repeats > 0
+    features = combinations.values[:-1, present]
 
     def count(mask: BoolArray | None) -> int:
         return 0 if mask is None else int(repeats[mask].sum())
@@ -245,14 +253,11 @@ def _repeat(screened: ScreenedBatch, repeated: RepeatedTitles, version: LoadedVe
         outside_range=repeat(titles.outside_range),
         unfamiliar=None if titles.unfamiliar is None else repeat(titles.unfamiliar),
         outside_by_feature=[count(mask) for mask in titles.outside_by_feature],
-        extremes=find_extremes([column[present] for column in titles.columns]),
-        sums=[float((column.astype(np.float64) * repeats).sum()) for column in values] if version.profiles else [],
+        extremes=list(zip(features.min(axis=1).tolist(), features.max(axis=1).tolist(), strict=True)),
+        sums=[] if combinations.bins is None else np.einsum("ij,j->i", combinations.values, repeats).tolist(),
         rows_clipped=count(titles.clipped),
         rows_without_interval=count(np.isnan(titles.bounds[0])) if titles.bounds else 0,
-        histograms=[
-            count_repeats(profile, bins, repeats)
-            for profile, bins in zip(version.profiles or (), repeated.combinations.bins, strict=False)
-        ],
+        histograms=[] if combinations.bins is None else combinations.bins.count(repeats),
     )
 
 

@@ -8,17 +8,16 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gamesales.data.simulate import GENRES, compute_expected_earnings, simulate
 from gamesales.scoring.drift import (
     PSI_THRESHOLD,
+    BinnedRows,
     Profile,
     count_bins,
-    count_repeats,
-    find_bins,
     measure_drift,
     read_profiles,
 )
@@ -128,9 +127,12 @@ class TestCount:
         """Distinct values with repeats count like all rows."""
         profile, values = column
         repeats = data.draw(arrays(np.int64, len(values), elements=st.integers(0, 5)))
-        counts = count_repeats(profile, find_bins(profile, values), repeats)
-        assert np.int64 == counts.dtype
-        np.testing.assert_array_equal(count_bins(profile, np.repeat(values, repeats)), counts)
+        assume(len(values))
+        orders = values, values[::-1]
+        counted = BinnedRows.from_columns([profile] * 2, orders).count(repeats)
+        for ordered, counts in zip(orders, counted, strict=True):
+            assert np.int64 == counts.dtype
+            np.testing.assert_array_equal(count_bins(profile, np.repeat(ordered, repeats)), counts)
 
     @settings(deadline=None)
     @given(columns(), st.integers(0, 60))
