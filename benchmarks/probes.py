@@ -71,20 +71,21 @@ def graph(threads: int, source: Path) -> Probe:
     """Run the graph on chunks in memory, each thread with its own session."""
     import onnxruntime
 
-    from gamesales.scoring.scorer import CHUNK_ROWS
+    from gamesales.scoring.scorer import Scorer
 
     path = source.parent.parent / "bundle/scorer.onnx"
+    chunk_rows = Scorer(path.read_bytes()).chunk_rows
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     sessions = [onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]) for _ in range(threads)]
     matrix = _make_matrix(next(parquet.ParquetFile(source).iter_batches(BATCH_ROWS)))
-    rows = len(matrix) // CHUNK_ROWS * CHUNK_ROWS
+    rows = len(matrix) // chunk_rows * chunk_rows
     pool = ThreadPoolExecutor(threads)
 
     def score(session: Any) -> None:
         for _ in range(GRAPH_BATCHES):
-            for start in range(0, rows, CHUNK_ROWS):
-                session.run(None, {"titles": matrix[start : start + CHUNK_ROWS]})
+            for start in range(0, rows, chunk_rows):
+                session.run(None, {"titles": matrix[start : start + chunk_rows]})
 
     return lambda: list(pool.map(score, sessions)), threads * GRAPH_BATCHES * rows
 

@@ -12,22 +12,37 @@ from hypothesis import strategies as st
 from gamesales.data.table import Batch
 from gamesales.errors import IntegrityError, SelfTestError
 from gamesales.scoring.predict import predict_batch
-from gamesales.scoring.scorer import CHUNK_ROWS, load_version
+from gamesales.scoring.scorer import CHUNK_ROWS, SMALL_GRAPH_BYTES, SMALL_GRAPH_CHUNK_ROWS, Scorer, load_version
 from support.runs import CONTRACT, network_version, simple_version
 from support.versions import FEATURES, simple_details, simple_earnings, simple_graph, title_values
 
 NETWORK = network_version()
-VALUES = title_values(2 * CHUNK_ROWS + 300)
+CHUNK = NETWORK.scorer.chunk_rows
+VALUES = title_values(2 * CHUNK + 300)
 EARNINGS = NETWORK.scorer.score(VALUES)
 
 
-@pytest.mark.parametrize("rows", [0, 1, CHUNK_ROWS - 1, CHUNK_ROWS, CHUNK_ROWS + 1, 3 * CHUNK_ROWS + 7])
+@pytest.mark.parametrize("rows", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7])
 def test_rows_follow_formula(rows):
     """Every row is scored, also in the last, padded chunk."""
     values = title_values(rows)
     predictions = simple_version(bias=5.0).scorer.score(values)
     assert predictions.dtype == np.float64
     np.testing.assert_allclose(simple_earnings(values, 5.0), predictions, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("is_small", [True, False])
+def test_chunks_depend_on_the_graph(monkeypatch, is_small):
+    """All calls of a graph have the same number of rows, larger for a small graph."""
+    graph, calls = simple_graph(), []
+    monkeypatch.setattr("gamesales.scoring.scorer.SMALL_GRAPH_BYTES", len(graph) if is_small else len(graph) - 1)
+    scorer = Scorer(graph)
+    run = scorer._run
+    monkeypatch.setattr(scorer, "_run", lambda chunk: calls.append(len(chunk)) or run(chunk))
+    for rows in (1, 10_000):
+        scorer.score(title_values(rows))
+    assert {SMALL_GRAPH_CHUNK_ROWS if is_small else CHUNK_ROWS} == set(calls)
+    assert len(graph) < SMALL_GRAPH_BYTES
 
 
 @given(st.integers(0, len(VALUES)), st.integers(0, len(VALUES)))
