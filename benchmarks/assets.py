@@ -42,6 +42,20 @@ class Assets:
         target = source.with_name(f"one-group-{rows}.parquet")
         return _make(target, lambda path: write_table(read_table(source), path, row_group_size=rows))
 
+    def with_column(self, column: str, rows: int) -> Path:
+        """Return realistic titles with one more column: ``integer_id`` or ``text_id`` as title_id, or ``title``."""
+        import pyarrow as pa
+        from pyarrow.parquet import read_table, write_table
+
+        def write(path: Path) -> None:
+            titles = read_table(self._simulate(f"named-{rows}.parquet", rows, "--no-earnings", "--ids"))
+            name = "title" if column == "title" else "title_id"
+            cells = pa.array(range(1, rows + 1)) if column == "integer_id" else titles.column(name)
+            titles = titles.drop_columns(["title_id", "title"]).add_column(0, name, cells)
+            write_table(titles, path, 65_536, compression="zstd", use_dictionary=titles.column_names[1:])
+
+        return _make(self.folder / "titles" / f"{column}-{rows}.parquet", write)
+
     def rejected(self, rows: int, kind: str) -> Path:
         """Return the continuous titles with some invalid prices: -1 in Parquet, a word in CSV."""
         source = self.titles("continuous", rows, kind)

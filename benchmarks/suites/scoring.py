@@ -11,7 +11,7 @@ SIZES = (BASE_ROWS, 100_000, 1_000_000, 10_000_000)
 # A quick run has the slow contenders on one kind of file, and only one contender that starts with TensorFlow.
 QUICK = {
     ("parquet", "continuous"): ((OURS, "course", "onnxruntime_loop", "sklearn_mlp"), SIZES),
-    ("parquet", "realistic"): ((OURS, "onnxruntime_loop"), (SIZES[0], SIZES[-1])),
+    ("parquet", "realistic"): ((OURS, "ours_folder", "onnxruntime_loop"), (SIZES[0], SIZES[-1])),
     ("csv", "continuous"): ((OURS, "onnxruntime_loop"), SIZES[:3]),
 }
 FULL = {(kind, titles): ((), SIZES) for kind in ("parquet", "csv") for titles in ("continuous", "realistic")}

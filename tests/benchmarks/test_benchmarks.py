@@ -202,8 +202,8 @@ def test_every_part_runs_alone(tmp_path, monkeypatch, name):
     monkeypatch.setattr(probes, "REPEATS", 1)
     for folder in ("titles", "truth", "bundle"):
         (tmp_path / folder).mkdir()
-    source = tmp_path / f"titles/t.{'csv' if name in ('csv_read', 'arrow_csv') else 'parquet'}"
-    write_titles(source, 2_000, with_target=False)
+    source = tmp_path / f"titles/t.{'csv' if name == 'arrow_csv' else 'parquet'}"
+    write_titles(source, 5_000, with_target=False)
     earnings = pa.table({"predicted_earnings": np.linspace(1e4, 3e5, CHECK_ROWS)})
     pq.write_table(earnings, tmp_path / "truth/continuous.parquet")
     (tmp_path / "bundle/scorer.onnx").write_bytes(simple_graph())
@@ -284,12 +284,12 @@ def test_sections_without_runs_are_shown(results):
 
 def test_bound_adds_times():
     """The bound adds the times of the steps: four of 10 M rows per second on two cores give 5 M."""
-    steps = {(step, limits.ONE): {"seconds": 0.1, "work": 1_000_000} for step in limits.STEPS["parquet"]}
+    steps = {(step, limits.ONE): {"seconds": 0.1, "work": 1_000_000} for step in limits.STEPS}
     steps["graph", limits.ALL] = {"seconds": 1.0, "work": 12_000_000}
     runs = [{"contender": name, "case": case, "round": 0, "answer": step} for (name, case), step in steps.items()]
-    assert limits.compute_bounds(runs, "parquet", 2) == {0: pytest.approx(5e6)}
-    assert limits.compute_bounds(runs, "parquet", 2, limits.ALL) == {0: pytest.approx(2 / (3 / 10e6 + 1 / 6e6))}
-    assert limits.compute_bounds(runs[1:], "parquet", 2) == {}
+    assert limits.compute_bounds(runs, 2) == {0: pytest.approx(5e6)}
+    assert limits.compute_bounds(runs, 2, limits.ALL) == {0: pytest.approx(2 / (3 / 10e6 + 1 / 6e6))}
+    assert limits.compute_bounds(runs[1:], 2) == {}
 
 
 def test_training_reaches_an_error():
