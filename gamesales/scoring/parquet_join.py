@@ -38,6 +38,7 @@ class ParquetJoiner:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._footer: Struct = {}
+        self._size = 0  # of the row groups
         file.write(_MAGIC)
 
     def add(self, part: Path) -> None:
@@ -49,8 +50,9 @@ class ParquetJoiner:
         with part.open("rb") as source:
             footer, end = read_footer(source)
             source.seek(len(_MAGIC))
-            shift = self._file.tell() - len(_MAGIC)
             _copy(source, self._file, end - len(_MAGIC))
+        shift = self._size
+        self._size += end - len(_MAGIC)
         if not self._footer:
             self._footer = {**footer, _FILE_ROWS: (I64, 0), _FILE_GROUPS: (LIST, (STRUCT, []))}
         if any(self._footer[key] != footer[key] for key in footer if key not in (_FILE_ROWS, _FILE_GROUPS)):
