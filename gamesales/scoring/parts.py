@@ -40,8 +40,9 @@ PARTS_FORMAT = 3
 UNFINISHED = ".part"
 # In a run's folder: the folder that is published when it is complete.
 STAGED = "made"
-# Rows of a Parquet row group: few enough to keep in memory, enough for readers to skip over.
-ROW_GROUP_ROWS = 1 << 18
+# Rows of a Parquet row group, or fewer if they have this many bytes in memory: few enough for each worker to keep one in
+# memory, enough for readers to skip over.
+ROW_GROUP_ROWS, _ROW_GROUP_BYTES = 1 << 18, 1 << 26
 # A column chunk with more distinct values than fit in a dictionary of this size continues without a dictionary.
 _DICTIONARY_BYTES = 1 << 16
 # A column with a larger share of distinct values among the first rows is written without a dictionary. The values of a
@@ -152,7 +153,8 @@ def _write_row_groups(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Re
 
         def write(batch: pa.RecordBatch) -> None:
             pending.append(batch)
-            if sum(map(len, pending)) >= ROW_GROUP_ROWS:
+            size = sum(batch.get_total_buffer_size() for batch in pending)
+            if sum(map(len, pending)) >= ROW_GROUP_ROWS or size >= _ROW_GROUP_BYTES:
                 flush()
 
         yield write

@@ -89,6 +89,17 @@ def test_distinct_values_have_no_dictionary(tmp_path, kind):
     assert parquet.read_table(tmp_path / "a.parquet.part").equals(pa.table(columns, schema=schema))
 
 
+def test_wide_rows_make_smaller_groups(tmp_path):
+    """A row group of wide rows has fewer rows, so that it fits in memory."""
+    schema = pa.schema([("text", pa.string())])
+    batch = pa.RecordBatch.from_arrays([pa.array(["x" * 4_000] * 10_000)], schema=schema)
+    with open_part(tmp_path / "a.parquet.part", schema, {}) as write:
+        for _ in range(3):
+            write(batch)
+    metadata = parquet.read_metadata(tmp_path / "a.parquet.part")
+    assert [20_000, 10_000] == [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+
+
 @given(st.data())
 @settings(deadline=None, max_examples=60)
 def test_any_column_is_exact(data):
