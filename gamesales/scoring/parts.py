@@ -40,7 +40,7 @@ PARTS_FORMAT = 3
 UNFINISHED = ".part"
 # In a run's folder: the folder that is published when it is complete.
 STAGED = "made"
-# Rows of a Parquet row group, or fewer if they have this many bytes in memory: few enough for each worker to keep one in
+# Rows of a Parquet row group, or fewer if they have this many bytes: few enough for each worker to keep a group in
 # memory, enough for readers to skip over.
 ROW_GROUP_ROWS, _ROW_GROUP_BYTES = 1 << 18, 1 << 26
 # A column chunk with more distinct values than fit in a dictionary of this size continues without a dictionary.
