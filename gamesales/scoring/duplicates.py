@@ -1,12 +1,12 @@
 """Count duplicate ids of a run, in memory that does not grow with the run.
 
-    each batch      ShardIds.add      64 bits for each title with an id, and whether the ids ascend
-    each shard      ShardIds.write    a file of its own
-    the whole run   count_duplicates  compares the ranges of ascending ids; if they overlap, merges the files, one range
-                                      of hashes at a time
+    each batch      ShardIds.add      whether its ids ascend; if not, 64 bits for each title with an id
+    each shard      write_hashes      the hashes, sorted, in a file of its own; none for ids that ascend
+    the whole run   are_unique        compares the ranges of ascending ids
+                    count_duplicates  if they overlap: merges the files, one range of hashes at a time
     for a message   find_ids          the ids of some duplicate hashes
 
-Ids usually ascend from row to row and from file to file. Such ids are unique, and nothing is sorted.
+Ids usually ascend from row to row and from file to file. Such ids are unique, and none is hashed.
 
 Equal ids have equal hashes, however they are split into shards, sliced or encoded, so no duplicate is missed. Different
 ids have different hashes if they are integers, or texts of equal length of up to 8 bytes. Of n other ids, two share a
@@ -16,7 +16,6 @@ the worst result would be a wrong count in a warning.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -33,36 +32,42 @@ _MAX_EXAMPLES = 3
 
 
 class ShardIds:
-    """The ids of a shard: their hashes, and their range if they ascend strictly.
+    """The ids of a shard: their range if they ascend strictly, or their hashes.
 
-    Integers and times ascend by value, texts by length and then by bytes.
+    Integers and times ascend by value, texts by length and then by bytes. Ids that ascend in the first batch and not in
+    a later batch have neither.
+
+    Attributes:
+        range: the first and the last id; None if the ids do not ascend, or if there are none.
     """
 
     def __init__(self) -> None:
-        self._hashes = [np.empty(0, np.uint64)]
-        self._range: IdRange | None = None
-        self._are_ascending = True
+        self.range: IdRange | None = None
+        self._hashes: list[Hashes] | None = [np.empty(0, np.uint64)]
+        self._is_empty = True
 
     @property
-    def range(self) -> IdRange | None:
-        """The first and the last id; None if the ids do not ascend, or if there are none."""
-        return self._range if self._are_ascending else None
+    def hashes(self) -> Hashes | None:
+        """The hashes, uint64 (m,), ascending; None if the ids ascend, or did in the first batch."""
+        return None if self._hashes is None else np.sort(np.concatenate(self._hashes))
 
     def add(self, columns: Sequence[pa.Array]) -> None:
         """Add the ids of a batch, as for ``hash_ids``."""
+        if not len(columns[0]):
+            return
         ids = [read_ids(column) for column in columns]
-        hashes, has_id = hash_rows(ids)
-        self._hashes.append(hashes if has_id.all() else hashes[has_id])
-        if self._are_ascending and len(hashes):
-            batch = ids[0].find_range() if len(ids) == 1 else None
-            self._are_ascending = batch is not None and (self._range is None or self._range[1] < batch[0])
-            if batch is not None:
-                self._range = (batch[0] if self._range is None else self._range[0], batch[1])
+        if self._is_empty or self.range is not None:
+            self.range = self._extend_range(ids[0].find_range() if len(ids) == 1 else None)
+            self._hashes = None if self.range is not None else self._hashes
+        self._is_empty = False
+        if self._hashes is not None:
+            hashes, has_id = hash_rows(ids)
+            self._hashes.append(hashes if has_id.all() else hashes[has_id])
 
-    def write(self, path: Path) -> None:
-        """Write the hashes, sorted unless the ids ascend, as little-endian 64-bit words."""
-        hashes = np.concatenate(self._hashes)
-        write_hashes(path, hashes if self.range else np.sort(hashes))
+    def _extend_range(self, batch: IdRange | None) -> IdRange | None:
+        if batch is None or self.range is None:
+            return batch
+        return (self.range[0], batch[1]) if self.range[1] < batch[0] else None
 
 
 def hash_ids(columns: Sequence[pa.Array]) -> Hashes:
@@ -101,33 +106,30 @@ def find_ids(columns: Sequence[pa.Array], duplicate_hashes: Sequence[int]) -> li
 
 
 def write_hashes(path: Path, hashes: Hashes) -> None:
-    """Write hashes as little-endian 64-bit words."""
+    """Write the hashes of a shard as little-endian 64-bit words."""
     # Not by NumPy's tofile: on a full disk its error has no errno.
     path.write_bytes(hashes.astype(HASH_DTYPE, copy=False).data)
 
 
-def count_duplicates(shards: Sequence[tuple[Path, IdRange | None]]) -> tuple[int, int, list[int]]:
+def are_unique(ranges: Sequence[IdRange | None]) -> bool:
+    """Return whether all ids of a run are known to be unique, from the range of each shard."""
+    ascending = sorted(id_range for id_range in ranges if id_range is not None)
+    return len(ascending) == len(ranges) and all(last < first for (_, last), (first, _) in pairwise(ascending))
+
+
+def count_duplicates(paths: Sequence[Path]) -> tuple[int, int, list[int]]:
     """Count duplicate ids over all shards of a run.
 
-    If the ranges of ascending ids overlap, their files are sorted. Then the hashes are compared in buckets of equal top
-    bits, about a million hashes of all files at a time.
+    The hashes are compared in buckets of equal top bits, about a million hashes of all files at a time.
 
     Args:
-        shards: the files of ``ShardIds.write`` with their ranges, in any order.
+        paths: the files of ``write_hashes`` with ascending hashes, in any order.
 
     Returns:
         How many ids have more than one row, how many rows follow the first row of their id, and a few hashes of
         duplicate ids, the smallest, so that they do not depend on the shards.
     """
-    ranges = sorted(shard_range for _, shard_range in shards if shard_range is not None)
-    paths = [path for path, _ in shards]
     total = sum(path.stat().st_size for path in paths) // HASH_DTYPE.itemsize
-    hashed = sum(path.stat().st_size for path, shard_range in shards if shard_range is None)
-    if not hashed and all(last < first for (_, last), (first, _) in pairwise(ranges)):
-        return 0, 0, []
-    for path, shard_range in shards:
-        if shard_range is not None:
-            _sort_file(path)
     top_bits = (max(total - 1, 0) // _CHUNK_HASHES).bit_length()
     bounds_by_file = [_find_bucket_bounds(path, top_bits) for path in paths]
     distinct, ids, examples = 0, 0, list[int]()
@@ -144,13 +146,6 @@ def count_duplicates(shards: Sequence[tuple[Path, IdRange | None]]) -> tuple[int
         ids += len(duplicates)
         examples += duplicates[: _MAX_EXAMPLES - len(examples)].tolist()
     return ids, total - distinct, examples
-
-
-def _sort_file(path: Path) -> None:
-    """Sort the hashes of a file. If the process ends meanwhile, the file is as before."""
-    temporary = path.with_name(f".{path.name}")
-    write_hashes(temporary, np.sort(np.fromfile(path, HASH_DTYPE)))
-    os.replace(temporary, path)
 
 
 def _find_bucket_bounds(path: Path, top_bits: int) -> IntArray:

@@ -74,7 +74,7 @@ def score_files(
             output.join_rejects()
             raise _make_rejects_error(results, plan.rows, allowed, output.rejects)
         in_order = [results[shard.number] for shard in plan.shards]
-        duplicates = find_duplicates(plan, output, in_order, options)
+        duplicates = find_duplicates(plan, version, output, in_order, options)
         require_complete(work, in_order)
         files = output.close()
         report = make_report(plan, version, target, in_order, files, started, options, len(resumed), duplicates)

@@ -10,7 +10,7 @@ import numpy as np
 
 from gamesales.errors import InputError, warn
 from gamesales.scoring.drift import Drift, measure_drift
-from gamesales.scoring.duplicates import count_duplicates, find_ids
+from gamesales.scoring.duplicates import are_unique, count_duplicates, find_ids
 from gamesales.scoring.familiarity import OutsideColumn, describe_outside, guess_cause
 from gamesales.scoring.ledger import ShardResult
 from gamesales.scoring.output import Output, OutputPaths
@@ -18,6 +18,7 @@ from gamesales.scoring.plan import Input, Plan, RunOptions
 from gamesales.scoring.run_report import DuplicatesReport, InputReport, RunReport, report_files
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.shadow import summarize
+from gamesales.scoring.shard import hash_shard
 
 # A line break in a cell is unusual if no more records have one than this number, or than this share.
 _FEW_RECORDS, _FEW_SHARE = 3, 0.01
@@ -131,9 +132,9 @@ def _compare_with_training(version: LoadedVersion, total: ShardResult, threshold
 
 
 def find_duplicates(
-    plan: Plan, output: Output, results: Sequence[ShardResult], options: RunOptions
+    plan: Plan, version: LoadedVersion, output: Output, results: Sequence[ShardResult], options: RunOptions
 ) -> DuplicatesReport | None:
-    """Count the duplicate ids of a run, from the hashes that the shards wrote.
+    """Count the duplicate ids of a run, from the ranges or the hashes of the ids of each shard.
 
     ``results`` has all shards in order.
 
@@ -145,10 +146,13 @@ def find_duplicates(
     """
     if not plan.identity:
         return None
+    if are_unique([result.id_range for result in results if result.rows_scored]):
+        return DuplicatesReport(0, 0, [])
     paths = [output.paths_of(shard.number) for shard in plan.shards]
-    ids, rows, hashes = count_duplicates(
-        [(shard.work / shard.ids, result.id_range) for shard, result in zip(paths, results, strict=True)]
-    )
+    for shard, path, result in zip(plan.shards, paths, results, strict=True):
+        if path.ids not in result.files:
+            hash_shard(shard, plan, version, path, result)
+    ids, rows, hashes = count_duplicates([path.work / path.ids for path in paths])
     examples = _read_examples(plan, hashes)
     if ids and options.unique_ids:
         raise InputError(

@@ -17,7 +17,7 @@ from gamesales.data.files import fsync
 from gamesales.data.screen import format_rejects
 from gamesales.data.table import Batch
 from gamesales.errors import ColumnsError
-from gamesales.scoring.duplicates import ShardIds
+from gamesales.scoring.duplicates import ShardIds, hash_ids, write_hashes
 from gamesales.scoring.ledger import ShardResult
 from gamesales.scoring.parts import RejectsWriter, make_part_schema, open_part
 from gamesales.scoring.passthrough import convert_column
@@ -97,13 +97,25 @@ def score_shard(
             total.over_reject_limit = True
             return total
         names = [paths.part, paths.rejects] if total.rows_rejected else [paths.part]
-        if plan.identity:
+        total.id_range = shard_ids.range
+        if plan.identity and (hashes := shard_ids.hashes) is not None:
             names.append(paths.ids)
-            shard_ids.write(ids)
-            total.id_range = shard_ids.range
+            write_hashes(ids, hashes)
         cleanup.pop_all()
     total.files = {name: temporary_path(paths.work / name).stat().st_size for name in names}
     return total
+
+
+def hash_shard(shard: Shard, plan: Plan, version: LoadedVersion, paths: ShardPaths, result: ShardResult) -> None:
+    """Read a scored shard again and write the hashes of its ids, which it left out because they ascend."""
+    is_whole = result.rows_rejected == result.rows_blank == 0  # otherwise the batches show which rows were scored
+    names, hashes, cache = plan.identity if is_whole else None, [np.empty(0, np.uint64)], PredictionCache()
+    for _, batch in _read_batches(shard, plan, version, names=names):
+        columns = [batch.table.column(name) for name in plan.identity]
+        if not is_whole:
+            columns = _select_scored(batch, plan.identity, predict_batch(batch, version, cache))
+        hashes.append(hash_ids(columns))
+    write_hashes(paths.work / paths.ids, np.sort(np.concatenate(hashes)))
 
 
 def fsync_and_rename(work: Path, result: ShardResult) -> None:
@@ -138,14 +150,20 @@ def make_result_schema(plan: Plan, version: LoadedVersion) -> pa.Schema:
 
 
 def _read_batches(
-    shard: Shard, plan: Plan, version: LoadedVersion, shadow: LoadedVersion | None
+    shard: Shard,
+    plan: Plan,
+    version: LoadedVersion,
+    shadow: LoadedVersion | None = None,
+    names: Sequence[str] | None = None,
 ) -> Iterator[tuple[int, Batch]]:
-    """Yield the batches of a shard, each with the index of its input."""
+    """Yield the batches of a shard with the columns ``names``, by default all; each with the index of its input."""
     features, passthrough = version.contract.feature_names, plan.passthrough.names
     if shadow is not None:
         features = tuple(dict.fromkeys([*features, *shadow.contract.feature_names]))
-    names = list(dict.fromkeys([*features, *passthrough, *plan.identity]))
-    numbers = [name for name in features if name not in passthrough]  # pass-through columns are not parsed
+    if names is None:
+        names = list(dict.fromkeys([*features, *passthrough, *plan.identity]))
+    # Pass-through columns are not parsed.
+    numbers = [name for name in features if name in names and name not in passthrough]
     for part in shard.ranges:
         source = plan.inputs[part.source]
         with source.require_unchanged():

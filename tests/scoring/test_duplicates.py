@@ -14,11 +14,16 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pyarrow import csv, parquet
 
+from gamesales.data import parquet_file
+from gamesales.data.screen import RejectLimit
 from gamesales.errors import ColumnsError
-from gamesales.scoring import duplicates
-from gamesales.scoring.duplicates import ShardIds, count_duplicates, find_ids, hash_ids, write_hashes
+from gamesales.scoring import duplicates, shard_bounds
+from gamesales.scoring.duplicates import ShardIds, are_unique, count_duplicates, find_ids, hash_ids, write_hashes
 from gamesales.scoring.ids import mix
+from support.runs import put_column, score, simple_version
+from support.versions import titles_table
 
 # Few different texts, so that they repeat. Their lengths are near multiples of a word and the vectorized maximum.
 texts = st.none() | st.builds(
@@ -36,19 +41,15 @@ def count_in_shards(hashes, folder, cuts=()):
     shards = np.split(hashes, sorted(cuts))
     for number, shard in enumerate(shards):
         write_hashes(folder / f"{number}.hashes", np.sort(shard))
-    return count_duplicates([(folder / f"{number}.hashes", None) for number in range(len(shards))])
+    return count_duplicates([folder / f"{number}.hashes" for number in range(len(shards))])
 
 
-def count_ids(batches_by_shard, folder):
-    """Count the ids of shards, each with some batches of a column."""
-    shards = []
-    for number, batches in enumerate(batches_by_shard):
-        ids = ShardIds()
-        for batch in batches:
-            ids.add([batch])
-        ids.write(folder / f"{number}.hashes")
-        shards.append((folder / f"{number}.hashes", ids.range))
-    return count_duplicates(shards), [shard_range for _, shard_range in shards]
+def add_batches(batches):
+    """The ids of a shard with some batches of a column."""
+    ids = ShardIds()
+    for batch in batches:
+        ids.add([batch])
+    return ids
 
 
 def count_expected(ids):
@@ -126,23 +127,28 @@ def test_column_order_matters():
     order=st.randoms(use_true_random=False),
 )
 @quickly
-def test_ascending_ids_count_alike(tmp_path_factory, ids, cuts, is_sorted, is_unique, order):
-    """The count is the same whether ids ascend or not, and examples are the smallest hashes."""
+def test_ranges_prove_unique_ids(ids, cuts, is_sorted, is_unique, order):
+    """Ids of a shard with a range ascend. Disjoint ranges have no duplicates. Other shards have all hashes or none."""
     ids = list(dict.fromkeys(ids)) if is_unique else ids
     if is_sorted:
         ids.sort(key=lambda value: (0, b"", 0) if value is None else sort_key(value))
     column = pa.array(ids, pa.int64() if any(isinstance(value, int) for value in ids) else pa.string())
     bounds = [0, *sorted(min(cut, len(ids)) for cut in cuts), len(ids)]
     shards = [column.slice(start, stop - start) for start, stop in pairwise(bounds)]
-    batches = [[shard.slice(0, len(shard) // 2), shard.slice(len(shard) // 2)] for shard in shards]
-    order.shuffle(batches)
-    counted, ranges = count_ids(batches, tmp_path_factory.mktemp("shards"))
-    assert counted == count_in_shards(hash_column(column), tmp_path_factory.mktemp("sorted"))
-    for shard, shard_range in zip(batches, ranges, strict=True):
-        values = [value for batch in shard for value in batch.to_pylist()]
-        keys = [None if value is None else sort_key(value) for value in values]
-        if shard_range is not None:
-            assert all(first < second for first, second in pairwise(keys))
+    order.shuffle(shards)
+    ranges = []
+    for shard in shards:
+        shard_ids = add_batches([shard.slice(0, len(shard) // 2), shard.slice(len(shard) // 2)])
+        values = shard.to_pylist()
+        if shard_ids.range is not None:
+            assert shard_ids.hashes is None
+            assert None not in values
+            assert all(sort_key(first) < sort_key(second) for first, second in pairwise(values))
+        elif shard_ids.hashes is not None:
+            np.testing.assert_array_equal(np.sort(hash_column(shard)), shard_ids.hashes)
+        ranges.append(shard_ids.range)
+    if are_unique(ranges):
+        assert (0, 0) == count_expected(value for value in ids if value not in (None, ""))
 
 
 def sort_key(value):
@@ -162,22 +168,57 @@ def sort_key(value):
     ],
     ids=lambda ids: str(ids.type),
 )
-def test_ascending_ids_are_not_sorted(tmp_path, monkeypatch, ids):
-    """Ids that ascend within and across shards are unique, and their files are not read."""
-    monkeypatch.setattr(np, "fromfile", None)
-    counted, ranges = count_ids([[ids[2:3], ids[3:]], [ids[:2]]], tmp_path)
-    assert (0, 0, []) == counted
-    assert None not in ranges
+def test_ascending_ids_are_unique(ids):
+    """Ids that ascend within and across shards are unique, in any order of the shards."""
+    late, early = add_batches([ids[2:3], ids[3:]]), add_batches([ids[:2]])
+    assert are_unique([late.range, early.range])
+    assert not are_unique([late.range, early.range, late.range])
+    assert not are_unique([late.range, None])
 
 
 @pytest.mark.parametrize(
     "ids",
     [["a", "b", None], ["a", "b", ""], ["b", "a", "c"], ["a", "a", "b"], ["a", "b", "c" * 300], [1.0, 2.0, np.nan]],
 )
-def test_other_ids_are_sorted(tmp_path, ids):
-    """Missing ids, very long ids, and ids in another order have no range."""
-    _, ranges = count_ids([[pa.array(ids)]], tmp_path)
-    assert [None] == ranges
+def test_other_ids_have_no_range(ids):
+    """Missing ids, very long ids, and ids in another order have hashes, unless the first batch ascends."""
+    column = pa.array(ids)
+    np.testing.assert_array_equal(np.sort(hash_column(column)), add_batches([column]).hashes)
+    later = add_batches([pa.array([0.5] if ids[0] == 1.0 else ["A"]), column])
+    assert (None, None) == (later.range, later.hashes)
+    assert 0 == len(add_batches([column[:0]]).hashes)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a": [*range(100, 200)], "b": [*range(200, 300)]},
+        {"a": [*range(100, 200)], "b": [*range(150, 250)]},
+        {"a": [*range(100, 200)], "b": [*range(199, 99, -1)]},
+        {"a": [*range(100, 180), *range(140, 160)], "b": [*range(200, 300)]},
+        {"a": [7] * 100, "b": [None] * 100},
+    ],
+    ids=["disjoint", "overlapping", "descending", "late", "equal"],
+)
+def test_any_order_is_counted(tmp_path, monkeypatch, files, suffix):
+    """The ids of scored rows are counted in any order, and ids of rejected rows are not."""
+    monkeypatch.setattr(parquet_file, "BATCH_ROWS", 30)
+    monkeypatch.setattr(shard_bounds, "MIN_SHARD_ROWS", 100)
+    expected = Counter()
+    for name, ids in files.items():
+        table = titles_table(len(ids), title_id=[None if number is None else f"T{number}" for number in ids])
+        if name == "b":
+            table = put_column(table, "unit_price", np.where(np.arange(len(ids)) == 50, -1.0, 60.0))
+        write = csv.write_csv if suffix == "csv" else parquet.write_table
+        write(table, tmp_path / f"{name}.{suffix}")
+        expected.update(number for row, number in enumerate(ids) if number is not None and (name, row) != ("b", 50))
+    report = score(simple_version(), tmp_path, tmp_path / "out.parquet", limit=RejectLimit(1))
+    assert (199, 1) == (report.rows_scored, report.rows_rejected)
+    counted = report.duplicate_ids
+    assert count_expected(expected.elements()) == (counted.ids, counted.rows)
+    assert {f"T{number}" for number, count in expected.items() if count > 1} >= set(counted.examples)
+    assert min(counted.ids, 3) == len(counted.examples)
 
 
 # Hashes
@@ -315,7 +356,7 @@ def test_memory_is_bounded(tmp_path, monkeypatch, repeated):
 
     tracemalloc.start()
     try:
-        counted = count_duplicates([(path, None) for path in paths])
+        counted = count_duplicates(paths)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
