@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gamesales.arrays import BoolArray
-from gamesales.data.arrow import null_mask, to_numpy, unpack_bools
+from gamesales.data.arrow import allocate, null_mask, to_numpy, unpack_bools
 from gamesales.errors import ColumnsError
 
 Hashes = npt.NDArray[np.uint64]
@@ -94,8 +94,13 @@ class TextIds:
             return None
         are_equal = lengths[1:] == lengths[:-1]
         for rows, words in self._read_words():
-            column = np.zeros(len(lengths), np.uint64)
-            column[rows] = words.byteswap()  # numbers in the order of the bytes
+            column = words.byteswap()  # numbers in the order of the bytes
+            if not self._size:
+                column, shorter = np.zeros(len(lengths), np.uint64), column
+                column[rows] = shorter
+            if (column[:-1] < column[1:]).all():
+                are_equal[:] = False
+                break
             if (are_equal & (column[:-1] > column[1:])).any():
                 return None
             are_equal &= column[:-1] == column[1:]
@@ -116,7 +121,8 @@ class TextIds:
         if self._size:
             for offset in range(0, self._size, 8):
                 words = np.ndarray(len(self._starts), HASH_DTYPE, self._data.data, offset, (self._size,))
-                yield slice(None), words & _FIRST_BYTES[min(self._size - offset, 8)]
+                rest = self._size - offset
+                yield slice(None), words if rest >= 8 else words & _FIRST_BYTES[rest]
             return
         # The word that begins at each byte, without a copy.
         words = np.ndarray(len(self._data) - 7, HASH_DTYPE, self._data.data, strides=(1,))
@@ -197,7 +203,8 @@ def _as_bytes(column: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]
     _, offset_buffer, data_buffer = column.buffers()
     offsets = np.frombuffer(offset_buffer, dtype, len(column) + 1, column.offset * dtype.itemsize)
     size = int(offsets[-1] - offsets[0])
-    data = np.zeros(size + 8, np.uint8)
+    data = allocate(size + 8, np.uint8)
+    data[size:] = 0
     if size:
         data[:size] = np.frombuffer(data_buffer, np.uint8, size, int(offsets[0]))
     return offsets - offsets[0], data
