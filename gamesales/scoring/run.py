@@ -21,9 +21,10 @@ from gamesales.scoring.familiarity import describe_outside
 from gamesales.scoring.ledger import WITHHELD, ShardResult, read_ledger, record_shard, require_complete
 from gamesales.scoring.output import Output, OutputPaths, open_output
 from gamesales.scoring.plan import Plan, RunOptions
-from gamesales.scoring.predict import PredictionCache, predict_batch
+from gamesales.scoring.predict import predict_batch
 from gamesales.scoring.run_report import RunReport, format_report, read_report
 from gamesales.scoring.run_summary import find_duplicates, make_report, warn_about_rows
+from gamesales.scoring.scored_titles import PredictionCache
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.shard import fsync_and_rename, make_result_schema, score_shard
 from gamesales.scoring.withheld import WithheldRun, hash_files, read_withheld

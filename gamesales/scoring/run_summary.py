@@ -146,9 +146,11 @@ def find_duplicates(
     """
     if not plan.identity:
         return None
-    if are_unique([result.id_range for result in results if result.rows_scored]):
-        return DuplicatesReport(0, 0, [])
     paths = [output.paths_of(shard.number) for shard in plan.shards]
+    # A shard whose file of hashes is empty has no ids.
+    shards = [result for result, path in zip(results, paths, strict=True) if result.files.get(path.ids) != 0]
+    if are_unique([result.id_range for result in shards]):
+        return DuplicatesReport(0, 0, [])
     for shard, path, result in zip(plan.shards, paths, results, strict=True):
         if path.ids not in result.files:
             hash_shard(shard, plan, version, path, result)

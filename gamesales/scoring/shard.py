@@ -22,7 +22,8 @@ from gamesales.scoring.ledger import ShardResult
 from gamesales.scoring.parts import RejectsWriter, make_part_schema, open_part
 from gamesales.scoring.passthrough import convert_column
 from gamesales.scoring.plan import Plan
-from gamesales.scoring.predict import BatchPrediction, PredictionCache, predict_batch
+from gamesales.scoring.predict import BatchPrediction, predict_batch
+from gamesales.scoring.scored_titles import PredictionCache
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.shadow import compare_with_shadow
 from gamesales.scoring.shard_bounds import Shard

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from gamesales.data.table import Batch
 from gamesales.scoring.distinct import RowNumbering, find_numbering
-from gamesales.scoring.predict import PredictionCache, predict_batch
+from gamesales.scoring.predict import predict_batch
+from gamesales.scoring.scored_titles import PredictionCache
 from gamesales.scoring.scorer import Scorer
 from support.runs import network_version, picky_version, simple_version
 from support.versions import FEATURES, NEW_RECORD, titles_table
