@@ -34,6 +34,11 @@ def list_statistics(group):
     return statistics and (statistics.min, statistics.max, statistics.null_count)
 
 
+def list_columns(table):
+    """The values of a table as text, which has the bits of NaN and times beyond Python's."""
+    return list(map(str, table.combine_chunks().columns))
+
+
 @given(
     column=arrow_columns(rows=7),
     cuts=st.lists(st.integers(0, 7), max_size=3),
@@ -53,11 +58,11 @@ def test_join_is_exact(tmp_path_factory, column, cuts, group_rows, codec, has_in
     except pa.ArrowException:
         return  # no Parquet file has such a column
     with parquet.ParquetFile(path, page_checksum_verification=True) as joined:
-        expected = pa.concat_tables([parquet.read_table(folder / f"{number}.parquet") for number in range(len(tables))])
+        read = [parquet.read_table(folder / f"{number}.parquet") for number in range(len(tables))]
+        # Arrow gives nested types in a part without rows other names.
+        expected = pa.concat_tables([part for part in read if len(part)])
         assert expected.schema.equals(joined.schema_arrow, check_metadata=True)
-        assert list(map(str, expected.combine_chunks().columns)) == list(
-            map(str, joined.read().combine_chunks().columns)
-        )
+        assert list_columns(expected) == list_columns(joined.read())
         groups = [joined.metadata.row_group(number) for number in range(joined.metadata.num_row_groups)]
         parts = [parquet.read_metadata(folder / f"{number}.parquet") for number in range(len(tables))]
         expected_groups = [part.row_group(number) for part in parts for number in range(part.num_row_groups)]
