@@ -6,15 +6,28 @@ import statistics
 from benchmarks import trainers
 from benchmarks.bench import Bench, Result, describe_module, load_modules
 from benchmarks.measure import ROOT, Cell, Run, call_python
-from benchmarks.tables import NONE, Section, Table, by_round, format_value, select, show, show_process, show_ratio
+from benchmarks.tables import (
+    NONE,
+    Section,
+    Table,
+    by_round,
+    format_value,
+    group,
+    select,
+    show,
+    show_process,
+    show_ratio,
+)
+from benchmarks.trainers import keras_default
 
 PLAIN = "keras_fit"
 CASE = "1,000 past titles"
 MANY = "{:,} past titles, one epoch"
 # The whole commands do not report the time of training alone, so only a full run has them.
-COMMANDS = ("ours_course", "ours_default", "ours_million")
+COMMANDS = ("ours_course", "ours_default", "ours_million", "ours_search", "keras_default")
 COLUMNS = ["", "whole process", "training alone", "faster than plain Keras by", "error, scaled MSE"]
 COLUMNS += ["training to the error of plain Keras", "CPU time", "peak memory"]
+WHOLE = ["", "whole process", "CPU time", "peak memory", "trials per minute"]
 NOTE = """The network is 9-50-100-50-1 with ReLU, except in the default job. Errors are measured on 400 test titles.
 Training alone leaves out start-up, reading, and the computation of the error. Plain Keras ends with a median scaled MSE
 of {}. {} means that not every round reached this error, or that the command does not report it."""
@@ -41,11 +54,24 @@ def build_section(result: Result) -> Section:
             error = show((run["answer"]["scaled_mse"] for run in mine), "MSE")
             to_goal = NONE if None in times else show(times, "s")
             rows.append([module.LABEL, time, alone, ratio, error, to_goal, cpu, memory])
-        for case in sorted({run["case"] for run in measured} - {CASE}):
-            cells = [module.LABEL, *show_process(select(measured, case=case))]
-            large.append(Table(case, ["", "whole process", "CPU time", "peak memory"], [cells]))
+        for case in sorted({run["case"] for run in measured} - {CASE, keras_default.CASE}):
+            rates = by_round(measured, "trials_per_minute").values()
+            cells = [module.LABEL, *show_process(select(measured, case=case)), *([show(rates, "")] if rates else [])]
+            large.append(Table(case, WHOLE[: len(cells)], [cells]))
     note = NOTE.format(format_value(goal, "MSE"), NONE)
-    return Section("Training", descriptions, [Table(CASE, COLUMNS, rows, note), *large], result["skipped"])
+    tables = [Table(CASE, COLUMNS, rows, note), *_compare_whole(result), *large]
+    return Section("Training", descriptions, tables, result["skipped"])
+
+
+def _compare_whole(result: Result) -> list[Table]:
+    """Return the table of the default job, each as a whole process, with its time relative to plain Keras."""
+    runs = select(result["runs"], case=keras_default.CASE)
+    base, rows = select(runs, contender="keras_default"), []
+    for name, mine in group(runs, "contender").items():
+        error = show((run["answer"]["scaled_mse"] for run in mine), "MSE")
+        rows.append([load_modules(trainers)[name].LABEL, *show_process(mine, base), error])
+    columns = ["", "whole process", "time relative to plain Keras", "CPU time", "peak memory", "error, scaled MSE"]
+    return [Table(keras_default.CASE, columns, rows)] if rows else []
 
 
 def find_time_to(run: Run, error: float) -> float | None:
@@ -58,5 +84,5 @@ def _make_cell(bench: Bench, name: str) -> Cell:
     rows = getattr(module, "ROWS", None)
     train = bench.assets.past_titles(rows) if rows else ROOT / "data/sales_data_training.csv"
     files = train, ROOT / "data/sales_data_test.csv"
-    case = MANY.format(rows) if rows else CASE
+    case = MANY.format(rows) if rows else getattr(module, "CASE", CASE)
     return Cell(name, case, rows or 1_000, lambda number: call_python(module.__name__, "main", *files, number + 1))

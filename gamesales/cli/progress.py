@@ -214,7 +214,7 @@ class _LiveTable:
             table.add_row(*_format_cells(trial))
         if self._running:
             number, _, *rest = _format_cells(self._running)
-            table.add_row(number, f"fold {len(self._running.errors)}/{self._spec.folds}", *rest, style="dim")
+            table.add_row(number, "running", *rest, style="dim")
         self._live.update(table, refresh=True)
 
     def _format_budget(self) -> str:

@@ -29,7 +29,7 @@ from gamesales.errors import InputError
 from gamesales.stats.clustered import clustered_mean
 from gamesales.stats.same_features import NoiseEstimate, estimate_noise, number_distinct_rows
 from gamesales.training.baselines import BoostingSettings
-from gamesales.training.fit import PredictFunction, make_fitter
+from gamesales.training.fit import PredictFunction
 from gamesales.training.folds import (
     FOLD_KINDS,
     bootstrap_confidence_intervals,
@@ -38,16 +38,13 @@ from gamesales.training.folds import (
     predict_kfold,
 )
 from gamesales.training.intervals import CalibratedIntervals, fit_scale
+from gamesales.training.refits import CURVE, SEEDS, Refits, draw_learning_curve
 from gamesales.training.scaling import Scaling
 from gamesales.training.train_job import TrainJob
 
 # Numbers in the manifest keep this many digits, which is more than their confidence intervals justify.
 _DIGITS = 6
 _PREDICTED = Column("predicted earnings", "money")
-# The learning curve trains on one eighth, one fourth and one half of the titles.
-_DIVISORS = (8, 4, 2)
-# A network learns nothing from fewer titles.
-_MIN_TITLES = 20
 
 T = TypeVar("T")
 
@@ -66,6 +63,7 @@ class TrainedModel:
         baseline_predictions: by name of the baseline, predictions for the test titles, float64 (m,), US dollars.
         predict: runs the scoring graph, from (rows, k) to (rows,), US dollars.
         intervals: its prediction intervals. None if the job wants none.
+        refits: further networks of the job.
     """
 
     job: TrainJob
@@ -80,22 +78,16 @@ class TrainedModel:
     predict: PredictFunction
     scaling: Scaling
     intervals: CalibratedIntervals | None
+    refits: Refits
 
     @property
     def errors(self) -> FloatArray:
         """Predicted minus actual earnings of the test titles, float64 (m,)."""
         return self.test_predictions - self.test_titles.earnings
 
-    @property
-    def may_train_more(self) -> bool:
-        """Whether the training file is small enough to train further networks for the report."""
-        return len(self.training_titles) <= self.job.report.most_titles
 
-
-def diagnose(model: TrainedModel, on_stage: Callable[[str], None]) -> dict[str, Any]:
+def diagnose(model: TrainedModel) -> dict[str, Any]:
     """Measure and check a trained model.
-
-    ``on_stage`` is called with a line of text when each further training begins.
 
     Returns:
         A document for JSON, with finite numbers of six digits.
@@ -121,9 +113,9 @@ def diagnose(model: TrainedModel, on_stage: Callable[[str], None]) -> dict[str, 
     )
 
     failures: list[Notice] = []
-    kfold, fold_errors = _run_kfold(model, training_clusters, on_stage, failures)
-    curve = _try_training("the learning curve", failures, lambda: train_learning_curve(model, test_clusters, on_stage))
-    seeds = _try_training("other seeds", failures, lambda: train_other_seeds(model, on_stage)) or []
+    kfold, fold_errors = _run_kfold(model, training_clusters, failures)
+    curve = _try_refits("the learning curve", failures, lambda: measure_learning_curve(model, test_clusters))
+    seeds = _try_refits("other seeds", failures, lambda: measure_other_seeds(model)) or []
 
     importance = measure_importance(
         model.contract, model.predict, test.features, test.earnings, test_clusters, one_hot, seed
@@ -183,29 +175,28 @@ def _measure_groups(
 
 
 def _run_kfold(
-    model: TrainedModel, clusters: IntArray, on_stage: Callable[[str], None], failures: list[Notice]
+    model: TrainedModel, clusters: IntArray, failures: list[Notice]
 ) -> tuple[dict[str, Any], dict[str, FloatArray]]:
-    """Run plain and grouped k-fold, if the job wants them and there are enough titles.
+    """Measure plain and grouped k-fold, if their networks were trained.
 
     Returns:
         The result and the absolute errors, float64 (n,), US dollars, by kind of folds.
     """
-    job, titles, seed = model.job, model.training_titles, model.job.training.seed
+    job, titles, refits = model.job, model.training_titles, model.refits
     results: dict[str, Any] = dict.fromkeys(FOLD_KINDS)
     errors: dict[str, FloatArray] = {}
     for kind in FOLD_KINDS:
         # Calibration by cross-validation has already predicted the plain folds.
         predicted = model.intervals.out_of_fold_predictions if kind == "plain" and model.intervals else None
-        count = job.report.folds if predicted is None else job.intervals.folds
-        available = len(titles) if kind == "plain" else len(np.unique(clusters))
-        if predicted is None and not (0 < count <= available and model.may_train_more):
+        if predicted is None and kind not in refits:
             continue
-        folds = make_folds(titles, kind, count, seed)
+        count = job.report.folds if predicted is None else job.intervals.folds
+        folds = make_folds(titles, kind, count, job.training.seed)
         if predicted is None:
-            predicted = _try_training(
+            predicted = _try_refits(
                 f"{kind} k-fold",
                 failures,
-                lambda: predict_kfold(job, model.contract, titles, folds, kind, on_stage),  # noqa: B023
+                lambda: predict_kfold(refits.get(kind), titles, folds, kind),  # noqa: B023
             )
         if predicted is not None:
             results[kind] = measure_kfold(titles, predicted, kind, folds, clusters, model.scaling, model.boosting)
@@ -213,70 +204,56 @@ def _run_kfold(
     return results, errors
 
 
-def train_learning_curve(
-    model: TrainedModel, clusters: IntArray, on_stage: Callable[[str], None]
-) -> dict[str, Any] | None:
-    """Train on nested parts of the titles, and measure the error of each network on the test titles.
+def measure_learning_curve(model: TrainedModel, clusters: IntArray) -> dict[str, Any] | None:
+    """Measure the error on the test titles of networks that were trained on nested parts of the titles.
 
     Returns:
         The points of the curve, of which the version's own point is the last, and the change of the mean absolute error
-        between the last two points. None if the job wants no curve, or there are too few or too many titles.
+        between the last two points. None if there are no such networks.
 
     Raises:
-        InputError: a training run diverged, or predictions are not finite.
+        InputError: a training diverged, or predictions are not finite.
     """
-    job, titles = model.job, model.fit_titles
-    sizes = [size for divisor in _DIVISORS if _can_train(job, size := len(titles) // divisor)]
-    if not (job.report.learning_curve and model.may_train_more and sizes):
+    if CURVE not in model.refits:
         return None
-    order = np.random.default_rng([job.training.seed, 3]).permutation(len(titles))
-    errors = []
-    for number, size in enumerate(sizes, 1):
-        on_stage(f"learning curve: training {number} of {len(sizes)}, on {size:,} titles")
-        errors.append(_train_and_measure(model, job, titles.take(np.sort(order[:size]))))
-    errors.append(np.abs(model.errors))
+    titles = len(model.fit_titles)
+    sizes = [*map(len, draw_learning_curve(model.job, titles)), titles]
+    errors = [*_measure_refits(model, CURVE), np.abs(model.errors)]
     return {
         "points": [
             {"titles": size, "mae": asdict(clustered_mean(error, clusters))}
-            for size, error in zip([*sizes, len(titles)], errors, strict=True)
+            for size, error in zip(sizes, errors, strict=True)
         ],
         "last_doubling": asdict(clustered_mean(errors[-1] - errors[-2], clusters)),
     }
 
 
-def _can_train(job: TrainJob, size: int) -> bool:
-    share = job.training.validation_share
-    return size >= _MIN_TITLES and (not share or 0 < round(size * share) < size)
-
-
-def train_other_seeds(model: TrainedModel, on_stage: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Train the same network with the seeds after the job's seed, and measure its error on the test titles.
+def measure_other_seeds(model: TrainedModel) -> list[dict[str, Any]]:
+    """Measure the error on the test titles of networks that were trained from the seeds after the job's seed.
 
     Raises:
-        InputError: a training run diverged, or predictions are not finite.
+        InputError: a training diverged, or predictions are not finite.
     """
-    count = model.job.report.seeds if model.may_train_more else 0
-    results = []
-    for number in range(1, count + 1):
-        on_stage(f"other seeds: training {number} of {count}")
-        seed = (model.job.training.seed + number) % 2**32
-        errors = _train_and_measure(model, model.job.with_seed(seed), model.fit_titles)
-        results.append({"seed": seed, "mae": float(errors.mean())})
-    return results
+    if SEEDS not in model.refits:
+        return []
+    return [
+        {"seed": (model.job.training.seed + number) % 2**32, "mae": float(errors.mean())}
+        for number, errors in enumerate(_measure_refits(model, SEEDS), 1)
+    ]
 
 
-def _train_and_measure(model: TrainedModel, job: TrainJob, titles: LabeledTitles) -> FloatArray:
-    """Train a network, and return its absolute errors on the test titles, (m,), US dollars."""
-    predicted = make_fitter(job, model.contract)(titles.features, titles.earnings)(model.test_titles.features)
-    if not np.isfinite(predicted).all():
-        raise InputError(f"predictions of a network trained on {len(titles):,} titles are not finite numbers")
-    return np.abs(predicted - model.test_titles.earnings)
+def _measure_refits(model: TrainedModel, purpose: str) -> list[FloatArray]:
+    """Return the absolute errors of each network of a purpose on the test titles, (m,), US dollars."""
+    predictions = [predict(model.test_titles.features) for predict in model.refits.get(purpose)]
+    if not np.isfinite(predictions).all():
+        raise InputError(f"predictions of a network for {purpose} are not finite numbers")
+    return [np.abs(predicted - model.test_titles.earnings) for predicted in predictions]
 
 
-def _try_training(purpose: str, failures: list[Notice], train: Callable[[], T]) -> T | None:
-    """Train further networks. If they fail, the version is still good, so the failure becomes a notice."""
+def _try_refits(purpose: str, failures: list[Notice], measure: Callable[[], T]) -> T | None:
+    """Measure further networks. If they failed, the version is still good, so the failure becomes a notice."""
     try:
-        return train()
+        return measure()
     except InputError as error:
         text = f"Networks for {purpose} could not be used: {error.message}. This job may fail on other titles or seeds."
         failures.append(Notice("warning", "failed networks", text))

@@ -21,6 +21,7 @@ from gamesales.training.folds import (
     measure_folds_mae,
     predict_kfold,
 )
+from gamesales.training.refits import fit_predictors, plan_folds, require_trained
 from gamesales.training.scaling import Scaling, fit_scaler
 from gamesales.training.train_job import TrainJob
 
@@ -86,7 +87,7 @@ def crossvalidate(
         folds: the number of folds, 2 or more.
         seeds: the number of seeds, beginning with the job's seed.
         kinds: the kinds of folds.
-        on_stage: called with a line of text when each training begins.
+        on_stage: called with a line of text when the trainings of a seed begin.
 
     Raises:
         InputError: the titles can't be read, or there are too few titles for the folds.
@@ -102,8 +103,10 @@ def crossvalidate(
         metrics, errors = [], []
         for seed in range(job.training.seed, job.training.seed + seeds):
             parts = make_folds(titles, kind, folds, seed)
-            on_training = _add_prefix(on_stage, f"seed {seed}, " if seeds > 1 else "")
-            predicted = predict_kfold(job.with_seed(seed), contract, titles, parts, kind, on_training)
+            on_stage(f"{f'seed {seed}, ' if seeds > 1 else ''}{kind} k-fold: training {folds} networks")
+            refits = plan_folds(job.with_seed(seed).training, contract, titles, parts)
+            networks = require_trained(fit_predictors(job.network, refits))
+            predicted = predict_kfold(networks, titles, parts, kind)
             errors.append(predicted - titles.earnings)
             folds_mae = measure_folds_mae(errors[-1], parts)
             metrics.append(
@@ -121,10 +124,6 @@ def crossvalidate(
         grouped=summaries.get("grouped"),
         noise_scaled_mse=None if noise is None else noise.value * scaling.target_scale**2,
     )
-
-
-def _add_prefix(on_stage: Callable[[str], None], prefix: str) -> Callable[[str], None]:
-    return lambda line: on_stage(f"{prefix}{line}")
 
 
 def _summarize_seeds(

@@ -23,11 +23,13 @@ from gamesales.errors import JobFileError, warn
 from gamesales.jobs.gate_evidence import GatePreview, preview_gate
 from gamesales.jobs.loading import find_same_weights
 from gamesales.jobs.training_report import list_all_warnings, render_report
+from gamesales.report.format import format_count
 from gamesales.report.version_page import DIVERGED
+from gamesales.scoring.engines.local import count_cores
 from gamesales.scoring.scorer import GRAPH_FILE, Scorer, get_target_range
 from gamesales.stats.metrics import Metrics, compute_metrics
 from gamesales.training import parity
-from gamesales.training.baselines import predict_baselines, tune_boosting
+from gamesales.training.baselines import BoostingSettings, predict_baselines, tune_boosting
 from gamesales.training.checkpoint import TrainingCheckpoint, list_software_releases, log_to_tensorboard
 from gamesales.training.evaluation import evaluate_predictions, profile_column, profile_columns
 from gamesales.training.fit import Epoch, LossHistory, fit
@@ -38,9 +40,11 @@ from gamesales.training.intervals import (
 )
 from gamesales.training.keras_objects import seed_everything
 from gamesales.training.network import build_network, check_training_step, compute_weights_digest
+from gamesales.training.refits import INTERVALS, Refits, count_workers, plan_refits
 from gamesales.training.scaling import fit_scaler
 from gamesales.training.train_job import TrainJob, read_data
 from gamesales.training.widening import record_combinations
+from gamesales.training.workers import open_workers
 
 if TYPE_CHECKING:
     from gamesales.registry.registry import ModelRegistry
@@ -119,26 +123,34 @@ def train(
     checkpoint = TrainingCheckpoint.open(checkpoints, checkpoint_epochs, job, contract, fit_titles)
     scaler, scaling = fit_scaler(contract.feature_names, contract.target.name, fit_titles.features, fit_titles.earnings)
     scaled = scaling.scale_features(fit_titles.features), scaling.scale_target(fit_titles.earnings)
+    plan = plan_refits(job, contract, training_titles, fit_titles)
 
-    on_stage("starting TensorFlow and checking that the network can be exported")
-    seed_everything(job.training.seed)
-    network = build_network(job.network, len(contract.features))
-    probe = parity.sample_contract(contract, training_titles.features, parity.ROWS, job.training.seed)
-    parity.check_export(network, scaling, probe)
-    check_training_step(network, *scaled, job.training)
+    with open_workers(count_workers(job.network, plan, count_cores())) as submit:
+        refits = Refits(job.network, plan, submit)
+        tuning = submit(tune_boosting, training_titles.features, training_titles.earnings, job.training.seed)
+        on_stage("starting TensorFlow and checking that the network can be exported")
+        seed_everything(job.training.seed)
+        network = build_network(job.network, len(contract.features))
+        probe = parity.sample_contract(contract, training_titles.features, parity.ROWS, job.training.seed)
+        parity.check_export(network, scaling, probe)
+        check_training_step(network, *scaled, job.training)
 
-    on_stage("training")
-    start = checkpoint.read()
-    if start:
-        on_stage(f"resuming after epoch {len(start.history)}, from {checkpoint.path}")
-    with log_to_tensorboard(tensorboard, on_epoch) as log_epoch:
-        history = fit(network, *scaled, job.training, log_epoch, start=start, on_snapshot=checkpoint.save_if_due)
+        on_stage("training")
+        start = checkpoint.read()
+        if start:
+            on_stage(f"resuming after epoch {len(start.history)}, from {checkpoint.path}")
+        with log_to_tensorboard(tensorboard, on_epoch) as log_epoch:
+            history = fit(network, *scaled, job.training, log_epoch, start=start, on_snapshot=checkpoint.save_if_due)
 
-    on_stage("tuning the baseline")
-    boosting = tune_boosting(training_titles.features, training_titles.earnings, job.training.seed)
+        on_stage("tuning the baseline")
+        boosting: BoostingSettings = tuning.result()
+        if len(refits):
+            on_stage(f"training {format_count(len(refits), 'further network')} for the intervals and the report")
+        refits.finish()
 
     on_stage("evaluating")
     graph, scorer, parity_difference = parity.compile_and_check(network, scaling, probe)
+    networks = refits.get(INTERVALS) if INTERVALS in refits else []
     model = TrainedModel(
         job=job,
         contract=contract,
@@ -147,15 +159,16 @@ def train(
         test_titles=test_titles,
         test_predictions=_predict(scorer, test_titles, contract),
         training_predictions=_predict(scorer, training_titles, contract),
-        intervals=calibrate_intervals(job, contract, fit_titles, calibration_titles, scorer.score, on_stage),
+        intervals=calibrate_intervals(job, contract, fit_titles, calibration_titles, scorer.score, networks),
         boosting=boosting,
         baseline_predictions=predict_baselines(
             training_titles.features, training_titles.earnings, test_titles.features, boosting
         ),
         predict=scorer.score,
         scaling=scaling,
+        refits=refits,
     )
-    evaluation = diagnose(model, on_stage)
+    evaluation = diagnose(model)
 
     on_stage("comparing with the champion and registering")
     golden_rows = _predict_golden_rows(model, probe[:_GOLDEN_ROWS])

@@ -15,9 +15,9 @@ from gamesales.jobs.gate_evidence import GatePreview
 from gamesales.jobs.train import BundleExtras, train
 from gamesales.report.tune_page import TrialSummary, render_tune_page
 from gamesales.scoring.engines.local import count_cores
-from gamesales.search.pool import TrainingData, open_pool
+from gamesales.search.fold_errors import Task, TrainingData, measure_folds
 from gamesales.search.sampler import rank_hyperparameters
-from gamesales.search.search import Search, SearchCallbacks
+from gamesales.search.search import RUNNING_TRIALS, Search, SearchCallbacks
 from gamesales.search.trials import (
     PAGE_FILE,
     STORAGE,
@@ -35,6 +35,7 @@ from gamesales.training.keras_objects import seed_everything
 from gamesales.training.network import build_network
 from gamesales.training.scaling import fit_scaler
 from gamesales.training.train_job import read_data
+from gamesales.training.workers import Call, open_workers
 
 if TYPE_CHECKING:
     from gamesales.registry.registry import ModelRegistry
@@ -147,10 +148,15 @@ def tune(
     callbacks.on_stage("searching")
     search = Search(job, titles, study, callbacks)
     data = TrainingData(contract, titles.features, titles.earnings)
-    with open_pool(data, job.search.workers or count_cores()) as run_folds:
-        trials = search.run_trials(run_folds)
+    workers = min(job.search.workers or count_cores(), RUNNING_TRIALS)
+    with open_workers(workers if workers > 1 else 0) as submit:
+
+        def measure(task: Task) -> Call:
+            return submit(measure_folds, data, task)
+
+        trials = search.run_trials(measure)
         callbacks.on_stage("training the best again, on other folds and from other seeds")
-        finalists = search.run_finals(run_folds)
+        finalists = search.run_finals(measure)
     result = _summarize_search(job, study, len(titles), trials, finalists, search.seconds)
     page = study.write(PAGE_FILE, _render_page(job, titles, result, trials))
 

@@ -29,21 +29,25 @@ _MAX_PROPOSALS = 20
 _TINY = float(np.finfo(np.float64).tiny)
 
 
-def propose(space: Space, trials: Sequence[Trial], seed: int, tolerance: float) -> Candidate | None:
+def propose(
+    space: Space, trials: Sequence[Trial], running: Sequence[Candidate], seed: int, tolerance: float
+) -> Candidate | None:
     """Propose a candidate that was not tried yet, by a tree-structured Parzen estimator.
 
     Args:
         space: the values to choose from.
-        trials: all trials so far, in order.
+        trials: the first trials, in order.
+        running: the candidates of the next trials, whose errors are not used.
         seed: the seed of the search.
         tolerance: see ``Trial.penalized_error``.
 
     Returns:
         The candidate, or None if the space seems to be exhausted.
     """
-    tried = {trial.candidate for trial in trials}
+    tried = {*(trial.candidate for trial in trials), *running}
+    number = len(trials) + len(running)
     for attempt in range(_MAX_PROPOSALS):
-        candidate = _sample(space, trials, mix_seed(seed, len(trials), attempt), tolerance)
+        candidate = _sample(space, trials, mix_seed(seed, number, attempt), tolerance)
         if candidate not in tried:
             return candidate
     return None

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
 from gamesales.report.format import format_count
-from gamesales.search.pool import FoldRunner, Task
+from gamesales.search.fold_errors import FoldErrors, Measure, Task
 from gamesales.search.sampler import propose
 from gamesales.search.trials import (
     FinalRound,
     Study,
     Trial,
+    TrialState,
+    compute_limits,
     mix_seed,
     rank_trials,
     select_finalists,
-    should_prune,
 )
 from gamesales.search.tune_job import Candidate, TuneJob
 from gamesales.training.fit import Epoch
 from gamesales.training.folds import FoldKind, make_folds
+from gamesales.training.workers import Call
+
+# Up to this number of trials run at the same time. It is the same for any number of workers, because a trial is
+# proposed from the errors of the trials that are surely over.
+RUNNING_TRIALS = 4
 
 
 @dataclass(frozen=True)
@@ -33,13 +39,13 @@ class SearchCallbacks:
 
     Attributes:
         on_stage: called with a line of text when a stage begins.
-        on_fold: called with the running trial after each of its folds.
+        on_start: called with a trial that has no errors yet when the search begins to wait for it.
         on_trial: called with each finished trial, including the trials of earlier sessions.
         on_epoch: called after each epoch of the training that follows the search.
     """
 
     on_stage: Callable[[str], None] = lambda stage: None
-    on_fold: Callable[[Trial], None] = lambda trial: None
+    on_start: Callable[[Trial], None] = lambda trial: None
     on_trial: Callable[[Trial], None] = lambda trial: None
     on_epoch: Callable[[Epoch], None] = lambda epoch: None
 
@@ -59,7 +65,7 @@ class Search:
         """The duration of the search in all sessions."""
         return time.monotonic() - self._started
 
-    def run_trials(self, run_folds: FoldRunner) -> list[Trial]:
+    def run_trials(self, measure: Measure) -> list[Trial]:
         """Run the trials that are missing, and return all trials.
 
         Raises:
@@ -70,12 +76,22 @@ class Search:
             self._callbacks.on_stage(f"resuming after {format_count(len(trials), 'trial')}, from {self.study.folder}")
         for trial in trials:
             self._callbacks.on_trial(trial)
-        while self._has_budget():
-            candidate = self._propose()
-            if candidate is None:
-                self._callbacks.on_stage("every network of the space was tried")
+        running: deque[tuple[Candidate, Call]] = deque()
+        is_exhausted, started = False, time.monotonic()
+        while True:
+            while len(running) < RUNNING_TRIALS and not is_exhausted and self._has_budget(len(running)):
+                candidate = self._propose([candidate for candidate, _ in running])
+                if candidate is None:
+                    self._callbacks.on_stage("every network of the space was tried")
+                    is_exhausted = True
+                    break
+                running.append((candidate, measure(self._make_task(candidate, 0, self._count_settled(len(running))))))
+            if not running:
                 break
-            trials.append(self._run_trial(run_folds, candidate))
+            candidate, call = running.popleft()
+            self._callbacks.on_start(self._make_trial(candidate, FoldErrors(), 0.0))
+            outcome, started, since = call.result(), time.monotonic(), started
+            trials.append(self._make_trial(candidate, outcome, round(started - since, 3)))
             self.study.save(trials[-1])
             self._callbacks.on_trial(trials[-1])
         if not rank_trials(trials):
@@ -85,7 +101,7 @@ class Search:
             )
         return trials
 
-    def run_finals(self, run_folds: FoldRunner) -> list[Trial]:
+    def run_finals(self, measure: Measure) -> list[Trial]:
         """Train the finalists in rounds of other folds and seeds, and return them with the errors of these rounds.
 
         Raises:
@@ -94,13 +110,11 @@ class Search:
         finalists = select_finalists(self._trials, self._spec.finalists)
         rounds = [(trial, number) for trial in finalists for number in range(1, self._spec.rounds + 1)]
         missing = [(trial, number) for trial, number in rounds if (trial.number, number) not in self._finals]
-        outcomes = run_folds([task for trial, number in missing for task in self._make_tasks(trial.candidate, number)])
-        for trial, number in missing:
-            started = time.monotonic()
-            results = list(islice(outcomes, self._spec.folds))
-            why = next((result for result in results if isinstance(result, str)), "")
-            errors = tuple(result for result in results if not isinstance(result, str))
-            final = FinalRound(trial.number, number, errors, _measure_seconds(started), why)
+        calls = [measure(self._make_task(trial.candidate, number, 0)) for trial, number in missing]
+        started = time.monotonic()
+        for (trial, number), call in zip(missing, calls, strict=True):
+            outcome, started, since = call.result(), time.monotonic(), started
+            final = FinalRound(trial.number, number, outcome.errors, round(started - since, 3), outcome.why)
             self.study.save(final)
             self._finals[trial.number, number] = final
         retrained = [self._with_final_errors(trial) for trial in finalists]
@@ -110,48 +124,51 @@ class Search:
             )
         return retrained
 
-    def _has_budget(self) -> bool:
+    def _has_budget(self, running: int) -> bool:
         """Return whether the budget allows one more trial and leaves time for the final rounds."""
         spec, trials = self._spec, self._trials
-        if spec.trials is not None and len(trials) >= spec.trials:
+        number = len(trials) + running
+        if spec.trials is not None and number >= spec.trials:
             return False
-        if spec.minutes is None or not trials:
+        if spec.minutes is None or not number:
             return True
         finalists = select_finalists(trials, spec.finalists)
         final_seconds = spec.rounds * math.fsum(trial.seconds for trial in finalists)
-        return self.seconds + final_seconds < 60 * spec.minutes
+        running_seconds = running * math.fsum(trial.seconds for trial in trials) / max(len(trials), 1)
+        return self.seconds + running_seconds + final_seconds < 60 * spec.minutes
 
-    def _propose(self) -> Candidate | None:
-        if not self._trials:
+    def _count_settled(self, running: int) -> int:
+        """Count the trials whose errors may decide the next trial.
+
+        The last trials before it may still be running, so their errors never count, even if they are known.
+        """
+        return max(0, len(self._trials) + running + 1 - RUNNING_TRIALS)
+
+    def _propose(self, running: Sequence[Candidate]) -> Candidate | None:
+        if not self._trials and not running:
             return self._job.start
-        return propose(self._job.space, self._trials, self._spec.seed, self._spec.tolerance)
+        settled = self._count_settled(len(running))
+        unsettled = [*(trial.candidate for trial in self._trials[settled:]), *running]
+        return propose(self._job.space, self._trials[:settled], unsettled, self._spec.seed, self._spec.tolerance)
 
-    def _run_trial(self, run_folds: FoldRunner, candidate: Candidate) -> Trial:
-        """Train a candidate fold by fold, until it fails or is pruned."""
-        started = time.monotonic()
-        parameters = candidate.count_parameters(self._titles.features.shape[1])
-        trial = Trial(len(self._trials), candidate, parameters, "complete", (), 0.0)
-        for outcome in run_folds(self._make_tasks(candidate, 0)):
-            if isinstance(outcome, str):
-                trial = replace(trial, state="failed", why=outcome)
-                break
-            trial = replace(trial, errors=(*trial.errors, outcome))
-            self._callbacks.on_fold(trial)
-            if self._should_prune(trial):
-                trial = replace(trial, state="pruned")
-                break
-        return replace(trial, seconds=_measure_seconds(started))
-
-    def _should_prune(self, trial: Trial) -> bool:
-        is_over = len(trial.errors) == self._spec.folds
-        return self._spec.pruning and not is_over and should_prune(self._trials, trial, self._spec.tolerance)
-
-    def _make_tasks(self, candidate: Candidate, number: int) -> list[Task]:
-        """Return the tasks of a round; round 0 is the search. All candidates have the same folds and seeds."""
+    def _make_task(self, candidate: Candidate, number: int, settled: int) -> Task:
+        """Return the task of a round; round 0 is the search. All candidates have the same folds and seeds."""
         spec = self._spec
         kind: FoldKind = "grouped" if spec.grouped else "plain"
         folds = make_folds(self._titles, kind, spec.folds, mix_seed(spec.seed, number))
-        return [Task(candidate, mix_seed(spec.seed, number, index), fold) for index, fold in enumerate(folds)]
+        seeds = tuple(mix_seed(spec.seed, number, index) for index in range(spec.folds))
+        trials = self._trials[:settled] if spec.pruning else []
+        limits = compute_limits(trials, self._count_parameters(candidate), spec.folds, spec.tolerance)
+        return Task(candidate, seeds, tuple(folds), limits)
+
+    def _make_trial(self, candidate: Candidate, outcome: FoldErrors, seconds: float) -> Trial:
+        is_pruned = len(outcome.errors) < self._spec.folds
+        state: TrialState = "failed" if outcome.why else "pruned" if is_pruned else "complete"
+        number, parameters = len(self._trials), self._count_parameters(candidate)
+        return Trial(number, candidate, parameters, state, outcome.errors, seconds, outcome.why)
+
+    def _count_parameters(self, candidate: Candidate) -> int:
+        return candidate.count_parameters(self._titles.features.shape[1])
 
     def _with_final_errors(self, trial: Trial) -> Trial:
         """Return a finalist with the errors of its final rounds."""
@@ -159,7 +176,3 @@ class Search:
         why = next((final.why for final in rounds if final.why), "")
         errors = tuple(error for final in rounds for error in final.errors)
         return replace(trial, state="failed" if why else "complete", errors=errors, why=why)
-
-
-def _measure_seconds(started: float) -> float:
-    return round(time.monotonic() - started, 3)

@@ -34,7 +34,7 @@ from gamesales.search.tune_job import Candidate, TuneJob
 from gamesales.training.checkpoint import list_software_releases, open_folder
 
 # Increase this when searches work differently or files have another format.
-_FORMAT = 1
+_FORMAT = 2
 STORAGE = Path(".tune")
 PAGE_FILE = "tune.html"
 # Settings that decide the length of the search and the use of its trials, but not the result of a trial.
@@ -81,12 +81,17 @@ class Trial:
         return math.fsum(self.errors[:folds]) / folds
 
     def penalized_error(self, folds: int, tolerance: float) -> float:
-        """Return the mean error of the first folds with a penalty for the size of the network.
+        """Return the mean error of the first folds with a penalty for the size of the network."""
+        return self.mean_error(folds) * compute_penalty(self.parameters, tolerance)
 
-        Half the parameters are worth ``tolerance`` more error. The search minimizes the penalized error, so that it
-        looks for small networks too. With a tolerance of 0 it is the mean error.
-        """
-        return self.mean_error(folds) * math.pow(self.parameters, math.log2(1 + tolerance))
+
+def compute_penalty(parameters: int, tolerance: float) -> float:
+    """Compute the factor of the error by which the search compares networks of different sizes.
+
+    Half the parameters are worth ``tolerance`` more error, so that the search looks for small networks too. With a
+    tolerance of 0, the factor is 1.
+    """
+    return math.pow(parameters, math.log2(1 + tolerance))
 
 
 @dataclass(frozen=True)
@@ -100,16 +105,19 @@ class FinalRound:
     why: str = ""
 
 
-def should_prune(trials: Iterable[Trial], running: Trial, tolerance: float) -> bool:
-    """Return whether to give up a running trial after one fold or more, by the median stopping rule.
+def compute_limits(trials: Iterable[Trial], parameters: int, folds: int, tolerance: float) -> tuple[float, ...]:
+    """Compute the mean errors above which a trial is given up after each fold except the last.
 
-    The trial is given up if its penalized error is above the median of complete trials after as many folds.
+    By the median stopping rule, a trial is given up if its penalized error is above the median of complete trials
+    after as many folds. There are no limits until enough trials are complete.
     """
-    complete, folds = rank_trials(trials), len(running.errors)
+    complete = rank_trials(trials)
     if len(complete) < _MIN_COMPLETE:
-        return False
-    median = float(np.median([trial.penalized_error(folds, tolerance) for trial in complete]))
-    return running.penalized_error(folds, tolerance) > median
+        return ()
+    medians = [
+        float(np.median([trial.penalized_error(done, tolerance) for trial in complete])) for done in range(1, folds)
+    ]
+    return tuple(median / compute_penalty(parameters, tolerance) for median in medians)
 
 
 def find_pareto_front(trials: Iterable[Trial]) -> list[Trial]:

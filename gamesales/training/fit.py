@@ -1,4 +1,4 @@
-"""Train a network, reproducibly: the epoch loop, and functions that train a network for a part of the titles.
+"""Train a network, reproducibly: the epoch loop.
 
 An epoch depends only on the seed, on its number, and on the variables of the network and the optimizer. The row order
 is drawn from the seed and the number, and random layers keep their generators among the variables. So training can
@@ -15,19 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from gamesales.arrays import FloatArray, IntArray
-from gamesales.data.contract import Contract
 from gamesales.errors import InputError
-from gamesales.training.keras_objects import seed_everything
-from gamesales.training.network import build_network, compile_network
-from gamesales.training.scaling import fit_scaler
-from gamesales.training.train_job import EarlyStopping, NetworkSpec, TrainingSpec, TrainJob
+from gamesales.training.network import compile_network
+from gamesales.training.train_job import EarlyStopping, TrainingSpec
 
 VariableValues = tuple[npt.NDArray[Any], ...]
 
 # Predicts earnings, float64 (m,), US dollars, from features, (m, k), not scaled.
 PredictFunction = Callable[[FloatArray], FloatArray]
-# Trains a network on features, (n, k), not scaled, and earnings, (n,), US dollars.
-FitFunction = Callable[[FloatArray, FloatArray], PredictFunction]
 
 
 @dataclass(frozen=True)
@@ -130,12 +125,17 @@ def fit(
         on_snapshot(number, state.take_snapshot)
     history = state.history
     if not np.isfinite(history.loss[-1]):
-        raise InputError(
-            f"training diverged: the loss is {history.loss[-1]} after epoch {len(history)} of {spec.epochs}",
-            hint="Lower the learning rate in training.optimizer or training.schedule of the job file",
-        )
+        raise build_divergence_error(history.loss[-1], len(history), spec.epochs)
     state.finish()
     return history
+
+
+def build_divergence_error(loss: float, epoch: int, epochs: int) -> InputError:
+    """Return the error for a loss that is not finite after an epoch, counted from 1."""
+    return InputError(
+        f"training diverged: the loss is {loss} after epoch {epoch} of {epochs}",
+        hint="Lower the learning rate in training.optimizer or training.schedule of the job file",
+    )
 
 
 def split_validation(rows: int, share: float, seed: int) -> tuple[IntArray, IntArray]:
@@ -271,39 +271,3 @@ def _copy_values(variables: Sequence[Any]) -> VariableValues:
 def _assign_values(variables: Sequence[Any], values: VariableValues) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-
-
-def make_fitter(job: TrainJob, contract: Contract) -> FitFunction:
-    """Return a function that trains the network of a job on the titles that it gets."""
-    return lambda features, earnings: fit_predictor(job.network, job.training, contract, features, earnings)
-
-
-def fit_predictor(
-    network: NetworkSpec,
-    training: TrainingSpec,
-    contract: Contract,
-    features: FloatArray,
-    earnings: FloatArray,
-) -> PredictFunction:
-    """Train a network on some titles in the same way as a published one: scaled by these titles, from the seed.
-
-    Args:
-        network: the layers.
-        training: how to train.
-        contract: names the columns.
-        features: (n, k), not scaled.
-        earnings: (n,), US dollars.
-
-    Raises:
-        InputError: training diverged.
-    """
-    _, scaling = fit_scaler(contract.feature_names, contract.target.name, features, earnings)
-    seed_everything(training.seed)
-    built = build_network(network, features.shape[1])
-    fit(built, scaling.scale_features(features), scaling.scale_target(earnings), training)
-
-    def predict(values: FloatArray) -> FloatArray:
-        scaled = built(scaling.scale_features(values).astype(np.float32), training=False)
-        return scaling.unscale_target(np.asarray(scaled)[:, 0])
-
-    return predict

@@ -8,21 +8,19 @@ new titles when a title with the same features was in training.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
-from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
 from gamesales.stats.bootstrap import LEVELS_95, cluster_bootstrap_percentiles, derive_seed
 from gamesales.stats.metrics import compute_metrics
 from gamesales.training.baselines import BoostingSettings, predict_baselines_out_of_fold
-from gamesales.training.fit import FitFunction, make_fitter
+from gamesales.training.fit import PredictFunction
 from gamesales.training.scaling import Scaling
-from gamesales.training.train_job import TrainJob
 
 FoldKind = Literal["plain", "grouped"]
 FOLD_KINDS: tuple[FoldKind, ...] = get_args(FoldKind)
@@ -72,53 +70,39 @@ def shuffle_rows(rows: int, seed: int) -> IntArray:
     return np.random.default_rng([seed, 1]).permutation(rows)
 
 
+def list_other_rows(rows: int, folds: Sequence[IntArray]) -> list[IntArray]:
+    """Return the rows outside of each fold, ascending."""
+    return [np.setdiff1d(np.arange(rows), fold) for fold in folds]
+
+
 def predict_out_of_fold(
-    fit: FitFunction,
-    features: FloatArray,
-    earnings: FloatArray,
-    folds: Sequence[IntArray],
-    on_fold: Callable[[int], None] = lambda number: None,
+    networks: Sequence[PredictFunction], features: FloatArray, folds: Sequence[IntArray]
 ) -> FloatArray:
     """Predict each row by a network that was trained on the other folds.
 
     Args:
-        fit: trains a network.
+        networks: the network of each fold.
         features: (n, k), not scaled.
-        earnings: (n,).
         folds: the rows of each fold. Rows in no fold are not predicted.
-        on_fold: called with the number of a fold, from 1, as its training begins.
 
     Returns:
         Predictions, float64 (n,), US dollars.
     """
-    predicted = np.empty(len(earnings), np.float64)
-    for number, fold in enumerate(folds, 1):
-        on_fold(number)
-        others = _other_rows(len(earnings), fold)
-        predicted[fold] = fit(features[others], earnings[others])(features[fold])
+    predicted = np.empty(len(features), np.float64)
+    for predict, fold in zip(networks, folds, strict=True):
+        predicted[fold] = predict(features[fold])
     return predicted
 
 
 def predict_kfold(
-    job: TrainJob,
-    contract: Contract,
-    titles: LabeledTitles,
-    folds: Sequence[IntArray],
-    kind: FoldKind,
-    on_stage: Callable[[str], None],
+    networks: Sequence[PredictFunction], titles: LabeledTitles, folds: Sequence[IntArray], kind: FoldKind
 ) -> FloatArray:
-    """Predict n titles out of fold by networks of a job: float64 (n,), US dollars.
-
-    ``on_stage`` is called with a line as each training begins.
+    """Predict n titles out of fold by the network of each fold: float64 (n,), US dollars.
 
     Raises:
-        InputError: training diverged, or a prediction is not a finite number.
+        InputError: a prediction is not a finite number.
     """
-
-    def on_fold(number: int) -> None:
-        on_stage(f"{kind} k-fold: training {number} of {len(folds)}")
-
-    predicted = predict_out_of_fold(make_fitter(job, contract), titles.features, titles.earnings, folds, on_fold)
+    predicted = predict_out_of_fold(networks, titles.features, folds)
     if not np.isfinite(predicted).all():
         count = np.count_nonzero(~np.isfinite(predicted))
         raise InputError(f"{count:,} predictions of {kind} k-fold are not finite numbers")
@@ -186,10 +170,6 @@ def bootstrap_confidence_intervals(
         "mae": cluster_bootstrap_percentiles(absolute.mean(axis=0), labels, LEVELS_95, seed),
         "scaled_mse": cluster_bootstrap_percentiles(squared.mean(axis=0), labels, LEVELS_95, seed),
     }
-
-
-def _other_rows(rows: int, fold: IntArray) -> IntArray:
-    return np.setdiff1d(np.arange(rows), fold)
 
 
 def _require_enough(available: int, unit: str, count: int) -> None:

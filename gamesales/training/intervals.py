@@ -13,7 +13,7 @@ docs/explanation/intervals.md explains for which titles this holds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -26,7 +26,7 @@ from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
 from gamesales.scoring.prediction_interval import PredictionInterval
 from gamesales.stats.clustered import wilson_interval
-from gamesales.training.fit import PredictFunction, hold_out, make_fitter
+from gamesales.training.fit import PredictFunction, hold_out
 from gamesales.training.folds import make_plain_folds, predict_out_of_fold, shuffle_rows
 from gamesales.training.train_job import TrainJob
 from gamesales.training.widening import WideningFit
@@ -101,7 +101,7 @@ def calibrate_intervals(
     training: LabeledTitles,
     calibration: LabeledTitles,
     predict: PredictFunction,
-    on_stage: Callable[[str], None],
+    networks: Sequence[PredictFunction],
 ) -> CalibratedIntervals | None:
     """Calibrate the prediction intervals of a trained network, or return None if the job turns them off.
 
@@ -111,31 +111,19 @@ def calibrate_intervals(
         training: the titles that the network was trained on.
         calibration: the titles to calibrate on with the method ``split``.
         predict: predicts with the network.
-        on_stage: called with a line as each further training begins.
+        networks: predict with the network of each fold, with the method ``cv``.
     """
     spec = job.intervals
     method = spec.choose_method(len(training) + len(calibration))
     if method == "none":
         return None
-    fit = make_fitter(job, contract)
-    networks: list[PredictFunction] = []
-
-    def keep_networks(features: FloatArray, earnings: FloatArray) -> PredictFunction:
-        networks.append(fit(features, earnings))
-        return networks[-1]
-
     if method == "split":
         titles, predicted = calibration, predict(calibration.features)
         scale = fit_scale(predict(training.features), training.earnings)
     else:
         titles = training
-        predicted = predict_out_of_fold(
-            keep_networks,
-            titles.features,
-            titles.earnings,
-            make_plain_folds(len(titles), spec.folds, job.training.seed),
-            lambda number: on_stage(f"calibrating prediction intervals: training {number} of {spec.folds}"),
-        )
+        folds = make_plain_folds(len(titles), spec.folds, job.training.seed)
+        predicted = predict_out_of_fold(networks, titles.features, folds)
         scale = fit_scale(predicted, titles.earnings)
     scores = compute_nonconformity_scores(predicted, titles.earnings, *scale)
     quantile = compute_conformal_quantile(scores, spec.coverage)

@@ -56,6 +56,8 @@ def load_keras() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    # A higher level takes longer to compile a small network, and longer to train it.
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
     import keras
 
     # TensorFlow warns when functions are compiled again, which is necessary for each network of a process.

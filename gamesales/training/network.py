@@ -54,11 +54,7 @@ def build_network(spec: NetworkSpec, features: int) -> Any:
     network = keras.Sequential([keras.Input((features,), name="scaled_features")], name="gamesales")
     values: Any = _make_probe_titles(features)
     for index, layer_spec in enumerate(spec.layers):
-        key = f"network.layers[{index}]"
-        # The default names of Keras count all networks of the process.
-        layer = make_layer(
-            layer_spec.layer, {"name": f"{layer_spec.layer.lower()}_{index}", **layer_spec.arguments}, key
-        )
+        key, layer = f"network.layers[{index}]", _make_layer(layer_spec, index)
         try:
             network.add(layer)
             # Some errors, such as those of an activation, only occur with numbers.
@@ -75,6 +71,22 @@ def build_network(spec: NetworkSpec, features: int) -> Any:
             hint='End with { layer = "Dense", units = 1 }',
         )
     return network
+
+
+def _make_layer(spec: LayerSpec, index: int) -> Any:
+    # The default names of Keras count all networks of the process.
+    arguments = {"name": f"{spec.layer.lower()}_{index}", **spec.arguments}
+    return make_layer(spec.layer, arguments, f"network.layers[{index}]")
+
+
+def build_layers(spec: NetworkSpec, features: int) -> list[Any]:
+    """Build the layers of a network that ``build_network`` accepts, with the same weights, in a tenth of the time."""
+    layers, shape = [], (None, features)
+    for index, layer_spec in enumerate(spec.layers):
+        layers.append(_make_layer(layer_spec, index))
+        layers[-1].build(shape)
+        shape = layers[-1].compute_output_shape(shape)
+    return layers
 
 
 def _make_probe_titles(features: int) -> npt.NDArray[np.float32]:
@@ -111,10 +123,11 @@ def compile_network(network: Any, spec: TrainingSpec, rows: int) -> None:
         JobFileError: Keras has no such loss, optimizer or schedule, it refuses its arguments, or a network can't be
             trained with it.
     """
-    network.compile(optimizer=_make_optimizer(spec, rows), loss=_make_loss(spec.loss))
+    network.compile(optimizer=make_optimizer(spec, rows), loss=_make_loss(spec.loss))
 
 
-def _make_optimizer(spec: TrainingSpec, rows: int) -> Any:
+def make_optimizer(spec: TrainingSpec, rows: int) -> Any:
+    """Make the optimizer of a job for a number of training rows; see ``compile_network``."""
     name, arguments = spec.optimizer.name, spec.optimizer.arguments
     if name in _REFUSED_OPTIMIZERS:
         raise JobFileError(

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.studies import __main__ as program
 from benchmarks.studies import accuracy, drift, gate, intervals, many
 from gamesales.data.contract import Contract
-from gamesales.training.fit import fit_predictor
+from gamesales.training.refits import fit_predictors, plan_refit
 from gamesales.training.train_job import NetworkSpec, TrainingSpec
 from support.versions import ROOT
 
@@ -85,7 +85,7 @@ def test_networks_learn_like_keras():
     spec = NetworkSpec(layers=[{"layer": "Dense", "units": 8, "activation": "silu"}, {"layer": "Dense", "units": 1}])
     schedule = {"name": "CosineDecay", "initial_learning_rate": 0.02, "decay_epochs": 30}
     trainings = [TrainingSpec(epochs=30, batch_size=16, schedule=schedule, seed=seed) for seed in range(1, 5)]
-    keras = [fit_predictor(spec, training, contract, features, earnings) for training in trainings]
+    keras = fit_predictors(spec, [plan_refit(training, contract, features, earnings) for training in trainings])
     together = many.train_networks(recipe, [(features, earnings)] * 8, 1)
     errors = [[np.abs(predict(features) - earnings).mean() for predict in group] for group in (together, keras)]
     assert len(set(errors[0])) == 8

@@ -40,7 +40,7 @@ def report_trials(callbacks):
     callbacks.on_trial(make_trial(0, error=3e-5))
     callbacks.on_trial(make_trial(1, error=2e-5, candidate=COSINE))
     callbacks.on_trial(make_trial(2, state="pruned"))
-    callbacks.on_fold(make_trial(3, parameters=12_345, error=9e-5))
+    callbacks.on_start(make_trial(3, parameters=12_345, error=9e-5))
 
 
 def test_terminal_shows_trials(show):
@@ -49,7 +49,7 @@ def test_terminal_shows_trials(show):
     last = text[text.rindex("trial ") :].splitlines()
     assert re.match(r"1 +complete +2\.00e-05 +100 +7-5 relu +0\.001 cosine +32 +50 +0 +0", last[1])
     assert re.match(r"0 +complete +3\.00e-05 +100 +3 relu +0\.001 +32", last[2])
-    assert re.match(r"3 +fold 2/5 +9\.00e-05 +12,345", last[3])
+    assert re.match(r"3 +running +9\.00e-05 +12,345", last[3])
     assert "3 of 9 trials: 2 complete, 1 pruned, 0 failed; 0.0 of 10 minutes" in last[4]
     assert "searching [1/2]" in text
 

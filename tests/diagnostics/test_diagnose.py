@@ -15,8 +15,10 @@ from gamesales.old_keys import add_old_keys, drop_old_keys
 from gamesales.report.version_page import render_version_page
 from gamesales.report.version_plots import plot_learning_curve
 from gamesales.training.baselines import BoostingSettings
+from gamesales.training.refits import CURVE, Refits, plan_refits
 from gamesales.training.scaling import Scaling
-from gamesales.training.train_job import ReportSpec, load_job
+from gamesales.training.train_job import IntervalsSpec, ReportSpec, load_job
+from gamesales.training.workers import LateCall
 from support.pages import HOSTILE, Outline, make_page, read_text
 from support.titles import titles
 from support.versions import DATA, FEATURES
@@ -46,6 +48,7 @@ def make_model(predict, *, rows=400, contract=None, baseline=1.5):
         predict=predict,
         scaling=Scaling(FEATURES, "total_earnings", np.full(10, 1 / 300_000), np.zeros(10)),
         intervals=None,
+        refits=Refits(job.network, {}, LateCall),
     )
 
 
@@ -74,7 +77,7 @@ def render(evaluation, model, **changes):
 @pytest.fixture(scope="module")
 def faultless():
     model = make_model(formula)
-    return model, diagnose(model, print)
+    return model, diagnose(model)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +125,7 @@ def test_old_spelling_of_document(faultless):
 def test_fault_is_located():
     """If portable titles are predicted 4% too high, their group, their column and the fit show it."""
     model = make_model(misses_portables)
-    evaluation = diagnose(model, print)
+    evaluation = diagnose(model)
     worse = [(group["grouping"], group["label"]) for group in evaluation["slices"] if group["is_worse"]]
     assert [("is_portable", "yes")] == worse
     columns = evaluation["residuals"]["columns"]
@@ -136,18 +139,19 @@ def test_fault_is_located():
     assert "times the noise, so most of it can be learned" in text
 
 
-@pytest.mark.parametrize("module", ["training.folds", "diagnostics.diagnose"])
-def test_networks_without_numbers_are_a_notice(monkeypatch, module):
+@pytest.mark.parametrize("purpose", ["folds", CURVE])
+def test_networks_without_numbers_are_a_notice(purpose):
     """Further networks that predict NaN are reported, not measured."""
 
-    def make_broken_fitter(*arguments):
-        return lambda features, earnings: lambda values: np.full(len(values), np.nan)
+    class BrokenRefits(Refits):
+        def get(self, purpose):
+            return [lambda values: np.full(len(values), np.nan)] * len(self._plan[purpose])
 
-    monkeypatch.setattr(f"gamesales.{module}.make_fitter", make_broken_fitter)
-    report = ReportSpec(folds=2 if "folds" in module else 0, learning_curve="diagnose" in module, seeds=0)
     model = make_model(formula)
-    model = dataclasses.replace(model, job=model.job.model_copy(update={"report": report}))
-    evaluation = diagnose(model, print)
+    report = ReportSpec(folds=2 if purpose == "folds" else 0, learning_curve=purpose == CURVE, seeds=0)
+    job = model.job.model_copy(update={"report": report, "intervals": IntervalsSpec(method="none")})
+    plan = plan_refits(job, model.contract, model.training_titles, model.fit_titles)
+    evaluation = diagnose(dataclasses.replace(model, job=job, refits=BrokenRefits(job.network, plan, LateCall)))
     failures = [notice["text"] for notice in evaluation["notices"] if notice["about"] == "failed networks"]
     assert failures
     assert all("not finite numbers" in text for text in failures)
@@ -168,7 +172,7 @@ def test_networks_without_numbers_are_a_notice(monkeypatch, module):
 def test_page_compares_with_best_baseline(baseline, sentence):
     """The page shows the confidence interval of the lead over the best baseline."""
     model = make_model(formula, baseline=baseline)
-    assert sentence in read_text(render(diagnose(model, print), model))
+    assert sentence in read_text(render(diagnose(model), model))
 
 
 def test_page_shows_lower_error(faultless_page):
@@ -211,7 +215,7 @@ def test_page_escapes_column_names():
         dataclasses.replace(column, name=name) for column, name in zip(contract.features, names, strict=True)
     )
     model = make_model(formula, contract=dataclasses.replace(contract, features=columns))
-    document = render(diagnose(model, print), model)
+    document = render(diagnose(model), model)
     assert "<script" not in document
     assert [] == Outline(document).open
     assert names[0] in read_text(document)
@@ -226,7 +230,7 @@ def test_constant_columns_have_no_plot():
     model = make_model(constant)
     for sample in (model.training_titles, model.test_titles):
         sample.features[:] = sample.features[0]
-    evaluation = diagnose(model, print)
+    evaluation = diagnose(model)
     assert 9 == [notice["about"] for notice in evaluation["notices"]].count("constant column")
     text = read_text(render(evaluation, model))
     assert "No plot for 9 features without variation in the training titles." in text
@@ -251,7 +255,7 @@ def test_page_uses_units_of_columns():
         boosting=BoostingSettings(),
         baseline_predictions={"a line": test[1] * 3},
     )
-    evaluation = diagnose(model, print)
+    evaluation = diagnose(model)
     assert evaluation["noise"] is None
     (budget,) = (dependence for dependence in evaluation["dependence"] if dependence["columns"] == ["budget"])
     assert 12 == len(budget["values"])

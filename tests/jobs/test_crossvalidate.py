@@ -8,8 +8,8 @@ import pytest
 
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import read_titles
-from gamesales.training.fit import make_fitter
 from gamesales.training.folds import make_folds
+from gamesales.training.refits import fit_predictors, plan_refit
 from gamesales.training.train_job import load_job
 from support.train_jobs import LEARNS, write_job
 from support.versions import DATA, ROOT
@@ -29,7 +29,7 @@ def test_both_kinds_of_folds(cli, tmp_path, titles):
     """Plain and grouped k-fold are shown, and nothing is registered."""
     ran = cli("crossvalidate", write_job(tmp_path / "job.toml", **SMALL), "--data", titles, "--folds", "2")
     assert 0 == ran.code, ran.err
-    assert [f"{kind} k-fold: training {fold} of 2" for kind in ("plain", "grouped") for fold in (1, 2)] == [
+    assert [f"{kind} k-fold: training 2 networks" for kind in ("plain", "grouped")] == [
         line for line in ran.err.splitlines() if "k-fold" in line
     ]
     assert ran.out.startswith(f"2-fold cross-validation on 120 titles of {titles} (")
@@ -45,7 +45,7 @@ def test_several_seeds(cli, tmp_path, titles):
     job = write_job(tmp_path / "job.toml", training={"epochs": 1, "seed": 5})
     options = ("--data", titles, "--folds", "2", "--seeds", "3", "--plain")
     shown = cli("crossvalidate", job, *options)
-    assert "seed 6, plain k-fold: training 2 of 2" in shown.err
+    assert "seed 6, plain k-fold: training 2 networks" in shown.err
     labels = [
         line.removeprefix("plain, ").split("  ")[0] for line in shown.out.splitlines() if line.startswith("plain, ")
     ]
@@ -73,12 +73,13 @@ def test_metrics_are_out_of_fold(cli, tmp_path):
     assert not set(map(tuple, titles.features[first])) & set(map(tuple, titles.features[second]))
     errors = []
     for fold, rest in ((first, second), (second, first)):
-        predict = make_fitter(job, contract)(titles.features[rest], titles.earnings[rest])
+        refit = plan_refit(job.training, contract, titles.features[rest], titles.earnings[rest])
+        (predict,) = fit_predictors(job.network, [refit])
         errors.append(np.abs(predict(titles.features[fold]) - titles.earnings[fold]))
     jsonschema.validate(document, json.loads((ROOT / "docs/reference/crossvalidate.schema.json").read_text("utf-8")))
     (seed,) = document["grouped"]["seeds"]
-    assert [float(fold_errors.mean()) for fold_errors in errors] == pytest.approx(seed["folds_mae"])
-    assert float(np.concatenate(errors).mean()) == pytest.approx(seed["metrics"]["mae"])
+    assert [float(fold_errors.mean()) for fold_errors in errors] == pytest.approx(seed["folds_mae"], rel=1e-3)
+    assert float(np.concatenate(errors).mean()) == pytest.approx(seed["metrics"]["mae"], rel=1e-3)
     assert document["plain"] is None
     assert document["grouped"]["standard_deviation"]["mae"] is None
 

@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gamesales.search.fold_errors import Task
 from gamesales.search.sampler import MIN_TRIALS_FOR_IMPORTANCE, propose, rank_hyperparameters
 from gamesales.search.trials import (
     Trial,
+    compute_limits,
     find_pareto_front,
     find_smallest_within,
     mix_seed,
     rank_trials,
     select_finalists,
-    should_prune,
 )
 from gamesales.search.tune_job import COURSE_CANDIDATE, Space
 from support.trials import NETWORK, make_trial
@@ -100,18 +101,22 @@ def test_smallest_within_tolerance(trials, tolerance):
 def test_median_stopping_rule():
     """A trial is pruned if it is worse than the median after as many folds."""
     complete = [Trial(number, NETWORK, 100, "complete", (1.0 + number, 0.0), 1.0) for number in range(5)]
-    assert not should_prune(complete, Trial(5, NETWORK, 100, "complete", (3.0,), 0.0), 0.1)
-    assert should_prune(complete, Trial(5, NETWORK, 100, "complete", (3.01,), 0.0), 0.1)
-    assert should_prune(complete, Trial(5, NETWORK, 100, "complete", (3.0, 0.1), 0.0), 0.1)
+    limits = compute_limits(complete, 100, 3, 0.1)
+    assert (3.0, 1.5) == pytest.approx(limits)
+    task = Task(NETWORK, (1, 2, 3), (), limits)
+    assert not task.is_over_limit((2.99,))
+    assert task.is_over_limit((3.01,))
+    assert task.is_over_limit((3.0, 0.1))
+    assert not task.is_over_limit((9.0, 9.0, 9.0))
     # A network half as large may have 10% more error.
-    assert not should_prune(complete, Trial(5, NETWORK, 50, "complete", (3.29,), 0.0), 0.1)
+    assert (3.3, 1.65) == pytest.approx(compute_limits(complete, 50, 3, 0.1))
 
 
 def test_first_trials_are_not_pruned():
     """No trial is pruned before five trials are complete."""
     complete = [make_trial(number) for number in range(4)]
     others = [make_trial(number, state="pruned") for number in range(4, 20)]
-    assert not should_prune([*complete, *others], make_trial(20, error=1e9), 0.1)
+    assert () == compute_limits([*complete, *others], 100, 3, 0.1)
 
 
 # --- The sampler.
@@ -119,7 +124,7 @@ def test_first_trials_are_not_pruned():
 
 def add_trial(trials, error_of, seed=1, tolerance=0.1, space=SPACE):
     """Add a trial to a search in which a formula gives the errors."""
-    candidate = propose(space, trials, seed, tolerance) if trials else COURSE_CANDIDATE
+    candidate = propose(space, trials, [], seed, tolerance) if trials else COURSE_CANDIDATE
     size, error = candidate.count_parameters(9), error_of(candidate)
     return [*trials, Trial(len(trials), candidate, size, "complete" if error else "failed", (error,) * bool(error), 1)]
 
@@ -138,8 +143,8 @@ def by_rate(candidate):
 def test_seed_decides_proposal():
     """The same trials and seed give the same proposal, another seed another one."""
     trials = search(15, by_rate)
-    assert propose(SPACE, trials, 1, 0.1) == propose(SPACE, list(trials), 1, 0.1)
-    assert propose(SPACE, trials, 1, 0.1) != propose(SPACE, trials, 2, 0.1)
+    assert propose(SPACE, trials, [], 1, 0.1) == propose(SPACE, list(trials), [], 1, 0.1)
+    assert propose(SPACE, trials, [], 1, 0.1) != propose(SPACE, trials, [], 2, 0.1)
     assert trials == search(15, by_rate)
 
 
@@ -181,7 +186,7 @@ def test_exhausted_space_has_no_proposal():
     space = Space.model_validate({"layers": 1, "units": [2, 3], "activation": ["relu", "silu"]})
     trials = search(5, lambda candidate: 1e-5 * sum(candidate.units), space=space)
     assert 5 == len({trial.candidate for trial in trials})
-    assert propose(space, trials, 1, 0.1) is None
+    assert propose(space, trials, [], 1, 0.1) is None
 
 
 def test_importance_of_hyperparameters():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import read_titles
+from gamesales.search.fold_errors import FoldErrors
 from gamesales.search.search import Search, SearchCallbacks
 from gamesales.search.trials import Study
-from gamesales.search.tune_job import load_tune_job
+from gamesales.search.tune_job import Candidate, load_tune_job
+from gamesales.training.workers import LateCall
 from support.train_jobs import as_toml
 from support.versions import DATA
 
@@ -57,9 +61,30 @@ def by_formula(task):
     return float(noise * 1e-5 * (1 + 10 / sum(candidate.units) + (np.log10(candidate.learning_rate) + 2) ** 2))
 
 
+@dataclass(frozen=True)
+class FoldTask:
+    """One fold of a task."""
+
+    candidate: Candidate
+    seed: int
+    fold: np.ndarray
+
+
 def make_runner(outcome_of):
-    """A function that runs tasks, like that of ``open_pool``, with outcomes by a formula."""
-    return lambda tasks: (outcome_of(task) for task in tasks)
+    """A function that begins to measure a task fold by fold; an outcome is an error, or why there is none."""
+
+    def measure_folds(task):
+        measured = FoldErrors()
+        for seed, fold in zip(task.seeds, task.folds, strict=True):
+            outcome = outcome_of(FoldTask(task.candidate, seed, fold))
+            if isinstance(outcome, str):
+                return FoldErrors(measured.errors, outcome)
+            measured = FoldErrors((*measured.errors, outcome))
+            if task.is_over_limit(measured.errors):
+                break
+        return measured
+
+    return lambda task: LateCall(measure_folds, task)
 
 
 def run_trials_by_formula(job_file, storage, count):

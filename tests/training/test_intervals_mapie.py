@@ -81,7 +81,9 @@ def compute_cv_bounds(titles, coverage, method):
     """Compute our bounds of the method ``cv`` and MAPIE's, around a model that was trained on all titles."""
     features, earnings, new = titles
     parts = folds.make_plain_folds(len(features), 5, SEED)
-    predicted = folds.predict_out_of_fold(lambda x, y: LinearRegression().fit(x, y).predict, features, earnings, parts)
+    others = folds.list_other_rows(len(features), parts)
+    networks = [LinearRegression().fit(features[rows], earnings[rows]).predict for rows in others]
+    predicted = folds.predict_out_of_fold(networks, features, parts)
     new_predictions = LinearRegression().fit(features, earnings).predict(new)
     fold_of_row = np.empty(len(features), int)
     for index, fold in enumerate(parts):

@@ -1,0 +1,117 @@
+"""The errors of a candidate on folds that it was not trained on."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gamesales.arrays import FloatArray, IntArray
+from gamesales.data.contract import Contract
+from gamesales.errors import InputError
+from gamesales.search.tune_job import Candidate
+from gamesales.training.folds import list_other_rows
+from gamesales.training.keras_objects import load_keras
+from gamesales.training.refits import Refit, fit_predictors, plan_refit
+from gamesales.training.stacked import can_stack
+from gamesales.training.workers import Call
+
+# Above this number of multiplications for the predictions of a trial, about five seconds, its first fold decides
+# whether the others are worth their time.
+_MAX_AT_ONCE = 20_000_000_000
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The titles of a search: ``features`` float64 (n, k), ``earnings`` float64 (n,)."""
+
+    contract: Contract
+    features: FloatArray
+    earnings: FloatArray
+
+
+@dataclass(frozen=True)
+class Task:
+    """A candidate to measure on folds.
+
+    Attributes:
+        seeds: the seed of each fold.
+        folds: the rows that the candidate is measured on and not trained on, int64 (m,).
+        limits: after each fold except the last, the mean error above which the candidate is given up; or empty.
+    """
+
+    candidate: Candidate
+    seeds: tuple[int, ...]
+    folds: tuple[IntArray, ...]
+    limits: tuple[float, ...] = ()
+
+    def is_over_limit(self, errors: tuple[float, ...]) -> bool:
+        """Return whether the candidate is given up after these errors."""
+        done = len(errors)
+        return done <= len(self.limits) and float(np.mean(errors)) > self.limits[done - 1]
+
+
+@dataclass(frozen=True)
+class FoldErrors:
+    """The mean squared errors in units of the range of all earnings, and why there is no error of the next fold.
+
+    There are fewer errors than folds if the candidate was given up, or if it failed.
+    """
+
+    errors: tuple[float, ...] = ()
+    why: str = ""
+
+
+# Begins to measure a task.
+Measure = Callable[[Task], Call]
+
+
+def measure_folds(data: TrainingData, task: Task) -> FoldErrors:
+    """Train a candidate for each fold, and measure its errors, until it fails or is given up."""
+    load_keras()
+    if not gc.get_freeze_count():
+        gc.freeze()  # a collection after each task would take longer to visit the imports than the task's own objects
+    try:
+        return _measure_groups(data, task)
+    finally:
+        load_keras().utils.clear_session()  # otherwise the graphs of all candidates stay in memory
+
+
+def _measure_groups(data: TrainingData, task: Task) -> FoldErrors:
+    measured = FoldErrors()
+    for places in _group_folds(data, task):
+        refits = [_plan_fold(data, task, place) for place in places]
+        for place, predict in zip(places, fit_predictors(task.candidate.network(), refits), strict=True):
+            if isinstance(predict, InputError):
+                return replace(measured, why=predict.message)
+            fold = task.folds[place]
+            errors = (predict(data.features[fold]) - data.earnings[fold]) / (np.ptp(data.earnings) or 1.0)
+            error = float(np.mean(errors**2))
+            if not np.isfinite(error):
+                return replace(measured, why="its predictions are not finite numbers")
+            measured = FoldErrors((*measured.errors, error))
+        if task.is_over_limit(measured.errors):
+            break
+    return measured
+
+
+def _group_folds(data: TrainingData, task: Task) -> Iterator[range]:
+    """Yield the folds that are trained at once. Without a stack, they are trained one by one."""
+    candidate, folds = task.candidate, len(task.folds)
+    if not can_stack(candidate.network(), candidate.training(0)):
+        yield from (range(place, place + 1) for place in range(folds))
+        return
+    weights = candidate.count_parameters(data.features.shape[1])
+    if not task.limits or weights * candidate.epochs * len(data.earnings) * folds <= _MAX_AT_ONCE:
+        yield range(folds)
+        return
+    yield range(1)
+    yield range(1, folds)
+
+
+def _plan_fold(data: TrainingData, task: Task, place: int) -> Refit:
+    (rows,) = list_other_rows(len(data.earnings), [task.folds[place]])
+    training = task.candidate.training(task.seeds[place])
+    return plan_refit(training, data.contract, data.features[rows], data.earnings[rows])
