@@ -28,12 +28,12 @@ from gamesales.diagnostics.residuals import (
 from gamesales.errors import InputError
 from gamesales.stats.clustered import clustered_mean
 from gamesales.stats.same_features import NoiseEstimate, estimate_noise, number_distinct_rows
-from gamesales.training.baselines import BoostingSettings
+from gamesales.training.baselines import Baselines
 from gamesales.training.fit import PredictFunction
 from gamesales.training.folds import (
     FOLD_KINDS,
+    FoldKind,
     bootstrap_confidence_intervals,
-    make_folds,
     measure_kfold,
     predict_kfold,
 )
@@ -59,8 +59,8 @@ class TrainedModel:
         test_titles: the m titles of the test file.
         training_predictions: float64 (n,), US dollars.
         test_predictions: float64 (m,), US dollars.
-        boosting: the settings of gradient boosting, a baseline.
-        baseline_predictions: by name of the baseline, predictions for the test titles, float64 (m,), US dollars.
+        baselines: the predictions of the baselines.
+        folds: the rows of each fold that the report measures, by kind of folds.
         predict: runs the scoring graph, from (rows, k) to (rows,), US dollars.
         intervals: its prediction intervals. None if the job wants none.
         refits: further networks of the job.
@@ -73,8 +73,8 @@ class TrainedModel:
     test_titles: LabeledTitles
     training_predictions: FloatArray
     test_predictions: FloatArray
-    boosting: BoostingSettings
-    baseline_predictions: Mapping[str, FloatArray]
+    baselines: Baselines
+    folds: Mapping[FoldKind, Sequence[IntArray]]
     predict: PredictFunction
     scaling: Scaling
     intervals: CalibratedIntervals | None
@@ -182,16 +182,12 @@ def _run_kfold(
     Returns:
         The result and the absolute errors, float64 (n,), US dollars, by kind of folds.
     """
-    job, titles, refits = model.job, model.training_titles, model.refits
+    titles, refits = model.training_titles, model.refits
     results: dict[str, Any] = dict.fromkeys(FOLD_KINDS)
     errors: dict[str, FloatArray] = {}
-    for kind in FOLD_KINDS:
+    for kind, folds in model.folds.items():
         # Calibration by cross-validation has already predicted the plain folds.
         predicted = model.intervals.out_of_fold_predictions if kind == "plain" and model.intervals else None
-        if predicted is None and kind not in refits:
-            continue
-        count = job.report.folds if predicted is None else job.intervals.folds
-        folds = make_folds(titles, kind, count, job.training.seed)
         if predicted is None:
             predicted = _try_refits(
                 f"{kind} k-fold",
@@ -199,7 +195,8 @@ def _run_kfold(
                 lambda: predict_kfold(refits.get(kind), titles, folds, kind),  # noqa: B023
             )
         if predicted is not None:
-            results[kind] = measure_kfold(titles, predicted, kind, folds, clusters, model.scaling, model.boosting)
+            baselines = model.baselines.out_of_fold[kind]
+            results[kind] = measure_kfold(titles, predicted, kind, folds, clusters, model.scaling, baselines)
             errors[kind] = np.abs(predicted - titles.earnings)
     return results, errors
 
@@ -263,7 +260,7 @@ def _try_refits(purpose: str, failures: list[Notice], measure: Callable[[], T]) 
 def _measure_holdout(model: TrainedModel, clusters: IntArray) -> dict[str, Any]:
     """Return the confidence intervals of the test metrics and the lead over the best baseline."""
     actual = model.test_titles.earnings
-    baselines = {name: np.abs(predicted - actual) for name, predicted in model.baseline_predictions.items()}
+    baselines = {name: np.abs(predicted - actual) for name, predicted in model.baselines.test.items()}
     best = min(baselines, key=lambda name: float(baselines[name].mean()))
     return {
         "rows": len(actual),

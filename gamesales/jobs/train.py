@@ -29,7 +29,7 @@ from gamesales.scoring.engines.local import count_cores
 from gamesales.scoring.scorer import GRAPH_FILE, Scorer, get_target_range
 from gamesales.stats.metrics import Metrics, compute_metrics
 from gamesales.training import parity
-from gamesales.training.baselines import BoostingSettings, predict_baselines, tune_boosting
+from gamesales.training.baselines import Baselines, fit_baselines
 from gamesales.training.checkpoint import TrainingCheckpoint, list_software_releases, log_to_tensorboard
 from gamesales.training.evaluation import evaluate_predictions, profile_column, profile_columns
 from gamesales.training.fit import Epoch, LossHistory, fit
@@ -40,7 +40,7 @@ from gamesales.training.intervals import (
 )
 from gamesales.training.keras_objects import seed_everything
 from gamesales.training.network import build_network, check_training_step, compute_weights_digest
-from gamesales.training.refits import INTERVALS, Refits, count_workers, plan_refits
+from gamesales.training.refits import INTERVALS, Refits, count_workers, make_report_folds, plan_refits
 from gamesales.training.scaling import fit_scaler
 from gamesales.training.train_job import TrainJob, read_data
 from gamesales.training.widening import record_combinations
@@ -124,10 +124,18 @@ def train(
     scaler, scaling = fit_scaler(contract.feature_names, contract.target.name, fit_titles.features, fit_titles.earnings)
     scaled = scaling.scale_features(fit_titles.features), scaling.scale_target(fit_titles.earnings)
     plan = plan_refits(job, contract, training_titles, fit_titles)
+    folds = make_report_folds(job, training_titles, plan)
 
     with open_workers(count_workers(job.network, plan, count_cores())) as submit:
         refits = Refits(job.network, plan, submit)
-        tuning = submit(tune_boosting, training_titles.features, training_titles.earnings, job.training.seed)
+        fitting = submit(
+            fit_baselines,
+            training_titles.features,
+            training_titles.earnings,
+            test_titles.features,
+            folds,
+            job.training.seed,
+        )
         on_stage("starting TensorFlow and checking that the network can be exported")
         seed_everything(job.training.seed)
         network = build_network(job.network, len(contract.features))
@@ -143,7 +151,7 @@ def train(
             history = fit(network, *scaled, job.training, log_epoch, start=start, on_snapshot=checkpoint.save_if_due)
 
         on_stage("tuning the baseline")
-        boosting: BoostingSettings = tuning.result()
+        baselines: Baselines = fitting.result()
         if len(refits):
             on_stage(f"training {format_count(len(refits), 'further network')} for the intervals and the report")
         refits.finish()
@@ -160,10 +168,8 @@ def train(
         test_predictions=_predict(scorer, test_titles, contract),
         training_predictions=_predict(scorer, training_titles, contract),
         intervals=calibrate_intervals(job, contract, fit_titles, calibration_titles, scorer.score, networks),
-        boosting=boosting,
-        baseline_predictions=predict_baselines(
-            training_titles.features, training_titles.earnings, test_titles.features, boosting
-        ),
+        baselines=baselines,
+        folds=folds,
         predict=scorer.score,
         scaling=scaling,
         refits=refits,
@@ -253,9 +259,9 @@ def _build_manifest(
         "metrics": compute_metrics(test.earnings, model.test_predictions, scaling.target_scale),
         "baselines": {
             name: compute_metrics(test.earnings, predicted, scaling.target_scale)
-            for name, predicted in model.baseline_predictions.items()
+            for name, predicted in model.baselines.test.items()
         },
-        "boosting": asdict(model.boosting),
+        "boosting": asdict(model.baselines.boosting),
         "evaluation": {**evaluation, "notices": [*map(asdict, notices), *evaluation["notices"]]},
         "data": {"train": training.as_dict(), "test": test.as_dict()},
         "epochs": {

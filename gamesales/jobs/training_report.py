@@ -62,7 +62,7 @@ def _list_facts(model: TrainedModel, manifest: Mapping[str, Any], history: LossH
         "Optimizer": f"{training.optimizer.name}, batches of {training.batch_size}, {len(history)} epochs",
         "Seed": str(training.seed),
         **({"Weights": f"the same as version {same}"} if (same := manifest["same_weights_as"]) else {}),
-        "Gradient boosting": f"{model.boosting}, chosen by cross-validation",
+        "Gradient boosting": f"{model.baselines.boosting}, chosen by cross-validation",
         "Scoring graph": f"within ${manifest['parity']['largest_difference']:.4f} of Keras on {parity.ROWS:,} rows",
         **({"Prediction intervals": describe_coverage(manifest["interval"])} if "interval" in manifest else {}),
         "Software": ", ".join(f"{name} {release}" for name, release in manifest["software"].items()),

@@ -8,7 +8,7 @@ Nothing here needs TensorFlow. Arguments and results are arrays and plain values
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,6 +42,41 @@ class BoostingSettings:
 
     def __str__(self) -> str:
         return f"{self.trees:,} trees of depth {self.depth}, learning rate {self.learning_rate:g}"
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """The baselines of a report. A baseline is the name of a model with its predictions, float64 (m,), US dollars.
+
+    Attributes:
+        boosting: the settings of gradient boosting.
+        test: predictions for the test titles. The baseline that is usually best comes first.
+        out_of_fold: by kind of folds, predictions for the training titles by models of the other folds.
+    """
+
+    boosting: BoostingSettings
+    test: Mapping[str, FloatArray]
+    out_of_fold: Mapping[str, Mapping[str, FloatArray]]
+
+
+def fit_baselines(
+    features: FloatArray, earnings: FloatArray, test: FloatArray, folds: Mapping[str, Sequence[IntArray]], seed: int
+) -> Baselines:
+    """Tune gradient boosting, and predict with each baseline.
+
+    Args:
+        features: training features, (n, k), not scaled.
+        earnings: training earnings, (n,), US dollars.
+        test: test features, (m, k), not scaled.
+        folds: the rows of each fold, by kind of folds.
+        seed: draws the folds and the sample of the tuning.
+    """
+    boosting = tune_boosting(features, earnings, seed)
+    return Baselines(
+        boosting,
+        predict_baselines(features, earnings, test, boosting),
+        {kind: predict_baselines_out_of_fold(features, earnings, parts, boosting) for kind, parts in folds.items()},
+    )
 
 
 def tune_boosting(features: FloatArray, earnings: FloatArray, seed: int) -> BoostingSettings:
@@ -139,6 +174,7 @@ def predict_baselines_out_of_fold(
 
 def _limit_threads() -> Any:
     """Use one thread. Threads of OpenMP wait for each other in a loop, which takes minutes on a busy machine."""
+    import sklearn.ensemble  # noqa: F401  only loaded libraries are limited
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1, "openmp")

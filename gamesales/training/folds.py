@@ -8,7 +8,7 @@ new titles when a title with the same features was in training.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -18,7 +18,6 @@ from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
 from gamesales.stats.bootstrap import LEVELS_95, cluster_bootstrap_percentiles, derive_seed
 from gamesales.stats.metrics import compute_metrics
-from gamesales.training.baselines import BoostingSettings, predict_baselines_out_of_fold
 from gamesales.training.fit import PredictFunction
 from gamesales.training.scaling import Scaling
 
@@ -116,7 +115,7 @@ def measure_kfold(
     folds: Sequence[IntArray],
     labels: IntArray,
     scaling: Scaling,
-    boosting: BoostingSettings,
+    baselines: Mapping[str, FloatArray],
 ) -> dict[str, Any]:
     """Compute the metrics of out-of-fold predictions, and of the baselines on the same folds.
 
@@ -127,14 +126,13 @@ def measure_kfold(
         folds: the rows of each fold.
         labels: int64 (n,), equal for titles with the same features. The bootstrap draws these titles together.
         scaling: scales ``scaled_mse``.
-        boosting: the settings of gradient boosting.
+        baselines: out-of-fold predictions of each baseline, float64 (n,), US dollars.
 
     Returns:
         A document for JSON. ``intervals`` has 95% confidence intervals. ``folds_mae`` has the mean absolute error of
         each fold.
     """
     actual = titles.earnings
-    baselines = predict_baselines_out_of_fold(titles.features, titles.earnings, folds, boosting)
     return {
         "kind": kind,
         "folds": len(folds),

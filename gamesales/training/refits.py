@@ -80,6 +80,14 @@ def plan_refits(job: TrainJob, contract: Contract, titles: LabeledTitles, fit_ti
     return {purpose: refits for purpose, refits in plan.items() if refits}
 
 
+def make_report_folds(job: TrainJob, titles: LabeledTitles, plan: RefitPlan) -> dict[FoldKind, list[IntArray]]:
+    """Make the folds that the report measures: those for which a plan has networks."""
+    counts: dict[FoldKind, int] = {kind: job.report.folds for kind in FOLD_KINDS if kind in plan}
+    if INTERVALS in plan:  # calibration by cross-validation predicts the plain folds
+        counts = {"plain": job.intervals.folds, **counts}
+    return {kind: make_folds(titles, kind, count, job.training.seed) for kind, count in counts.items()}
+
+
 def plan_folds(spec: TrainingSpec, contract: Contract, titles: LabeledTitles, folds: Sequence[IntArray]) -> list[Refit]:
     """Plan a network for each fold, which is trained on the other folds."""
     parts = list_other_rows(len(titles), folds)

@@ -14,8 +14,8 @@ from gamesales.diagnostics.diagnose import TrainedModel, diagnose
 from gamesales.old_keys import add_old_keys, drop_old_keys
 from gamesales.report.version_page import render_version_page
 from gamesales.report.version_plots import plot_learning_curve
-from gamesales.training.baselines import BoostingSettings
-from gamesales.training.refits import CURVE, Refits, plan_refits
+from gamesales.training.baselines import Baselines, BoostingSettings
+from gamesales.training.refits import CURVE, Refits, make_report_folds, plan_refits
 from gamesales.training.scaling import Scaling
 from gamesales.training.train_job import IntervalsSpec, ReportSpec, load_job
 from gamesales.training.workers import LateCall
@@ -43,8 +43,8 @@ def make_model(predict, *, rows=400, contract=None, baseline=1.5):
         test_titles=test,
         training_predictions=predict(training.features),
         test_predictions=predicted,
-        boosting=BoostingSettings(),
-        baseline_predictions={"a line": test.earnings + baseline * (predicted - test.earnings)},
+        baselines=Baselines(BoostingSettings(), {"a line": test.earnings + baseline * (predicted - test.earnings)}, {}),
+        folds={},
         predict=predict,
         scaling=Scaling(FEATURES, "total_earnings", np.full(10, 1 / 300_000), np.zeros(10)),
         intervals=None,
@@ -151,7 +151,8 @@ def test_networks_without_numbers_are_a_notice(purpose):
     report = ReportSpec(folds=2 if purpose == "folds" else 0, learning_curve=purpose == CURVE, seeds=0)
     job = model.job.model_copy(update={"report": report, "intervals": IntervalsSpec(method="none")})
     plan = plan_refits(job, model.contract, model.training_titles, model.fit_titles)
-    evaluation = diagnose(dataclasses.replace(model, job=job, refits=BrokenRefits(job.network, plan, LateCall)))
+    refits, folds = BrokenRefits(job.network, plan, LateCall), make_report_folds(job, model.training_titles, plan)
+    evaluation = diagnose(dataclasses.replace(model, job=job, refits=refits, folds=folds))
     failures = [notice["text"] for notice in evaluation["notices"] if notice["about"] == "failed networks"]
     assert failures
     assert all("not finite numbers" in text for text in failures)
@@ -252,8 +253,8 @@ def test_page_uses_units_of_columns():
         test_titles=make_titles(*test),
         test_predictions=2 * test[0][:, 8],
         training_predictions=2 * training[0][:, 8],
-        boosting=BoostingSettings(),
-        baseline_predictions={"a line": test[1] * 3},
+        baselines=Baselines(BoostingSettings(), {"a line": test[1] * 3}, {}),
+        folds={},
     )
     evaluation = diagnose(model)
     assert evaluation["noise"] is None
