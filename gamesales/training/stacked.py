@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from gamesales.arrays import FloatArray
 from gamesales.errors import InputError
 from gamesales.training.fit import build_divergence_error, draw_epoch_order, split_validation
 from gamesales.training.keras_objects import load_keras, seed_everything
-from gamesales.training.network import build_layers, make_optimizer
+from gamesales.training.network import make_layers, make_optimizer
 from gamesales.training.train_job import NetworkSpec, TrainingSpec
 
 # The weights of a network in the order of Keras.
@@ -127,10 +128,9 @@ class _Stack:
         # (b, s, r): 1 for a row, 0 for padding.
         is_row = np.stack([np.arange(self._batches * spec.batch_size) < rows for rows in self._rows])
         is_row = is_row.reshape(len(titles), self._batches, spec.batch_size).swapaxes(0, 1).astype(np.float32)
-        self._is_row, self._is_step = tf.constant(is_row), tf.constant(is_row[:, :, 0])  # (b, s, r), (b, s)
+        self._is_step = is_row[:, :, 0]  # (b, s)
         self._row_weights = tf.constant(is_row / np.maximum(is_row.sum(axis=2, keepdims=True), 1))
         self._layers, weights = self._build(network, features[0].shape[1])
-        self._shapes = [variable.shape for layer in self._layers for variable in layer.variables]
         self._loss = load_keras().losses.get(spec.loss.name)
         # Schedules count steps, so they depend on the number of rows.
         self._adam_of_rows = {rows: make_optimizer(spec, rows) for rows in dict.fromkeys(self._rows)}
@@ -144,11 +144,15 @@ class _Stack:
         """Return the layers of Keras, and the initial weights of each network, (s, w)."""
         import tensorflow as tf
 
-        layers, initial = [], dict[int, FloatArray]()
+        layers, initial, self._shapes = [], dict[int, FloatArray](), list[tuple[int, ...]]()
         for seed in dict.fromkeys(self._seeds):
             seed_everything(seed)
-            layers = build_layers(network, features)
-            initial[seed] = np.concatenate([value.numpy().ravel() for layer in layers for value in layer.variables])
+            layers = make_layers(network)
+            widths = pairwise([features, *(layer.units for layer in layers)])
+            self._shapes = [shape for before, after in widths for shape in ((before, after), (after,))]
+            initializers = [item for layer in layers for item in (layer.kernel_initializer, layer.bias_initializer)]
+            values = [make(shape, "float32") for make, shape in zip(initializers, self._shapes, strict=True)]
+            initial[seed] = np.concatenate([np.ravel(value) for value in values])
         return layers, tf.constant(np.stack([initial[seed] for seed in self._seeds]))
 
     def train_epochs(self, first: Any, end: Any, values: Any, finite_epochs: Any, losses: Any) -> Any:
@@ -200,7 +204,7 @@ class _Stack:
         return tf.reshape(tf.cast(rates, tf.float32), [-1]) * corrections
 
     def _take_steps(self, values: Any, features: Any, target: Any, step_sizes: Any) -> tuple[Any, Any]:
-        """Take the steps of an epoch. Returns the new values and the summed loss of each network, (s,)."""
+        """Take the steps of an epoch. Returns the new values and the loss of each network, (s,)."""
         import tensorflow as tf
 
         adam = self._adam
@@ -211,16 +215,16 @@ class _Stack:
             with tf.GradientTape() as tape:
                 tape.watch(weights)
                 title_losses = self._loss(target[batch], self._predict(weights, features[batch]))
-                penalty = self._compute_penalty(weights)
-                loss = tf.reduce_sum(title_losses * self._row_weights[batch]) + penalty
+                means = tf.reduce_sum(title_losses * self._row_weights[batch], axis=1)
+                loss = tf.reduce_sum(means) + self._compute_penalty(weights)
             gradients = tape.gradient(loss, weights)
             gradient = tf.concat([tf.reshape(part, [len(self._rows), -1]) for part in gradients], axis=1)
-            is_step, step_size = self._is_step[batch, :, None], step_sizes[batch, :, None]
+            # Without networks that wait, fewer operations do.
+            is_step = 1.0 if self._is_step.all() else tf.constant(self._is_step)[batch, :, None]
             mean += (gradient - mean) * (is_step * (1 - adam.beta_1))
             square += (gradient * gradient - square) * (is_step * (1 - adam.beta_2))
-            flat -= mean * step_size / (tf.sqrt(square) + adam.epsilon)
-            losses += tf.reduce_sum(tf.where(self._is_row[batch] > 0, title_losses, 0.0), axis=1)
-            return batch + 1, (flat, mean, square), losses
+            flat -= mean * step_sizes[batch, :, None] / (tf.sqrt(square) + adam.epsilon)
+            return batch + 1, (flat, mean, square), losses + means
 
         start = (0, values, tf.zeros(len(self._rows)))
         _, values, losses = tf.while_loop(lambda batch, *_: batch < self._batches, step, start, parallel_iterations=1)
