@@ -21,6 +21,9 @@ from typing import Any, Protocol
 
 from gamesales.errors import GamesalesError, TryAgainError
 
+# The threads that TensorFlow has for independent operations wait for each other where operations are small.
+_ENVIRONMENT = {"TF_NUM_INTEROP_THREADS": "1"}
+
 
 class Call(Protocol):
     """A function call whose result comes later."""
@@ -116,7 +119,7 @@ def _start_worker() -> subprocess.Popen[bytes]:
     A process of the module multiprocessing would import the script that trains, and might begin to train again.
     """
     command = [sys.executable, "-c", f"from {__name__} import serve; serve()"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **_ENVIRONMENT}
     return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
 
 
