@@ -150,6 +150,9 @@ def train(
         with log_to_tensorboard(tensorboard, on_epoch) as log_epoch:
             history = fit(network, *scaled, job.training, log_epoch, start=start, on_snapshot=checkpoint.save_if_due)
 
+        # Before further networks are made here: the graph has names that Keras counts up.
+        graph, scorer, parity_difference = parity.compile_and_check(network, scaling, probe)
+
         on_stage("tuning the baseline")
         baselines: Baselines = fitting.result()
         if len(refits):
@@ -157,7 +160,6 @@ def train(
         refits.finish()
 
     on_stage("evaluating")
-    graph, scorer, parity_difference = parity.compile_and_check(network, scaling, probe)
     networks = refits.get(INTERVALS) if INTERVALS in refits else []
     model = TrainedModel(
         job=job,
