@@ -8,9 +8,6 @@ import pytest
 
 from benchmarks.studies import __main__ as program
 from benchmarks.studies import accuracy, drift, gate, intervals, many
-from gamesales.data.contract import Contract
-from gamesales.training.refits import fit_predictors, plan_refit
-from gamesales.training.train_job import NetworkSpec, TrainingSpec
 from support.versions import ROOT
 
 
@@ -72,24 +69,6 @@ def test_accuracy_study_prints_its_page(monkeypatch):
     assert all(10 < float(cell.split()[0]) < 10_000 for cell in row.strip("|").split("|")[3:])
     names = map(accuracy.describe_recipe, candidates)
     assert [name for name in names if f"\n| {name} |" not in page] == []
-
-
-@pytest.mark.slow
-def test_networks_learn_like_keras():
-    """Networks that are trained together reach errors like Keras with the same recipe."""
-    random = np.random.default_rng(1)
-    features = random.random((300, 9))
-    earnings = 50_000 + features @ random.uniform(-20_000, 20_000, 9) + 9_000 * features[:, 0] * features[:, 1]
-    recipe = many.Recipe((8,), "silu", 30, 16, 0.02)
-    contract = Contract.from_toml(ROOT / "data/contract.toml")
-    spec = NetworkSpec(layers=[{"layer": "Dense", "units": 8, "activation": "silu"}, {"layer": "Dense", "units": 1}])
-    schedule = {"name": "CosineDecay", "initial_learning_rate": 0.02, "decay_epochs": 30}
-    trainings = [TrainingSpec(epochs=30, batch_size=16, schedule=schedule, seed=seed) for seed in range(1, 5)]
-    keras = fit_predictors(spec, [plan_refit(training, contract, features, earnings) for training in trainings])
-    together = many.train_networks(recipe, [(features, earnings)] * 8, 1)
-    errors = [[np.abs(predict(features) - earnings).mean() for predict in group] for group in (together, keras)]
-    assert len(set(errors[0])) == 8
-    assert 0.5 < np.median(errors[0]) / np.median(errors[1]) < 2
 
 
 @pytest.mark.parametrize("rows", [(40, 40, 40), (40, 33, 48)])
