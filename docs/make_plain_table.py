@@ -7,6 +7,7 @@ A test compares the file with what this script would write, so it can't fall beh
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from pprint import pformat
 
@@ -52,10 +53,21 @@ def make_table():
     return {name: table for name, table in tables.items() if table is not None}
 
 
+def make_summaries():
+    """Return what each command does, in the order of the list of commands."""
+    commands = typer.main.get_command(make_app()).commands
+    return {name: " ".join(command.help.split()) for name, command in commands.items()}
+
+
 def make_file():
     """Return the content of the file."""
     table = pformat(make_table(), width=119, sort_dicts=False).replace("'", '"')
-    return f"{HEADER}{{\n {table[1:]}\n"
+    lines = [
+        f"    {json.dumps(name)}: {json.dumps(text, ensure_ascii=False)}," for name, text in make_summaries().items()
+    ]
+    lines = [f"{line}  # noqa: E501\n" if len(line) > 120 else f"{line}\n" for line in lines]
+    summaries = f"# What each command does, for the list of commands.\nSUMMARIES = {{\n{''.join(lines)}}}"
+    return f"{HEADER}{{\n {table[1:]}\n\n{summaries}\n"
 
 
 def _describe(command):

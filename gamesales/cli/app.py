@@ -65,6 +65,12 @@ def make_app(name: str | None = None, *, only_list: bool = False) -> typer.Typer
         pretty_exceptions_enable=False,
     )
     app.callback(help=ABOUT)(_add_common_options)
+    if only_list:  # without the modules of the commands
+        from gamesales.cli.plain_table import SUMMARIES
+
+        for command_name, summary in SUMMARIES.items():
+            app.command(command_name, help=summary)(lambda: None)
+        return app
     for command_name in [name] if name in MODULE_OF else MODULE_OF:
         command = load_command(command_name)
         if isinstance(command, CommandGroup):
@@ -72,8 +78,6 @@ def make_app(name: str | None = None, *, only_list: bool = False) -> typer.Typer
             for member_name, member in command.commands.items():
                 _add_command(group, member_name, member)
             app.add_typer(group, name=command_name)
-        elif only_list:
-            app.command(command_name, help=command.__doc__)(lambda: None)
         else:
             _add_command(app, command_name, command)
     return app

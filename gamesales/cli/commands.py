@@ -32,6 +32,7 @@ LIGHT = {
     "retire",
     "gc",
     "copy",
+    "sign",
 }
 # A command returns its exit code. None is 0.
 Command = Callable[..., int | None]

@@ -225,3 +225,30 @@ TABLE: dict[str, dict[str, Any]] = {
                           "--json": ("as_json", "flag")},
               "variables": {"registry": ("GAMESALES_REGISTRY", "text")},
               "required": ["predictions", "actuals"]}}
+
+# What each command does, for the list of commands.
+SUMMARIES = {
+    "train": "Train a version on past titles and register it.",
+    "tune": "Search for the smallest network that is about as accurate as the best, and register it.",
+    "crossvalidate": "Measure by cross-validation how accurate the networks of a job are; nothing is registered.",
+    "preprocess": "Scale a training and a test file to 0..1 and write a …_scaled.csv for each, as in the Keras course.",
+    "simulate": "Simulate titles with earnings that follow a known formula with 1% noise.",
+    "versions": "List the versions in use, newest first, with their metrics on the same file.",
+    "show": "Show one version in full.",
+    "verify": "Check every event of the log and every file of the bundles against their digests.",
+    "gc": "Retire versions that are no longer needed, and remove their files; their history stays.",
+    "export": "Write a version for other programs, with raw columns as input and earnings as output.",
+    "copy": "Copy a version to another registry, with its evaluations. Its alias is not copied.",
+    "history": "List who did what, when, why and on what evidence, newest first.",
+    "compare": "Show how two versions differ: data, metrics on the same titles, network, contract, software and files.",
+    "evaluate": "Measure the errors of a version on titles that it was not trained on, and record the metrics.",
+    "promote": "Make a version the champion, which scores from now on, if the gate accepts it.",
+    "rollback": "Set an alias back to its previous version; a second rollback goes back one more version.",
+    "retire": "Retire a version for good; no alias may name it, and its history stays.",
+    "sign": "Sign the promotion of a version to an alias, so that it can be promoted where a policy asks for approvals.",  # noqa: E501
+    "score": "Predict the earnings of titles in files; without INPUT, run the job in jobs/score.toml.",
+    "predict": "Predict the earnings of one title; for example, gamesales predict critic_rating=4.5 is_action=1 and so on.",  # noqa: E501
+    "backtest": "Compare past predictions with actual earnings, and record the metrics as evidence.",
+    "alias": "Set, delete or list aliases, such as challenger.",
+    "policy": "Show, approve and set the policy: whose keys may approve a promotion.",
+}
