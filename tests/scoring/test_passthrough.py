@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -68,13 +68,19 @@ class TestTypes:
         assert merge_types(first, second) == merge_types(second, first)
 
     @given(types, types, types)
+    @example(pa.dictionary(pa.int8(), pa.string()), pa.null(), pa.int8())
     def test_common_type_is_a_bound(self, first, second, third):
         """The common type of two types holds the values of both, and of a third file with one of them."""
         common = merge_types(first, second)
         if common is not None:
-            assert common == merge_types(common, first) == merge_types(common, second)
-            wider = merge_types(common, third)
-            assert wider is None or wider == merge_types(wider, third)
+            for file in (first, second):
+                assert pa.types.is_dictionary(common) or common == merge_types(common, file)
+            for file in (first, second, third):
+                wider = merge_types(common, file)
+                if wider is not None:  # a dictionary gets wide indices with the second file that has one
+                    widest = merge_types(wider, file)
+                    assert widest is not None
+                    assert widest == merge_types(widest, file)
 
     @pytest.mark.parametrize(
         ("first", "second", "common"),
