@@ -782,3 +782,18 @@ def test_git_commit(tmp_path, monkeypatch):
     assert f"{commit}-dirty" == find_git_commit()
     monkeypatch.setenv("PATH", "")
     assert find_git_commit() is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("training", [{"epochs": 90}, {"epochs": 4, "validation_share": 0.2}])
+def test_further_networks_do_not_change_the_version(cli, tmp_path, training):
+    """A version has the same graph with and without the further networks, which other processes train beside it."""
+    spec = {**LEARNS, "batch_size": 16, **training}
+    alone = write_job(tmp_path / "alone.toml", training=spec)
+    together = write_job(tmp_path / "together.toml", training=spec, intervals=None, report=None)
+    for job in (alone, together):
+        assert cli("train", job).code == 0
+    registry = open_registry("registry", "game-earnings")
+    first, second = (registry.open_bundle(registry.find_version(number)) for number in (1, 2))
+    assert first.manifest["weights_sha256"] == second.manifest["weights_sha256"]
+    assert ("interval" in first.manifest, "interval" in second.manifest) == (False, True)
