@@ -599,7 +599,7 @@ def test_few_titles(cli, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("function", ["predict_kfold", "train_learning_curve", "train_other_seeds"])
+@pytest.mark.parametrize("function", ["predict_kfold", "measure_learning_curve", "measure_other_seeds"])
 def test_diverging_networks_of_report(cli, tmp_path, monkeypatch, function):
     """Further networks that diverge are a warning, and the version is registered."""
 

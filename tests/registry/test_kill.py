@@ -49,7 +49,9 @@ def read_contents(root):
     assert list(range(1, len(versions) + 1)) == list(versions)
     bundles = {number: registry.open_bundle(version) for number, version in versions.items()}
     files = {number: {name: bundle.read(name) for name in bundle.files} for number, bundle in bundles.items()}
-    return [(event.kind, event.reason, {**event.body, "folder": None}) for event in events], files
+    return [
+        (event.kind, event.reason, {**event.body, "folder": None, "previous_change": None}) for event in events
+    ], files
 
 
 def repeat(name, root):
