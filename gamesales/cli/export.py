@@ -69,6 +69,6 @@ def _format_copy(result: CopyResult) -> str:
     if result.changed:
         text = f"version {result.source_version} is now {version}, with {evaluations}"
     else:
-        text = f"version {result.source_version} was {version} before; {evaluations} copied"
+        text = f"version {result.source_version} is already {version}; {evaluations} copied"
     promote = format_command(f"promote {result.version}", result.registry, result.model)
     return f"{text}\n\npromote  {promote}"

@@ -54,7 +54,7 @@ def _format_signature(result: SignatureResult) -> str:
         "use": f"the use of version {result.version}",
         "policy": f"the policy {result.digest[:12]}",
     }[result.purpose]
-    verb = "signed" if result.changed else "was signed before:"
+    verb = "signed" if result.changed else "already signed:"
     return f"{verb} {what}, digest {result.digest[:12]}, with the key {result.key[:12]}"
 
 
