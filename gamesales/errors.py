@@ -15,7 +15,7 @@
     │   ├── SelfTestError                4   the golden rows do not reproduce
     │   └── ParityError                  4   the scoring graph and the Keras network disagree
     ├── GateRefusedError                 5   the version may not be promoted
-    ├── NotApprovedError                 5   signatures that a policy or a host asks for are missing
+    ├── NotApprovedError                 5   signatures that a policy or a host requires are missing
     └── TryAgainError (OSError)          7   could not run now: disk full, no permission, an input that changed
 
     Exit codes without an error class:
@@ -178,7 +178,7 @@ class GateRefusedError(GamesalesError):
 
 
 class NotApprovedError(GamesalesError):
-    """The signatures that a policy or a scoring host asks for are missing."""
+    """The signatures that a policy or a scoring host requires are missing."""
 
     exit_code = 5
     code = "not_approved"

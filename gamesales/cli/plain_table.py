@@ -245,7 +245,7 @@ SUMMARIES = {
     "promote": "Make a version the champion, which scores from now on, if the gate accepts it.",
     "rollback": "Set an alias back to its previous version; a second rollback goes back one more version.",
     "retire": "Retire a version for good; no alias may name it, and its history stays.",
-    "sign": "Sign the promotion of a version to an alias, so that it can be promoted where a policy asks for approvals.",  # noqa: E501
+    "sign": "Sign the promotion of a version to an alias, so that it can be promoted where a policy requires approvals.",  # noqa: E501
     "score": "Predict the earnings of titles in files; without INPUT, run the job in jobs/score.toml.",
     "predict": "Predict the earnings of one title; for example, gamesales predict critic_rating=4.5 is_action=1 and so on.",  # noqa: E501
     "backtest": "Compare past predictions with actual earnings, and record the metrics as evidence.",

@@ -39,7 +39,7 @@ def sign(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Sign the promotion of a version to an alias, so that it can be promoted where a policy asks for approvals."""
+    """Sign the promotion of a version to an alias, so that it can be promoted where a policy requires approvals."""
     opened, parsed = open_ref(registry, ref, name)
     if use:
         result = jobs.sign_use(opened, parsed, key, reason)

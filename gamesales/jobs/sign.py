@@ -103,7 +103,7 @@ def set_policy(registry: ModelRegistry, path: Path, reason: str) -> PolicyResult
     """Set the policy of a model from a file.
 
     Raises:
-        NotApprovedError: the standing policy asks for approvals that are missing.
+        NotApprovedError: the standing policy requires approvals that are missing.
     """
     policy = read_policy_file(path)
     registry.require_model()

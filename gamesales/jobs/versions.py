@@ -1,4 +1,4 @@
-"""List the versions of a model that match a filter, in the order that the user asks for, and verify them.
+"""List the versions of a model that match a filter, in the order of an option, and verify them.
 
 A filter may hold conditions on metrics, such as ``mae<5000``. A list compares versions on one file only. A version
 that was not evaluated on this file has no metrics in the list.

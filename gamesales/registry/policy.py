@@ -1,8 +1,8 @@
 """The policy of a model: whose keys may approve a promotion, and how many different keys must.
 
-The policy is part of the log. Whoever sets an alias, or another policy, needs the approvals that the standing policy
-asks for. They are signatures in the log. They are checked when the event is written, from the state just before it, so
-a race between a promotion and a change of the policy has no gap.
+The policy is an event of the log. Setting an alias or another policy needs the approvals that the standing policy
+requires. Approvals are signatures in the log. They are checked when the event is written, from the state just before
+it, so a race between a promotion and a change of the policy has no gap.
 
 A program that writes into the files of a registry by other means can't be stopped. ``gamesales verify`` finds what it
 wrote, and a scoring host that pins a key refuses it.
@@ -85,7 +85,7 @@ def read_policy_file(path: Path) -> Policy:
     if type(approvals) is not int or not min(1, len(keys)) <= approvals <= len(keys):
         raise JobFileError(
             f"{path}: approvals expects a number from 1 to the number of keys, {len(keys)}, found {approvals!r}",
-            hint="approvals = 0 without keys asks for no approvals",
+            hint="approvals = 0 without keys requires no approvals",
         )
     return Policy(approvals, {name: key.pem for name, key in keys.items()})
 
@@ -220,13 +220,13 @@ def require_signature(statement: Statement, state: State, key: PublicKey) -> Non
     require_approvals(Policy(1, {f"the key {key.fingerprint[:12]}": key.pem}), statement, state)
 
 
-def check_approvals(model: str, events: Sequence[Event]) -> int:
-    """Check the approvals of every event that needs them; return the number of signatures in the log.
+def check_approvals(model: str, events: Sequence[Event]) -> None:
+    """Check the approvals of every event that needs them.
 
     Raises:
-        IntegrityError: an event sets an alias or a policy without the approvals that the policy before it asks for.
+        IntegrityError: an event sets an alias or a policy without the approvals that the policy before it requires.
     """
-    index, signatures = Index(), 0
+    index = Index()
     for event in events:
         state = State(index, lambda refs: [events[sequence - events[0].sequence] for sequence, _ in refs])
         policy = read_policy(state) if event.kind in (ALIAS_SET, POLICY_SET) else None
@@ -239,8 +239,6 @@ def check_approvals(model: str, events: Sequence[Event]) -> int:
                     hint="Somebody wrote it by other means; restore the log from a backup",
                 ) from None
         index.add(event)
-        signatures += "signature" in event.body
-    return signatures
 
 
 def _restate(model: str, state: State, event: Event) -> Statement:

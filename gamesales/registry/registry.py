@@ -201,7 +201,7 @@ class ModelRegistry(RegistryReader):
         """Set the policy of the model. Return None, with nothing written, if it is the standing policy.
 
         Raises:
-            NotApprovedError: the approvals are missing that the standing policy asks for.
+            NotApprovedError: the approvals are missing that the standing policy requires.
         """
         from gamesales.registry.policy import make_policy_statement, read_policy, require_approvals
 
@@ -253,7 +253,7 @@ class ModelRegistry(RegistryReader):
         """Make the body of an event that sets an alias.
 
         Raises:
-            NotApprovedError: the approvals are missing that the policy asks for.
+            NotApprovedError: the approvals are missing that the policy requires.
         """
         approvals = {}
         if state.index.policy:

@@ -23,7 +23,7 @@ MODEL = "game-earnings"
 FIRST, SECOND, THIRD = (Ref(MODEL, version=number) for number in (1, 2, 3))
 TITLES = str(DATA / "new_titles.csv")
 
-# Approves and promotes versions in turn, as one person. The policy may ask for more meanwhile.
+# Approves and promotes versions in turn, as one person. The policy may require more meanwhile.
 PROMOTER = """
 from pathlib import Path
 from gamesales.errors import NotApprovedError
@@ -77,7 +77,7 @@ def registry(tmp_path):
 
 @pytest.fixture
 def guarded(registry, keys):
-    """The registry, with a policy that asks for both alice and bob."""
+    """The registry, with a policy that requires both alice and bob."""
     set_policy(registry, write_policy(keys, 2, "alice", "bob"), "a policy")
     return registry
 
@@ -189,7 +189,7 @@ def test_approval_holds_once(guarded, keys):
 
 
 def test_policy_changes_by_its_own_approvals(guarded, keys):
-    """A policy is replaced, or removed, only with the approvals that it asks for itself."""
+    """A policy is replaced, or removed, only with the approvals that it requires itself."""
     open_to_carol = write_policy(keys, 1, "carol")
     sign_policy(guarded, open_to_carol, keys / "carol.pem", "")
     with pytest.raises(NotApprovedError, match=r"the policy [0-9a-f]{12} of game-earnings has 0 of 2 approvals"):
@@ -236,7 +236,7 @@ def test_race_never_passes_the_policy(registry, keys):
     )
     race(scripts, [["promote", *one] for one in promoters] + [["change", *one] for one in changers])
     events = registry.read_events()
-    assert check_approvals(MODEL, events)
+    check_approvals(MODEL, events)
     kinds = [event.kind for event in events]
     assert kinds.count(ALIAS_SET) > 2
     assert kinds.count(POLICY_SET) > 2
@@ -281,7 +281,7 @@ def test_unusable_key_is_refused(registry, keys, tmp_path):
 
 
 def test_sign_commands(registry, keys, cli):
-    """The commands sign and policy print what was signed and what the policy asks for; history lists both."""
+    """The commands sign and policy print what was signed and what the policy requires; history lists both."""
     place = ["--registry", registry.location]
     assert "anybody who can write there may promote" in cli("policy", "show", *place).out
     policy = write_policy(keys, 2, "alice", "bob")
