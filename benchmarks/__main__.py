@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with ExitStack() as stack:
         work = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
         work.mkdir(parents=True, exist_ok=True)
-        bench = Bench(Assets(work.resolve()), options.verb, options.rounds, options.contenders)
+        bench = Bench(Assets(work.resolve()), options.verb, options.rounds, options.contenders, earlier=options.earlier)
         for name in options.suite:
             result = measure_suite(name, bench)
             write_results(merge_results(read_results(options.output), name, result), options.output / "latest.json")
@@ -66,9 +66,11 @@ def measure_suite(name: str, bench: Bench) -> Results:
     result = load_modules(suites)[name].run(bench)
     options = ["--rounds", str(bench.rounds)] if bench.rounds else []
     options += ["--contenders", ",".join(bench.contenders)] if bench.contenders else []
+    options += ["--earlier", "FOLDER"] if bench.earlier else []
     made = {
         "command": " ".join(["python -m benchmarks", bench.scale, "--suite", name, *options]),
         "commit": describe_commit(ROOT),
+        **({"earlier": describe_commit(bench.earlier)} if bench.earlier else {}),
         "date": datetime.now(UTC).date().isoformat(),
         "minutes": round((time.monotonic() - started) / 60, 1),
         "load_before": round(load_before, 2),
@@ -181,13 +183,14 @@ def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition(";")[0] + ".")
     verbs = parser.add_subparsers(dest="verb", required=True)
     quick, full = "measure in about 10 minutes", "measure every contender on every file in one to two hours"
-    for scale, summary, defaults in (("quick", quick, suites.QUICK), ("full", full, suites.NAMES)):
+    for scale, summary, defaults in (("quick", quick, suites.QUICK), ("full", full, suites.FULL)):
         verb = verbs.add_parser(scale, help=summary)
         verb.add_argument("--suite", type=suite_names, default=list(defaults), help=f"some of {every}")
         verb.add_argument(
             "--contenders", type=lambda text: text.split(","), default=[], help="some of contenders/ or registries/"
         )
         verb.add_argument("--rounds", type=int, help="the same number of rounds for everything")
+        verb.add_argument("--earlier", type=Path, help="earlier checkout, for the suite of this name")
         verb.add_argument("--work", type=Path, help="folder for the shared files, kept for the next call")
     verbs.add_parser("docs", help="write the last results into docs/")
     for verb in verbs.choices.values():

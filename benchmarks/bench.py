@@ -109,13 +109,17 @@ def install_environment(module: ModuleType) -> str | None:
 
 @dataclass
 class Bench:
-    """The settings of one call: ``scale`` is quick or full; ``rounds`` and ``deadline`` are for ``measure_rounds``."""
+    """The settings of one call: ``scale`` is quick or full; ``rounds`` and ``deadline`` are for ``measure_rounds``.
+
+    ``earlier`` is the checkout that the suite of this name compares with.
+    """
 
     assets: Assets
     scale: str
     rounds: int | None = None
     contenders: Sequence[str] = ()
     deadline: float = math.inf
+    earlier: Path | None = None
     _skipped: list[Skipped] = field(default_factory=list)
     _faults: dict[str, str | None] = field(default_factory=dict)
     _checks: dict[tuple[str, str, str], tuple[float | None, str | None]] = field(default_factory=dict)

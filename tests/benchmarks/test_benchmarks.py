@@ -282,6 +282,12 @@ def test_sections_without_runs_are_shown(results):
     assert program.render(results).count("\n- x, y: no <network> | here\n") == len(suites.NAMES)
 
 
+def test_earlier_needs_a_checkout(tmp_path):
+    """The suite that compares two checkouts names the option that it needs."""
+    with pytest.raises(SystemExit, match="--earlier FOLDER"):
+        program.measure_suite("earlier", Bench(Assets(tmp_path), "full"))
+
+
 def test_bound_adds_times():
     """The bound adds the times of the steps: four of 10 M rows per second on two cores give 5 M."""
     steps = {(step, limits.ONE): {"seconds": 0.1, "work": 1_000_000} for step in limits.STEPS}
