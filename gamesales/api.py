@@ -9,7 +9,7 @@ It loads the libraries of scoring only. It needs no TensorFlow and no pandas, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,10 +37,17 @@ if TYPE_CHECKING:
 
 
 class Predictor:
-    """A loaded version. A later promotion does not change it."""
+    """A loaded version. A later promotion does not change it.
+
+    A pickle holds the whole version, so a worker on another machine needs no registry. When it is unpickled, its golden
+    rows are reproduced.
+    """
 
     def __init__(self, version: LoadedVersion) -> None:
         self._version = version
+
+    def __reduce__(self) -> tuple[Callable[[LoadedVersion], Predictor], tuple[LoadedVersion]]:
+        return _restore_predictor, (self._version,)
 
     @property
     def model(self) -> str:
@@ -110,6 +117,11 @@ class Predictor:
                 hint="Fix or drop these rows; see docs/reference/contract.md",
             )
         return predicted
+
+
+def _restore_predictor(version: LoadedVersion) -> Predictor:
+    version.run_self_test()
+    return Predictor(version)
 
 
 class Registry:

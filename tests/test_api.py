@@ -1,5 +1,7 @@
 """The Python API: predictions for any kind of table, errors that name columns and rows, and scored files."""
 
+import pickle
+import shutil
 import subprocess
 import sys
 
@@ -18,6 +20,7 @@ from gamesales.errors import (
     InputError,
     IntegrityError,
     NothingPromotedError,
+    SelfTestError,
     UnknownVersionError,
     UsageError,
 )
@@ -254,6 +257,32 @@ def test_predictor_keeps_version(cli, registry, simple_registry):
     assert (1, 2) == (before.version, after.version)
     np.testing.assert_allclose(before.predict(arrays()), EARNINGS)
     np.testing.assert_allclose(after.predict(arrays()), EARNINGS + 500)
+
+
+def test_pickled_predictor(registry, tmp_path):
+    """Another process predicts with a pickle of a predictor, without the registry."""
+    (tmp_path / "predictor").write_bytes(pickle.dumps(registry.load("@champion")))
+    parquet.write_table(titles_table(7), tmp_path / "titles.parquet")
+    shutil.rmtree(tmp_path / "registry")
+    script = (
+        "import pickle\n"
+        "from pathlib import Path\n"
+        "from pyarrow.parquet import read_table\n"
+        "predictor = pickle.loads(Path('predictor').read_bytes())\n"
+        "print(predictor.model, predictor.version, *predictor.predict(read_table('titles.parquet')))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    model, version, *predicted = done.stdout.split()
+    assert ("game-earnings", "1") == (model, version)
+    np.testing.assert_allclose(np.array(predicted, float), EARNINGS)
+
+
+def test_unpickled_predictor_is_tested(registry):
+    """A machine that does not reproduce the golden rows refuses the predictor."""
+    predictor = registry.load("@champion")
+    predictor._version.golden.predictions[0] += 1e6
+    with pytest.raises(SelfTestError, match="golden row 1"):
+        pickle.loads(pickle.dumps(predictor))
 
 
 def test_nothing_promoted(tmp_path):

@@ -11,7 +11,7 @@ class Registry:
 
     def __init__(self, folder: Path) -> None:
         from gamesales.registry.registry import ModelRegistry
-        from gamesales.registry.store import LocalStore
+        from gamesales.storage.store import LocalStore
 
         self._registry = ModelRegistry(LocalStore(folder))
 

@@ -13,7 +13,7 @@ from gamesales.registry.event import format_time
 from gamesales.registry.refs import Ref, parse_ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Version
-from gamesales.registry.store import open_store
+from gamesales.storage.store import open_store
 
 if TYPE_CHECKING:
     from gamesales.scoring.scorer import LoadedVersion

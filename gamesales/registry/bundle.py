@@ -21,8 +21,8 @@ from typing import Any
 
 from gamesales.errors import IntegrityError
 from gamesales.old_keys import add_old_keys, drop_old_keys
-from gamesales.registry.keys import is_safe_key
-from gamesales.registry.store import Store
+from gamesales.storage.keys import is_safe_key
+from gamesales.storage.store import Store
 
 MANIFEST = "MANIFEST.json"
 # A manifest holds the contract, the metrics and some golden rows: tens of kilobytes. A larger file is not a manifest.

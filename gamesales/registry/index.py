@@ -31,7 +31,7 @@ from gamesales.registry.event import (
     unseal_json,
 )
 from gamesales.registry.log import NO_PREVIOUS
-from gamesales.registry.store import Store
+from gamesales.storage.store import Store
 
 # A reader reads at most this many events after the last checkpoint, one by one: some 5 ms on a local disk.
 EVENTS_PER_CHECKPOINT = 64

@@ -20,7 +20,7 @@ from gamesales.errors import IntegrityError, TryAgainError, UsageError
 from gamesales.old_keys import add_old_keys, drop_old_keys
 from gamesales.registry.event import Event, EventRef, format_now, seal_event, unseal_event
 from gamesales.registry.refs import format_command
-from gamesales.registry.store import Store
+from gamesales.storage.store import Store
 
 # The previous digest that the first event names.
 NO_PREVIOUS = "0" * 64

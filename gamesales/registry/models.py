@@ -9,7 +9,7 @@ from pathlib import Path
 from gamesales.errors import GamesalesError, UnknownVersionError
 from gamesales.registry.log import EventLog
 from gamesales.registry.refs import format_command, is_model
-from gamesales.registry.store import LocalStore, Store
+from gamesales.storage.store import LocalStore, Store
 
 # More models than this are not listed in a message.
 _MAX_MODELS = 10

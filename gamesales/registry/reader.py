@@ -9,7 +9,7 @@ from gamesales.registry.index import CheckpointStore, Index
 from gamesales.registry.log import EventLog
 from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, Ref, check_model, format_command, is_model
 from gamesales.registry.state import State, Version, replay
-from gamesales.registry.store import Store
+from gamesales.storage.store import Store
 
 
 class RegistryReader:

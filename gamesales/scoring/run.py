@@ -14,9 +14,10 @@ from pathlib import Path
 
 from gamesales.data.files import DISK_FULL_ERRORS, explain_write_errors
 from gamesales.data.screen import SHOWN_REJECTS
-from gamesales.errors import GamesalesError, TooManyOutsideError, TooManyRejectsError, collect_warnings
+from gamesales.errors import TooManyOutsideError, TooManyRejectsError, collect_warnings
 from gamesales.scoring.commit import recover_folder
-from gamesales.scoring.engines.local import RowsCallback, count_cores, run_shards
+from gamesales.scoring.engines import Engine, RowsCallback
+from gamesales.scoring.engines.local import count_cores, run_shards
 from gamesales.scoring.familiarity import describe_outside
 from gamesales.scoring.ledger import WITHHELD, ShardResult, read_ledger, record_shard, require_complete
 from gamesales.scoring.output import Output, OutputPaths, open_output
@@ -24,9 +25,8 @@ from gamesales.scoring.plan import Plan, RunOptions
 from gamesales.scoring.predict import predict_batch
 from gamesales.scoring.run_report import RunReport, format_report, read_report
 from gamesales.scoring.run_summary import find_duplicates, make_report, warn_about_rows
-from gamesales.scoring.scored_titles import PredictionCache
 from gamesales.scoring.scorer import LoadedVersion
-from gamesales.scoring.shard import fsync_and_rename, make_result_schema, score_shard
+from gamesales.scoring.shard import ShardScorer, check_row_count, fsync_and_rename, make_result_schema, make_task
 from gamesales.scoring.withheld import WithheldRun, hash_files, read_withheld
 from gamesales.scoring.workspace import find_run, open_workspace
 
@@ -37,11 +37,12 @@ def score_files(
     target: OutputPaths,
     options: RunOptions,
     on_rows: Callable[[int], None] = lambda rows: None,
+    run_shards: Engine = run_shards,
 ) -> RunReport:
     """Score every row of a plan and publish the result as a whole, or withhold it because of drift.
 
     A result that is already published or withheld is kept. ``on_rows`` is called with the number of rows scored since
-    the last call.
+    the last call. ``run_shards`` is the engine; by default threads of this process.
 
     Raises:
         TooManyRejectsError: too many rows were rejected; the rejects are in the working folder.
@@ -69,7 +70,7 @@ def score_files(
         output = stack.enter_context(open_output(target, work, plan.run_id, schema, metadata))
         resumed = read_ledger(work)
         on_rows(sum(plan.shards[number].rows for number in resumed))
-        results = _score_shards(plan, version, output, work, resumed, options, on_rows)
+        results = _score_shards(plan, version, output, work, resumed, options, on_rows, run_shards)
         allowed = options.limit.allowed(plan.rows - sum(result.rows_blank for result in results.values()))
         if _count_rejects(results) > allowed:
             output.join_rejects()
@@ -121,21 +122,14 @@ def _score_shards(
     resumed: Mapping[int, ShardResult],
     options: RunOptions,
     on_rows: RowsCallback,
+    run_shards: Engine,
 ) -> dict[int, ShardResult]:
     """Score the shards that are not finished, enter them in the ledger, and add all shards to the output.
 
     Return the results by shard number. Shards are missing if more rows were rejected than the run may reject.
     """
-    allowed, cache = options.limit.allowed(plan.rows), PredictionCache()
-
-    def score(number: int, report_rows: RowsCallback) -> ShardResult:
-        shard, paths = plan.shards[number], output.paths_of(number)
-        result = score_shard(
-            shard, plan, version, paths, max_rejects=allowed, on_rows=report_rows, shadow=options.shadow, cache=cache
-        )
-        if not result.over_reject_limit:
-            check_row_count(shard.rows, result.rows_scored, result.rows_rejected, result.rows_blank)
-        return result
+    allowed = options.limit.allowed(plan.rows)
+    scorer = ShardScorer(plan, version, allowed, options.shadow)
 
     def finish(number: int, result: ShardResult) -> None:
         if not result.over_reject_limit:
@@ -148,7 +142,8 @@ def _score_shards(
     if _count_rejects(results) > allowed:
         return results
     missing = [shard.number for shard in plan.shards if shard.number not in resumed]
-    with closing(run_shards(missing, score, finish, options.workers, on_rows)) as finished:
+    tasks = [make_task(plan, number, output.paths_of(number)) for number in missing]
+    with closing(run_shards(tasks, scorer, finish, options.workers, on_rows)) as finished:
         for number, result in finished:
             results[number] = result
             if not result.over_reject_limit:
@@ -156,20 +151,6 @@ def _score_shards(
             if _count_rejects(results) > allowed:
                 break
     return results
-
-
-def check_row_count(rows_in: int, scored: int, rejected: int, blank: int = 0) -> None:
-    """Check that rows read = rows scored + rows rejected + blank rows.
-
-    Raises:
-        GamesalesError: rows were lost.
-    """
-    if rows_in != scored + rejected + blank:
-        raise GamesalesError(
-            f"rows were lost: {rows_in:,} read, {scored:,} scored, {rejected:,} rejected, {blank:,} blank; "
-            "nothing was published",
-            hint="Report this with the input file",
-        )
 
 
 def _count_rejects(results: Mapping[int, ShardResult]) -> int:

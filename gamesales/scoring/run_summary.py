@@ -18,7 +18,7 @@ from gamesales.scoring.plan import Input, Plan, RunOptions
 from gamesales.scoring.run_report import DuplicatesReport, InputReport, RunReport, report_files
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.shadow import summarize
-from gamesales.scoring.shard import hash_shard
+from gamesales.scoring.shard import hash_shard, make_task
 
 # A line break in a cell is unusual if no more records have one than this number, or than this share.
 _FEW_RECORDS, _FEW_SHARE = 3, 0.01
@@ -153,7 +153,7 @@ def find_duplicates(
         return DuplicatesReport(0, 0, [])
     for shard, path, result in zip(plan.shards, paths, results, strict=True):
         if path.ids not in result.files:
-            hash_shard(shard, plan, version, path, result)
+            hash_shard(make_task(plan, shard.number, path), plan, version, result)
     ids, rows, hashes = count_duplicates([path.work / path.ids for path in paths])
     examples = _read_examples(plan, hashes)
     if ids and options.unique_ids:

@@ -43,7 +43,7 @@ def import_onnxruntime() -> Any:
 
 
 class Scorer:
-    """A scoring graph in ONNX Runtime, on one thread; safe to share between threads.
+    """A scoring graph in ONNX Runtime, on one thread; safe to share between threads. A pickle holds the graph's bytes.
 
     Args:
         graph: the bytes of the ONNX file.
@@ -66,8 +66,12 @@ class Scorer:
         except Exception as error:  # ONNX Runtime's error classes share no narrower root
             reason = format_on_one_line(error)[:300]
             raise SelfTestError(f"the scoring graph can't be loaded here: {reason}", hint="Train again") from None
+        self._graph = graph
         self._input = self._session.get_inputs()[0].name
         self.chunk_rows = SMALL_GRAPH_CHUNK_ROWS if len(graph) <= SMALL_GRAPH_BYTES else CHUNK_ROWS
+
+    def __reduce__(self) -> tuple[type[Scorer], tuple[bytes]]:
+        return Scorer, (self._graph,)
 
     def score(self, values: npt.NDArray[np.floating[Any]]) -> FloatArray:
         """Predict the target of some rows.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,12 @@ from gamesales.data.contract import UNFAMILIAR_COLUMN
 from gamesales.data.files import fsync
 from gamesales.data.screen import format_rejects
 from gamesales.data.table import Batch
-from gamesales.errors import ColumnsError
+from gamesales.errors import ColumnsError, GamesalesError
 from gamesales.scoring.duplicates import ShardIds, hash_ids, write_hashes
 from gamesales.scoring.ledger import ShardResult
 from gamesales.scoring.parts import RejectsWriter, make_part_schema, open_part
 from gamesales.scoring.passthrough import convert_column
-from gamesales.scoring.plan import Plan
+from gamesales.scoring.plan import Input, Plan
 from gamesales.scoring.predict import BatchPrediction, predict_batch
 from gamesales.scoring.scored_titles import PredictionCache
 from gamesales.scoring.scorer import LoadedVersion
@@ -48,11 +48,66 @@ class ShardPaths:
     ids: str
 
 
+@dataclass(frozen=True)
+class ShardTask:
+    """What distinguishes a shard from the other shards of its run.
+
+    Attributes:
+        inputs: the inputs that it reads, by their index in the plan.
+        paths: where its files go.
+    """
+
+    shard: Shard
+    inputs: Mapping[int, Input]
+    paths: ShardPaths
+
+
+@dataclass(frozen=True)
+class ShardScorer:
+    """Scores any shard of a run, in this process or in another process, which gets a pickle of it.
+
+    A pickle has neither the inputs nor the shards of the plan, so that it is small whatever the run is.
+
+    Attributes:
+        plan: the plan of the run.
+        version: the version that scores.
+        max_rejects: the limit of the whole run.
+        shadow: a second version to compare with.
+        cache: what shards of the same process share.
+    """
+
+    plan: Plan
+    version: LoadedVersion
+    max_rejects: int
+    shadow: LoadedVersion | None = None
+    cache: PredictionCache = field(default_factory=PredictionCache)
+
+    def __reduce__(self) -> tuple[type[ShardScorer], tuple[object, ...]]:
+        return type(self), (replace(self.plan, inputs=(), shards=()), self.version, self.max_rejects, self.shadow)
+
+    def score(self, task: ShardTask, on_rows: Callable[[int], None]) -> ShardResult:
+        """Score a shard. See ``score_shard``."""
+        return score_shard(
+            task,
+            self.plan,
+            self.version,
+            max_rejects=self.max_rejects,
+            on_rows=on_rows,
+            shadow=self.shadow,
+            cache=self.cache,
+        )
+
+
+def make_task(plan: Plan, number: int, paths: ShardPaths) -> ShardTask:
+    """Make the task of the shard with this number."""
+    shard = plan.shards[number]
+    return ShardTask(shard, {part.source: plan.inputs[part.source] for part in shard.ranges}, paths)
+
+
 def score_shard(
-    shard: Shard,
+    task: ShardTask,
     plan: Plan,
     version: LoadedVersion,
-    paths: ShardPaths,
     *,
     max_rejects: int,
     on_rows: Callable[[int], None],
@@ -68,7 +123,9 @@ def score_shard(
     Raises:
         InputError: an input is damaged.
         TryAgainError: an input was changed meanwhile.
+        GamesalesError: rows were lost.
     """
+    shard, paths = task.shard, task.paths
     part, rejects, ids = (temporary_path(paths.work / name) for name in (paths.part, paths.rejects, paths.ids))
     schema = make_result_schema(plan, version)
     total, shard_ids = ShardResult(), ShardIds()
@@ -78,10 +135,10 @@ def score_shard(
             open_part(part, schema, plan.metadata(version)) as write_part,
             RejectsWriter(rejects, header=paths.rejects_header) as rejects_writer,
         ):
-            for source, batch in _read_batches(shard, plan, version, shadow):
-                name = plan.inputs[source].name
+            for source, batch in _read_batches(task, plan, version, shadow):
+                name, path = task.inputs[source].name, task.inputs[source].table.path
                 prediction = predict_batch(batch, version, cache)
-                copied = _copy_columns(batch, plan, source, prediction)
+                copied = _copy_columns(batch, plan, path, prediction)
                 write_part(_make_result_batch(copied, prediction, schema, version))
                 rejects_writer.write(name, prediction.screened.rejected)
                 counts = _count_batch(source, name, prediction, len(batch.blank))
@@ -97,6 +154,7 @@ def score_shard(
             os.replace(rejects, paths.work / paths.rejects)
             total.over_reject_limit = True
             return total
+        check_row_count(shard.rows, total.rows_scored, total.rows_rejected, total.rows_blank)
         names = [paths.part, paths.rejects] if total.rows_rejected else [paths.part]
         total.id_range = shard_ids.range
         if plan.identity and (hashes := shard_ids.hashes) is not None:
@@ -107,16 +165,30 @@ def score_shard(
     return total
 
 
-def hash_shard(shard: Shard, plan: Plan, version: LoadedVersion, paths: ShardPaths, result: ShardResult) -> None:
+def check_row_count(rows_in: int, scored: int, rejected: int, blank: int = 0) -> None:
+    """Check that rows read = rows scored + rows rejected + blank rows.
+
+    Raises:
+        GamesalesError: rows were lost.
+    """
+    if rows_in != scored + rejected + blank:
+        raise GamesalesError(
+            f"rows were lost: {rows_in:,} read, {scored:,} scored, {rejected:,} rejected, {blank:,} blank; "
+            "nothing was published",
+            hint="Report this with the input file",
+        )
+
+
+def hash_shard(task: ShardTask, plan: Plan, version: LoadedVersion, result: ShardResult) -> None:
     """Read a scored shard again and write the hashes of its ids, which it left out because they ascend."""
     is_whole = result.rows_rejected == result.rows_blank == 0  # otherwise the batches show which rows were scored
     names, hashes, cache = plan.identity if is_whole else None, [np.empty(0, np.uint64)], PredictionCache()
-    for _, batch in _read_batches(shard, plan, version, names=names):
+    for _, batch in _read_batches(task, plan, version, names=names):
         columns = [batch.table.column(name) for name in plan.identity]
         if not is_whole:
             columns = _select_scored(batch, plan.identity, predict_batch(batch, version, cache))
         hashes.append(hash_ids(columns))
-    write_hashes(paths.work / paths.ids, np.sort(np.concatenate(hashes)))
+    write_hashes(task.paths.work / task.paths.ids, np.sort(np.concatenate(hashes)))
 
 
 def fsync_and_rename(work: Path, result: ShardResult) -> None:
@@ -151,7 +223,7 @@ def make_result_schema(plan: Plan, version: LoadedVersion) -> pa.Schema:
 
 
 def _read_batches(
-    shard: Shard,
+    task: ShardTask,
     plan: Plan,
     version: LoadedVersion,
     shadow: LoadedVersion | None = None,
@@ -165,8 +237,8 @@ def _read_batches(
         names = list(dict.fromkeys([*features, *passthrough, *plan.identity]))
     # Pass-through columns are not parsed.
     numbers = [name for name in features if name in names and name not in passthrough]
-    for part in shard.ranges:
-        source = plan.inputs[part.source]
+    for part in task.shard.ranges:
+        source = task.inputs[part.source]
         with source.require_unchanged():
             for batch in source.table.read_batches(names, part.start, part.stop, numbers):
                 yield part.source, batch
@@ -179,10 +251,9 @@ def _select_scored(batch: Batch, names: Sequence[str], prediction: BatchPredicti
     return columns if accepted.all() else [keep_rows(column, accepted) for column in columns]
 
 
-def _copy_columns(batch: Batch, plan: Plan, source: int, prediction: BatchPrediction) -> list[pa.Array]:
+def _copy_columns(batch: Batch, plan: Plan, path: Path, prediction: BatchPrediction) -> list[pa.Array]:
     """Return the pass-through columns of the scored rows, with their types in the result."""
     columns = _select_scored(batch, plan.passthrough.names, prediction)
-    path = plan.inputs[source].table.path
     return [convert_column(column, field, path) for column, field in zip(columns, plan.passthrough, strict=True)]
 
 

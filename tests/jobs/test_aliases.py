@@ -12,7 +12,7 @@ from gamesales.data.contract import Contract
 from gamesales.jobs.loading import open_registry
 from gamesales.registry.event import ALIAS_SET
 from gamesales.registry.log import EventLog
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 from support.runs import read_failure
 from support.versions import DATA, publish_simple, simple_details, simple_graph
 

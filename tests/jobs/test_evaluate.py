@@ -11,7 +11,7 @@ from gamesales.errors import IntegrityError
 from gamesales.jobs.loading import open_registry
 from gamesales.old_keys import add_old_keys
 from gamesales.registry.log import EventLog
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 from support.labeled import digest, make_labeled_table
 from support.runs import snapshot
 from support.versions import (

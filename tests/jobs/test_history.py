@@ -15,7 +15,7 @@ from gamesales.jobs.loading import open_registry
 from gamesales.registry.event import ALIAS_DELETED, ALIAS_SET, KINDS, VERSION_REGISTERED, Event, format_time, parse_time
 from gamesales.registry.log import EventLog
 from gamesales.registry.state import list_alias_spans, replay
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 from support.versions import ROOT, publish_simple
 
 FROZEN = ROOT / "tests/frozen/registry-1"

@@ -21,7 +21,7 @@ from gamesales.jobs.promote import promote, roll_back
 from gamesales.old_keys import add_old_keys
 from gamesales.registry.log import EventLog
 from gamesales.registry.refs import Ref, parse_ref
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 from support.runs import read_failure, snapshot
 from support.sampling import many
 from support.versions import (

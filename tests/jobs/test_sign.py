@@ -14,7 +14,7 @@ from gamesales.registry.event import ALIAS_SET, POLICY_SET, SIGNATURE_RECORDED
 from gamesales.registry.log import EventLog
 from gamesales.registry.policy import check_approvals
 from gamesales.registry.refs import Ref
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 from support.racing import race
 from support.signing import write_keys, write_policy
 from support.versions import DATA, ROOT, publish_promoted, publish_simple

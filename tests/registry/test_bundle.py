@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gamesales.errors import IntegrityError
 from gamesales.old_keys import drop_old_keys
 from gamesales.registry.bundle import MANIFEST_SIZE_LIMIT, read_bundle, write_bundle
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 
 FILES = {"scorer.onnx": b"a graph\x00\x01", "model.keras": b"a network" * 9, "report.html": b"<p>a page</p>\n"}
 DETAILS = {"seed": 7, "metrics": {"mae": 1000.5, "mape_percent": None}, "note": "für größere Läden – 大きい"}

@@ -14,7 +14,7 @@ from gamesales.registry.index import CHECKPOINTS_KEPT, EVENTS_PER_CHECKPOINT, In
 from gamesales.registry.refs import parse_ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import replay
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 from support.operations import evaluate, open_registry, promote, publish, roll_back
 
 CHAMPION = parse_ref("@champion")

@@ -16,7 +16,7 @@ from gamesales.errors import IntegrityError
 from gamesales.registry.event import VERSION_REGISTERED
 from gamesales.registry.log import EventLog
 from gamesales.registry.refs import Ref
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 from support.operations import open_registry, promote, publish
 
 MODEL = "game-earnings"

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from gamesales.errors import IntegrityError, TryAgainError, UsageError
 from gamesales.registry.event import encode_canonical_json, seal_event, unseal_event
 from gamesales.registry.log import EVENT_SIZE_LIMIT, EventLog
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 from support.racing import racing
 from support.sampling import many
 
 # Appends events. Each has its writer and the number of events before it.
 APPENDER = """
 from gamesales.registry.log import EventLog
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 log = EventLog(LocalStore(sys.argv[1]), "game-earnings")
 wait_for_start()
 for number in range(int(sys.argv[3])):

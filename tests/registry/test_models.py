@@ -8,7 +8,7 @@ from gamesales.errors import NothingPromotedError, UnknownVersionError
 from gamesales.registry.models import list_models
 from gamesales.registry.refs import Ref, format_command
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.store import LocalStore, open_store
+from gamesales.storage.store import LocalStore, open_store
 from support.operations import UNFORCED, publish
 
 

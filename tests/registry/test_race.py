@@ -18,7 +18,7 @@ KINDS = [VERSION_REGISTERED, ALIAS_SET, EVALUATION_RECORDED]
 # Publishes, promotes under its own alias, evaluates, and so on. The reason of each event is its writer and turn.
 WRITER = f"""
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 registry, writer = ModelRegistry(LocalStore(sys.argv[1])), sys.argv[2]
 wait_for_start()
 for turn in range({TURNS}):

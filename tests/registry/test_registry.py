@@ -21,7 +21,7 @@ from gamesales.registry.log import EventLog
 from gamesales.registry.refs import Ref, check_alias, check_model, parse_ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import replay
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 from support.racing import race
 from support.sampling import many, seed
 from support.versions import ROOT, simple_earnings, title_values
@@ -50,7 +50,7 @@ BAD_ALIASES = [
 # Publishes versions, and prints their numbers.
 PUBLISHER = """
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 registry, writer = ModelRegistry(LocalStore(sys.argv[1])), sys.argv[2]
 wait_for_start()
 for turn in range(int(sys.argv[3])):
@@ -62,7 +62,7 @@ for turn in range(int(sys.argv[3])):
 KILLED = """
 import json, os, shutil, signal, sys
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 
 HARMLESS = {"fspath", "stat", "lstat", "fstat", "scandir", "getpid", "getuid", "urandom", "waitpid"}
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gamesales.errors import IntegrityError, collect_warnings
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 from support.operations import evaluate, open_registry, promote, publish, roll_back
 from support.sampling import many, sample
 

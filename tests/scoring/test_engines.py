@@ -110,9 +110,11 @@ def test_cores_of_this_machine():
 def test_functions_are_registered_before_threads():
     """Arrow's functions are registered before several threads score, because its registry has no lock for readers."""
     script = (
-        "import sys; from gamesales.scoring.engines.local import run_shards\n"
-        "score = lambda number, on_rows: 'pyarrow._compute' in sys.modules\n"
-        "print(*run_shards([0, 1], score, lambda number, result: None, 2, print))"
+        "import sys; from types import SimpleNamespace as Item\n"
+        "from gamesales.scoring.engines.local import run_shards\n"
+        "scorer = Item(score=lambda task, on_rows: 'pyarrow._compute' in sys.modules)\n"
+        "tasks = [Item(shard=Item(number=number)) for number in (0, 1)]\n"
+        "print(*run_shards(tasks, scorer, lambda number, result: None, 2, print))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert ["(0, True)", "(1, True)"] == sorted(done.stdout.strip().replace(") (", ")\n(").split("\n"))

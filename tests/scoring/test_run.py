@@ -37,8 +37,8 @@ from gamesales.jobs.score_job import ScoreJob
 from gamesales.old_keys import add_old_keys
 from gamesales.scoring import commit
 from gamesales.scoring.output import OutputPaths
-from gamesales.scoring.run import check_row_count
 from gamesales.scoring.scorer import load_version
+from gamesales.scoring.shard import check_row_count
 from support.runs import (
     CONTRACT,
     DAY,

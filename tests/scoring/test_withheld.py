@@ -126,7 +126,7 @@ def test_withheld_run_is_kept(drifting, score, monkeypatch):
     """The next run of the same inputs says that they are withheld, and scores nothing."""
     assert score("out").code == 8
     kept = snapshot(drifting)
-    monkeypatch.setattr("gamesales.scoring.run.score_shard", None)
+    monkeypatch.setattr("gamesales.scoring.shard.score_shard", None)
     ran = score("out", "--json")
     assert (ran.code, ran.document["is_withheld"], ran.document["already_done"]) == (8, True, True)
     assert set(kept.values()) == set(snapshot(drifting).values())

@@ -14,7 +14,7 @@ from pathlib import Path
 from gamesales.jobs.copy import copy_version
 from gamesales.registry.refs import CHAMPION, Ref
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 
 EVALUATION = {"data": "test.csv", "data_sha256": "0" * 64, "rows": 400, "metrics": {"mae": 1000.0}}
 UNFORCED = {"findings": [], "forced": False}

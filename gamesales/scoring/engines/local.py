@@ -8,10 +8,9 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
 
-T = TypeVar("T")
-RowsCallback = Callable[[int], None]
+from gamesales.scoring.engines import RowsCallback, Task, TaskScorer
+from gamesales.scoring.ledger import ShardResult
 
 
 class _StoppedError(Exception):
@@ -19,25 +18,16 @@ class _StoppedError(Exception):
 
 
 def run_shards(
-    numbers: Sequence[int],
-    score: Callable[[int, RowsCallback], T],
-    finish: Callable[[int, T], None],
+    tasks: Sequence[Task],
+    scorer: TaskScorer,
+    finish: Callable[[int, ShardResult], None],
     workers: int | None,
     on_rows: RowsCallback,
-) -> Generator[tuple[int, T], None, None]:
-    """Run shards, and yield their results as they are finished, in any order.
+) -> Generator[tuple[int, ShardResult], None, None]:
+    """Run shards. See ``Engine``.
 
-    When the caller stops, or a shard fails, all other shards stop at their next batch before this function returns.
-
-    Args:
-        numbers: the shards to run.
-        score: scores one shard. It calls its second argument with the rows of each batch; the call may stop it.
-        finish: completes a scored shard, in a separate thread: waiting for the disk keeps no worker waiting.
-        workers: the number of threads that score; by default one per core.
-        on_rows: called with the rows scored since the last call, by one thread at a time.
-
-    Yields:
-        The number of a shard and its result.
+    Other shards stop at their next batch. ``finish`` is called in a separate thread: waiting for the disk keeps no
+    worker waiting.
     """
     stopped, lock = threading.Event(), threading.Lock()
 
@@ -47,18 +37,18 @@ def run_shards(
         with lock:
             on_rows(rows)
 
-    def finish_shard(number: int, result: T) -> T:
+    def finish_shard(number: int, result: ShardResult) -> ShardResult:
         finish(number, result)
         return result
 
-    def run_shard(number: int) -> Future[T]:
-        return finisher.submit(finish_shard, number, score(number, report_rows))
+    def run_shard(task: Task) -> Future[ShardResult]:
+        return finisher.submit(finish_shard, task.shard.number, scorer.score(task, report_rows))
 
-    if len(numbers) > 1:
+    if len(tasks) > 1:
         _register_functions()
     pool, finisher = ThreadPoolExecutor(workers or count_cores()), ThreadPoolExecutor(1)
     try:
-        pending = {pool.submit(run_shard, number): number for number in numbers}
+        pending = {pool.submit(run_shard, task): task.shard.number for task in tasks}
         for future in as_completed(pending):
             yield pending.pop(future), future.result().result()
     finally:

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gamesales.errors import IntegrityError, RegistryError, TryAgainError
-from gamesales.registry.keys import is_safe_key
-from gamesales.registry.store import LocalStore
+from gamesales.storage.keys import is_safe_key
+from gamesales.storage.store import LocalStore
 from support.faults import load_faults
 from support.keys import NAMES_OUTSIDE
 from support.processes import limit_file_size
@@ -22,7 +22,7 @@ from support.racing import race
 KEYS = 60
 # Creates every key with its name as content, and prints the keys that it created.
 CREATOR = f"""
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 store, writer = LocalStore(sys.argv[1]), sys.argv[2]
 wait_for_start()
 for number in range({KEYS}):
@@ -208,11 +208,11 @@ def test_rename_replaces_links(root, monkeypatch, file_system):
 def test_rename_is_probed(root, monkeypatch, number):
     """A vfat disk whose rename knows no condition is refused; a plain rename would overwrite."""
     monkeypatch.setattr(os, "link", raise_os_error(errno.EPERM))
-    monkeypatch.setattr("gamesales.registry.store.rename_with", raise_os_error(number))
+    monkeypatch.setattr("gamesales.storage.store.rename_with", raise_os_error(number))
     with pytest.raises(RegistryError, match=r"no hard links \(vfat: "):
         LocalStore(root, "vfat").create("log/1.json", b"data")
 
-    monkeypatch.setattr("gamesales.registry.store.rename_with", lambda flag, source, target: source.replace(target))
+    monkeypatch.setattr("gamesales.storage.store.rename_with", lambda flag, source, target: source.replace(target))
     with pytest.raises(RegistryError, match="its file system let a name be created twice"):
         LocalStore(root, "vfat").create("log/1.json", b"data")
     assert [] == list_files(root)
@@ -238,7 +238,7 @@ def test_repeated_link_is_ours(root):
     """A link that is made, although the answer says that the name is taken, is a success: NFS repeats requests."""
     code = """
 import sys
-from gamesales.registry.store import LocalStore
+from gamesales.storage.store import LocalStore
 store = LocalStore(sys.argv[1])
 print(*[store.create("log/1.json", content) for content in (b"first", b"second")], store.read("log/1.json"))
 """

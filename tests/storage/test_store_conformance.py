@@ -17,7 +17,7 @@ from gamesales.jobs.score_job import ScoreJob
 from gamesales.registry.log import EventLog
 from gamesales.registry.refs import Ref, parse_ref
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.store import open_store
+from gamesales.storage.store import open_store
 from support import servers
 from support.keys import NAMES_OUTSIDE
 from support.racing import race
@@ -27,7 +27,7 @@ WRITERS = 4
 KEYS = 6
 # Creates every key with its name as content, and prints the keys that it created.
 CREATOR = f"""
-from gamesales.registry.store import open_store
+from gamesales.storage.store import open_store
 store, writer = open_store(sys.argv[1]), sys.argv[2]
 wait_for_start()
 for number in range({KEYS}):

@@ -29,7 +29,7 @@ from gamesales.data.files import (
     rename_with,
 )
 from gamesales.errors import IntegrityError, RegistryError, TryAgainError, UsageError
-from gamesales.registry.keys import CLOUD_FORMS, check_key
+from gamesales.storage.keys import CLOUD_FORMS, check_key
 
 _CLOUD_URL = re.compile(r"(?:s3|gs|az)://|memory:$")
 _FILE_URL = re.compile(r"file:///")
@@ -105,7 +105,7 @@ def open_store(location: str | Path) -> Store:
     """
     text = str(location)
     if _CLOUD_URL.match(text):
-        from gamesales.registry.cloud import CloudStore
+        from gamesales.storage.cloud import CloudStore
 
         return CloudStore(text)
     if _FILE_URL.match(text):

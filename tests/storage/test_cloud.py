@@ -11,10 +11,10 @@ import pytest
 
 from gamesales.errors import IntegrityError, RegistryError, TryAgainError, UsageError
 from gamesales.jobs.loading import open_registry
-from gamesales.registry import cloud
 from gamesales.registry.log import EventLog
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.store import LocalStore, open_store
+from gamesales.storage import cloud
+from gamesales.storage.store import LocalStore, open_store
 from support import servers
 from support.processes import loaded_by
 from support.versions import publish_simple
@@ -29,7 +29,7 @@ VERBS = [
 FORKED = """
 import os, sys
 from gamesales.errors import RegistryError
-from gamesales.registry.store import open_store
+from gamesales.storage.store import open_store
 store = open_store(sys.argv[1])
 store.create("m/1", b"data")
 child = os.fork()
@@ -47,7 +47,7 @@ print(store.read("m/1"))
 # Forks first. Opening a store does not use it.
 FORKED_BEFORE = """
 import os, sys
-from gamesales.registry.store import open_store
+from gamesales.storage.store import open_store
 store = open_store(sys.argv[1])
 child = os.fork()
 store.create(f"m/{'child' if child == 0 else 'parent'}", b"data")
@@ -237,7 +237,7 @@ def test_conflict_is_repeated(s3):
 @pytest.mark.parametrize("s3", ["undecided"], indirect=True)
 def test_endless_conflict_exits_7(s3, monkeypatch):
     """If the conflict stays, a command exits with 7, and never hints at a backup."""
-    monkeypatch.setattr("gamesales.registry.cloud._CONFLICT_WAITS", (0.001, 0.002))
+    monkeypatch.setattr("gamesales.storage.cloud._CONFLICT_WAITS", (0.001, 0.002))
     with pytest.raises(TryAgainError, match=r"m/1: the service refused the write .* does not exist \(tried 3 times\)"):
         open_store(s3).create("m/1", b"mine")
     with pytest.raises(TryAgainError) as failure:

@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from gamesales.errors import RegistryError, TryAgainError, UsageError
-from gamesales.registry.keys import CLOUD_FORMS, check_key, is_safe_key
+from gamesales.storage.keys import CLOUD_FORMS, check_key, is_safe_key
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
