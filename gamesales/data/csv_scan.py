@@ -4,8 +4,7 @@ A record ends at a line break outside quotes. Empty lines are not records. A quo
 first character, and ends at the next quote that is not escaped by a second quote. Other quotes have no meaning. If the
 dialect has an escape character, the character after it is part of its field. Arrow's reader has the same rules.
 
-The scan works on bit masks of the line breaks, the quotes and the delimiters, as simdjson does (Langdale and Lemire,
-Parsing gigabytes of JSON per second, VLDB Journal 2019, doi:10.1007/s00778-019-00578-5).
+The scan works on bit masks of the line breaks, the quotes and the delimiters.
 """
 
 from __future__ import annotations
@@ -15,9 +14,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from gamesales.arrays import BoolArray, IntArray
+from gamesales.arrays import IntArray
+from gamesales.data.bit_masks import (
+    Bits,
+    Bytes,
+    count_bits,
+    find_first_and_last,
+    find_offsets,
+    mark_bytes,
+    move_up,
+    pack_mask,
+    toggle,
+)
 from gamesales.data.dialect import DEFAULT_DIALECT, CsvDialect
 from gamesales.data.file_format import BOM_UTF8
 from gamesales.data.text_stream import TextStream
@@ -33,13 +42,8 @@ _LONGEST_ROW = 1 << 16
 _QUOTE, _LF, _CR, _BACKSLASH = b'"\n\r\\'
 
 _FIELD_REST = re.compile(rb'(?:[^"]++|"")*+"')
-_WORD = np.dtype("<u8")
 # The last word of a piece, by the number of its bytes: the bits after them.
 _PADDING = [np.uint64((1 << 64) - (1 << used)) for used in range(64)]
-
-Bytes = npt.NDArray[np.uint8]
-# One bit for each byte of a piece, in words of 64. Bits are many times as fast as an array of bool.
-Bits = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -165,21 +169,21 @@ class _Scanner:
         text, text_breaks = mask_escapes(piece, self._dialect), breaks
         if text is not piece:
             data = np.frombuffer(text, np.uint8)
-            text_breaks = _mark(data, _LF) | _mark(data, _CR)
+            text_breaks = mark_bytes(data, _LF) | mark_bytes(data, _CR)
         ends, inner = self._split_breaks(text, data, text_breaks)
-        self._look_for_rows(text, _find_offsets(inner))
-        self._count_multiline_records(ends, _find_offsets(inner | (breaks & ~text_breaks)))
+        self._look_for_rows(text, find_offsets(inner))
+        self._count_multiline_records(ends, find_offsets(inner | (breaks & ~text_breaks)))
         self._add_boundaries(ends)
         self._previous, self._last_byte = int(data[-1]), piece[-1]
         self._offset += len(piece)
 
     def _count_lines(self, piece: bytes, data: Bytes) -> Bits:
         """Count the line breaks of a piece, and mark them. CR and LF together are one."""
-        breaks = line_feeds = _mark(data, _LF)
-        self._lines += _count(breaks) - bool(data[0] == _LF and self._last_byte == _CR)
+        breaks = line_feeds = mark_bytes(data, _LF)
+        self._lines += count_bits(breaks) - bool(data[0] == _LF and self._last_byte == _CR)
         if b"\r" in piece:
-            returns = _mark(data, _CR)
-            self._lines += _count(returns) - _count(_move_up(returns, False) & line_feeds)
+            returns = mark_bytes(data, _CR)
+            self._lines += count_bits(returns) - count_bits(move_up(returns, False) & line_feeds)
             breaks = line_feeds | returns
         return breaks
 
@@ -210,14 +214,14 @@ class _Scanner:
         """Return the offsets in a text where records end, int64."""
         text = mask_escapes(text, self._dialect)
         data = np.frombuffer(text, np.uint8)
-        return _find_offsets(self._split_breaks(text, data, _mark(data, _LF) | _mark(data, _CR))[0])
+        return find_offsets(self._split_breaks(text, data, mark_bytes(data, _LF) | mark_bytes(data, _CR))[0])
 
     def _split_breaks(self, text: bytes, data: Bytes, breaks: Bits) -> tuple[Bits, Bits]:
         """Mark the line breaks that end records, and the line breaks in quotes.
 
         Of consecutive line breaks, only the first is marked, because empty lines end no record.
         """
-        first = breaks & ~_move_up(breaks, self._previous in (_LF, _CR))
+        first = breaks & ~move_up(breaks, self._previous in (_LF, _CR))
         if b'"' in text:
             in_quotes = self._find_quoted(text, data, breaks)
             return first & ~in_quotes, first & in_quotes
@@ -230,16 +234,16 @@ class _Scanner:
         If all quotes are where CSV writers put them, each quote opens or closes. The two quotes of an escaped quote
         cancel each other: the first closes, and the second follows a quote instead of starting a field.
         """
-        quotes = _mark(data, _QUOTE)
-        in_quotes = _toggle(quotes, self._in_quotes)
-        edges = breaks | quotes | _mark(data, self._dialect.delimiter_byte)
-        opens_oddly = quotes & in_quotes & ~_move_up(edges, self._is_edge(self._previous))
+        quotes = mark_bytes(data, _QUOTE)
+        in_quotes = toggle(quotes, self._in_quotes)
+        edges = breaks | quotes | mark_bytes(data, self._dialect.delimiter_byte)
+        opens_oddly = quotes & in_quotes & ~move_up(edges, self._is_edge(self._previous))
         edges[-1] |= _PADDING[len(data) % 64]  # a quote may close at the end of the file
-        closes_oddly = _move_up(quotes & ~in_quotes, False) & ~edges
+        closes_oddly = move_up(quotes & ~in_quotes, False) & ~edges
         self._has_odd_quotes |= self._has_backslash_quotes(text)
         if opens_oddly.any() or closes_oddly.any():
             self._has_odd_quotes = True
-            in_quotes = _toggle(self._find_flips(text, quotes), self._in_quotes)
+            in_quotes = toggle(self._find_flips(text, quotes), self._in_quotes)
         self._in_quotes = bool(in_quotes[-1] >> np.uint64(63))
         return in_quotes
 
@@ -256,7 +260,7 @@ class _Scanner:
                 break  # no further quote, or it opens a field that does not end here
             odd[offset] = True
             end = offset + 1
-        return quotes & ~_pack(odd)
+        return quotes & ~pack_mask(odd)
 
     def _is_edge(self, byte: int) -> bool:
         """Return whether a byte separates fields."""
@@ -274,7 +278,7 @@ class _Scanner:
         if not len(inner_breaks):
             self._is_multiline &= not ends.any()
             return
-        positions = _find_offsets(ends)
+        positions = find_offsets(ends)
         records = _drop_repeats(np.searchsorted(positions, inner_breaks))
         self._multiline_records += len(records) - bool(records[0] == 0 and self._is_multiline)
         self._is_multiline = bool(records[-1] == len(positions) or (not len(positions) and self._is_multiline))
@@ -284,13 +288,13 @@ class _Scanner:
 
         The header is a record, but not a row.
         """
-        offsets = _find_first_and_last(ends)
+        offsets = find_first_and_last(ends)
         if not offsets:
             return
         first, last = (self._offset + offset for offset in offsets)
         if not self._records:
             self._boundaries.append(RecordBoundary(first + 1, 0))
-        self._records += _count(ends)
+        self._records += count_bits(ends)
         if self._records > 1:
             if len(self._boundaries) > 1 and (self._boundaries[-1].offset - 1) // CHUNK_BYTES == last // CHUNK_BYTES:
                 self._boundaries.pop()
@@ -307,57 +311,6 @@ class _Scanner:
             has_odd_quotes=self._has_odd_quotes,
             may_hide_rows=self._may_hide_rows,
         )
-
-
-def _mark(data: Bytes, byte: int) -> Bits:
-    return _pack(data == byte)
-
-
-def _pack(mask: BoolArray) -> Bits:
-    bits = np.zeros(len(mask) // 64 + 1, _WORD)  # with at least one bit after the last
-    packed = np.packbits(mask, bitorder="little")
-    bits.view(np.uint8)[: len(packed)] = packed
-    return bits
-
-
-def _count(bits: Bits) -> int:
-    return int(np.bitwise_count(bits).sum())
-
-
-def _find_offsets(bits: Bits) -> IntArray:
-    """Return the offsets of the bits that are 1, int64, ascending."""
-    words = np.flatnonzero(bits)
-    if not len(words):
-        return words
-    rows, offsets = np.unpackbits(bits[words].view(np.uint8), bitorder="little").reshape(-1, 64).nonzero()
-    return words[rows] * 64 + offsets
-
-
-def _find_first_and_last(bits: Bits) -> tuple[int, int] | None:
-    """Return the offsets of the first and the last bit that is 1; None if there is none."""
-    words = np.flatnonzero(bits)
-    if not len(words):
-        return None
-    first, last = int(bits[words[0]]), int(bits[words[-1]])
-    return int(words[0]) * 64 + (first & -first).bit_length() - 1, int(words[-1]) * 64 + last.bit_length() - 1
-
-
-def _move_up(bits: Bits, first: bool) -> Bits:
-    """Move each bit to the next offset; ``first`` is the bit at offset 0."""
-    moved = bits << np.uint64(1)
-    moved[1:] |= bits[:-1] >> np.uint64(63)
-    moved[0] |= np.uint64(first)
-    return moved
-
-
-def _toggle(flips: Bits, state: bool) -> Bits:
-    """Return the state after each flip: the parity of the flips so far. ``state`` is the state before the first."""
-    states = flips.copy()
-    for shift in (1, 2, 4, 8, 16, 32):
-        states ^= states << np.uint64(shift)
-    carries = np.bitwise_xor.accumulate(states >> np.uint64(63))  # the state after each word
-    states[1:] ^= -carries[:-1]
-    return ~states if state else states
 
 
 def _drop_repeats(ascending: IntArray) -> IntArray:
