@@ -26,13 +26,13 @@ from gamesales.errors import InputError, UsageError
 from gamesales.jobs.loading import load, open_ref
 from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL
 from gamesales.report.format import format_count
-from gamesales.scoring.output import is_single_file
+from gamesales.scoring.output import is_single_file, is_table, parse_output
 from gamesales.scoring.predict import BatchPrediction, predict_batch
 from gamesales.scoring.result_files import read_file, read_folder
 from gamesales.scoring.scorer import LoadedVersion
 
 if TYPE_CHECKING:
-    from gamesales.jobs.score_job import DriftAction
+    from gamesales.jobs.score_job import DriftAction, OutputFormat
     from gamesales.scoring.run_report import RunReport
 
 
@@ -153,6 +153,7 @@ def score(
     inputs: str | Path | Sequence[str | Path],
     output: str | Path,
     *,
+    output_format: OutputFormat | None = None,
     registry: str | Path = "registry",
     name: str = DEFAULT_MODEL,
     model: str = f"@{CHAMPION}",
@@ -180,7 +181,8 @@ def score(
     Args:
         inputs: Files, folders or globs, CSV or Parquet. ``{date}`` stands for the date of the run,
             and ``{date:%Y/%m/%d}`` for another form of it.
-        output: A .csv, .csv.gz or .parquet file, or a folder of dated partitions.
+        output: A .csv, .csv.gz or .parquet file, a folder of dated partitions, or the URL of a Delta table.
+        output_format: ``delta`` if the output is a folder that holds a Delta table.
         registry: The folder or URL of the registry.
         name: The model.
         model: The reference of the version that scores.
@@ -219,7 +221,8 @@ def score(
 
     job = ScoreJob(
         inputs=(str(inputs),) if isinstance(inputs, (str, Path)) else tuple(map(str, inputs)),
-        output=Path(output),
+        output=output if isinstance(output, Path) else parse_output(output),
+        format=output_format,
         name=name,
         model=model,
         keep=None if keep is None else tuple(keep),
@@ -244,12 +247,14 @@ def score(
     return run(job, registry, dates)
 
 
-def read_predictions(path: str | Path, day: str | date | None = None) -> pa.Table:
+def read_predictions(path: str | Path, day: str | date | None = None, *, version: int | None = None) -> pa.Table:
     """Read the predictions of one run, whole. If another run is published meanwhile, they are read again.
 
     Args:
-        path: The folder of dated partitions, or a single file. Columns copied from a CSV file are text.
+        path: The folder of dated partitions, a single file, or the folder or URL of a Delta table. Columns copied from
+            a CSV file are text.
         day: The date of the run, such as ``2026-11-23``. A single file needs no date.
+        version: The version of the Delta table. The default is the newest version.
 
     Returns:
         The predictions, a row for each scored title.
@@ -257,14 +262,29 @@ def read_predictions(path: str | Path, day: str | date | None = None) -> pa.Tabl
     Raises:
         InputNotFoundError: Nothing is published there for the date.
         InputError: A single file differs from its report.
-        UsageError: The path is a folder, and no date is given.
+        UsageError: The path is a folder, and no date is given. Or it is not a Delta table, and a version is given.
     """
+    path = path if isinstance(path, Path) else parse_output(path)
+    if is_table(path):
+        return _read_table(path, day, version)
     path = Path(path)
+    if version is not None:
+        raise UsageError(f"{path} is not a Delta table; expected no version")
     if is_single_file(path):
         return read_file(path, day)
     if day is None:
         raise UsageError(f"{path} is a folder of dates; expected a date", hint='read_predictions(path, "2026-11-23")')
     return read_folder(path, day)
+
+
+def _read_table(path: str | Path, day: str | date | None, version: int | None) -> pa.Table:
+    from gamesales.lake.location import TableLocation
+    from gamesales.lake.results import read_table
+
+    parsed = _to_date(day, "day")
+    if parsed is None:
+        raise UsageError(f"{path} is a table of dates; expected a date", hint='read_predictions(path, "2026-11-23")')
+    return read_table(TableLocation(str(path)), parsed, version)
 
 
 def _to_dialect(settings: Mapping[str, str] | None) -> CsvDialect:

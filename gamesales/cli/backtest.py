@@ -26,7 +26,10 @@ _HEADINGS = ["predictions", "MAE", "RMSE", "bias", "R2", "MAPE", "coverage", "ou
 
 def backtest(
     predictions: Annotated[
-        Path, typer.Option(metavar="PATH", help="Past predictions: a folder of dated partitions, or one result file.")
+        str,
+        typer.Option(
+            metavar="PATH", help="Past predictions: a folder of dated partitions, a Delta table, or one result file."
+        ),
     ],
     actuals: Annotated[
         Path, typer.Option(metavar="FILE", help="A CSV or Parquet file of title ids and actual earnings.")
@@ -53,9 +56,10 @@ def backtest(
     from gamesales.jobs.backtest import BacktestRequest
     from gamesales.jobs.backtest import backtest as run
     from gamesales.jobs.loading import open_registry
+    from gamesales.scoring.output import parse_output
 
     limit = RejectLimit.parse(max_rejects) if max_rejects else RejectLimit()
-    request = BacktestRequest(predictions, actuals, limit, page, reason, dry_run)
+    request = BacktestRequest(parse_output(predictions), actuals, limit, page, reason, dry_run)
     result = run(open_registry(registry, name), request, on_date=lambda day: progress.say(f"reading {day}"))
     show_result(result, _format_result, as_json=as_json)
     refused = [verdict for verdict in result.versions if verdict.evidence == "refused"]

@@ -25,11 +25,15 @@ def score(
         typer.Argument(metavar="INPUT", help="CSV or Parquet files, folders or globs; - is standard input."),
     ] = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="PATH",
-            help="A .csv, .csv.gz or .parquet file, a folder of dated partitions, or - for CSV on stdout.",
+            help="A .csv, .csv.gz or .parquet file, a folder of dated partitions, the URL of a Delta table, or - for "
+            "CSV on stdout.",
         ),
+    ] = None,
+    output_format: Annotated[
+        str | None, typer.Option("--format", metavar="delta", help="Write a Delta table to a folder.")
     ] = None,
     job: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The job file, which other arguments override.")
@@ -105,10 +109,13 @@ def score(
     from gamesales.jobs.score import JOB_FILE, Backfill, explain_exit_code, get_exit_code, load_score_job, preview
     from gamesales.jobs.score import release as release_date
     from gamesales.jobs.score import score as run
-    from gamesales.jobs.score_job import DRIFT_ACTIONS, choose_dates, parse_date
+    from gamesales.jobs.score_job import DRIFT_ACTIONS, OUTPUT_FORMATS, choose_dates, parse_date
+    from gamesales.scoring.output import parse_output
 
     _check_choice("--log-format", log_format, "text", "json")
     _check_choice("--engine", engine, "local")
+    if output_format is not None:
+        _check_choice("--format", output_format, *OUTPUT_FORMATS)
     if on_drift is not None:
         _check_choice("--on-drift", on_drift, *DRIFT_ACTIONS)
     if release is not None:
@@ -120,7 +127,8 @@ def score(
     settings = load_score_job(
         job,
         inputs=tuple(inputs) if inputs else None,
-        output=output,
+        output=None if output is None else parse_output(output),
+        format=output_format,
         name=name or None,
         model=model or None,
         keep=None if keep is None else tuple(column for column in keep.split(",") if column),

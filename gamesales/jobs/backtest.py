@@ -17,6 +17,7 @@ from gamesales.data.screen import RejectLimit
 from gamesales.errors import ColumnsError, InputError
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import BACKTEST
+from gamesales.scoring.output import is_table
 from gamesales.scoring.results import PublishedRun, SkippedDate, find_published_runs
 from gamesales.stats.error_sums import PredictionSample
 
@@ -26,7 +27,7 @@ class BacktestRequest:
     """What to compare.
 
     Attributes:
-        predictions: a folder of dated partitions, or a single result file.
+        predictions: a folder of dated partitions, a single result file, or a Delta table, whose URL is text.
         actuals: a file of title ids and actual earnings.
         limit: how many rows of the actuals may be unusable.
         page: where to write an HTML page, if anywhere.
@@ -34,7 +35,7 @@ class BacktestRequest:
         dry_run: whether to record nothing.
     """
 
-    predictions: Path
+    predictions: Path | str
     actuals: Path
     limit: RejectLimit
     page: Path | None = None
@@ -93,7 +94,7 @@ def backtest(
     Raises:
         InputError: there are no predictions or no actuals, or nothing matches.
     """
-    runs, skipped = find_published_runs(request.predictions)
+    runs, skipped = _find_runs(request.predictions)
     versions = group_by_version(registry, runs)
     contract = find_contract(versions)
     _require_ids(runs, contract)
@@ -129,6 +130,15 @@ def backtest(
     if request.page:
         _write_page(request.page, result, [trace.sample for trace in traces])
     return result
+
+
+def _find_runs(predictions: Path | str) -> tuple[list[PublishedRun], list[SkippedDate]]:
+    if not is_table(predictions):
+        return find_published_runs(Path(predictions))
+    from gamesales.lake.location import TableLocation
+    from gamesales.lake.results import find_table_runs
+
+    return find_table_runs(TableLocation(str(predictions)))
 
 
 def _require_ids(runs: Sequence[PublishedRun], contract: Contract) -> None:

@@ -5,7 +5,7 @@ A candidate may need a column that the inputs do not have. Without this check, t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -112,7 +112,7 @@ def find_newest_inputs(job: ScoreJob) -> tuple[date | None, list[tuple[str, Path
 
 
 def _find_files(job: ScoreJob, day: date) -> list[tuple[str, Path]]:
-    rules = InputRules(job.exclude, job.resolve_required_file(day), outputs=OutputPaths(job.output, day).all)
+    rules = InputRules(job.exclude, job.resolve_required_file(day), outputs=_list_outputs(job, day))
     return find_files(job.resolve_inputs(day), rules)
 
 
@@ -124,3 +124,10 @@ def _read_job(job_file: Path) -> ScoreJob:
     from gamesales.jobs.score_job_file import read_score_job
 
     return read_score_job(job_file)
+
+
+def _list_outputs(job: ScoreJob, day: date) -> Sequence[Path]:
+    """Return what runs of the job write on this disk."""
+    if isinstance(job.output, str):
+        return []
+    return [job.output] if job.writes_table else OutputPaths(job.output, day).all

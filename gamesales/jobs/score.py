@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gamesales.data.files import escape_surrogates
 from gamesales.errors import (
@@ -30,6 +30,9 @@ from gamesales.scoring.run_report import Release, RunReport, read_report
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.shard import make_result_schema
 from gamesales.scoring.withheld import find_withheld, release_run
+
+if TYPE_CHECKING:
+    from gamesales.lake.table_run import TableOutput
 
 JOB_FILE = Path("jobs/score.toml")
 # The line that explains an exit code describes at most this many columns.
@@ -172,7 +175,12 @@ def score_date(
     """Score the titles of one date with one version. An alias is resolved once."""
     version, shadow, plan, output = _plan_date(job, registry, day)
     on_plan(plan.rows, len(plan.inputs), f"{version.model}/{version.number}")
-    return score_files(plan, version, output, _make_options(job, shadow), on_rows)
+    options = _make_options(job, shadow)
+    if isinstance(output, OutputPaths):
+        return score_files(plan, version, output, options, on_rows)
+    from gamesales.lake.table_run import score_into_table
+
+    return score_into_table(plan, version, output, options, on_rows)
 
 
 def get_exit_code(job: ScoreJob, report: RunReport) -> int:
@@ -191,7 +199,8 @@ def explain_exit_code(job: ScoreJob, report: RunReport) -> str:
     more = f"; and {len(drifted) - _SHOWN_COLUMNS} more" if len(drifted) > _SHOWN_COLUMNS else ""
     if code == EXIT_CONDITION_NOT_MET:
         return f"exit code {code}: {day} is published, but titles have drifted: {why}{more}"
-    release = f'gamesales score --output {shlex.quote(str(job.output))} --release {day} --reason "…"'
+    form = f" --format {job.format}" if job.format else ""
+    release = f'gamesales score --output {shlex.quote(str(job.output))}{form} --release {day} --reason "…"'
     return f"to publish {day}: {release}\nexit code {code}: {day} is withheld, because titles have drifted: {why}{more}"
 
 
@@ -211,7 +220,7 @@ def release(job: ScoreJob, day: date, reason: str) -> RunReport:
     if not reason.strip():
         raise UsageError("a release needs a reason", hint='For example: --reason "a sale of sports titles"')
     actor, now = get_actor(), datetime.now(UTC).isoformat(timespec="seconds")
-    report = release_run(_find_output(job, day), Release(escape_surrogates(actor), now, escape_surrogates(reason)))
+    report = _release(_find_output(job, day), Release(escape_surrogates(actor), now, escape_surrogates(reason)))
     if job.metrics_file is not None:
         from gamesales.report.prometheus import write_metrics
 
@@ -219,30 +228,49 @@ def release(job: ScoreJob, day: date, reason: str) -> RunReport:
     return report
 
 
+def _release(output: OutputPaths | TableOutput, release: Release) -> RunReport:
+    if isinstance(output, OutputPaths):
+        return release_run(output, release)
+    from gamesales.lake.release import release_table_run
+
+    return release_table_run(output, release)
+
+
 def _preview_date(job: ScoreJob, registry: ModelRegistry, day: date) -> RunPreview:
     version, _, plan, output = _plan_date(job, registry, day)
     output.check([file.table.path for file in plan.inputs], make_result_schema(plan, version))
-    published, withheld = (None, None) if job.fresh else (read_report(output), find_withheld(output))
+    published, withheld, resumed = (None, None, 0) if job.fresh else _read_state(output, plan)
     return RunPreview(
         run_id=plan.run_id,
         run_date=output.run_date.isoformat(),
         model=version.model,
         model_version=version.number,
-        output=str(output.visible),
+        output=output.name,
         rows=plan.rows,
         shards=len(plan.shards),
-        shards_resumed=0 if job.fresh else count_resumable_shards(output, plan),
+        shards_resumed=resumed,
         already_done=published is not None and published.run_id == plan.run_id,
-        is_withheld=withheld is not None and withheld.report.run_id == plan.run_id,
+        is_withheld=withheld is not None and withheld.run_id == plan.run_id,
         passthrough_columns=plan.passthrough.names,
         inputs=[{"name": file.name, "size": file.size, "rows": file.rows} for file in plan.inputs],
         estimated_seconds=estimate_seconds(plan, version, job.workers),
     )
 
 
+def _read_state(output: OutputPaths | TableOutput, plan: Plan) -> tuple[RunReport | None, RunReport | None, int]:
+    """Return the published and the withheld run of a date, and how many shards of this run are finished."""
+    if not isinstance(output, OutputPaths):
+        from gamesales.lake.table_run import read_state
+
+        return read_state(output, plan)
+    withheld = find_withheld(output)
+    report = None if withheld is None else withheld.report
+    return read_report(output), report, count_resumable_shards(output, plan)
+
+
 def _plan_date(
     job: ScoreJob, registry: ModelRegistry, day: date
-) -> tuple[LoadedVersion, LoadedVersion | None, Plan, OutputPaths]:
+) -> tuple[LoadedVersion, LoadedVersion | None, Plan, OutputPaths | TableOutput]:
     """Find the inputs of a date, load the version and its shadow, and plan the run."""
     output = _find_output(job, day)
     as_of = get_end_of(day, job.timezone) if job.as_of_date else None
@@ -264,13 +292,19 @@ def _plan_date(
             extra_features=extra,
             partition=output.partition,
             table_format=job.table_format,
+            conform=None if isinstance(output, OutputPaths) else output.conform,
         )
     return version, shadow, plan, output
 
 
-def _find_output(job: ScoreJob, day: date) -> OutputPaths:
-    # A link stays a link; its target is replaced.
-    return OutputPaths(job.output.resolve() if job.output.is_symlink() else job.output, day)
+def _find_output(job: ScoreJob, day: date) -> OutputPaths | TableOutput:
+    if not job.writes_table:
+        path = Path(job.output)
+        return OutputPaths(path.resolve() if path.is_symlink() else path, day)  # a link stays a link
+    from gamesales.lake.location import TableLocation
+    from gamesales.lake.table_run import TableOutput
+
+    return TableOutput(TableLocation(str(job.output)), day)
 
 
 def _make_options(job: ScoreJob, shadow: LoadedVersion | None) -> RunOptions:

@@ -20,6 +20,7 @@ from gamesales.errors import UsageError, warn
 from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, Ref, parse_ref
 from gamesales.report.format import format_count
 from gamesales.scoring.drift import PSI_THRESHOLD
+from gamesales.scoring.output import is_single_file
 
 # In an input path, stands for the date of the run: {date} is 2026-11-24, {date:%Y/%m/%d} is 2026/11/24.
 DATE = re.compile(r"\{date(?::([^{}]*))?\}")
@@ -30,6 +31,8 @@ MOST_DATES = 3660
 
 DriftAction = Literal["warn", "fail", "withhold"]
 DRIFT_ACTIONS: tuple[DriftAction, ...] = get_args(DriftAction)
+OutputFormat = Literal["delta"]
+OUTPUT_FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class ScoreJob:
     Attributes:
         inputs: Files, folders or globs. ``{date}`` stands for the date of the run, and ``{date:%Y/%m/%d}`` for another
             form of it.
-        output: A .csv, .csv.gz or .parquet file, or a folder of dated partitions.
+        output: A .csv, .csv.gz or .parquet file, a folder of dated partitions, or the URL of a Delta table as text.
+        format: ``delta`` if the folder ``output`` is a Delta table. The output at a URL always is.
         model: The reference of the version that scores.
         keep: Columns to copy to the result. None copies all columns that are not features.
         max_rejects: How many rows may be rejected, such as ``25`` or ``1%``. None allows the default.
@@ -83,7 +87,8 @@ class ScoreJob:
     """
 
     inputs: tuple[str, ...]
-    output: Path
+    output: Path | str
+    format: OutputFormat | None = None
     name: str = DEFAULT_MODEL
     model: str = f"@{CHAMPION}"
     keep: tuple[str, ...] | None = None
@@ -114,9 +119,18 @@ class ScoreJob:
             raise UsageError(f"expected an --output in UTF-8, received {escape_surrogates(output)}")
         for text in (*self.inputs, self.require or ""):
             check_date_forms(text)
+        if self.format not in (None, *OUTPUT_FORMATS):
+            raise UsageError(f"format expects {' or '.join(OUTPUT_FORMATS)}, received {self.format!r}")
+        if self.format and not isinstance(self.output, str) and is_single_file(self.output):
+            raise UsageError(f"--format delta expects an --output that is a folder, received {self.output}")
         if self.on_drift not in (None, *DRIFT_ACTIONS):
             raise UsageError(f"on_drift expects {' or '.join(DRIFT_ACTIONS)}, received {self.on_drift!r}")
         _ = self.ref, self.reject_limit, self.table_format, self.outside_limit
+
+    @property
+    def writes_table(self) -> bool:
+        """Whether the result goes to a Delta table."""
+        return isinstance(self.output, str) or self.format is not None
 
     @property
     def ref(self) -> Ref:
@@ -196,8 +210,8 @@ def check_required_file(name: str) -> None:
         raise ValueError("expected the name of a file in each input folder, such as _SUCCESS")
 
 
-def check_output(path: Path) -> None:
-    """Raise ValueError if a path to write is empty or has a date."""
+def check_output(path: Path | str) -> None:
+    """Raise ValueError if a path or URL to write is empty or has a date."""
     if path == Path():
         raise ValueError("expected a path, such as predictions/")
     if DATE.search(str(path)):

@@ -19,6 +19,7 @@ from gamesales.jobs.score_job import (
     find_time_zone,
 )
 from gamesales.registry.refs import DEFAULT_REGISTRY, check_model, parse_ref
+from gamesales.scoring.output import parse_output
 
 _PATH_KEYS = {
     "inputs": None,
@@ -81,7 +82,9 @@ def _convert(value: Any, kind: str) -> Any:
         return value
     if kind == "float" and type(value) is float and 0 < value < math.inf:
         return value
-    if kind in ("str", "DriftAction", "Path") and isinstance(value, str) and value:
+    if kind == "Path | str" and isinstance(value, str) and value:
+        return parse_output(value)
+    if kind in ("str", "DriftAction", "OutputFormat", "Path") and isinstance(value, str) and value:
         return Path(value) if kind == "Path" else value
     if (
         kind == "tuple[str, ...]"

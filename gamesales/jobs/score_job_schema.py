@@ -24,6 +24,7 @@ from gamesales.jobs.score_job import (
 )
 from gamesales.registry.refs import check_model, parse_ref
 from gamesales.scoring.drift import PSI_THRESHOLD
+from gamesales.scoring.output import parse_output
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -65,9 +66,19 @@ class _ScoreJobSchema(ScoreJob):
             check_required_file(name)
         return name
 
+    @field_validator("output", mode="before")
+    @classmethod
+    def _parse_output(cls, text: object) -> object:
+        if not isinstance(text, str):
+            return text
+        try:
+            return parse_output(text)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
     @field_validator("output", "metrics_file", "require_signature")
     @classmethod
-    def _check_path(cls, path: Path | None) -> Path | None:
+    def _check_path(cls, path: Path | str | None) -> Path | str | None:
         if path is not None:
             check_output(path)
         return path

@@ -124,7 +124,7 @@ def record_shard(work: Path, number: int, result: ShardResult) -> None:
     path = work / f"ledger/{number:05d}.json"
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(asdict(result)), encoding="utf-8")
+    temporary.write_text(format_entry(result), encoding="utf-8")
     os.replace(temporary, path)
 
 
@@ -165,14 +165,19 @@ def _is_complete(work: Path, files: Mapping[str, int]) -> bool:
 
 
 def _read_entries(work: Path) -> dict[int, ShardResult]:
-    entries = {int(path.stem): _read_entry(path) for path in sorted(work.glob("ledger/*.json"))}
+    entries = {int(path.stem): parse_entry(path.read_bytes()) for path in sorted(work.glob("ledger/*.json"))}
     return {number: result for number, result in entries.items() if result}
 
 
-def _read_entry(path: Path) -> ShardResult | None:
-    """Read an entry; None if another release wrote it or a power cut truncated it."""
+def format_entry(result: ShardResult) -> str:
+    """Return the content of a shard's entry."""
+    return json.dumps(asdict(result))
+
+
+def parse_entry(content: bytes) -> ShardResult | None:
+    """Parse an entry; None if another release wrote it or a power cut truncated it."""
     try:
-        fields = json.loads(path.read_bytes())
+        fields = json.loads(content)
         for name in ("scored", "rejected", "blank"):
             fields[name] = {int(source): rows for source, rows in fields[name].items()}
         if fields["shadow"] is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +21,15 @@ from gamesales.scoring.commit import publish_file, publish_folder
 from gamesales.scoring.parquet_join import ParquetJoiner
 from gamesales.scoring.parts import REJECT_COLUMNS, STAGED, UNFINISHED, check_types, open_part, write_csv_header
 from gamesales.scoring.shard import ShardPaths
+from gamesales.storage.keys import CLOUD_FORMS
 
 REJECTS = "rejects.csv"
 REPORT = "run.json"
 _COPY_BYTES = 1 << 20
+# A folder with this name makes a table of Delta Lake of the folder around it.
+TABLE_LOG = "_delta_log"
+_TABLE_URL = re.compile(r"(?:s3|gs|az)://[^/]|file:///")
+_ANY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|(?:s3|gs|az|file):/")
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 ACCEPTED_FORMS = "a path that ends in .csv, .csv.gz or .parquet, or a folder"
@@ -46,6 +52,27 @@ def find_form(path: Path) -> str:
 def is_single_file(path: Path) -> bool:
     """Return whether a result at a path is a single file. Any other path is a folder of dated partitions."""
     return find_form(path) != ""
+
+
+def parse_output(text: str) -> Path | str:
+    """Return a path, or the URL of a table as text: a Path would join its slashes.
+
+    Raises:
+        UsageError: the URL is of another kind.
+    """
+    if _TABLE_URL.match(text):
+        return text.rstrip("/")
+    if _ANY_URL.match(text):
+        raise UsageError(
+            f"{text!r} can't hold a result; expected a path, file:///FOLDER, {CLOUD_FORMS}",
+            hint="Write two slashes after the colon of a URL",
+        )
+    return Path(text)
+
+
+def is_table(output: Path | str) -> bool:
+    """Return whether a Delta table is at a path, or can be at a URL."""
+    return isinstance(output, str) or (output / TABLE_LOG).is_dir()
 
 
 @dataclass(frozen=True)
@@ -85,6 +112,11 @@ class OutputPaths:
     def visible(self) -> Path:
         """The path that readers open: the file, or the folder of the date."""
         return self.path if self.is_file else self.path / f"{self.partition}={self.run_date}"
+
+    @property
+    def name(self) -> str:
+        """The result as people name it."""
+        return str(self.visible)
 
     @property
     def partition(self) -> str | None:
@@ -142,6 +174,8 @@ class OutputPaths:
                 "a folder for any other path",
                 hint="Give another --output",
             )
+        if not self.is_file and is_table(self.path):
+            raise UsageError(f"--output {self.path} is a Delta table", hint="Write to the table: --format delta")
         for path in self.sidecars:
             if path.is_dir():
                 raise UsageError(f"{path} is a folder; expected a file of this run", hint="Give another --output")

@@ -93,7 +93,7 @@ def convert_column(column: pa.Array, field: pa.Field, path: Path) -> pa.Array:
         return column.cast(field.type)
     except pa.ArrowException as error:
         raise ColumnsError(
-            f"{path}: {field.name} has a value that {field.type}, the type of this column in other files, can't hold: "
+            f"{path}: {field.name} has a value that {field.type}, the type of this column in the result, can't hold: "
             f"{format_on_one_line(error)}; nothing was published",
             hint=f"Write the column with one type, or leave {field.name} out of --keep",
         ) from None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -136,6 +136,7 @@ def make_plan(
     extra_features: Sequence[Column] = (),
     partition: str | None = None,
     table_format: TableFormat = DEFAULT_FORMAT,
+    conform: Callable[[pa.Schema], pa.Schema] | None = None,
 ) -> Plan:
     """Check the columns of the inputs, and cut their rows into shards.
 
@@ -147,6 +148,7 @@ def make_plan(
         keep: the columns to copy to the result; by default all except the features.
         extra_features: the features of the shadow version.
         table_format: the dialect of CSV files, and the columns to rename.
+        conform: returns the pass-through columns with the types that they have in the result, maybe without some.
         partition: the column that the folders of the result add to it, which no pass-through column may have.
 
     Raises:
@@ -156,14 +158,15 @@ def make_plan(
     tables = _open_tables(files, table_format)
     copied = [select_passthrough(table.schema, contract, keep) for table in tables]
     _check_columns(tables, [*contract.features, *extra_features], keep, copied, partition)
+    merged = merge_passthrough(copied)
+    passthrough = merged if conform is None else conform(merged)
     inputs = [_make_input(files, index, table) for index, table in enumerate(tables)]
-    passthrough = merge_passthrough(copied)
     shards = cut_shards([source.table.rows_per_segment() for source in inputs])
     # Other shard bounds change no row of the result, but they change its files, and which shards a run can resume from.
     bounds = [[[part.source, part.start, part.stop] for part in shard.ranges] for shard in shards]
-    run_id = compute_run_id(
-        inputs, digest, {**settings, **table_format.describe(), "columns": passthrough.names, "shards": bounds}
-    )
+    types = [f"{field.name} {field.type}" for field in passthrough if field.type != merged.field(field.name).type]
+    more = {"columns": passthrough.names, "shards": bounds, **({"types": types} if types else {})}
+    run_id = compute_run_id(inputs, digest, {**settings, **table_format.describe(), **more})
     return Plan(inputs, passthrough, _find_identity(tables, contract), shards, run_id)
 
 

@@ -24,14 +24,14 @@ class PublishedRun:
     """The published result of one date.
 
     Attributes:
-        path: the folder of the date, or the single file.
+        path: the folder of the date, the single file, or the URL of the date in a table.
         version: the number of the version that scored.
         digest: the digest of its bundle.
         columns: the columns of the result; empty if it has no rows.
     """
 
     day: date
-    path: Path
+    path: Path | str
     model: str
     version: int
     digest: str
@@ -54,7 +54,7 @@ class PublishedRun:
                 )
             return use(pieces)
 
-        return scan(self.path, names, check_version)
+        return scan(Path(self.path), names, check_version)
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,17 @@ def find_published_runs(path: Path) -> tuple[list[PublishedRun], list[SkippedDat
     skipped = [SkippedDate(str(folder), reason) for folder, reason in reasons.items()]
     for mark in sorted(path.glob(f".{DATE_PREFIX}*.work/*/{WITHHELD}")):
         folder = path / mark.parents[1].name.removeprefix(".").removesuffix(".work")
-        day, place = folder.name.removeprefix(DATE_PREFIX), shlex.quote(str(path))
-        reason = (
-            f"withheld because of drift; to publish it: gamesales score --output {place} --release {day} --reason …"
-        )
-        skipped.append(SkippedDate(str(folder), reason))
+        skipped.append(SkippedDate(str(folder), explain_withheld(str(path), folder.name.removeprefix(DATE_PREFIX))))
     if not runs:
         why = "; ".join(f"{entry.place}: {entry.reason}" for entry in skipped) or "it has no run_date=YYYY-MM-DD"
         raise InputNotFoundError(f"no predictions in {path}: {why}", hint="Publish predictions with gamesales score")
     return runs, skipped
+
+
+def explain_withheld(output: str, day: str | date) -> str:
+    """Say that a run is withheld, and how to publish it."""
+    place = shlex.quote(output)
+    return f"withheld because of drift; to publish it: gamesales score --output {place} --release {day} --reason …"
 
 
 def _explain_skip(folder: Path) -> str:

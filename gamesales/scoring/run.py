@@ -6,27 +6,33 @@ A run is published only if rows read = rows scored + rows rejected + blank rows.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from gamesales.data.files import DISK_FULL_ERRORS, explain_write_errors
 from gamesales.data.screen import SHOWN_REJECTS
 from gamesales.errors import TooManyOutsideError, TooManyRejectsError, collect_warnings
 from gamesales.scoring.commit import recover_folder
-from gamesales.scoring.engines import Engine, RowsCallback
+from gamesales.scoring.engines import Engine, RowsCallback, TaskScorer
 from gamesales.scoring.engines.local import count_cores, run_shards
 from gamesales.scoring.familiarity import describe_outside
 from gamesales.scoring.ledger import WITHHELD, ShardResult, read_ledger, record_shard, require_complete
-from gamesales.scoring.output import Output, OutputPaths, open_output
+from gamesales.scoring.output import OutputPaths, open_output
 from gamesales.scoring.plan import Plan, RunOptions
 from gamesales.scoring.predict import predict_batch
-from gamesales.scoring.run_report import RunReport, format_report, read_report
+from gamesales.scoring.run_report import RunReport, format_report, read_report, report_files
 from gamesales.scoring.run_summary import find_duplicates, make_report, warn_about_rows
 from gamesales.scoring.scorer import LoadedVersion
-from gamesales.scoring.shard import ShardScorer, check_row_count, fsync_and_rename, make_result_schema, make_task
+from gamesales.scoring.shard import (
+    ShardPaths,
+    ShardScorer,
+    check_row_count,
+    fsync_and_rename,
+    make_result_schema,
+    make_task,
+)
 from gamesales.scoring.withheld import WithheldRun, hash_files, read_withheld
 from gamesales.scoring.workspace import find_run, open_workspace
 
@@ -60,31 +66,47 @@ def score_files(
         if not target.is_file:
             recover_folder(target.visible, work, plan.run_id)
         published = None if options.fresh else read_report(target)
-        if published and published.run_id == plan.run_id and _is_acceptable(published, options):
+        if published and published.run_id == plan.run_id and is_acceptable(published, options):
             (work / WITHHELD).unlink(missing_ok=True)
             return replace(published, already_done=True)
-        if (withheld := read_withheld(work)) and _is_acceptable(withheld.report, options):
+        if (withheld := read_withheld(work)) and is_acceptable(withheld.report, options):
             return replace(withheld.report, already_done=True)
         (work / WITHHELD).unlink(missing_ok=True)
         schema, metadata = make_result_schema(plan, version), plan.metadata(version)
         output = stack.enter_context(open_output(target, work, plan.run_id, schema, metadata))
         resumed = read_ledger(work)
         on_rows(sum(plan.shards[number].rows for number in resumed))
-        results = _score_shards(plan, version, output, work, resumed, options, on_rows, run_shards)
-        allowed = options.limit.allowed(plan.rows - sum(result.rows_blank for result in results.values()))
-        if _count_rejects(results) > allowed:
+        paths = [output.paths_of(shard.number) for shard in plan.shards]
+        scorer = ShardScorer(plan, version, options.limit.allowed(plan.rows), options.shadow)
+
+        def finish(number: int, result: ShardResult) -> None:
+            if not result.over_reject_limit:
+                fsync_and_rename(work, result)
+                record_shard(work, number, result)
+
+        results = score_shards(plan, scorer, paths, resumed, finish, output.add, options, on_rows, run_shards)
+        if error := find_too_many_rejects(plan, results, options, str(output.rejects)):
             output.join_rejects()
-            raise _make_rejects_error(results, plan.rows, allowed, output.rejects)
+            raise error
         in_order = [results[shard.number] for shard in plan.shards]
-        duplicates = find_duplicates(plan, version, output, in_order, options)
+        duplicates = find_duplicates(plan, version, paths, in_order, options)
         require_complete(work, in_order)
-        files = output.close()
-        report = make_report(plan, version, target, in_order, files, started, options, len(resumed), duplicates)
-        check_row_count(report.rows_in, report.rows_scored, report.rows_rejected, report.rows_blank)
-        _require_inside(report, options.max_outside)
-        warn_about_rows(report)
+        report = make_report(
+            plan,
+            version,
+            in_order,
+            options,
+            run_date=target.run_date,
+            output=str(target.visible),
+            rejects=str(target.rejects),
+            files=report_files(target, output.close()),
+            started=started,
+            resumed=len(resumed),
+            duplicates=duplicates,
+        )
+        check_report(report, options)
         report = replace(report, warnings=list(warnings))
-        if options.withhold_drift and report.drift and report.drift.drifted:
+        if is_to_withhold(report, options):
             report = replace(report, is_withheld=True)
             replaces = None if (previous := read_report(target)) is None else previous.run_id
             workspace.confirm()
@@ -94,7 +116,7 @@ def score_files(
     return replace(report, warnings=warnings)
 
 
-def _is_acceptable(published: RunReport, options: RunOptions) -> bool:
+def is_acceptable(published: RunReport, options: RunOptions) -> bool:
     """Return whether a published result is within the limits of this run, which may be stricter."""
     allowed = options.limit.allowed(published.rows_in - published.rows_blank)
     unique = published.duplicate_ids is None or not published.duplicate_ids.ids
@@ -102,52 +124,70 @@ def _is_acceptable(published: RunReport, options: RunOptions) -> bool:
     return published.rows_rejected <= allowed and (unique or not options.unique_ids) and inside
 
 
-def _require_inside(report: RunReport, max_outside: float) -> None:
-    """Raise TooManyOutsideError if more rows are outside the training range than the share that is allowed."""
+def is_to_withhold(report: RunReport, options: RunOptions) -> bool:
+    """Return whether a complete run is not published because of drift."""
+    return options.withhold_drift and report.drift is not None and bool(report.drift.drifted)
+
+
+def check_report(report: RunReport, options: RunOptions) -> None:
+    """Check the counts of a complete run, and warn about its rows.
+
+    Raises:
+        GamesalesError: rows were lost.
+        TooManyOutsideError: more rows are outside the training range than the share that is allowed.
+    """
+    check_row_count(report.rows_in, report.rows_scored, report.rows_rejected, report.rows_blank)
     outside, rows = report.rows_outside_training_range, report.rows_scored
-    if outside <= max_outside * rows:
-        return
-    raise TooManyOutsideError(
-        f"{outside:,} of {rows:,} titles ({outside / rows:.1%}) are outside the training range, more than the "
-        f"{100 * max_outside:.10g}% allowed; nothing was published. {describe_outside(report.outside_columns)}",
-        hint="Correct the inputs, or allow more: --max-outside N%",
-    )
+    if outside > options.max_outside * rows:
+        raise TooManyOutsideError(
+            f"{outside:,} of {rows:,} titles ({outside / rows:.1%}) are outside the training range, more than the "
+            f"{100 * options.max_outside:.10g}% allowed; nothing was published. "
+            f"{describe_outside(report.outside_columns)}",
+            hint="Correct the inputs, or allow more: --max-outside N%",
+        )
+    warn_about_rows(report)
 
 
-def _score_shards(
+def score_shards(
     plan: Plan,
-    version: LoadedVersion,
-    output: Output,
-    work: Path,
+    scorer: TaskScorer,
+    paths: Sequence[ShardPaths],
     resumed: Mapping[int, ShardResult],
+    finish: Callable[[int, ShardResult], None],
+    add: Callable[[int], None],
     options: RunOptions,
     on_rows: RowsCallback,
     run_shards: Engine,
 ) -> dict[int, ShardResult]:
-    """Score the shards that are not finished, enter them in the ledger, and add all shards to the output.
+    """Score the shards that are not finished.
 
-    Return the results by shard number. Shards are missing if more rows were rejected than the run may reject.
+    Args:
+        plan: the plan of the run.
+        scorer: scores its tasks.
+        paths: where the files of each shard go.
+        resumed: the shards that are finished.
+        finish: completes a scored shard; see ``Engine``.
+        add: called with the number of each shard that is finished, also of those in ``resumed``.
+        options: the options of the run.
+        on_rows: called with the rows scored since the last call.
+        run_shards: the engine.
+
+    Returns:
+        The results by shard number. Shards are missing if more rows were rejected than the run may reject.
     """
     allowed = options.limit.allowed(plan.rows)
-    scorer = ShardScorer(plan, version, allowed, options.shadow)
-
-    def finish(number: int, result: ShardResult) -> None:
-        if not result.over_reject_limit:
-            fsync_and_rename(work, result)
-            record_shard(work, number, result)
-
     results = dict(resumed)
     for number in resumed:
-        output.add(number)
+        add(number)
     if _count_rejects(results) > allowed:
         return results
     missing = [shard.number for shard in plan.shards if shard.number not in resumed]
-    tasks = [make_task(plan, number, output.paths_of(number)) for number in missing]
+    tasks = [make_task(plan, number, paths[number]) for number in missing]
     with closing(run_shards(tasks, scorer, finish, options.workers, on_rows)) as finished:
         for number, result in finished:
             results[number] = result
             if not result.over_reject_limit:
-                output.add(number)
+                add(number)
             if _count_rejects(results) > allowed:
                 break
     return results
@@ -157,14 +197,20 @@ def _count_rejects(results: Mapping[int, ShardResult]) -> int:
     return sum(result.rows_rejected for result in results.values())
 
 
-def _make_rejects_error(
-    results: Mapping[int, ShardResult], rows_in: int, allowed: int, rejects: Path
-) -> TooManyRejectsError:
-    """Describe the rejects in shard order; a shard that stopped early comes last."""
+def find_too_many_rejects(
+    plan: Plan, results: Mapping[int, ShardResult], options: RunOptions, rejects: str
+) -> TooManyRejectsError | None:
+    """Return an error if more rows were rejected than the run may reject; ``rejects`` is where they are.
+
+    The error describes the rejects in shard order; a shard that stopped early comes last.
+    """
+    allowed = options.limit.allowed(plan.rows - sum(result.rows_blank for result in results.values()))
+    if _count_rejects(results) <= allowed:
+        return None
     ordered = sorted(results.items(), key=lambda item: (item[1].over_reject_limit, item[0]))
     examples = [example for _, result in ordered for example in result.examples]
     return TooManyRejectsError(
-        f"{_count_rejects(results):,} of {rows_in:,} rows were rejected, more than the {allowed:,} allowed; "
+        f"{_count_rejects(results):,} of {plan.rows:,} rows were rejected, more than the {allowed:,} allowed; "
         f"nothing was published. First: {'; '.join(examples[:SHOWN_REJECTS])}",
         hint=f"The rejects so far, with reasons: {rejects}. To allow more: --max-rejects N or N%",
     )

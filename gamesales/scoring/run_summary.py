@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import UTC, date, datetime
 
 import numpy as np
 
@@ -13,12 +12,11 @@ from gamesales.scoring.drift import Drift, measure_drift
 from gamesales.scoring.duplicates import are_unique, count_duplicates, find_ids
 from gamesales.scoring.familiarity import OutsideColumn, describe_outside, guess_cause
 from gamesales.scoring.ledger import ShardResult
-from gamesales.scoring.output import Output, OutputPaths
 from gamesales.scoring.plan import Input, Plan, RunOptions
-from gamesales.scoring.run_report import DuplicatesReport, InputReport, RunReport, report_files
+from gamesales.scoring.run_report import DuplicatesReport, FileReport, InputReport, RunReport
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.shadow import summarize
-from gamesales.scoring.shard import hash_shard, make_task
+from gamesales.scoring.shard import ShardPaths, hash_shard, make_task
 
 # A line break in a cell is unusual if no more records have one than this number, or than this share.
 _FEW_RECORDS, _FEW_SHARE = 3, 0.01
@@ -27,29 +25,33 @@ _FEW_RECORDS, _FEW_SHARE = 3, 0.01
 def make_report(
     plan: Plan,
     version: LoadedVersion,
-    target: OutputPaths,
     results: Sequence[ShardResult],
-    files: Sequence[Path],
-    started: datetime,
     options: RunOptions,
+    *,
+    run_date: date,
+    output: str,
+    rejects: str,
+    files: list[FileReport],
+    started: datetime,
     resumed: int,
     duplicates: DuplicatesReport | None,
 ) -> RunReport:
     """Add up the shards of a run.
 
-    ``results`` has all shards in order. An interrupted run had scored ``resumed`` of them.
+    ``results`` has all shards in order. An interrupted run had scored ``resumed`` of them. ``rejects`` is where the
+    rejected rows are, if there are any.
     """
     total = ShardResult()
     for result in results:
         total.add(result)
     return RunReport(
         run_id=plan.run_id,
-        run_date=target.run_date.isoformat(),
+        run_date=run_date.isoformat(),
         model=version.model,
         model_version=version.number,
         bundle_sha256=version.digest,
-        output=str(target.visible),
-        rejects=str(target.rejects) if total.rows_rejected else None,
+        output=output,
+        rejects=rejects if total.rows_rejected else None,
         rows_in=plan.rows,
         rows_scored=total.rows_scored,
         rows_rejected=total.rows_rejected,
@@ -59,7 +61,7 @@ def make_report(
             _report_input(source, total.rejected.get(index, 0), total.blank.get(index, 0))
             for index, source in enumerate(plan.inputs)
         ],
-        files=report_files(target, files),
+        files=files,
         duplicate_ids=duplicates,
         drift=_compare_with_training(version, total, options.psi_threshold),
         shadow=None if options.shadow is None else summarize(total.shadow, version, options.shadow),
@@ -132,11 +134,15 @@ def _compare_with_training(version: LoadedVersion, total: ShardResult, threshold
 
 
 def find_duplicates(
-    plan: Plan, version: LoadedVersion, output: Output, results: Sequence[ShardResult], options: RunOptions
+    plan: Plan,
+    version: LoadedVersion,
+    paths: Sequence[ShardPaths],
+    results: Sequence[ShardResult],
+    options: RunOptions,
 ) -> DuplicatesReport | None:
     """Count the duplicate ids of a run, from the ranges or the hashes of the ids of each shard.
 
-    ``results`` has all shards in order.
+    ``results`` has all shards in order, and ``paths`` has the paths of their files.
 
     Returns:
         The duplicates; None if the titles have no ids.
@@ -146,7 +152,6 @@ def find_duplicates(
     """
     if not plan.identity:
         return None
-    paths = [output.paths_of(shard.number) for shard in plan.shards]
     # A shard whose file of hashes is empty has no ids.
     shards = [result for result, path in zip(results, paths, strict=True) if result.files.get(path.ids) != 0]
     if are_unique([result.id_range for result in shards]):

@@ -27,8 +27,9 @@ _URL_SECRETS = re.compile(r"//[^/]*@|[?#].*")
 _MEMORY = "memory"
 # A hidden name. No key has one, and no listing shows it.
 _PROBES = ".probe"
-# One request with its connection and body, then how long and how often it is retried. A dead store fails within 30 s.
-_TIMEOUTS = {"connect_timeout": "5s", "timeout": "20s"}
+# How long a connection may take, and how long and how often a request is retried. With requests of at most 20 s, a dead
+# store fails within 30 s.
+_CONNECT_TIMEOUT = "5s"
 _RETRIES: Any = {
     "retry_timeout": timedelta(seconds=10),
     "max_retries": 5,
@@ -65,18 +66,19 @@ class CloudStore:
 
     Args:
         url: ``s3://bucket/prefix``, ``gs://bucket/prefix``, ``az://container/prefix``, or ``memory:``.
+        timeout: the seconds that one request may take, its body included.
 
     Raises:
         UsageError: the URL is another one, or obstore is not installed.
         RegistryError: the environment configures no usable client.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout: int = 20) -> None:
         scheme, bucket, prefix = _parse_url(url)
         path = "/".join(part for part in (bucket, prefix) if part)
         self.location = f"{scheme}://{path}/" if path else url
         self.is_remote = scheme != _MEMORY
-        self._client = _make_client(self.location, scheme, bucket, prefix)
+        self._client = _make_client(self.location, scheme, bucket, prefix, timeout)
         self._is_probed = False
 
     def read(self, key: str, limit: int | None = None) -> bytes:
@@ -94,13 +96,11 @@ class CloudStore:
             self._is_probed = True
 
     def list(self, prefix: str, after: str = "") -> list[str]:
-        if prefix:
-            check_key(prefix)
-        with self._call(prefix) as obstore:
-            objects = obstore.list(self._client, prefix or None, offset=after or None).collect()
-        paths: list[str] = [entry["path"] for entry in objects]
         # An offset saves a service the keys before it, but not every service knows offsets.
-        return sorted(path for path in paths if path > after and not path.startswith(".") and "/." not in path)
+        return sorted(path for path in self._list_sizes(prefix, after) if path > after)
+
+    def list_sizes(self, prefix: str) -> dict[str, int]:
+        return self._list_sizes(prefix)
 
     def list_folders(self) -> Sequence[str]:
         with self._call("") as obstore:
@@ -114,6 +114,14 @@ class CloudStore:
 
     def sweep(self, prefix: str, before: float, *, dry_run: bool) -> int:  # noqa: ARG002
         return 0  # an object exists whole or not at all
+
+    def _list_sizes(self, prefix: str, after: str = "") -> dict[str, int]:
+        if prefix:
+            check_key(prefix)
+        with self._call(prefix) as obstore:
+            objects = obstore.list(self._client, prefix or None, offset=after or None).collect()
+        sizes = {entry["path"]: entry["size"] for entry in objects}
+        return {path: size for path, size in sizes.items() if not path.startswith(".") and "/." not in path}
 
     def _read(self, key: str, limit: int | None = None) -> bytes:
         with self._call(key) as obstore:
@@ -200,7 +208,7 @@ def _parse_url(url: str) -> tuple[str, str, str]:
     return match["scheme"], match["bucket"], match["prefix"] or ""
 
 
-def _make_client(location: str, scheme: str, bucket: str, prefix: str) -> ObjectStore:
+def _make_client(location: str, scheme: str, bucket: str, prefix: str, timeout: int) -> ObjectStore:
     try:
         from obstore import store
     except ImportError:
@@ -212,7 +220,7 @@ def _make_client(location: str, scheme: str, bucket: str, prefix: str) -> Object
         return store.MemoryStore()
     kind: Any = {"s3": store.S3Store, "gs": store.GCSStore, "az": store.AzureStore}[scheme]
     # As options of the store, the timeouts do not replace what the environment says about the client, such as a proxy.
-    config: dict[str, Any] = dict(_TIMEOUTS)
+    config: dict[str, Any] = {"connect_timeout": _CONNECT_TIMEOUT, "timeout": f"{timeout}s"}
     if scheme == "s3":
         config["disable_bulk_delete"] = True  # several S3-compatible services have no request for many keys
     with _translate_errors(location):

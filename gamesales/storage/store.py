@@ -80,6 +80,9 @@ class Store(Protocol):
     def list(self, prefix: str, after: str = "") -> list[str]:
         """List all keys below the folder ``prefix`` that are greater than the key ``after``, sorted."""
 
+    def list_sizes(self, prefix: str) -> dict[str, int]:
+        """Return the size in bytes of each key below the folder ``prefix``, without reading it."""
+
     def list_folders(self) -> Sequence[str]:
         """List the names of the folders at the top, sorted. Hidden folders are left out."""
 
@@ -93,12 +96,13 @@ class Store(Protocol):
         """
 
 
-def open_store(location: str | Path) -> Store:
+def open_store(location: str | Path, *, timeout: int = 20) -> Store:
     """Open the store at a path or a URL. It creates nothing and sends nothing before it is used.
 
     Args:
         location: a folder, ``file:///folder``, ``s3://bucket/prefix``, ``gs://bucket/prefix``,
             ``az://container/prefix``; or ``memory:``, an empty store that ends with the process.
+        timeout: the seconds that one request to an object store may take, its body included.
 
     Raises:
         UsageError: the URL is of another kind.
@@ -107,7 +111,7 @@ def open_store(location: str | Path) -> Store:
     if _CLOUD_URL.match(text):
         from gamesales.storage.cloud import CloudStore
 
-        return CloudStore(text)
+        return CloudStore(text, timeout)
     if _FILE_URL.match(text):
         return LocalStore(unquote(text.removeprefix("file://")))
     if _ANY_URL.match(text):
@@ -176,6 +180,13 @@ class LocalStore:
         folder = self._path(prefix) if prefix else self._root
         with _translate_os_errors(folder):
             return sorted(_walk_keys(folder, f"{prefix}/" if prefix else "", after))
+
+    def list_sizes(self, prefix: str) -> dict[str, int]:
+        sizes = {}
+        for key in self.list(prefix):
+            with suppress(FileNotFoundError):
+                sizes[key] = self._path(key).stat().st_size
+        return sizes
 
     def list_folders(self) -> Sequence[str]:
         with _translate_os_errors(self._root), suppress(FileNotFoundError), os.scandir(self._root) as entries:

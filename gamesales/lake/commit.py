@@ -1,0 +1,239 @@
+"""Publish a run in a table: one transaction replaces the rows of its date.
+
+A transaction has the date as the id of its application, and a number that names the run. Delta Lake refuses a
+transaction if another one with the same id was committed since its writer opened the table. So of two writers of a date
+one wins, also if the date is new. The number answers in one look-up which run of a date is published, also for a date
+without rows.
+
+A conflict is decided by reading the table again. If the date has this run, another process published it. If it has
+another run than at the start of this run, this run ends. Anything else is a conflict with another date, or a lost
+answer, and is tried again.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from gamesales.data.arrow import to_numpy
+from gamesales.errors import GamesalesError, TryAgainError, warn
+from gamesales.lake.columns import conform, find_new_columns, read_table_schema, require_predictions
+from gamesales.lake.keys import describe_transaction, is_transaction_of
+from gamesales.lake.location import PARTITION, TableLocation, import_deltalake, summarize
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+    from deltalake.transaction import AddAction, RemoveAction
+
+# How often a transaction is tried, and the seconds between two tries at most: 200 writers of other dates at once.
+_TRIES, _LONGEST_WAIT = 200, 2.0
+# How often in a row the table may fail in another way than by a conflict, such as a lost answer.
+_FAILURES = 4
+
+
+@dataclass(frozen=True)
+class PartFile:
+    """A part of a run: its key, its size in bytes and its rows."""
+
+    key: str
+    size: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class DateTransaction:
+    """What a transaction does.
+
+    Attributes:
+        day: the date whose rows it replaces.
+        run_id: the run that it publishes.
+        number: the number of the transaction.
+        replaces: the number of the transaction that was published when the run began; None if there was none.
+        parts: the parts of the run.
+        passthrough: the columns that the run copied from its inputs.
+        metadata: what the log of the table says about the run.
+    """
+
+    day: date
+    run_id: str
+    number: int
+    replaces: int | None
+    parts: Sequence[PartFile]
+    passthrough: pa.Schema
+    metadata: Mapping[str, str]
+
+
+def read_transaction(table: DeltaTable | None, day: date) -> int | None:
+    """Return the number of the transaction that published a date; None if no run published it."""
+    return None if table is None else table.transaction_version(day.isoformat())
+
+
+def commit_date(location: TableLocation, transaction: DateTransaction) -> int:
+    """Publish a run.
+
+    Returns:
+        The number of the transaction that published it. It is another number if another process has just published the
+        same run.
+
+    Raises:
+        TryAgainError: another run was published for the date since this run began, or the table can't be written.
+        ColumnsError: another run has added a column of this run with another type.
+    """
+    import_deltalake()
+    from deltalake.exceptions import CommitFailedError, DeltaError
+
+    failures, reason = 0, ""
+    for wait in _make_waits():
+        try:
+            table = location.open_table()
+            if table is None:
+                raise _make_error(location, transaction, "the table was removed while this run wrote to it")
+            published = read_transaction(table, transaction.day)
+            if published == transaction.replaces:
+                require_predictions(table, location)
+                _add_columns(table, transaction, location)
+                _write_date(table, transaction)
+                table.update_incremental()
+                published = read_transaction(table, transaction.day)
+            if not is_transaction_of(published, transaction.run_id):
+                raise _make_lost_error(location, transaction, published)
+            if _remove_foreign_rows(table, transaction, location):
+                return published or 0
+        except GamesalesError:
+            raise
+        except CommitFailedError as conflict:
+            failures, reason = 0, summarize(conflict)
+        except (DeltaError, OSError) as failure:
+            failures, reason = failures + 1, summarize(failure)
+        if failures == _FAILURES:
+            break
+        time.sleep(wait)
+    raise _make_error(location, transaction, reason)
+
+
+def _make_waits() -> Iterator[float]:
+    """Yield the seconds to wait after each try."""
+    for number in range(_TRIES):
+        yield min(_LONGEST_WAIT, 0.02 * 2 ** min(number, 10)) * random.uniform(0.2, 1)  # noqa: S311 - spread writers
+
+
+def _make_error(location: TableLocation, transaction: DateTransaction, reason: str) -> TryAgainError:
+    return TryAgainError(
+        f"{location}: {transaction.day} could not be published: {reason}", hint="Run it again; it goes on from here"
+    )
+
+
+def _make_lost_error(location: TableLocation, transaction: DateTransaction, published: int | None) -> TryAgainError:
+    return TryAgainError(
+        f"another run published {transaction.day} in {location} while run {transaction.run_id[:8]} scored: expected "
+        f"{describe_transaction(transaction.replaces)}, found {describe_transaction(published)}; "
+        f"nothing of run {transaction.run_id[:8]} was published",
+        hint="To replace the other run, run it again",
+    )
+
+
+def _add_columns(table: DeltaTable, transaction: DateTransaction, location: TableLocation) -> None:
+    """Add the columns that the table lacks, in a transaction of their own. They are null on all dates."""
+    from deltalake import Schema
+
+    schema = read_table_schema(table)
+    conform(transaction.passthrough, schema, location)
+    new = find_new_columns(schema, transaction.passthrough)
+    if new.names:
+        table.alter.add_columns(list(Schema.from_arrow(new).fields))
+        table.update_incremental()
+
+
+def _write_date(table: DeltaTable, transaction: DateTransaction) -> None:
+    """Commit a transaction after which the date has the parts of the run and no other files.
+
+    A part that is there already is neither removed nor added: Delta Lake allows one action for each file.
+    """
+    from deltalake import CommitProperties, Transaction
+
+    day, expected = transaction.day.isoformat(), {part.key for part in transaction.parts}
+    present = {part.key: part for part in list_parts(table, transaction.day)}
+    actions: list[AddAction | RemoveAction] = [
+        *(_make_add(part, day) for part in transaction.parts if part.key not in present),
+        *(_make_remove(part, day) for key, part in present.items() if key not in expected),
+    ]
+    table.create_write_transaction(
+        actions,
+        mode="append",  # the other mode takes no list of files to remove
+        schema=table.schema(),  # another schema would replace the columns of the table
+        partition_by=[PARTITION],
+        commit_properties=CommitProperties(
+            custom_metadata={
+                **transaction.metadata,
+                "isBlindAppend": False,
+                "operationParameters": {"predicate": f"{PARTITION} = '{day}'"},
+            },
+            app_transactions=[Transaction(day, transaction.number)],
+        ),
+    )
+
+
+def _make_add(part: PartFile, day: str) -> AddAction:
+    from deltalake.transaction import AddAction
+
+    now = int(time.time() * 1000)
+    return AddAction(part.key, part.size, {PARTITION: day}, now, True, json.dumps({"numRecords": part.rows}))
+
+
+def list_parts(table: DeltaTable, day: date) -> list[PartFile]:
+    """List the files of a date in a table, by name. Those of other programs may have no count of their rows, -1."""
+    parts = []
+    for actions in pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)):
+        days = to_numpy(actions.column(f"partition.{PARTITION}").view(pa.int32()))
+        for row in np.flatnonzero(days == (day - date(1970, 1, 1)).days).tolist():
+            path, size, rows = (actions.column(name)[row].as_py() for name in ("path", "size_bytes", "num_records"))
+            parts.append(PartFile(path, size, -1 if rows is None else rows))
+    return sorted(parts, key=_get_key)
+
+
+def group_parts(table: DeltaTable) -> dict[date, list[PartFile]]:
+    """List the files of each date in a table, oldest date first, by name."""
+    groups: dict[date, list[PartFile]] = {}
+    for actions in pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)):
+        names = (f"partition.{PARTITION}", "path", "size_bytes", "num_records")
+        for day, path, size, rows in zip(*(actions.column(name).to_pylist() for name in names), strict=True):
+            groups.setdefault(day, []).append(PartFile(path, size, -1 if rows is None else rows))
+    return {day: sorted(groups[day], key=_get_key) for day in sorted(groups)}
+
+
+def _get_key(part: PartFile) -> str:
+    return part.key
+
+
+def _remove_foreign_rows(table: DeltaTable, transaction: DateTransaction, location: TableLocation) -> bool:
+    """Check that a published date has no rows of other programs; return whether it has none.
+
+    Delta Lake sees no conflict between a transaction that replaces a date, and another one that appends to the date or
+    compacts its files at the same time. The date would have the rows of both. Then the foreign files are removed.
+    """
+    expected, present = (
+        {part.key for part in parts} for parts in (transaction.parts, list_parts(table, transaction.day))
+    )
+    # Without all parts of the run, another program compacted them after the transaction.
+    if present <= expected or not expected <= present:
+        return True
+    warn(
+        f"{location}: another program wrote {len(present - expected):,} files of {transaction.day} while the run was "
+        "published; they are removed again"
+    )
+    _write_date(table, transaction)
+    return False
+
+
+def _make_remove(part: PartFile, day: str) -> RemoveAction:
+    from deltalake.transaction import RemoveAction
+
+    return RemoveAction(part.key, True, int(time.time() * 1000), part.size, {PARTITION: day})

@@ -1,0 +1,214 @@
+"""Where a Delta table is: a folder on a disk, or a folder of an object store. Open it and create it.
+
+Two writers of a table must not write the same version of its log. A local disk and an object store with conditional
+writes can create a file only if it is absent, and Delta Lake relies on that. An object store that only claims to have
+conditional writes is refused: the store is probed before the first write, as it is for a registry.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from gamesales.errors import (
+    GamesalesError,
+    InputNotFoundError,
+    IntegrityError,
+    RegistryError,
+    TryAgainError,
+    UsageError,
+)
+from gamesales.storage.store import Store, open_store
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+PARTITION = "run_date"
+_FILE_URL = "file://"
+# Seconds for one request: a part of 100 MB over a slow line.
+_TIMEOUT = 300
+_RETRIES = {"connect_timeout": "5s", "timeout": f"{_TIMEOUT}s", "max_retries": "5", "retry_timeout": "60s"}
+# Settings of deltalake that make two writers of a table unsafe, or that this release can't check.
+_UNSAFE_SETTINGS = ("AWS_S3_ALLOW_UNSAFE_RENAME", "AWS_S3_LOCKING_PROVIDER")
+_PROPERTIES = {
+    # Opening a table reads the last checkpoint and the commits after it.
+    "delta.checkpointInterval": "20",
+    # A version of the table can be read as long as the log has it and no vacuum has removed its files.
+    "delta.logRetentionDuration": "interval 3650 days",
+}
+# Seconds before each repetition of the creation of a table.
+_CREATE_WAITS = (0.1, 0.4, 1.6)
+# The part of a URL that may hold a signature.
+_URL_QUERY = re.compile(r"(https?://[^\s?]+)\?\S+")
+_LATER_HINT = "Check the network, the service and your permissions, then run it again"
+
+
+@dataclass(frozen=True)
+class TableLocation:
+    """The location of a table; ``text`` is a folder, or a URL as for a registry. It can be pickled."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a table on this disk; None for a table in an object store."""
+        if self.text.startswith(_FILE_URL):
+            return Path(unquote(self.text.removeprefix(_FILE_URL)))
+        return None if "://" in self.text else Path(self.text)
+
+    @property
+    def uri(self) -> str:
+        """The location as deltalake names it."""
+        return self.text.rstrip("/") if self.folder is None else str(self.folder)
+
+    def open_store(self) -> Store:
+        """Open the files of the table. It sends nothing.
+
+        Raises:
+            UsageError: the URL is of another kind, or obstore is not installed.
+        """
+        with explain_store_errors():
+            return open_store(self.uri, timeout=_TIMEOUT)
+
+    def open_table(self, version: int | None = None) -> DeltaTable | None:
+        """Open the table, or one of its earlier versions; None if there is no table.
+
+        Raises:
+            UsageError: deltalake is not installed, or the environment makes writing to a table unsafe.
+            InputNotFoundError: the table has no such version.
+            TryAgainError: the table can't be read now.
+        """
+        deltalake = import_deltalake()
+        from deltalake.exceptions import DeltaError, TableNotFoundError
+
+        with explain_table_errors(self):
+            try:
+                table: DeltaTable = deltalake.DeltaTable(self.uri, version, self.make_options())
+                return table
+            except TableNotFoundError:
+                return None
+            except DeltaError as error:
+                if version is None:
+                    raise
+                raise InputNotFoundError(
+                    f"{self} has no version {version}: {summarize(error)}",
+                    hint="List the versions: deltalake.DeltaTable(…).history()",
+                ) from None
+
+    def create_table(self, schema: pa.Schema) -> DeltaTable:
+        """Create the table, unless another writer has just created it, and open it.
+
+        Raises:
+            TryAgainError: the table can't be written now.
+        """
+        from deltalake.exceptions import DeltaError
+
+        for wait in (*_CREATE_WAITS, None):
+            try:
+                self._create_table(schema)
+            except (DeltaError, OSError) as error:
+                # Another writer created it at the same time, or an object store could not decide between two writes.
+                if self.open_table() is None and wait is None:
+                    raise TryAgainError(f"{self} can't be created: {summarize(error)}", hint=_LATER_HINT) from None
+            if (table := self.open_table()) is not None:
+                return table
+            time.sleep(wait or 0)
+        raise TryAgainError(f"{self}: the table was removed while this run created it", hint=_LATER_HINT)
+
+    def _create_table(self, schema: pa.Schema) -> None:
+        deltalake = import_deltalake()
+        deltalake.DeltaTable.create(
+            self.uri,
+            schema,
+            mode="ignore",
+            partition_by=[PARTITION],
+            name="predictions",
+            description="Predictions of gamesales. A run replaces the rows of its run_date.",
+            configuration=_PROPERTIES,
+            storage_options=self.make_options(),
+            # A second try would write the columns again, over those that another writer has added.
+            commit_properties=deltalake.CommitProperties(max_commit_retries=0),
+        )
+
+    def make_options(self) -> dict[str, str] | None:
+        """Return the settings of the object store that must not depend on the environment.
+
+        Raises:
+            UsageError: a setting of the environment makes writing to a table unsafe.
+        """
+        if self.folder is not None:
+            return None
+        if not self.text.startswith("s3:"):
+            return dict(_RETRIES)
+        for name in _UNSAFE_SETTINGS:
+            if os.environ.get(name, "").lower() not in {"", "false", "0"}:
+                raise UsageError(
+                    f"{name} is set; {self} is written with conditional writes (If-None-Match) only",
+                    hint=f"unset {name}",
+                )
+        return {**_RETRIES, "aws_conditional_put": "etag", "aws_s3_allow_unsafe_rename": "false"}
+
+
+def import_deltalake() -> Any:
+    """Import deltalake and return the module.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        import deltalake
+    except ImportError:
+        raise UsageError(
+            "a Delta table needs deltalake, which is not installed", hint="Install it: pip install 'gamesales[lake]'"
+        ) from None
+    return deltalake
+
+
+@contextmanager
+def explain_table_errors(location: TableLocation) -> Iterator[None]:
+    """Turn the errors of deltalake into TryAgainError. Errors of this package pass."""
+    from deltalake.exceptions import DeltaError
+
+    try:
+        yield
+    except GamesalesError:
+        raise
+    except (DeltaError, OSError) as error:
+        raise TryAgainError(f"{location}: {summarize(error)}", hint=_LATER_HINT) from None
+
+
+@contextmanager
+def explain_store_errors() -> Iterator[None]:
+    """Turn the errors of a store, which name a registry, into errors that name a table."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (RegistryError, TryAgainError, UsageError) as error:
+        kind = TryAgainError if isinstance(error, RegistryError) else type(error)
+        message, hint = (
+            text.replace("a registry", "a table")
+            .replace("the registry", "the table")
+            .replace("--registry", "--output")
+            .replace("gamesales[cloud]", "gamesales[lake]")
+            for text in (error.message, error.hint)
+        )
+        raise kind(message, hint=hint) from None
+
+
+def summarize(error: BaseException) -> str:
+    """Return an error of deltalake in a line, without the colors of its causes and the signatures of its URLs."""
+    lines = [line.strip(" \t↳") for line in str(error).replace("\x1b[31m", "").replace("\x1b[0m", "").splitlines()]
+    return _URL_QUERY.sub(r"\1?…", "; ".join(line for line in lines if line))[:500]
