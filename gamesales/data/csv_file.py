@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -23,6 +22,7 @@ from gamesales.errors import InputError
 
 if TYPE_CHECKING:
     from gamesales.data.csv_quotes import QuoteFault
+    from gamesales.data.remote_file import TablePath
 
 _HEADER_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 20
@@ -35,7 +35,7 @@ class CsvFile:
     A scan counts the rows and finds record boundaries. The text between two boundaries is then parsed as one batch.
     """
 
-    path: Path
+    path: TablePath
     dialect: CsvDialect = DEFAULT_DIALECT
     schema: pa.Schema = field(init=False)
     _format: str = field(init=False)

@@ -6,9 +6,12 @@ detect_format(Path("20261129_000001_00037"))  →  "parquet"
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gamesales.errors import InputError
+
+if TYPE_CHECKING:
+    from gamesales.data.remote_file import TablePath
 
 HEAD_BYTES = 1 << 16
 CSV = "csv"
@@ -51,7 +54,7 @@ _MARKUP = re.compile(rb"<(!doctype|html|\?xml)", re.IGNORECASE)
 _BINARY = re.compile(rb"[\x00\x02-\x08\x0e-\x1d\x7f]")
 
 
-def detect_format(path: Path) -> str | None:
+def detect_format(path: TablePath) -> str | None:
     """Return the format of a file by its content.
 
     Returns:
@@ -65,7 +68,7 @@ def detect_format(path: Path) -> str | None:
         return detect_format_of(file.read(HEAD_BYTES))
 
 
-def require_format(path: Path) -> str:
+def require_format(path: TablePath) -> str:
     """Return the format of a file, as ``detect_format`` does.
 
     Raises:

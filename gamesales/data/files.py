@@ -19,8 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gamesales.errors import TryAgainError, UsageError, warn
+
+if TYPE_CHECKING:
+    from gamesales.data.remote_file import TablePath
 
 # Only a write can fail with these errors. A read can fail with the others of WRITE_ERRORS too.
 DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -40,8 +44,8 @@ _AT_FDCWD = -100
 _MAX_HASH_THREADS = 4
 _HASH_CHUNK_BYTES = 1 << 20
 
-# The size of a file in bytes, and the time of its last change in nanoseconds.
-FileStamp = tuple[int, int]
+# The size of a file in bytes, and the time of its last change in nanoseconds or the ETag of an object.
+FileStamp = tuple[int, int | str]
 
 
 @contextmanager
@@ -201,16 +205,20 @@ def hash_file(path: Path) -> str:
 
 
 @contextmanager
-def hash_in_background(paths: Sequence[Path]) -> Iterator[Callable[[int], str]]:
+def hash_in_background(paths: Sequence[TablePath]) -> Iterator[Callable[[int], str]]:
     """Hash files in their order while the body runs. When the body ends, unfinished hashing stops.
 
     Yields:
         A function that takes an index into ``paths``, waits, and returns the SHA-256 of the file as 64 hex digits. It
-        raises the OSError of a file that can't be read.
+        raises the OSError of a file that can't be read, and the errors of ``hash_remote_file``.
     """
     stopped = threading.Event()
 
-    def hash_until_stopped(path: Path) -> str:
+    def hash_until_stopped(path: TablePath) -> str:
+        if not isinstance(path, Path):
+            from gamesales.data.remote_file import hash_remote_file
+
+            return hash_remote_file(path, stopped.is_set)
         hasher, chunk = hashlib.sha256(), memoryview(bytearray(_HASH_CHUNK_BYTES))
         with path.open("rb", buffering=0) as file:
             while not stopped.is_set() and (size := file.readinto(chunk)):
@@ -226,12 +234,14 @@ def hash_in_background(paths: Sequence[Path]) -> Iterator[Callable[[int], str]]:
         pool.shutdown(cancel_futures=True)
 
 
-def read_stamp(path: Path) -> FileStamp:
-    """Read the size of a file in bytes and the time of its last change in nanoseconds.
+def read_stamp(path: TablePath) -> FileStamp:
+    """Read the size of a file in bytes and the time of its last change in nanoseconds. A remote file has its stamp.
 
     Raises:
         TryAgainError: the file was removed.
     """
+    if not isinstance(path, Path):
+        return path.stamp
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -242,8 +252,8 @@ def read_stamp(path: Path) -> FileStamp:
 
 
 @contextmanager
-def require_unchanged(path: Path, expected: FileStamp) -> Iterator[None]:
-    """Check the stamp of a file before and after the body reads it.
+def require_unchanged(path: TablePath, expected: FileStamp) -> Iterator[None]:
+    """Check the stamp of a file before and after the body reads it. A remote file is checked by each read.
 
     Raises:
         TryAgainError: the file was changed or removed, even if that made the body fail with another error.
@@ -257,7 +267,7 @@ def require_unchanged(path: Path, expected: FileStamp) -> Iterator[None]:
     _check_stamp(path, expected)
 
 
-def _check_stamp(path: Path, expected: FileStamp) -> None:
+def _check_stamp(path: TablePath, expected: FileStamp) -> None:
     if read_stamp(path) != expected:
         raise TryAgainError(
             f"{path} was changed while this run read it; nothing was published",

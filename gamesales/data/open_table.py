@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gamesales.data.dialect import DEFAULT_FORMAT, TableFormat
 from gamesales.data.file_format import PARQUET, require_format
 from gamesales.data.table import TableFile
 from gamesales.errors import ColumnsError, InputError, InputNotFoundError, TryAgainError
 
+if TYPE_CHECKING:
+    from gamesales.data.remote_file import TablePath
 
-def open_table(path: Path, table_format: TableFormat = DEFAULT_FORMAT) -> TableFile:
+
+def open_table(path: TablePath, table_format: TableFormat = DEFAULT_FORMAT) -> TableFile:
     """Open a CSV or Parquet file and read its columns. The content of the file decides which it is.
 
     Args:
@@ -44,7 +47,7 @@ def open_table(path: Path, table_format: TableFormat = DEFAULT_FORMAT) -> TableF
     return RenamedFile(table, table_format.columns)
 
 
-def _open_format(path: Path, table_format: TableFormat) -> TableFile:
+def _open_format(path: TablePath, table_format: TableFormat) -> TableFile:
     """Open a file with the reader of its format. The other reader is not loaded."""
     if require_format(path) == PARQUET:
         from gamesales.data.parquet_file import ParquetFile

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,9 @@ import pyarrow as pa
 from gamesales.data.arrow import FAULT_KEY, to_numpy
 from gamesales.data.table import Batch, format_on_one_line
 from gamesales.errors import InputError, TryAgainError
+
+if TYPE_CHECKING:
+    from gamesales.data.remote_file import TablePath
 
 BATCH_ROWS = 65_536
 _MAGIC = b"PAR1"
@@ -38,7 +41,7 @@ class ParquetFile:
     the field of the column has a fault in its metadata, under ``FAULT_KEY``.
     """
 
-    path: Path
+    path: TablePath
     schema: pa.Schema = field(init=False)
     _metadata: Any = field(init=False, default=None)
     _int96_units: dict[str, str] = field(init=False, default_factory=dict)
@@ -89,6 +92,8 @@ class ParquetFile:
                         yield Batch(table, rows).slice_rows(start, stop)
                     if done >= stop:
                         break
+            except TryAgainError:
+                raise
             except (pa.ArrowException, OSError) as error:
                 raise InputError(f"{self.path} is damaged after row {done}: {format_on_one_line(error)}") from None
         if done < stop:
@@ -126,6 +131,8 @@ class ParquetFile:
                 for seconds, nanoseconds in zip(*readers, strict=True):
                     for name in names:
                         exact_units[name] &= _find_exact_units(seconds.column(name), nanoseconds.column(name))
+            except TryAgainError:
+                raise
             except (pa.ArrowException, OSError) as error:
                 raise InputError(f"{self.path} is damaged: {format_on_one_line(error)}") from None
         for name, units in exact_units.items():
@@ -149,28 +156,34 @@ class ParquetFile:
         Where the last file begins can't be taken from its footer: Arrow aborts the process if a damaged footer lacks
         the metadata of a column.
         """
+        if not isinstance(self.path, Path):
+            return  # hash_remote_file checks it
+        joints = JointFinder()
         with self.path.open("rb") as file:
-            if any(_ends_with_footer(file, joint + len(_MAGIC)) for joint in _find_joints(file)):
-                raise InputError(
-                    f"{self.path} is several Parquet files in one, of which only the last could be read",
-                    hint="Keep the files apart, in a folder",
-                )
+            while piece := file.read(_PIECE_BYTES):
+                joints.add(piece)
+            if joints.is_any_real(file):
+                raise make_joined_error(self.path)
 
     @contextmanager
     def _open(self, int96_unit: str | None = None) -> Iterator[Any]:
         from pyarrow import parquet
 
+        is_local = isinstance(self.path, Path)
         try:
-            # Without pre_buffer=False and a buffer size, Arrow loads a whole row group into memory.
+            # Without pre_buffer=False and a buffer size, Arrow loads a whole row group into memory. A remote file is
+            # read in few large ranges.
             file = parquet.ParquetFile(
-                self.path,
+                self.path if is_local else self.path.open("rb"),
                 metadata=self._metadata,
-                pre_buffer=False,
+                pre_buffer=not is_local,
                 buffer_size=1 << 20,
                 page_checksum_verification=True,
                 coerce_int96_timestamp_unit=int96_unit,
             )
             _ = file.schema_arrow.names  # fails if a name is not text
+        except TryAgainError:
+            raise
         except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
             # Arrow raises an OSError for damage too, without the errno of a system error.
             if isinstance(error, OSError) and error.errno is not None:
@@ -196,18 +209,35 @@ class ParquetFile:
                 )
 
 
-def _find_joints(file: BinaryIO) -> Sequence[int]:
-    """Return the offsets where one Parquet file may end and the next may begin."""
-    joints, offset, before = [], 0, b""
-    while piece := file.read(_PIECE_BYTES):
-        text = before + piece
+class JointFinder:
+    """Finds the offsets in a file where one Parquet file may end and the next may begin."""
+
+    def __init__(self) -> None:
+        self._offsets: list[int] = []
+        self._size = 0
+        self._before = b""
+
+    def add(self, piece: bytes) -> None:
+        """Look at the next piece of the file."""
+        text = self._before + piece
         place = text.find(_MAGIC + _MAGIC)
         while place >= 0:
-            joints.append(offset - len(before) + place)
+            self._offsets.append(self._size - len(self._before) + place)
             place = text.find(_MAGIC + _MAGIC, place + 1)
-        offset += len(piece)
-        before = text[1 - 2 * len(_MAGIC) :]
-    return joints
+        self._size += len(piece)
+        self._before = text[1 - 2 * len(_MAGIC) :]
+
+    def is_any_real(self, file: BinaryIO) -> bool:
+        """Return whether a Parquet file ends at one of the offsets."""
+        return any(_ends_with_footer(file, offset + len(_MAGIC)) for offset in self._offsets)
+
+
+def make_joined_error(path: TablePath) -> InputError:
+    """Make the error for a file that is several Parquet files."""
+    return InputError(
+        f"{path} is several Parquet files in one, of which only the last could be read",
+        hint="Keep the files apart, in a folder",
+    )
 
 
 def _ends_with_footer(file: BinaryIO, end: int) -> bool:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from gamesales.arrays import BoolArray, IntArray
 from gamesales.data.arrow import keep_rows
+
+if TYPE_CHECKING:
+    from gamesales.data.remote_file import TablePath
 
 _SHOWN_REJECTS = 5
 
@@ -106,7 +108,7 @@ class TableFile(Protocol):
     """An open table: its columns are read, its rows are still on disk."""
 
     @property
-    def path(self) -> Path:
+    def path(self) -> TablePath:
         """The path of the file."""
 
     @property
@@ -168,7 +170,7 @@ class WrappedTable:
     table: TableFile
 
     @property
-    def path(self) -> Path:
+    def path(self) -> TablePath:
         return self.table.path
 
     def count_rows(self) -> int:

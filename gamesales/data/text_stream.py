@@ -7,14 +7,16 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
 from gamesales.data.dialect import UTF_8
 from gamesales.data.table import format_on_one_line
-from gamesales.errors import InputError
+from gamesales.errors import InputError, TryAgainError
+
+if TYPE_CHECKING:
+    from gamesales.data.remote_file import TablePath
 
 _ARROW_CODECS = {"csv.zst": "zstd", "csv.bz2": "bz2"}
 _PIECE_BYTES = 1 << 20
@@ -31,7 +33,7 @@ class TextStream(Protocol):
 
 
 @contextmanager
-def open_text(path: Path, file_format: str, encoding: str = UTF_8) -> Iterator[TextStream]:
+def open_text(path: TablePath, file_format: str, encoding: str = UTF_8) -> Iterator[TextStream]:
     """Open a file as a stream of UTF-8.
 
     A byte that is not valid in ``encoding`` becomes bytes that are not valid in UTF-8, so that its row is rejected.
@@ -56,6 +58,8 @@ def open_text(path: Path, file_format: str, encoding: str = UTF_8) -> Iterator[T
             stream = _ForwardStream(_Transcoder(stream, encoding).read)
         try:
             yield stream
+        except TryAgainError:
+            raise  # it is an OSError
         except (gzip.BadGzipFile, EOFError, zlib.error, pa.ArrowException) as error:
             raise _make_damage_error(path, error) from None
         except UnicodeError as error:
@@ -69,7 +73,7 @@ def open_text(path: Path, file_format: str, encoding: str = UTF_8) -> Iterator[T
             raise _make_damage_error(path, error) from None  # Arrow raises an OSError without an errno for damage
 
 
-def _make_damage_error(path: Path, error: Exception) -> InputError:
+def _make_damage_error(path: TablePath, error: Exception) -> InputError:
     return InputError(
         f"{path} is damaged or incomplete compressed data: {format_on_one_line(error)}", hint="Copy or write it again"
     )

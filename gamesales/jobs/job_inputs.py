@@ -16,15 +16,16 @@ import pyarrow as pa
 
 from gamesales.data.contract import Contract
 from gamesales.data.files import escape_surrogates
-from gamesales.data.open_table import open_table
 from gamesales.data.screen import find_column_faults
-from gamesales.errors import GamesalesError, InputNotFoundError, TryAgainError
+from gamesales.errors import GamesalesError, InputNotFoundError
 from gamesales.jobs.score import JOB_FILE
 from gamesales.jobs.score_job import DATE, ScoreJob, get_today
 from gamesales.registry.gate import INPUTS_FIT, Finding
 from gamesales.registry.refs import CHAMPION
 from gamesales.report.format import format_count
-from gamesales.scoring.inputs import InputRules, find_files
+from gamesales.scoring.folders import IncompleteInputError
+from gamesales.scoring.inputs import find_files
+from gamesales.scoring.listing import InputFile, InputRules
 from gamesales.scoring.output import OutputPaths
 
 # The newest inputs are at most this old. Older inputs say little about the next run.
@@ -75,7 +76,7 @@ def check_job_inputs(
         if (job.ref.model, job.ref.alias) != (model, CHAMPION):
             return None
         day, files = find_newest_inputs(job)
-        schemas = {name: open_table(path, job.table_format).schema for name, path in files}
+        schemas = {file.name: file.open(job.table_format).schema for file in files}
     except GamesalesError as error:
         return InputCheck(str(job_file), warning=f"the inputs of {job_file} could not be checked: {error}")
     check = InputCheck(str(job_file), None if day is None else day.isoformat(), len(files))
@@ -90,28 +91,27 @@ def check_job_inputs(
     return replace(check, finding=Finding(INPUTS_FIT, False, shown, remedy))
 
 
-def find_newest_inputs(job: ScoreJob) -> tuple[date | None, list[tuple[str, Path]]]:
+def find_newest_inputs(job: ScoreJob) -> tuple[date | None, list[InputFile]]:
     """Find the newest existing inputs of a job.
 
     Returns:
-        The date of the inputs, None if the job reads the same inputs for every date; and the name and the path of each
-        file.
+        The date of the inputs, None if the job reads the same inputs for every date; and its files.
 
     Raises:
         InputError: there are none, or they can't be used.
-        TryAgainError: a writer has not finished.
+        TryAgainError: a writer has not finished, or a store does not answer.
     """
     today = get_today(job.timezone)
     if not any(DATE.search(text) for text in job.inputs):
         return None, _find_files(job, today)
     for age in range(_MAX_AGE_DAYS):
         day = today - timedelta(age)
-        with suppress(InputNotFoundError, TryAgainError):  # with a required file, a missing folder is incomplete
+        with suppress(InputNotFoundError, IncompleteInputError):  # with a required file, a missing folder is incomplete
             return day, _find_files(job, day)
     raise InputNotFoundError(f"there are no complete inputs of the last {_MAX_AGE_DAYS} days")
 
 
-def _find_files(job: ScoreJob, day: date) -> list[tuple[str, Path]]:
+def _find_files(job: ScoreJob, day: date) -> list[InputFile]:
     rules = InputRules(job.exclude, job.resolve_required_file(day), outputs=_list_outputs(job, day))
     return find_files(job.resolve_inputs(day), rules)
 

@@ -22,7 +22,8 @@ from gamesales.jobs.loading import load, open_registry
 from gamesales.jobs.score_job import ScoreJob, get_end_of, warn_about_dates
 from gamesales.registry.log import get_actor
 from gamesales.registry.registry import ModelRegistry
-from gamesales.scoring.inputs import InputRules, find_inputs
+from gamesales.scoring.inputs import find_inputs
+from gamesales.scoring.listing import InputRules
 from gamesales.scoring.output import OutputPaths
 from gamesales.scoring.plan import Plan, RunOptions, make_plan
 from gamesales.scoring.run import count_resumable_shards, estimate_seconds, score_files

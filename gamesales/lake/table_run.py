@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
+from gamesales.data.remote_file import TablePath
 from gamesales.errors import UsageError, collect_warnings
 from gamesales.lake.columns import conform, make_table_schema, read_table_schema, require_predictions
 from gamesales.lake.commit import DateTransaction, PartFile, commit_date, read_transaction
@@ -94,7 +95,7 @@ class TableOutput:
         """Give the columns that a run copies the types that they have in the table. See ``columns.conform``."""
         return conform(passthrough, self.read_schema(), self.location)
 
-    def check(self, inputs: Sequence[Path], schema: pa.Schema) -> None:
+    def check(self, inputs: Sequence[TablePath], schema: pa.Schema) -> None:
         """Check that the result can be written.
 
         Args:
@@ -107,7 +108,9 @@ class TableOutput:
         """
         check_types(schema, self.suffix)
         for source in inputs:
-            if any(source.resolve().is_relative_to(folder.resolve()) for folder in self.all):
+            if isinstance(source, Path) and any(
+                source.resolve().is_relative_to(folder.resolve()) for folder in self.all
+            ):
                 raise UsageError(f"{source} is in the table {self.location}", hint="Give another --output")
 
 

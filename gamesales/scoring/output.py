@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
 
@@ -22,6 +22,9 @@ from gamesales.scoring.parquet_join import ParquetJoiner
 from gamesales.scoring.parts import REJECT_COLUMNS, STAGED, UNFINISHED, check_types, open_part, write_csv_header
 from gamesales.scoring.shard import ShardPaths
 from gamesales.storage.keys import CLOUD_FORMS
+
+if TYPE_CHECKING:
+    from gamesales.data.remote_file import TablePath
 
 REJECTS = "rejects.csv"
 REPORT = "run.json"
@@ -151,7 +154,7 @@ class OutputPaths:
         """Return the path of a file next to a single-file result."""
         return self.path.with_name(f"{self.path.name}.{name}")
 
-    def check(self, inputs: Sequence[Path], schema: pa.Schema) -> None:
+    def check(self, inputs: Sequence[TablePath], schema: pa.Schema) -> None:
         """Check that the result can be written.
 
         Args:
@@ -165,7 +168,7 @@ class OutputPaths:
         check_types(schema, self.suffix)
         replaced = [path.resolve() for path in (self.visible, self.work, *self.sidecars)]
         for source in inputs:
-            if any(source.resolve().is_relative_to(path) for path in replaced):
+            if isinstance(source, Path) and any(source.resolve().is_relative_to(path) for path in replaced):
                 raise UsageError(f"{source} is both input and output", hint="Give another --output")
         if self.is_file == self.path.is_dir() and self.path.exists():
             kind = "a folder" if self.is_file else "a file"

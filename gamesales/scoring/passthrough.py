@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -17,6 +17,9 @@ from gamesales.data.arrow import FAULT_KEY, is_text
 from gamesales.data.contract import OUTPUT_COLUMNS, Contract
 from gamesales.data.table import TableFile, format_on_one_line
 from gamesales.errors import ColumnsError
+
+if TYPE_CHECKING:
+    from gamesales.data.remote_file import TablePath
 
 _SIGNED = {arrow_type.bit_width: arrow_type for arrow_type in (pa.int8(), pa.int16(), pa.int32(), pa.int64())}
 _TIME_UNITS = ("s", "ms", "us", "ns")
@@ -79,7 +82,7 @@ def merge_types(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
     return None
 
 
-def convert_column(column: pa.Array, field: pa.Field, path: Path) -> pa.Array:
+def convert_column(column: pa.Array, field: pa.Field, path: TablePath) -> pa.Array:
     """Convert a column of one file to its type in the result.
 
     Raises:
@@ -133,7 +136,7 @@ def find_passthrough_faults(
                 merged[field.name] = common, table.path, field.type
 
 
-def _find_clashes(path: Path, names: Sequence[str], partition: str | None) -> Iterator[ColumnFault]:
+def _find_clashes(path: TablePath, names: Sequence[str], partition: str | None) -> Iterator[ColumnFault]:
     """Find names that a reader of the result could confuse. Spark and DuckDB ignore the case of a name."""
     used = {name.lower(): f"{name}, which scoring writes" for name in OUTPUT_COLUMNS}
     for name in names:

@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import pyarrow as pa
 
@@ -18,8 +17,6 @@ from gamesales import __version__
 from gamesales.data.contract import OUTPUT_COLUMNS, Column, Contract
 from gamesales.data.dialect import DEFAULT_FORMAT, TableFormat
 from gamesales.data.files import FileStamp, require_unchanged
-from gamesales.data.open_table import open_table
-from gamesales.data.partitioned_file import add_partition_columns
 from gamesales.data.screen import RejectLimit, find_column_faults, suggest_job_keys
 from gamesales.data.table import TableFile
 from gamesales.errors import ColumnsError, InputError
@@ -166,7 +163,8 @@ def make_plan(
     bounds = [[[part.source, part.start, part.stop] for part in shard.ranges] for shard in shards]
     types = [f"{field.name} {field.type}" for field in passthrough if field.type != merged.field(field.name).type]
     more = {"columns": passthrough.names, "shards": bounds, **({"types": types} if types else {})}
-    run_id = compute_run_id(inputs, digest, {**settings, **table_format.describe(), **more})
+    tables_read = {"tables": versions} if (versions := files.delta_versions) else {}
+    run_id = compute_run_id(inputs, digest, {**settings, **table_format.describe(), **tables_read, **more})
     return Plan(inputs, passthrough, _find_identity(tables, contract), shards, run_id)
 
 
@@ -190,10 +188,10 @@ def _open_tables(files: InputFiles, table_format: TableFormat) -> list[TableFile
         TryAgainError: a file was changed or removed since it was found.
     """
     tables, errors = [], []
-    for name, path, stamp in zip(files.names, files.paths, files.stamps, strict=True):
+    for file, stamp in zip(files.files, files.stamps, strict=True):
         try:
-            with require_unchanged(path, stamp):
-                tables.append(add_partition_columns(open_table(path, table_format), PurePosixPath(name).parts[:-1]))
+            with require_unchanged(file.path, stamp):
+                tables.append(file.open(table_format))
         except InputError as error:
             errors.append(error)
     if len(errors) == 1:
@@ -206,7 +204,7 @@ def _open_tables(files: InputFiles, table_format: TableFormat) -> list[TableFile
 def _make_input(files: InputFiles, index: int, table: TableFile) -> Input:
     stamp = files.stamps[index]
     with require_unchanged(table.path, stamp):
-        return Input(files.names[index], table, stamp, rows=table.count_rows(), sha256=files.sha256(index))
+        return Input(files.files[index].name, table, stamp, rows=table.count_rows(), sha256=files.sha256(index))
 
 
 def _join_faults(faults: Sequence[str]) -> str:

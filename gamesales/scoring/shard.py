@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,9 @@ from gamesales.scoring.scored_titles import PredictionCache
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.shadow import compare_with_shadow
 from gamesales.scoring.shard_bounds import Shard
+
+if TYPE_CHECKING:
+    from gamesales.data.remote_file import TablePath
 
 
 @dataclass(frozen=True)
@@ -251,7 +255,7 @@ def _select_scored(batch: Batch, names: Sequence[str], prediction: BatchPredicti
     return columns if accepted.all() else [keep_rows(column, accepted) for column in columns]
 
 
-def _copy_columns(batch: Batch, plan: Plan, path: Path, prediction: BatchPrediction) -> list[pa.Array]:
+def _copy_columns(batch: Batch, plan: Plan, path: TablePath, prediction: BatchPrediction) -> list[pa.Array]:
     """Return the pass-through columns of the scored rows, with their types in the result."""
     columns = _select_scored(batch, plan.passthrough.names, prediction)
     return [convert_column(column, field, path) for column, field in zip(columns, plan.passthrough, strict=True)]

@@ -49,18 +49,18 @@ _IDENTITY = re.compile(r"169\.254\.|latest/api/token|token request|[Cc]redential
 # Statuses that mean "not now", like all from 500 on.
 _BUSY = {408, 409, 425, 429}
 
-_CREDENTIALS_HINT = "Check the credentials in the environment, and what they allow: docs/reference/registry.md"
-_BUCKET_HINT = "Make the bucket or container first, or name another: --registry URL"
+_CREDENTIALS_HINT = "Check the credentials in the environment, and what they allow: docs/reference/object-stores.md"
+_BUCKET_HINT = "Make the bucket or container first, or name another"
 _CONDITION_HINT = (
     "The service must support writes on condition (If-None-Match); put the registry elsewhere: --registry PATH"
 )
-_PLAIN_HTTP_HINT = "An address without TLS must be allowed, as by AWS_ALLOW_HTTP=true: docs/reference/registry.md"
-_SETTINGS_HINT = "Check the settings in the environment: docs/reference/registry.md"
+_PLAIN_HTTP_HINT = "An address without TLS must be allowed, as by AWS_ALLOW_HTTP=true: docs/reference/object-stores.md"
+_SETTINGS_HINT = "Check the settings in the environment: docs/reference/object-stores.md"
 _LATER_HINT = "Check the network and the service, then run it again"
 
 
 class CloudStore:
-    """A bucket or container, or a folder in one. Credentials come from the environment: docs/reference/registry.md.
+    """A bucket or container, or a folder in one. See docs/reference/object-stores.md.
 
     Opening a store sends no request.
 
@@ -78,7 +78,7 @@ class CloudStore:
         path = "/".join(part for part in (bucket, prefix) if part)
         self.location = f"{scheme}://{path}/" if path else url
         self.is_remote = scheme != _MEMORY
-        self._client = _make_client(self.location, scheme, bucket, prefix, timeout)
+        self._client = make_client(self.location, scheme, bucket, prefix, timeout)
         self._is_probed = False
 
     def read(self, key: str, limit: int | None = None) -> bytes:
@@ -190,8 +190,8 @@ class CloudStore:
         """Give the body obstore, if it works in this process, and translate its errors."""
         import obstore
 
-        _check_process(self.location)
-        with _translate_errors(f"{self.location}{key}"):
+        check_process(self.location)
+        with translate_errors(f"{self.location}{key}"):
             yield obstore
 
 
@@ -203,17 +203,30 @@ def _parse_url(url: str) -> tuple[str, str, str]:
     if not match or not (not match["prefix"] or is_safe_key(match["prefix"])):
         raise UsageError(
             f"{_URL_SECRETS.sub('…', url)!r} can't hold a registry; expected {CLOUD_FORMS}",
-            hint="Credentials and endpoints are set in the environment: docs/reference/registry.md",
+            hint="Credentials and endpoints are set in the environment: docs/reference/object-stores.md",
         )
     return match["scheme"], match["bucket"], match["prefix"] or ""
 
 
-def _make_client(location: str, scheme: str, bucket: str, prefix: str, timeout: int) -> ObjectStore:
+def make_client(location: str, scheme: str, bucket: str, prefix: str = "", timeout: int = 20) -> ObjectStore:
+    """Make a client for a bucket or container, or a folder in one, from the environment. It sends nothing.
+
+    Args:
+        location: the URL, for messages.
+        scheme: ``s3``, ``gs``, ``az`` or ``memory``.
+        bucket: the name of the bucket or container.
+        prefix: the folder.
+        timeout: the seconds that one request may take, its body included.
+
+    Raises:
+        UsageError: obstore is not installed.
+        RegistryError: the environment configures no usable client.
+    """
     try:
         from obstore import store
     except ImportError:
         raise UsageError(
-            f"a registry at {location} needs obstore, which is not installed",
+            f"{location} needs obstore, which is not installed",
             hint="Install it: pip install 'gamesales[cloud]'",
         ) from None
     if scheme == _MEMORY:
@@ -223,12 +236,12 @@ def _make_client(location: str, scheme: str, bucket: str, prefix: str, timeout: 
     config: dict[str, Any] = {"connect_timeout": _CONNECT_TIMEOUT, "timeout": f"{timeout}s"}
     if scheme == "s3":
         config["disable_bulk_delete"] = True  # several S3-compatible services have no request for many keys
-    with _translate_errors(location):
+    with translate_errors(location):
         client: ObjectStore = kind(bucket, prefix=prefix or None, config=config, retry_config=_RETRIES)
         return client
 
 
-def _check_process(location: str) -> None:
+def check_process(location: str) -> None:
     """Refuse a process that was forked after obstore was used. There, even a new client would wait forever."""
     if _threads_of and os.getpid() not in _threads_of:
         raise RegistryError(
@@ -239,7 +252,7 @@ def _check_process(location: str) -> None:
 
 
 @contextmanager
-def _translate_errors(location: str) -> Iterator[None]:
+def translate_errors(location: str) -> Iterator[None]:
     """Turn obstore's errors into errors of this package, whose message begins with the location."""
     from obstore.exceptions import BaseError
 

@@ -8,7 +8,8 @@ import pytest
 from pyarrow import parquet
 
 from gamesales.errors import InputError, InputNotFoundError, TryAgainError
-from gamesales.scoring.inputs import InputRules, find_files
+from gamesales.scoring.inputs import find_files
+from gamesales.scoring.listing import InputRules
 from support.runs import GOOD, csv_text
 from support.versions import FEATURES, titles_table
 
@@ -36,7 +37,7 @@ def write_parquet(path, rows=1):
 
 
 def find_names(*sources, **rules):
-    return [name for name, _ in find_files([str(source) for source in sources], InputRules(**rules))]
+    return [file.name for file in find_files([str(source) for source in sources], InputRules(**rules))]
 
 
 class TestFiles:

@@ -16,7 +16,8 @@ from pyarrow import parquet
 
 from gamesales.data.contract import Contract
 from gamesales.data.screen import RejectLimit
-from gamesales.scoring.inputs import InputRules, find_inputs
+from gamesales.scoring.inputs import find_inputs
+from gamesales.scoring.listing import InputRules
 from gamesales.scoring.output import OutputPaths
 from gamesales.scoring.plan import RunOptions, make_plan
 from gamesales.scoring.run import score_files

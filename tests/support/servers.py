@@ -66,6 +66,12 @@ def _s3_ports():
     return ports
 
 
+def take_requests(server):
+    """Return the lines of the requests to the server that counts them, since the last call."""
+    with urllib.request.urlopen(f"{server.environment['AWS_ENDPOINT_URL']}/.requests", timeout=30) as answer:
+        return answer.read().decode().splitlines()
+
+
 def s3_environment(port):
     return {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
@@ -135,6 +141,8 @@ def _signed(resource):
 
 # What follows runs in the server's process.
 _ANSWERED: set[str] = set()
+_REQUESTS: list[str] = []
+_BROKEN: list[str] = []
 
 
 def _deaf(environ, start_response, store):
@@ -176,6 +184,27 @@ def _unable(environ, start_response, store):
     return store(environ, start_response)
 
 
+def _counting(environ, start_response, store):
+    """Do what each request asks for, and answer the path /.requests with the lines of the requests since the last."""
+    if environ["PATH_INFO"] == "/.requests":
+        text = "\n".join(_REQUESTS).encode()
+        _REQUESTS.clear()
+        start_response("200 OK", [("Content-Length", str(len(text)))])
+        return [text]
+    _REQUESTS.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} {environ.get('HTTP_RANGE', '')}".strip())
+    return store(environ, start_response)
+
+
+def _breaking(environ, start_response, store):
+    """Break off the content of the first two answers to a request for a range."""
+    place = f"{environ['PATH_INFO']} {environ.get('HTTP_RANGE')}"
+    if environ["REQUEST_METHOD"] != "GET" or "HTTP_RANGE" not in environ or _BROKEN.count(place) == 2:
+        return store(environ, start_response)
+    _BROKEN.append(place)
+    pieces = list(store(environ, start_response))
+    return [b"".join(pieces)[:-1]]
+
+
 def _keeping(environ, start_response, store):
     """Let nothing be removed."""
     if environ["REQUEST_METHOD"] == "DELETE":
@@ -195,6 +224,8 @@ FAULTS = {
     "conflicting": _conflicting,
     "undecided": _undecided,
     "unable": _unable,
+    "counting": _counting,
+    "breaking": _breaking,
     "keeping": _keeping,
     "denied": lambda environ, start_response, store: _refuse(start_response, "403 Forbidden"),
     "broken": lambda environ, start_response, store: _refuse(start_response, "503 Slow Down"),
