@@ -33,6 +33,7 @@ from gamesales.scoring.scorer import LoadedVersion
 
 if TYPE_CHECKING:
     from gamesales.jobs.score_job import DriftAction, OutputFormat
+    from gamesales.scoring.engines import EngineName
     from gamesales.scoring.run_report import RunReport
 
 
@@ -166,6 +167,7 @@ def score(
     max_outside: str | None = None,
     on_drift: DriftAction | None = None,
     timezone: str = "UTC",
+    engine: EngineName = "local",
     workers: int | None = None,
     unique_ids: bool = False,
     allow_empty: bool = False,
@@ -196,7 +198,9 @@ def score(
         on_drift: What a drifted column does: ``warn`` or ``fail`` publish, ``withhold`` publishes nothing; then
             ``is_withheld`` is set in the report of the run. None is ``warn``.
         timezone: The time zone of the dates.
-        workers: Threads that score. None uses one for each core.
+        engine: How shards run: ``local`` in threads of this process, ``ray`` as tasks of the Ray that this process is
+            connected to, of the cluster at RAY_ADDRESS, or of a local Ray.
+        workers: Threads or tasks that score at a time. None uses one for each core.
         unique_ids: Whether duplicate ids stop a run.
         allow_empty: Whether a run without input files is a run without rows.
         shadow: The reference of a second version that scores the same titles for comparison.
@@ -230,6 +234,7 @@ def score(
         max_outside=max_outside,
         on_drift=on_drift,
         timezone=timezone,
+        engine=engine,
         workers=workers,
         unique_ids=unique_ids,
         allow_empty=allow_empty,

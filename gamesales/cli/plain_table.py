@@ -23,6 +23,7 @@ TABLE: dict[str, dict[str, Any]] = {
           "options": {"--trials": ("trials", "count"),
                       "--workers": ("workers", "count"),
                       "--storage": ("storage", "path"),
+                      "--engine": ("engine", "text"),
                       "--reason": ("reason", "text"),
                       "--registry": ("registry", "text"),
                       "--json": ("as_json", "flag")},

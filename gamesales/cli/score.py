@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from gamesales.cli.render import show_result
-from gamesales.cli.values import NAME, REGISTRY, choose_registry
+from gamesales.cli.values import NAME, REGISTRY, check_choice, choose_registry
 from gamesales.errors import UsageError
 from gamesales.registry.refs import CHAMPION
 
@@ -49,7 +49,7 @@ def score(
         str | None, typer.Option(metavar="REF", help="The version that scores; @champion by default.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Threads that score; one for each core by default.")
+        int | None, typer.Option(min=1, metavar="N", help="Shards at a time; one for each core by default.")
     ] = None,
     keep: Annotated[
         str | None,
@@ -96,8 +96,12 @@ def score(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what a run would do, and write nothing.")] = False,
     engine: Annotated[
-        str, typer.Option(metavar="local", help="How shards run; local means threads of this process.")
-    ] = "local",
+        str | None,
+        typer.Option(
+            metavar="local|ray",
+            help="How shards run: in threads of this process, which is the default, or as tasks of a Ray cluster.",
+        ),
+    ] = None,
     log_format: Annotated[str, typer.Option(metavar="text|json", help="The format of progress on stderr.")] = "text",
     registry: JobRegistryOption = None,
     name: Annotated[str | None, typer.Option("--name", metavar="MODEL", help="The model.")] = None,
@@ -110,14 +114,16 @@ def score(
     from gamesales.jobs.score import release as release_date
     from gamesales.jobs.score import score as run
     from gamesales.jobs.score_job import DRIFT_ACTIONS, OUTPUT_FORMATS, choose_dates, parse_date
+    from gamesales.scoring.engines import ENGINES
     from gamesales.scoring.output import parse_output
 
-    _check_choice("--log-format", log_format, "text", "json")
-    _check_choice("--engine", engine, "local")
+    check_choice("--log-format", log_format, "text", "json")
+    if engine is not None:
+        check_choice("--engine", engine, *ENGINES)
     if output_format is not None:
-        _check_choice("--format", output_format, *OUTPUT_FORMATS)
+        check_choice("--format", output_format, *OUTPUT_FORMATS)
     if on_drift is not None:
-        _check_choice("--on-drift", on_drift, *DRIFT_ACTIONS)
+        check_choice("--on-drift", on_drift, *DRIFT_ACTIONS)
     if release is not None:
         if inputs or day or first or last or dry_run:
             raise UsageError("--release takes no INPUT and no other date", hint="--release DATE --reason TEXT")
@@ -135,6 +141,7 @@ def score(
         max_rejects=max_rejects,
         max_outside=max_outside,
         on_drift=on_drift,
+        engine=engine,
         workers=workers,
         unique_ids=unique_ids or None,
         allow_empty=allow_empty or None,
@@ -177,11 +184,6 @@ def score(
         if get_exit_code(settings, report):
             progress.say(explain_exit_code(settings, report))
     return max((get_exit_code(settings, report) for report in reports), default=0)
-
-
-def _check_choice(option: str, value: str, *choices: str) -> None:
-    if value not in choices:
-        raise UsageError(f"{option} expects {' or '.join(choices)}, received {value!r}")
 
 
 def predict(

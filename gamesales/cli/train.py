@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from gamesales.cli import progress
 from gamesales.cli.render import format_intervals, format_metrics_table, format_table, show_result
-from gamesales.cli.values import choose_registry
+from gamesales.cli.values import check_choice, choose_registry
 from gamesales.registry.refs import format_command
 from gamesales.report.format import format_count
+from gamesales.scoring.engines import ENGINES
 
 if TYPE_CHECKING:
     import typer
@@ -97,11 +98,19 @@ def tune(
     storage: Annotated[
         Path, typer.Option(metavar="DIR", help="The folder for the trials, from which a killed search resumes.")
     ] = Path(".tune"),
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="local|ray",
+            help="Where trials are trained: in processes of this machine, or as tasks of a Ray cluster.",
+        ),
+    ] = "local",
     reason: ReasonOption = "",
     registry: JobRegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Search for the smallest network that is about as accurate as the best, and register it."""
+    check_choice("--engine", engine, *ENGINES)
     progress.say_reading(job)
     from gamesales.jobs.loading import open_registry
     from gamesales.jobs.tune import tune as run
@@ -111,7 +120,8 @@ def tune(
     location = choose_registry(registry, settings.registry)
     with progress.show_search(settings.search) as callbacks:
         opened = open_registry(location, settings.name)
-        result = run(settings, opened, storage=storage, reason=reason, callbacks=callbacks)
+        is_ray = engine == "ray"
+        result = run(settings, opened, storage=storage, reason=reason, is_ray=is_ray, callbacks=callbacks)
     show_result(result, lambda result: _format_tune_result(result, location), as_json=as_json)
 
 

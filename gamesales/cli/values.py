@@ -17,6 +17,12 @@ def choose_registry(option: str | None, job: str | None) -> str:
     return REGISTRY if named is None else named
 
 
+def check_choice(option: str, value: str, *choices: str) -> None:
+    """Raise UsageError if the value of an option is not one of its choices."""
+    if value not in choices:
+        raise UsageError(f"{option} expects {' or '.join(choices)}, received {value!r}")
+
+
 def parse_span(since: str | None, until: str | None) -> tuple[str | None, str | None]:
     """Convert --since and --until to times of the log."""
     first = None if since is None else parse_time(since, "--since", is_end=False)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -22,6 +23,8 @@ from gamesales.jobs.loading import load, open_registry
 from gamesales.jobs.score_job import ScoreJob, get_end_of, warn_about_dates
 from gamesales.registry.log import get_actor
 from gamesales.registry.registry import ModelRegistry
+from gamesales.scoring.engines import Engine
+from gamesales.scoring.engines.local import run_shards as run_locally
 from gamesales.scoring.inputs import find_inputs
 from gamesales.scoring.listing import InputRules
 from gamesales.scoring.output import OutputPaths
@@ -130,26 +133,40 @@ def score(
     """
     date_warnings = _find_date_warnings(job, dates)
     reports = []
-    for day in dates:
-        report, exit_code = None, 0
-        try:
-            with collect_warnings() as warnings:
-                report = score_date(job, open_registry(location, job.ref.model), day, on_plan=on_plan, on_rows=on_rows)
-            report = replace(report, warnings=list(dict.fromkeys([*date_warnings, *warnings, *report.warnings])))
-            exit_code = get_exit_code(job, report)
-            on_done(report)
-        except BaseException as error:
-            is_interrupt = isinstance(error, KeyboardInterrupt)
-            exit_code = getattr(error, "exit_code", EXIT_INTERRUPTED if is_interrupt else GamesalesError.exit_code)
-            raise
-        finally:
-            if job.metrics_file is not None:
-                from gamesales.report.prometheus import write_metrics
+    with _open_engine(job) as engine:
+        for day in dates:
+            report, exit_code = None, 0
+            try:
+                with collect_warnings() as warnings:
+                    registry = open_registry(location, job.ref.model)
+                    report = score_date(job, registry, day, on_plan=on_plan, on_rows=on_rows, engine=engine)
+                report = replace(report, warnings=list(dict.fromkeys([*date_warnings, *warnings, *report.warnings])))
+                exit_code = get_exit_code(job, report)
+                on_done(report)
+            except BaseException as error:
+                is_interrupt = isinstance(error, KeyboardInterrupt)
+                exit_code = getattr(error, "exit_code", EXIT_INTERRUPTED if is_interrupt else GamesalesError.exit_code)
+                raise
+            finally:
+                if job.metrics_file is not None:
+                    from gamesales.report.prometheus import write_metrics
 
-                document = None if report is None or report.is_withheld else asdict(report)
-                write_metrics(job.metrics_file, job.ref.model, exit_code, datetime.now(UTC), document)
-        reports.append(report)
+                    document = None if report is None or report.is_withheld else asdict(report)
+                    write_metrics(job.metrics_file, job.ref.model, exit_code, datetime.now(UTC), document)
+            reports.append(report)
     return reports
+
+
+@contextmanager
+def _open_engine(job: ScoreJob) -> Iterator[Engine]:
+    """Yield the engine of a job. The runs of all dates share a Ray."""
+    if job.engine == "local":
+        yield run_locally
+        return
+    from gamesales.scoring.engines.ray_engine import RayEngine
+
+    with RayEngine() as engine:
+        yield engine
 
 
 def preview(job: ScoreJob, location: str | Path, dates: Sequence[date]) -> list[RunPreview]:
@@ -172,16 +189,17 @@ def score_date(
     *,
     on_plan: OnPlan = lambda rows, files, version: None,
     on_rows: OnRows = lambda rows: None,
+    engine: Engine = run_locally,
 ) -> RunReport:
     """Score the titles of one date with one version. An alias is resolved once."""
     version, shadow, plan, output = _plan_date(job, registry, day)
     on_plan(plan.rows, len(plan.inputs), f"{version.model}/{version.number}")
     options = _make_options(job, shadow)
     if isinstance(output, OutputPaths):
-        return score_files(plan, version, output, options, on_rows)
+        return score_files(plan, version, output, options, on_rows, engine)
     from gamesales.lake.table_run import score_into_table
 
-    return score_into_table(plan, version, output, options, on_rows)
+    return score_into_table(plan, version, output, options, on_rows, engine)
 
 
 def get_exit_code(job: ScoreJob, report: RunReport) -> int:

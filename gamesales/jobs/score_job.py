@@ -20,6 +20,7 @@ from gamesales.errors import UsageError, warn
 from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, Ref, parse_ref
 from gamesales.report.format import format_count
 from gamesales.scoring.drift import PSI_THRESHOLD
+from gamesales.scoring.engines import ENGINES, EngineName
 from gamesales.scoring.output import is_single_file
 
 # In an input path, stands for the date of the run: {date} is 2026-11-24, {date:%Y/%m/%d} is 2026/11/24.
@@ -67,7 +68,8 @@ class ScoreJob:
         on_drift: What a drifted column does: ``warn``; ``fail``, which publishes and ends with exit code 6; or
             ``withhold``, which does not publish and ends with exit code 8. None warns, or fails if ``drift.fail`` is
             set.
-        workers: Threads that score. None uses one for each core.
+        engine: How shards run: ``local`` in threads of this process, ``ray`` as tasks of a Ray cluster.
+        workers: Threads or tasks that score at a time. None uses one for each core.
         unique_ids: Whether duplicate ids stop a run.
         allow_empty: Whether a run without input files is a run without rows.
         exclude: Patterns of files in input folders that are not inputs, such as ``*.md``.
@@ -96,6 +98,7 @@ class ScoreJob:
     max_outside: str | None = None
     on_drift: DriftAction | None = None
     timezone: str = "UTC"
+    engine: EngineName = "local"
     workers: int | None = None
     unique_ids: bool = False
     allow_empty: bool = False
@@ -125,6 +128,8 @@ class ScoreJob:
             raise UsageError(f"--format delta expects an --output that is a folder, received {self.output}")
         if self.on_drift not in (None, *DRIFT_ACTIONS):
             raise UsageError(f"on_drift expects {' or '.join(DRIFT_ACTIONS)}, received {self.on_drift!r}")
+        if self.engine not in ENGINES:
+            raise UsageError(f"engine expects {' or '.join(ENGINES)}, received {self.engine!r}")
         _ = self.ref, self.reject_limit, self.table_format, self.outside_limit
 
     @property

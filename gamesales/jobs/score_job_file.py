@@ -84,7 +84,7 @@ def _convert(value: Any, kind: str) -> Any:
         return value
     if kind == "Path | str" and isinstance(value, str) and value:
         return parse_output(value)
-    if kind in ("str", "DriftAction", "OutputFormat", "Path") and isinstance(value, str) and value:
+    if kind in ("str", "DriftAction", "EngineName", "OutputFormat", "Path") and isinstance(value, str) and value:
         return Path(value) if kind == "Path" else value
     if (
         kind == "tuple[str, ...]"

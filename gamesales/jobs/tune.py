@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from gamesales.jobs.gate_evidence import GatePreview
 from gamesales.jobs.train import BundleExtras, train
 from gamesales.report.tune_page import TrialSummary, render_tune_page
 from gamesales.scoring.engines.local import count_cores
-from gamesales.search.fold_errors import Task, TrainingData, measure_folds
+from gamesales.search.fold_errors import Measure, TrainingData, measure_folds
 from gamesales.search.sampler import rank_hyperparameters
 from gamesales.search.search import RUNNING_TRIALS, Search, SearchCallbacks
 from gamesales.search.trials import (
@@ -35,7 +37,7 @@ from gamesales.training.keras_objects import seed_everything
 from gamesales.training.network import build_network
 from gamesales.training.scaling import fit_scaler
 from gamesales.training.train_job import read_data
-from gamesales.training.workers import Call, open_workers
+from gamesales.training.workers import open_workers, read_training_software
 
 if TYPE_CHECKING:
     from gamesales.registry.registry import ModelRegistry
@@ -125,6 +127,7 @@ def tune(
     *,
     storage: Path = STORAGE,
     reason: str = "",
+    is_ray: bool = False,
     callbacks: SearchCallbacks = NO_CALLBACKS,
 ) -> TuneResult:
     """Search, train the winner on all titles of the training file, and register it.
@@ -134,6 +137,7 @@ def tune(
         registry: the registry of the model. It must be writable. Nothing stays in it before the winner is trained.
         storage: the folder of searches. A search that was killed resumes from there.
         reason: why, for the log.
+        is_ray: whether trials are trained as tasks of a Ray, and not in processes of this machine.
         callbacks: called during the search.
     """
     callbacks.on_stage("reading titles")
@@ -148,12 +152,7 @@ def tune(
     callbacks.on_stage("searching")
     search = Search(job, titles, study, callbacks)
     data = TrainingData(contract, titles.features, titles.earnings)
-    workers = min(job.search.workers or count_cores(), RUNNING_TRIALS)
-    with open_workers(workers if workers > 1 else 0) as submit:
-
-        def measure(task: Task) -> Call:
-            return submit(measure_folds, data, task)
-
+    with _open_measure(job.search.workers, data, is_ray=is_ray) as measure:
         trials = search.run_trials(measure)
         callbacks.on_stage("training the best again, on other folds and from other seeds")
         finalists = search.run_finals(measure)
@@ -187,6 +186,21 @@ def tune(
         same_weights_as=training.same_weights_as,
         warnings=training.warnings,
     )
+
+
+@contextmanager
+def _open_measure(workers: int | None, data: TrainingData, *, is_ray: bool) -> Iterator[Measure]:
+    """Yield a function that begins to measure a task, on a Ray or in ``workers`` processes of this machine."""
+    if is_ray:
+        from gamesales.scoring.engines.ray_process import RayProcess
+
+        with RayProcess(workers, read_training_software) as ray:
+            ray.share(data)
+            yield partial(ray.submit, measure_folds)
+        return
+    processes = min(workers or count_cores(), RUNNING_TRIALS)
+    with open_workers(processes if processes > 1 else 0) as submit:
+        yield partial(submit, measure_folds, data)
 
 
 def _describe_search(result: SearchResult) -> str:

@@ -170,15 +170,19 @@ def make_plan(
 
 def compute_run_id(inputs: Sequence[Input], digest: str, settings: Mapping[str, object]) -> str:
     """Hash everything that decides the bytes of a result, and nothing else: 64 hex digits."""
-    software = {"gamesales": __version__, "onnxruntime": import_onnxruntime().__version__, "pyarrow": pa.__version__}
     identity = {
         "inputs": [[source.name, source.size, source.sha256] for source in inputs],
         "bundle": digest,
         "settings": dict(settings),
-        "software": [f"{name} {release}" for name, release in software.items()],
+        "software": [f"{name} {release}" for name, release in read_software().items()],
         "parts": PARTS_FORMAT,
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def read_software() -> dict[str, str]:
+    """Return the release of each library that the bytes of a result depend on."""
+    return {"gamesales": __version__, "onnxruntime": import_onnxruntime().__version__, "pyarrow": pa.__version__}
 
 
 def _open_tables(files: InputFiles, table_format: TableFormat) -> list[TableFile]:

@@ -65,12 +65,19 @@ class ShardTask:
     inputs: Mapping[int, Input]
     paths: ShardPaths
 
+    @property
+    def local_paths(self) -> Sequence[Path]:
+        """The paths that must be visible where the shard is scored."""
+        paths = [source.table.path for source in self.inputs.values()]
+        return [self.paths.work, *(path for path in paths if isinstance(path, Path))]
+
 
 @dataclass(frozen=True)
 class ShardScorer:
     """Scores any shard of a run, in this process or in another process, which gets a pickle of it.
 
-    A pickle has neither the inputs nor the shards of the plan, so that it is small whatever the run is.
+    A pickle has neither the inputs nor the shards of the plan, so that it is small whatever the run is. When it is
+    unpickled, the golden rows are reproduced.
 
     Attributes:
         plan: the plan of the run.
@@ -86,8 +93,9 @@ class ShardScorer:
     shadow: LoadedVersion | None = None
     cache: PredictionCache = field(default_factory=PredictionCache)
 
-    def __reduce__(self) -> tuple[type[ShardScorer], tuple[object, ...]]:
-        return type(self), (replace(self.plan, inputs=(), shards=()), self.version, self.max_rejects, self.shadow)
+    def __reduce__(self) -> tuple[Callable[..., ShardScorer], tuple[object, ...]]:
+        plan = replace(self.plan, inputs=(), shards=())
+        return _restore_scorer, (plan, self.version, self.max_rejects, self.shadow)
 
     def score(self, task: ShardTask, on_rows: Callable[[int], None]) -> ShardResult:
         """Score a shard. See ``score_shard``."""
@@ -100,6 +108,13 @@ class ShardScorer:
             shadow=self.shadow,
             cache=self.cache,
         )
+
+
+def _restore_scorer(plan: Plan, version: LoadedVersion, max_rejects: int, shadow: LoadedVersion | None) -> ShardScorer:
+    """Build an unpickled scorer, and run the self-tests of its versions."""
+    for loaded in filter(None, (version, shadow)):
+        loaded.run_self_test()
+    return ShardScorer(plan, version, max_rejects, shadow)
 
 
 def make_task(plan: Plan, number: int, paths: ShardPaths) -> ShardTask:

@@ -20,6 +20,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from gamesales.errors import GamesalesError, TryAgainError
+from gamesales.training.keras_objects import load_keras
 
 # The threads that TensorFlow has for independent operations wait for each other where operations are small.
 _ENVIRONMENT = {"TF_NUM_INTEROP_THREADS": "1"}
@@ -53,6 +54,16 @@ def open_workers(workers: int) -> Iterator[Submit]:
         yield pool.submit
     finally:
         pool.kill()
+
+
+def read_training_software() -> dict[str, str]:
+    """Import the libraries of training as in a worker process, and return the releases that weights depend on."""
+    os.environ.update(_ENVIRONMENT)
+    keras = load_keras()
+    import numpy as np
+    import tensorflow as tf
+
+    return {"keras": keras.__version__, "numpy": np.__version__, "tensorflow": tf.__version__}
 
 
 class LateCall:

@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 from gamesales.data.contract import Contract
 from gamesales.data.screen import RejectLimit
+from gamesales.scoring.engines.local import run_shards
 from gamesales.scoring.inputs import find_inputs
 from gamesales.scoring.listing import InputRules
 from gamesales.scoring.output import OutputPaths
@@ -102,7 +103,17 @@ def picky_version(forbidden=13.0):
 
 
 def score(
-    version, sources, output, *, limit=None, workers=1, day=DAY, on_rows=lambda rows: None, fresh=False, **planned
+    version,
+    sources,
+    output,
+    *,
+    limit=None,
+    workers=1,
+    day=DAY,
+    on_rows=lambda rows: None,
+    fresh=False,
+    engine=run_shards,
+    **planned,
 ):
     """Plan and score as ``gamesales score`` does, without a registry."""
     if isinstance(sources, (str, Path)):
@@ -118,7 +129,7 @@ def score(
     with find_inputs([str(source) for source in sources], rules) as inputs:
         plan = make_plan(inputs, version.contract, version.digest, settings, partition=target.partition, **planned)
     options = RunOptions(limit=limit or RejectLimit(), workers=workers, fresh=fresh)
-    return score_files(plan, version, target, options, on_rows)
+    return score_files(plan, version, target, options, on_rows, engine)
 
 
 def csv_text(rows, header=FEATURES, *, end="\n"):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
-from gamesales.scoring.ledger import ShardResult
-from gamesales.scoring.shard_bounds import Shard
+if TYPE_CHECKING:
+    from gamesales.scoring.ledger import ShardResult
+    from gamesales.scoring.shard_bounds import Shard
 
+# Threads of this process, or tasks of Ray.
+EngineName = Literal["local", "ray"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 RowsCallback = Callable[[int], None]
 
 
