@@ -26,9 +26,11 @@ from gamesales.errors import InputError, UsageError
 from gamesales.jobs.loading import load, open_ref
 from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL
 from gamesales.report.format import format_count
+from gamesales.scoring.in_memory import score_table
 from gamesales.scoring.output import is_single_file, is_table, parse_output
 from gamesales.scoring.predict import BatchPrediction, predict_batch
 from gamesales.scoring.result_files import read_file, read_folder
+from gamesales.scoring.scored_titles import PredictionCache
 from gamesales.scoring.scorer import LoadedVersion
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Predictor:
 
     def __init__(self, version: LoadedVersion) -> None:
         self._version = version
+        self._cache = PredictionCache()
 
     def __reduce__(self) -> tuple[Callable[[LoadedVersion], Predictor], tuple[LoadedVersion]]:
         return _restore_predictor, (self._version,)
@@ -104,6 +107,28 @@ class Predictor:
             )
         low, high = self._predict(titles).bounds
         return low, high
+
+    def score(self, titles: Any, keep: Sequence[str] | None = None) -> pa.Table:
+        """Score a table inside another engine. No row is lost, and a row that breaks the contract raises no error.
+
+        Args:
+            titles: An Arrow table or record batch, or a data frame that ``pyarrow.table`` converts, such as a Polars
+                frame.
+            keep: The columns to copy to the result. None copies all columns that are not features.
+
+        Returns:
+            A row for each title, in the order of the rows: the copied columns, the columns that ``gamesales score``
+            writes, and ``reject_reason``. A row that breaks the contract has the reason, and null predictions. All
+            versions give the same columns. The prediction intervals of a version without intervals are null.
+
+        Raises:
+            ColumnsError: Columns are missing, duplicate or not numeric, or a copied column has the name of another
+                column of the result.
+            TypeError: The argument is not a table.
+        """
+        table = titles if isinstance(titles, pa.Table) else pa.table(titles)
+        check_columns(table, self.contract)
+        return score_table(table, self._version, keep, self._cache)
 
     def _predict(self, titles: Any) -> BatchPrediction:
         check_columns(titles, self.contract)

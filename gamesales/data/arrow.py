@@ -120,6 +120,11 @@ def keep_rows(column: pa.Array, mask: BoolArray) -> pa.Array:
         return pa.concat_arrays([column.slice(0, 0), *runs])
 
 
+def spread_rows(column: pa.Array, mask: BoolArray) -> pa.Array:
+    """Undo ``keep_rows``: give each row its place among the rows of ``mask``, bool (n,). Rows of False are null."""
+    return column if mask.all() else column.take(to_arrow(np.cumsum(mask) - 1, nulls=~mask))
+
+
 def make_text_column(texts: Sequence[str]) -> pa.Array:
     """Make an Arrow string column without nulls. Surrogates are replaced by backslash escapes."""
     encoded = [text.encode("utf-8", "backslashreplace") for text in texts]

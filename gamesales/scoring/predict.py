@@ -8,9 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from gamesales.arrays import BoolArray, FloatArray, IntArray
-from gamesales.data.arrow import Numbers, take
+from gamesales.data.arrow import Numbers, take, to_arrow
+from gamesales.data.contract import (
+    HIGH_COLUMN,
+    LOW_COLUMN,
+    OUTSIDE_COLUMN,
+    PREDICTION_COLUMN,
+    UNFAMILIAR_COLUMN,
+    VERSION_COLUMN,
+)
 from gamesales.data.screen import ScreenedBatch, accept_all, read_numbers, reject, screen
 from gamesales.data.table import Batch
 from gamesales.scoring.drift import count_bins
@@ -50,6 +59,19 @@ class BatchPrediction:
     rows_clipped: int
     rows_without_interval: int
     histograms: list[IntArray]
+
+    def make_columns(self, number: int) -> dict[str, pa.Array]:
+        """Return the columns that scoring writes, (m,) each, in their order. ``number`` is that of the version."""
+        any_null = self.rows_without_interval > 0
+        columns = {PREDICTION_COLUMN: to_arrow(self.predictions)}
+        if self.bounds:
+            for name, bound in zip((LOW_COLUMN, HIGH_COLUMN), self.bounds, strict=True):
+                columns[name] = to_arrow(bound, nulls=np.isnan(bound) if any_null else None)
+        columns[OUTSIDE_COLUMN] = to_arrow(self.outside_range)
+        if self.unfamiliar is not None:
+            columns[UNFAMILIAR_COLUMN] = to_arrow(self.unfamiliar)
+        columns[VERSION_COLUMN] = to_arrow(np.full(len(self.predictions), number, np.int32))
+        return columns
 
 
 def predict_batch(batch: Batch, version: LoadedVersion, cache: PredictionCache | None = None) -> BatchPrediction:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from gamesales.data.arrow import keep_rows, to_arrow
+from gamesales.data.arrow import keep_rows
 from gamesales.data.contract import UNFAMILIAR_COLUMN
 from gamesales.data.files import fsync
 from gamesales.data.screen import format_rejects
@@ -158,7 +158,8 @@ def score_shard(
                 name, path = task.inputs[source].name, task.inputs[source].table.path
                 prediction = predict_batch(batch, version, cache)
                 copied = _copy_columns(batch, plan, path, prediction)
-                write_part(_make_result_batch(copied, prediction, schema, version))
+                columns = [*copied, *prediction.make_columns(version.number).values()]
+                write_part(pa.RecordBatch.from_arrays(columns, schema=schema))
                 rejects_writer.write(name, prediction.screened.rejected)
                 counts = _count_batch(source, name, prediction, len(batch.blank))
                 if shadow is not None:
@@ -274,23 +275,6 @@ def _copy_columns(batch: Batch, plan: Plan, path: TablePath, prediction: BatchPr
     """Return the pass-through columns of the scored rows, with their types in the result."""
     columns = _select_scored(batch, plan.passthrough.names, prediction)
     return [convert_column(column, field, path) for column, field in zip(columns, plan.passthrough, strict=True)]
-
-
-def _make_result_batch(
-    copied: Sequence[pa.Array], prediction: BatchPrediction, schema: pa.Schema, version: LoadedVersion
-) -> pa.RecordBatch:
-    """Return the scored rows in the columns of the result, the copied columns first."""
-    numbers = np.full(len(prediction.predictions), version.number, np.int32)
-    any_null = prediction.rows_without_interval > 0
-    unfamiliar = () if prediction.unfamiliar is None else (to_arrow(prediction.unfamiliar),)
-    scored = [
-        to_arrow(prediction.predictions),
-        *(to_arrow(bound, nulls=np.isnan(bound) if any_null else None) for bound in prediction.bounds),
-        to_arrow(prediction.outside_range),
-        *unfamiliar,
-        to_arrow(numbers),
-    ]
-    return pa.RecordBatch.from_arrays([*copied, *scored], schema=schema)
 
 
 def _count_batch(source: int, name: str, prediction: BatchPrediction, blank: int) -> ShardResult:
