@@ -124,6 +124,10 @@ servers: tests/.servers/moto.stamp tests/.servers/$(AZURITE).stamp
 .PHONY: readers
 readers: tests/.servers/readers.stamp tests/.servers/readers-spark3.stamp  ## Install programs that read our results, for test-full
 
+# The engines whose examples docs/guides/engines.md has. Without them, the examples are not tested.
+.PHONY: engines
+engines: tests/.servers/engines.stamp  ## Install Spark, Ray, DuckDB, Polars and Daft, for test-full
+
 .PHONY: bench
 bench: .venv/package.stamp  ## Compare gamesales with other tools, in about 10 minutes
 	$(PY) -m benchmarks quick
@@ -147,7 +151,7 @@ lock:  ## Resolve pyproject.toml into requirements/*.lock (UPGRADE=1: to the new
 	$(COMPILE) pyproject.toml --extra train --group build --constraints requirements/dev.lock --output-file requirements/train.lock >/dev/null && \
 	$(COMPILE) pyproject.toml --group build --constraints requirements/dev.lock --output-file requirements/score.lock >/dev/null && \
 	$(COMPILE) pyproject.toml --extra cloud --group build --constraints requirements/dev.lock --output-file requirements/cloud.lock >/dev/null && \
-	for group in servers readers readers-spark3; do \
+	for group in servers readers readers-spark3 engines; do \
 		$(COMPILE) --group "$$group" --output-file "requirements/$$group.lock" >/dev/null || exit; \
 	done && \
 	echo "the locks in requirements/ are up to date with pyproject.toml"
@@ -181,7 +185,7 @@ tests/.servers/moto.stamp: requirements/servers.lock .venv/train.stamp
 	@tests/.servers/moto/bin/python -m pip --disable-pip-version-check --no-input install -qq --no-deps --require-hashes -r $<
 	@touch $@
 
-tests/.servers/readers.stamp tests/.servers/readers-spark3.stamp: tests/.servers/%.stamp: requirements/%.lock .venv/train.stamp
+tests/.servers/readers.stamp tests/.servers/readers-spark3.stamp tests/.servers/engines.stamp: tests/.servers/%.stamp: requirements/%.lock .venv/train.stamp
 	@echo "Installing the programs of $< into tests/.servers: about 500 MB, usually one to three minutes"
 	@$(PY) -m venv --clear tests/.servers/$*
 	@tests/.servers/$*/bin/python -m pip --disable-pip-version-check --no-input install -qq --no-deps --require-hashes -r $<

@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from gamesales import Predictor
 from gamesales.errors import ColumnsError
-from support.runs import DAY, score, simple_version
+from support.runs import DAY, network_version, score, simple_version
 from support.versions import FEATURES, INTERVAL, NEW_RECORD, titles_table
 
 ADDED = ["predicted_earnings", "predicted_earnings_low", "predicted_earnings_high"]
@@ -20,6 +20,7 @@ VERSIONS = {
     "plain": simple_version(number=7),
     "interval": simple_version(number=7, interval=INTERVAL),
     "new": simple_version(number=7, **NEW_RECORD),
+    "network": network_version(),
 }
 PREDICTOR = Predictor(VERSIONS["new"])
 
