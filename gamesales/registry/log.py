@@ -155,6 +155,12 @@ class EventLog:
                 is_ours = self._store.read(key, len(data) + 1) == data
             except KeyError:
                 raise failure from None
+            except TryAgainError:
+                command = format_command("history", self._store.location, self._model)
+                raise TryAgainError(
+                    f"{failure}; it is not certain whether this event was written",
+                    hint=f"Before you run it again, see: {command}",
+                ) from None
         if is_ours:
             self._confirm_durable(key, data)
         return is_ours

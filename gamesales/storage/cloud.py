@@ -11,10 +11,10 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gamesales.errors import RegistryError, TryAgainError, UsageError
 from gamesales.storage.keys import CLOUD_FORMS, check_key, is_safe_key
@@ -22,13 +22,14 @@ from gamesales.storage.keys import CLOUD_FORMS, check_key, is_safe_key
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
+_T = TypeVar("_T")
 _URL = re.compile(r"(?P<scheme>s3|gs|az)://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]*)(?:/(?P<prefix>.*?))?/?")
 _URL_SECRETS = re.compile(r"//[^/]*@|[?#].*")
 _MEMORY = "memory"
 # A hidden name. No key has one, and no listing shows it.
 _PROBES = ".probe"
-# How long a connection may take, and how long and how often a request is retried. With requests of at most 20 s, a dead
-# store fails within 30 s.
+# How long a connection may take; how long and how often a request is repeated. With requests of at most 20 s, a silent
+# store fails within 45 s.
 _CONNECT_TIMEOUT = "5s"
 _RETRIES: Any = {
     "retry_timeout": timedelta(seconds=10),
@@ -103,9 +104,8 @@ class CloudStore:
         return self._list_sizes(prefix)
 
     def list_folders(self) -> Sequence[str]:
-        with self._call("") as obstore:
-            paths = obstore.list_with_delimiter(self._client)["common_prefixes"]
-        names = (path.rstrip("/") for path in paths)
+        listing = self._send("", lambda obstore: obstore.list_with_delimiter(self._client))
+        names = (path.rstrip("/") for path in listing["common_prefixes"])
         return sorted(name for name in names if not name.startswith("."))
 
     def delete(self, key: str) -> None:
@@ -118,13 +118,16 @@ class CloudStore:
     def _list_sizes(self, prefix: str, after: str = "") -> dict[str, int]:
         if prefix:
             check_key(prefix)
-        with self._call(prefix) as obstore:
-            objects = obstore.list(self._client, prefix or None, offset=after or None).collect()
+
+        def request(obstore: Any) -> Any:
+            return obstore.list(self._client, prefix or None, offset=after or None).collect()
+
+        objects = self._send(prefix, request)
         sizes = {entry["path"]: entry["size"] for entry in objects}
         return {path: size for path, size in sizes.items() if not path.startswith(".") and "/." not in path}
 
     def _read(self, key: str, limit: int | None = None) -> bytes:
-        with self._call(key) as obstore:
+        def request(obstore: Any) -> bytes | None:
             try:
                 response = obstore.get(self._client, key)  # only the headers yet
                 if limit is not None and response.meta["size"] > limit:
@@ -133,21 +136,30 @@ class CloudStore:
             except FileNotFoundError as error:
                 if _NO_BUCKET.search(str(error)):
                     raise
-                raise KeyError(key) from None
+                return None
+
+        data = self._send(key, request)
+        if data is None:
+            raise KeyError(key)
+        return data
 
     def _create(self, key: str, data: bytes) -> bool:
-        """Write a key if it is absent. If an answer gets lost, obstore writes again and finds its own bytes there.
+        """Write a key if it is absent. If an answer gets lost, the write is repeated and finds its own bytes there.
 
         A service may answer that the key exists when it only could not decide: two writes at once, as on S3 under load
         and on Ceph. Then the key is still absent, and the write is repeated.
         """
+
+        def request(obstore: Any) -> bool:
+            try:
+                obstore.put(self._client, key, data, mode="create", use_multipart=False)
+            except obstore.exceptions.AlreadyExistsError:
+                return False
+            return True
+
         for wait in (*_CONFLICT_WAITS, None):
-            with self._call(key) as obstore:
-                try:
-                    obstore.put(self._client, key, data, mode="create", use_multipart=False)
-                    return True
-                except obstore.exceptions.AlreadyExistsError:
-                    pass
+            if self._send(key, request):
+                return True
             with suppress(KeyError):
                 return self._read(key) == data
             if wait is not None:
@@ -165,13 +177,16 @@ class CloudStore:
             return False
 
     def _delete(self, key: str) -> None:
-        with self._call(key) as obstore, suppress(FileNotFoundError):
-            obstore.delete(self._client, key)
+        def request(obstore: Any) -> None:
+            with suppress(FileNotFoundError):
+                obstore.delete(self._client, key)
+
+        self._send(key, request)
 
     def _probe(self) -> None:
         """Refuse a store that lets a key be written twice, before it loses the event of one of two writers."""
         key = f"{_PROBES}/{secrets.token_hex(8)}"
-        is_created = self._create(key, b"first")
+        is_created = self._create(key, b"first")  # if the store fails, a removal would only fail later
         try:
             is_created_twice = self._create(key, b"second")
             is_kept = self._has_content(key, b"first")
@@ -185,14 +200,29 @@ class CloudStore:
                 hint="Upgrade the service, or put the registry elsewhere: --registry PATH",
             )
 
-    @contextmanager
-    def _call(self, key: str) -> Iterator[Any]:
-        """Give the body obstore, if it works in this process, and translate its errors."""
+    def _send(self, key: str, request: Callable[[Any], _T]) -> _T:
+        """Call a request with obstore, if it works in this process, and translate its errors.
+
+        obstore repeats some failed requests. It does not repeat a write whose connection was reset, a request that
+        timed out, or a listing whose answer was cut. Every request of a store may be repeated, so it is called again.
+
+        Args:
+            key: the key or the prefix, for messages.
+            request: sends one request. Its argument is the module obstore.
+        """
         import obstore
 
         check_process(self.location)
-        with translate_errors(f"{self.location}{key}"):
-            yield obstore
+        repetitions, deadline = 0, time.monotonic() + _RETRIES["retry_timeout"].total_seconds()
+        while True:
+            try:
+                with translate_errors(f"{self.location}{key}"):
+                    return request(obstore)
+            except TryAgainError:
+                if repetitions == _RETRIES["max_retries"] or (repetitions and time.monotonic() > deadline):
+                    raise
+            repetitions += 1
+            time.sleep(_RETRIES["backoff"]["init_backoff"].total_seconds())
 
 
 def _parse_url(url: str) -> tuple[str, str, str]:

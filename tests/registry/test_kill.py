@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support import operations
 from support.operations import OPERATIONS, open_registry
 from support.sampling import IS_EXHAUSTIVE
 from support.tracing import needs_strace, sample_kills, touching, traced
@@ -38,20 +39,7 @@ def run_traced(name, root, kill=None):
 
 
 def read_contents(root):
-    """Read everything in a registry except what depends on time, and check every byte."""
-    registry = open_registry(root)
-    events = registry.read_events()
-    if not events:
-        return [], {}
-    registry.verify()
-    assert list(range(1, len(events) + 1)) == [event.sequence for event in events]
-    versions = registry.read_state().read_versions()
-    assert list(range(1, len(versions) + 1)) == list(versions)
-    bundles = {number: registry.open_bundle(version) for number, version in versions.items()}
-    files = {number: {name: bundle.read(name) for name in bundle.files} for number, bundle in bundles.items()}
-    return [
-        (event.kind, event.reason, {**event.body, "folder": None, "previous_change": None}) for event in events
-    ], files
+    return operations.read_contents(open_registry(root))
 
 
 def repeat(name, root):

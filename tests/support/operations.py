@@ -1,7 +1,7 @@
-"""What is done to a registry in a process that tests kill: ``python operations.py publish FOLDER``.
+"""What is done to a registry by a process that tests kill, or through a proxy: ``python operations.py publish FOLDER``.
 
 Each operation is a row of a table, with what must be in the registry before it. It imports no numeric library, so
-that a process starts, works and ends in a moment. ``done`` is printed once the operation has told of its success.
+that a process starts, works and ends in a moment. ``done`` is printed once the operation has reported its success.
 """
 
 from __future__ import annotations
@@ -9,19 +9,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from gamesales.jobs.copy import copy_version
+from gamesales.jobs.retention import Retention, collect_garbage
 from gamesales.registry.refs import CHAMPION, Ref
 from gamesales.registry.registry import ModelRegistry
-from gamesales.storage.store import LocalStore
+from gamesales.storage.store import open_store
 
 EVALUATION = {"data": "test.csv", "data_sha256": "0" * 64, "rows": 400, "metrics": {"mae": 1000.0}}
 UNFORCED = {"findings": [], "forced": False}
 
 
 def open_registry(root) -> ModelRegistry:
-    return ModelRegistry(LocalStore(root))
+    """Open the registry in a folder or at a URL."""
+    return ModelRegistry(open_store(root))
+
+
+def open_source(registry) -> ModelRegistry:
+    """Open the registry beside a registry, from which versions are copied."""
+    return open_registry(f"{registry.location.rstrip('/').rpartition('/')[0]}/source")
 
 
 def publish(registry, content=b"a graph"):
@@ -43,13 +49,18 @@ def evaluate(registry, number):
 
 def copy(registry):
     """Copy version 1 of the registry beside this one."""
-    source = open_registry(Path(registry.location).with_name("source"))
+    source = open_source(registry)
     return copy_version(source, Ref(source.model, version=1), registry, "for a test")
+
+
+def collect(registry):
+    """Retire the versions that no alias names, and remove their files."""
+    return collect_garbage(registry, Retention(newest=0, alias_days=0), dry_run=False)
 
 
 def three_versions_and_a_source(registry):
     three_versions(registry)
-    publish(open_registry(Path(registry.location).with_name("source")), b"a copied graph")
+    publish(open_source(registry), b"a copied graph")
 
 
 def nothing(registry):
@@ -81,6 +92,24 @@ OPERATIONS = {
     "roll back": Operation(three_versions, roll_back),
     "copy": Operation(three_versions_and_a_source, copy),
 }
+
+
+def read_contents(registry):
+    """Read everything in a registry except what depends on time, and check every byte."""
+    events = registry.read_events()
+    if not events:
+        return [], {}
+    registry.verify()
+    assert list(range(1, len(events) + 1)) == [event.sequence for event in events]
+    versions = registry.read_state().read_versions()
+    assert list(range(1, len(versions) + 1)) == list(versions)
+    versions = {number: version for number, version in versions.items() if not registry.is_removed(version)}
+    bundles = {number: registry.open_bundle(version) for number, version in versions.items()}
+    files = {number: {name: bundle.read(name) for name in bundle.files} for number, bundle in bundles.items()}
+    return [
+        (event.kind, event.reason, {**event.body, "folder": None, "previous_change": None}) for event in events
+    ], files
+
 
 if __name__ == "__main__":
     OPERATIONS[sys.argv[1]].change(open_registry(sys.argv[2]))

@@ -15,6 +15,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from unittest import mock
 from wsgiref.handlers import format_date_time
 
 BUCKET = "registries"
@@ -47,6 +49,10 @@ class Server:
 
     def url(self, prefix):
         return f"{self.scheme}://{BUCKET}/{prefix}"
+
+    def entered(self):
+        """Return a context that sets the environment of this process, so that new clients use the server."""
+        return mock.patch.dict(os.environ, self.environment)
 
 
 def s3(fault="none"):
