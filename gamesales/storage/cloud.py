@@ -30,7 +30,7 @@ _MEMORY = "memory"
 _PROBES = ".probe"
 # How long a connection may take; how long and how often a request is repeated. With requests of at most 20 s, a silent
 # store fails within 45 s.
-_CONNECT_TIMEOUT = "5s"
+_TIMEOUTS = {"connect_timeout": "5s", "timeout": "20s"}
 _RETRIES: Any = {
     "retry_timeout": timedelta(seconds=10),
     "max_retries": 5,
@@ -67,14 +67,14 @@ class CloudStore:
 
     Args:
         url: ``s3://bucket/prefix``, ``gs://bucket/prefix``, ``az://container/prefix``, or ``memory:``.
-        timeout: the seconds that one request may take, its body included.
+        timeout: the seconds that one request may take, its body included; 20 by default.
 
     Raises:
         UsageError: the URL is another one, or obstore is not installed.
         RegistryError: the environment configures no usable client.
     """
 
-    def __init__(self, url: str, timeout: int = 20) -> None:
+    def __init__(self, url: str, timeout: int | None = None) -> None:
         scheme, bucket, prefix = _parse_url(url)
         path = "/".join(part for part in (bucket, prefix) if part)
         self.location = f"{scheme}://{path}/" if path else url
@@ -238,7 +238,7 @@ def _parse_url(url: str) -> tuple[str, str, str]:
     return match["scheme"], match["bucket"], match["prefix"] or ""
 
 
-def make_client(location: str, scheme: str, bucket: str, prefix: str = "", timeout: int = 20) -> ObjectStore:
+def make_client(location: str, scheme: str, bucket: str, prefix: str = "", timeout: int | None = None) -> ObjectStore:
     """Make a client for a bucket or container, or a folder in one, from the environment. It sends nothing.
 
     Args:
@@ -246,7 +246,7 @@ def make_client(location: str, scheme: str, bucket: str, prefix: str = "", timeo
         scheme: ``s3``, ``gs``, ``az`` or ``memory``.
         bucket: the name of the bucket or container.
         prefix: the folder.
-        timeout: the seconds that one request may take, its body included.
+        timeout: the seconds that one request may take, its body included; 20 by default.
 
     Raises:
         UsageError: obstore is not installed.
@@ -263,7 +263,7 @@ def make_client(location: str, scheme: str, bucket: str, prefix: str = "", timeo
         return store.MemoryStore()
     kind: Any = {"s3": store.S3Store, "gs": store.GCSStore, "az": store.AzureStore}[scheme]
     # As options of the store, the timeouts do not replace what the environment says about the client, such as a proxy.
-    config: dict[str, Any] = {"connect_timeout": _CONNECT_TIMEOUT, "timeout": f"{timeout}s"}
+    config: dict[str, Any] = {**_TIMEOUTS, **({"timeout": f"{timeout}s"} if timeout else {})}
     if scheme == "s3":
         config["disable_bulk_delete"] = True  # several S3-compatible services have no request for many keys
     with translate_errors(location):

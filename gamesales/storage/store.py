@@ -96,13 +96,13 @@ class Store(Protocol):
         """
 
 
-def open_store(location: str | Path, *, timeout: int = 20) -> Store:
+def open_store(location: str | Path, *, timeout: int | None = None) -> Store:
     """Open the store at a path or a URL. It creates nothing and sends nothing before it is used.
 
     Args:
         location: a folder, ``file:///folder``, ``s3://bucket/prefix``, ``gs://bucket/prefix``,
             ``az://container/prefix``; or ``memory:``, an empty store that ends with the process.
-        timeout: the seconds that one request to an object store may take, its body included.
+        timeout: the seconds that one request to an object store may take, its body included; 20 by default.
 
     Raises:
         UsageError: the URL is of another kind.

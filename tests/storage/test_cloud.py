@@ -145,7 +145,7 @@ def test_missing_obstore_hints_to_install(cli, monkeypatch):
     monkeypatch.setitem(sys.modules, "obstore", None)
     ran = cli("versions", "--registry", "s3://bucket/prefix")
     assert 2 == ran.code
-    assert "a registry at s3://bucket/prefix/ needs obstore, which is not installed" in ran.err
+    assert "s3://bucket/prefix/ needs obstore, which is not installed" in ran.err
     assert "pip install 'gamesales[cloud]'" in ran.err
 
 
