@@ -27,7 +27,8 @@ from gamesales.data.arrow import to_numpy
 from gamesales.errors import GamesalesError, TryAgainError, warn
 from gamesales.lake.columns import conform, find_new_columns, read_table_schema, require_predictions
 from gamesales.lake.keys import describe_transaction, is_transaction_of
-from gamesales.lake.location import PARTITION, TableLocation, import_deltalake, summarize
+from gamesales.lake.location import PARTITION, TableLocation, summarize
+from gamesales.storage.store import Store
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -76,47 +77,65 @@ def read_transaction(table: DeltaTable | None, day: date) -> int | None:
     return None if table is None else table.transaction_version(day.isoformat())
 
 
-def commit_date(location: TableLocation, transaction: DateTransaction) -> int:
+def commit_date(location: TableLocation, store: Store, table: DeltaTable, transaction: DateTransaction) -> None:
     """Publish a run.
 
-    Returns:
-        The number of the transaction that published it. It is another number if another process has just published the
-        same run.
+    Args:
+        location: the table.
+        store: its files.
+        table: the table as it was opened when the run began. To open it again costs time, so it is opened again only
+            after a conflict.
+        transaction: what to publish.
 
     Raises:
         TryAgainError: another run was published for the date since this run began, or the table can't be written.
         ColumnsError: another run has added a column of this run with another type.
     """
-    import_deltalake()
     from deltalake.exceptions import CommitFailedError, DeltaError
 
+    current: DeltaTable | None = table
     failures, reason = 0, ""
     for wait in _make_waits():
         try:
-            table = location.open_table()
-            if table is None:
+            current = location.open_table() if current is None else current
+            if current is None:
                 raise _make_error(location, transaction, "the table was removed while this run wrote to it")
-            published = read_transaction(table, transaction.day)
-            if published == transaction.replaces:
-                require_predictions(table, location)
-                _add_columns(table, transaction, location)
-                _write_date(table, transaction)
-                table.update_incremental()
-                published = read_transaction(table, transaction.day)
-            if not is_transaction_of(published, transaction.run_id):
-                raise _make_lost_error(location, transaction, published)
-            if _remove_foreign_rows(table, transaction, location):
-                return published or 0
+            if _publish(location, store, current, transaction):
+                return
         except GamesalesError:
             raise
         except CommitFailedError as conflict:
             failures, reason = 0, summarize(conflict)
         except (DeltaError, OSError) as failure:
             failures, reason = failures + 1, summarize(failure)
+        current = None
         if failures == _FAILURES:
             break
         time.sleep(wait)
     raise _make_error(location, transaction, reason)
+
+
+def _publish(location: TableLocation, store: Store, table: DeltaTable, transaction: DateTransaction) -> bool:
+    """Publish a run, or check that it is published. Return whether the date has its rows and no other rows."""
+    published = read_transaction(table, transaction.day)
+    if published == transaction.replaces:
+        require_predictions(table, location)
+        if _add_columns(table, transaction, location):
+            return False  # the table must be opened again, and then the date may have another run
+        _write_date(table, transaction)
+        return _is_next_version(store, table, transaction)
+    if not is_transaction_of(published, transaction.run_id):
+        raise _make_lost_error(location, transaction, published)
+    return _remove_foreign_rows(table, transaction, location)
+
+
+def _is_next_version(store: Store, table: DeltaTable, transaction: DateTransaction) -> bool:
+    """Return whether a transaction made the next version of an opened table: then nobody wrote in between."""
+    try:
+        log = store.read(f"_delta_log/{table.version() + 1:020d}.json").decode()
+    except (KeyError, ValueError):
+        return False
+    return any(json.loads(line).get("txn", {}).get("version") == transaction.number for line in log.splitlines())
 
 
 def _make_waits() -> Iterator[float]:
@@ -140,8 +159,8 @@ def _make_lost_error(location: TableLocation, transaction: DateTransaction, publ
     )
 
 
-def _add_columns(table: DeltaTable, transaction: DateTransaction, location: TableLocation) -> None:
-    """Add the columns that the table lacks, in a transaction of their own. They are null on all dates."""
+def _add_columns(table: DeltaTable, transaction: DateTransaction, location: TableLocation) -> bool:
+    """Add the columns that the table lacks, in a transaction of their own. Return whether there are any."""
     from deltalake import Schema
 
     schema = read_table_schema(table)
@@ -149,7 +168,7 @@ def _add_columns(table: DeltaTable, transaction: DateTransaction, location: Tabl
     new = find_new_columns(schema, transaction.passthrough)
     if new.names:
         table.alter.add_columns(list(Schema.from_arrow(new).fields))
-        table.update_incremental()
+    return bool(new.names)
 
 
 def _write_date(table: DeltaTable, transaction: DateTransaction) -> None:
@@ -216,7 +235,8 @@ def _get_key(part: PartFile) -> str:
 def _remove_foreign_rows(table: DeltaTable, transaction: DateTransaction, location: TableLocation) -> bool:
     """Check that a published date has no rows of other programs; return whether it has none.
 
-    Delta Lake sees no conflict between a transaction that replaces a date, and another one that appends to the date or
+    This is needed only if somebody wrote between the opening of the table and the transaction. Delta Lake sees no
+    conflict between a transaction that replaces a date, and another one that appends to the date or
     compacts its files at the same time. The date would have the rows of both. Then the foreign files are removed.
     """
     expected, present = (

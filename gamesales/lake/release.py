@@ -32,10 +32,11 @@ def release_table_run(target: TableOutput, release: Release) -> RunReport:
     day = target.run_date
     with explain_store_errors():
         store = target.location.open_store()
-        published = read_transaction(target.location.open_table(), day)
+        table = target.location.open_table()
+        published = read_transaction(table, day)
         report = None if published is None else read_report(store, day, published)
         run = read_withheld(store, day)
-        if run is None:
+        if run is None or table is None:
             raise UsageError(
                 f"no run of {day} is withheld for {target.location}",
                 hint=f"Check --output and the date: gamesales score --dry-run --date {day}",
@@ -58,5 +59,5 @@ def release_table_run(target: TableOutput, release: Release) -> RunReport:
                 hint=_REDO_HINT,
             )
         released = replace(run.report, is_withheld=False, release=release)
-        publish(store, target, keys, replace(run, report=released), results)
+        publish(store, table, target, keys, replace(run, report=released), results)
     return released

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -49,6 +50,9 @@ from gamesales.scoring.run_summary import find_duplicates, make_report
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.scoring.shard import ShardPaths, ShardScorer, make_result_schema
 from gamesales.storage.store import Store
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
 
 
 @dataclass(frozen=True)
@@ -136,12 +140,12 @@ def score_into_table(
         stack.enter_context(explain_store_errors())
         warnings = stack.enter_context(collect_warnings())
         store = target.location.open_store()
-        replaces = read_transaction(target.location.open_table(), target.run_date)
+        table = target.location.open_table()
+        replaces = read_transaction(table, target.run_date)
         if not options.fresh and (done := _find_done(store, plan, target, options, replaces)):
             return done
         store.check_writable("_gamesales")
-        if replaces is None:
-            target.location.create_table(make_table_schema(plan.passthrough))
+        table = table or target.location.create_table(make_table_schema(plan.passthrough))
         keys, is_resumed = start_attempt(store, target.run_date, plan.run_id, fresh=options.fresh)
         resumed = read_ledger(store, keys) if is_resumed else {}
         on_rows(sum(plan.shards[number].rows for number in resumed))
@@ -173,14 +177,19 @@ def score_into_table(
             report = replace(report, is_withheld=True)
             write_withheld(store, target.run_date, replace(run, report=report))
             return report
-        publish(store, target, keys, run, results)
+        publish(store, table, target, keys, run, results)
     return replace(report, warnings=warnings)
 
 
 def publish(
-    store: Store, target: TableOutput, keys: RunKeys, run: WithheldTableRun, results: dict[int, ShardResult]
+    store: Store,
+    table: DeltaTable,
+    target: TableOutput,
+    keys: RunKeys,
+    run: WithheldTableRun,
+    results: dict[int, ShardResult],
 ) -> None:
-    """Write the report of a complete run, and commit its parts.
+    """Write the report of a complete run, and commit its parts. ``table`` was opened when the run began.
 
     Raises:
         TryAgainError: files of the run are missing, or another run was published for the date.
@@ -199,7 +208,7 @@ def publish(
     transaction = DateTransaction(
         target.run_date, report.run_id, number, run.replaces, parts, run.passthrough, metadata
     )
-    commit_date(target.location, transaction)
+    commit_date(target.location, store, table, transaction)
 
 
 def _find_done(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from gamesales.lake.table_run import TableOutput, score_into_table
 from gamesales.scoring.engines.local import run_shards
 from gamesales.scoring.inputs import InputRules, find_inputs
 from gamesales.scoring.plan import RunOptions, make_plan
-from support.runs import DAY
+from support.runs import DAY, simple_version
 
 
 def plan_table_run(version, source, table, *, day=DAY, keep=None):
@@ -45,6 +46,16 @@ def read_rows(table, day=DAY, version=None, storage_options=None):
     opened = DeltaTable(str(table), version, storage_options)
     rows = pa.table(opened.to_pyarrow_dataset().to_table())
     return [row for row in rows.to_pylist() if row["run_date"] == day]
+
+
+def numbered_version(number):
+    """Return a loaded version whose number and digest tell which run made a row."""
+    return replace(simple_version(bias=float(number), number=number), digest=f"{number:064x}")
+
+
+def versions_of(table, day=DAY):
+    """Return the number of the version that made each row of a date."""
+    return sorted(row["model_version"] for row in read_rows(table, day))
 
 
 def list_dates(table):
