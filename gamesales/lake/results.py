@@ -214,11 +214,13 @@ def find_table_runs(location: TableLocation) -> tuple[list[PublishedRun], list[S
 
 
 def _find_withheld_dates(snapshot: Snapshot) -> Iterator[SkippedDate]:
+    location = snapshot.location
     days = {key.split("/")[2].removeprefix(f"{PARTITION}=") for key in snapshot.store.list(WITHHELD_FOLDER)}
     for text in sorted(days):
         day = date.fromisoformat(text)
         if find_withheld(snapshot.store, day, read_transaction(snapshot.table, day)):
-            yield SkippedDate(f"{snapshot.location}/{PARTITION}={day}", explain_withheld(str(snapshot.location), day))
+            options = "" if "://" in location.text else " --format delta"
+            yield SkippedDate(f"{location}/{PARTITION}={day}", explain_withheld(str(location), day, options))
 
 
 def _make_run(snapshot: Snapshot, day: date, report: RunReport, parts: Sequence[PartFile]) -> PublishedTableRun:

@@ -95,10 +95,10 @@ def find_published_runs(path: Path) -> tuple[list[PublishedRun], list[SkippedDat
     return runs, skipped
 
 
-def explain_withheld(output: str, day: str | date) -> str:
-    """Say that a run is withheld, and how to publish it."""
-    place = shlex.quote(output)
-    return f"withheld because of drift; to publish it: gamesales score --output {place} --release {day} --reason …"
+def explain_withheld(output: str, day: str | date, options: str = "") -> str:
+    """Say that a run is withheld, and how to publish it with further options."""
+    command = f"gamesales score --output {shlex.quote(output)}{options} --release {day} --reason …"
+    return f"withheld because of drift; to publish it: {command}"
 
 
 def _explain_skip(folder: Path) -> str:

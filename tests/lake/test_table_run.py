@@ -17,8 +17,6 @@ from support.runs import DAY, read_csv, score, simple_version, snapshot, write_m
 from support.tables import list_dates, plan_table_run, read_rows, score_table, stop_after
 from support.versions import titles_table
 
-INTERVAL = {"coverage": 0.9}
-
 
 @pytest.fixture(autouse=True)
 def _small_shards(monkeypatch):

@@ -1,0 +1,179 @@
+"""Tables in object stores: what is written there, what is refused, and how failures are reported."""
+
+import json
+import secrets
+import sys
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from gamesales import read_predictions
+from gamesales.cli.main import run as run_command
+from gamesales.errors import TryAgainError, UsageError
+from gamesales.lake.location import TableLocation, summarize
+from gamesales.scoring.output import parse_output
+from gamesales.storage.store import open_store
+from support import servers
+from support.processes import loaded_by
+from support.runs import DAY, read_failure
+from support.tables import numbered_version, score_table
+from support.versions import titles_table
+
+
+@pytest.fixture
+def enter(monkeypatch, tmp_path):
+    """Set this process's environment for a server."""
+
+    def set_environment(environment):
+        monkeypatch.setenv("GAMESALES_CACHE", str(tmp_path / "cache"))
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+
+    return set_environment
+
+
+@pytest.fixture
+def s3(request, enter):
+    """A URL in an S3 server; the test may name the server's fault."""
+    server = servers.s3(getattr(request, "param", "none"))
+    enter(server.environment)
+    return server.url(secrets.token_hex(4))
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "titles.parquet"
+    parquet.write_table(titles_table(100, title_id=[f"T{row:05d}" for row in range(100)]), path)
+    return path
+
+
+def use_table(url, source, tmp_path):
+    """Publish, replace, add a column, read both versions, and compare with a table on disk."""
+    score_table(numbered_version(1), source, url)
+    assert score_table(numbered_version(1), source, url).already_done
+    score_table(numbered_version(2), source, url)
+    assert {2} == set(read_predictions(url, DAY).column("model_version").to_pylist())
+    assert {1} == set(read_predictions(url, DAY, version=1).column("model_version").to_pylist())
+    score_table(numbered_version(2), source, tmp_path / "local")
+    expected = next((tmp_path / "local").glob("run_date=*/*.parquet"))
+    store = open_store(url)
+    assert expected.read_bytes() == store.read(f"run_date={DAY}/{expected.name}")
+    assert {key.split("/")[0] for key in store.list("")} == {"_delta_log", "_gamesales", f"run_date={DAY}"}
+
+
+@pytest.mark.parametrize("s3", ["none", "unclear", "conflicting"], indirect=True)
+def test_s3(s3, source, tmp_path):
+    """A table works in S3, also if answers get lost or writes conflict."""
+    use_table(s3, source, tmp_path)
+
+
+@pytest.mark.slow
+def test_azure(enter, source, tmp_path):
+    """A table works in Azure."""
+    with servers.azure() as server:
+        enter(server.environment)
+        use_table(server.url(secrets.token_hex(4)), source, tmp_path)
+
+
+@pytest.mark.parametrize("s3", ["deaf"], indirect=True)
+def test_store_without_conditions_is_refused(s3, source):
+    """A store that lets a key be written twice is refused before the table is created."""
+    with pytest.raises(TryAgainError, match=r"can't hold a table: it let a key be written twice") as refused:
+        score_table(numbered_version(1), source, s3)
+    assert "--output PATH" in refused.value.hint
+    assert [] == open_store(s3).list("")
+
+
+@pytest.mark.parametrize("s3", ["denied", "broken"], indirect=True)
+def test_unusable_store(s3, source):
+    """A store that denies access or is down is an error that names the table, and is no bug."""
+    with pytest.raises(TryAgainError, match=s3):
+        score_table(numbered_version(1), source, s3)
+
+
+@pytest.mark.parametrize("name", ["AWS_S3_ALLOW_UNSAFE_RENAME", "AWS_S3_LOCKING_PROVIDER"])
+def test_unsafe_setting_is_refused(s3, source, monkeypatch, name):
+    """A setting that makes two writers unsafe, or that can't be checked, is refused by name."""
+    monkeypatch.setenv(name, "true")
+    with pytest.raises(UsageError, match=f"{name} is set") as refused:
+        score_table(numbered_version(1), source, s3)
+    assert f"unset {name}" == refused.value.hint
+
+
+def test_command_line(s3, cli, simple_registry, source):
+    """The command writes a table at a URL, shows what it would do, and a backfill has a version for each date."""
+    dates = ("--from", "2026-11-01", "--to", "2026-11-03")
+    ran = cli("score", source, "--output", s3, *dates, "--json")
+    assert 0 == ran.code
+    assert [s3] * 3 == [run["output"] for run in json.loads(ran.out)["runs"]]
+    ran = cli("score", source, "--output", f"{s3}/", *dates, "--dry-run", "--json")
+    assert [True] * 3 == [run["already_done"] for run in json.loads(ran.out)["runs"]]
+    assert 100 == read_predictions(s3, "2026-11-02").num_rows
+    actuals = pa.table({"title_id": [f"T{row:05d}" for row in range(100)], "total_earnings": [1e4] * 100})
+    parquet.write_table(actuals, "actuals.parquet")
+    ran = cli("backtest", "--predictions", s3, "--actuals", "actuals.parquet", "--json")
+    assert (0, 300) == (ran.code, json.loads(ran.out)["matched"])
+
+
+def test_job_file(s3, cli, simple_registry, source, tmp_path):
+    """A job file may name a table by its URL, or by a folder and its format."""
+    for number, output in enumerate((f'output = "{s3}"', 'output = "table"\nformat = "delta"')):
+        job = tmp_path / f"job{number}.toml"
+        job.write_text(f'root = "."\ninputs = ["titles.parquet"]\n{output}\n')
+        assert 0 == cli("score", "--job", job, "--date", str(DAY)).code
+    assert read_predictions(s3, DAY).equals(read_predictions(tmp_path / "table", DAY))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--output", "out.csv", "--format", "delta"), "--format delta expects an --output that is a folder"),
+        (("--output", "out", "--format", "iceberg"), "--format expects delta, received 'iceberg'"),
+        (("--output", "http://host/a"), "'http://host/a' can't hold a result; expected a path, file:///FOLDER"),
+        (("--output", "s3:/bucket/a"), "can't hold a result"),
+        (("--output", "s3://bucket/a?x=1"), "can't hold a table; expected s3://BUCKET/PREFIX"),
+    ],
+)
+def test_wrong_output(cli, simple_registry, source, arguments, message):
+    """Another format or another URL is refused."""
+    code, text, _ = read_failure(cli("score", source, *arguments))
+    assert 2 == code
+    assert message in text
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/a/", "gs://bucket", "az://bucket/a/b", "file:///tmp/a"])
+def test_url_stays_text(url):
+    """A URL of a table stays text, without a slash at its end."""
+    assert url.rstrip("/") == parse_output(url)
+
+
+def test_missing_deltalake(cli, simple_registry, source, monkeypatch):
+    """Without deltalake, a table says what to install, and a folder works."""
+    monkeypatch.setitem(sys.modules, "deltalake", None)
+    code, message, hint = read_failure(cli("score", source, "--output", "table", "--format", "delta"))
+    assert (2, "a Delta table needs deltalake, which is not installed") == (code, message)
+    assert "pip install 'gamesales[lake]'" in hint
+    assert 0 == cli("score", source, "--output", "folder").code
+
+
+def test_folder_loads_no_lake(tmp_path, cli, simple_registry, source):
+    """A run into a folder loads neither deltalake nor obstore."""
+    loaded = loaded_by(
+        tmp_path,
+        f"from gamesales.cli.main import run; run(['score', {str(source)!r}, '--output', 'out', '--registry', 'registry'])",
+    )
+    assert {"deltalake", "obstore"}.isdisjoint(loaded)
+
+
+def test_summary_has_no_signature():
+    """The summary of an error has no signature of a URL."""
+    error = OSError("\x1b[31m↳\x1b[0m GET https://account.host/table?sig=secret&x=1 failed\n  ↳ status 500")
+    assert "GET https://account.host/table?… failed; status 500" == summarize(error)
+
+
+def test_location_of_url():
+    """A file URL names a folder of this disk."""
+    assert "/tmp/a b" == TableLocation("file:///tmp/a%20b").uri
+    assert TableLocation("s3://bucket/a").folder is None
+    assert run_command(["score", "--help"]) == 0
