@@ -197,7 +197,7 @@ def explain_store_errors() -> Iterator[None]:
     except IntegrityError:
         raise
     except (RegistryError, TryAgainError, UsageError) as error:
-        kind = TryAgainError if isinstance(error, RegistryError) else type(error)
+        kind: type[GamesalesError] = TryAgainError if isinstance(error, RegistryError) else type(error)
         message, hint = (
             text.replace("a registry", "a table")
             .replace("the registry", "the table")

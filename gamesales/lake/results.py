@@ -107,10 +107,10 @@ def open_snapshot(location: TableLocation, version: int | None = None) -> Snapsh
     Raises:
         InputNotFoundError: there is no such table or version.
     """
-    table = location.open_table(version)
+    store, table = location.open_store(), location.open_table(version)
     if table is None:
         raise InputNotFoundError(f"no table at {location}", hint="Publish predictions with gamesales score")
-    return Snapshot(location, table, location.open_store())
+    return Snapshot(location, table, store)
 
 
 def _read_part(store: Store, part: PartFile, schema: pa.Schema) -> Iterator[pa.Table]:

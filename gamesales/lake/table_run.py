@@ -89,6 +89,7 @@ class TableOutput:
                 f"--output {folder} has results of another kind; a vacuum of the table would remove them",
                 hint="Give another --output",
             )
+        self.location.open_store()  # checks the URL
         table = self.location.open_table()
         if table is None:
             return None

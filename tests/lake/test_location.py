@@ -128,8 +128,8 @@ def test_job_file(s3, cli, simple_registry, source, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--output", "out.csv", "--format", "delta"), "--format delta expects an --output that is a folder"),
-        (("--output", "out", "--format", "iceberg"), "--format expects delta, received 'iceberg'"),
+        (("--output", "out.csv", "--format", "delta"), "format delta expects an --output that is a folder"),
+        (("--output", "out", "--format", "iceberg"), "format expects delta, received 'iceberg'"),
         (("--output", "http://host/a"), "'http://host/a' can't hold a result; expected a path, file:///FOLDER"),
         (("--output", "s3:/bucket/a"), "can't hold a result"),
         (("--output", "s3://bucket/a?x=1"), "can't hold a table; expected s3://BUCKET/PREFIX"),
@@ -137,9 +137,9 @@ def test_job_file(s3, cli, simple_registry, source, tmp_path):
 )
 def test_wrong_output(cli, simple_registry, source, arguments, message):
     """Another format or another URL is refused."""
-    code, text, _ = read_failure(cli("score", source, *arguments))
-    assert 2 == code
-    assert message in text
+    ran = cli("score", source, *arguments)
+    assert 2 == ran.code
+    assert message in ran.err
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/a/", "gs://bucket", "az://bucket/a/b", "file:///tmp/a"])
@@ -159,10 +159,8 @@ def test_missing_deltalake(cli, simple_registry, source, monkeypatch):
 
 def test_folder_loads_no_lake(tmp_path, cli, simple_registry, source):
     """A run into a folder loads neither deltalake nor obstore."""
-    loaded = loaded_by(
-        tmp_path,
-        f"from gamesales.cli.main import run; run(['score', {str(source)!r}, '--output', 'out', '--registry', 'registry'])",
-    )
+    words = ["score", str(source), "--output", "out", "--registry", "registry"]
+    loaded = loaded_by(tmp_path, f"from gamesales.cli.main import run; assert run({words}) == 0")
     assert {"deltalake", "obstore"}.isdisjoint(loaded)
 
 

@@ -14,8 +14,10 @@ import atexit
 import base64
 import hashlib
 import hmac
+import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -26,11 +28,15 @@ import urllib.request
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from unittest import mock
+from urllib.parse import parse_qs, urlsplit
 from wsgiref.handlers import format_date_time
 
 BUCKET = "registries"
+# One object in a list of Azure's.
+_BLOB = re.compile(rb"<Blob><Name>([^<]*)</Name>.*?</Blob>", re.DOTALL)
 # Installed by `make servers`; moto in an environment of its own.
 INSTALLED = Path(__file__).parents[1] / ".servers"
 MOTO_PYTHON = INSTALLED / "moto/bin/python"
@@ -265,10 +271,43 @@ def _serve_azure():
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as azurite:
         try:
             _wait_for(port)
-            _say(port)
+            front = ThreadingHTTPServer(("127.0.0.1", 0), type("Front", (_AzureFront,), {"port": port}))
+            threading.Thread(target=front.serve_forever, daemon=True).start()
+            _say(front.server_port)
             sys.stdin.read()
         finally:
             azurite.kill()
+
+
+class _AzureFront(BaseHTTPRequestHandler):
+    """Pass requests on to azurite, and begin lists where ``startFrom`` says: azurite does not know this parameter."""
+
+    protocol_version = "HTTP/1.1"
+    port = 0
+
+    def _pass_on(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request(self.command, self.path, body, dict(self.headers.items()))
+        answer = connection.getresponse()
+        content = answer.read()
+        start = parse_qs(urlsplit(self.path).query).get("startFrom", [""])[0]
+        if start:
+            content = _BLOB.sub(lambda blob: blob[0] if blob[1].decode() >= start else b"", content)
+        self.send_response(answer.status, answer.reason)
+        length = answer.headers["Content-Length"] if self.command == "HEAD" else str(len(content))
+        for name, value in answer.getheaders():
+            if name.lower() not in {"content-length", "transfer-encoding", "connection", "date", "server"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", length or "0")
+        self.end_headers()
+        self.wfile.write(content)
+        connection.close()
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on  # noqa: N815 - names of http.server
+
+    def log_message(self, format, *arguments):  # noqa: A002
+        """Print nothing."""
 
 
 def _say(ports):
