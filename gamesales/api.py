@@ -206,8 +206,8 @@ def score(
     """Score files of titles for one date, or for each date of a backfill, as ``gamesales score`` does.
 
     Args:
-        inputs: Files, folders or globs, CSV or Parquet. ``{date}`` stands for the date of the run,
-            and ``{date:%Y/%m/%d}`` for another form of it.
+        inputs: CSV or Parquet files, folders, globs or Delta tables, or their URLs. ``{date}`` stands for the date of
+            the run, and ``{date:%Y/%m/%d}`` for another form of it.
         output: A .csv, .csv.gz or .parquet file, a folder of dated partitions, or the URL of a Delta table.
         output_format: ``delta`` if the output is a folder that holds a Delta table.
         registry: The folder or URL of the registry.

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 def score(
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="INPUT", help="CSV or Parquet files, folders or globs; - is standard input."),
+        typer.Argument(
+            metavar="INPUT",
+            help="CSV or Parquet files, folders, globs or Delta tables, or their URLs; - is standard input.",
+        ),
     ] = None,
     output: Annotated[
         str | None,

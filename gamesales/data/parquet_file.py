@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 BATCH_ROWS = 65_536
 _MAGIC = b"PAR1"
 _PIECE_BYTES = 1 << 20
+# Row groups of a remote file are fetched whole up to this size, uncompressed. Larger ones are fetched in pieces of each
+# column, so that memory does not grow with them.
+_WHOLE_GROUPS_BYTES, _REMOTE_PIECE_BYTES = 128 << 20, 8 << 20
 _FOOTER_START = b"\x15"  # the header of the first field, the version, in Thrift's compact protocol
 # The largest number of seconds from 1970, forwards and backwards, that 64 bits hold in each unit.
 _INT96_UNITS = {"us": 2**63 // 10**6 - 1, "ns": 2**63 // 10**9 - 1}
@@ -46,6 +49,7 @@ class ParquetFile:
     _metadata: Any = field(init=False, default=None)
     _int96_units: dict[str, str] = field(init=False, default_factory=dict)
     _rows_per_group: list[int] = field(init=False)
+    _bytes_per_group: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
         with self._open() as file:
@@ -53,6 +57,7 @@ class ParquetFile:
             self._metadata = file.metadata  # parsed once, however often the file is opened
             groups = range(file.metadata.num_row_groups)
             self._rows_per_group = [file.metadata.row_group(group).num_rows for group in groups]
+            self._bytes_per_group = [file.metadata.row_group(group).total_byte_size for group in groups]
             self._require_same_count()
             self._require_single_file()
             has_int96 = any(file.schema.column(index).physical_type == "INT96" for index in range(len(file.schema)))
@@ -108,7 +113,7 @@ class ParquetFile:
         for name in names:
             columns_of_unit.setdefault(self._int96_units.get(name), []).append(name)
         return [
-            stack.enter_context(self._open(unit)).iter_batches(
+            stack.enter_context(self._open(unit, groups)).iter_batches(
                 BATCH_ROWS, row_groups=groups, columns=columns, use_threads=False
             )
             for unit, columns in columns_of_unit.items()
@@ -116,7 +121,8 @@ class ParquetFile:
 
     def _choose_int96_units(self) -> None:
         """Choose a unit for each column that has INT96 times, also inside lists and structs."""
-        with self._open("s") as second_file, self._open("ns") as nanosecond_file:
+        groups = range(len(self._rows_per_group))
+        with self._open("s", groups) as second_file, self._open("ns", groups) as nanosecond_file:
             names = [
                 column.name
                 for column, other in zip(self.schema, second_file.schema_arrow, strict=True)
@@ -166,18 +172,19 @@ class ParquetFile:
                 raise make_joined_error(self.path)
 
     @contextmanager
-    def _open(self, int96_unit: str | None = None) -> Iterator[Any]:
+    def _open(self, int96_unit: str | None = None, groups: Sequence[int] = ()) -> Iterator[Any]:
+        """Open the file to read row groups."""
         from pyarrow import parquet
 
         is_local = isinstance(self.path, Path)
+        size = sum(self._bytes_per_group[group] for group in groups)
         try:
-            # Without pre_buffer=False and a buffer size, Arrow loads a whole row group into memory. A remote file is
-            # read in few large ranges.
+            # Without pre_buffer=False and a buffer size, Arrow loads whole row groups into memory.
             file = parquet.ParquetFile(
                 self.path if is_local else self.path.open("rb"),
                 metadata=self._metadata,
-                pre_buffer=not is_local,
-                buffer_size=1 << 20,
+                pre_buffer=not is_local and size <= _WHOLE_GROUPS_BYTES,
+                buffer_size=_PIECE_BYTES if is_local else _REMOTE_PIECE_BYTES,
                 page_checksum_verification=True,
                 coerce_int96_timestamp_unit=int96_unit,
             )

@@ -56,8 +56,8 @@ class ScoreJob:
     A job file may also have a ``root``, relative to the file, at which its relative paths start.
 
     Attributes:
-        inputs: Files, folders or globs. ``{date}`` stands for the date of the run, and ``{date:%Y/%m/%d}`` for another
-            form of it.
+        inputs: Files, folders, globs or Delta tables, or their URLs. ``{date}`` stands for the date of the run, and
+            ``{date:%Y/%m/%d}`` for another form of it.
         output: A .csv, .csv.gz or .parquet file, a folder of dated partitions, or the URL of a Delta table as text.
         format: ``delta`` if the folder ``output`` is a Delta table. The output at a URL always is.
         model: The reference of the version that scores.

@@ -7,12 +7,13 @@ A version is never changed, so its id and number are part of the run id.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -21,7 +22,7 @@ from gamesales.data.conformed_file import ConformedFile
 from gamesales.data.dialect import TableFormat
 from gamesales.data.open_table import open_table
 from gamesales.data.renamed_file import RenamedFile
-from gamesales.data.table import TableFile, format_on_one_line
+from gamesales.data.table import TableFile
 from gamesales.errors import InputError, TryAgainError
 from gamesales.scoring.folders import DELTA_LOG, join_paths, require_plain_folder
 
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 # Features of a table that do not change how its active files are read, or that are checked here.
 _READABLE_FEATURES = {"columnMapping", "deletionVectors", "timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"}
 _SETTINGS = ("AWS_", "AZURE_", "GOOGLE_")
+# How long and how often requests are retried, as for other objects. The default gives up after 180 s.
+_TIMEOUTS = {"connect_timeout": "5s", "timeout": "20s", "max_retries": "5", "retry_timeout": "10s"}
+# Between the causes of an error, deltalake has line breaks and colored arrows.
+_ARROW = re.compile(r"\s*(\x1b\[\d+m)?↳(\x1b\[\d+m)?\s*")
 # Sizes of objects are requested by this many threads.
 _THREADS = 16
 _REWRITE_HINT = "Rewrite the table without it, such as with: REORG TABLE … APPLY (PURGE); or export the current rows"
@@ -146,7 +151,7 @@ def _open_table(folder: InputPath, number: int | None) -> deltalake.DeltaTable:
     except ImportError:
         require_plain_folder(folder)  # refuses a table
         raise
-    options: dict[str, Any] = {name: value for name, value in os.environ.items() if name.startswith(_SETTINGS)}
+    options = {name: value for name, value in os.environ.items() if name.startswith(_SETTINGS)} | _TIMEOUTS
     with _translate_errors(folder, number):
         return DeltaTable(str(folder), version=number, storage_options=options)
 
@@ -159,8 +164,15 @@ def _translate_errors(folder: InputPath, number: int | None) -> Iterator[None]:
     try:
         yield
     except (DeltaError, OSError, ValueError) as error:
+        text = _ARROW.sub(": ", str(error))
+        if isinstance(error, OSError) and not isinstance(folder, Path):
+            from gamesales.storage.bucket import raise_input_errors
+            from gamesales.storage.cloud import make_error
+
+            with raise_input_errors():
+                raise make_error(str(folder), text) from None
         version = "" if number is None else f" in version {number}"
         raise InputError(
-            f"{folder} can't be read as a table of Delta Lake{version}: {format_on_one_line(error)}",
+            f"{folder} can't be read as a table of Delta Lake{version}: {' '.join(text.split())}",
             hint=f"Check {folder}/{DELTA_LOG}",
         ) from None

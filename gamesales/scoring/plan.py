@@ -8,8 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 
@@ -34,6 +37,10 @@ from gamesales.scoring.shard_bounds import Shard, cut_shards
 
 # One message lists at most this many faults.
 _MAX_FAULTS = 20
+# Remote files are opened and counted by this many threads.
+_REMOTE_THREADS = 8
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -157,7 +164,7 @@ def make_plan(
     _check_columns(tables, [*contract.features, *extra_features], keep, copied, partition)
     merged = merge_passthrough(copied)
     passthrough = merged if conform is None else conform(merged)
-    inputs = [_make_input(files, index, table) for index, table in enumerate(tables)]
+    inputs = _make_inputs(files, tables)
     shards = cut_shards([source.table.rows_per_segment() for source in inputs])
     # Other shard bounds change no row of the result, but they change its files, and which shards a run can resume from.
     bounds = [[[part.source, part.start, part.stop] for part in shard.ranges] for shard in shards]
@@ -191,24 +198,40 @@ def _open_tables(files: InputFiles, table_format: TableFormat) -> list[TableFile
     Raises:
         TryAgainError: a file was changed or removed since it was found.
     """
-    tables, errors = [], []
-    for file, stamp in zip(files.files, files.stamps, strict=True):
+
+    def open_file(index: int) -> TableFile | InputError:
         try:
-            with require_unchanged(file.path, stamp):
-                tables.append(file.open(table_format))
+            with require_unchanged(files.files[index].path, files.stamps[index]):
+                return files.files[index].open(table_format)
         except InputError as error:
-            errors.append(error)
+            return error
+
+    opened = _map_files(open_file, files)
+    errors = [error for error in opened if isinstance(error, InputError)]
     if len(errors) == 1:
         raise errors[0]
     if errors:
         raise InputError(_join_faults([error.message for error in errors]), hint=errors[0].hint)
-    return tables
+    return [table for table in opened if not isinstance(table, InputError)]
 
 
-def _make_input(files: InputFiles, index: int, table: TableFile) -> Input:
-    stamp = files.stamps[index]
-    with require_unchanged(table.path, stamp):
-        return Input(files.files[index].name, table, stamp, rows=table.count_rows(), sha256=files.sha256(index))
+def _make_inputs(files: InputFiles, tables: Sequence[TableFile]) -> list[Input]:
+    def make_input(index: int) -> Input:
+        table, stamp = tables[index], files.stamps[index]
+        with require_unchanged(table.path, stamp):
+            name, rows = files.files[index].name, table.count_rows()
+            return Input(name, table, stamp, rows=rows, sha256=files.sha256(index))
+
+    return _map_files(make_input, files)
+
+
+def _map_files(function: Callable[[int], _Result], files: InputFiles) -> list[_Result]:
+    """Apply a function to the index of each file. Several remote files at a time, because each waits for its store."""
+    indices = range(len(files.files))
+    if all(isinstance(file.path, Path) for file in files.files):
+        return list(map(function, indices))
+    with ThreadPoolExecutor(_REMOTE_THREADS) as pool:
+        return list(pool.map(function, indices))
 
 
 def _join_faults(faults: Sequence[str]) -> str:

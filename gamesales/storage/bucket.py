@@ -95,7 +95,7 @@ class Bucket:
     def __init__(self, url: str) -> None:
         self.url = url
         scheme, _, name = url.partition("://")
-        with _raise_input_errors():
+        with raise_input_errors():
             self._client = make_client(url, scheme, name)
 
     def fetch(self, key: str, start: int, stop: int, stamp: tuple[int, int | str]) -> bytes:
@@ -168,7 +168,7 @@ class Bucket:
         """Give the body obstore, if it works in this process, and translate its errors."""
         import obstore
 
-        with _raise_input_errors():
+        with raise_input_errors():
             check_process(self.url)
             with translate_errors(f"{self.url}/{key}"):
                 yield obstore
@@ -182,7 +182,7 @@ def _make_change_error(url: str) -> TryAgainError:
 
 
 @contextmanager
-def _raise_input_errors() -> Iterator[None]:
+def raise_input_errors() -> Iterator[None]:
     """Turn errors of a registry into errors of an input, which have another exit code."""
     try:
         yield

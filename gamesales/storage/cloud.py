@@ -289,11 +289,11 @@ def translate_errors(location: str) -> Iterator[None]:
     try:
         yield
     except (BaseError, FileNotFoundError, NotImplementedError, ValueError) as error:
-        raise _make_error(location, str(error)) from None
+        raise make_error(location, str(error)) from None
 
 
-def _make_error(location: str, text: str) -> RegistryError | TryAgainError:
-    """Return a TryAgainError if the operation may work later, else a RegistryError."""
+def make_error(location: str, text: str) -> RegistryError | TryAgainError:
+    """Return a TryAgainError if the operation with this error text may work later, else a RegistryError."""
     message = f"{location}: {_summarize(text)}"
     match = _STATUS.search(text)
     status = int(match[1]) if match else 0

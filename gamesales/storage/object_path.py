@@ -47,6 +47,7 @@ class ObjectTree:
         self._folders: dict[str, ObjectFolder] = {}
         self._complete: list[str] = []  # folders of which everything below is listed
         self._probes: dict[str, bool] = {}
+        self._objects: dict[str, StoredObject | None] = {}
 
     def list_folder(self, key: str) -> ObjectFolder:
         """List a folder. A folder that does not exist is empty."""
@@ -89,8 +90,10 @@ class ObjectTree:
         parent, _, name = key.rpartition("/")
         if parent in self._folders or self._is_complete(parent):
             return self.list_folder(parent).objects.get(name)
-        entry = self._bucket.find(key)
-        return None if entry is None else StoredObject.from_entry(self.url, entry)
+        if key not in self._objects:
+            entry = self._bucket.find(key)
+            self._objects[key] = None if entry is None else StoredObject.from_entry(self.url, entry)
+        return self._objects[key]
 
     def _is_complete(self, key: str) -> bool:
         return any(key == root or key.startswith(f"{root}/") or not root for root in self._complete)

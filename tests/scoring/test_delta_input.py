@@ -15,7 +15,9 @@ from pyarrow import parquet
 
 from gamesales.data.dialect import DEFAULT_FORMAT, TableFormat
 from gamesales.errors import InputError, InputNotFoundError, TryAgainError
+from gamesales.scoring.delta_input import DeltaInput
 from gamesales.scoring.inputs import find_files
+from gamesales.storage.object_path import ObjectPath
 from support import objects, servers
 from support.runs import read_csv, score, simple_version
 from support.versions import titles_table
@@ -274,6 +276,18 @@ class TestRefused:
         with pytest.raises(InputError, match="is a table of Delta Lake") as failure:
             read_rows(table)
         assert "pip install 'gamesales[lake]'" in failure.value.hint
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "match"),
+    [("denied", InputError, "403 Forbidden"), ("broken", TryAgainError, "503 Service Unavailable")],
+)
+def test_store_fails(monkeypatch, fault, kind, match):
+    """A failure of the store while the log is read has the exit code of any other failure of a store."""
+    for name, value in servers.s3(fault).environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(kind, match=rf"^s3://registries/table: .*{match}$"):
+        DeltaInput(ObjectPath.from_url("s3://registries/table"))
 
 
 @pytest.mark.parametrize("kind", ["s3", "azure"])
