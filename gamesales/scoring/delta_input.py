@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pyarrow as pa
 
@@ -153,7 +153,9 @@ def _open_table(folder: InputPath, number: int | None) -> deltalake.DeltaTable:
         raise
     options = {name: value for name, value in os.environ.items() if name.startswith(_SETTINGS)} | _TIMEOUTS
     with _translate_errors(folder, number):
-        return DeltaTable(str(folder), version=number, storage_options=options)
+        # In a URL, deltalake decodes %-escapes, some of them twice. Our keys are literal, so a key with % fails.
+        location = str(folder) if isinstance(folder, Path) else quote(str(folder), safe=":/")
+        return DeltaTable(location, version=number, storage_options=options)
 
 
 @contextmanager

@@ -17,10 +17,12 @@ from itertools import chain
 from typing import Any
 
 from gamesales.errors import InputError, RegistryError, TryAgainError, UsageError
-from gamesales.storage.cloud import check_process, make_client, translate_errors
+from gamesales.storage.cloud import check_process, hide_secrets, make_client, translate_errors
 from gamesales.storage.keys import CLOUD_FORMS
 
 _URL = re.compile(r"(?P<bucket>(?:s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*)(?:/(?P<key>.*?))?/?", re.DOTALL)
+# The options of a URL, which may be a signature. In a glob, ? stands for a character.
+_OPTIONS = re.compile(r"\?[\w.-]+=")
 # Variables of the environment that decide how a client connects.
 _SETTINGS = ("AWS_", "AZURE_", "GOOGLE_", "SSL_", "HTTP", "http", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
 # Seconds, at most, before each repetition of a request whose content broke off. obstore repeats all other requests.
@@ -48,13 +50,13 @@ def split_object_url(url: str) -> tuple[str, str]:
     """Split a URL into the URL of the bucket and the key. Keys are literal: nothing in them is decoded.
 
     Raises:
-        UsageError: the URL has no bucket, or a part of the key is empty, ``.`` or ``..``.
+        UsageError: the URL has no bucket or it has options, or a part of the key is empty, ``.`` or ``..``.
     """
     match = _URL.fullmatch(url)
     key = (match["key"] or "") if match else ""
-    if not match or (key and not {"", ".", ".."}.isdisjoint(key.split("/"))):
+    if not match or _OPTIONS.search(key) or (key and not {"", ".", ".."}.isdisjoint(key.split("/"))):
         raise UsageError(
-            f"expected {CLOUD_FORMS}, with a key that has no empty part and no .., received {url!r}",
+            f"expected {CLOUD_FORMS}, without options, empty parts and .., received {hide_secrets(url)!r}",
             hint="Credentials and endpoints are set in the environment: docs/reference/object-stores.md",
         )
     return match["bucket"], key

@@ -225,6 +225,11 @@ class CloudStore:
             time.sleep(_RETRIES["backoff"]["init_backoff"].total_seconds())
 
 
+def hide_secrets(url: str) -> str:
+    """Return a URL without its password and its options, which may hold a signature."""
+    return _URL_SECRETS.sub("…", url)
+
+
 def _parse_url(url: str) -> tuple[str, str, str]:
     """Split a URL into scheme, bucket and prefix. The memory store has only a scheme."""
     if url == f"{_MEMORY}:":
@@ -232,7 +237,7 @@ def _parse_url(url: str) -> tuple[str, str, str]:
     match = _URL.fullmatch(url)
     if not match or not (not match["prefix"] or is_safe_key(match["prefix"])):
         raise UsageError(
-            f"{_URL_SECRETS.sub('…', url)!r} can't hold a registry; expected {CLOUD_FORMS}",
+            f"{hide_secrets(url)!r} can't hold a registry; expected {CLOUD_FORMS}",
             hint="Credentials and endpoints are set in the environment: docs/reference/object-stores.md",
         )
     return match["scheme"], match["bucket"], match["prefix"] or ""

@@ -299,7 +299,7 @@ def test_table_in_a_store(tmp_path, monkeypatch, kind):
     with servers.azure() if kind == "azure" else nullcontext(servers.s3()) as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-        url = server.url(secrets.token_hex(4))
+        url = f"{server.url(secrets.token_hex(4))}/a b#é"
         objects.upload(tmp_path / "table", url)
         local = score(simple_version(), tmp_path / "table", tmp_path / "a.parquet")
         stored = score(simple_version(), url, tmp_path / "b.parquet")

@@ -176,6 +176,16 @@ def test_bad_url_is_refused(url):
         ObjectPath.from_url(url)
 
 
+@pytest.mark.parametrize(
+    "url", ["s3://key:secret@bucket/a", "az://container/a.csv?sv=2&sig=secret", "s3://b/a?X-Sig=secret"]
+)
+def test_secrets_are_not_printed(url):
+    """A URL with a password or a signature is refused, and neither is printed."""
+    with pytest.raises(UsageError) as refused:
+        ObjectPath.from_url(url)
+    assert "secret" not in f"{refused.value} {refused.value.hint}"
+
+
 @pytest.mark.parametrize("s3", ["breaking"], indirect=True)
 def test_broken_content_is_read_again(s3):
     """Content that breaks off is requested again."""
