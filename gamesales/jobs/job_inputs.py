@@ -126,8 +126,8 @@ def _read_job(job_file: Path) -> ScoreJob:
     return read_score_job(job_file)
 
 
-def _list_outputs(job: ScoreJob, day: date) -> Sequence[Path]:
-    """Return what runs of the job write on this disk."""
-    if isinstance(job.output, str):
-        return []
-    return [job.output] if job.writes_table else OutputPaths(job.output, day).all
+def _list_outputs(job: ScoreJob, day: date) -> Sequence[Path | str]:
+    """Return what runs of the job write."""
+    if isinstance(job.output, str) or job.writes_table:
+        return [job.output]
+    return OutputPaths(job.output, day).all

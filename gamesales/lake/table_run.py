@@ -35,6 +35,7 @@ from gamesales.scoring.duplicates import are_unique
 from gamesales.scoring.engines import Engine
 from gamesales.scoring.engines.local import run_shards
 from gamesales.scoring.ledger import ShardResult
+from gamesales.scoring.listing import InputRules
 from gamesales.scoring.output import TABLE_LOG
 from gamesales.scoring.parts import check_types
 from gamesales.scoring.plan import Plan, RunOptions
@@ -71,9 +72,9 @@ class TableOutput:
         return str(self.location)
 
     @property
-    def all(self) -> Sequence[Path]:
-        """Everything on this disk that runs for any date write."""
-        return [] if self.location.folder is None else [self.location.folder]
+    def all(self) -> Sequence[Path | str]:
+        """Everything that runs for any date write: the folder of the table, or its URL."""
+        return [self.location.uri if self.location.folder is None else self.location.folder]
 
     def read_schema(self) -> pa.Schema | None:
         """Return the columns of the table; None if there is no table yet.
@@ -112,10 +113,9 @@ class TableOutput:
             ColumnsError: a part can't hold the columns.
         """
         check_types(schema, self.suffix)
+        rules = InputRules(outputs=self.all)
         for source in inputs:
-            if isinstance(source, Path) and any(
-                source.resolve().is_relative_to(folder.resolve()) for folder in self.all
-            ):
+            if rules.is_output(source):
                 raise UsageError(f"{source} is in the table {self.location}", hint="Give another --output")
 
 

@@ -68,7 +68,7 @@ class InputRules:
         names = (relative, relative + "/", relative.rpartition("/")[2])
         return relative == self.require or any(fnmatchcase(name, pattern) for name in names for pattern in self.exclude)
 
-    def is_output(self, path: InputPath) -> bool:
+    def is_output(self, path: InputPath | TablePath) -> bool:
         """Return whether a path is an output of the run, or below an output."""
         if not isinstance(path, Path):
             urls = [str(output).rstrip("/") for output in self.outputs]

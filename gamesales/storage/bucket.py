@@ -7,26 +7,23 @@ states of an object.
 from __future__ import annotations
 
 import os
-import random
 import re
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from gamesales.errors import InputError, RegistryError, TryAgainError, UsageError
-from gamesales.storage.cloud import check_process, hide_secrets, make_client, translate_errors
+from gamesales.storage.cloud import hide_secrets, make_client, send
 from gamesales.storage.keys import CLOUD_FORMS
 
+_T = TypeVar("_T")
 _URL = re.compile(r"(?P<bucket>(?:s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*)(?:/(?P<key>.*?))?/?", re.DOTALL)
 # The options of a URL, which may be a signature. In a glob, ? stands for a character.
 _OPTIONS = re.compile(r"\?[\w.-]+=")
 # Variables of the environment that decide how a client connects.
 _SETTINGS = ("AWS_", "AZURE_", "GOOGLE_", "SSL_", "HTTP", "http", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
-# Seconds, at most, before each repetition of a request whose content broke off. obstore repeats all other requests.
-_READ_WAITS = (0.2, 0.8, 2.0)
 
 # Stands before the time of the last change, where a store has no ETags.
 _MODIFIED = "modified "
@@ -107,80 +104,63 @@ class Bucket:
             TryAgainError: the object was changed or removed, or the store does not answer.
             InputError: the store refuses the request.
         """
-        for wait in (*_READ_WAITS, None):
-            response = self._request(key, start, stop, stamp)
-            try:
-                with self._call(key):
-                    data = bytes(response.bytes())
-                if len(data) == stop - start:
-                    return data
-            except TryAgainError:
-                if wait is None:
-                    raise
-            time.sleep((wait or 0) * random.uniform(0.5, 1))  # noqa: S311 - readers must not come back together
-        raise TryAgainError(f"{self.url}/{key}: the content broke off", hint="Check the network, then run it again")
-
-    def _request(self, key: str, start: int, stop: int, stamp: tuple[int, int | str]) -> Any:
-        """Request a range of an object. The answer has its description, and not yet its content."""
         options: dict[str, Any] = {"range": (start, stop)}
         if not str(stamp[1]).startswith(_MODIFIED):
             options["if_match"] = f'"{stamp[1]}"'
-        with self._call(key) as obstore:
+
+        def get(obstore: Any) -> bytes | None:
             try:
                 response = obstore.get(self._client, key, options=options)
-            except FileNotFoundError:
-                raise TryAgainError(
-                    f"{self.url}/{key} was removed while this run needed it; nothing was published", hint="Run it again"
-                ) from None
-            except obstore.exceptions.PreconditionError:
-                raise _make_change_error(f"{self.url}/{key}") from None
-        if (response.meta["size"], get_e_tag(response.meta)) != stamp:  # the store does not know If-Match
-            raise _make_change_error(f"{self.url}/{key}")
-        return response
+            except (FileNotFoundError, obstore.exceptions.PreconditionError):
+                return None
+            if (response.meta["size"], get_e_tag(response.meta)) != stamp:
+                return None  # the store does not know If-Match
+            data = bytes(response.bytes())
+            if len(data) < stop - start:
+                raise TryAgainError(f"{self.url}/{key}: the content broke off", hint="Run it again")
+            return data
+
+        data = self._send(key, get)
+        if data is None:
+            raise TryAgainError(
+                f"{self.url}/{key} was changed or removed while this run needed it; nothing was published",
+                hint="Run it again when the file is complete",
+            )
+        return data
 
     def find(self, key: str) -> ObjectEntry | None:
         """Return an object; None if there is no object with this key."""
-        with self._call(key) as obstore:
+
+        def head(obstore: Any) -> ObjectEntry | None:
             try:
                 entry: ObjectEntry = obstore.head(self._client, key)
             except FileNotFoundError:
                 return None
             return entry
 
+        return self._send(key, head)
+
     def has_folder(self, key: str) -> bool:
         """Return whether there are objects below a key."""
-        with self._call(key) as obstore:
+
+        def look(obstore: Any) -> bool:
             entries = chain.from_iterable(obstore.list(self._client, key or None, chunk_size=2))
             return any(entry["path"] != key for entry in entries)
 
+        return self._send(key, look)
+
     def list_folder(self, key: str) -> tuple[Sequence[str], Sequence[ObjectEntry]]:
         """List a folder: the keys of the folders in it, and its objects."""
-        with self._call(key) as obstore:
-            listing = obstore.list_with_delimiter(self._client, key or None)
+        listing = self._send(key, lambda obstore: obstore.list_with_delimiter(self._client, key or None))
         return listing["common_prefixes"], listing["objects"]
 
     def list_all(self, key: str) -> Sequence[ObjectEntry]:
         """List all objects below a key, in folders at any depth."""
-        with self._call(key) as obstore:
-            entries: Sequence[ObjectEntry] = obstore.list(self._client, key or None).collect()
-        return entries
+        return self._send(key, lambda obstore: obstore.list(self._client, key or None).collect())
 
-    @contextmanager
-    def _call(self, key: str) -> Iterator[Any]:
-        """Give the body obstore, if it works in this process, and translate its errors."""
-        import obstore
-
+    def _send(self, key: str, request: Callable[[Any], _T]) -> _T:
         with raise_input_errors():
-            check_process(self.url)
-            with translate_errors(f"{self.url}/{key}"):
-                yield obstore
-
-
-def _make_change_error(url: str) -> TryAgainError:
-    return TryAgainError(
-        f"{url} was changed while this run read it; nothing was published",
-        hint="Run it again when the file is complete",
-    )
+            return send(f"{self.url}/", key, request)
 
 
 @contextmanager

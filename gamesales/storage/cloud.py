@@ -28,7 +28,7 @@ _URL_SECRETS = re.compile(r"//[^/]*@|[?#].*")
 _MEMORY = "memory"
 # A hidden name. No key has one, and no listing shows it.
 _PROBES = ".probe"
-# How long a connection may take; how long and how often a request is repeated. With requests of at most 20 s, a silent
+# How long a connection and a request with its body may take; how long and how often a request is repeated. A silent
 # store fails within 45 s.
 _TIMEOUTS = {"connect_timeout": "5s", "timeout": "20s"}
 _RETRIES: Any = {
@@ -201,28 +201,34 @@ class CloudStore:
             )
 
     def _send(self, key: str, request: Callable[[Any], _T]) -> _T:
-        """Call a request with obstore, if it works in this process, and translate its errors.
+        """Call a request about a key or a prefix. See ``send``."""
+        return send(self.location, key, request)
 
-        obstore repeats some failed requests. It does not repeat a write whose connection was reset, a request that
-        timed out, or a listing whose answer was cut. Every request of a store may be repeated, so it is called again.
 
-        Args:
-            key: the key or the prefix, for messages.
-            request: sends one request. Its argument is the module obstore.
-        """
-        import obstore
+def send(location: str, key: str, request: Callable[[Any], _T]) -> _T:
+    """Call a request with obstore, if it works in this process, and translate its errors.
 
-        check_process(self.location)
-        repetitions, deadline = 0, time.monotonic() + _RETRIES["retry_timeout"].total_seconds()
-        while True:
-            try:
-                with translate_errors(f"{self.location}{key}"):
-                    return request(obstore)
-            except TryAgainError:
-                if repetitions == _RETRIES["max_retries"] or (repetitions and time.monotonic() > deadline):
-                    raise
-            repetitions += 1
-            time.sleep(_RETRIES["backoff"]["init_backoff"].total_seconds())
+    obstore repeats some failed requests. It does not repeat a write whose connection was reset, a request that timed
+    out, or an answer that was cut. Every request of a store may be repeated, so it is called again.
+
+    Args:
+        location: the URL of the store, with a slash at its end.
+        key: the key or the prefix, for messages.
+        request: sends one request. Its argument is the module obstore.
+    """
+    import obstore
+
+    check_process(location)
+    repetitions, deadline = 0, time.monotonic() + _RETRIES["retry_timeout"].total_seconds()
+    while True:
+        try:
+            with translate_errors(f"{location}{key}"):
+                return request(obstore)
+        except TryAgainError:
+            if repetitions == _RETRIES["max_retries"] or (repetitions and time.monotonic() > deadline):
+                raise
+        repetitions += 1
+        time.sleep(_RETRIES["backoff"]["init_backoff"].total_seconds())
 
 
 def hide_secrets(url: str) -> str:

@@ -11,8 +11,11 @@ from pyarrow import parquet
 
 from gamesales.data.screen import RejectLimit
 from gamesales.errors import ColumnsError, InputError, TooManyOutsideError, TooManyRejectsError, UsageError
+from gamesales.lake.location import TableLocation
+from gamesales.lake.table_run import TableOutput
 from gamesales.scoring import shard_bounds
 from gamesales.scoring.engines.local import run_shards
+from gamesales.storage.stored_object import StoredObject
 from support.runs import DAY, read_csv, score, simple_version, snapshot, write_mixed
 from support.tables import list_dates, plan_table_run, read_rows, score_table, stop_after
 from support.versions import titles_table
@@ -212,6 +215,14 @@ def test_input_in_table_is_refused(tmp_path):
     source = write_titles(tmp_path / "table/a.parquet")
     with pytest.raises(UsageError, match="is in the table"):
         score_table(simple_version(), source, tmp_path / "table")
+
+
+def test_object_in_table_is_refused():
+    """An input in a table in an object store is refused, and an input beside the table is not."""
+    output = TableOutput(TableLocation("s3://bucket/table"), DAY)
+    output.check([StoredObject("s3://bucket/table2/a.parquet", 1, "e")], pa.schema([]))
+    with pytest.raises(UsageError, match=r"^s3://bucket/table/x=1/a.parquet is in the table s3://bucket/table$"):
+        output.check([StoredObject("s3://bucket/table/x=1/a.parquet", 1, "e")], pa.schema([]))
 
 
 def test_folder_of_results_is_refused(tmp_path):

@@ -164,7 +164,7 @@ class TestRuns:
         with find_inputs([url]) as files:
             plan = make_plan(files, version.contract, version.digest, {"run_date": str(DAY)})
         objects.put(f"{url}/{name}", contents[1][:-1] + b" ")
-        with pytest.raises(TryAgainError, match=rf"^{url}/{name} was changed while this run read it"):
+        with pytest.raises(TryAgainError, match=rf"^{url}/{name} was changed or removed while this run needed it"):
             list(plan.inputs[0].table.read_batches(FEATURES))
 
     def test_pickled_input(self, url):
@@ -184,7 +184,7 @@ class TestRuns:
         version = simple_version()
         with find_inputs([url]) as files:
             objects.put(f"{url}/a.csv", TITLES * 1_001)
-            with pytest.raises(TryAgainError, match="was changed while this run read it"):
+            with pytest.raises(TryAgainError, match="was changed or removed while this run needed it"):
                 make_plan(files, version.contract, version.digest, {"run_date": str(DAY)})
 
     @pytest.mark.parametrize("cut", ["csv.gz", "csv.zst"])
