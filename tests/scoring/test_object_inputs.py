@@ -4,6 +4,7 @@ import gzip
 import pickle
 import secrets
 import sys
+from datetime import timedelta
 
 import pyarrow as pa
 import pytest
@@ -16,7 +17,9 @@ from gamesales.errors import GamesalesError, InputError, TryAgainError
 from gamesales.scoring.inputs import find_files, find_inputs
 from gamesales.scoring.listing import InputRules
 from gamesales.scoring.plan import make_plan
+from gamesales.storage import cloud
 from support import objects, servers
+from support.fault_proxy import FaultProxy, draw_faults
 from support.runs import DAY, GOOD, csv_text, score, simple_version
 from support.versions import FEATURES, titles_table
 
@@ -249,6 +252,28 @@ def test_requests_of_a_large_file(tmp_path, monkeypatch, whole_bytes, limit):
     (tmp_path / "a.parquet").write_bytes(content)
     score(simple_version(), tmp_path / "a.parquet", tmp_path / "local.parquet")
     assert (tmp_path / "local.parquet").read_bytes() == (tmp_path / "url.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv"])
+@pytest.mark.parametrize("seed", range(2))
+def test_failing_requests(tmp_path, monkeypatch, name, seed):
+    """With 30% of the requests failing in any way, a run gives the same bytes."""
+    waits = dict.fromkeys(("init_backoff", "max_backoff"), timedelta(milliseconds=1))
+    monkeypatch.setitem(cloud._RETRIES, "backoff", cloud._RETRIES["backoff"] | waits)
+    monkeypatch.setattr("gamesales.storage.stored_object._SMALL_BYTES", 10_000)
+    table = titles_table(4_000)
+    rows = zip(*(map(str, table.column(column).to_pylist()) for column in table.schema.names), strict=True)
+    content = parquet_bytes(table, row_group_size=700) if name == "a.parquet" else csv_text(rows).encode()
+    (tmp_path / name).write_bytes(content)
+    with FaultProxy(servers.s3(), draw_faults(0.3, seed)) as proxy:
+        for variable, value in servers.s3().environment.items():
+            monkeypatch.setenv(variable, value)
+        url = f"{proxy.server.url(secrets.token_hex(4))}/{name}"
+        objects.put(url, content)
+        for variable, value in proxy.server.environment.items():
+            monkeypatch.setenv(variable, value)
+        require_equal_runs(tmp_path, tmp_path / name, url)
+        assert str(proxy), "no request failed"
 
 
 class TestCommand:
