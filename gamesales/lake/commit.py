@@ -27,7 +27,7 @@ from gamesales.data.arrow import to_numpy
 from gamesales.errors import GamesalesError, TryAgainError, warn
 from gamesales.lake.columns import conform, find_new_columns, read_table_schema, require_predictions
 from gamesales.lake.keys import describe_transaction, is_transaction_of
-from gamesales.lake.location import PARTITION, TableLocation, summarize
+from gamesales.lake.location import PARTITION, TableLocation, read_again, summarize
 from gamesales.storage.store import Store
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class DateTransaction:
 
 def read_transaction(table: DeltaTable | None, day: date) -> int | None:
     """Return the number of the transaction that published a date; None if no run published it."""
-    return None if table is None else table.transaction_version(day.isoformat())
+    return None if table is None else read_again(lambda: table.transaction_version(day.isoformat()))
 
 
 def commit_date(location: TableLocation, store: Store, table: DeltaTable, transaction: DateTransaction) -> None:
@@ -210,7 +210,7 @@ def _make_add(part: PartFile, day: str) -> AddAction:
 def list_parts(table: DeltaTable, day: date) -> list[PartFile]:
     """List the files of a date in a table, by name. Those of other programs may have no count of their rows, -1."""
     parts = []
-    for actions in pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)):
+    for actions in _read_files(table):
         days = to_numpy(actions.column(f"partition.{PARTITION}").view(pa.int32()))
         for row in np.flatnonzero(days == (day - date(1970, 1, 1)).days).tolist():
             path, size, rows = (actions.column(name)[row].as_py() for name in ("path", "size_bytes", "num_records"))
@@ -221,11 +221,15 @@ def list_parts(table: DeltaTable, day: date) -> list[PartFile]:
 def group_parts(table: DeltaTable) -> dict[date, list[PartFile]]:
     """List the files of each date in a table, oldest date first, by name."""
     groups: dict[date, list[PartFile]] = {}
-    for actions in pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)):
+    for actions in _read_files(table):
         names = (f"partition.{PARTITION}", "path", "size_bytes", "num_records")
         for day, path, size, rows in zip(*(actions.column(name).to_pylist() for name in names), strict=True):
             groups.setdefault(day, []).append(PartFile(path, size, -1 if rows is None else rows))
     return {day: sorted(groups[day], key=_get_key) for day in sorted(groups)}
+
+
+def _read_files(table: DeltaTable) -> pa.RecordBatchReader:
+    return pa.RecordBatchReader.from_stream(read_again(lambda: table.get_add_actions(flatten=True)))
 
 
 def _get_key(part: PartFile) -> str:

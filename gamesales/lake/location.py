@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -32,6 +32,7 @@ from gamesales.storage.store import Store, open_store
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
+T = TypeVar("T")
 PARTITION = "run_date"
 _FILE_URL = "file://"
 # Seconds for one request: a part of 100 MB over a slow line.
@@ -47,6 +48,8 @@ _PROPERTIES = {
 }
 # Seconds before each repetition of the creation of a table.
 _CREATE_WAITS = (0.1, 0.4, 1.6)
+# Seconds before a table is read again, if its store failed.
+_READ_WAIT = 0.2
 # The part of a URL that may hold a signature.
 _URL_QUERY = re.compile(r"(https?://[^\s?]+)\?\S+")
 _LATER_HINT = "Check the network, the service and your permissions, then run it again"
@@ -90,22 +93,25 @@ class TableLocation:
             InputNotFoundError: the table has no such version.
             TryAgainError: the table can't be read now.
         """
-        deltalake = import_deltalake()
+        import_deltalake()
+        with explain_table_errors(self):
+            return read_again(lambda: self._open_table(version))
+
+    def _open_table(self, version: int | None) -> DeltaTable | None:
+        from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError, TableNotFoundError
 
-        with explain_table_errors(self):
-            try:
-                table: DeltaTable = deltalake.DeltaTable(self.uri, version, self.make_options())
-                return table
-            except TableNotFoundError:
-                return None
-            except DeltaError as error:
-                if version is None:
-                    raise
-                raise InputNotFoundError(
-                    f"{self} has no version {version}: {summarize(error)}",
-                    hint="List the versions: deltalake.DeltaTable(…).history()",
-                ) from None
+        try:
+            return DeltaTable(self.uri, version, self.make_options())
+        except TableNotFoundError:
+            return None
+        except DeltaError as error:
+            if version is None:
+                raise
+            raise InputNotFoundError(
+                f"{self} has no version {version}: {summarize(error)}",
+                hint="List the versions: deltalake.DeltaTable(…).history()",
+            ) from None
 
     def create_table(self, schema: pa.Schema) -> DeltaTable:
         """Create the table, unless another writer has just created it, and open it.
@@ -161,6 +167,20 @@ class TableLocation:
         return {**_RETRIES, "aws_conditional_put": "etag", "aws_s3_allow_unsafe_rename": "false"}
 
 
+def read_again(read: Callable[[], T]) -> T:
+    """Call a function that reads a table, and once more if the store fails.
+
+    deltalake repeats most requests, but not a request whose answer was cut.
+    """
+    try:
+        return read()
+    except GamesalesError:
+        raise
+    except OSError:
+        time.sleep(_READ_WAIT)
+        return read()
+
+
 def import_deltalake() -> Any:
     """Import deltalake and return the module.
 
@@ -191,7 +211,7 @@ def explain_table_errors(location: TableLocation) -> Iterator[None]:
 
 @contextmanager
 def explain_store_errors() -> Iterator[None]:
-    """Turn the errors of a store, which name a registry, into errors that name a table."""
+    """Turn the errors of a store, which name a registry, and of deltalake into errors that name a table."""
     try:
         yield
     except IntegrityError:
@@ -206,6 +226,10 @@ def explain_store_errors() -> Iterator[None]:
             for text in (error.message, error.hint)
         )
         raise kind(message, hint=hint) from None
+    except GamesalesError:
+        raise
+    except OSError as error:
+        raise TryAgainError(f"the table can't be read now: {summarize(error)}", hint=_LATER_HINT) from None
 
 
 def summarize(error: BaseException) -> str:

@@ -1,0 +1,111 @@
+"""Runs into a Delta table in an object store whose requests fail, are answered late, or are processed twice."""
+
+import secrets
+from datetime import date
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from gamesales import read_predictions
+from gamesales.errors import InputNotFoundError
+from gamesales.lake import location
+from gamesales.scoring import shard_bounds
+from support import servers
+from support.fault_proxy import FAST_FAULTS, FAULTS, Fault, FaultProxy, draw_faults, lose_store
+from support.fault_trials import FaultTrials, quick_clients
+from support.runs import DAY, simple_version
+from support.sampling import many, seed
+from support.tables import read_rows, score_table
+from support.versions import titles_table
+
+OTHER_DAY = date(2026, 11, 22)
+
+
+@pytest.fixture(scope="module")
+def s3():
+    return servers.s3()
+
+
+@pytest.fixture(scope="module")
+def azure():
+    with servers.azure() as server, FaultProxy(server) as proxy:  # the proxy lists as Azure does
+        yield proxy.server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_clients():
+    with quick_clients(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shard_bounds, "MIN_SHARD_ROWS", 1_000)
+        yield
+
+
+@pytest.fixture(scope="module", params=["s3 new table", "s3 checkpoint", "azure"])
+def night(request, tmp_path_factory):
+    """A night of a table that does not exist, or that has another date and an earlier result of the date.
+
+    On S3, the run writes a checkpoint of the log of the table, too.
+    """
+    store, _, case = request.param.partition(" ")
+    server, folder = request.getfixturevalue(store), tmp_path_factory.mktemp("titles")
+    url, version = server.url(f"faults/{secrets.token_hex(4)}"), simple_version()
+    for name, rows in (("old", 1500), ("new", 2500)):
+        ids = pa.array([f"T{row:05d}" for row in range(rows)])
+        parquet.write_table(titles_table(rows, seed=rows, title_id=ids), folder / f"{name}.parquet", row_group_size=500)
+    if case != "new table":
+        with server.entered(), pytest.MonkeyPatch.context() as patch:
+            patch.setitem(location._PROPERTIES, "delta.checkpointInterval", "3" if case else "20")
+            for day in (OTHER_DAY, DAY):
+                score_table(version, folder / "old.parquet", url, day=day)
+    return FaultTrials(server, url, lambda: score_table(version, folder / "new.parquet", url), lambda: read_dates(url))
+
+
+def read_dates(url):
+    """Return the predictions of both dates, as deltalake reads them. The reader of gamesales must agree."""
+    dates = []
+    for day in (OTHER_DAY, DAY):
+        try:
+            table = read_predictions(url, day)
+        except InputNotFoundError:
+            dates.append(None)
+            continue
+        rows = sorted((row["title_id"], row["predicted_earnings"]) for row in read_rows(url, day))
+        read = sorted(zip(*(table[name].to_pylist() for name in ("title_id", "predicted_earnings")), strict=True))
+        assert rows == read
+        dates.append(rows)
+    return dates
+
+
+def test_one_failed_request_is_harmless(night, request):
+    """A run succeeds if any of its requests fails in any way."""
+    for number, fault in night.draw(request.node.name, FAST_FAULTS, writes=4, reads=2):
+        night.restore()
+        error, proxy = night.run({number: fault})
+        assert error is None, f"{error}\n{proxy}"
+        assert night.read() == night.new, proxy
+
+
+def test_store_is_gone_from_a_request_on(night, request):
+    """If the store is gone from any request on, readers see the old or the new night, and the next run succeeds."""
+    for number, fault in night.draw(request.node.name, (Fault.CUT_BEFORE, Fault.CUT_AFTER), writes=3, reads=1):
+        night.restore()
+        error, proxy = night.run(lose_store(number, fault))
+        after = night.read()
+        assert after == night.new if error is None else after in (night.old, night.new), f"{error}\n{proxy}"
+        assert error is None or error.exit_code == 7, f"{error}\n{proxy}"
+        assert night.run()[0] is None
+        assert night.read() == night.new, proxy
+
+
+def test_requests_fail_at_random(night, request):
+    """With 5% of the requests failing, late or processed twice, readers see the old or the new night."""
+    for example in range(many(100, 2)):
+        night.restore()
+        for attempt in range(5):
+            number = seed(f"{request.node.name} {example} {attempt}")
+            error, proxy = night.run(draw_faults(0.05, number, FAULTS))
+            assert error is None or error.exit_code == 7, f"{error}\n{proxy}"
+            assert night.read() in ([night.new] if error is None else [night.old, night.new]), f"{error}\n{proxy}"
+            if error is None:
+                break
+        assert night.read() == night.new, proxy
