@@ -29,6 +29,7 @@ from gamesales.jobs.score import Backfill, RunPreview
 from gamesales.jobs.sign import PolicyResult, SignatureResult
 from gamesales.jobs.train import TrainingResult
 from gamesales.jobs.tune import TuneResult
+from gamesales.jobs.vacuum import VacuumResult
 from gamesales.jobs.versions import VerificationResult, VersionList
 from gamesales.old_keys import OLD_KEYS
 from gamesales.scoring.run_report import RunReport
@@ -58,6 +59,7 @@ RESULTS = {
     "backtest": BacktestResult,
     "export": ExportResult,
     "copy": CopyResult,
+    "vacuum": VacuumResult,
     "sign": SignatureResult,
     "policy-show": PolicyResult,
     "policy-sign": SignatureResult,

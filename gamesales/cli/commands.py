@@ -16,6 +16,7 @@ MODULES = {
     "sign": ("sign", "policy"),
     "score": ("score", "predict"),
     "backtest": ("backtest",),
+    "vacuum": ("vacuum",),
 }
 MODULE_OF = {command: module for module, commands in MODULES.items() for command in commands}
 # Commands that need no matrix product of many rows. They start faster without the threads of NumPy's OpenBLAS.
@@ -33,6 +34,7 @@ LIGHT = {
     "gc",
     "copy",
     "sign",
+    "vacuum",
 }
 # A command returns its exit code. None is 0.
 Command = Callable[..., int | None]

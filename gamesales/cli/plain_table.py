@@ -226,7 +226,13 @@ TABLE: dict[str, dict[str, Any]] = {
                           "--name": ("name", "text"),
                           "--json": ("as_json", "flag")},
               "variables": {"registry": ("GAMESALES_REGISTRY", "text")},
-              "required": ["predictions", "actuals"]}}
+              "required": ["predictions", "actuals"]},
+ "vacuum": {"arguments": {"table": "text"},
+            "options": {"--older-than": ("older_than", "text"),
+                        "--dry-run": ("dry_run", "flag"),
+                        "--json": ("as_json", "flag")},
+            "variables": {},
+            "required": ["table"]}}
 
 # What each command does, for the list of commands.
 SUMMARIES = {
@@ -251,6 +257,7 @@ SUMMARIES = {
     "score": "Predict the earnings of titles in files; without INPUT, run the job in jobs/score.toml.",
     "predict": "Predict the earnings of one title; for example, gamesales predict critic_rating=4.5 is_action=1 and so on.",  # noqa: E501
     "backtest": "Compare past predictions with actual earnings, and record the metrics as evidence.",
+    "vacuum": "Remove the files of a Delta table that no version of the last days needs.",
     "alias": "Set, delete or list aliases, such as challenger.",
     "policy": "Show, approve and set the policy: whose keys may approve a promotion.",
 }

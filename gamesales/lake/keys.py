@@ -16,21 +16,37 @@ later, gets another name: ``<run8>-1``.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
+from typing import NamedTuple
 
 from gamesales.errors import TryAgainError
 from gamesales.lake.location import PARTITION
 from gamesales.storage.store import Store
 
-WITHHELD_FOLDER = "_gamesales/withheld"
+# Everything that runs write beside the rows. Delta Lake ignores the folder, and so does its vacuum.
+STATE_FOLDER = "_gamesales"
+WITHHELD_FOLDER = f"{STATE_FOLDER}/withheld"
+VACUUM_FOLDER = f"{STATE_FOLDER}/vacuum"
 # A vacuum removes files that the table does not need and that are older than its retention, by default 7 days. So files
 # that a run wrote longer ago than this are not used any more.
 MAX_AGE = timedelta(days=6)
 # The transaction number of a run: 48 bits of its run id, then 15 bits for the number of its report.
 _ID_DIGITS, _REPORT_BITS = 12, 15
+
+# The keys of the files of a run: a part, which may have a digest in its name, any other file, and a mark.
+_STEM = r"(?P<run8>[0-9a-f]{8})(?:-\d{1,4})?"
+_KEYS_OF_RUNS = (
+    re.compile(rf"{PARTITION}=(?P<day>[^/]+)/part-{_STEM}-\d{{5,}}(?:-[0-9a-f]{{16}})?\.parquet"),
+    re.compile(rf"{STATE_FOLDER}/{PARTITION}=(?P<day>[^/]+)/{_STEM}/.+"),
+    re.compile(rf"{WITHHELD_FOLDER}/{PARTITION}=(?P<day>[^/]+)/[^/]+-(?P<run8>[0-9a-f]{{8}})-[0-9a-f]{{8}}\.json"),
+)
+# Delta Lake ignores other names.
+_KEY_OF_PART = re.compile(rf"{PARTITION}=[^/]+/[^/._][^/]*")
+_KEY_OF_RECORD = re.compile(rf"{STATE_FOLDER}/{PARTITION}=[^/]+/[^/]+/(?:_run[^/]*|start\.json|rejects/.+)")
 
 
 @dataclass(frozen=True)
@@ -165,8 +181,43 @@ def withheld_folder(day: date) -> str:
 
 
 def _state_folder(day: date) -> str:
-    return f"_gamesales/{PARTITION}={day}"
+    return f"{STATE_FOLDER}/{PARTITION}={day}"
 
 
 def _format_id(transaction: int) -> str:
     return f"{transaction >> _REPORT_BITS:0{_ID_DIGITS}x}"
+
+
+class RunName(NamedTuple):
+    """The date of a run and the first 8 digits of its id. The keys of all its attempts have both."""
+
+    day: str
+    run8: str
+
+
+def parse_run(key: str) -> RunName | None:
+    """Return the run that wrote the file with this key; None for a file of another program."""
+    for pattern in _KEYS_OF_RUNS:
+        if match := pattern.fullmatch(key):
+            return RunName(match["day"], match["run8"])
+    return None
+
+
+def is_part(key: str) -> bool:
+    """Return whether a key is that of scored rows, of any program."""
+    return _KEY_OF_PART.fullmatch(key) is not None
+
+
+def is_start(key: str) -> bool:
+    """Return whether a key is that of the start of an attempt."""
+    return key.endswith("/start.json")
+
+
+def is_record(key: str) -> bool:
+    """Return whether a file stays as long as its run is published: its report, its rejects, its start."""
+    return _KEY_OF_RECORD.fullmatch(key) is not None
+
+
+def run_of_transaction(day: str, transaction: int) -> RunName:
+    """Return the run that a transaction published."""
+    return RunName(day, _format_id(transaction)[:8])

@@ -40,7 +40,10 @@ _TIMEOUT = 300
 _RETRIES = {"connect_timeout": "5s", "timeout": f"{_TIMEOUT}s", "max_retries": "5", "retry_timeout": "60s"}
 # Settings of deltalake that make two writers of a table unsafe, or that this release can't check.
 _UNSAFE_SETTINGS = ("AWS_S3_ALLOW_UNSAFE_RENAME", "AWS_S3_LOCKING_PROVIDER")
+# For how long a file that no row needs any more stays, so that earlier versions of the table are readable.
+RETENTION_PROPERTY = "delta.deletedFileRetentionDuration"
 _PROPERTIES = {
+    RETENTION_PROPERTY: "interval 30 days",
     # Opening a table reads the last checkpoint and the commits after it.
     "delta.checkpointInterval": "20",
     # A version of the table can be read as long as the log has it and no vacuum has removed its files.

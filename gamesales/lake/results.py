@@ -57,10 +57,7 @@ def read_table(location: TableLocation, day: date, version: int | None = None) -
         snapshot = open_snapshot(location, version)
         report = snapshot.read_report(day)
         if report is None:
-            at = "" if version is None else f" in version {version}"
-            raise InputNotFoundError(
-                f"no predictions for {day} in {location}{at}", hint="Publish predictions with gamesales score"
-            )
+            raise _make_missing_error(snapshot, day, version)
         parts = snapshot.parts_of(day)
         pieces = list(snapshot.read_pieces(parts, None))
         table = pa.concat_tables([pa.Table.from_batches([], snapshot.schema), *pieces])
@@ -145,6 +142,18 @@ def _fit_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
         values = batch.column(column.name)
         columns.append(values if values.type == column.type else values.cast(column.type))
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _make_missing_error(snapshot: Snapshot, day: date, version: int | None) -> InputNotFoundError:
+    at = "" if version is None else f" in version {version}"
+    if version is not None and read_transaction(snapshot.table, day) is not None:
+        return InputNotFoundError(
+            f"the predictions for {day} in {snapshot.location}{at} have no report; a vacuum may have removed them",
+            hint="Read a later version of the table",
+        )
+    return InputNotFoundError(
+        f"no predictions for {day} in {snapshot.location}{at}", hint="Publish predictions with gamesales score"
+    )
 
 
 def _require_rows(location: TableLocation, day: date, expected: int, rows: int) -> None:

@@ -128,7 +128,8 @@ def read_ledger(store: Store, keys: RunKeys) -> dict[int, ShardResult]:
 
 def list_sizes(store: Store, keys: RunKeys) -> dict[str, int]:
     """Return the sizes of the files of a run, by key."""
-    return {**store.list_sizes(str(Path(keys.part_of(0)).parent)), **store.list_sizes(keys.folder)}
+    files = {**store.list_files(str(Path(keys.part_of(0)).parent)), **store.list_files(keys.folder)}
+    return {key: file.size for key, file in files.items()}
 
 
 def require_files(store: Store, keys: RunKeys, results: Mapping[int, ShardResult]) -> None:

@@ -20,7 +20,7 @@ from gamesales.data.remote_file import TablePath
 from gamesales.errors import UsageError, collect_warnings
 from gamesales.lake.columns import conform, make_table_schema, read_table_schema, require_predictions
 from gamesales.lake.commit import DateTransaction, PartFile, commit_date, read_transaction
-from gamesales.lake.keys import RunKeys, create_report, find_attempt, start_attempt
+from gamesales.lake.keys import STATE_FOLDER, RunKeys, create_report, find_attempt, start_attempt
 from gamesales.lake.location import PARTITION, TableLocation, explain_store_errors
 from gamesales.lake.results import read_report
 from gamesales.lake.shards import (
@@ -145,7 +145,7 @@ def score_into_table(
         replaces = read_transaction(table, target.run_date)
         if not options.fresh and (done := _find_done(store, plan, target, options, replaces)):
             return done
-        store.check_writable("_gamesales")
+        store.check_writable(STATE_FOLDER)
         table = table or target.location.create_table(make_table_schema(plan.passthrough))
         keys, is_resumed = start_attempt(store, target.run_date, plan.run_id, fresh=options.fresh)
         resumed = read_ledger(store, keys) if is_resumed else {}

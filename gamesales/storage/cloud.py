@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gamesales.errors import RegistryError, TryAgainError, UsageError
-from gamesales.storage.keys import CLOUD_FORMS, check_key, is_safe_key
+from gamesales.storage.keys import CLOUD_FORMS, FileStat, check_key, is_safe_key
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -98,10 +98,10 @@ class CloudStore:
 
     def list(self, prefix: str, after: str = "") -> list[str]:
         # An offset saves a service the keys before it, but not every service knows offsets.
-        return sorted(path for path in self._list_sizes(prefix, after) if path > after)
+        return sorted(path for path in self._list_files(prefix, after) if path > after)
 
-    def list_sizes(self, prefix: str) -> dict[str, int]:
-        return self._list_sizes(prefix)
+    def list_files(self, prefix: str) -> dict[str, FileStat]:
+        return self._list_files(prefix)
 
     def list_folders(self) -> Sequence[str]:
         listing = self._send("", lambda obstore: obstore.list_with_delimiter(self._client))
@@ -115,7 +115,7 @@ class CloudStore:
     def sweep(self, prefix: str, before: float, *, dry_run: bool) -> int:  # noqa: ARG002
         return 0  # an object exists whole or not at all
 
-    def _list_sizes(self, prefix: str, after: str = "") -> dict[str, int]:
+    def _list_files(self, prefix: str, after: str = "") -> dict[str, FileStat]:
         if prefix:
             check_key(prefix)
 
@@ -123,8 +123,8 @@ class CloudStore:
             return obstore.list(self._client, prefix or None, offset=after or None).collect()
 
         objects = self._send(prefix, request)
-        sizes = {entry["path"]: entry["size"] for entry in objects}
-        return {path: size for path, size in sizes.items() if not path.startswith(".") and "/." not in path}
+        files = {entry["path"]: FileStat(entry["size"], entry["last_modified"].timestamp()) for entry in objects}
+        return {path: file for path, file in files.items() if not path.startswith(".") and "/." not in path}
 
     def _read(self, key: str, limit: int | None = None) -> bytes:
         def request(obstore: Any) -> bytes | None:

@@ -1,8 +1,9 @@
-"""Keys of a store: relative POSIX paths that can't leave it."""
+"""Keys of a store: relative POSIX paths that can't leave it, and what a listing says about their files."""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from gamesales.errors import IntegrityError
 
@@ -10,6 +11,13 @@ CLOUD_FORMS = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX"
 # The longest name on most disks, and the longest key in most object stores.
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]{0,254}")
 _KEY_LENGTH_LIMIT = 1024
+
+
+class FileStat(NamedTuple):
+    """The size of a file in bytes, and when it was written, in seconds since 1970 by the clock of the store."""
+
+    size: int
+    modified: float
 
 
 def is_safe_key(key: str) -> bool:

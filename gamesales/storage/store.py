@@ -29,7 +29,7 @@ from gamesales.data.files import (
     rename_with,
 )
 from gamesales.errors import IntegrityError, RegistryError, TryAgainError, UsageError
-from gamesales.storage.keys import CLOUD_FORMS, check_key
+from gamesales.storage.keys import CLOUD_FORMS, FileStat, check_key
 
 _CLOUD_URL = re.compile(r"(?:s3|gs|az)://|memory:$")
 _FILE_URL = re.compile(r"file:///")
@@ -80,8 +80,8 @@ class Store(Protocol):
     def list(self, prefix: str, after: str = "") -> list[str]:
         """List all keys below the folder ``prefix`` that are greater than the key ``after``, sorted."""
 
-    def list_sizes(self, prefix: str) -> dict[str, int]:
-        """Return the size in bytes of each key below the folder ``prefix``, without reading it."""
+    def list_files(self, prefix: str) -> dict[str, FileStat]:
+        """Return the size of each key below the folder ``prefix``, and when it was written, without reading it."""
 
     def list_folders(self) -> Sequence[str]:
         """List the names of the folders at the top, sorted. Hidden folders are left out."""
@@ -181,12 +181,13 @@ class LocalStore:
         with _translate_os_errors(folder):
             return sorted(_walk_keys(folder, f"{prefix}/" if prefix else "", after))
 
-    def list_sizes(self, prefix: str) -> dict[str, int]:
-        sizes = {}
+    def list_files(self, prefix: str) -> dict[str, FileStat]:
+        files = {}
         for key in self.list(prefix):
             with suppress(FileNotFoundError):
-                sizes[key] = self._path(key).stat().st_size
-        return sizes
+                status = (self._root / key).lstat()
+                files[key] = FileStat(status.st_size, status.st_mtime)
+        return files
 
     def list_folders(self) -> Sequence[str]:
         with _translate_os_errors(self._root), suppress(FileNotFoundError), os.scandir(self._root) as entries:
@@ -202,12 +203,12 @@ class LocalStore:
                 path.unlink()
             except FileNotFoundError:
                 return
-            try:
+            changed = path.parent
+            with suppress(OSError):
                 path.parent.rmdir()  # no key needs an empty folder
-            except OSError:
-                fsync(path.parent)
-            else:
-                fsync(path.parent.parent)
+                changed = path.parent.parent
+            with suppress(FileNotFoundError):  # another process has removed the last key of the folder
+                fsync(changed)
 
     def sweep(self, prefix: str, before: float, *, dry_run: bool) -> int:
         folder = self._path(prefix)
