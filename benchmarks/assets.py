@@ -18,6 +18,8 @@ from benchmarks.measure import ROOT, measure
 CHECK_ROWS = 20_000
 # One row of this number has an invalid price, as many as a run may reject by default.
 REJECT_EVERY = 100
+# The rows of each file in a folder.
+FILE_ROWS = 250_000
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,23 @@ class Assets:
     folder: Path
 
     def titles(self, titles: str, rows: int, kind: str) -> Path:
-        """Return a file of titles; ``titles`` is continuous or realistic, ``kind`` is parquet or csv."""
+        """Return titles; ``titles`` is continuous or realistic, ``kind`` is parquet, csv or folder."""
+        if kind == "folder":
+            return self._split(self.titles(titles, rows, "parquet"))
         options = ["--no-earnings", *(["--continuous"] if titles == "continuous" else [])]
         return self._simulate(f"{titles}-{rows}.{kind}", rows, *options)
+
+    def _split(self, source: Path) -> Path:
+        """Return the rows of a file as a folder of Parquet files with ``FILE_ROWS`` rows each."""
+        from pyarrow.parquet import ParquetFile, write_table
+
+        def write(folder: Path) -> None:
+            folder.mkdir()
+            table = ParquetFile(source).read()
+            for number, start in enumerate(range(0, len(table), FILE_ROWS)):
+                write_table(table.slice(start, FILE_ROWS), folder / f"titles-{number:03}.parquet")
+
+        return _make(source.with_suffix(".folder"), write)
 
     def past_titles(self, rows: int) -> Path:
         return self._simulate(f"past-{rows}.parquet", rows)
@@ -138,7 +154,8 @@ def run_gamesales(*arguments: object) -> None:
 
 
 def warm_cache(path: Path) -> None:
-    """Read a file, so that the next reader finds it in memory."""
-    with path.open("rb") as file:
-        while file.read(1 << 24):
-            pass
+    """Read a file or the files of a folder, so that the next reader finds them in memory."""
+    for part in path.iterdir() if path.is_dir() else [path]:
+        with part.open("rb") as file:
+            while file.read(1 << 24):
+                pass

@@ -8,8 +8,9 @@ A module holds, and imports nothing heavy before ``main``:
 
     its docstring      the method, and what the documentation of the library advises; tables show the first paragraph
     LABEL              its name in tables
-    KINDS              the kinds of file that it is timed on; both by default
+    KINDS              the kinds of file that it is timed on; parquet and csv by default, folder is a folder of Parquet
     FOLDER             True if ``output`` is a folder of dated Parquet partitions; by default a file
+    ORDERED            False if the engine does not keep the order of rows; True by default
     MAX_ROWS           {"quick": n, "full": n}: the size of its largest file; no limit by default
     ENVIRONMENT        the file of environments/ that it needs, without the suffix; none by default
     prepare(assets)    what a user does once, such as a conversion of the weights; not timed

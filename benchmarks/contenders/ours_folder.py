@@ -5,5 +5,5 @@ from benchmarks.contenders.ours import command
 __all__ = ["command"]
 
 LABEL = "gamesales, dated folder"
-KINDS = ("parquet",)
+KINDS = ("parquet", "folder")
 FOLDER = True

@@ -5,7 +5,7 @@ build_section(result)    make a ``Section`` from this result alone
 """
 
 # In the order of the page.
-NAMES = ("scoring", "startup", "growth", "limits", "network", "training", "registry", "earlier")
-FULL = NAMES[:-1]  # without the suite that needs another checkout
+NAMES = ("scoring", "startup", "growth", "limits", "network", "training", "registry", "engines", "earlier")
+FULL = NAMES[:-2]  # without the suites that need other engines or another checkout
 # The suites of a quick run, each with its seconds: together 9.5 minutes. At least two rounds are always measured.
 QUICK = {"scoring": 230, "startup": 30, "growth": 90, "limits": 100, "training": 100, "registry": 20}

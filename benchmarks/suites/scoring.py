@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from benchmarks import tables
-from benchmarks.bench import OURS, Bench, Contender, Result, describe_module, load_contenders
+from benchmarks.bench import KINDS, OURS, Bench, Contender, Result, describe_module, load_contenders
 from benchmarks.measure import Run
 from benchmarks.tables import BASE_ROWS, Section, Table, format_rows, group, select, show, show_process, show_ratio
 
@@ -48,15 +48,16 @@ def choose_sizes(contender: Contender, kind: str, sizes: Sequence[int], scale: s
 
 
 def build_section(result: Result) -> Section:
-    cases, labels = group(result["runs"], "case"), {item.name: item.label for item in load_contenders()}
+    contenders = [item for item in load_contenders() if {*KINDS} & {*item.kinds}]
+    cases, labels = group(result["runs"], "case"), {item.name: item.label for item in contenders}
     built = [_build_rates(case, runs, labels) for case, runs in cases.items()]
-    built += [_build_processes(case, runs, labels) for case, runs in cases.items()]
+    built += [build_processes(case, runs, labels) for case, runs in cases.items()]
     rows = [
         [labels[check["contender"]], check["case"], f"${check['largest_difference_usd']:.4f}"]
         for check in result["checks"]
     ]
     built.append(Table("Outputs, checked before the timing", ["", "case", "largest difference"], rows, CHECK_NOTE))
-    names = [f"**{item.label}** (`{item.name}`): {describe_module(item.module, 1)}" for item in load_contenders()]
+    names = [f"**{item.label}** (`{item.name}`): {describe_module(item.module, 1)}" for item in contenders]
     return Section("Scoring", [INTRODUCTION, *names], built, result["skipped"])
 
 
@@ -72,9 +73,10 @@ def _build_rates(case: str, runs: list[Run], labels: dict[str, str]) -> Table:
     return Table(f"Rates: {case}", columns, [cells for _, cells in rows], RATE_NOTE)
 
 
-def _build_processes(case: str, runs: list[Run], labels: dict[str, str]) -> Table:
+def build_processes(case: str, runs: list[Run], labels: dict[str, str], base: str = OURS) -> Table:
+    """Return the table of whole processes. Their time is relative to the time of the contender ``base``."""
     rows = [
-        [name, format_rows(size), *show_process(mine, select(runs, rows=size, contender=OURS))]
+        [name, format_rows(size), *show_process(mine, select(runs, rows=size, contender=base))]
         for size in sorted({run["rows"] for run in runs})
         for name, mine in group(select(runs, rows=size), "contender", labels).items()
     ]
