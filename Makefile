@@ -83,6 +83,11 @@ version-is-given:
 score: install  ## Score with the promoted version (jobs/score.toml, DATE=2026-11-23)
 	@$(GAMESALES) score $(if $(DATE),--date "$(DATE)")
 
+.PHONY: wheel
+wheel: .venv/train.stamp  ## Build dist/gamesales-….whl, for a scoring host without the checkout
+	@$(PY) -m pip --disable-pip-version-check --no-input wheel -qq --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
 ##@ Work on it
 
 .PHONY: check
@@ -128,6 +133,11 @@ readers: tests/.servers/readers.stamp tests/.servers/readers-spark3.stamp  ## In
 .PHONY: engines
 engines: tests/.servers/engines.stamp  ## Install Spark, Ray, DuckDB, Polars and Daft, for test-full
 
+# The programs that check jobs/nightly/: Airflow, and validators of Kubernetes, GitHub and container files. Without them,
+# their tests are skipped.
+.PHONY: schedulers
+schedulers: tests/.servers/schedulers.stamp  ## Install programs that check the schedules, for test-full
+
 .PHONY: bench
 bench: .venv/package.stamp  ## Compare gamesales with other tools, in about 10 minutes
 	$(PY) -m benchmarks quick
@@ -151,7 +161,7 @@ lock:  ## Resolve pyproject.toml into requirements/*.lock (UPGRADE=1: to the new
 	$(COMPILE) pyproject.toml --extra train --group build --constraints requirements/dev.lock --output-file requirements/train.lock >/dev/null && \
 	$(COMPILE) pyproject.toml --group build --constraints requirements/dev.lock --output-file requirements/score.lock >/dev/null && \
 	$(COMPILE) pyproject.toml --extra cloud --group build --constraints requirements/dev.lock --output-file requirements/cloud.lock >/dev/null && \
-	for group in servers readers readers-spark3 engines; do \
+	for group in servers readers readers-spark3 engines schedulers; do \
 		$(COMPILE) --group "$$group" --output-file "requirements/$$group.lock" >/dev/null || exit; \
 	done && \
 	echo "the locks in requirements/ are up to date with pyproject.toml"
@@ -185,7 +195,7 @@ tests/.servers/moto.stamp: requirements/servers.lock .venv/train.stamp
 	@tests/.servers/moto/bin/python -m pip --disable-pip-version-check --no-input install -qq --no-deps --require-hashes -r $<
 	@touch $@
 
-tests/.servers/readers.stamp tests/.servers/readers-spark3.stamp tests/.servers/engines.stamp: tests/.servers/%.stamp: requirements/%.lock .venv/train.stamp
+tests/.servers/readers.stamp tests/.servers/readers-spark3.stamp tests/.servers/engines.stamp tests/.servers/schedulers.stamp: tests/.servers/%.stamp: requirements/%.lock .venv/train.stamp
 	@echo "Installing the programs of $< into tests/.servers: about 500 MB, usually one to three minutes"
 	@$(PY) -m venv --clear tests/.servers/$*
 	@tests/.servers/$*/bin/python -m pip --disable-pip-version-check --no-input install -qq --no-deps --require-hashes -r $<
