@@ -9,8 +9,10 @@ import numpy as np
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.files import escape_surrogates
 from gamesales.data.labeled_titles import LabeledTitles
-from gamesales.stats.bootstrap import LEVELS_95, bootstrap_percentiles, count_resamples, derive_seed
+from gamesales.stats.bootstrap import LEVELS_95, count_resamples, derive_seed
 from gamesales.stats.metrics import compute_metrics
+from gamesales.stats.same_features import number_distinct_rows
+from gamesales.training.folds import bootstrap_confidence_intervals
 from gamesales.training.scaling import Scaling
 
 # The maximum number of bins in a profile: deciles, as usual for the population stability index.
@@ -20,25 +22,28 @@ BINS = 10
 def evaluate_predictions(titles: LabeledTitles, predicted: FloatArray, scaling: Scaling) -> dict[str, Any]:
     """Compute what the log keeps of an evaluation: the metrics and their confidence intervals.
 
+    Titles with the same features are drawn together, as for the report of a version, so both have the same intervals.
+
     Args:
         titles: n titles with their earnings.
         predicted: float64 (n,), in the target's unit, finite.
         scaling: scales ``scaled_mse``.
     """
-    error = predicted - titles.earnings
-    seed = derive_seed(titles.sha256)
-    scaled = error * scaling.target_scale
+    (clusters,) = number_distinct_rows(titles.features)
+    distinct = int(clusters.max()) + 1
     return {
         "data": escape_surrogates(str(titles.path)),
         "data_sha256": titles.sha256,
         "rows": len(titles),
         "rejected": len(titles.rejected),
         "metrics": compute_metrics(titles.earnings, predicted, scaling.target_scale),
-        "intervals": {
-            "mae": bootstrap_percentiles(np.abs(error), LEVELS_95, seed),
-            "scaled_mse": bootstrap_percentiles(scaled**2, LEVELS_95, seed),
+        "intervals": bootstrap_confidence_intervals(titles, predicted - titles.earnings, clusters, scaling),
+        "resampling": {
+            "levels": list(LEVELS_95),
+            "resamples": count_resamples(distinct),
+            "seed": derive_seed(titles.sha256),
+            "clusters": distinct,
         },
-        "resampling": {"levels": list(LEVELS_95), "resamples": count_resamples(len(titles)), "seed": seed},
     }
 
 

@@ -253,3 +253,12 @@ def test_event_without_intervals(registry):
     registry.record_evaluation(1, json.loads(json.dumps(old)), "")
     evaluation = registry.find_version(1).read_last_holdout_evaluation()
     assert ({}, 0) == (evaluation.intervals, evaluation.rejected)
+
+
+def test_log_has_intervals_of_the_report(trained_registry):
+    """The evaluation that training records has the confidence intervals of the report, so `compare` shows them too."""
+    version = trained_registry.find_version(1)
+    reported = trained_registry.open_bundle(version).manifest["evaluation"]["holdout"]
+    (recorded,) = version.read_evaluations()
+    for metric in ("mae", "scaled_mse"):
+        assert recorded.intervals[metric] == pytest.approx(reported["intervals"][metric], rel=1e-5)
