@@ -21,7 +21,8 @@ EXAMPLES = {
 }
 SETUP = EXAMPLES.pop("The function")
 # Small, and on loopback.
-RAY = "import ray; ray.init(num_cpus=2, object_store_memory=200_000_000, include_dashboard=False)\n"
+RAY_OPTIONS = "num_cpus=2, object_store_memory=200_000_000, include_dashboard=False, _node_ip_address='127.0.0.1'"
+RAY = f"import ray; ray.init({RAY_OPTIONS})\n"
 SETTINGS = {
     "PYTHONPATH": str(ROOT),
     "PYSPARK_PYTHON": str(PYTHON),
@@ -59,7 +60,7 @@ def test_engine_scores_each_row(tmp_path, titles, engine):
     (tmp_path / "example.py").write_text(f"{RAY if engine == 'Ray Data' else ''}{SETUP}\n{EXAMPLES[engine]}")
     command = [PYTHON, "example.py"]
     ran = subprocess.run(
-        command, cwd=tmp_path, env=os.environ | SETTINGS, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=tmp_path, env=os.environ | SETTINGS, capture_output=True, text=True, timeout=900, check=False
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
     (output,) = tmp_path.glob("scored*")
