@@ -41,7 +41,7 @@ def test_unknown_name():
 def test_public_methods():
     """The public classes have these methods and properties."""
     assert {"load"} == {name for name in vars(gamesales.Registry) if not name.startswith("_")}
-    assert {"predict", "predict_interval", "coverage", "model", "version", "contract"} == {
+    assert {"predict", "predict_interval", "score", "coverage", "model", "version", "contract"} == {
         name for name in vars(gamesales.Predictor) if not name.startswith("_")
     }
 
