@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -60,6 +61,22 @@ def read_trials(folder):
     """The content of a search's folder, without the durations."""
     documents = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob(".tune/*/[tf]*/*.json"))]
     return [{**document, "seconds": 0} for document in documents]
+
+
+@pytest.mark.slow
+def test_search_on_ray(finished, tmp_path, monkeypatch):
+    """A search on a Ray registers the version of a search in processes, after the same trials."""
+    pytest.importorskip("ray")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    folder, _ = finished
+    shutil.copy(folder / "job.toml", tmp_path)
+    run_trials_by_formula(tmp_path / "job.toml", tmp_path / ".tune", 8)
+    ran = run_in(tmp_path, "tune", "job.toml", "--engine", "ray", "--workers", "2")
+    assert ran.code == 0, ran.err
+    assert read_trials(folder) == read_trials(tmp_path)
+    expected, manifest = (read_version(each)[1].manifest for each in (folder, tmp_path))
+    assert expected["weights_sha256"] == manifest["weights_sha256"]
+    assert expected["search"]["finalists"] == manifest["search"]["finalists"]
 
 
 # --- A finished search.

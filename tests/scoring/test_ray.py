@@ -2,6 +2,7 @@
 
 import errno
 import importlib.util
+import json
 import os
 import pickle
 import shutil
@@ -30,15 +31,26 @@ from gamesales.scoring.engines.ray_worker import SharedValue, run_call
 from gamesales.scoring.plan import Plan, read_software
 from gamesales.scoring.shard import ShardScorer
 from support.processes import loaded_by
-from support.ray_runs import HaltingEngine, failing_engine, list_descendants, list_sockets
+from support.ray_runs import (
+    HaltingEngine,
+    failing_engine,
+    find_process,
+    halted,
+    is_running,
+    list_descendants,
+    list_sockets,
+    start,
+)
 from support.runs import (
     csv_line,
     csv_text,
     earnings,
+    gamesales,
     network_version,
     score,
     simple_version,
     snapshot,
+    wait_until,
     write_mixed,
 )
 from support.versions import titles_table
@@ -95,6 +107,7 @@ def test_same_bytes_as_threads(engine, here, output):
         assert getattr(local, name) == getattr(report, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_same_bytes_of_many_files(engine, here, kind):
     """Five hundred files give the bytes of the local engine, and so does one file."""
@@ -206,6 +219,60 @@ def test_full_disk_of_worker(engine, here):
     full = failing_engine(engine, OSError(errno.ENOSPC, "No space left on device", "x"))
     with pytest.raises(TryAgainError, match=r"can't write out\.parquet: No space left on device"):
         score(simple_version(), "in.parquet", "out.parquet", engine=full)
+
+
+SCORE = ("score", "in.parquet", "--output", "out", "--date", "2026-11-23", "--engine", "ray", "--workers", "2")
+
+
+@pytest.fixture
+def night(here, simple_registry):
+    """A registry, titles for ten shards, and the files of their local result."""
+    parquet.write_table(titles_table(ROWS), here / "in.parquet", row_group_size=100)
+    done = gamesales(
+        here, *SCORE[:3], "expected", *SCORE[4:6], first="shard_bounds.MIN_SHARD_ROWS = 400", small_steps=True
+    )
+    assert done.returncode == 0, done.stderr
+    return read_result("expected")
+
+
+def finish(here):
+    """Run the same command again, and return its report."""
+    process = start(here, *SCORE, "--json")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopped_command_resumes(night, here, number):
+    """A signal ends a run with all processes of its Ray. The same command resumes."""
+    with halted(here, *SCORE) as process:
+        processes = list_descendants(process.pid)
+        process.send_signal(number)
+        if number != signal.SIGKILL:
+            assert number + 128 == process.wait(60)
+            assert "interrupted; nothing is half written" in process.stderr.read()
+            assert not any(is_running(pid) for pid in processes)
+        wait_until(lambda: not any(is_running(pid) for pid in processes))
+    report = finish(here)
+    assert (2, 4_000) == (report["shards_resumed"], report["rows_scored"])
+    assert night == read_result("out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gcs_server", "raylet"])
+def test_lost_head_node(night, here, name):
+    """A run ends with exit code 7 if the head node is lost. The same command resumes."""
+    with halted(here, *SCORE, env={"RAY_gcs_rpc_server_reconnect_timeout_s": "3"}) as process:
+        processes = list_descendants(process.pid)
+        os.kill(find_process(processes, name), signal.SIGKILL)
+        assert 7 == process.wait(60)
+        assert "Ray ended during the run" in process.stderr.read()
+        wait_until(lambda: not any(is_running(pid) for pid in processes))
+    report = finish(here)
+    assert (2, 4_000) == (report["shards_resumed"], report["rows_scored"])
+    assert night == read_result("out")
 
 
 def share(value, **changes):

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from support.runs import wait_until
+from support.versions import ROOT
 
 
 @dataclass(frozen=True)
 class HaltingScorer:
-    """Scores as another scorer, but the first batch waits, in a file ``begun-<pid>``, until there is a file ``go``."""
+    """Scores as another scorer, but shards from a number on make a file ``begun-<pid>`` and wait for a file ``go``."""
 
     scorer: Any
     folder: Path
+    first: int = 0
 
     def score(self, task, on_rows):
         def halt(rows):
-            if not (self.folder / "go").exists():
+            if task.shard.number >= self.first and not (self.folder / "go").exists():
                 (self.folder / f"begun-{os.getpid()}").touch()
                 while not (self.folder / "go").exists():
                     time.sleep(0.01)
@@ -67,6 +72,49 @@ class HaltingEngine:
         (self.folder / "go").touch()
 
 
+# A command line with shards of 400 rows, whose workers halt from the third shard on.
+HALTING = """
+from pathlib import Path
+from gamesales.scoring import shard_bounds
+from gamesales.scoring.engines.ray_engine import RayEngine
+from gamesales.cli import main
+from support.ray_runs import HaltingScorer
+shard_bounds.MIN_SHARD_ROWS = 400
+run = RayEngine.__call__
+RayEngine.__call__ = lambda self, tasks, scorer, *rest: run(self, tasks, HaltingScorer(scorer, Path.cwd(), 2), *rest)
+main()
+"""
+
+
+def start(folder, *arguments, env=None):
+    """Start this command line in a folder, with text pipes."""
+    environment = {**os.environ, **(env or {}), "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    command = [sys.executable, "-c", HALTING, *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+@contextmanager
+def halted(folder, *arguments, env=None):
+    """Run a command line in a folder until two shards are in the ledger and two workers are halted.
+
+    Yields: the process, which is killed at the end if it is still running. Then its workers may go on.
+    """
+    (folder / "go").unlink(missing_ok=True)
+    process = start(folder, *arguments, env=env)
+    try:
+        wait_until(lambda: len(list(folder.rglob("ledger/*.json"))) == 2 or process.poll() is not None)
+        wait_until(lambda: len(list(folder.glob("begun-*"))) == 2 or process.poll() is not None)
+        assert process.poll() is None, process.stderr.read()
+        yield process
+    finally:
+        (folder / "go").touch()
+        process.kill()
+        process.communicate()
+        for path in folder.glob("begun-*"):
+            path.unlink()
+
+
 def read_parents():
     """The parent of each process of this machine, by pid."""
     parents = {}
@@ -83,6 +131,14 @@ def list_descendants(pid):
     parents = read_parents()
     children = [child for child, parent in parents.items() if parent == pid]
     return [*children, *(below for child in children for below in list_descendants(child))]
+
+
+def is_running(pid):
+    """Return whether a process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def find_process(pids, name):

@@ -77,7 +77,8 @@ class Reply:
 
 def serve() -> None:
     """Read settings and then calls from standard input until it ends, and write replies to standard output."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this process
+    # A task is canceled by a simulated SIGINT, which workers would ignore if this process did.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what Ray prints is no reply
 

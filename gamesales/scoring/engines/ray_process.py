@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import pickle
+import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
@@ -100,10 +103,9 @@ class RayProcess(AbstractContextManager["RayProcess"]):
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        self._receiver.join(_STOP_SECONDS)
+        while _kill_session(self._process.pid):
+            time.sleep(0.01)
         self._receiver.join()
         self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -152,10 +154,11 @@ class RayProcess(AbstractContextManager["RayProcess"]):
             future.set_result(outcome)
 
     def _read_reason(self) -> str:
-        """Return the last line that the process printed."""
+        """Return the beginning of the last line that the process printed, without its time and place."""
         with suppress(OSError):
             lines = (self._folder / "stderr").read_text(encoding="utf-8", errors="replace").split("\n")
-            return next((f": {line.strip()[:300]}" for line in reversed(lines) if line.strip()), "")
+            last = next((line for line in reversed(lines) if line.strip()), "")
+            return ": " + re.sub(r"^\[[^]]*\] \S+ ", "", last).split(". ")[0][:300] if last else ""
         return ""
 
 
@@ -197,3 +200,15 @@ def _start_process(folder: Path, environment: dict[str, str]) -> subprocess.Pope
             stderr=errors,
             start_new_session=True,
         )
+
+
+def _kill_session(leader: int) -> bool:
+    """Kill the processes of a session, which a local Ray leaves if it is lost. Return whether there was one."""
+    is_left = False
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # the process has just ended
+            state, _, _, session = path.read_text(errors="replace").rpartition(")")[2].split()[:4]
+            if int(session) == leader and state != "Z":
+                os.kill(int(path.parent.name), signal.SIGKILL)
+                is_left = True
+    return is_left
