@@ -267,7 +267,10 @@ def test_interrupted_run_goes_on(history):
     assert 1 == report.shards_resumed
     history.run(0, 1, shards=1)
     history.age(31)
-    assert 1 == history.vacuum(30).parts_removed
+    history.run(0, 1, shards=1)
+    assert 0 == history.vacuum(30).parts_removed  # the age of a run is that of its newest file
+    history.age(31)
+    assert 2 == history.vacuum(30).parts_removed
 
 
 def test_dry_run_changes_nothing(history):
@@ -344,6 +347,22 @@ def test_no_table(tmp_path):
     DeltaTable.create(str(tmp_path / "other"), pa.schema([("x", pa.int64())]))
     with pytest.raises(UsageError, match="expected a table partitioned by run_date"):
         vacuum(TableLocation(str(tmp_path / "other")))
+
+
+def test_command(history, cli):
+    """The command prints what was removed, what stays and what is readable, and refuses other ages."""
+    history.run(0, 0)
+    history.run(0, 1)
+    history.age(100)
+    ran = cli("vacuum", history.folder, "--older-than", "60d", "--dry-run")
+    assert ran.out.splitlines()[0].startswith("would remove  1 part and ")
+    assert "versions 2 to 2: all versions of the last 60 days" in ran.out
+    assert ran.out.endswith("\nnothing was changed\n")
+    assert 1 == cli("vacuum", history.folder, "--json").document["parts_removed"]
+    for age in ("60", "-1d", "2 weeks"):
+        ran = cli("vacuum", history.folder, f"--older-than={age}")
+        assert (2, True) == (ran.code, "expects a number of days, such as 30d" in ran.err)
+    assert 3 == cli("vacuum", history.folder / "nothing").code
 
 
 def test_object_store(monkeypatch, version, sources):

@@ -1,6 +1,7 @@
 """One suite for every store: on disk, in memory, in S3 and in Azure, the last two over real HTTP."""
 
 import secrets
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from threading import Barrier
@@ -125,6 +126,27 @@ def test_listing_after_a_key(store):
         assert [key for key in keys if key > after] == store.list("", after=after)
         below = [key for key in keys if key.startswith("m/log/")]
         assert [key for key in below if key > after] == store.list("m/log", after=after)
+
+
+def test_listing_has_sizes_and_times(store):
+    """A listing of files has their sizes, and the times at which the store wrote them."""
+    start = time.time()
+    for size, key in enumerate(["m/log/1", "m/log/2/x", "n"]):
+        store.create(key, b"x" * size)
+    files = store.list_files("m")
+    assert {"m/log/1": 0, "m/log/2/x": 1} == {key: file.size for key, file in files.items()}
+    assert ["m/log/1", "m/log/2/x", "n"] == sorted(store.list_files(""))
+    assert all(start - 2 < file.modified < time.time() + 2 for file in files.values())  # some stores have whole seconds
+
+
+def test_keys_of_a_folder_are_deleted_at_once(store):
+    """Many threads delete the keys of a folder."""
+    keys = [f"m/log/{number}.json" for number in range(40)]
+    for key in keys:
+        store.create(key, b"")
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(store.delete, keys))
+    assert [] == store.list("")
 
 
 def test_delete_removes_one_key(store):

@@ -1,0 +1,71 @@
+"""What a vacuum finds while other processes write, and in which order it removes files."""
+
+import time
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from gamesales.lake.keys import RunKeys, RunName, parse_run, withheld_folder
+from gamesales.lake.location import TableLocation
+from gamesales.lake.vacuum import find_garbage, read_retained_versions
+from support.runs import DAY, simple_version
+from support.tables import score_table
+from support.versions import titles_table
+
+RUN_ID = "0123456789abcdef" * 4
+
+
+@pytest.fixture
+def location(tmp_path):
+    return TableLocation(str(tmp_path / "table"))
+
+
+def run(location, seed):
+    """Score titles into the date, and return the files of the table."""
+    source = location.folder.parent / f"{seed}.parquet"
+    ids = pa.array([f"T{row}" for row in range(50)])
+    parquet.write_table(titles_table(50, seed=seed, title_id=ids), source)
+    score_table(simple_version(), source, str(location))
+    return location.open_store().list_files("")
+
+
+def find_all_old(location, files):
+    """Find the garbage as if everything was written long ago."""
+    cutoff, store = time.time() + 60, location.open_store()
+    return find_garbage(files, read_retained_versions(location, location.open_table(), store, files, cutoff), cutoff)
+
+
+def test_run_after_the_listing(location):
+    """Of a run that is published after the files were listed, and of the run that it replaces, all rows stay."""
+    first = run(location, 1)
+    files = run(location, 2)
+    garbage = find_all_old(location, first)
+    assert [] == [key for key in garbage if key.endswith((".parquet", "_run.json", "start.json"))]
+    assert [key for key in first if key.endswith(".parquet")] == [
+        key for key in find_all_old(location, files) if key.endswith(".parquet")
+    ]
+
+
+def test_start_goes_last(location):
+    """The start of a run is removed when all of its other files are removed."""
+    run(location, 1)
+    garbage = find_all_old(location, run(location, 2))
+    assert 4 < len(garbage)
+    assert [key.endswith("/start.json") for key in garbage] == [False] * (len(garbage) - 1) + [True]
+
+
+@pytest.mark.parametrize("attempt", [0, 1, 12])
+def test_keys_name_their_run(attempt):
+    """All keys of a run name its date and the begin of its id, also those of later attempts and of other bytes."""
+    keys = RunKeys(DAY, RUN_ID, attempt)
+    names = [keys.start, keys.part_of(3), keys.part_of(100_000), keys.rejects_of(3), keys.ids_of(3), keys.entry_of(3)]
+    names += [keys.part_of(3).replace(".parquet", f"-{digest}.parquet") for digest in ("0" * 16, "ab" * 8)]
+    names.append(f"{withheld_folder(DAY)}/20261123T020000.000000Z-01234567-{'0' * 8}.json")
+    assert {RunName(str(DAY), "01234567")} == {parse_run(name) for name in names}
+
+
+@pytest.mark.parametrize("name", ["part-00000-1b2c-c000.snappy.parquet", "_SUCCESS", "part-01234567.parquet"])
+def test_other_keys_name_no_run(name):
+    """Files of other programs are of no run."""
+    assert parse_run(f"run_date={DAY}/{name}") is None
