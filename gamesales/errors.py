@@ -29,7 +29,9 @@ A message says what was expected, what was found and where. The hint says what t
 A warning does not stop a command: ``warn`` logs it, and the command line prints it on stderr.
 """
 
+import errno
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -39,6 +41,25 @@ EXIT_CONDITION_NOT_MET = 6
 EXIT_WITHHELD = 8
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+
+# The disk, the permissions or the machine refuse now, and may not refuse later.
+_TRANSIENT = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EFBIG,
+    errno.ENOLCK,
+    errno.EBUSY,
+    errno.ESTALE,
+}
+# The path of an argument is wrong.
+_WRONG_PATH = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
 
 def warn(message: str) -> None:
@@ -189,3 +210,28 @@ class TryAgainError(GamesalesError, OSError):
 
     exit_code = 7
     code = "try_again"
+
+
+def convert_error(error: Exception) -> GamesalesError:
+    """Convert any error to an error of the tree, which has the exit code of the command."""
+    if isinstance(error, GamesalesError):
+        return error
+    if isinstance(error, MemoryError):
+        return TryAgainError("the machine is out of memory", hint="Free some memory, then run the command again")
+    if isinstance(error, OSError) and error.errno in _TRANSIENT:
+        where = f"{error.filename}: " if error.filename else ""
+        return TryAgainError(
+            f"{where}{os.strerror(error.errno or 0)}",
+            hint="Check the disk's space and your permissions, then run the command again",
+        )
+    if isinstance(error, OSError) and error.errno in _WRONG_PATH:
+        return UsageError(f"{error.filename or 'a path'}: {os.strerror(error.errno or 0)}", hint="Give another path")
+    if isinstance(error, ModuleNotFoundError):
+        return UsageError(
+            f"{error.name} is not installed; this command needs the train extra",
+            hint="In the checkout of gamesales: make install",
+        )
+    return GamesalesError(
+        f"a bug in gamesales: {type(error).__name__}: {' '.join(str(error).split())[:500]}",
+        hint="Run the command again with --traceback and report what it shows",
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import errno
 import io
 import os
 import signal
@@ -20,30 +19,10 @@ from gamesales.cli.render import show_error, show_warnings
 from gamesales.errors import (
     EXIT_INTERRUPTED,
     EXIT_TERMINATED,
-    GamesalesError,
     GateRefusedError,
     TryAgainError,
-    UsageError,
+    convert_error,
 )
-
-# The disk, the permissions or the machine refuse now, and may not refuse later.
-_TRANSIENT = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EIO,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOMEM,
-    errno.EFBIG,
-    errno.ENOLCK,
-    errno.EBUSY,
-    errno.ESTALE,
-}
-# The path of an argument is wrong.
-_WRONG_PATH = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
 
 class _TerminatedError(BaseException):
@@ -120,7 +99,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if wants_traceback:
             traceback.print_exc()
-        failure = _to_gamesales_error(error)
+        failure = convert_error(error)
         evidence = failure.evidence if isinstance(failure, GateRefusedError) else None
         show_error(failure.code, failure.message, failure.hint, as_json=as_json, evidence=evidence)
         return failure.exit_code
@@ -136,31 +115,6 @@ def _run_command(arguments: Sequence[str]) -> int:
     from gamesales.cli.app import run_app
 
     return run_app(arguments)
-
-
-def _to_gamesales_error(error: Exception) -> GamesalesError:
-    """Convert any error to an error of the tree."""
-    if isinstance(error, GamesalesError):
-        return error
-    if isinstance(error, MemoryError):
-        return TryAgainError("the machine is out of memory", hint="Free some memory, then run the command again")
-    if isinstance(error, OSError) and error.errno in _TRANSIENT:
-        where = f"{error.filename}: " if error.filename else ""
-        return TryAgainError(
-            f"{where}{os.strerror(error.errno or 0)}",
-            hint="Check the disk's space and your permissions, then run the command again",
-        )
-    if isinstance(error, OSError) and error.errno in _WRONG_PATH:
-        return UsageError(f"{error.filename or 'a path'}: {os.strerror(error.errno or 0)}", hint="Give another path")
-    if isinstance(error, ModuleNotFoundError):
-        return UsageError(
-            f"{error.name} is not installed; this command needs the train extra",
-            hint="In the checkout of gamesales: make install",
-        )
-    return GamesalesError(
-        f"a bug in gamesales: {type(error).__name__}: {' '.join(str(error).split())[:500]}",
-        hint="Run the command again with --traceback and report what it shows",
-    )
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:

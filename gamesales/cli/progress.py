@@ -95,6 +95,7 @@ def _show_bar() -> Iterator[ScoringCallbacks]:
             "on_plan": lambda rows, _files, _version: progress.update(task, total=rows),
             "on_rows": lambda count: progress.advance(task, count),
             "on_done": lambda _report: progress.reset(task, total=0),
+            "on_hook_line": lambda line: progress.console.print(line, markup=False, highlight=False),
         }
 
 
@@ -128,7 +129,13 @@ def _log_lines(log_format: str) -> ScoringCallbacks:
         started = last_line = time.monotonic()
         total = done = 0
 
-    return {"on_plan": on_plan, "on_rows": on_rows, "on_done": on_done}
+    def on_hook_line(line: str) -> None:
+        if log_format == "json":
+            _say_json("hook", line=line)
+        else:
+            say(line)
+
+    return {"on_plan": on_plan, "on_rows": on_rows, "on_done": on_done, "on_hook_line": on_hook_line}
 
 
 _DONE_FIELDS = ("run_id", "run_date", "rows_in", "rows_scored", "rows_rejected", "already_done", "seconds")

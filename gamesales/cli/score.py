@@ -113,7 +113,8 @@ def score(
     """Predict the earnings of titles in files; without INPUT, run the job in jobs/score.toml."""
     from gamesales.cli import progress, streams
     from gamesales.cli.run_text import format_run
-    from gamesales.jobs.score import JOB_FILE, Backfill, explain_exit_code, get_exit_code, load_score_job, preview
+    from gamesales.jobs.run_end import explain_exit_code, get_exit_code
+    from gamesales.jobs.score import JOB_FILE, Backfill, load_score_job, preview
     from gamesales.jobs.score import release as release_date
     from gamesales.jobs.score import score as run
     from gamesales.jobs.score_job import DRIFT_ACTIONS, OUTPUT_FORMATS, choose_dates, parse_date
@@ -157,7 +158,7 @@ def score(
     )
     location = choose_registry(registry, settings.registry)
     if release is not None:
-        released = release_date(settings, parse_date(release, "--release"), reason)
+        released = release_date(settings, parse_date(release, "--release"), reason, progress.say)
         show_result(released, format_run, as_json=as_json)
         return 0
     dates = choose_dates(

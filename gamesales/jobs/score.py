@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gamesales.data.files import escape_surrogates
-from gamesales.errors import (
-    EXIT_CONDITION_NOT_MET,
-    EXIT_INTERRUPTED,
-    EXIT_WITHHELD,
-    GamesalesError,
-    UsageError,
-    collect_warnings,
-)
+from gamesales.errors import LOGGER, UsageError, collect_warnings
 from gamesales.jobs.loading import load, open_registry
+from gamesales.jobs.run_end import (
+    OnLine,
+    get_exit_code,
+    run_hook,
+    run_hook_on_failure,
+    write_metrics,
+    write_metrics_at_end,
+)
 from gamesales.jobs.score_job import ScoreJob, get_end_of, warn_about_dates
 from gamesales.registry.log import get_actor
 from gamesales.registry.registry import ModelRegistry
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from gamesales.lake.table_run import TableOutput
 
 JOB_FILE = Path("jobs/score.toml")
-# The line that explains an exit code describes at most this many columns.
-_SHOWN_COLUMNS = 3
 OnPlan = Callable[[int, int, str], None]
 OnRows = Callable[[int], None]
 OnDone = Callable[[RunReport], None]
@@ -117,8 +115,9 @@ def score(
     on_plan: OnPlan = lambda rows, files, version: None,
     on_rows: OnRows = lambda rows: None,
     on_done: OnDone = lambda report: None,
+    on_hook_line: OnLine = LOGGER.info,
 ) -> list[RunReport]:
-    """Score the titles of each date, and write the metrics file after each run.
+    """Score the titles of each date. After each run, write the metrics file and run the hook of the job.
 
     Args:
         job: What to score, with which version and where to.
@@ -127,6 +126,7 @@ def score(
         on_plan: Called with rows, files and the version when a run is planned, before anything is written.
         on_rows: Called with the number of rows done since the last call.
         on_done: Called with the report of each run.
+        on_hook_line: Called with each line that a hook prints.
 
     Returns:
         A report for each date.
@@ -135,24 +135,14 @@ def score(
     reports = []
     with _open_engine(job) as engine:
         for day in dates:
-            report, exit_code = None, 0
-            try:
+            with run_hook_on_failure(job, day, on_hook_line), write_metrics_at_end(job) as ended:
                 with collect_warnings() as warnings:
                     registry = open_registry(location, job.ref.model)
                     report = score_date(job, registry, day, on_plan=on_plan, on_rows=on_rows, engine=engine)
                 report = replace(report, warnings=list(dict.fromkeys([*date_warnings, *warnings, *report.warnings])))
-                exit_code = get_exit_code(job, report)
+                ended.append(report)
                 on_done(report)
-            except BaseException as error:
-                is_interrupt = isinstance(error, KeyboardInterrupt)
-                exit_code = getattr(error, "exit_code", EXIT_INTERRUPTED if is_interrupt else GamesalesError.exit_code)
-                raise
-            finally:
-                if job.metrics_file is not None:
-                    from gamesales.report.prometheus import write_metrics
-
-                    document = None if report is None or report.is_withheld else asdict(report)
-                    write_metrics(job.metrics_file, job.ref.model, exit_code, datetime.now(UTC), document)
+            run_hook(job, report, get_exit_code(job, report), on_hook_line)
             reports.append(report)
     return reports
 
@@ -202,34 +192,14 @@ def score_date(
     return score_into_table(plan, version, output, options, on_rows, engine)
 
 
-def get_exit_code(job: ScoreJob, report: RunReport) -> int:
-    """Return the exit code of a run: 8 if it is withheld, 6 if a column drifted and drift fails the job, or 0."""
-    if report.is_withheld:
-        return EXIT_WITHHELD
-    drifted = report.drift is not None and bool(report.drift.drifted)
-    return EXIT_CONDITION_NOT_MET if job.drift_action == "fail" and drifted else 0
-
-
-def explain_exit_code(job: ScoreJob, report: RunReport) -> str:
-    """Explain in a line why a run ends with exit code 6 or 8. For 8, the line before it says how to publish."""
-    code, day = get_exit_code(job, report), report.run_date
-    drifted = [column for column in report.drift.columns if column.drifted] if report.drift else []
-    why = "; ".join(column.change or column.column for column in drifted[:_SHOWN_COLUMNS])
-    more = f"; and {len(drifted) - _SHOWN_COLUMNS} more" if len(drifted) > _SHOWN_COLUMNS else ""
-    if code == EXIT_CONDITION_NOT_MET:
-        return f"exit code {code}: {day} is published, but titles have drifted: {why}{more}"
-    form = f" --format {job.format}" if job.format else ""
-    release = f'gamesales score --output {shlex.quote(str(job.output))}{form} --release {day} --reason "…"'
-    return f"to publish {day}: {release}\nexit code {code}: {day} is withheld, because titles have drifted: {why}{more}"
-
-
-def release(job: ScoreJob, day: date, reason: str) -> RunReport:
-    """Publish the withheld run of a date as it was scored, and write the metrics file.
+def release(job: ScoreJob, day: date, reason: str, on_hook_line: OnLine = LOGGER.info) -> RunReport:
+    """Publish the withheld run of a date as it was scored, write the metrics file, and run the hook for success.
 
     Args:
         job: Where the result goes. Its inputs are not read.
         day: The date of the run.
         reason: Why, for the report of the run.
+        on_hook_line: Called with each line that the hook prints.
 
     Raises:
         UsageError: No run of the date is withheld, or another run was published since.
@@ -240,10 +210,8 @@ def release(job: ScoreJob, day: date, reason: str) -> RunReport:
         raise UsageError("a release needs a reason", hint='For example: --reason "a sale of sports titles"')
     actor, now = get_actor(), datetime.now(UTC).isoformat(timespec="seconds")
     report = _release(_find_output(job, day), Release(escape_surrogates(actor), now, escape_surrogates(reason)))
-    if job.metrics_file is not None:
-        from gamesales.report.prometheus import write_metrics
-
-        write_metrics(job.metrics_file, report.model, 0, datetime.now(UTC), asdict(report))
+    write_metrics(job, 0, report)
+    run_hook(job, report, 0, on_hook_line)
     return report
 
 

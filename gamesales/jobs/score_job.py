@@ -75,6 +75,10 @@ class ScoreJob:
         exclude: Patterns of files in input folders that are not inputs, such as ``*.md``.
         require: A file that each input folder must have, such as ``_SUCCESS``. It may have ``{date}`` too.
         metrics_file: Where to write metrics for Prometheus after each run.
+        on_success: A program and its arguments, started after a run with exit code 0; empty for none. It reads the
+            document of the run as JSON on standard input.
+        on_failure: The same after any other exit code, unless the run is interrupted.
+        hook_timeout: The seconds after which such a program is killed.
         require_signature: The file of a public key that must have signed the promotion of the version, or its use.
         shadow: The reference of a second version that scores the same titles for comparison.
         csv: The dialect of CSV files.
@@ -105,6 +109,9 @@ class ScoreJob:
     exclude: tuple[str, ...] = ()
     require: str | None = None
     metrics_file: Path | None = None
+    on_success: tuple[str, ...] = ()
+    on_failure: tuple[str, ...] = ()
+    hook_timeout: int = 60
     require_signature: Path | None = None
     shadow: str | None = None
     drift: DriftLimit = DriftLimit()

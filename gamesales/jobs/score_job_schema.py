@@ -40,6 +40,9 @@ class _ScoreJobSchema(ScoreJob):
 
     inputs: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
     exclude: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    on_success: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    on_failure: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    hook_timeout: Annotated[int, Field(ge=1)] = 60
     workers: Annotated[int, Field(ge=1)] | None = None
     registry: Annotated[str, Field(min_length=1)] | None = None
     drift: _DriftSchema = _DriftSchema()
