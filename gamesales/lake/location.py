@@ -55,6 +55,8 @@ _CREATE_WAITS = (0.1, 0.4, 1.6)
 _READ_WAIT = 0.2
 # The part of a URL that may hold a signature.
 _URL_QUERY = re.compile(r"(https?://[^\s?]+)\?\S+")
+# In the text of an error that a request caused, also if deltalake read a checkpoint.
+_STORE_ERROR = "HTTP error"
 _LATER_HINT = "Check the network, the service and your permissions, then run it again"
 
 
@@ -109,7 +111,7 @@ class TableLocation:
         except TableNotFoundError:
             return None
         except DeltaError as error:
-            if version is None:
+            if version is None or _STORE_ERROR in str(error):
                 raise
             raise InputNotFoundError(
                 f"{self} has no version {version}: {summarize(error)}",
@@ -175,11 +177,13 @@ def read_again(read: Callable[[], T]) -> T:
 
     deltalake repeats most requests, but not a request whose answer was cut.
     """
+    from deltalake.exceptions import DeltaError
+
     try:
         return read()
     except GamesalesError:
         raise
-    except OSError:
+    except (DeltaError, OSError):
         time.sleep(_READ_WAIT)
         return read()
 
@@ -215,6 +219,9 @@ def explain_table_errors(location: TableLocation) -> Iterator[None]:
 @contextmanager
 def explain_store_errors() -> Iterator[None]:
     """Turn the errors of a store, which name a registry, and of deltalake into errors that name a table."""
+    import_deltalake()
+    from deltalake.exceptions import DeltaError
+
     try:
         yield
     except IntegrityError:
@@ -231,7 +238,7 @@ def explain_store_errors() -> Iterator[None]:
         raise kind(message, hint=hint) from None
     except GamesalesError:
         raise
-    except OSError as error:
+    except (DeltaError, OSError) as error:
         raise TryAgainError(f"the table can't be read now: {summarize(error)}", hint=_LATER_HINT) from None
 
 

@@ -17,6 +17,7 @@ from support.sampling import sample
 from support.tables import list_dates, read_rows
 from support.versions import publish_promoted, titles_table
 
+pytestmark = pytest.mark.slow
 # Files of titles, and their rows.
 OLD, NEW, NEWER = {"old": 1_000}, {"new": 1_500}, {"newer": 2_000}
 DAY, NEXT_DAY = date(2026, 11, 23), date(2026, 11, 24)
@@ -81,7 +82,6 @@ def read_sources(url, day=DAY):
     return dict(Counter(title_id.partition(" ")[0] for title_id in ids))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("before", [{}, OLD], ids=["new table", "replaced date"])
 def test_killed_driver(folder, s3, url, before):
     """A driver that is killed at any request leaves the old or the new night, and the next run ends with the new."""
@@ -95,7 +95,7 @@ def test_killed_driver(folder, s3, url, before):
     assert code == 0, errors
     kills = (Fault.KILL_BEFORE, Fault.KILL_AFTER)
     points = [(number, fault) for number in range(1, len(proxy.requests) + 1) for fault in kills]
-    for number, fault in sample(f"kills of a driver after {before}", points, 4):
+    for number, fault in sample(f"kills of a driver after {before}", points, 3):
         table = prepare(f"{url}-{number}-{fault.name}")
         code, errors, proxy = run(folder, "new", table, s3, {number: fault})
         assert code == -9 or len(proxy.requests) < number, f"{errors}\n{proxy}"
@@ -113,7 +113,6 @@ def run_two(folder, url, server, drivers):
     return [(process.returncode, errors) for process, errors in zip(processes, outputs, strict=True)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("first", ["no table", "other date", "replaced date"])
 def test_two_drivers_of_a_date(folder, s3, url, first):
     """Of two drivers of a date with different titles, one publishes, and the other exits with 7 and reports it."""
@@ -127,7 +126,6 @@ def test_two_drivers_of_a_date(folder, s3, url, first):
     assert read_sources(url) == winner
 
 
-@pytest.mark.slow
 def test_two_drivers_of_the_same_run(folder, s3, url):
     """Two drivers of the same run both succeed, and its rows are there once."""
     results = run_two(folder, url, s3, [("new", DAY)] * 2)
@@ -135,7 +133,6 @@ def test_two_drivers_of_the_same_run(folder, s3, url):
     assert read_sources(url) == NEW
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("is_new", [True, False])
 def test_two_drivers_of_other_dates(folder, s3, url, is_new):
     """Two drivers of different dates both succeed."""

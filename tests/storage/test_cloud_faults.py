@@ -66,7 +66,9 @@ def make_trials(server, name):
     )
 
 
-PARAMETERS = [f"{store} {name}" for store in ("s3", "azure") for name in CASES]
+# Most operations are tried on S3 only: a store differs in its requests, and these have all kinds of requests.
+ON_AZURE = ("publish", "roll back", "copy", "collect garbage")
+PARAMETERS = [*(f"s3 {name}" for name in CASES), *(f"azure {name}" for name in ON_AZURE)]
 
 
 @pytest.fixture(scope="module", params=some("operations under faults", PARAMETERS, 1))

@@ -23,20 +23,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
-from html import unescape
 from http import HTTPStatus
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
-from urllib.parse import unquote
 
 from support.servers import Server
 
 _PORT = re.compile(r"(?<=http://127\.0\.0\.1:)\d+")
 # Headers about one connection, which a proxy does not forward.
 _HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding"}
-_START_FROM = re.compile(r"[?&]startFrom=([^&]*)")
-_BLOB = re.compile(rb"<Blob><Name>([^<]*)</Name>.*?</Blob>", re.DOTALL)
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -227,21 +223,13 @@ class _Handler(BaseHTTPRequestHandler):
             content = response.read()
         finally:
             connection.close()
-        if match := _START_FROM.search(self.path):
-            content = _drop_blobs(content, unquote(match[1]))
-        dropped = {*_HOP_HEADERS, "content-length"} if self.command == "GET" else _HOP_HEADERS
-        headers = [header for header in response.getheaders() if header[0].lower() not in dropped]
-        if "Content-Length" not in dict(headers):
+        headers = [header for header in response.getheaders() if header[0].lower() not in _HOP_HEADERS]
+        if "Content-Length" not in response.headers:
             headers.append(("Content-Length", str(len(content))))
         return _format_head(response.status, headers), content
 
     def log_message(self, *arguments: object) -> None:
         """Print nothing."""
-
-
-def _drop_blobs(content: bytes, start: str) -> bytes:
-    """Drop the names before a name from a listing of blobs, as Azure does. azurite 3.35 ignores the parameter."""
-    return _BLOB.sub(lambda match: b"" if unescape(match[1].decode()) < start else match[0], content)
 
 
 def _format_head(status: int, headers: Sequence[tuple[str, str]] = (("Content-Length", "0"),)) -> bytes:

@@ -283,6 +283,7 @@ class _AzureFront(BaseHTTPRequestHandler):
     """Pass requests on to azurite, and begin lists where ``startFrom`` says: azurite does not know this parameter."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each answer waits 40 ms between its head and its content
     port = 0
 
     def _pass_on(self):
