@@ -224,10 +224,10 @@ def explain_store_errors() -> Iterator[None]:
 
     try:
         yield
-    except IntegrityError:
-        raise
     except (RegistryError, TryAgainError, UsageError) as error:
-        kind: type[GamesalesError] = TryAgainError if isinstance(error, RegistryError) else type(error)
+        kind: type[GamesalesError] = type(error)
+        if isinstance(error, RegistryError):
+            kind = UsageError if isinstance(error, IntegrityError) else TryAgainError
         message, hint = (
             text.replace("a registry", "a table")
             .replace("the registry", "the table")

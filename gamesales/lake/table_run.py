@@ -19,7 +19,7 @@ import pyarrow as pa
 from gamesales.data.remote_file import TablePath
 from gamesales.errors import UsageError, collect_warnings
 from gamesales.lake.columns import conform, make_table_schema, read_table_schema, require_predictions
-from gamesales.lake.commit import DateTransaction, PartFile, commit_date, read_transaction
+from gamesales.lake.commit import DateTransaction, PartFile, commit_date, list_parts, read_transaction
 from gamesales.lake.keys import STATE_FOLDER, RunKeys, create_report, find_attempt, start_attempt
 from gamesales.lake.location import PARTITION, TableLocation, explain_store_errors
 from gamesales.lake.results import read_report
@@ -143,7 +143,7 @@ def score_into_table(
         store = target.location.open_store()
         table = target.location.open_table()
         replaces = read_transaction(table, target.run_date)
-        if not options.fresh and (done := _find_done(store, plan, target, options, replaces)):
+        if not options.fresh and (done := _find_done(store, table, plan, target, options)):
             return done
         store.check_writable(STATE_FOLDER)
         table = table or target.location.create_table(make_table_schema(plan.passthrough))
@@ -213,13 +213,16 @@ def publish(
 
 
 def _find_done(
-    store: Store, plan: Plan, target: TableOutput, options: RunOptions, published: int | None
+    store: Store, table: DeltaTable | None, plan: Plan, target: TableOutput, options: RunOptions
 ) -> RunReport | None:
     """Return the report of this run if it is published or withheld, within the limits of this run."""
-    report = None if published is None else read_report(store, target.run_date, published)
-    if report and report.run_id == plan.run_id:
-        return replace(report, already_done=True) if is_acceptable(report, options) else None
-    withheld = find_withheld(store, target.run_date, published)
+    day, published = target.run_date, read_transaction(table, target.run_date)
+    report = None if published is None else read_report(store, day, published)
+    if table is not None and report is not None and report.run_id == plan.run_id:
+        sizes = store.list_sizes(f"{PARTITION}={day}")
+        is_whole = all(sizes.get(part.key) == part.size for part in list_parts(table, day))
+        return replace(report, already_done=True) if is_whole and is_acceptable(report, options) else None
+    withheld = find_withheld(store, day, published)
     if withheld and withheld.report.run_id == plan.run_id and is_acceptable(withheld.report, options):
         return replace(withheld.report, already_done=True)
     return None

@@ -17,36 +17,19 @@ from gamesales.errors import TryAgainError
 from gamesales.lake import commit
 from gamesales.lake.location import TableLocation
 from gamesales.scoring.engines.local import run_shards
-from support.racing import race
 from support.runs import DAY
 from support.sampling import many, sample
 from support.tables import (
     list_dates,
     numbered_version,
     plan_table_run,
+    race_runs,
     read_rows,
     score_table,
     stop_after,
     versions_of,
 )
 from support.versions import titles_table
-
-# TABLE INPUT DATE VERSION: prints the run id if this process published it, or the message of the error.
-RACE = """
-import sys
-from datetime import date
-sys.path.insert(0, sys.argv[5])
-from gamesales.errors import TryAgainError
-from support.tables import numbered_version, score_table
-table, source, day, number = sys.argv[1:5]
-version = numbered_version(int(number))
-wait_for_start()
-try:
-    report = score_table(version, source, table, day=date.fromisoformat(day))
-    print("done before" if report.already_done else "published", report.run_id[:8])
-except TryAgainError as error:
-    print(error.message)
-"""
 
 
 @pytest.fixture
@@ -70,41 +53,36 @@ def meanwhile(action):
     return run
 
 
-def run_races(tmp_path, table, runs):
-    """Run processes at once; each run is a date and the number of a version."""
-    tests = Path(__file__).parents[1]
-    source = write_titles(tmp_path / "race.parquet")
-    return [line.strip() for line in race(RACE, [[table, source, *run, tests] for run in runs])]
-
-
-@pytest.mark.parametrize("exists", [False, True])
+@pytest.mark.parametrize("exists", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_one_writer_of_a_date_wins(tmp_path, source, exists):
     """Of processes that publish a date at once, also a new date of a new table, one wins and the others report it."""
     table = tmp_path / "table"
     if exists:
         score_table(numbered_version(9), source, table)
-    outputs = run_races(tmp_path, table, [(DAY, number) for number in (1, 2, 3)])
+    outputs = race_runs(source, table, [(DAY, number) for number in (1, 2, 3)])
     winners = [output for output in outputs if output.startswith("published")]
     (number,) = set(versions_of(table))
     assert 100 == len(versions_of(table))
-    assert number == 1 + outputs.index(winners[-1])
+    assert outputs[number - 1] in winners
     losers = [output for output in outputs if output not in winners]
     assert all(f"another run published {DAY}" in output for output in losers)
 
 
+@pytest.mark.slow
 def test_writers_of_different_dates_succeed(tmp_path, source):
     """Processes that publish different dates at once all succeed, also if they replace rows."""
     table, days = tmp_path / "table", [DAY + timedelta(number) for number in range(3)]
     for expected in (1, 2):
-        outputs = run_races(tmp_path, table, [(day, expected) for day in days])
+        outputs = race_runs(source, table, [(day, expected) for day in days])
         assert ["published"] * 3 == [output.split()[0] for output in outputs]
         assert [[expected] * 100] * 3 == [versions_of(table, day) for day in days]
 
 
+@pytest.mark.slow
 def test_same_run_twice_at_once(tmp_path, source):
     """Processes that score the same run at once share its work, and all of them succeed."""
     table = tmp_path / "table"
-    outputs = run_races(tmp_path, table, [(DAY, 1)] * 3)
+    outputs = race_runs(source, table, [(DAY, 1)] * 3)
     assert {"published", "done"} >= {output.split()[0] for output in outputs}
     assert [1] * 100 == versions_of(table)
 
@@ -348,6 +326,15 @@ class TableMachine(RuleBasedStateMachine):
 
 TestTableMachine = TableMachine.TestCase
 TestTableMachine.settings = settings(max_examples=many(60, 5), stateful_step_count=12, deadline=None)
+
+
+def test_checkpoints_keep_the_runs(tmp_path, source):
+    """After many commits, which write checkpoints, each date still names its run."""
+    table, days = tmp_path / "table", [DAY + timedelta(number) for number in range(25)]
+    for day in days:
+        score_table(numbered_version(1), source, table, day=day)
+    assert (table / "_delta_log/_last_checkpoint").exists()
+    assert all(score_table(numbered_version(1), source, table, day=day).already_done for day in days)
 
 
 def test_transaction_number_names_the_run(tmp_path, source):

@@ -3,6 +3,7 @@
 import json
 import secrets
 import sys
+from datetime import timedelta
 
 import pyarrow as pa
 import pytest
@@ -17,7 +18,7 @@ from gamesales.storage.store import open_store
 from support import servers
 from support.processes import loaded_by
 from support.runs import DAY, read_failure
-from support.tables import numbered_version, score_table
+from support.tables import numbered_version, race_runs, score_table
 from support.versions import titles_table
 
 
@@ -66,6 +67,19 @@ def use_table(url, source, tmp_path):
 def test_s3(s3, source, tmp_path):
     """A table works in S3, also if answers get lost or writes conflict."""
     use_table(s3, source, tmp_path)
+
+
+def test_writers_in_s3(s3, source):
+    """Of processes that publish a date of a new table in S3 at once one wins; a process for another date succeeds."""
+    other_day = DAY + timedelta(1)
+    first, second, other = race_runs(source, s3, [(DAY, 1), (DAY, 2), (other_day, 3)])
+    assert other.startswith("published")
+    outputs = {1: first, 2: second}
+    (number,) = set(read_predictions(s3, DAY).column("model_version").to_pylist())
+    assert outputs.pop(number).startswith("published")
+    (loser,) = outputs.values()
+    assert f"another run published {DAY} in {s3}" in loser or loser.startswith("published")
+    assert {3} == set(read_predictions(s3, other_day).column("model_version").to_pylist())
 
 
 @pytest.mark.slow

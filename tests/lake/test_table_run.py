@@ -136,6 +136,28 @@ def test_lost_part_is_scored_again(tmp_path, mixed):
     assert report.rows_scored == len(read_rows(tmp_path / "table"))
 
 
+def test_lost_part_of_a_published_run(tmp_path):
+    """If a part of the published run was removed, the same run is not already done: it restores the part."""
+    table, source = tmp_path / "table", write_titles(tmp_path / "a.parquet")
+    score_table(simple_version(), source, table)
+    (part,) = table.glob("run_date=*/*.parquet")
+    content = part.read_bytes()
+    part.unlink()
+    assert not score_table(simple_version(), source, table).already_done
+    assert content == part.read_bytes()
+    assert 100 == len(read_rows(table))
+    assert score_table(simple_version(), source, table).already_done
+
+
+def test_symbolic_link_in_the_table(tmp_path):
+    """A symbolic link in the folder of the table is refused, because it may lead out of the table."""
+    (tmp_path / "table").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "table/_gamesales").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="is a symbolic link; a table holds plain files only"):
+        score_table(simple_version(), write_titles(tmp_path / "a.parquet"), tmp_path / "table")
+
+
 def test_part_of_another_cpu(tmp_path):
     """A part with other bytes, as of a machine that rounds differently, is left alone; the run writes another."""
     table, source = tmp_path / "table", write_titles(tmp_path / "a.parquet")

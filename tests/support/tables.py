@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -14,7 +15,34 @@ from gamesales.lake.table_run import TableOutput, score_into_table
 from gamesales.scoring.engines.local import run_shards
 from gamesales.scoring.inputs import InputRules, find_inputs
 from gamesales.scoring.plan import RunOptions, make_plan
+from support.racing import race
 from support.runs import DAY, simple_version
+
+# TABLE INPUT DATE VERSION: prints the run id if this process published it, or the message of the error.
+RACE = """
+import sys
+from datetime import date
+sys.path.insert(0, sys.argv[5])
+from gamesales.errors import TryAgainError
+from support.tables import numbered_version, score_table
+table, source, day, number = sys.argv[1:5]
+version = numbered_version(int(number))
+wait_for_start()
+try:
+    report = score_table(version, source, table, day=date.fromisoformat(day))
+    print("done before" if report.already_done else "published", report.run_id[:8])
+except TryAgainError as error:
+    print(error.message)
+"""
+
+
+def race_runs(source, table, runs):
+    """Start runs of one source in processes at once, each with a date and the number of a version.
+
+    Return what each printed: "published" and the run id, or the message of its error.
+    """
+    tests = Path(__file__).parents[1]
+    return [line.strip() for line in race(RACE, [[table, source, *run, tests] for run in runs])]
 
 
 def plan_table_run(version, source, table, *, day=DAY, keep=None):
