@@ -219,8 +219,8 @@ def _find_done(
     day, published = target.run_date, read_transaction(table, target.run_date)
     report = None if published is None else read_report(store, day, published)
     if table is not None and report is not None and report.run_id == plan.run_id:
-        sizes = store.list_sizes(f"{PARTITION}={day}")
-        is_whole = all(sizes.get(part.key) == part.size for part in list_parts(table, day))
+        files = store.list_files(f"{PARTITION}={day}")
+        is_whole = all(part.key in files and files[part.key].size == part.size for part in list_parts(table, day))
         return replace(report, already_done=True) if is_whole and is_acceptable(report, options) else None
     withheld = find_withheld(store, day, published)
     if withheld and withheld.report.run_id == plan.run_id and is_acceptable(withheld.report, options):
