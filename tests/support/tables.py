@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -92,12 +93,10 @@ def list_dates(table):
 
 
 def stop_after(shards):
-    """Make an engine that is interrupted after some shards."""
+    """Make an engine that is interrupted after some shards, or after all shards if there are fewer."""
 
     def run(tasks, scorer, finish, workers, on_rows):
-        for number, finished in enumerate(run_shards(tasks, scorer, finish, 1, on_rows)):
-            yield finished
-            if number + 1 == shards:
-                raise KeyboardInterrupt
+        yield from islice(run_shards(tasks, scorer, finish, 1, on_rows), shards)
+        raise KeyboardInterrupt
 
     return run
