@@ -25,7 +25,13 @@ import pyarrow as pa
 
 from gamesales.data.arrow import to_numpy
 from gamesales.errors import GamesalesError, TryAgainError, warn
-from gamesales.lake.columns import conform, find_new_columns, read_table_schema, require_predictions
+from gamesales.lake.columns import (
+    conform,
+    find_new_columns,
+    make_table_schema,
+    read_table_schema,
+    require_predictions,
+)
 from gamesales.lake.keys import describe_transaction, is_transaction_of
 from gamesales.lake.location import PARTITION, TableLocation, read_again, summarize
 from gamesales.storage.store import Store
@@ -123,6 +129,7 @@ def _publish(location: TableLocation, store: Store, table: DeltaTable, transacti
         if _add_columns(table, transaction, location):
             return False  # the table must be opened again, and then the date may have another run
         _write_date(table, transaction)
+        location.sync_log(table.version() + 1)
         return _is_next_version(store, table, transaction)
     if not is_transaction_of(published, transaction.run_id):
         raise _make_lost_error(location, transaction, published)
@@ -164,7 +171,9 @@ def _add_columns(table: DeltaTable, transaction: DateTransaction, location: Tabl
     from deltalake import Schema
 
     schema = read_table_schema(table)
-    conform(transaction.passthrough, schema, location)
+    conformed = conform(transaction.passthrough, schema, location)
+    if make_table_schema(conformed) != make_table_schema(transaction.passthrough):
+        raise _make_error(location, transaction, "another run has added a column of this run with a wider type")
     new = find_new_columns(schema, transaction.passthrough)
     if new.names:
         table.alter.add_columns(list(Schema.from_arrow(new).fields))

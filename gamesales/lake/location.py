@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 import pyarrow as pa
 
+from gamesales.data.files import fsync
 from gamesales.errors import (
     GamesalesError,
     InputNotFoundError,
@@ -134,6 +136,7 @@ class TableLocation:
                 if self.open_table() is None and wait is None:
                     raise TryAgainError(f"{self} can't be created: {summarize(error)}", hint=_LATER_HINT) from None
             if (table := self.open_table()) is not None:
+                self.sync_log(0)
                 return table
             time.sleep(wait or 0)
         raise TryAgainError(f"{self}: the table was removed while this run created it", hint=_LATER_HINT)
@@ -152,6 +155,18 @@ class TableLocation:
             # A second try would write the columns again, over those that another writer has added.
             commit_properties=deltalake.CommitProperties(max_commit_retries=0),
         )
+
+    def sync_log(self, first: int) -> None:
+        """Force the versions of a table on this disk from ``first`` on to the disk. deltalake does not do it."""
+        if self.folder is not None:
+            log = self.folder / "_delta_log"
+            for version in count(first):
+                try:
+                    fsync(log / f"{version:020d}.json")
+                except FileNotFoundError:
+                    break
+            fsync(log)
+            fsync(self.folder)
 
     def make_options(self) -> dict[str, str] | None:
         """Return the settings of the object store that must not depend on the environment.

@@ -158,6 +158,7 @@ def score_into_table(
         if error := find_too_many_rejects(plan, results, options, rejects):
             raise error
         in_order = [results[shard.number] for shard in plan.shards]
+        parts = [_find_part(keys, result) for result in in_order]
         report = make_report(
             plan,
             version,
@@ -166,7 +167,7 @@ def score_into_table(
             run_date=target.run_date,
             output=str(target.location),
             rejects=rejects,
-            files=_report_files(keys, in_order),
+            files=[FileReport(Path(part.key).name, part.size) for part in parts],
             started=started,
             resumed=len(resumed),
             duplicates=_find_duplicates(plan, version, store, keys, in_order, options),
@@ -205,7 +206,7 @@ def publish(
         "gamesales.model_version": str(report.model_version),
         "gamesales.bundle_sha256": report.bundle_sha256,
     }
-    parts = [PartFile(_part_key(keys, result), *_part_counts(keys, result)) for _, result in sorted(results.items())]
+    parts = [_find_part(keys, result) for _, result in sorted(results.items())]
     transaction = DateTransaction(
         target.run_date, report.run_id, number, run.replaces, parts, run.passthrough, metadata
     )
@@ -232,19 +233,10 @@ def _ignore(*_: object) -> None:
     """Do nothing when a shard is finished: its worker has put its files and entered it in the ledger."""
 
 
-def _part_key(keys: RunKeys, result: ShardResult) -> str:
-    """Return the key of the part of a shard. Its other files are in the folder of the run."""
-    return next(key for key in result.files if not key.startswith(f"{keys.folder}/"))
-
-
-def _part_counts(keys: RunKeys, result: ShardResult) -> tuple[int, int]:
-    """Return the size of the part of a shard in bytes, and its rows."""
-    return result.files[_part_key(keys, result)], result.rows_scored
-
-
-def _report_files(keys: RunKeys, results: Sequence[ShardResult]) -> list[FileReport]:
-    parts = [_part_key(keys, result) for result in results]
-    return [FileReport(Path(key).name, result.files[key]) for key, result in zip(parts, results, strict=True)]
+def _find_part(keys: RunKeys, result: ShardResult) -> PartFile:
+    """Return the part of a shard. Its other files are in the folder of the run."""
+    key, size = next((key, size) for key, size in result.files.items() if not key.startswith(f"{keys.folder}/"))
+    return PartFile(key, size, result.rows_scored)
 
 
 def _find_duplicates(

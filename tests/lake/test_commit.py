@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pyarrow import parquet
 
 from gamesales.errors import TryAgainError
-from gamesales.lake import commit
+from gamesales.lake import commit, location
 from gamesales.lake.location import TableLocation
 from gamesales.scoring.engines.local import run_shards
 from support.runs import DAY
@@ -127,6 +127,30 @@ def test_two_runs_add_a_column(tmp_path, source):
         engine=meanwhile(lambda: score_table(numbered_version(2), wide, table, day=other)),
     )
     assert {"eu"} == {row["region"] for day in (DAY, other) for row in read_rows(table, day)}
+
+
+def test_wider_column_of_another_run(tmp_path, source):
+    """If another run adds a column with a wider type first, the run is refused, and run again it has this type."""
+    table, other = tmp_path / "table", DAY + timedelta(1)
+    score_table(numbered_version(1), source, table, day=DAY - timedelta(1))
+    narrow = write_titles(tmp_path / "narrow.parquet", count=pa.array([1] * 100, pa.int16()))
+    wide = write_titles(tmp_path / "wide.parquet", count=pa.array([1] * 100, pa.int64()))
+    win = meanwhile(lambda: score_table(numbered_version(2), wide, table, day=other))
+    with pytest.raises(TryAgainError, match="another run has added a column of this run with a wider type"):
+        score_table(numbered_version(1), narrow, table, engine=win)
+    score_table(numbered_version(1), narrow, table)
+    (part,) = {row["count"] for row in read_rows(table)}
+    assert 1 == part
+
+
+def test_versions_are_on_the_disk(tmp_path, source, monkeypatch):
+    """Each version of a table on a disk is forced to the disk before its run ends."""
+    synced = []
+    monkeypatch.setattr(location, "fsync", lambda path: synced.append((path.stat(), path.name)))
+    score_table(numbered_version(1), source, tmp_path / "table")
+    assert {"00000000000000000000.json", "00000000000000000001.json", "_delta_log", "table"} == {
+        name for _, name in synced
+    }
 
 
 @pytest.mark.parametrize(
