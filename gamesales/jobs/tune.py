@@ -37,7 +37,7 @@ from gamesales.training.keras_objects import seed_everything
 from gamesales.training.network import build_network
 from gamesales.training.scaling import fit_scaler
 from gamesales.training.train_job import read_data
-from gamesales.training.workers import open_workers, read_training_software
+from gamesales.training.workers import RAY_ENVIRONMENT, open_workers, read_training_software
 
 if TYPE_CHECKING:
     from gamesales.registry.registry import ModelRegistry
@@ -194,7 +194,7 @@ def _open_measure(workers: int | None, data: TrainingData, *, is_ray: bool) -> I
     if is_ray:
         from gamesales.scoring.engines.ray_process import RayProcess
 
-        with RayProcess(workers, read_training_software) as ray:
+        with RayProcess(workers, read_training_software, RAY_ENVIRONMENT) as ray:
             ray.share(data)
             yield partial(ray.submit, measure_folds)
         return

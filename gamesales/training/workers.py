@@ -24,6 +24,8 @@ from gamesales.training.keras_objects import load_keras
 
 # The threads that TensorFlow has for independent operations wait for each other where operations are small.
 _ENVIRONMENT = {"TF_NUM_INTEROP_THREADS": "1"}
+# A task of Ray has one core.
+RAY_ENVIRONMENT = {**_ENVIRONMENT, "TF_NUM_INTRAOP_THREADS": "1"}
 
 
 class Call(Protocol):
@@ -57,8 +59,7 @@ def open_workers(workers: int) -> Iterator[Submit]:
 
 
 def read_training_software() -> dict[str, str]:
-    """Import the libraries of training as in a worker process, and return the releases that weights depend on."""
-    os.environ.update(_ENVIRONMENT)
+    """Import the libraries of training, and return the release of each that weights depend on."""
     keras = load_keras()
     import numpy as np
     import tensorflow as tf

@@ -278,7 +278,7 @@ def test_lost_head_node(night, here, name):
 def share(value, **changes):
     """A value as a worker gets it."""
     software = pickle.dumps((read_software, read_software()))
-    shared = SharedValue(str(time.monotonic_ns()), str(Path.cwd()), __version__, software, pickle.dumps(value))
+    shared = SharedValue(str(time.monotonic_ns()), str(Path.cwd()), {}, __version__, software, pickle.dumps(value))
     return replace(shared, **changes)
 
 

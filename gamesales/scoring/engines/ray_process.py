@@ -49,6 +49,7 @@ class RayProcess(AbstractContextManager["RayProcess"]):
         workers: the number of tasks at a time. None runs one on each core.
         read_software: a function of a module. It returns the release of each library that the results depend on. All
             workers must have the same releases.
+        environment: the variables that workers need before they import a library.
 
     Attributes:
         limit: how many calls should be pending, so that no core waits.
@@ -58,10 +59,15 @@ class RayProcess(AbstractContextManager["RayProcess"]):
         TryAgainError: the cluster does not answer.
     """
 
-    def __init__(self, workers: int | None, read_software: Callable[[], dict[str, str]]) -> None:
+    def __init__(
+        self,
+        workers: int | None,
+        read_software: Callable[[], dict[str, str]],
+        environment: dict[str, str] | None = None,
+    ) -> None:
         _require_ray()
         address = _find_address()
-        self._read_software = read_software
+        self._read_software, self._environment = read_software, environment or {}
         self._futures: dict[int, Future[Any]] = {}
         self._calls, self.limit = 0, 0
         self._lock = threading.Lock()
@@ -85,7 +91,8 @@ class RayProcess(AbstractContextManager["RayProcess"]):
         """Set the first argument of the calls that follow. Workers get a pickle of it once."""
         software = pickle.dumps((self._read_software, self._read_software()))
         content = pickle.dumps(value)
-        self._send(SharedValue(secrets.token_hex(8), str(Path.cwd()), __version__, software, content))
+        key, folder = secrets.token_hex(8), str(Path.cwd())
+        self._send(SharedValue(key, folder, self._environment, __version__, software, content))
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Begin a call of a function of a module, with the shared value and some arguments.

@@ -24,6 +24,7 @@ class SharedValue:
     Attributes:
         key: identifies the value.
         folder: the current folder of the sender, where relative paths of the value and of the calls start.
+        environment: the variables that a worker process needs before it imports a library.
         release: the release of gamesales that pickled it.
         software: the pickle of a function that reads the releases of libraries, and of its result at the sender.
         content: the pickle of the value.
@@ -31,6 +32,7 @@ class SharedValue:
 
     key: str
     folder: str
+    environment: dict[str, str]
     release: str
     software: bytes
     content: bytes
@@ -43,6 +45,7 @@ class SharedValue:
         """
         if self.key not in _loaded:
             _require_same({"gamesales": self.release}, {"gamesales": __version__})
+            os.environ.update(self.environment)
             read_software, expected = pickle.loads(self.software)  # noqa: S301  our own process wrote it
             _require_same(expected, read_software())
             with suppress(OSError):  # this machine has no such folder, so it can only see absolute paths
