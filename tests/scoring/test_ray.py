@@ -62,7 +62,15 @@ ROWS = 4_000
 
 
 @pytest.fixture(scope="module")
-def engine():
+def home(tmp_path_factory):
+    """An empty home folder."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield Path.home()
+
+
+@pytest.fixture(scope="module")
+def engine(home):
     """A local Ray with two workers, for all tests of this file."""
     with RayEngine() as engine:
         yield engine
@@ -164,8 +172,8 @@ def test_killed_worker(halting, here):
     assert read_result("expected") == read_result("out")
 
 
-def test_listens_on_loopback_only(halting):
-    """No process of a local Ray listens beyond 127.0.0.1 and ::1."""
+def test_listens_on_loopback_only(halting, home):
+    """No process of a local Ray listens beyond 127.0.0.1 and ::1. Nothing is written to the home folder."""
     with scoring(halting) as run:
         try:
             pids = halting.wait()
@@ -176,6 +184,7 @@ def test_listens_on_loopback_only(halting):
             halting.release()
         run.result()
     assert len(sockets) > 5
+    assert list(home.iterdir()) == []
     assert {address for address, _ in sockets} <= LOOPBACK
 
 

@@ -31,9 +31,10 @@ from gamesales.scoring.engines.ray_worker import SharedValue
 _MAX_FOLDER_BYTES = 30
 # The time for a connection, and for all tasks and a local Ray to end.
 _CONNECT_SECONDS, _STOP_SECONDS = 120, 90
-# Of a local Ray. It listens on loopback only, on any system. It sends no usage reports, and copies no folder to its
-# workers.
+# Of a local Ray. It listens on loopback only, on any system, and serves only who knows its token. It sends no usage
+# reports, and copies no folder to its workers.
 _ENVIRONMENT = {
+    "RAY_AUTH_MODE": "token",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
@@ -73,7 +74,8 @@ class RayProcess(AbstractContextManager["RayProcess"]):
         self._lock = threading.Lock()
         self._end: TryAgainError | None = None
         self._folder = _make_folder()
-        self._process = _start_process(self._folder, {} if address else _ENVIRONMENT)
+        local = {} if address else {**_ENVIRONMENT, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        self._process = _start_process(self._folder, local)
         self._receiver = threading.Thread(target=self._receive, daemon=True)
         self._receiver.start()
         try:
@@ -82,7 +84,9 @@ class RayProcess(AbstractContextManager["RayProcess"]):
             connected.result(_CONNECT_SECONDS)
         except TimeoutError:
             self.close()
-            raise TryAgainError(f"Ray did not answer in {_CONNECT_SECONDS} s", hint="See: ray status") from None
+            raise TryAgainError(
+                f"Ray did not answer in {_CONNECT_SECONDS} s", hint="Run it on a node of the cluster; see: ray status"
+            ) from None
         except BaseException:
             self.close()
             raise
