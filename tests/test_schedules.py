@@ -57,6 +57,10 @@ def read_kubernetes():
     return {document["kind"]: document for document in documents}
 
 
+def read_kuberay():
+    return yaml.safe_load((NIGHTLY / "kuberay.yaml").read_text(encoding="utf-8"))
+
+
 def read_github():
     return yaml.safe_load((NIGHTLY / "github.yml").read_text(encoding="utf-8"))
 
@@ -69,6 +73,7 @@ def list_commands():
     """Yield each command line of a schedule, as words after the name of the program."""
     yield "gamesales.service", shlex.split(re.search(r"(?m)^ExecStart=(.*)", SERVICE)[1])[1:]
     yield "kubernetes.yaml", pod_template()["containers"][0]["args"]
+    yield "kuberay.yaml", shlex.split(read_kuberay()["spec"]["entrypoint"])[1:]
     tree = ast.parse((NIGHTLY / "airflow_dag.py").read_text(encoding="utf-8"))
     (words,) = [
         node.value.elts for node in ast.walk(tree) if isinstance(node, ast.Assign) and node.targets[0].id == "command"
@@ -96,12 +101,14 @@ def test_commands_are_valid(source):
 
 
 def test_every_file_is_tested():
-    """A new file needs tests. kuberay.yaml has a test of its own."""
-    other = {"crontab", "gamesales.timer", "kuberay.yaml", "post_to_slack.py", "score.sh"}
+    """A new file needs tests."""
+    other = {"crontab", "gamesales.timer", "post_to_slack.py", "score.sh"}
     assert {path.name for path in NIGHTLY.iterdir() if path.is_file()} <= {*COMMANDS, *other}
 
 
-@pytest.mark.parametrize("name", ["gamesales.service", "kubernetes.yaml", "airflow_dag.py", "github.yml", "crontab"])
+@pytest.mark.parametrize(
+    "name", ["gamesales.service", "kubernetes.yaml", "kuberay.yaml", "airflow_dag.py", "github.yml", "crontab"]
+)
 def test_no_secrets(name):
     """No file has a password or a key: a service reads them from another file, a secret or the environment."""
     text = (NIGHTLY / name).read_text(encoding="utf-8")
@@ -279,6 +286,35 @@ def test_kubernetes_pod_is_confined():
     assert container["image"].endswith(f":{__version__}")
     user = re.search(r"(?m)^USER (\d+):", (NIGHTLY / "Containerfile").read_text(encoding="utf-8"))[1]
     assert int(user) == template["securityContext"]["runAsUser"]
+
+
+def test_kuberay_job_fits_the_lock():
+    """The cluster has the locked release of Ray, this release, and extras that exist."""
+    text, job = (NIGHTLY / "kuberay.yaml").read_text(encoding="utf-8"), read_kuberay()
+    assert ("ray.io/v1", "RayJob") == (job["apiVersion"], job["kind"])
+    (locked,) = re.findall(r"(?m)^ray==(\S+)", (ROOT / "requirements/dev.lock").read_text(encoding="utf-8"))
+    cluster = job["spec"]["rayClusterSpec"]
+    assert [locked] * 2 == [cluster["rayVersion"], re.search(r"rayproject/ray:([\d.]+)", text)[1]]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras, release = re.search(r"gamesales\[([\w,]+)\]==([\w.]+)'", text).groups()
+    assert set(extras.split(",")) <= project["optional-dependencies"].keys()
+    assert __version__ == release
+
+
+def test_kuberay_pods():
+    """All pods have the image of this release, requested CPUs and a place for parts; the head runs no shard."""
+    cluster = read_kuberay()["spec"]["rayClusterSpec"]
+    (workers,) = cluster["workerGroupSpecs"]
+    assert "0" == cluster["headGroupSpec"]["rayStartParams"]["num-cpus"]
+    assert workers["minReplicas"] == workers["replicas"] == workers["maxReplicas"] > 0
+    for group in (cluster["headGroupSpec"], workers):
+        spec = group["template"]["spec"]
+        (container,) = spec["containers"]
+        assert container["image"].endswith(f":{__version__}")
+        assert {"cpu", "memory"} == container["resources"]["requests"].keys()
+        assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in spec["volumes"]}
+    options = read_kuberay()["spec"]["entrypoint"].split()
+    assert "ray" == options[options.index("--engine") + 1]
 
 
 def test_github_accepts_the_workflow():
