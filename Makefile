@@ -157,7 +157,7 @@ lock:  ## Resolve pyproject.toml into requirements/*.lock (UPGRADE=1: to the new
 	tool=$$(mktemp -d) && trap 'rm -rf "$$tool"' EXIT && \
 	"$$python" -m venv "$$tool" && \
 	"$$tool/bin/python" -m pip --disable-pip-version-check --no-input install --quiet $(UV) && \
-	$(COMPILE) pyproject.toml --extra train --extra cloud --extra lake --extra ray --extra sign --group dev --output-file requirements/dev.lock >/dev/null && \
+	$(COMPILE) pyproject.toml --extra train --extra cloud --extra lake --extra ray --extra lineage --extra sign --group dev --output-file requirements/dev.lock >/dev/null && \
 	$(COMPILE) pyproject.toml --extra train --group build --constraints requirements/dev.lock --output-file requirements/train.lock >/dev/null && \
 	$(COMPILE) pyproject.toml --group build --constraints requirements/dev.lock --output-file requirements/score.lock >/dev/null && \
 	$(COMPILE) pyproject.toml --extra cloud --group build --constraints requirements/dev.lock --output-file requirements/cloud.lock >/dev/null && \

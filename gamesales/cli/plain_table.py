@@ -192,6 +192,7 @@ TABLE: dict[str, dict[str, Any]] = {
                        "--as-of-date": ("as_of_date", "flag"),
                        "--shadow": ("shadow", "text"),
                        "--metrics-file": ("metrics_file", "path"),
+                       "--lineage": ("lineage", "text"),
                        "--require-signature": ("require_signature", "path"),
                        "--allow-empty": ("allow_empty", "flag"),
                        "--on-drift": ("on_drift", "text"),

@@ -78,6 +78,9 @@ def score(
     metrics_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write metrics for Prometheus to this file.")
     ] = None,
+    lineage: Annotated[
+        str | None, typer.Option(metavar="URL|FILE", help="Send OpenLineage events to a receiver or a file.")
+    ] = None,
     require_signature: PublicKeyOption = None,
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Publish an empty result if there are no input files.")
@@ -150,6 +153,7 @@ def score(
         unique_ids=unique_ids or None,
         allow_empty=allow_empty or None,
         metrics_file=metrics_file,
+        lineage=lineage,
         require_signature=require_signature,
         shadow=shadow or None,
         fail_on_drift=fail_on_drift,

@@ -1,12 +1,13 @@
-"""What follows a scoring run: its exit code, the metrics file, and the hook of the job."""
+"""What accompanies a scoring run: its exit code, the metrics file, lineage, and the hook of the job."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 from gamesales.errors import EXIT_CONDITION_NOT_MET, EXIT_INTERRUPTED, EXIT_WITHHELD, convert_error
 from gamesales.jobs.score_job import ScoreJob
@@ -67,6 +68,38 @@ def write_metrics_at_end(job: ScoreJob) -> Iterator[list[RunReport]]:
         raise
     finally:
         write_metrics(job, exit_code, next((report for report in reports if not report.is_withheld), None))
+
+
+@contextmanager
+def report_lineage(job: ScoreJob, location: str | Path, day: date, reports: Sequence[RunReport]) -> Iterator[None]:
+    """Report the start and the end of the body to OpenLineage, if the job wants it.
+
+    Args:
+        job: What is scored.
+        location: The path or URL of the registry.
+        day: The date of the run.
+        reports: To which the body adds the report of its run.
+    """
+    if job.lineage is None:
+        yield
+        return
+    from gamesales.jobs.lineage import open_lineage
+
+    run = open_lineage(job, location, day)
+    run.start()
+    try:
+        yield
+    except Exception as error:
+        run.fail(convert_error(error).message)
+        raise
+    except BaseException:
+        run.abort()
+        raise
+    code = get_exit_code(job, reports[0])
+    if code == EXIT_WITHHELD:
+        run.fail(explain_exit_code(job, reports[0]))
+    else:
+        run.complete(reports[0], code)
 
 
 def run_hook(job: ScoreJob, report: RunReport, exit_code: int, on_line: OnLine) -> None:

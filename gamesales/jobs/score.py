@@ -15,6 +15,7 @@ from gamesales.jobs.loading import load, open_registry
 from gamesales.jobs.run_end import (
     OnLine,
     get_exit_code,
+    report_lineage,
     run_hook,
     run_hook_on_failure,
     write_metrics,
@@ -135,7 +136,11 @@ def score(
     reports = []
     with _open_engine(job) as engine:
         for day in dates:
-            with run_hook_on_failure(job, day, on_hook_line), write_metrics_at_end(job) as ended:
+            with (
+                run_hook_on_failure(job, day, on_hook_line),
+                write_metrics_at_end(job) as ended,
+                report_lineage(job, location, day, ended),
+            ):
                 with collect_warnings() as warnings:
                     registry = open_registry(location, job.ref.model)
                     report = score_date(job, registry, day, on_plan=on_plan, on_rows=on_rows, engine=engine)

@@ -79,6 +79,7 @@ class ScoreJob:
             document of the run as JSON on standard input.
         on_failure: The same after any other exit code, unless the run is interrupted.
         hook_timeout: The seconds after which such a program is killed.
+        lineage: Where OpenLineage events go: the URL of a receiver, or a file. None reports none.
         require_signature: The file of a public key that must have signed the promotion of the version, or its use.
         shadow: The reference of a second version that scores the same titles for comparison.
         csv: The dialect of CSV files.
@@ -112,6 +113,7 @@ class ScoreJob:
     on_success: tuple[str, ...] = ()
     on_failure: tuple[str, ...] = ()
     hook_timeout: int = 60
+    lineage: str | None = None
     require_signature: Path | None = None
     shadow: str | None = None
     drift: DriftLimit = DriftLimit()
@@ -135,6 +137,8 @@ class ScoreJob:
             raise UsageError(f"--format delta expects an --output that is a folder, received {self.output}")
         if self.on_drift not in (None, *DRIFT_ACTIONS):
             raise UsageError(f"on_drift expects {' or '.join(DRIFT_ACTIONS)}, received {self.on_drift!r}")
+        if self.lineage is not None:
+            check_lineage(self.lineage)
         if self.engine not in ENGINES:
             raise UsageError(f"engine expects {' or '.join(ENGINES)}, received {self.engine!r}")
         _ = self.ref, self.reject_limit, self.table_format, self.outside_limit
@@ -205,6 +209,13 @@ def parse_share(text: str) -> float:
     if not 0 <= share <= 1:
         raise UsageError(f"max_outside expects a share of the rows, such as 20%, received {text!r}")
     return share
+
+
+def check_lineage(place: str) -> None:
+    """Raise UsageError if events can't go to a place: it is neither a URL of a receiver nor a file."""
+    scheme, is_url, rest = place.partition("://")
+    if not place or (is_url and (scheme not in ("http", "https") or not rest)):
+        raise UsageError(f"lineage expects the http or https URL of a receiver, or a file, received {place!r}")
 
 
 def check_placeholders(text: str) -> None:

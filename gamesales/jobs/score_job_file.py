@@ -25,6 +25,7 @@ _PATH_KEYS = {
     "inputs": None,
     "output": None,
     "metrics_file": None,
+    "lineage": None,
     "require_signature": None,
     "registry": DEFAULT_REGISTRY,
 }
