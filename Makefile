@@ -9,6 +9,7 @@ PIP_INSTALL := $(PY) -m pip --disable-pip-version-check --no-input install -qq
 PIP_LOCKED := $(PIP_INSTALL) --no-deps --require-hashes
 UV := uv==0.13.9
 AZURITE := azurite@3.35.0
+AXE := axe-core@4.14.1
 
 # One lock for every platform, with one version of each library for every Python, so that results are the same.
 COMPILE = "$$tool/bin/python" -m uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
@@ -120,9 +121,10 @@ test-full: .venv/dev.stamp servers  ## Run what `make test` leaves out: slow tes
 test-exhaustive: .venv/dev.stamp servers  ## Run all tests with whole sweeps: every byte, every system call, every file
 	GAMESALES_TESTS=exhaustive $(PYTEST) --dist load
 
-# The object stores that tests start: moto for S3, azurite for Azure. Without npm, the tests of Azure are skipped.
+# The object stores that tests start: moto for S3, azurite for Azure. Without npm, the tests of Azure are skipped. The
+# tests of pages need Playwright, axe-core and the system's chromium.
 .PHONY: servers
-servers: tests/.servers/moto.stamp tests/.servers/$(AZURITE).stamp
+servers: tests/.servers/moto.stamp tests/.servers/$(AZURITE).stamp tests/.servers/pages.stamp tests/.servers/$(AXE).stamp
 
 # The programs that read our results: DuckDB, Polars, fastparquet, pandas, Spark 4 and Spark 3.5. Without them, the tests
 # of readers are skipped. Without Java, only those of Spark.
@@ -161,7 +163,7 @@ lock:  ## Resolve pyproject.toml into requirements/*.lock (UPGRADE=1: to the new
 	$(COMPILE) pyproject.toml --extra train --group build --constraints requirements/dev.lock --output-file requirements/train.lock >/dev/null && \
 	$(COMPILE) pyproject.toml --group build --constraints requirements/dev.lock --output-file requirements/score.lock >/dev/null && \
 	$(COMPILE) pyproject.toml --extra cloud --group build --constraints requirements/dev.lock --output-file requirements/cloud.lock >/dev/null && \
-	for group in servers readers readers-spark3 engines schedulers; do \
+	for group in servers pages readers readers-spark3 engines schedulers; do \
 		$(COMPILE) --group "$$group" --output-file "requirements/$$group.lock" >/dev/null || exit; \
 	done && \
 	echo "the locks in requirements/ are up to date with pyproject.toml"
@@ -200,6 +202,20 @@ tests/.servers/readers.stamp tests/.servers/readers-spark3.stamp tests/.servers/
 	@$(PY) -m venv --clear tests/.servers/$*
 	@tests/.servers/$*/bin/python -m pip --disable-pip-version-check --no-input install -qq --no-deps --require-hashes -r $<
 	@touch $@
+
+# A folder of modules, which tests of pages add to the end of their path.
+tests/.servers/pages.stamp: requirements/pages.lock .venv/train.stamp
+	@echo "Installing Playwright into tests/.servers: about 50 MB"
+	@rm -rf tests/.servers/pages
+	@$(PIP_LOCKED) --target tests/.servers/pages -r $<
+	@touch $@
+
+tests/.servers/$(AXE).stamp:
+	@mkdir -p tests/.servers/axe
+	@echo "Installing $(AXE) into tests/.servers: about 4 MB"
+	@if npm install --prefix tests/.servers/axe --no-package-lock --ignore-scripts --no-audit --no-fund \
+		--loglevel=error $(AXE); \
+	then touch $@; else echo "npm could not install it: pages are not checked for accessibility"; fi
 
 tests/.servers/$(AZURITE).stamp:
 	@mkdir -p tests/.servers/azurite

@@ -1,10 +1,11 @@
-"""Read a job file, whose relative paths start at its ``root`` if it has one, or else at the current folder."""
+"""Read and format a job file. Its relative paths start at its ``root`` if it has one, or else at the current folder."""
 
 from __future__ import annotations
 
 import glob
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,38 @@ def read_job_file(path: Path, path_keys: Mapping[str, str | None]) -> dict[str, 
         if isinstance(values, dict) and (values.get(name) is not None or default is not None):
             values[name] = _resolve(root, values.get(name, default))
     return fields
+
+
+def format_job_file(job: Mapping[str, Any]) -> str:
+    """Format a job as a job file that ``read_job_file`` reads again.
+
+    Args:
+        job: keys with texts, numbers, lists, and tables of them. Keys with None and empty tables are left out.
+    """
+    tables = {key: value for key, value in job.items() if isinstance(value, Mapping)}
+    blocks = [_format_keys({key: value for key, value in job.items() if key not in tables})]
+    blocks += [f"[{_format_key(name)}]\n{_format_keys(table)}" for name, table in tables.items() if table]
+    return "\n".join(filter(None, blocks))
+
+
+def _format_keys(table: Mapping[str, Any]) -> str:
+    return "".join(f"{_format_key(key)} = {_format_toml(value)}\n" for key, value in table.items() if value is not None)
+
+
+def _format_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)
+
+
+def _format_toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        pairs = (f"{_format_key(key)} = {_format_toml(part)}" for key, part in value.items() if part is not None)
+        return f"{{ {', '.join(pairs)} }}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        parts = list(map(_format_toml, value))
+        if any(isinstance(part, Mapping) for part in value):  # a table on a line of its own
+            return "".join(["[\n", *(f"  {part},\n" for part in parts), "]"])
+        return f"[{', '.join(parts)}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _find_root(path: Path, root: object) -> Path:

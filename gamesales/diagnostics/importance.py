@@ -16,7 +16,7 @@ import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
-from gamesales.diagnostics.residuals import format_value
+from gamesales.report.format import format_value
 from gamesales.stats.clustered import Estimate, clustered_mean
 from gamesales.training.fit import PredictFunction
 from gamesales.training.folds import shuffle_rows

@@ -17,6 +17,7 @@ import numpy as np
 
 from gamesales.arrays import BoolArray, FloatArray, IntArray
 from gamesales.data.contract import Column, Contract
+from gamesales.report.format import format_value
 from gamesales.stats.clustered import Estimate, clustered_mean
 
 # Columns with more distinct values are cut into bands with about equally many titles.
@@ -24,8 +25,6 @@ _MAX_VALUES = 8
 _BANDS = 4
 # Among fewer titles, two flags may exclude each other by chance.
 _MIN_TITLES = 30
-# From this amount on, thousands of dollars are precise enough.
-_IN_THOUSANDS = 10_000
 # Limits the search for flags that exclude each other, which is exponential in the worst case.
 _MAX_STEPS = 10_000
 # The probability that the report on a faultless model calls any group worse, or the correlation with any column clear.
@@ -148,13 +147,6 @@ def split_column(values: FloatArray, column: Column) -> tuple[tuple[str, ...], I
     used, band = np.unique(np.searchsorted(edges, values, side="left"), return_inverse=True)
     ends = [(values[band == number].min(), values[band == number].max()) for number in range(len(used))]
     return tuple(f"{format_value(low, column)} to {format_value(high, column)}" for low, high in ends), band.reshape(-1)
-
-
-def format_value(value: float, column: Column) -> str:
-    """Format a value of a column with its unit."""
-    if column.kind in ("price", "money"):
-        return f"${value / 1000:,.0f}k" if abs(value) >= _IN_THOUSANDS else f"${value:,.2f}"
-    return f"{value:.4g} {column.unit}".strip()
 
 
 def measure_groups(

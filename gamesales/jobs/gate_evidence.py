@@ -253,12 +253,15 @@ class GatePreview:
     Attributes:
         champion: the number of the champion. None if there is none.
         metrics: the champion's metrics on the test titles. None if it can't score them.
+        intervals: the confidence intervals of its metrics, as ``compare`` shows them. None if the log has no evaluation
+            on the test titles.
         comparison: the errors of the version and of the champion. None if they can't be compared.
         refusal: why the gate would refuse the version. Empty if it would not.
     """
 
     champion: int | None = None
     metrics: Metrics | None = None
+    intervals: dict[str, Any] | None = None
     comparison: dict[str, Any] | None = None
     refusal: str = ""
 
@@ -292,6 +295,13 @@ def preview_gate(
     return GatePreview(
         champion=number,
         metrics=compute_metrics(before.actual, before.predicted, target_scale),
+        intervals=_read_intervals(champion, test.sha256),
         comparison=asdict(comparison) if comparison else None,
         refusal=gate.describe_refusal([unseen, not_worse]),
     )
+
+
+def _read_intervals(champion: Version, sha256: str) -> dict[str, Any] | None:
+    """Return the confidence intervals of the newest evaluation on a file, or None if there is none."""
+    newest_first = reversed(champion.read_holdout_evaluations())
+    return next((dict(past.intervals) or None for past in newest_first if past.data_sha256 == sha256), None)

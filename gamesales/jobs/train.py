@@ -22,7 +22,7 @@ from gamesales.diagnostics.diagnose import TrainedModel, diagnose
 from gamesales.errors import JobFileError, warn
 from gamesales.jobs.gate_evidence import GatePreview, preview_gate
 from gamesales.jobs.loading import find_same_weights
-from gamesales.jobs.training_report import list_all_warnings, render_report
+from gamesales.jobs.training_report import REPORT_FILE, list_all_warnings, render_report
 from gamesales.report.format import format_count
 from gamesales.report.version_page import DIVERGED
 from gamesales.scoring.engines.local import count_cores
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from gamesales.registry.registry import ModelRegistry
 
 _GOLDEN_ROWS = 16
-_REPORT_FILE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -193,10 +192,14 @@ def train(
         "model.keras": _save_network(network),
         "scaler.joblib": _save_scaler(scaler),
         GRAPH_FILE: graph,
-        _REPORT_FILE: render_report(model, manifest, history, extras.facts),
         **extras.files,
     }
-    version = registry.publish(files, manifest, reason)
+    pages = [name for name in extras.files if name.endswith(".html")]
+
+    def add_report(number: int) -> dict[str, bytes]:
+        return {**files, REPORT_FILE: render_report(model, manifest, history, extras.facts, registry, number, pages)}
+
+    version = registry.publish_numbered(add_report, manifest, reason)
     registry.record_evaluation(
         version, evaluate_predictions(test_titles, model.test_predictions, scaling), "recorded by training"
     )
@@ -209,7 +212,7 @@ def train(
         model=registry.model,
         version=version,
         bundle=folder,
-        report=f"{folder}/{_REPORT_FILE}",
+        report=f"{folder}/{REPORT_FILE}",
         metrics=manifest["metrics"],
         baselines=manifest["baselines"],
         parity_difference=parity_difference,

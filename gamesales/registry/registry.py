@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gamesales.errors import UsageError
@@ -50,6 +51,26 @@ class ModelRegistry(RegistryReader):
         """Write a bundle, then the event that makes it a version; return the version's number."""
         bundle = write_bundle(self._store, self.model, files, details)
         return int(self._append(VERSION_REGISTERED, reason, lambda state: _make_body(state, bundle)).body["version"])
+
+    def publish_numbered(
+        self, make_files: Callable[[int], Mapping[str, bytes]], details: Mapping[str, Any], reason: str
+    ) -> int:
+        """Publish a version whose files name its number, and return the number.
+
+        If another writer takes the number first, a bundle with the next number is written. Garbage collection removes
+        the bundle that no event names.
+
+        Args:
+            make_files: makes the files of the bundle from the number of the version.
+            details: further keys of the manifest.
+            reason: why, for the log.
+        """
+        while True:
+            number = self.read_state().newest + 1
+            bundle = write_bundle(self._store, self.model, make_files(number), details)
+            with suppress(_NumberTakenError):
+                self._append(VERSION_REGISTERED, reason, partial(_make_numbered_body, number, bundle))
+                return number
 
     def publish_copy(self, bundle: Bundle, origin: Mapping[str, Any], reason: str) -> tuple[int, bool]:
         """Copy a bundle of another registry, then write the event that makes it a version.
@@ -276,6 +297,17 @@ class ModelRegistry(RegistryReader):
 
 class _NothingToDoError(Exception):
     """The registry is already in the state that was requested."""
+
+
+class _NumberTakenError(Exception):
+    """Another writer registered a version with the number that was expected."""
+
+
+def _make_numbered_body(number: int, bundle: Bundle, state: State) -> dict[str, Any]:
+    body = _make_body(state, bundle)
+    if body["version"] != number:
+        raise _NumberTakenError
+    return body
 
 
 def _make_body(state: State, bundle: Bundle) -> dict[str, Any]:

@@ -1,10 +1,17 @@
 """How the pages write numbers."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterable
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
+
+if TYPE_CHECKING:
+    from gamesales.data.contract import Column
 
 MISSING = "—"
+# Amounts from here on are written in thousands.
+_IN_THOUSANDS = 10_000
 
 
 def is_finite(value: float | None) -> TypeGuard[float]:
@@ -12,17 +19,24 @@ def is_finite(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)
 
 
-def format_money(amount: float | None) -> str:
-    """Write an amount as ``$1,234``; with cents below ten dollars, so that a small error is never "$0"."""
+def format_money(amount: float | None, like: Iterable[float | None] = ()) -> str:
+    """Write an amount as ``$1,234``; with cents below ten dollars, so that a small error is never "$0".
+
+    Args:
+        amount: in dollars.
+        like: further amounts of the same figure. All of them are written with the same precision.
+    """
     if not is_finite(amount):
         return MISSING
-    digits = f"{abs(amount):,.0f}" if abs(amount) >= 10 or amount == 0 else f"{abs(amount):.2f}"
-    return f"−${digits}" if amount < 0 else f"${digits}"
+    largest = max(abs(number) for number in [amount, *like] if is_finite(number))
+    digits = f"{abs(amount):,.0f}" if largest >= 10 or largest == 0 else f"{abs(amount):.2f}"
+    return f"−${digits}" if amount < 0 and digits.strip("0.") else f"${digits}"
 
 
-def format_signed_money(amount: float) -> str:
-    """Write a difference with its sign, as in ``+$35``."""
-    return f"+{format_money(amount)}" if amount > 0 else format_money(amount)
+def format_signed_money(amount: float | None, like: Iterable[float | None] = ()) -> str:
+    """Write a difference with its sign, as in ``+$35``, with the precision of ``format_money``."""
+    text = format_money(amount, like)
+    return f"+{text}" if is_finite(amount) and amount > 0 and text.strip("$0.") else text
 
 
 def format_compact_money(amount: float) -> str:
@@ -33,11 +47,17 @@ def format_compact_money(amount: float) -> str:
     return f"{'−' if amount < 0 else ''}${abs(amount):g}"
 
 
-def format_percent(value: float | None) -> str:
-    """Write a percentage as ``1.0%``; with two decimals below 1%."""
+def format_percent(value: float | None, like: Iterable[float | None] = ()) -> str:
+    """Write a percentage as ``1.0%``; with two decimals below 1%.
+
+    Args:
+        value: in percent.
+        like: further percentages of the same figure. All of them are written with the same precision.
+    """
     if not is_finite(value):
         return MISSING
-    return f"{value:,.{1 if abs(value) >= 0.995 else 2}f}%"
+    smallest = min(abs(number) for number in [value, *like] if is_finite(number))
+    return f"{value:,.{1 if smallest >= 0.995 else 2}f}%"
 
 
 def format_share(share: float | None) -> str:
@@ -60,7 +80,17 @@ def format_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def format_range(bounds: Iterable[float | None], write: Callable[[float], str] = format_money) -> str:
-    """Write ``$10 to $20``, or a dash if a bound is missing."""
+def format_range(bounds: Iterable[float | None], write: Callable[..., str] = format_money) -> str:
+    """Write ``$10 to $20``, both ends with the same precision, or a dash if a bound is missing."""
     finite = [bound for bound in bounds if is_finite(bound)]
-    return " to ".join(map(write, finite)) if len(finite) == 2 else MISSING
+    if len(finite) != 2:
+        return MISSING
+    like = {"like": finite} if write in (format_money, format_signed_money, format_percent) else {}
+    return " to ".join(write(bound, **like) for bound in finite)
+
+
+def format_value(value: float, column: Column) -> str:
+    """Write a value of a column with its unit: ``4.5 stars``, ``$59.99``, ``$120k``."""
+    if column.kind in ("price", "money"):
+        return f"${value / 1000:,.0f}k" if abs(value) >= _IN_THOUSANDS else f"${value:,.2f}"
+    return f"{value:.4g} {column.unit}".strip()

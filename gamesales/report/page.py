@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from gamesales.report.strips import Strip
 
 # A parsed JSON object, such as the ``evaluation`` of a manifest.
 Document = Mapping[str, Any]
 # A number in large type: the label above it, the number and a note below it.
 KeyNumber = tuple[str, str, str]
+# Invisible. Lines do not break here.
+_WORD_JOINER = "\u2060"
 
 
 @dataclass(frozen=True)
@@ -18,14 +23,13 @@ class TableRow:
 
     Attributes:
         note: in small type below the label.
-        bar: the left end and the width of a confidence interval and the place of its estimate on a horizontal line,
-            in percent of the line's length.
+        strip: an estimate and its confidence interval, drawn beside the label.
     """
 
     label: str
     cells: Sequence[str]
     note: str = ""
-    bar: tuple[float, float, float] | None = None
+    strip: Strip | None = None
     is_marked: bool = False
 
 
@@ -39,5 +43,14 @@ def render_template(name: str, **values: Any) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_keep_together,
     )
     return environment.get_template(name).render(**values)
+
+
+def _keep_together(value: Any) -> Any:
+    """Keep lines from ending between a sign and its amount, and between "version" and its number."""
+    if type(value) is not str:  # markup, such as a plot, is left alone
+        return value
+    value = re.sub(r"(?<=[−+])(?=\$)", _WORD_JOINER, value)
+    return re.sub(r"(?<=[Vv]ersion) (?=\d)", "\u00a0", value)

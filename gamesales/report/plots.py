@@ -112,23 +112,23 @@ def plot_loss(loss: Sequence[float], validation_loss: Sequence[float]) -> Plot |
     from matplotlib import ticker
 
     curves = [
-        ("training", "accent", _blank_unloggable(loss)),
-        ("validation", "second", _blank_unloggable(validation_loss)),
+        ("training", "accent", "-", _blank_unloggable(loss)),
+        ("validation", "second", (0, (5, 2)), _blank_unloggable(validation_loss)),
     ]
-    curves = [curve for curve in curves if np.isfinite(curve[2]).any()]
+    curves = [curve for curve in curves if np.isfinite(curve[-1]).any()]
     if not curves:
         return None
-    with open_axes("loss", "Scaled MSE", "Epoch") as (figure, axes):
+    with open_axes("loss", "Scaled MSE (log scale)", "Epoch") as (figure, axes):
         axes.set_yscale("log")
-        for name, color, values in curves:
+        for name, color, line, values in curves:
             epochs = np.arange(1, values.size + 1)
             marker = "o" if values.size == 1 else ""
-            axes.plot(epochs, values, lw=1.5, marker=marker, ms=4, color=PALETTE[color], label=name)
-        _show_decade(axes, np.concatenate([values for _, _, values in curves]))
+            axes.plot(epochs, values, lw=1.5, ls=line, marker=marker, ms=4, color=PALETTE[color], label=name)
+        _show_decade(axes, np.concatenate([values for *_, values in curves]))
         axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True, min_n_ticks=1))
-        axes.legend(loc="upper right", labelcolor=PALETTE["ink"], handlelength=1.4)
+        axes.legend(loc="upper right", labelcolor=PALETTE["ink"], handlelength=2.4)
         svg = render_svg(figure)
-    last = "; ".join(f"{name} {values[-1]:.2e}" for name, _, values in curves if np.isfinite(values[-1]))
+    last = "; ".join(f"{name} {values[-1]:.2e}" for name, *_, values in curves if np.isfinite(values[-1]))
     return Plot("Loss by epoch", f"After {format_count(len(loss), 'epoch')}: {last or 'not a number'}.", svg)
 
 
@@ -146,7 +146,7 @@ def _plot_histogram(
         axes.axvline(0, **DASHED)
         axes.set_xlim(-limit, limit)
         format_axis(axes.xaxis, format_tick, ticks=6)
-        axes.yaxis.set_major_locator(ticker.MaxNLocator(4, integer=True, prune="lower"))
+        axes.yaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
         axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
         svg = render_svg(figure)
     beyond = int((sizes > limit).sum())

@@ -3,30 +3,31 @@
 A page is one HTML file without scripts, fonts or pictures from elsewhere. It answers in this order: is the version
 better than the champion and the baselines, and by how much; what are the warnings; what kind of errors does it make;
 what was it made from.
+
+The page is a file of the version's bundle, so it never changes. Its comparison with the champion is as of the training.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
 
-from gamesales.arrays import FloatArray
+from gamesales.arrays import BoolArray, FloatArray, IntArray
+from gamesales.data.contract import Column
 from gamesales.report.format import (
     format_count,
-    format_fraction,
     format_money,
-    format_percent,
     format_range,
-    format_scientific,
     format_signed_money,
     is_finite,
 )
 from gamesales.report.headline import Metrics, describe_comparison, label_champion, write_headline
-from gamesales.report.page import Document, KeyNumber, render_template
+from gamesales.report.largest_errors import build_largest_errors
+from gamesales.report.page import Document, KeyNumber, TableRow, render_template
 from gamesales.report.plots import (
     IntervalBand,
     plot_errors,
@@ -36,22 +37,33 @@ from gamesales.report.plots import (
     plot_predictions,
 )
 from gamesales.report.svg import Plot
+from gamesales.report.version_comparison import (
+    add_champion,
+    build_champion_cards,
+    build_metric_rows,
+    list_metric_headings,
+)
 from gamesales.report.version_sections import build_evaluation_section
 from gamesales.stats.clustered import MIN_TITLES
-from gamesales.stats.metrics import METRICS
 
-# The metrics of the comparison, with a plain-language heading and the way to write them.
-_COLUMNS = {
-    "mae": ("Average error", format_money),
-    "rmse": ("Root mean squared error", format_money),
-    "mape_percent": ("Average error in percent", format_percent),
-    "r2": ("Variance explained", format_fraction),
-    "scaled_mse": ("Training objective", format_scientific),
+# The sections, by the anchor of each: its question, and its subject in standard terms.
+_SECTIONS = {
+    "comparison": ("Is it better?", "Metrics and baselines"),
+    "stability": ("Was it luck?", "Cross-validation, other seeds and noise"),
+    "errors": ("Where are the errors?", "Errors on the test titles"),
+    "largest": ("Which titles are worst?", "Largest errors"),
+    "groups": ("For which titles is it good?", "Error by group"),
+    "features": ("Which features matter?", "Feature importance and partial dependence"),
+    "notes": ("What else was noticed?", "Notes"),
+    "origin": ("What is it made from?", "Data, network and training"),
+    "next": ("What to type next?", "Commands"),
 }
 # The recorded average error may differ by this share from the average error of the predictions on the page.
 _ROUNDING = 0.005
 # The warning about a loss that is not finite.
 DIVERGED = "The loss became infinite or not a number during training."
+# The version's name among the models whose metrics are compared.
+_THIS_VERSION = "this version"
 # 97.5% point of the normal distribution, for a two-sided 95% interval.
 _Z = 1.96
 
@@ -61,6 +73,7 @@ class VersionPage:
     """Everything that the page shows, as plain data: the page knows neither Keras nor the registry.
 
     Attributes:
+        version: the number of the version.
         trained_at: time in UTC, such as ``2026-11-24T02:00:00Z``.
         facts: label -> value: the inputs, and how the version was made.
         layers: the layers of the network, such as ``Dense(50, relu)``.
@@ -74,12 +87,19 @@ class VersionPage:
             compared.
         evaluation: the manifest's ``evaluation``; None: the version was not evaluated.
         band: the version's prediction intervals; None: it has none.
+        rows: int64 (n,), the row numbers of the test titles in their file.
+        features: float64 (n, k), the features of the test titles.
+        columns: the k columns of ``features``.
+        job: the job file of the training, as TOML.
+        links: text -> address of other files, relative to the page.
+        commands: text -> command to type next.
 
     Raises:
         ValueError: ``actual`` and ``predicted`` are not of the same length.
     """
 
     model: str
+    version: int
     trained_at: str
     facts: Mapping[str, str]
     layers: Sequence[str]
@@ -92,6 +112,12 @@ class VersionPage:
     gate: Document | None = None
     evaluation: Document | None = None
     band: IntervalBand | None = None
+    rows: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+    features: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    columns: Sequence[Column] = ()
+    job: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)
+    commands: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         actual_shape, predicted_shape = np.shape(self.actual), np.shape(self.predicted)
@@ -105,36 +131,78 @@ class VersionPage:
 def render_version_page(page: VersionPage) -> str:
     """Render the page as one self-contained HTML document; the same page gives the same bytes."""
     titles, evaluation = page.actual.size, page.evaluation
-    actual, predicted = _select_finite(page)
-    metrics = _add_champion(page)
+    is_shown = _select_finite(page)
+    actual, predicted = page.actual[is_shown], page.predicted[is_shown]
+    metrics, intervals = add_champion(page.metrics, page.gate), _collect_intervals(page)
     headline, is_better = write_headline(titles, metrics, page.gate)
+    metric_rows, metric_scale = build_metric_rows(metrics, intervals)
+    section = build_evaluation_section(evaluation, next(iter(page.metrics.values()))) if evaluation else None
+    champion_cards = build_champion_cards(page.version, page.gate, intervals)
+    largest = _list_largest_errors(page, is_shown)
+    error_plots = _plot_errors(page, actual, predicted)
+    loss_plot = plot_loss(page.loss, page.validation_loss)
+    shown = {
+        "comparison": metric_rows,
+        "stability": section,
+        "errors": error_plots or loss_plot,
+        "largest": largest,
+        "groups": section,
+        "features": section,
+        "notes": section and section["notes"],
+        "origin": True,
+        "next": page.commands,
+    }
     return render_template(
         "version.html.j2",
         page=page,
         model=page.model,
+        sections={anchor: heading for anchor, heading in _SECTIONS.items() if shown[anchor]},
         trained_at=_format_time(page.trained_at),
         headline=headline,
         is_alarming=is_better is False,
         warnings=list(dict.fromkeys([*page.warnings, *_find_warnings(page, np.abs(predicted - actual))])),
-        key_numbers=_build_key_numbers(
-            actual, predicted, evaluation["holdout"]["intervals"]["mae"] if evaluation else None
-        ),
-        metric_headings=[(heading, METRICS[key].heading.replace("R2", "R²")) for key, (heading, _) in _COLUMNS.items()],
-        metric_rows=_build_metric_rows(metrics),
+        champion_cards=champion_cards,
+        # The average error is in the first of the champion's cards.
+        key_numbers=_build_key_numbers(actual, predicted, intervals.get(_THIS_VERSION))[1 if champion_cards else 0 :],
+        metric_headings=list_metric_headings(),
+        metric_rows=metric_rows,
+        metric_scale=metric_scale,
         champion_note=describe_comparison(page.gate) if page.gate else "",
-        error_plots=_plot_errors(page, actual, predicted),
-        loss_plot=plot_loss(page.loss, page.validation_loss),
-        section=build_evaluation_section(evaluation, next(iter(page.metrics.values()))) if evaluation else None,
+        error_plots=error_plots,
+        loss_plot=loss_plot,
+        largest=largest,
+        interval_heading=f"{100 * page.band.coverage:g}% prediction interval" if page.band else "Prediction interval",
+        section=section,
         test_titles=format_count(titles, "test title"),
     )
 
 
-def _select_finite(page: VersionPage) -> tuple[FloatArray, FloatArray]:
-    """Select the titles with finite earnings and a finite prediction; float64 (m,) each."""
-    actual = np.asarray(page.actual, np.float64)
-    predicted = np.asarray(page.predicted, np.float64)
-    finite = np.isfinite(actual) & np.isfinite(predicted)
-    return actual[finite], predicted[finite]
+def _collect_intervals(page: VersionPage) -> dict[str, Sequence[float]]:
+    """Return the confidence intervals of the average error of the version and of the champion, if they are known."""
+    intervals = {}
+    if page.evaluation:
+        intervals[_THIS_VERSION] = page.evaluation["holdout"]["intervals"]["mae"]
+    if page.gate and (champion := page.gate.get("intervals")):
+        intervals[label_champion(page.gate)] = champion["mae"]
+    return intervals
+
+
+def _list_largest_errors(page: VersionPage, is_shown: BoolArray) -> list[TableRow]:
+    if not page.rows.size:
+        return []
+    return build_largest_errors(
+        page.rows[is_shown],
+        page.features[is_shown],
+        page.columns,
+        page.actual[is_shown],
+        page.predicted[is_shown],
+        page.band,
+    )
+
+
+def _select_finite(page: VersionPage) -> BoolArray:
+    """Mark the titles with finite earnings and a finite prediction; bool (n,)."""
+    return np.asarray(np.isfinite(page.actual) & np.isfinite(page.predicted))
 
 
 def _format_time(text: str) -> str:
@@ -144,14 +212,6 @@ def _format_time(text: str) -> str:
     except ValueError:
         return text
     return f"{time:%B} {time.day}, {time:%Y, %H:%M} UTC"
-
-
-def _add_champion(page: VersionPage) -> Metrics:
-    """Return the metrics of the version, of the champion and of the baselines, in this order."""
-    if not page.gate or page.gate["champion"] is None or page.gate["metrics"] is None:
-        return page.metrics
-    (name, version), *baselines = page.metrics.items()
-    return {name: version, label_champion(page.gate): page.gate["metrics"], **dict(baselines)}
 
 
 def _find_warnings(page: VersionPage, errors: FloatArray) -> list[str]:
@@ -191,10 +251,10 @@ def _build_key_numbers(
     )
     extremes = f"predicted {format_money(float(predicted[worst]))}, earned {format_money(float(actual[worst]))}"
     return [
-        ("Average error", format_money(float(sizes.mean())), confidence),
+        ("Average error (MAE)", format_money(float(sizes.mean())), confidence),
         ("90% of errors are within", format_money(most), f"half are within {format_money(half)}"),
         ("Largest error", format_money(float(sizes[worst])), extremes),
-        ("Bias", format_signed_money(bias), f"predictions are {direction} on average"),
+        ("Too high or too low (bias)", format_signed_money(bias), f"predictions are {direction} on average"),
     ]
 
 
@@ -204,32 +264,6 @@ def _approximate_interval(sizes: FloatArray) -> Sequence[float] | None:
         return None
     mean, margin = float(sizes.mean()), _Z * float(sizes.std(ddof=1)) / math.sqrt(sizes.size)
     return max(mean - margin, 0.0), mean + margin
-
-
-def _build_metric_rows(metrics: Metrics) -> list[tuple[str, float, list[tuple[str, bool]]]]:
-    """Compare the version with the baselines.
-
-    Returns:
-        For each model its name, its average error in percent of the largest one, and its cells. A cell is a text and
-        whether no other model has a better value. Values with the same text are equally good.
-    """
-    best = {key: _find_best(metrics, key) for key in _COLUMNS}
-    largest = max((mae for values in metrics.values() if is_finite(mae := values.get("mae"))), default=0.0)
-    rows = []
-    for model, values in metrics.items():
-        texts = {key: write(values.get(key)) for key, (_, write) in _COLUMNS.items()}
-        mae = values.get("mae")
-        percent = round(100 * mae / largest, 1) if is_finite(mae) and largest > 0 else 0.0
-        rows.append((model, percent, [(text, text == best[key]) for key, text in texts.items()]))
-    return rows
-
-
-def _find_best(metrics: Metrics, key: str) -> str | None:
-    values = [value for model in metrics.values() if is_finite(value := model.get(key))]
-    if not values:
-        return None
-    _, write = _COLUMNS[key]
-    return write(max(values) if METRICS[key].higher_is_better else min(values))
 
 
 def _plot_errors(page: VersionPage, actual: FloatArray, predicted: FloatArray) -> list[Plot]:

@@ -27,7 +27,7 @@ def plot_learning_curve(curve: Document) -> Plot:
     value, low, high = (
         np.array([_get_bound(point["mae"], key) for point in points]) for key in ("value", "low", "high")
     )
-    with open_axes("learning-curve", "Average error", "Training titles") as (figure, axes):
+    with open_axes("learning-curve", "Average error", "Training titles (log scale)") as (figure, axes):
         axes.set_xscale("log")
         axes.fill_between(titles, low, high, color=PALETTE["accent"], alpha=0.14, lw=0)
         axes.plot(titles, value, lw=1.5, marker="o", ms=4, color=PALETTE["accent"])
@@ -90,7 +90,11 @@ def plot_partial_dependence(dependence: Document) -> Plot:
         for key in ("values", "prediction_mean", "prediction_low", "prediction_high")
     )
     name, is_money = dependence["columns"][0], dependence["kind"] in ("price", "money")
-    with open_axes(f"dependence-{name}", "Average prediction", _shorten(name)) as (figure, axes):
+    _, _, unit = dependence["labels"][0].partition(" ")  # "2 stars"
+    with open_axes(f"dependence-{name}", "Average prediction", _shorten(name) + (f", {unit}" if unit else "")) as (
+        figure,
+        axes,
+    ):
         axes.fill_between(values, mean[0] + low, mean[0] + high, color=PALETTE["accent"], alpha=0.14, lw=0)
         axes.plot(values, mean, lw=1.5, marker="o", ms=3.5, color=PALETTE["accent"])
         format_axis(axes.xaxis, format_compact_money if is_money else _format_number, ticks=6)

@@ -12,11 +12,11 @@ from gamesales.report.format import (
     format_money,
     format_range,
     format_scientific,
-    format_share,
     format_signed_money,
     is_finite,
 )
 from gamesales.report.page import Document, TableRow
+from gamesales.report.strips import StripScale, choose_scale
 from gamesales.report.version_plots import describe_constant_features, plot_dependences, plot_learning_curve
 
 # Text of a cell, and a note in small type below it.
@@ -34,14 +34,18 @@ def build_evaluation_section(evaluation: Document, metrics: Document) -> dict[st
     """
     importance, curve = evaluation["importance"], evaluation["learning_curve"]
     order = [entry["columns"][0] for entry in importance if len(entry["columns"]) == 1]
+    groups, group_scale = _build_group_rows(evaluation["slices"])
+    importance_rows, importance_scale = _build_importance_rows(importance)
     return {
         "lead": _describe_lead(evaluation["holdout"]["lead"]),
         "stability": _build_stability_rows(evaluation, metrics),
         "stability_notes": _write_stability_notes(evaluation),
         "learning_curve": plot_learning_curve(curve) if curve else None,
-        "groups": _build_group_rows(evaluation["slices"]),
+        "groups": groups,
+        "group_scale": group_scale,
         "residual_checks": _describe_residuals(evaluation["residuals"]),
-        "importance": _build_importance_rows(importance),
+        "importance": importance_rows,
+        "importance_scale": importance_scale,
         "dependence": plot_dependences(evaluation["dependence"], order),
         "dependence_note": describe_constant_features(evaluation["dependence"]),
         "notes": [notice["text"] for notice in evaluation["notices"] if notice["level"] == "note"],
@@ -130,34 +134,51 @@ def _write_stability_notes(evaluation: Document) -> list[str]:
     return notes
 
 
-def _build_group_rows(slices: Sequence[Document]) -> dict[str, list[TableRow]]:
-    largest = max((_get_upper_end(group["mae"]) for group in slices), default=0.0)
+def _build_group_rows(slices: Sequence[Document]) -> tuple[dict[str, list[TableRow]], StripScale]:
+    """Build the rows of the groups, by grouping, and the scale of their strips."""
+    errors = [group["mae"] for group in slices]
+    amounts = [error["value"] for error in errors]
+    biases = [group["bias"]["value"] for group in slices]
+    scale = _choose_scale(errors)
     groupings: dict[str, list[TableRow]] = {}
     for group in slices:
         mae, relative_error = group["mae"], group["relative_error"]
         cells = (
-            format_money(mae["value"]),
+            format_money(mae["value"], amounts),
             _format_interval(mae),
-            format_signed_money(group["bias"]["value"]),
+            format_signed_money(group["bias"]["value"], biases),
             MISSING if relative_error is None else f"{relative_error:.2f}\u00a0×",
-            format_share(group["interval_coverage"]),
+            _format_coverage(group["interval_coverage"]),
             f"{group['rows']:,}",
         )
-        row = TableRow(group["label"], cells, bar=_build_bar(mae, largest), is_marked=group["is_worse"])
+        note = "worse than the others" if group["is_worse"] else ""
+        row = TableRow(group["label"], cells, note, scale.draw(**mae), is_marked=group["is_worse"])
         groupings.setdefault(group["grouping"], []).append(row)
-    return groupings
+    return groupings, scale
 
 
-def _build_importance_rows(importance: Sequence[Document]) -> list[TableRow]:
-    largest = max((_get_upper_end(entry["error_change"]) for entry in importance), default=0.0)
-    return [
+def _format_coverage(share: float | None) -> str:
+    return f"{100 * share:.1f}%" if is_finite(share) else MISSING
+
+
+def _build_importance_rows(importance: Sequence[Document]) -> tuple[list[TableRow], StripScale]:
+    """Build the rows of the features, and the scale of their strips."""
+    changes = [entry["error_change"] for entry in importance]
+    amounts = [change["value"] for change in changes]
+    scale = _choose_scale(changes)
+    rows = [
         TableRow(
             " / ".join(entry["columns"]),
-            (format_money(entry["error_change"]["value"]), _format_interval(entry["error_change"])),
-            bar=_build_bar(entry["error_change"], largest),
+            (format_money(change["value"], amounts), _format_interval(change)),
+            strip=scale.draw(**change),
         )
-        for entry in importance
+        for entry, change in zip(importance, changes, strict=True)
     ]
+    return rows, scale
+
+
+def _choose_scale(estimates: Sequence[Document]) -> StripScale:
+    return choose_scale(estimate[key] for estimate in estimates for key in ("value", "high"))
 
 
 def _describe_residuals(residuals: Document) -> dict[str, str]:
@@ -172,7 +193,9 @@ def _describe_residuals(residuals: Document) -> dict[str, str]:
     is_biased = has_interval and (bias["low"] > 0 or bias["high"] < 0)
     interval = f" ({_CONFIDENCE}: {_format_interval(bias, format_signed_money)})" if has_interval else ""
     return {
-        "Bias": f"{_answer(is_biased)}: {format_signed_money(bias['value'])} on average{interval}.",
+        "Too high or too low (bias)": (
+            f"{_answer(is_biased)}: {format_signed_money(bias['value'])} on average{interval}."
+        ),
         "Error by size": (
             f"Average error of {low} in the fifth of titles with the lowest predictions, {high} in the fifth with the "
             "highest predictions."
@@ -192,18 +215,3 @@ def _format_correlation(correlation: Document) -> str:
 
 def _format_interval(estimate: Document, format_value: Callable[[float], str] = format_money) -> str:
     return format_range((estimate["low"], estimate["high"]), format_value)
-
-
-def _get_upper_end(estimate: Document) -> float:
-    return max(float(estimate["value"]), float(estimate["high"] or 0.0))
-
-
-def _build_bar(estimate: Document, largest: float) -> tuple[float, float, float]:
-    """Place an estimate and its interval on a line from 0 to the largest amount of the table."""
-    value = estimate["value"]
-    low, high = (value if estimate[key] is None else estimate[key] for key in ("low", "high"))
-
-    def scale(amount: float) -> float:
-        return round(100 * min(max(amount, 0.0), largest) / largest, 1) if largest > 0 else 0.0
-
-    return scale(low), round(scale(high) - scale(low), 1), scale(value)

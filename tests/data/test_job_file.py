@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gamesales.data.contract import read_toml
-from gamesales.data.job_file import read_job_file
+from gamesales.data.job_file import format_job_file, read_job_file
 from gamesales.errors import JobFileError
 from support.train_jobs import as_toml
 
@@ -115,3 +115,28 @@ def test_nothing_changes_without_root(tmp_path, keys):
     path = tmp_path / "job.toml"
     path.write_text("\n".join(f"{key} = {as_toml(value)}" for key, value in keys.items()), encoding="utf-8")
     assert read_toml(path) == read_job_file(path, KEYS)
+
+
+keys = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)
+scalars = (
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x7f")) | st.booleans() | st.integers(-9, 9)
+)
+values = st.recursive(
+    scalars | st.floats(allow_nan=False, allow_infinity=False),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(keys, parts, max_size=3),
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(keys.filter(lambda key: key != "root"), values.filter(lambda value: value != {}), max_size=4))
+def test_formatted_job_reads_again(tmp_path, job):
+    """A job that is formatted as a file is the same job when it is read again."""
+    path = tmp_path / "job.toml"
+    path.write_text(format_job_file(job), encoding="utf-8", newline="")
+    assert job == read_job_file(path, {})
+
+
+def test_missing_values_are_left_out():
+    """A key without a value and an empty table are not written. Tables of a list have lines of their own."""
+    job = {"name": "a", "registry": None, "csv": {}, "network": {"layers": [{"layer": "Dense", "units": 1}]}}
+    assert format_job_file(job) == ('name = "a"\n\n[network]\nlayers = [\n  { layer = "Dense", units = 1 },\n]\n')

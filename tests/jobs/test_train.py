@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import html
 import io
 import json
 import os
@@ -319,6 +320,22 @@ def test_files_of_bundle(trained_registry):
     report = bundle.read("report.html").decode()
     assert f"{metrics['mae']:,.0f}" in report
     assert "Dense(100, relu)" in report
+
+
+def test_report_names_its_version(trained_registry, tmp_path):
+    """The report has the number of the version, the commands for it, links to files, and the job, which reads again."""
+    bundle = trained_registry.open_bundle(trained_registry.find_version(1))
+    page = bundle.read("report.html").decode()
+    assert "<title>game-earnings, version 1</title>" in page
+    assert "gamesales promote 1" in page
+    links = re.findall(r'href="([^#"]*)"', page)
+    assert ["data:,", "MANIFEST.json"] == links
+    path = tmp_path / "job.toml"
+    path.write_text(html.unescape(re.search(r"<pre[^>]*>(.*?)</pre>", page, re.DOTALL)[1]), encoding="utf-8")
+    job = load_job(path)
+    assert bundle.manifest["network"] == job.network.model_dump(mode="json")
+    assert bundle.manifest["training"] == job.training.model_dump(mode="json")
+    assert DATA / "sales_data_training.csv" == job.data.train
 
 
 def test_evaluation_is_recorded(trained_registry):

@@ -785,3 +785,20 @@ def test_frozen_checkpoint_is_extended(tmp_path):
     set_alias(registry, "champion", 4)
     assert 2 == roll_back(registry).body["version"]
     registry.verify()
+
+
+def test_files_name_their_number(simple_registry):
+    """A writer that loses the race for a number makes its files again, so they name the number that it gets."""
+    registry, numbers = simple_registry, []
+
+    def make_files(number):
+        numbers.append(number)
+        if len(numbers) == 1:
+            registry.publish({"report.html": b"of another writer"}, {}, "the first to register")
+        return {"report.html": f"version {number}".encode()}
+
+    number = registry.publish_numbered(make_files, {}, "the second to register")
+    assert [2, 3] == numbers
+    assert 3 == number
+    reports = [registry.open_bundle(registry.find_version(number)).read("report.html") for number in (2, 3)]
+    assert [b"of another writer", b"version 3"] == reports

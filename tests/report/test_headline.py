@@ -74,9 +74,9 @@ def test_refusal_without_comparison():
     gate = {"champion": 3, "metrics": None, "comparison": None, "refusal": "version 3 can't be scored"}
     warning = "The gate would refuse this version: version 3 can't be scored."
     text = read_text(render_version_page(make_page(gate=gate, warnings=[warning])))
-    assert (
-        "The gate would refuse this version. The first warning says why. Read this before you promote The gate" in text
-    )
+    assert "The gate would refuse this version. The first warning says why. State: new, not promoted." in text
+    assert "It could not be compared with the champion." in text
+    assert text.index("Read this before you promote The gate would refuse") < text.index("Average error")
     assert "lower than" not in text
 
 
@@ -101,10 +101,24 @@ def test_page_has_the_champion_in_its_table():
     ) in text
 
 
+def test_comparison_is_on_top():
+    """The cards above the warnings have both errors with their intervals, the difference and the gate's answer."""
+    gate = {**make_gate(1_000, 1_080), "intervals": {"mae": [950.4, 1_049.6]}}
+    text = read_text(render_version_page(make_page(gate=gate, warnings=["Look out."])))
+    cards = text[text.index("Compared with the champion") : text.index(" State: new, not promoted.")]
+    assert cards == (
+        "Compared with the champion when this version was trained Version 2 $1,080 Version 3, champion $1,000 95% "
+        "confidence interval: $950 to $1,050 Difference +$80 at most +$80 with 97.5% confidence The gate refuses it "
+        "allows at most +$50"
+    )
+    assert text.index("State: new") < text.index("Read this before you promote")
+
+
 @pytest.mark.parametrize("gate", [None, {"champion": None, "metrics": None, "comparison": None, "refusal": ""}])
 def test_page_without_champion(gate):
     """Without a champion, the page compares with the baselines only."""
     text = read_text(render_version_page(make_page(gate=gate)))
-    assert "champion" not in text
+    assert "Compared with the champion" not in text
+    assert ("There was no champion." in text) == (gate is not None)
     assert "7.4 times lower than gradient boosting." in text
     assert gate is None or describe_comparison(gate) == ""

@@ -172,7 +172,9 @@ def test_headline_without_test_titles() -> None:
 def test_page_opens_with_headline(document: str) -> None:
     """The headline is the first sentence of the page."""
     text = read_text(document)
-    assert text.startswith("game-earnings trained November 24, 2026, 02:00 UTC On 400 test titles, this version has")
+    assert text.startswith(
+        "game-earnings, version 2 trained November 24, 2026, 02:00 UTC On 400 test titles, this version has"
+    )
     assert "7.4 times lower than gradient boosting." in text
 
 
@@ -181,7 +183,7 @@ def test_page_opens_with_headline(document: str) -> None:
 
 def test_best_metrics_are_bold(document: str) -> None:
     """The lowest errors and the highest R² are bold; equal values are all bold."""
-    bold = re.findall(r"<strong>(.*?)</strong>", document)
+    bold = re.findall(r"<td><strong>(.*?)</strong>", document)
     assert bold[1:] == ["$1,500", "1.0%", "0.9987", "1.23e-05", "$1,500"]
 
 

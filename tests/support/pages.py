@@ -29,6 +29,7 @@ def make_page(titles: int = 400, **changes: object) -> VersionPage:
     mae = float(np.abs(predicted - actual).mean()) if titles else math.nan
     page = VersionPage(
         model="game-earnings",
+        version=2,
         trained_at="2026-11-24T02:00:00Z",
         facts={"Training file": "data/sales_data_training.csv, 1,000 titles"},
         layers=["Dense(50, relu)", "Dense(1, linear)"],
@@ -45,8 +46,8 @@ def make_page(titles: int = 400, **changes: object) -> VersionPage:
 
 
 def read_text(document: str) -> str:
-    """Return the text that a person reads: no styles, no tags, one space between words."""
-    body = document[document.index("<body>") :]
+    """Return the text that a person reads: no styles, no tags, no word joiners, one space between words."""
+    body = document[document.index("<body>") :].replace("\u2060", "")
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
 
