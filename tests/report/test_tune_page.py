@@ -3,74 +3,21 @@
 import dataclasses
 import re
 
-import numpy as np
 import pytest
 
 from gamesales.report.tune_page import TrialSummary, render_tune_page
 from support.pages import HOSTILE, Outline, read_text
-
-ACTIVATIONS = ("relu", "silu")
-
-
-def make_search(best, smallest, trials, **changes):
-    """Return the document of a search with these trials as the best and the smallest."""
-    return {
-        "study": "0" * 64,
-        "settings": {"search": {"tolerance": 0.1, "folds": 5, "seed": 1}},
-        "optuna": "4.0",
-        "trials": trials,
-        "complete": 26,
-        "pruned": 13,
-        "failed": 1,
-        "seconds": 60.0,
-        "chosen": "smallest",
-        "best": {"trial": best},
-        "smallest": {"trial": smallest},
-        "front": [{"trial": number} for number in dict.fromkeys([smallest, best])],
-        "importances": {"learning_rate": 0.7, "units": 0.25, "activation": 0.05},
-        **changes,
-    }
-
-
-def make_page(size=40, **changes):
-    """Return the content of a page: large networks and low rates have lower errors; the last but one trial failed."""
-    random = np.random.default_rng(7)
-    summaries = []
-    for number in range(size):
-        units, rate = int(random.integers(4, 100)), float(10 ** random.uniform(-3, -1.5))
-        error = float(1e-5 * (1 + 10 / units + 20 * rate) * random.uniform(1, 1.5))
-        state = "failed" if number == size - 2 else "pruned" if number % 3 == 2 else "complete"
-        hyperparameters = {
-            "layers": 1,
-            "units_1": units,
-            "activation": ACTIVATIONS[number % 2],
-            "learning_rate": rate,
-            "l2": 0.0,
-        }
-        summaries.append(
-            TrialSummary(
-                number=number,
-                state=state,
-                parameters=11 * units + 1,
-                error=None if state == "failed" else error,
-                final_error=1.1 * error if number in (1, 4) else None,
-                network=f"{units} {ACTIVATIONS[number % 2]}",
-                hyperparameters=hyperparameters,
-            )
-        )
-    best, smallest = sorted((1, 4), key=lambda number: summaries[number].parameters, reverse=True)
-    search = make_search(best, smallest, size, **changes)
-    return {"model": "game-earnings", "titles": "train.csv, 1,000 rows", "search": search, "trials": summaries}
+from support.tune_pages import make_search, make_tune_page
 
 
 @pytest.fixture(scope="module")
 def document():
-    return render_tune_page(**make_page())
+    return render_tune_page(**make_tune_page())
 
 
 def test_same_search_same_bytes(document):
     """The page does not depend on the time or on chance."""
-    assert document == render_tune_page(**make_page())
+    assert document == render_tune_page(**make_tune_page())
 
 
 def test_page_is_self_contained(document):
@@ -85,7 +32,7 @@ def test_page_is_self_contained(document):
 
 def test_headline_names_smallest_network(document):
     """The headline says how small the network may be."""
-    page = make_page()
+    page = make_tune_page()
     best, smallest = (page["trials"][page["search"][role]["trial"]] for role in ("best", "smallest"))
     text = read_text(document)
     assert (
@@ -117,14 +64,14 @@ def test_hyperparameters_ordered_by_importance(document):
 
 def test_too_few_trials_for_importance():
     """With too few trials the page says that importances are missing."""
-    text = read_text(render_tune_page(**make_page(size=7, importances={})))
+    text = read_text(render_tune_page(**make_tune_page(size=7, importances={})))
     assert "There are too few trials to estimate the importance of hyperparameters." in text
     assert "fANOVA" not in text
 
 
 def test_table_lists_finalists_first(document):
     """The table has complete trials only, and trials of the final round come first."""
-    summaries = make_page()["trials"]
+    summaries = make_tune_page()["trials"]
     shown = [summaries[int(number)] for number in re.findall(r"(\d+): \d+ (?:relu|silu)", read_text(document))]
     assert [trial.number for trial in shown[:2]] == sorted((1, 4), key=lambda number: summaries[number].final_error)
     assert {"complete"} == {trial.state for trial in shown}
@@ -144,7 +91,7 @@ def test_hostile_names_are_escaped():
     """Names from a job file never become markup."""
     summaries = [
         dataclasses.replace(trial, network=HOSTILE, hyperparameters={"activation": HOSTILE})
-        for trial in make_page()["trials"]
+        for trial in make_tune_page()["trials"]
     ]
     summaries[0] = dataclasses.replace(summaries[0], hyperparameters={"activation": "relu"})
     search = make_search(1, 4, 40, study=HOSTILE)
