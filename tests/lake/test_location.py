@@ -11,13 +11,15 @@ from pyarrow import parquet
 
 from gamesales import read_predictions
 from gamesales.cli.main import run as run_command
+from gamesales.data.screen import RejectLimit
 from gamesales.errors import TryAgainError, UsageError
 from gamesales.lake.location import TableLocation, summarize
+from gamesales.scoring import shard_bounds
 from gamesales.scoring.output import parse_output
 from gamesales.storage.store import open_store
 from support import servers
 from support.processes import loaded_by
-from support.runs import DAY, read_failure
+from support.runs import DAY, read_failure, write_mixed
 from support.tables import numbered_version, race_runs, score_table
 from support.versions import titles_table
 
@@ -80,6 +82,23 @@ def test_writers_in_s3(s3, source):
     (loser,) = outputs.values()
     assert f"another run published {DAY} in {s3}" in loser or loser.startswith("published")
     assert {3} == set(read_predictions(s3, other_day).column("model_version").to_pylist())
+
+
+@pytest.mark.slow
+def test_ray_in_s3(s3, tmp_path, monkeypatch):
+    """Workers of a Ray cluster put the parts into S3 themselves: the same bytes as of threads on a disk."""
+    pytest.importorskip("ray")
+    from gamesales.scoring.engines.ray_engine import RayEngine
+
+    monkeypatch.setattr(shard_bounds, "MIN_SHARD_ROWS", 1_000)
+    write_mixed(tmp_path / "in", 8_000)
+    score_table(numbered_version(1), tmp_path / "in", tmp_path / "local", limit=RejectLimit(share=0.5))
+    with RayEngine() as engine:
+        score_table(numbered_version(1), tmp_path / "in", s3, limit=RejectLimit(share=0.5), engine=engine, workers=2)
+    parts = sorted((tmp_path / "local").glob("run_date=*/*.parquet"))
+    assert len(parts) > 4
+    store = open_store(s3)
+    assert all(part.read_bytes() == store.read(f"run_date={DAY}/{part.name}") for part in parts)
 
 
 @pytest.mark.slow
