@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from gamesales.errors import InputNotFoundError, TryAgainError, UsageError
 from gamesales.lake.columns import require_predictions
 from gamesales.lake.keys import STATE_FOLDER, VACUUM_FOLDER, is_part, is_start
-from gamesales.lake.location import PARTITION, RETENTION_PROPERTY, TableLocation, explain_store_errors
+from gamesales.lake.location import PARTITION, RETENTION_PROPERTY, TableLocation, explain_store_errors, read_again
 from gamesales.lake.vacuum import find_garbage, read_retained_versions
 from gamesales.registry.log import get_actor
 from gamesales.storage.keys import FileStat
@@ -98,7 +98,7 @@ def vacuum(
         if now is None:
             now = time.time() if record is None else _read_time(store, files, record)
         cutoff = now - retention.total_seconds()
-        table.update_incremental()  # a commit since then may need files that the listing has
+        read_again(table.update_incremental)  # a commit since then may need files that the listing has
         retained = read_retained_versions(location, table, store, files, cutoff)
         garbage = find_garbage(files, retained, cutoff)
         if not dry_run:

@@ -85,6 +85,7 @@ def test_commands_survive_failing_requests(server, cli, folder):
             commands("backtest", "--predictions", table, "--actuals", "actuals.parquet")
             commands("rollback")
             commands("score", f"{DAYS[2]}.parquet", "--output", table, "--date", DAYS[2])
+            commands("vacuum", table)
             commands("gc", "--keep-newest", 0, "--keep-days", 0, "--yes")
             commands("copy", "champion", "--to", f"{url}/other")
         assert read_biases(server, table) == [500.0, 500.0, 0.0]

@@ -1,7 +1,8 @@
 """Runs into a Delta table in an object store whose requests fail, are answered late, or are processed twice."""
 
 import secrets
-from datetime import date
+import time
+from datetime import date, timedelta
 
 import pyarrow as pa
 import pytest
@@ -9,9 +10,11 @@ from pyarrow import parquet
 
 from gamesales import read_predictions
 from gamesales.errors import InputNotFoundError, TryAgainError
+from gamesales.jobs.vacuum import vacuum
 from gamesales.lake import location
 from gamesales.lake.results import open_snapshot
 from gamesales.scoring import shard_bounds
+from gamesales.storage.store import open_store
 from support import servers
 from support.fault_proxy import FAST_FAULTS, FAULTS, Fault, FaultProxy, draw_faults, lose_store
 from support.fault_trials import FaultTrials, quick_clients
@@ -52,14 +55,18 @@ def night(request, tmp_path_factory):
     server, folder = request.getfixturevalue(store), tmp_path_factory.mktemp("titles")
     url, version = server.url(f"faults/{secrets.token_hex(4)}"), simple_version()
     for name, rows in (("old", 1500), ("new", 2500)):
-        ids = pa.array([f"T{row:05d}" for row in range(rows)])
-        parquet.write_table(titles_table(rows, seed=rows, title_id=ids), folder / f"{name}.parquet", row_group_size=500)
+        parquet.write_table(titles(rows), folder / f"{name}.parquet", row_group_size=500)
     if case != "new table":
         with server.entered(), pytest.MonkeyPatch.context() as patch:
             patch.setitem(location._PROPERTIES, "delta.checkpointInterval", "3" if case else "20")
             for day in (OTHER_DAY, DAY):
                 score_table(version, folder / "old.parquet", url, day=day)
     return FaultTrials(server, url, lambda: score_table(version, folder / "new.parquet", url), lambda: read_dates(url))
+
+
+def titles(rows):
+    """Return titles with ids."""
+    return titles_table(rows, seed=rows, title_id=pa.array([f"T{row:05d}" for row in range(rows)]))
 
 
 def read_dates(url):
@@ -111,6 +118,34 @@ def test_requests_fail_at_random(night, request):
             if error is None:
                 break
         assert night.read() == night.new, proxy
+
+
+def test_vacuum_loses_nothing(s3, tmp_path):
+    """A vacuum succeeds if any of its requests fails. If the store is gone, no row is lost, and it can be repeated."""
+    url, version = s3.url(f"faults/{secrets.token_hex(4)}"), simple_version()
+    with s3.entered():
+        for day, rows in ((OTHER_DAY, 1500), (DAY, 1500), (DAY, 2500)):
+            parquet.write_table(titles(rows), tmp_path / "titles.parquet", row_group_size=500)
+            score_table(version, tmp_path / "titles.parquet", url, day=day)
+    later = time.time() + timedelta(40).total_seconds()
+
+    def read():
+        return read_dates(url), {key for key in open_store(url).list("") if not key.startswith("_gamesales/vacuum/")}
+
+    trials = FaultTrials(s3, url, lambda: vacuum(location.TableLocation(url), now=later), read)
+    assert trials.new[1] < trials.old[1]
+    for number, fault in trials.draw("a vacuum", FAST_FAULTS, writes=2, reads=1):
+        trials.restore()
+        error, proxy = trials.run({number: fault})
+        assert error is None, f"{error}\n{proxy}"
+        assert trials.read() == trials.new, proxy
+    for number, fault in trials.draw("a lost vacuum", (Fault.CUT_BEFORE, Fault.CUT_AFTER), writes=1, reads=0):
+        trials.restore()
+        error, proxy = trials.run(lose_store(number, fault))
+        assert error is None or error.exit_code == 7, f"{error}\n{proxy}"
+        assert trials.read()[0] == trials.old[0], proxy
+        assert trials.run()[0] is None
+        assert trials.read() == trials.new, proxy
 
 
 def test_reader_reports_a_lost_store(night, request):
