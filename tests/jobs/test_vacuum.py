@@ -20,6 +20,7 @@ from gamesales.lake.location import TableLocation
 from gamesales.lake.release import release_table_run
 from gamesales.lake.results import read_table
 from gamesales.lake.table_run import TableOutput
+from gamesales.scoring import shard_bounds
 from gamesales.scoring.run_report import Release
 from gamesales.training.evaluation import profile_column, profile_columns
 from support import servers
@@ -229,7 +230,7 @@ def test_published_run_keeps_its_records(history):
 
 
 def test_run_without_rows_stays(history):
-    """A run that published a date without rows is a run as any other, in the retained versions too."""
+    """A run that published a date without rows is a run as any other."""
     history.run(0, 3)
     history.age(40)
     history.vacuum(30)
@@ -240,6 +241,21 @@ def test_run_without_rows_stays(history):
     history.age(40)
     history.vacuum(30)
     assert list_runs(history.folder) == list_published_runs(history.folder)
+
+
+def test_compacted_run_keeps_its_report(history, monkeypatch):
+    """If another program has compacted the parts of a run, its report stays, in the retained versions too."""
+    monkeypatch.setattr(shard_bounds, "MIN_SHARD_ROWS", 100)
+    source = history.folder.parent / "groups.parquet"
+    parquet.write_table(parquet.read_table(history.sources[0]), source, row_group_size=100)
+    score_table(history.version, source, history.folder)
+    DeltaTable(str(history.folder)).optimize.compact()
+    history.age(40)
+    assert 4 == vacuum(history.location).parts_removed
+    assert 400 == read_table(history.location, DAY).num_rows
+    score_table(history.version, history.sources[1], history.folder)
+    vacuum(history.location)
+    assert 400 == read_table(history.location, DAY, 2).num_rows
 
 
 def test_withheld_run_can_be_released(history):

@@ -55,6 +55,17 @@ def test_start_goes_last(location):
     assert [key.endswith("/start.json") for key in garbage] == [False] * (len(garbage) - 1) + [True]
 
 
+def test_killed_vacuum_is_continued(location):
+    """Wherever a vacuum was killed, the next vacuum finds exactly the rest."""
+    run(location, 1)
+    files, cutoff = run(location, 2), time.time() + 60
+    retained = read_retained_versions(location, location.open_table(), location.open_store(), files, cutoff)
+    garbage = find_garbage(files, retained, cutoff)
+    for done in range(len(garbage) + 1):
+        rest = {key: file for key, file in files.items() if key not in garbage[:done]}
+        assert garbage[done:] == find_garbage(rest, retained, cutoff)
+
+
 @pytest.mark.parametrize("attempt", [0, 1, 12])
 def test_keys_name_their_run(attempt):
     """All keys of a run name its date and the begin of its id, also those of later attempts and of other bytes."""
