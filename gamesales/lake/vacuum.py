@@ -58,7 +58,7 @@ class RetainedVersions:
         return frozenset(run for run in map(parse_run, self.parts) if run)
 
     def serves(self, run: RunName) -> bool:
-        """Return whether any of the versions has a run, also if the run has no parts."""
+        """Return whether any of the versions has a run, also if another program has compacted its parts."""
         if run in self.runs:
             return True
         numbers = [*self.transactions.get(run.day, ()), self.table.transaction_version(run.day)]
