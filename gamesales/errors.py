@@ -229,7 +229,7 @@ def convert_error(error: Exception) -> GamesalesError:
     if isinstance(error, ModuleNotFoundError):
         return UsageError(
             f"{error.name} is not installed; this command needs the train extra",
-            hint="In the checkout of gamesales: make install",
+            hint="In a checkout of gamesales: make install; elsewhere: pip install 'gamesales[train]'",
         )
     return GamesalesError(
         f"a bug in gamesales: {type(error).__name__}: {' '.join(str(error).split())[:500]}",

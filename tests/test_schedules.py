@@ -255,6 +255,20 @@ def test_cron_accepts_the_lines():
     run_program("crontab", "-n", NIGHTLY / "crontab")
 
 
+@pytest.mark.parametrize(("code", "mail"), [(0, ""), (6, "gamesales score: exit code 6\nprogress\n")])
+def test_line_of_cron(tmp_path, code, mail):
+    """A good night prints nothing, so that cron sends no mail. A bad night prints its exit code and the log."""
+    (tmp_path / "jobs/nightly").mkdir(parents=True)
+    shutil.copy(NIGHTLY / "score.sh", tmp_path / "jobs/nightly")
+    (tmp_path / "program").write_text(f"#!/bin/sh\necho progress\nexit {code}\n")
+    (tmp_path / "program").chmod(0o755)
+    (line,) = re.findall(r"(?m)^\d+ \d+ \* \* \*  (.*)", (NIGHTLY / "crontab").read_text(encoding="utf-8"))
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "CHECKOUT": str(tmp_path), "GAMESALES": "./program"}
+    done = subprocess.run(["/bin/sh", "-c", line], env=environment, capture_output=True, text=True, check=False)
+    assert (mail, "") == (done.stdout, done.stderr)
+    assert "progress\n" == (tmp_path / "gamesales.log").read_text(encoding="utf-8")
+
+
 # Kubernetes, GitHub and Airflow
 
 
