@@ -5,7 +5,7 @@ It shows the document that ``gamesales backtest --json`` prints, and plots a sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -14,7 +14,6 @@ import numpy as np
 
 from gamesales.arrays import FloatArray
 from gamesales.report.format import (
-    MISSING,
     format_compact_money,
     format_count,
     format_fraction,
@@ -62,11 +61,10 @@ def render_backtest_page(backtest: Document, samples: Sequence[PredictionPairs])
         headline=_write_headline(newest),
         is_alarming=any(map(_is_alarming, versions)),
         headings=_HEADINGS,
-        version_rows=[_build_row(f"Version {version['version']}", version["error_metrics"]) for version in versions],
-        month_rows=[
-            _build_row(f"{month['month']}, version {month['version']}", month["error_metrics"])
-            for month in backtest["months"]
-        ],
+        version_rows=_build_rows({f"Version {version['version']}": version["error_metrics"] for version in versions}),
+        month_rows=_build_rows(
+            {f"{month['month']}, version {month['version']}": month["error_metrics"] for month in backtest["months"]}
+        ),
         plots=[*_plot_metrics(backtest), *_plot_samples(versions, samples)],
         facts=_list_facts(backtest),
         warnings=_list_warnings(backtest),
@@ -85,20 +83,28 @@ def _is_alarming(version: Document) -> bool:
     return any(change is not None and change["change"] == "up" for change in changes)
 
 
-def _build_row(label: str, metrics: Document) -> TableRow:
-    bias = metrics["bias"]
-    cells = [
-        f"{metrics['rows']:,}",
-        format_money(metrics["mae"]),
-        format_range((metrics["mae_low"], metrics["mae_high"])),
-        format_money(metrics["rmse"]),
-        format_signed_money(bias) if is_finite(bias) else MISSING,
-        format_percent(metrics["mape_percent"]),
-        format_fraction(metrics["r2"]),
-        format_share(metrics["coverage"]),
-        format_share(metrics["outside_share"]),
+def _build_rows(metrics_by_label: Mapping[str, Document]) -> list[TableRow]:
+    """Build the rows of a table. The values of a column have the same precision."""
+    columns = {
+        key: [metrics[key] for metrics in metrics_by_label.values()] for key in ("mae", "rmse", "bias", "mape_percent")
+    }
+    return [
+        TableRow(
+            label,
+            (
+                f"{metrics['rows']:,}",
+                format_money(metrics["mae"], columns["mae"]),
+                format_range((metrics["mae_low"], metrics["mae_high"])),
+                format_money(metrics["rmse"], columns["rmse"]),
+                format_signed_money(metrics["bias"], columns["bias"]),
+                format_percent(metrics["mape_percent"], columns["mape_percent"]),
+                format_fraction(metrics["r2"]),
+                format_share(metrics["coverage"]),
+                format_share(metrics["outside_share"]),
+            ),
+        )
+        for label, metrics in metrics_by_label.items()
     ]
-    return TableRow(label, cells)
 
 
 def _list_facts(backtest: Document) -> dict[str, str]:

@@ -134,7 +134,7 @@ def test_fault_is_located():
     document = render(evaluation, model)
     assert 1 == document.count('<tr class="marked">')
     text = read_text(document)
-    assert "Bias Yes: +$" in text
+    assert "Too high or too low (bias) Yes: +$" in text
     assert "Correlation with a feature Yes: is_portable (+0." in text
     assert "times the noise, so most of it can be learned" in text
 

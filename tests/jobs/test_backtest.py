@@ -480,7 +480,7 @@ def test_page_starts_with_verdict(backtest):
     assert (outline.open, len(ids)) == ([], len(set(ids)))
     assert "://" not in page
     headings = ("Average error by date", "Bias by date", "Coverage by date", "Predicted against actual, version 2")
-    assert all(heading in page for heading in headings)
+    assert all(heading in read_text(page) for heading in headings)
 
 
 def test_page_is_reproducible(backtest):

@@ -47,6 +47,13 @@ def test_better_version_passes(preview):
     assert (ERROR, ERROR) == pytest.approx((result.metrics["mae"], result.comparison["candidate_mae"]))
 
 
+def test_intervals_of_champion(preview, cli):
+    """The champion's confidence intervals are those of its newest evaluation on the test titles, as in the log."""
+    assert preview(0.0).intervals is None
+    document = cli("evaluate", "1", "--data", "test.csv", "--json").document
+    assert document["intervals"]["mae"] == preview(0.0).intervals["mae"]
+
+
 def test_worse_version_is_refused(preview, cli):
     """The refusal is that of a promotion."""
     refusal = preview(1_500.0).refusal

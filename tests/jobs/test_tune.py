@@ -156,12 +156,14 @@ def test_winner_is_the_version(finished):
 
 
 def test_page_of_search(finished):
-    """The page is in the bundle and in the study, and the report mentions it."""
+    """The page is in the bundle and in the study, and the report links to it."""
     folder, _ = finished
     _, bundle = read_version(folder)
     (page,) = folder.glob(".tune/*/tune.html")
     assert bundle.read("tune.html") == page.read_bytes()
-    assert "the smallest within 10% of the best of 10 trials" in bundle.read("report.html").decode()
+    report = bundle.read("report.html").decode()
+    assert "the smallest within 10% of the best of 10 trials" in report
+    assert '<a href="tune.html">the search that found this network</a>' in report
 
 
 def test_document_of_search(finished):

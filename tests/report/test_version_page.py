@@ -12,6 +12,7 @@ from gamesales.report.format import (
     format_compact_money,
     format_money,
     format_percent,
+    format_range,
     format_scientific,
     format_signed_money,
 )
@@ -286,6 +287,14 @@ def test_page_renders_degenerate_data(changes: dict[str, object]) -> None:
         (format_percent(1.04), "1.0%"),
         (format_percent(0.123), "0.12%"),
         (format_scientific(1.234e-5), "1.23e-05"),
+        (format_money(4.2, [None, 900.0]), "$4"),
+        (format_money(4.2, [9.5]), "$4.20"),
+        (format_money(-0.2, [900.0]), "$0"),
+        (format_signed_money(0.2, [900.0]), "$0"),
+        (format_signed_money(None), "—"),
+        (format_percent(34.74, [0.87]), "34.74%"),
+        (format_range((-6.38, 190.2), format_signed_money), "−$6 to +$190"),
+        (format_range((1.0, None)), "—"),
     ],
 )
 def test_numbers_are_formatted(written: str, expected: str) -> None:

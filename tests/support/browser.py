@@ -43,7 +43,7 @@ _TORN_SIGNS = """() => {
 _CUT = """() => {
   const cut = [], shown = document.documentElement.clientWidth;
   for (const element of document.querySelectorAll("body *")) {
-    const box = element.getBoundingClientRect(), scroller = element.closest(".scroll, pre");
+    const box = element.getBoundingClientRect(), scroller = element.closest(".scroll");
     if (!scroller && box.width && box.right > shown + 1) cut.push(element.outerHTML.slice(0, 120));
     if (element.matches(".scroll") && element.scrollWidth > element.clientWidth
         && getComputedStyle(element, "::after").opacity < 0.9) cut.push(element.outerHTML.slice(0, 120));
