@@ -172,8 +172,8 @@ def test_retained_versions_stay_readable(tmp_path_factory, version, sources, act
 
 
 @pytest.mark.slow
-@settings(max_examples=100)
-@given(actions=st.lists(ACTION, min_size=5, max_size=25))
+@settings(max_examples=25)
+@given(actions=st.lists(ACTION, min_size=5, max_size=20))
 def test_long_histories_stay_readable(tmp_path_factory, version, sources, actions):
     """The same, with longer histories."""
     check_actions(tmp_path_factory.mktemp("lake"), version, sources, actions)
