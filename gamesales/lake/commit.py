@@ -153,7 +153,8 @@ def _make_waits() -> Iterator[float]:
 
 def _make_error(location: TableLocation, transaction: DateTransaction, reason: str) -> TryAgainError:
     return TryAgainError(
-        f"{location}: {transaction.day} could not be published: {reason}", hint="Run it again; it goes on from here"
+        f"{location}: {transaction.day} could not be published: {reason}",
+        hint="Run the same command again; the run continues from here",
     )
 
 
@@ -162,7 +163,7 @@ def _make_lost_error(location: TableLocation, transaction: DateTransaction, publ
         f"another run published {transaction.day} in {location} while run {transaction.run_id[:8]} scored: expected "
         f"{describe_transaction(transaction.replaces)}, found {describe_transaction(published)}; "
         f"nothing of run {transaction.run_id[:8]} was published",
-        hint="To replace the other run, run it again",
+        hint="To replace the other run, run the same command again",
     )
 
 

@@ -57,9 +57,11 @@ _CREATE_WAITS = (0.1, 0.4, 1.6)
 _READ_WAIT = 0.2
 # The part of a URL that may hold a signature.
 _URL_QUERY = re.compile(r"(https?://[^\s?]+)\?\S+")
+# The answer of a service, an XML document with a message.
+_XML_ANSWER = re.compile(r"; <\?xml.*?<Message>([^<;]*).*")
 # In the text of an error that a request caused, also if deltalake read a checkpoint.
 _STORE_ERROR = "HTTP error"
-_LATER_HINT = "Check the network, the service and your permissions, then run it again"
+_LATER_HINT = "Check the network, the bucket and your permissions, then run it again"
 
 
 @dataclass(frozen=True)
@@ -260,4 +262,5 @@ def explain_store_errors() -> Iterator[None]:
 def summarize(error: BaseException) -> str:
     """Return an error of deltalake in a line, without the colors of its causes and the signatures of its URLs."""
     lines = [line.strip(" \t↳") for line in str(error).replace("\x1b[31m", "").replace("\x1b[0m", "").splitlines()]
-    return _URL_QUERY.sub(r"\1?…", "; ".join(line for line in lines if line))[:500]
+    text = _URL_QUERY.sub(r"\1?…", "; ".join(line for line in lines if line))
+    return _XML_ANSWER.sub(r" (\1)", text)[:500]

@@ -2,7 +2,7 @@
 
 A worker needs no disk that it shares with other workers. It writes a shard to a temporary folder of its own and copies
 the files to the store. The ledger entry comes last. So a shard with an entry is complete, and a run that was killed
-goes on from its ledger.
+continues from its ledger.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def test_lost_race_is_reported(tmp_path, source):
     other = meanwhile(lambda: score_table(numbered_version(2), source, table))
     with pytest.raises(TryAgainError, match=r"expected no run, found run [0-9a-f]{8}; nothing of run") as lost:
         score_table(numbered_version(1), source, table, engine=other)
-    assert "To replace the other run, run it again" == lost.value.hint
+    assert "To replace the other run, run the same command again" == lost.value.hint
     assert [2] * 100 == versions_of(table)
     assert 1 == score_table(numbered_version(1), source, table).shards_resumed
     assert [1] * 100 == versions_of(table)

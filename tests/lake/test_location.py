@@ -203,6 +203,12 @@ def test_summary_has_no_signature():
     assert "GET https://account.host/table?… failed; status 500" == summarize(error)
 
 
+def test_summary_of_xml():
+    """The summary of an answer in XML is its message."""
+    error = OSError('404 Not Found\n<?xml version="1.0"?>\n<Error><Message>No bucket</Message><Id>1</Id></Error>')
+    assert "404 Not Found (No bucket)" == summarize(error)
+
+
 def test_location_of_url():
     """A file URL names a folder of this disk."""
     assert "/tmp/a b" == TableLocation("file:///tmp/a%20b").uri
