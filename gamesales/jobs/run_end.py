@@ -121,7 +121,7 @@ def run_hook(job: ScoreJob, report: RunReport, exit_code: int, on_line: OnLine) 
 
 @contextmanager
 def run_hook_on_failure(job: ScoreJob, day: date, on_line: OnLine) -> Iterator[None]:
-    """Run ``on_failure`` if the body fails. Who interrupts a run knows it, so that no hook is run."""
+    """Run ``on_failure`` if the body fails. A person who interrupts a run knows it, so no hook is run."""
     try:
         yield
     except Exception as error:
