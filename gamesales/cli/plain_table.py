@@ -258,7 +258,7 @@ SUMMARIES = {
     "score": "Predict the earnings of titles in files; without INPUT, run the job in jobs/score.toml.",
     "predict": "Predict the earnings of one title; for example, gamesales predict critic_rating=4.5 is_action=1 and so on.",  # noqa: E501
     "backtest": "Compare past predictions with actual earnings, and record the metrics as evidence.",
-    "vacuum": "Remove the files of a Delta table that no version of the last days needs.",
+    "vacuum": "Remove the files of a Delta table that no retained version needs.",
     "alias": "Set, delete or list aliases, such as challenger.",
     "policy": "Show, approve and set the policy: whose keys may approve a promotion.",
 }

@@ -73,7 +73,7 @@ class VacuumResult:
 def vacuum(
     location: TableLocation, days: int | None = None, *, dry_run: bool = False, now: float | None = None
 ) -> VacuumResult:
-    """Remove the files that no version of the last days needs.
+    """Remove the files that no retained version needs.
 
     Args:
         location: the table.
