@@ -12,8 +12,8 @@ from gamesales.storage.bucket import ObjectEntry, get_e_tag, open_bucket, split_
 if TYPE_CHECKING:
     from gamesales.data.files import FileStamp
 
-# A small object is fetched whole by its first read. A reader that goes on from where it stopped gets more bytes than it
-# needs, up to the larger limit, because a request takes as long as the transfer of some MiB.
+# A small object is fetched whole by its first read. A reader that continues where it stopped gets more bytes than it
+# needs, up to the larger limit. A request takes as long as the transfer of some MiB.
 _SMALL_BYTES, _READ_AHEAD_BYTES = 1 << 20, 8 << 20
 
 
