@@ -25,6 +25,7 @@ from gamesales.jobs.predict import Prediction
 from gamesales.jobs.prepare import PreprocessingResult, SimulationResult
 from gamesales.jobs.promote import AliasDeletion, AliasList, Promotion
 from gamesales.jobs.retention import CollectionResult, RetirementResult
+from gamesales.jobs.runs import RunList
 from gamesales.jobs.score import Backfill, RunPreview
 from gamesales.jobs.sign import PolicyResult, SignatureResult
 from gamesales.jobs.train import TrainingResult
@@ -55,6 +56,7 @@ RESULTS = {
     "verify": VerificationResult,
     "score": RunReport | RunPreview | Backfill,
     "predict": Prediction,
+    "runs": RunList,
     "gc": CollectionResult,
     "backtest": BacktestResult,
     "export": ExportResult,

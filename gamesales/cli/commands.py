@@ -15,6 +15,7 @@ MODULES = {
     "promote": ("evaluate", "promote", "rollback", "alias", "retire"),
     "sign": ("sign", "policy"),
     "score": ("score", "predict"),
+    "runs": ("runs",),
     "backtest": ("backtest",),
     "vacuum": ("vacuum",),
 }
@@ -35,6 +36,7 @@ LIGHT = {
     "copy",
     "sign",
     "vacuum",
+    "runs",
 }
 # A command returns its exit code. None is 0.
 Command = Callable[..., int | None]

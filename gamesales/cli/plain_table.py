@@ -215,6 +215,10 @@ TABLE: dict[str, dict[str, Any]] = {
                          "--json": ("as_json", "flag")},
              "variables": {"registry": ("GAMESALES_REGISTRY", "text")},
              "required": ["title"]},
+ "runs": {"arguments": {"output": "text"},
+          "options": {"--job": ("job", "path"), "--limit": ("limit", "count"), "--json": ("as_json", "flag")},
+          "variables": {},
+          "required": []},
  "backtest": {"arguments": {},
               "options": {"--predictions": ("predictions", "text"),
                           "--actuals": ("actuals", "path"),
@@ -257,6 +261,7 @@ SUMMARIES = {
     "sign": "Sign the promotion of a version to an alias, so that it can be promoted where a policy requires approvals.",  # noqa: E501
     "score": "Predict the earnings of titles in files; without INPUT, run the job in jobs/score.toml.",
     "predict": "Predict the earnings of one title; for example, gamesales predict critic_rating=4.5 is_action=1 and so on.",  # noqa: E501
+    "runs": "List the scoring runs of an output, newest date first, with rows, rejects and drift.",
     "backtest": "Compare past predictions with actual earnings, and record the metrics as evidence.",
     "vacuum": "Remove the files of a Delta table that no retained version needs.",
     "alias": "Set, delete or list aliases, such as challenger.",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _ROWS_PER_PIECE = 1 << 20
 # Reports that are read at a time.
-_READERS = 16
+READERS = 16
 
 
 def read_report(store: Store, day: date, transaction: int) -> RunReport | None:
@@ -208,7 +208,7 @@ def find_table_runs(location: TableLocation) -> tuple[list[PublishedRun], list[S
     with explain_store_errors():
         snapshot = open_snapshot(location)
         parts = group_parts(snapshot.table)
-        with ThreadPoolExecutor(_READERS) as pool:
+        with ThreadPoolExecutor(READERS) as pool:
             reports = list(pool.map(snapshot.read_report, parts))
         skipped = list(_find_withheld_dates(snapshot))
     runs: list[PublishedRun] = []

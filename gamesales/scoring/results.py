@@ -16,7 +16,7 @@ from gamesales.scoring.ledger import WITHHELD
 from gamesales.scoring.output import is_single_file
 from gamesales.scoring.result_files import DATE_PREFIX, Report, T, scan
 
-_DATE_FOLDER = re.compile(rf"{DATE_PREFIX}\d{{4}}-\d\d-\d\d")
+DATE_FOLDER = re.compile(rf"{DATE_PREFIX}\d{{4}}-\d\d-\d\d")
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def explain_withheld(output: str, day: str | date, options: str = "") -> str:
 
 def _explain_skip(folder: Path) -> str:
     """Return why a folder is not a published date; empty if it is."""
-    if not _DATE_FOLDER.fullmatch(folder.name):
+    if not DATE_FOLDER.fullmatch(folder.name):
         return "not a date, expected YYYY-MM-DD"
     return "" if (folder / "_SUCCESS").exists() else "no _SUCCESS, so it was not published whole"
 

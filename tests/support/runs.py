@@ -113,6 +113,7 @@ def score(
     on_rows=lambda rows: None,
     fresh=False,
     engine=run_shards,
+    withhold_drift=False,
     **planned,
 ):
     """Plan and score as ``gamesales score`` does, without a registry."""
@@ -128,7 +129,7 @@ def score(
     )
     with find_inputs([str(source) for source in sources], rules) as inputs:
         plan = make_plan(inputs, version.contract, version.digest, settings, partition=target.partition, **planned)
-    options = RunOptions(limit=limit or RejectLimit(), workers=workers, fresh=fresh)
+    options = RunOptions(limit or RejectLimit(), workers, fresh, withhold_drift=withhold_drift)
     return score_files(plan, version, target, options, on_rows, engine)
 
 

@@ -1,0 +1,120 @@
+"""List the runs of an output, such as the nights of a year: what was scored, rejected, withheld or not finished."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gamesales.errors import UsageError
+from gamesales.jobs.score import JOB_FILE
+from gamesales.scoring.output import is_table, parse_output
+from gamesales.scoring.recorded_runs import RecordedRun, RunState, list_recorded_runs
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run in the list.
+
+    Attributes:
+        date: the date of the run; None if it is not known, as for a single file that is not finished.
+        state: ``published``; ``withheld`` because of drift; or ``incomplete``: it is running, it failed, or its files
+            are damaged. An incomplete run has no figures.
+        place: the folder of the date, the single file, or the URL of the date in a table.
+        note: why a run is incomplete, how to publish a withheld run, or who released it and why; else empty.
+        rows_outside_training_range: the scored rows with a feature outside its range in training.
+        drifted: the columns that drifted; None for a version without profiles.
+        started: when the run began, in UTC.
+    """
+
+    date: str | None
+    state: RunState
+    place: str
+    note: str
+    rows_in: int | None = None
+    rows_scored: int | None = None
+    rows_rejected: int | None = None
+    rows_outside_training_range: int | None = None
+    drifted: list[str] | None = None
+    model: str | None = None
+    model_version: int | None = None
+    run_id: str | None = None
+    started: str | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class RunList:
+    """The runs of an output, newest date first. A date may have a published run and another run."""
+
+    output: str
+    runs: list[RunRow]
+
+
+def choose_output(output: str | None, job: Path | None) -> Path | str:
+    """Return the output that is named, or the output of a scoring job.
+
+    Args:
+        output: its path or URL; None: that of the job.
+        job: the job file; None: jobs/score.toml.
+
+    Raises:
+        UsageError: neither is there.
+        JobFileError: the job file is wrong.
+    """
+    if output is not None:
+        return parse_output(output)
+    if job is None and not JOB_FILE.exists():
+        raise UsageError(
+            f"OUTPUT is missing, and there is no {JOB_FILE} to take it from",
+            hint="Name the output of gamesales score, such as predictions; or --job FILE",
+        )
+    from gamesales.jobs.score_job_file import read_score_job
+
+    return read_score_job(job or JOB_FILE).output
+
+
+def find_runs(output: Path | str, limit: int | None = None) -> list[RecordedRun]:
+    """Find the runs of a folder, a single file or a Delta table, newest date first.
+
+    Args:
+        output: its path or URL.
+        limit: how many dates to read at most, the newest; None: all.
+
+    Raises:
+        InputNotFoundError: there is no run.
+    """
+    if not is_table(output):
+        path = Path(output)
+        return list_recorded_runs(path.resolve() if path.is_symlink() else path, limit)
+    from gamesales.lake.location import TableLocation
+    from gamesales.lake.recorded_runs import list_table_runs
+
+    return list_table_runs(TableLocation(str(output)), limit)
+
+
+def list_runs(output: Path | str, limit: int | None = None) -> RunList:
+    """List the runs of an output. The arguments and errors are those of ``find_runs``."""
+    return RunList(str(output), [_make_row(run) for run in find_runs(output, limit)])
+
+
+def _make_row(run: RecordedRun) -> RunRow:
+    report, day = run.report, None if run.day is None else run.day.isoformat()
+    if report is None:
+        return RunRow(day, run.state, run.place, run.note)
+    release = report.release
+    return RunRow(
+        date=day,
+        state=run.state,
+        place=run.place,
+        note=f"released by {release.actor}: {release.reason}" if release else run.note,
+        rows_in=report.rows_in,
+        rows_scored=report.rows_scored,
+        rows_rejected=report.rows_rejected,
+        rows_outside_training_range=report.rows_outside_training_range,
+        drifted=list(report.drift.drifted) if report.drift else None,
+        model=report.model,
+        model_version=report.model_version,
+        run_id=report.run_id,
+        started=report.started,
+        seconds=report.seconds,
+    )
