@@ -39,6 +39,8 @@ _SETTINGS = ("AWS_", "AZURE_", "GOOGLE_")
 _TIMEOUTS = {"connect_timeout": "5s", "timeout": "20s", "max_retries": "5", "retry_timeout": "10s"}
 # Between the causes of an error, deltalake has line breaks and colored arrows.
 _ARROW = re.compile(r"\s*(\x1b\[\d+m)?↳(\x1b\[\d+m)?\s*")
+# The begin of an absolute URL.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 # Sizes of objects are requested by this many threads.
 _THREADS = 16
 _REWRITE_HINT = "Rewrite the table without it, such as with: REORG TABLE … APPLY (PURGE); or export the current rows"
@@ -108,7 +110,15 @@ class DeltaInput:
         return {name: values.field(name).cast(columns.field(name).type) for name in names}
 
     def _find_file(self, name: str, size: int) -> TablePath:
-        """Return the path of an active file. Refuse a file that is missing or has another size than in the log."""
+        """Return the path of an active file. Refuse a file that is missing or has another size than in the log.
+
+        The log may name files anywhere, as a shallow clone does. Those outside the folder of the table are refused.
+        """
+        if name.startswith("/") or _SCHEME.match(name) or ".." in name.split("/"):
+            raise InputError(
+                f"the log of {self.folder} names a file outside the table, as a shallow clone does: {name!r}",
+                hint="Name the table that was cloned, or copy the rows: CREATE TABLE … AS SELECT",
+            )
         path = self.folder / name
         if not path.is_file():
             hint = "Run it again: it reads the newest version"

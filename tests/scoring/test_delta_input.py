@@ -248,6 +248,16 @@ class TestRefused:
             read_rows(table.with_name(name))
         assert failure.value.hint.startswith(hint)
 
+    @pytest.mark.parametrize("path", ["{0}", "file://{0}", "../{1}", "..%2F{1}", "s3://bucket/{1}"])
+    def test_file_outside_the_table(self, tmp_path, path):
+        """A log can't make a run read files outside the table, as those of a shallow clone."""
+        write(tmp_path / "table", titles_table(3))
+        (part,) = (tmp_path / "table").glob("*.parquet")
+        outside = part.rename(tmp_path / part.name)
+        edit_log(tmp_path / "table", lambda text: text.replace(part.name, path.format(outside, part.name)))
+        with pytest.raises(InputError, match="names a file outside the table, as a shallow clone does"):
+            read_rows(tmp_path / "table")
+
     def test_changed_file(self, table):
         """A file of another size than in the log is refused."""
         path = find_files([str(table)])[0].path
