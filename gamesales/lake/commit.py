@@ -228,14 +228,14 @@ def list_parts(table: DeltaTable, day: date) -> list[PartFile]:
     return sorted(parts, key=_get_key)
 
 
-def group_parts(table: DeltaTable) -> dict[date, list[PartFile]]:
-    """List the files of each date in a table, oldest date first, by name."""
-    groups: dict[date, list[PartFile]] = {}
+def group_parts(table: DeltaTable) -> dict[date | None, list[PartFile]]:
+    """List the files of each date in a table, oldest date first, by name. Another program may have written None."""
+    groups: dict[date | None, list[PartFile]] = {}
     for actions in _read_files(table):
         names = (f"partition.{PARTITION}", "path", "size_bytes", "num_records")
         for day, path, size, rows in zip(*(actions.column(name).to_pylist() for name in names), strict=True):
             groups.setdefault(day, []).append(PartFile(path, size, -1 if rows is None else rows))
-    return {day: sorted(groups[day], key=_get_key) for day in sorted(groups)}
+    return {day: sorted(groups[day], key=_get_key) for day in sorted(groups, key=str)}
 
 
 def _read_files(table: DeltaTable) -> pa.RecordBatchReader:

@@ -208,11 +208,12 @@ def find_table_runs(location: TableLocation) -> tuple[list[PublishedRun], list[S
     with explain_store_errors():
         snapshot = open_snapshot(location)
         parts = group_parts(snapshot.table)
+        days = [day for day in parts if day is not None]
         with ThreadPoolExecutor(READERS) as pool:
-            reports = list(pool.map(snapshot.read_report, parts))
+            reports = list(pool.map(snapshot.read_report, days))
         skipped = list(_find_withheld_dates(snapshot))
     runs: list[PublishedRun] = []
-    for day, report in zip(parts, reports, strict=True):
+    for day, report in zip(days, reports, strict=True):
         if report is None:
             skipped.append(SkippedDate(f"{location}/{PARTITION}={day}", "no run of gamesales published it"))
         else:

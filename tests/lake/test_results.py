@@ -147,12 +147,14 @@ def test_table_without_runs(tmp_path):
 
 
 def test_rows_of_other_programs(table):
-    """Dates that another program wrote are skipped with a reason."""
+    """Dates that another program wrote are skipped with a reason. Rows without a date are skipped."""
     rows = DeltaTable(str(table)).to_pyarrow_table()
     rows = rows.set_column(rows.schema.get_field_index("run_date"), "run_date", pa.array([date(2020, 1, 1)] * 100))
     from deltalake import write_deltalake
 
     write_deltalake(str(table), rows, mode="append")
+    undated = rows.set_column(rows.schema.get_field_index("run_date"), "run_date", pa.nulls(100, pa.date32()))
+    write_deltalake(str(table), undated, mode="append")
     runs, (skipped,) = find_table_runs(TableLocation(str(table)))
     assert [DAY] == [run.day for run in runs]
     assert (f"{table}/run_date=2020-01-01", "no run of gamesales published it") == (skipped.place, skipped.reason)

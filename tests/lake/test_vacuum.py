@@ -4,6 +4,7 @@ import time
 
 import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from pyarrow import parquet
 
 from gamesales.lake.keys import RunKeys, RunName, parse_run, withheld_folder
@@ -45,6 +46,17 @@ def test_run_after_the_listing(location):
     assert [key for key in first if key.endswith(".parquet")] == [
         key for key in find_all_old(location, files) if key.endswith(".parquet")
     ]
+
+
+def test_rows_without_a_date(location):
+    """Rows without a date, which another program wrote, stay."""
+    run(location, 1)
+    schema = pa.schema(location.open_table().schema().to_arrow())
+    undated_rows = pa.table([pa.nulls(2, column.type) for column in schema], schema=schema)
+    write_deltalake(location.uri, undated_rows, mode="append")
+    files = run(location, 2)
+    (undated,) = (key for key in files if "run_date=__HIVE" in key)
+    assert undated not in find_all_old(location, files)
 
 
 def test_start_goes_last(location):
