@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import itertools
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -20,7 +21,7 @@ from gamesales.data.dialect import DEFAULT_FORMAT, TableFormat
 from gamesales.data.file_format import CSV, detect_format
 from gamesales.data.open_table import open_table
 from gamesales.data.partitioned_file import add_partition_columns
-from gamesales.errors import InputNotFoundError, TryAgainError
+from gamesales.errors import InputNotFoundError, TryAgainError, UsageError
 from gamesales.scoring.folders import (
     DELTA_LOG,
     find_leftovers,
@@ -32,6 +33,7 @@ from gamesales.scoring.folders import (
     require_no_table,
     require_plain_folder,
 )
+from gamesales.storage.keys import CLOUD_FORMS, hide_secrets
 
 if TYPE_CHECKING:
     from gamesales.data.remote_file import TablePath
@@ -39,8 +41,9 @@ if TYPE_CHECKING:
     from gamesales.scoring.delta_input import DeltaFile, DeltaInput
     from gamesales.scoring.folders import InputPath
 
-# The schemes of object stores.
+# The schemes of object stores, and URLs of any kind.
 _SCHEMES = ("s3://", "gs://", "az://")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # Names of tables. The reader opens such a file, and says what is wrong with it. Another name is a table by its content.
 _SUFFIXES = (".csv", ".tsv", ".parquet", ".parq", ".csv.gz", ".csv.zst", ".csv.bz2")
 
@@ -153,6 +156,11 @@ def list_source(source: str, rules: InputRules) -> Listing:
 
 def _parse_path(source: str) -> InputPath:
     if not source.startswith(_SCHEMES):
+        if _URL.match(source):
+            raise UsageError(
+                f"expected a path, {CLOUD_FORMS}, received {hide_secrets(source)!r}",
+                hint="Copy the titles to a disk or to an object store",
+            )
         return Path(source)
     from gamesales.storage.object_path import ObjectPath
 

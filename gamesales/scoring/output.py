@@ -21,7 +21,7 @@ from gamesales.scoring.commit import publish_file, publish_folder
 from gamesales.scoring.parquet_join import ParquetJoiner
 from gamesales.scoring.parts import REJECT_COLUMNS, STAGED, UNFINISHED, check_types, open_part, write_csv_header
 from gamesales.scoring.shard import ShardPaths
-from gamesales.storage.keys import CLOUD_FORMS
+from gamesales.storage.keys import CLOUD_FORMS, hide_secrets
 
 if TYPE_CHECKING:
     from gamesales.data.remote_file import TablePath
@@ -67,7 +67,7 @@ def parse_output(text: str) -> Path | str:
         return text.rstrip("/")
     if _ANY_URL.match(text):
         raise UsageError(
-            f"{text!r} can't hold a result; expected a path, file:///FOLDER, {CLOUD_FORMS}",
+            f"{hide_secrets(text)!r} can't hold a result; expected a path, file:///FOLDER, {CLOUD_FORMS}",
             hint="Write two slashes after the colon of a URL",
         )
     return Path(text)

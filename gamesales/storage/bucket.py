@@ -15,8 +15,8 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from gamesales.errors import InputError, RegistryError, TryAgainError, UsageError
-from gamesales.storage.cloud import hide_secrets, make_client, send
-from gamesales.storage.keys import CLOUD_FORMS
+from gamesales.storage.cloud import make_client, send
+from gamesales.storage.keys import CLOUD_FORMS, hide_secrets
 
 _T = TypeVar("_T")
 _URL = re.compile(r"(?P<bucket>(?:s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*)(?:/(?P<key>.*?))?/?", re.DOTALL)

@@ -17,14 +17,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gamesales.errors import RegistryError, TryAgainError, UsageError
-from gamesales.storage.keys import CLOUD_FORMS, FileStat, check_key, is_safe_key
+from gamesales.storage.keys import CLOUD_FORMS, FileStat, check_key, hide_secrets, is_safe_key
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 _T = TypeVar("_T")
 _URL = re.compile(r"(?P<scheme>s3|gs|az)://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]*)(?:/(?P<prefix>.*?))?/?")
-_URL_SECRETS = re.compile(r"//[^/]*@|[?#].*")
 _MEMORY = "memory"
 # A hidden name. No key has one, and no listing shows it.
 _PROBES = ".probe"
@@ -229,11 +228,6 @@ def send(location: str, key: str, request: Callable[[Any], _T]) -> _T:
                 raise
         repetitions += 1
         time.sleep(_RETRIES["backoff"]["init_backoff"].total_seconds())
-
-
-def hide_secrets(url: str) -> str:
-    """Return a URL without its password and its options, which may hold a signature."""
-    return _URL_SECRETS.sub("…", url)
 
 
 def _parse_url(url: str) -> tuple[str, str, str]:

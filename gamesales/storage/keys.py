@@ -11,6 +11,7 @@ CLOUD_FORMS = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX"
 # The longest name on most disks, and the longest key in most object stores.
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]{0,254}")
 _KEY_LENGTH_LIMIT = 1024
+_URL_SECRETS = re.compile(r"//[^/]*@|[?#].*")
 
 
 class FileStat(NamedTuple):
@@ -23,6 +24,11 @@ class FileStat(NamedTuple):
 def is_safe_key(key: str) -> bool:
     """Return whether a key stays inside the store: no ``..``, no absolute path, no hidden name, not too long."""
     return len(key) <= _KEY_LENGTH_LIMIT and all(_PART.fullmatch(part) for part in key.split("/"))
+
+
+def hide_secrets(url: str) -> str:
+    """Return a URL without its password and its options, which may hold a signature."""
+    return _URL_SECRETS.sub("…", url)
 
 
 def check_key(key: str) -> None:

@@ -29,7 +29,7 @@ from gamesales.data.files import (
     rename_with,
 )
 from gamesales.errors import IntegrityError, RegistryError, TryAgainError, UsageError
-from gamesales.storage.keys import CLOUD_FORMS, FileStat, check_key
+from gamesales.storage.keys import CLOUD_FORMS, FileStat, check_key, hide_secrets
 
 _CLOUD_URL = re.compile(r"(?:s3|gs|az)://|memory:$")
 _FILE_URL = re.compile(r"file:///")
@@ -116,7 +116,7 @@ def open_store(location: str | Path, *, timeout: int | None = None) -> Store:
         return LocalStore(unquote(text.removeprefix("file://")))
     if _ANY_URL.match(text):
         raise UsageError(
-            f"{text!r} can't hold a registry; expected a folder, file:///FOLDER, {CLOUD_FORMS}",
+            f"{hide_secrets(text)!r} can't hold a registry; expected a folder, file:///FOLDER, {CLOUD_FORMS}",
             hint="Write two slashes after the colon of a URL, and ./ before a folder name with a colon",
         )
     return LocalStore(text)

@@ -181,6 +181,14 @@ def test_url_stays_text(url):
     assert url.rstrip("/") == parse_output(url)
 
 
+def test_wrong_url_hides_secrets():
+    """The message about a URL of another kind has neither its password nor its options."""
+    for parse in (parse_output, open_store):
+        with pytest.raises(UsageError, match="'https:…host/table…' can't hold") as failure:
+            parse("https://user:secret@host/table?sig=secret")
+        assert "secret" not in failure.value.message
+
+
 def test_missing_deltalake(cli, simple_registry, source, monkeypatch):
     """Without deltalake, a table says what to install, and a folder works."""
     monkeypatch.setitem(sys.modules, "deltalake", None)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from gamesales.errors import InputError, InputNotFoundError, TryAgainError
+from gamesales.errors import InputError, InputNotFoundError, TryAgainError, UsageError
 from gamesales.scoring.inputs import find_files
 from gamesales.scoring.listing import InputRules
 from support.runs import GOOD, csv_text
@@ -136,6 +136,14 @@ class TestFiles:
             find_names(source)
         expected = f"nothing to score at {source}: expected a CSV or Parquet file, or a folder of them"
         assert expected == failure.value.message
+
+    def test_other_urls_are_refused(self, here):
+        """A URL of another kind is refused, and its password and options are not shown."""
+        with pytest.raises(UsageError, match="expected a path, s3://BUCKET/PREFIX") as failure:
+            find_names("https://user:secret@host/a.csv?sig=secret")
+        assert failure.value.message.endswith("received 'https:…host/a.csv…'")
+        with pytest.raises(UsageError, match="S3://bucket/a"):
+            find_names("S3://bucket/a")
 
     def test_one_empty_source_is_error(self, here):
         """One source without files is an error, also with other sources."""
