@@ -4,6 +4,7 @@
     _gamesales/run_date=2026-11-23/<run8>/
         start.json                  the run id, and when the run began
         rejects/part-<run8>-….csv   the rejected rows of a shard
+        refused/part-<run8>-….csv   those of a shard that stopped, because the run rejects too many rows
         ids/00000.bin               the hashes of the ids of a shard, if they do not ascend
         ledger/00000.json           a shard that is finished
         _run.json                   the report
@@ -84,6 +85,10 @@ class RunKeys:
     def rejects_of(self, number: int) -> str:
         """Return the key of the rejected rows of a shard."""
         return f"{self.rejects}/part-{self.stem}-{number:05d}.csv"
+
+    def refused_of(self, number: int) -> str:
+        """Return the key of the rows that a shard rejected before it stopped. Later, the shard may be scored whole."""
+        return f"{self.folder}/refused/part-{self.stem}-{number:05d}.csv"
 
     def ids_of(self, number: int) -> str:
         """Return the key of the hashes of the ids of a shard."""

@@ -32,7 +32,7 @@ def list_table_runs(location: TableLocation, limit: int | None = None) -> list[R
     with explain_store_errors():
         snapshot = open_snapshot(location)
         keys = snapshot.store.list(STATE_FOLDER)
-        starts: dict[date, list[str]] = {day: [] for day in group_parts(snapshot.table)}
+        starts: dict[date, list[str]] = {day: [] for day in group_parts(snapshot.table) if day is not None}
         for key in keys:
             run = parse_run(key)
             with suppress(ValueError):

@@ -64,7 +64,7 @@ class TableShardScorer:
     def _put(self, number: int, paths: ShardPaths, result: ShardResult) -> ShardResult:
         store = self._open_store()
         if result.over_reject_limit:
-            _put_file(store, self.keys.rejects_of(number), paths.work / paths.rejects)
+            _put_file(store, self.keys.refused_of(number), paths.work / paths.rejects)
             return result
         keys = {
             paths.part: self.keys.part_of(number),
@@ -101,8 +101,8 @@ def scratch_paths(folder: Path, number: int) -> ShardPaths:
 def _put_file(store: Store, key: str, path: Path) -> str:
     """Copy a file to the store and return its key. The same bytes may be there.
 
-    Another process may have put other bytes: CPUs of another kind round differently, and rejects end where their limit
-    is reached. Then the key gets the digest of the file.
+    Another process may have put other bytes: CPUs of another kind round differently, and the rejects of a shard that
+    stopped end where their limit is reached. Then the key gets the digest of the file.
     """
     data = path.read_bytes()
     if store.create(key, data) or store.read(key) == data:

@@ -154,8 +154,7 @@ def score_into_table(
         scorer = TableShardScorer(ShardScorer(plan, version, allowed, options.shadow), target.location, keys)
         paths = [scratch_paths(Path(), shard.number) for shard in plan.shards]  # each worker has a folder of its own
         results = score_shards(plan, scorer, paths, resumed, _ignore, _ignore, options, on_rows, run_shards)
-        rejects = f"{target.location}/{keys.rejects}"
-        if error := find_too_many_rejects(plan, results, options, rejects):
+        if error := find_too_many_rejects(plan, results, options, f"{target.location}/{keys.folder}"):
             raise error
         in_order = [results[shard.number] for shard in plan.shards]
         parts = [_find_part(keys, result) for result in in_order]
@@ -166,7 +165,7 @@ def score_into_table(
             options,
             run_date=target.run_date,
             output=str(target.location),
-            rejects=rejects,
+            rejects=f"{target.location}/{keys.rejects}",
             files=[FileReport(Path(part.key).name, part.size) for part in parts],
             started=started,
             resumed=len(resumed),

@@ -16,7 +16,7 @@ from gamesales.lake.table_run import TableOutput
 from gamesales.scoring import shard_bounds
 from gamesales.scoring.engines.local import run_shards
 from gamesales.storage.stored_object import StoredObject
-from support.runs import DAY, read_csv, score, simple_version, snapshot, write_mixed
+from support.runs import DAY, put_column, read_csv, score, simple_version, snapshot, write_mixed
 from support.tables import list_dates, plan_table_run, read_rows, score_table, stop_after
 from support.versions import titles_table
 
@@ -180,6 +180,21 @@ def test_too_many_rejects(tmp_path, mixed):
     assert 5 < sum(len(path.read_text().splitlines()) - 1 for path in (tmp_path / "table").glob("_gamesales/**/*.csv"))
     assert folder.startswith(f"{tmp_path}/table/_gamesales/run_date={DAY}/")
     assert [] == list_dates(tmp_path / "table")
+
+
+def test_rejects_of_a_stopped_shard(tmp_path):
+    """A shard that stopped, because it rejects too many rows, leaves nothing beside the rejects of a later run."""
+    table, source = tmp_path / "table", tmp_path / "a.parquet"
+    flags = pa.array([9.0, 1.0] * 40_000)
+    parquet.write_table(put_column(titles_table(80_000), "is_action", flags), source)
+    with pytest.raises(TooManyRejectsError) as refused:
+        score_table(simple_version(), source, table, limit=RejectLimit.parse("5"))
+    (stopped,) = table.glob("_gamesales/*/*/refused/*.csv")
+    assert str(stopped.parents[1]) in refused.value.hint
+    assert len(read_csv(stopped)) < 40_000
+    report = score_table(simple_version(), source, table, limit=RejectLimit(share=0.6))
+    rejects = table.glob("_gamesales/*/*/rejects/*.csv")
+    assert 40_000 == report.rows_rejected == sum(len(read_csv(path)) for path in rejects)
 
 
 def test_run_without_rows(tmp_path):
