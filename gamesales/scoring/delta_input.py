@@ -39,6 +39,8 @@ _SETTINGS = ("AWS_", "AZURE_", "GOOGLE_")
 _TIMEOUTS = {"connect_timeout": "5s", "timeout": "20s", "max_retries": "5", "retry_timeout": "10s"}
 # Between the causes of an error, deltalake has line breaks and colored arrows.
 _ARROW = re.compile(r"\s*(\x1b\[\d+m)?↳(\x1b\[\d+m)?\s*")
+# In the text of an error of a store, also where deltalake raises an error of its own, as for a checkpoint.
+_STORE_ERROR = "HTTP error"
 # The begin of an absolute URL.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 # Sizes of objects are requested by this many threads.
@@ -92,7 +94,8 @@ class DeltaInput:
         version = f"{self._table.metadata().id}@v{self._table.version()}"
         columns = pa.schema(self._table.schema().to_arrow())
         columns = pa.schema([column.remove_metadata().with_nullable(True) for column in columns])
-        actions = pa.table(self._table.get_add_actions()).combine_chunks()
+        with _translate_errors(self.folder, self.number):
+            actions = pa.table(self._table.get_add_actions()).combine_chunks()
         names = [unquote(path) for path in actions["path"].to_pylist()]
         sizes = actions["size_bytes"].to_pylist()
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -177,7 +180,7 @@ def _translate_errors(folder: InputPath, number: int | None) -> Iterator[None]:
         yield
     except (DeltaError, OSError, ValueError) as error:
         text = _ARROW.sub(": ", str(error))
-        if isinstance(error, OSError) and not isinstance(folder, Path):
+        if (isinstance(error, OSError) or _STORE_ERROR in text) and not isinstance(folder, Path):
             from gamesales.storage.bucket import raise_input_errors
             from gamesales.storage.cloud import make_error
 

@@ -15,10 +15,13 @@ from pyarrow import parquet
 
 from gamesales.data.dialect import DEFAULT_FORMAT, TableFormat
 from gamesales.errors import InputError, InputNotFoundError, TryAgainError
+from gamesales.scoring import delta_input
 from gamesales.scoring.delta_input import DeltaInput
 from gamesales.scoring.inputs import find_files
+from gamesales.storage import cloud
 from gamesales.storage.object_path import ObjectPath
 from support import objects, servers
+from support.fault_proxy import Fault, FaultProxy, lose_store
 from support.runs import read_csv, score, simple_version
 from support.versions import titles_table
 
@@ -316,3 +319,28 @@ def test_table_in_a_store(tmp_path, monkeypatch, kind):
         assert local.run_id == stored.run_id
         assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
         assert 20 == score(simple_version(), f"{url}@v0", tmp_path / "c.parquet").rows_in
+
+
+def test_store_is_gone(tmp_path, monkeypatch):
+    """A store that is gone from any request on is no fault of the table, also where the log has a checkpoint."""
+    monkeypatch.setattr(delta_input, "_TIMEOUTS", {**delta_input._TIMEOUTS, "max_retries": "0"})
+    monkeypatch.setitem(cloud._RETRIES, "max_retries", 0)
+    for rows in (3, 2):
+        write(tmp_path / "table", titles_table(rows))
+    deltalake.DeltaTable(str(tmp_path / "table")).create_checkpoint()
+    url = servers.s3().url(secrets.token_hex(4))
+    with FaultProxy(servers.s3(), lambda number: Fault.NONE) as proxy:
+        for name, value in proxy.server.environment.items():
+            monkeypatch.setenv(name, value)
+        objects.upload(tmp_path / "table", url)
+    number, is_read = 1, False
+    while not is_read:
+        with FaultProxy(servers.s3(), lose_store(number, Fault.CUT_BEFORE)) as proxy:
+            for name, value in proxy.server.environment.items():
+                monkeypatch.setenv(name, value)
+            try:
+                list(DeltaInput(ObjectPath.from_url(url)).list_files())
+                is_read = True
+            except TryAgainError:
+                number += 1
+    assert number > 3
