@@ -11,8 +11,9 @@ import re
 import secrets
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -22,7 +23,7 @@ from gamesales.errors import InputNotFoundError, TryAgainError, UsageError
 from gamesales.lake.columns import require_predictions
 from gamesales.lake.keys import STATE_FOLDER, VACUUM_FOLDER, is_part, is_start
 from gamesales.lake.location import PARTITION, RETENTION_PROPERTY, TableLocation, explain_store_errors, read_again
-from gamesales.lake.vacuum import find_garbage, read_retained_versions
+from gamesales.lake.vacuum import find_commits, find_garbage, read_retained_versions
 from gamesales.registry.log import get_actor
 from gamesales.storage.keys import FileStat
 from gamesales.storage.store import Store
@@ -100,6 +101,7 @@ def vacuum(
         cutoff = now - retention.total_seconds()
         read_again(table.update_incremental)  # a commit since then may need files that the listing has
         retained = read_retained_versions(location, table, store, files, cutoff)
+        oldest, _ = find_commits(files, max([cutoff, *_read_earlier_cutoffs(store, files)]))
         garbage = find_garbage(files, retained, cutoff)
         if not dry_run:
             _remove(store, garbage)
@@ -110,7 +112,7 @@ def vacuum(
         table=str(location),
         dry_run=dry_run,
         retention_days=retention.days,
-        oldest_version=retained.oldest,
+        oldest_version=oldest,
         newest_version=table.version(),
         parts_removed=sum(map(is_part, removed)),
         records_removed=sum(map(_is_about_runs, removed)),
@@ -159,6 +161,17 @@ def _read_time(store: Store, files: Mapping[str, FileStat], record: str) -> floa
     if record not in files:
         raise TryAgainError(f"{store.location} does not list {record}, which was just written", hint="Run it again")
     return files[record].modified
+
+
+def _read_earlier_cutoffs(store: Store, files: Mapping[str, FileStat]) -> Iterator[float]:
+    """Yield the moment from which on each recorded vacuum retained versions, in seconds since 1970.
+
+    A vacuum with a longer retention than an earlier vacuum does not bring versions back.
+    """
+    for key in files:
+        if key.startswith(f"{VACUUM_FOLDER}/"):
+            with suppress(ValueError, LookupError, TypeError):  # another vacuum removed it, or it can't be read
+                yield files[key].modified - json.loads(store.read(key))["retention_days"] * 86_400
 
 
 def _remove(store: Store, keys: Sequence[str]) -> None:

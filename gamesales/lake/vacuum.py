@@ -86,9 +86,7 @@ def read_retained_versions(
     Raises:
         TryAgainError: a commit was removed from the log meanwhile.
     """
-    times = {int(match[1]): files[key].modified for key in files if (match := _COMMIT.fullmatch(key))}
-    # Commits that are not listed were written after the listing.
-    first = min((version for version, time in times.items() if time >= cutoff), default=max(times, default=-1) + 1)
+    oldest, first = find_commits(files, cutoff)
     parts = {part.key for group in group_parts(table).values() for part in group}
     transactions: dict[str, list[int]] = {}
     with ThreadPoolExecutor(_READERS) as pool:
@@ -98,7 +96,19 @@ def read_retained_versions(
                     parts |= {removal["path"], unquote(removal["path"])}
                 if transaction := action.get("txn"):
                     transactions.setdefault(transaction["appId"], []).append(transaction["version"])
-    return RetainedVersions(location, table, max(first - 1, min(times, default=0)), frozenset(parts), transactions)
+    return RetainedVersions(location, table, oldest, frozenset(parts), transactions)
+
+
+def find_commits(files: Mapping[str, FileStat], cutoff: float) -> tuple[int, int]:
+    """Return the oldest version that was the newest at any time since a moment, and the first commit since then.
+
+    Args:
+        files: all files of the table. Commits that are not listed were written after the listing.
+        cutoff: the moment, in seconds since 1970.
+    """
+    times = {int(match[1]): files[key].modified for key in files if (match := _COMMIT.fullmatch(key))}
+    first = min((version for version, time in times.items() if time >= cutoff), default=max(times, default=-1) + 1)
+    return max(first - 1, min(times, default=0)), first
 
 
 def _read_commit(store: Store, version: int) -> list[dict[str, Any]]:

@@ -84,6 +84,7 @@ class History:
         self.now = 0
         self.contents = []  # of each version: when it began, and its rows by date
         self.withheld = {}
+        self.cutoff = -1_000  # the latest of all vacuums
 
     def run(self, day, source, *, fresh=False, withhold=False, shards=None):
         """Score a source into a date; with ``shards``, the run is interrupted after so many."""
@@ -117,7 +118,8 @@ class History:
             return None
         result = vacuum(self.location, days)
         ends = [began for began, _ in self.contents[1:]] + [self.now]
-        retained = [number for number, end in enumerate(ends) if end > self.now - days]
+        self.cutoff = max(self.cutoff, self.now - days)
+        retained = [number for number, end in enumerate(ends) if end > self.cutoff]
         assert (retained[0], retained[-1]) == (result.oldest_version, result.newest_version)
         for number in retained:
             assert self.contents[number][1] == self._read(number)
@@ -318,6 +320,16 @@ def test_second_vacuum_finds_nothing(history):
     history.age(31)
     assert 2 == history.vacuum(30).records_removed
     assert 1 == len(list((history.folder / "_gamesales/vacuum").iterdir()))
+
+
+def test_longer_retention_brings_nothing_back(history):
+    """After a vacuum, a longer retention does not make earlier versions readable, and is not said to."""
+    history.run(0, 0)
+    history.run(0, 1)
+    history.age(31)
+    history.vacuum(30)
+    assert 2 == history.vacuum(45).oldest_version
+    assert 2 == vacuum(history.location, 45, dry_run=True).oldest_version
 
 
 def test_files_of_other_programs(history):
