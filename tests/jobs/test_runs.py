@@ -102,12 +102,14 @@ def test_damaged_dates(version, sources, tmp_path):
 
 
 def test_rows_of_another_program(version, sources, tmp_path):
-    """A date of a table that no run published is incomplete."""
+    """A date of a table that no run published is incomplete. Rows without a date are skipped."""
     from deltalake import write_deltalake
 
     score_table(version, sources[0], tmp_path / "out")
     rows = pa.table({"run_date": pa.array([date(2026, 11, 24)]), "predicted_earnings": [1.0]})
     write_deltalake(tmp_path / "out", rows, mode="append", schema_mode="merge")
+    undated = pa.table({"run_date": pa.nulls(1, pa.date32()), "predicted_earnings": [1.0]})
+    write_deltalake(tmp_path / "out", undated, mode="append", schema_mode="merge")
     newest, oldest = list_runs(tmp_path / "out").runs
     assert ("incomplete", "no run of gamesales published it") == (newest.state, newest.note)
     assert "published" == oldest.state
