@@ -364,6 +364,16 @@ def test_missing_ray(here, monkeypatch):
     assert caught.value.hint == "Install it: pip install 'gamesales[ray]'"
 
 
+def test_broken_ray(here, monkeypatch):
+    """A Ray that can't be imported is named with its error."""
+    (here / "broken/ray").mkdir(parents=True)
+    (here / "broken/ray/__init__.py").write_text("raise ImportError('libray.so is missing')")
+    monkeypatch.syspath_prepend(here / "broken")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(TryAgainError, match=r"^can't start a local Ray: libray\.so is missing$"):
+        RayProcess(1, read_software)
+
+
 def test_local_engine_loads_no_ray(here):
     """A local run loads nothing of Ray."""
     assert "ray" not in loaded_by(here, "import gamesales.cli.score, gamesales.jobs.score, gamesales.scoring.run")

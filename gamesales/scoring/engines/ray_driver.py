@@ -119,10 +119,10 @@ def _connect(settings: RaySettings) -> Iterator[Any]:
         TryAgainError: the cluster does not answer.
         UsageError: the cluster has another release of Ray or Python.
     """
-    import ray
-
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
+        import ray
+
         if settings.address:
             _require_listener(settings.address)
             ray.init(address=settings.address, **quiet)
