@@ -33,6 +33,7 @@ from gamesales.scoring.shard import ShardScorer
 from support.processes import loaded_by
 from support.ray_runs import (
     HaltingEngine,
+    UncopiedScorer,
     failing_engine,
     find_process,
     halted,
@@ -346,6 +347,14 @@ def test_address_of_another_kind(here, monkeypatch, address):
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(UsageError, match=r"RAY_ADDRESS expects .*, received " + address):
         RayProcess(1, read_software)
+
+
+@pytest.mark.slow
+def test_uncopied_error(engine, here):
+    """An error of a worker that can't be copied to this process ends the run too."""
+    task = SimpleNamespace(shard=SimpleNamespace(number=0))
+    with pytest.raises(RuntimeError, match="the outcome of a task can't be read: TypeError"):
+        list(engine([task], UncopiedScorer(), lambda *_: None, None, lambda _: None))
 
 
 @pytest.mark.slow

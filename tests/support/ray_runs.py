@@ -44,6 +44,21 @@ class FailingScorer:
         raise self.error
 
 
+class UncopiedError(OSError):
+    """An error of which a pickle can be written, but not read."""
+
+    def __init__(self, path, reason):
+        super().__init__(reason)
+
+
+@dataclass(frozen=True)
+class UncopiedScorer:
+    """Fails with an error that can't be copied to another process."""
+
+    def score(self, task, on_rows):
+        raise UncopiedError(task, "denied")
+
+
 def failing_engine(engine, error):
     """An engine whose workers fail with an error."""
     return lambda tasks, scorer, *others: engine(tasks, FailingScorer(error), *others)

@@ -158,7 +158,10 @@ class RayProcess(AbstractContextManager["RayProcess"]):
         self.limit = reply.limit
         with self._lock:
             future = self._futures.pop(reply.number)
-        outcome = pickle.loads(reply.outcome) if isinstance(reply.outcome, bytes) else reply.outcome  # noqa: S301
+        try:
+            outcome = pickle.loads(reply.outcome) if isinstance(reply.outcome, bytes) else reply.outcome  # noqa: S301
+        except Exception as error:  # an error of a library, which can't be copied to another process
+            outcome = RuntimeError(f"the outcome of a task can't be read: {error!r}")
         if isinstance(outcome, Exception):
             future.set_exception(outcome)
         else:
