@@ -88,12 +88,12 @@ def vacuum(
         TryAgainError: the table can't be read or written now.
     """
     with explain_store_errors():
+        store = location.open_store()  # checks the URL
         table = location.open_table()
         if table is None:
             raise InputNotFoundError(f"no table at {location}", hint="Name the table as in score --output")
         require_predictions(table, location)
         retention = _choose_retention(table, location, days)
-        store = location.open_store()
         record = None if dry_run else _write_record(store, retention)
         files = store.list_files("")
         if now is None:

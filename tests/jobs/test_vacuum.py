@@ -410,3 +410,11 @@ def test_object_store(monkeypatch, version, sources):
     assert expected == [read_table(location, day) for day in DAYS]
     with pytest.raises(InputNotFoundError, match="in version 1 have no report; a vacuum may have removed them"):
         read_table(location, DAY, 1)
+
+
+@pytest.mark.parametrize("url", ["s3://key:secret@bucket/table", "s3://bucket/table?sig=secret"])
+def test_wrong_url_hides_secrets(url):
+    """A URL with a password or with options is refused before it is used, and without them."""
+    with pytest.raises(UsageError, match="can't hold a table") as failure:
+        vacuum(TableLocation(url))
+    assert "secret" not in failure.value.message
