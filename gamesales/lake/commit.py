@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 # How often a transaction is tried, and the seconds between two tries at most: 200 writers of other dates at once.
 _TRIES, _LONGEST_WAIT = 200, 2.0
+# Stands for a missing date, which another program may have written. It is before the first date of Python.
+_NO_DAY = -(2**31)
 # How often in a row the table may fail in another way than by a conflict, such as a lost answer.
 _FAILURES = 4
 
@@ -221,7 +223,7 @@ def list_parts(table: DeltaTable, day: date) -> list[PartFile]:
     """List the files of a date in a table, by name. Those of other programs may have no count of their rows, -1."""
     parts = []
     for actions in _read_files(table):
-        days = to_numpy(actions.column(f"partition.{PARTITION}").view(pa.int32()))
+        days = to_numpy(actions.column(f"partition.{PARTITION}").view(pa.int32()).fill_null(_NO_DAY))
         for row in np.flatnonzero(days == (day - date(1970, 1, 1)).days).tolist():
             path, size, rows = (actions.column(name)[row].as_py() for name in ("path", "size_bytes", "num_records"))
             parts.append(PartFile(path, size, -1 if rows is None else rows))

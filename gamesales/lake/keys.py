@@ -144,7 +144,7 @@ def is_usable(store: Store, keys: RunKeys) -> bool:
     try:
         document = json.loads(content)
         age = datetime.now(UTC) - datetime.fromisoformat(document["time"])
-        return document["run_id"] == keys.run_id and age < MAX_AGE
+        return document["run_id"] == keys.run_id and -MAX_AGE < age < MAX_AGE  # clocks may be wrong
     except (ValueError, TypeError, LookupError):
         return False
 

@@ -24,7 +24,6 @@ from gamesales.data.files import fsync
 from gamesales.errors import (
     GamesalesError,
     InputNotFoundError,
-    IntegrityError,
     RegistryError,
     TryAgainError,
     UsageError,
@@ -61,6 +60,9 @@ _URL_QUERY = re.compile(r"(https?://[^\s?]+)\?\S+")
 _XML_ANSWER = re.compile(r"; <\?xml.*?<Message>([^<;]*).*")
 # In the text of an error that a request caused, also if deltalake read a checkpoint.
 _STORE_ERROR = "HTTP error"
+# Answers of a store that no repetition changes.
+_REFUSAL = re.compile(r"\b40[134] (Unauthorized|Forbidden|Not Found)")
+_REFUSAL_HINT = "Check the bucket, and what the credentials in the environment allow: docs/reference/object-stores.md"
 _LATER_HINT = "Check the network, the bucket and your permissions, then run it again"
 
 
@@ -222,7 +224,7 @@ def import_deltalake() -> Any:
 
 @contextmanager
 def explain_table_errors(location: TableLocation) -> Iterator[None]:
-    """Turn the errors of deltalake into TryAgainError. Errors of this package pass."""
+    """Turn the errors of deltalake into errors that name a table. Errors of this package pass."""
     from deltalake.exceptions import DeltaError
 
     try:
@@ -230,7 +232,7 @@ def explain_table_errors(location: TableLocation) -> Iterator[None]:
     except GamesalesError:
         raise
     except (DeltaError, OSError) as error:
-        raise TryAgainError(f"{location}: {summarize(error)}", hint=_LATER_HINT) from None
+        raise _make_error(str(location), error) from None
 
 
 @contextmanager
@@ -242,9 +244,7 @@ def explain_store_errors() -> Iterator[None]:
     try:
         yield
     except (RegistryError, TryAgainError, UsageError) as error:
-        kind: type[GamesalesError] = type(error)
-        if isinstance(error, RegistryError):
-            kind = UsageError if isinstance(error, IntegrityError) else TryAgainError
+        kind: type[GamesalesError] = UsageError if isinstance(error, RegistryError) else type(error)
         message, hint = (
             text.replace("a registry", "a table")
             .replace("the registry", "the table")
@@ -256,7 +256,16 @@ def explain_store_errors() -> Iterator[None]:
     except GamesalesError:
         raise
     except (DeltaError, OSError) as error:
-        raise TryAgainError(f"the table can't be read now: {summarize(error)}", hint=_LATER_HINT) from None
+        raise _make_error("the table can't be read now", error) from None
+
+
+def _make_error(where: str, error: Exception) -> UsageError | TryAgainError:
+    """Return a UsageError if the store refuses for good: no such bucket, or not with these credentials."""
+    text = summarize(error)
+    message = f"{where}: {text}"
+    if _REFUSAL.search(text):
+        return UsageError(message, hint=_REFUSAL_HINT)
+    return TryAgainError(message, hint=_LATER_HINT)
 
 
 def summarize(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
@@ -224,10 +225,11 @@ def find_table_runs(location: TableLocation) -> tuple[list[PublishedRun], list[S
 
 
 def _find_withheld_dates(snapshot: Snapshot) -> Iterator[SkippedDate]:
-    location = snapshot.location
-    days = {key.split("/")[2].removeprefix(f"{PARTITION}=") for key in snapshot.store.list(WITHHELD_FOLDER)}
-    for text in sorted(days):
-        day = date.fromisoformat(text)
+    location, days = snapshot.location, set()
+    for key in snapshot.store.list(WITHHELD_FOLDER):
+        with suppress(ValueError, IndexError):  # a file of another program
+            days.add(date.fromisoformat(key.split("/")[2].removeprefix(f"{PARTITION}=")))
+    for day in sorted(days):
         if find_withheld(snapshot.store, day, read_transaction(snapshot.table, day)):
             options = "" if "://" in location.text else " --format delta"
             yield SkippedDate(f"{location}/{PARTITION}={day}", explain_withheld(str(location), day, options))

@@ -68,7 +68,7 @@ def parse_output(text: str) -> Path | str:
     if _ANY_URL.match(text):
         raise UsageError(
             f"{hide_secrets(text)!r} can't hold a result; expected a path, file:///FOLDER, {CLOUD_FORMS}",
-            hint="Write two slashes after the colon of a URL",
+            hint="For example: --output s3://BUCKET/predictions, with two slashes and a lowercase scheme",
         )
     return Path(text)
 

@@ -117,7 +117,7 @@ def open_store(location: str | Path, *, timeout: int | None = None) -> Store:
     if _ANY_URL.match(text):
         raise UsageError(
             f"{hide_secrets(text)!r} can't hold a registry; expected a folder, file:///FOLDER, {CLOUD_FORMS}",
-            hint="Write two slashes after the colon of a URL, and ./ before a folder name with a colon",
+            hint="Write a lowercase scheme with two slashes, or ./ before a folder name with a colon",
         )
     return LocalStore(text)
 

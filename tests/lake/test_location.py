@@ -112,16 +112,16 @@ def test_azure(enter, source, tmp_path):
 @pytest.mark.parametrize("s3", ["deaf"], indirect=True)
 def test_store_without_conditions_is_refused(s3, source):
     """A store that lets a key be written twice is refused before the table is created."""
-    with pytest.raises(TryAgainError, match=r"can't hold a table: it let a key be written twice") as refused:
+    with pytest.raises(UsageError, match=r"can't hold a table: it let a key be written twice") as refused:
         score_table(numbered_version(1), source, s3)
     assert "--output PATH" in refused.value.hint
     assert [] == open_store(s3).list("")
 
 
-@pytest.mark.parametrize("s3", ["denied", "broken"], indirect=True)
-def test_unusable_store(s3, source):
-    """A store that denies access or is down is an error that names the table, and is no bug."""
-    with pytest.raises(TryAgainError, match=s3):
+@pytest.mark.parametrize(("s3", "kind"), [("denied", UsageError), ("broken", TryAgainError)], indirect=["s3"])
+def test_unusable_store(s3, kind, source):
+    """A store that denies access for good is exit code 2, a store that is down is exit code 7. Both name the table."""
+    with pytest.raises(kind, match=s3):
         score_table(numbered_version(1), source, s3)
 
 

@@ -6,6 +6,7 @@ This file runs without gamesales, so it imports only the reader.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def _read_with_fastparquet(path):
 def _read_with_spark(path):
     from pyspark.sql import SparkSession, functions
 
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
     session = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
     if path.endswith((".csv", ".csv.gz")):
         frame = session.read.csv(path, header=True, inferSchema=True, multiLine=True, escape='"')
