@@ -25,6 +25,7 @@ from gamesales.jobs.predict import Prediction
 from gamesales.jobs.prepare import PreprocessingResult, SimulationResult
 from gamesales.jobs.promote import AliasDeletion, AliasList, Promotion
 from gamesales.jobs.retention import CollectionResult, RetirementResult
+from gamesales.jobs.run_page import RunPageResult
 from gamesales.jobs.runs import RunList
 from gamesales.jobs.score import Backfill, RunPreview
 from gamesales.jobs.sign import PolicyResult, SignatureResult
@@ -57,6 +58,7 @@ RESULTS = {
     "score": RunReport | RunPreview | Backfill,
     "predict": Prediction,
     "runs": RunList,
+    "report": RunPageResult,
     "gc": CollectionResult,
     "backtest": BacktestResult,
     "export": ExportResult,

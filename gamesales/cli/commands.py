@@ -15,7 +15,7 @@ MODULES = {
     "promote": ("evaluate", "promote", "rollback", "alias", "retire"),
     "sign": ("sign", "policy"),
     "score": ("score", "predict"),
-    "runs": ("runs",),
+    "runs": ("runs", "report"),
     "backtest": ("backtest",),
     "vacuum": ("vacuum",),
 }
@@ -37,6 +37,7 @@ LIGHT = {
     "sign",
     "vacuum",
     "runs",
+    "report",
 }
 # A command returns its exit code. None is 0.
 Command = Callable[..., int | None]

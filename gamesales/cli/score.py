@@ -162,7 +162,7 @@ def score(
     )
     location = choose_registry(registry, settings.registry)
     if release is not None:
-        released = release_date(settings, parse_date(release, "--release"), reason, progress.say)
+        released = release_date(settings, parse_date(release, "--release"), reason, progress.say, location=location)
         show_result(released, format_run, as_json=as_json)
         return 0
     dates = choose_dates(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from gamesales.errors import UsageError
@@ -73,23 +74,37 @@ def choose_output(output: str | None, job: Path | None) -> Path | str:
     return read_score_job(job or JOB_FILE).output
 
 
-def find_runs(output: Path | str, limit: int | None = None) -> list[RecordedRun]:
+def choose_run_registry(job: Path | None) -> str | None:
+    """Return the registry of a scoring job; None if the job names none, or there is no job.
+
+    Raises:
+        JobFileError: the job file is wrong.
+    """
+    if job is None and not JOB_FILE.exists():
+        return None
+    from gamesales.jobs.score_job_file import read_score_job
+
+    return read_score_job(job or JOB_FILE).registry
+
+
+def find_runs(output: Path | str, limit: int | None = None, day: date | None = None) -> list[RecordedRun]:
     """Find the runs of a folder, a single file or a Delta table, newest date first.
 
     Args:
         output: its path or URL.
         limit: how many dates to read at most, the newest; None: all.
+        day: the only date to read; None: all.
 
     Raises:
         InputNotFoundError: there is no run.
     """
     if not is_table(output):
         path = Path(output)
-        return list_recorded_runs(path.resolve() if path.is_symlink() else path, limit)
+        return list_recorded_runs(path.resolve() if path.is_symlink() else path, limit, day)
     from gamesales.lake.location import TableLocation
     from gamesales.lake.recorded_runs import list_table_runs
 
-    return list_table_runs(TableLocation(str(output)), limit)
+    return list_table_runs(TableLocation(str(output)), limit, day)
 
 
 def list_runs(output: Path | str, limit: int | None = None) -> RunList:

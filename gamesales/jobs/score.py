@@ -23,13 +23,14 @@ from gamesales.jobs.run_end import (
 )
 from gamesales.jobs.score_job import ScoreJob, get_end_of, warn_about_dates
 from gamesales.registry.log import get_actor
+from gamesales.registry.refs import DEFAULT_REGISTRY
 from gamesales.registry.registry import ModelRegistry
 from gamesales.scoring.engines import Engine
 from gamesales.scoring.engines.local import run_shards as run_locally
 from gamesales.scoring.inputs import find_inputs
 from gamesales.scoring.listing import InputRules
 from gamesales.scoring.output import OutputPaths
-from gamesales.scoring.plan import Plan, RunOptions, make_plan
+from gamesales.scoring.plan import MakePage, Plan, RunOptions, make_plan
 from gamesales.scoring.run import count_resumable_shards, estimate_seconds, score_files
 from gamesales.scoring.run_report import Release, RunReport, read_report
 from gamesales.scoring.scorer import LoadedVersion
@@ -189,7 +190,7 @@ def score_date(
     """Score the titles of one date with one version. An alias is resolved once."""
     version, shadow, plan, output = _plan_date(job, registry, day)
     on_plan(plan.rows, len(plan.inputs), f"{version.model}/{version.number}")
-    options = _make_options(job, shadow)
+    options = _make_options(job, shadow, registry.location)
     if isinstance(output, OutputPaths):
         return score_files(plan, version, output, options, on_rows, engine)
     from gamesales.lake.table_run import score_into_table
@@ -197,7 +198,14 @@ def score_date(
     return score_into_table(plan, version, output, options, on_rows, engine)
 
 
-def release(job: ScoreJob, day: date, reason: str, on_hook_line: OnLine = LOGGER.info) -> RunReport:
+def release(
+    job: ScoreJob,
+    day: date,
+    reason: str,
+    on_hook_line: OnLine = LOGGER.info,
+    *,
+    location: str | Path = DEFAULT_REGISTRY,
+) -> RunReport:
     """Publish the withheld run of a date as it was scored, write the metrics file, and run the hook for success.
 
     Args:
@@ -205,6 +213,7 @@ def release(job: ScoreJob, day: date, reason: str, on_hook_line: OnLine = LOGGER
         day: The date of the run.
         reason: Why, for the report of the run.
         on_hook_line: Called with each line that the hook prints.
+        location: The path or URL of the registry, for the page of the run.
 
     Raises:
         UsageError: No run of the date is withheld, or another run was published since.
@@ -214,18 +223,19 @@ def release(job: ScoreJob, day: date, reason: str, on_hook_line: OnLine = LOGGER
     if not reason.strip():
         raise UsageError("a release needs a reason", hint='For example: --reason "a sale of sports titles"')
     actor, now = get_actor(), datetime.now(UTC).isoformat(timespec="seconds")
-    report = _release(_find_output(job, day), Release(escape_surrogates(actor), now, escape_surrogates(reason)))
+    released = Release(escape_surrogates(actor), now, escape_surrogates(reason))
+    report = _release(_find_output(job, day), released, _choose_page_maker(job, location))
     write_metrics(job, 0, report)
     run_hook(job, report, 0, on_hook_line)
     return report
 
 
-def _release(output: OutputPaths | TableOutput, release: Release) -> RunReport:
+def _release(output: OutputPaths | TableOutput, release: Release, maker: MakePage | None) -> RunReport:
     if isinstance(output, OutputPaths):
-        return release_run(output, release)
+        return release_run(output, release, maker)
     from gamesales.lake.release import release_table_run
 
-    return release_table_run(output, release)
+    return release_table_run(output, release, maker)
 
 
 def _preview_date(job: ScoreJob, registry: ModelRegistry, day: date) -> RunPreview:
@@ -299,7 +309,15 @@ def _find_output(job: ScoreJob, day: date) -> OutputPaths | TableOutput:
     return TableOutput(TableLocation(str(job.output)), day)
 
 
-def _make_options(job: ScoreJob, shadow: LoadedVersion | None) -> RunOptions:
+def _choose_page_maker(job: ScoreJob, location: str | Path) -> MakePage | None:
+    if not job.page:
+        return None
+    from gamesales.jobs.run_page import make_page_maker
+
+    return make_page_maker(location)
+
+
+def _make_options(job: ScoreJob, shadow: LoadedVersion | None, location: str) -> RunOptions:
     return RunOptions(
         limit=job.reject_limit,
         workers=job.workers,
@@ -309,4 +327,5 @@ def _make_options(job: ScoreJob, shadow: LoadedVersion | None) -> RunOptions:
         shadow=shadow,
         max_outside=job.outside_limit,
         withhold_drift=job.drift_action == "withhold",
+        make_page=_choose_page_maker(job, location),
     )

@@ -75,6 +75,7 @@ class ScoreJob:
         exclude: Patterns of files in input folders that are not inputs, such as ``*.md``.
         require: A file that each input folder must have, such as ``_SUCCESS``. It may have ``{date}`` too.
         metrics_file: Where to write metrics for Prometheus after each run.
+        page: Whether to publish an HTML page with each result: ``_run.html`` in the folder of the date.
         on_success: A program and its arguments, started after a run with exit code 0; empty for none. It reads the
             document of the run as JSON on standard input.
         on_failure: The same after any other exit code, unless the run is interrupted.
@@ -110,6 +111,7 @@ class ScoreJob:
     exclude: tuple[str, ...] = ()
     require: str | None = None
     metrics_file: Path | None = None
+    page: bool = False
     on_success: tuple[str, ...] = ()
     on_failure: tuple[str, ...] = ()
     hook_timeout: int = 60

@@ -8,6 +8,7 @@
         ids/00000.bin               the hashes of the ids of a shard, if they do not ascend
         ledger/00000.json           a shard that is finished
         _run.json                   the report
+        _run.html                   the page, if the job has one
     _gamesales/withheld/run_date=2026-11-23/….json       runs that were not published because of drift
 
 ``<run8>`` begins the run id. Files are created and never replaced, so a run that scores again, with ``--fresh`` or days
@@ -169,6 +170,11 @@ def report_key(day: date, transaction: int) -> str:
     number = transaction & (1 << _REPORT_BITS) - 1
     name = f"_run-{number}.json" if number else "_run.json"
     return f"{_state_folder(day)}/{_format_id(transaction)[:8]}/{name}"
+
+
+def page_key(day: date, transaction: int) -> str:
+    """Return the key of the HTML page of the run that a transaction published."""
+    return report_key(day, transaction).removesuffix("json") + "html"
 
 
 def create_report(store: Store, day: date, run_id: str, content: str) -> int:

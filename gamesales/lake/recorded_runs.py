@@ -7,24 +7,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import date
 
-from gamesales.errors import InputNotFoundError
 from gamesales.lake.commit import group_parts, read_transaction
 from gamesales.lake.keys import STATE_FOLDER, WITHHELD_FOLDER, is_start, parse_run
 from gamesales.lake.location import PARTITION, TableLocation, explain_store_errors
 from gamesales.lake.results import READERS, Snapshot, open_snapshot, read_report
 from gamesales.lake.withheld import find_withheld
-from gamesales.scoring.recorded_runs import UNFINISHED, RecordedRun
+from gamesales.scoring.recorded_runs import UNFINISHED, RecordedRun, make_no_runs_error
 from gamesales.scoring.results import explain_withheld
 
 _FOREIGN = "no run of gamesales published it"
 
 
-def list_table_runs(location: TableLocation, limit: int | None = None) -> list[RecordedRun]:
+def list_table_runs(location: TableLocation, limit: int | None = None, day: date | None = None) -> list[RecordedRun]:
     """List the runs of a table, newest date first.
 
     Args:
         location: the table.
         limit: how many dates to read at most, the newest; None: all.
+        day: the only date to read; None: all.
 
     Raises:
         InputNotFoundError: there is no table, or no run.
@@ -32,17 +32,17 @@ def list_table_runs(location: TableLocation, limit: int | None = None) -> list[R
     with explain_store_errors():
         snapshot = open_snapshot(location)
         keys = snapshot.store.list(STATE_FOLDER)
-        starts: dict[date, list[str]] = {day: [] for day in group_parts(snapshot.table) if day is not None}
+        starts: dict[date, list[str]] = {night: [] for night in group_parts(snapshot.table) if night is not None}
         for key in keys:
             run = parse_run(key)
             with suppress(ValueError):
                 if run is not None and (is_start(key) or key.startswith(WITHHELD_FOLDER)):
                     starts.setdefault(date.fromisoformat(run.day), []).append(key)
-        days = sorted(starts, reverse=True)[:limit]
+        days = [night for night in sorted(starts, reverse=True) if day in (None, night)][:limit]
         with ThreadPoolExecutor(READERS) as pool:
-            groups = list(pool.map(lambda day: list(_read_runs(snapshot, day, starts[day])), days))
+            groups = list(pool.map(lambda night: list(_read_runs(snapshot, night, starts[night])), days))
     if not groups:
-        raise InputNotFoundError(f"no runs in {location}", hint="Publish predictions with gamesales score")
+        raise make_no_runs_error(location, day)
     return [run for group in groups for run in group]
 
 

@@ -12,17 +12,19 @@ from gamesales.lake.results import read_report
 from gamesales.lake.shards import read_ledger
 from gamesales.lake.table_run import TableOutput, publish
 from gamesales.lake.withheld import read_withheld
+from gamesales.scoring.plan import MakePage
 from gamesales.scoring.run_report import Release, RunReport
 
 _REDO_HINT = "Score the date again with --fresh"
 
 
-def release_table_run(target: TableOutput, release: Release) -> RunReport:
+def release_table_run(target: TableOutput, release: Release, maker: MakePage | None = None) -> RunReport:
     """Publish the withheld run of a date as it was scored.
 
     Args:
         target: the date of the table.
         release: by whom, when and why.
+        maker: makes the page of the run; None: the result has no page.
 
     Raises:
         UsageError: no run is withheld, or another run was published since.
@@ -59,5 +61,5 @@ def release_table_run(target: TableOutput, release: Release) -> RunReport:
                 hint=_REDO_HINT,
             )
         released = replace(run.report, is_withheld=False, release=release)
-        publish(store, table, target, keys, replace(run, report=released), results)
+        publish(store, table, target, keys, replace(run, report=released), results, maker)
     return released

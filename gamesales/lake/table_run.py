@@ -20,7 +20,7 @@ from gamesales.data.remote_file import TablePath
 from gamesales.errors import UsageError, collect_warnings
 from gamesales.lake.columns import conform, make_table_schema, read_table_schema, require_predictions
 from gamesales.lake.commit import DateTransaction, PartFile, commit_date, list_parts, read_transaction
-from gamesales.lake.keys import STATE_FOLDER, RunKeys, create_report, find_attempt, start_attempt
+from gamesales.lake.keys import STATE_FOLDER, RunKeys, create_report, find_attempt, page_key, start_attempt
 from gamesales.lake.location import PARTITION, TableLocation, explain_store_errors
 from gamesales.lake.results import read_report
 from gamesales.lake.shards import (
@@ -38,7 +38,7 @@ from gamesales.scoring.ledger import ShardResult
 from gamesales.scoring.listing import InputRules
 from gamesales.scoring.output import TABLE_LOG
 from gamesales.scoring.parts import check_types
-from gamesales.scoring.plan import Plan, RunOptions
+from gamesales.scoring.plan import MakePage, Plan, RunOptions
 from gamesales.scoring.run import (
     check_report,
     find_too_many_rejects,
@@ -178,7 +178,7 @@ def score_into_table(
             report = replace(report, is_withheld=True)
             write_withheld(store, target.run_date, replace(run, report=report))
             return report
-        publish(store, table, target, keys, run, results)
+        publish(store, table, target, keys, run, results, options.make_page)
     return replace(report, warnings=warnings)
 
 
@@ -189,8 +189,9 @@ def publish(
     keys: RunKeys,
     run: WithheldTableRun,
     results: dict[int, ShardResult],
+    maker: MakePage | None = None,
 ) -> None:
-    """Write the report of a complete run, and commit its parts. ``table`` was opened when the run began.
+    """Write the report of a complete run and its page, and commit its parts. ``table`` was opened when the run began.
 
     Raises:
         TryAgainError: files of the run are missing, or another run was published for the date.
@@ -198,6 +199,8 @@ def publish(
     require_files(store, keys, results)
     report = run.report
     number = create_report(store, target.run_date, report.run_id, format_report(report))
+    if maker is not None:
+        _write_page(store, target, report, number, maker)
     metadata = {
         "gamesales.run_id": report.run_id,
         "gamesales.run_date": report.run_date,
@@ -210,6 +213,14 @@ def publish(
         target.run_date, report.run_id, number, run.replaces, parts, run.passthrough, metadata
     )
     commit_date(target.location, store, table, transaction)
+
+
+def _write_page(store: Store, target: TableOutput, report: RunReport, number: int, maker: MakePage) -> None:
+    from gamesales.lake.run_content import open_table_content  # only a run with a page needs it
+
+    page = maker(report, open_table_content(target.location, report))
+    if page is not None:
+        store.create(page_key(target.run_date, number), page.encode())
 
 
 def _find_done(

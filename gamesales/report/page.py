@@ -43,12 +43,12 @@ def render_template(name: str, **values: Any) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_keep_together,
+        finalize=keep_together,
     )
     return environment.get_template(name).render(**values)
 
 
-def _keep_together(value: Any) -> Any:
+def keep_together(value: Any) -> Any:
     """Keep lines from ending between a sign and its amount, and between "version" and its number."""
     if type(value) is not str:  # markup, such as a plot, is left alone
         return value

@@ -28,6 +28,7 @@ def publish_file(
     rejects: tuple[Path | None, Path],
     report: tuple[Path, Path],
     confirm: Callable[[], None],
+    page: tuple[Path | None, Path] | None = None,
 ) -> None:
     """Move a single-file result and its sidecars to their visible paths.
 
@@ -40,17 +41,20 @@ def publish_file(
         rejects: the rejected rows, None without rejects, and their visible path.
         report: the report and its visible path.
         confirm: called before the first change of a visible path. It may raise.
+        page: the HTML page, None without a page, and its visible path.
     """
-    for path in (staged, rejects[0], report[0]):
+    sidecars = [rejects, *([page] if page else [])]
+    for path in (staged, *(source for source, _ in sidecars), report[0]):
         if path is not None:
             fsync(path)
     confirm()
     report[1].unlink(missing_ok=True)
     fsync(visible.parent)
-    if rejects[0] is None:
-        rejects[1].unlink(missing_ok=True)
-    else:
-        os.replace(rejects[0], rejects[1])
+    for source, target in sidecars:
+        if source is None:
+            target.unlink(missing_ok=True)
+        else:
+            os.replace(source, target)
     os.replace(staged, visible)
     fsync(visible.parent)
     os.replace(*report)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -155,6 +155,9 @@ class ColumnDrift:
         training_mean: the mean in training; None if it was not recorded.
         mean: the mean of the run; None without rows.
         change: both means in words; empty if either is missing.
+        edges: the b - 1 edges of the bins, as in ``Profile``; empty in the report of an earlier release.
+        training_counts: the rows in each of the b bins in training.
+        counts: the rows of the run in each bin.
     """
 
     column: str
@@ -166,6 +169,9 @@ class ColumnDrift:
     training_mean: float | None = None
     mean: float | None = None
     change: str = ""
+    edges: list[float] = field(default_factory=list)
+    training_counts: list[int] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -228,7 +234,17 @@ def _measure_column(
     by_chance = compute_chance_psi(bins, rows, training_rows)
     limit = threshold + compute_chance_psi(bins, rows, training_rows, _CHANCE_DEVIATIONS)
     share = None if outside is None else outside / max(rows, 1)
-    return ColumnDrift(profile.name, index, by_chance, limit, share, index > limit)
+    return ColumnDrift(
+        profile.name,
+        index,
+        by_chance,
+        limit,
+        share,
+        index > limit,
+        edges=profile.edges.tolist(),
+        training_counts=profile.counts.tolist(),
+        counts=counts.tolist(),
+    )
 
 
 def _add_means(column: ColumnDrift, before: float | None, mean: float, *, is_flag: bool) -> ColumnDrift:

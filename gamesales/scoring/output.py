@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 REJECTS = "rejects.csv"
 REPORT = "run.json"
+PAGE = "run.html"
 _COPY_BYTES = 1 << 20
 # A folder with this name makes a table of Delta Lake of the folder around it.
 TABLE_LOG = "_delta_log"
@@ -137,13 +138,17 @@ class OutputPaths:
         return self.sidecar(REPORT) if self.is_file else self.visible / "_run.json"
 
     @property
+    def page(self) -> Path:
+        return self.sidecar(PAGE) if self.is_file else self.visible / f"_{PAGE}"
+
+    @property
     def rejects(self) -> Path:
         return self.sidecar(REJECTS) if self.is_file else self.visible / "_rejects"
 
     @property
     def sidecars(self) -> Sequence[Path]:
         """The files next to a single-file result."""
-        return [self.rejects, self.report] if self.is_file else []
+        return [self.rejects, self.report, self.page] if self.is_file else []
 
     @property
     def all(self) -> Sequence[Path]:
@@ -209,7 +214,11 @@ class Output(AbstractContextManager["Output"]):
         """Join the rejected rows so far, so that people can inspect them."""
 
     @abstractmethod
-    def publish(self, report: str, confirm: Callable[[], None]) -> None:
+    def list_rejects(self) -> Sequence[Path]:
+        """Return the files with rejected rows of a result that is complete."""
+
+    @abstractmethod
+    def publish(self, report: str, confirm: Callable[[], None], page: str | None = None) -> None:
         """Move everything to the visible paths. ``confirm`` is called before the first of them; it may raise."""
 
     def __exit__(
@@ -255,9 +264,15 @@ class PartitionedOutput(Output):
         """Return the parts."""
         return sorted(self._parts)
 
-    def publish(self, report: str, confirm: Callable[[], None]) -> None:
+    def list_rejects(self) -> Sequence[Path]:
+        """Return the rejects of each shard that has some."""
+        return sorted(self.rejects.glob("*.csv"))
+
+    def publish(self, report: str, confirm: Callable[[], None], page: str | None = None) -> None:
         """Swap the folder with the published folder."""
         (self._staged / "_run.json").write_text(report, encoding="utf-8")
+        if page is not None:
+            (self._staged / f"_{PAGE}").write_text(page, encoding="utf-8")
         (self._staged / "_SUCCESS").touch()
         publish_folder(self._staged, self._target.visible, confirm)
 
@@ -332,16 +347,23 @@ class SingleFileOutput(Output):
                 for piece in pieces:
                     _append(piece, joined)
 
-    def publish(self, report: str, confirm: Callable[[], None]) -> None:
+    def list_rejects(self) -> Sequence[Path]:
+        """Return the joined rejects, if there are some."""
+        return [self.rejects] if self.rejects.exists() else []
+
+    def publish(self, report: str, confirm: Callable[[], None], page: str | None = None) -> None:
         """Move the file and its sidecars to the visible paths."""
-        staged_report = self._work / "run.json"
+        staged_report, staged_page = self._work / REPORT, self._work / PAGE
         staged_report.write_text(report, encoding="utf-8")
+        if page is not None:
+            staged_page.write_text(page, encoding="utf-8")
         publish_file(
             self._staged,
             self._target.path,
             (self.rejects if self.rejects.exists() else None, self._target.rejects),
             (staged_report, self._target.report),
             confirm,
+            (None if page is None else staged_page, self._target.page),
         )
 
 

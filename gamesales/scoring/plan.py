@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
@@ -35,12 +35,18 @@ from gamesales.scoring.passthrough import (
 from gamesales.scoring.scorer import LoadedVersion, import_onnxruntime
 from gamesales.scoring.shard_bounds import Shard, cut_shards
 
+if TYPE_CHECKING:
+    from gamesales.scoring.run_content import RunContent
+    from gamesales.scoring.run_report import RunReport
+
 # One message lists at most this many faults.
 _MAX_FAULTS = 20
 # Remote files are opened and counted by this many threads.
 _REMOTE_THREADS = 8
 
 _Result = TypeVar("_Result")
+# Makes the page of a complete run from its report and its content; None if the page can't be made.
+MakePage = Callable[["RunReport", "RunContent"], str | None]
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,7 @@ class RunOptions:
         shadow: a second version to compare with.
         max_outside: the share of the scored rows that may be outside the training range, 0 to 1.
         withhold_drift: whether the result is not published if a column drifted.
+        make_page: makes the HTML page that is published with the result; None: the result has no page.
     """
 
     limit: RejectLimit
@@ -128,6 +135,7 @@ class RunOptions:
     shadow: LoadedVersion | None = None
     max_outside: float = 1.0
     withhold_drift: bool = False
+    make_page: MakePage | None = None
 
 
 def make_plan(

@@ -42,25 +42,34 @@ class RecordedRun:
     note: str = ""
 
 
-def list_recorded_runs(path: Path, limit: int | None = None) -> list[RecordedRun]:
+def list_recorded_runs(path: Path, limit: int | None = None, day: date | None = None) -> list[RecordedRun]:
     """List the runs of a folder of dated partitions, or of a single file, newest date first.
 
     Args:
         path: the folder or the file.
         limit: how many dates to read at most, the newest; None: all.
+        day: the only date to read; None: all.
 
     Raises:
         InputNotFoundError: there is no run.
     """
     if is_single_file(path):
-        runs = list(_read_runs(OutputPaths(path, date.min)))
+        runs = [run for run in _read_runs(OutputPaths(path, date.min)) if day in (None, run.day)]
     elif not path.is_dir():
         raise InputNotFoundError(f"no folder of predictions {path}", hint="Publish predictions with gamesales score")
     else:
-        runs = [run for day in _find_days(path)[:limit] for run in _read_runs(OutputPaths(path, day))]
+        days = _find_days(path)[:limit] if day is None else [day]
+        runs = [run for night in days for run in _read_runs(OutputPaths(path, night))]
     if not runs:
-        raise InputNotFoundError(f"no runs in {path}", hint="Publish predictions with gamesales score")
+        raise make_no_runs_error(path, day)
     return runs
+
+
+def make_no_runs_error(output: object, day: date | None) -> InputNotFoundError:
+    """Return the error that an output has no run, or none of a date."""
+    if day is None:
+        return InputNotFoundError(f"no runs in {output}", hint="Publish predictions with gamesales score")
+    return InputNotFoundError(f"no run of {day} in {output}", hint=f"List all runs: gamesales runs {output}")
 
 
 def _find_days(folder: Path) -> list[date]:

@@ -33,7 +33,7 @@ from gamesales.scoring.shard import (
     make_result_schema,
     make_task,
 )
-from gamesales.scoring.withheld import WithheldRun, hash_files, read_withheld
+from gamesales.scoring.withheld import WithheldRun, hash_files, make_page, read_withheld
 from gamesales.scoring.workspace import find_run, open_workspace
 
 
@@ -91,6 +91,7 @@ def score_files(
         in_order = [results[shard.number] for shard in plan.shards]
         duplicates = find_duplicates(plan, version, paths, in_order, options)
         require_complete(work, in_order)
+        files = output.close()
         report = make_report(
             plan,
             version,
@@ -99,7 +100,7 @@ def score_files(
             run_date=target.run_date,
             output=str(target.visible),
             rejects=str(target.rejects),
-            files=report_files(target, output.close()),
+            files=report_files(target, files),
             started=started,
             resumed=len(resumed),
             duplicates=duplicates,
@@ -112,7 +113,8 @@ def score_files(
             workspace.confirm()
             WithheldRun(report, replaces, hash_files(work), schema, metadata).write(work)
             return report
-        output.publish(format_report(report), workspace.confirm)
+        page = make_page(options.make_page, report, target, files, output.list_rejects())
+        output.publish(format_report(report), workspace.confirm, page)
     return replace(report, warnings=warnings)
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -23,8 +24,13 @@ from gamesales.old_keys import drop_old_keys
 from gamesales.scoring.commit import recover_folder
 from gamesales.scoring.ledger import WITHHELD, read_ledger
 from gamesales.scoring.output import OutputPaths, open_output
+from gamesales.scoring.parts import UNFINISHED
 from gamesales.scoring.run_report import Release, RunReport, format_report, parse_report, read_report, report_files
 from gamesales.scoring.workspace import open_workspace
+
+if TYPE_CHECKING:
+    from gamesales.scoring.plan import MakePage
+    from gamesales.scoring.run_content import RunContent
 
 _REDO_HINT = "Score the date again with --fresh"
 _SHOWN_FILES = 3
@@ -96,12 +102,51 @@ def hash_files(work: Path) -> dict[str, str]:
     return {name: hash_file(work / name) for name in names}
 
 
-def release_run(target: OutputPaths, release: Release) -> RunReport:
+def make_page(
+    maker: MakePage | None, report: RunReport, target: OutputPaths, files: Sequence[Path], rejects: Sequence[Path]
+) -> str | None:
+    """Make the page of a complete result that is not published yet; None if it has no page.
+
+    ``files`` and ``rejects`` have its rows and its rejects.
+    """
+    if maker is None:
+        return None
+    from gamesales.scoring.run_content import open_files  # only a run with a page needs it
+
+    return maker(report, open_files(files, rejects, target.suffix))
+
+
+def open_withheld_content(target: OutputPaths) -> RunContent:
+    """Open the rows and the rejects of a withheld run.
+
+    Raises:
+        UsageError: no run is withheld.
+    """
+    from gamesales.scoring.run_content import open_files
+
+    run, work = next(
+        (
+            (run, mark.parent)
+            for mark in sorted(target.work.glob(f"*/{WITHHELD}"))
+            if (run := read_withheld(mark.parent))
+        ),
+        (None, target.work),
+    )
+    if run is None:
+        raise _make_nothing_withheld_error(target)
+    names = [name for _, result in sorted(read_ledger(work).items()) for name in result.files]
+    rows = [work / name for name in names if name.endswith(f"{target.suffix}{UNFINISHED}") and ".rejects." not in name]
+    rejects = [work / name for name in names if "rejects" in name]
+    return open_files(rows, rejects, target.suffix, run.schema.names)
+
+
+def release_run(target: OutputPaths, release: Release, maker: MakePage | None = None) -> RunReport:
     """Publish the withheld run of a result as it was scored.
 
     Args:
         target: the result.
         release: by whom, when and why.
+        maker: makes the page of the run; None: the result has no page.
 
     Raises:
         UsageError: no run is withheld, or another run was published since.
@@ -127,8 +172,10 @@ def release_run(target: OutputPaths, release: Release) -> RunReport:
             for number in sorted(read_ledger(work)):
                 output.add(number)
             # The pieces of an earlier release are encoded again, so the size may differ.
-            report = replace(report, files=report_files(target, output.close()))
-            output.publish(format_report(report), workspace.confirm)
+            files = output.close()
+            report = replace(report, files=report_files(target, files))
+            page = make_page(maker, report, target, files, output.list_rejects())
+            output.publish(format_report(report), workspace.confirm, page)
         (work / WITHHELD).unlink()
     return report
 

@@ -1,0 +1,290 @@
+"""The sections of a run's page, each as a list of HTML elements, and the data that they show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from gamesales.report.format import (
+    MISSING,
+    format_count,
+    format_money,
+    format_range,
+    format_share,
+    format_signed_money,
+    is_finite,
+)
+from gamesales.report.histogram import label_bins, plot_histograms, write_amount, write_number
+from gamesales.report.html import make_facts, make_note, make_plots, make_sentences, make_table
+from gamesales.report.page import Document, TableRow
+from gamesales.report.svg import Plot
+
+# Plots of columns, the most different from training first.
+_MOST_PLOTS = 12
+# Inputs that the page lists.
+_MOST_INPUTS = 20
+_NO_PLOTS = "The report of this run has no counts for plots, because an earlier release wrote it."
+
+
+@dataclass(frozen=True)
+class PredictedTitle:
+    """A title with its prediction.
+
+    Attributes:
+        label: what identifies the title, or its row.
+        low: the lower bound of the prediction interval; None: there is none.
+        high: the upper bound.
+        is_outside: whether a feature is outside its range in training.
+    """
+
+    label: str
+    predicted: float
+    low: float | None
+    high: float | None
+    is_outside: bool
+
+
+@dataclass(frozen=True)
+class RejectGroup:
+    """The rejected rows with the same reason, with the place and the value of the first rows."""
+
+    reason: str
+    rows: int
+    samples: Sequence[str]
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """Everything that the page shows, as plain data: the page knows neither the result nor the registry.
+
+    Attributes:
+        report: the content of ``_run.json``, as ``gamesales score --json`` prints it.
+        version: label -> value: why the version was live.
+        version_note: why the registry says nothing about the version; empty if it does.
+        highest: the titles with the highest predictions, highest first.
+        lowest: the titles with the lowest predictions, lowest first.
+        rejects: the rejects by reason, most rows first.
+        commands: text -> command to type next.
+    """
+
+    report: Document
+    version: Mapping[str, str] = field(default_factory=dict)
+    version_note: str = ""
+    highest: Sequence[PredictedTitle] = ()
+    lowest: Sequence[PredictedTitle] = ()
+    rejects: Sequence[RejectGroup] = ()
+    commands: Mapping[str, str] = field(default_factory=dict)
+
+
+def show_version(page: RunPage) -> list[str]:
+    """Show which version ran, and why it was live."""
+    report = page.report
+    facts = {"Version": f"version {report['model_version']} of {report['model']}", **page.version}
+    if report["release"]:
+        release = report["release"]
+        facts["Released by"] = f"{release['actor']}, {_write_time(release['time'])}: {release['reason']}"
+    facts["Digest of its bundle"] = report["bundle_sha256"]
+    return [make_facts(facts), make_note(page.version_note), *_show_shadow(report["shadow"])]
+
+
+def _show_shadow(shadow: Document | None) -> list[str]:
+    """Compare the predictions of the shadow version, if there is one."""
+    if not shadow or "mean_difference" not in shadow:
+        return []
+    mean, absolute = shadow["mean_difference"], shadow["mean_absolute_difference"]
+    return [
+        make_note(
+            f"Shadow: version {shadow['model_version']} scored the same titles. Its predictions differ by "
+            f"{format_signed_money(mean)} on average, and by {format_money(absolute)} in absolute terms."
+        )
+    ]
+
+
+def show_predictions(report: Document) -> list[str]:
+    """Show the distribution of the predictions, now and in training."""
+    predictions = find_predictions(report)
+    if predictions is None:
+        return []
+    return [make_plots([_plot_column(predictions)]) if predictions["counts"] else make_note(_NO_PLOTS)]
+
+
+def _plot_column(column: Document) -> Plot:
+    """Plot a column of ``drift`` with its counts."""
+    change, state = _describe_change(column), "Drifted" if column["drifted"] else "Not drifted"
+    index = f"{state}: PSI {column['psi']:.3f}, limit {column['limit']:.3f}."
+    labels = label_bins(column["edges"], write_amount if _is_prediction(column) else write_number)
+    caption = f"{change[:1].upper()}{change[1:]}. {index}" if change else index
+    return plot_histograms(_name_column(column), caption, labels, column["training_counts"], column["counts"])
+
+
+def _name_column(column: Document) -> str:
+    return "Predicted earnings" if _is_prediction(column) else str(column["column"])
+
+
+def _describe_change(column: Document) -> str:
+    """Write the averages before and now without the name of the column; empty if one of them is missing."""
+    name, means = column["column"], [column["training_mean"], column["mean"]]
+    if not _is_prediction(column):
+        return str(column["change"]).removeprefix(f"{name}: ").replace(f"average {name}: ", "average ", 1)
+    if not all(map(is_finite, means)):
+        return ""
+    before, now = (format_money(mean, means) for mean in means)
+    return f"average {before} in training, {now} tonight"
+
+
+def show_titles(page: RunPage) -> list[str]:
+    """Show the titles with the highest and the lowest predictions."""
+    headings = ["Predicted earnings", "Prediction interval", "Training range"]
+    return [
+        make_table(heading, [heading, *headings], [_build_title_row(title) for title in titles])
+        for heading, titles in (("Highest predictions", page.highest), ("Lowest predictions", page.lowest))
+    ]
+
+
+def _build_title_row(title: PredictedTitle) -> TableRow:
+    interval = format_range((title.low, title.high))
+    return TableRow(title.label, (format_money(title.predicted), interval, "outside" if title.is_outside else "within"))
+
+
+def show_rejects(page: RunPage) -> list[str]:
+    """Show the rejects by reason."""
+    report = page.report
+    if not report["rows_rejected"]:
+        return [make_note("No row was rejected.")]
+    rows = [
+        TableRow(
+            group.reason, (f"{group.rows:,}", format_part(group.rows, report["rows_in"])), "; ".join(group.samples)
+        )
+        for group in page.rejects
+    ]
+    table = make_table(
+        "Rejects by reason", [("Reason", "with the first rows"), "Rows", "Share of the rows"], rows, "plain titles"
+    )
+    place = f"All rejected rows, with their records: {report['rejects']}." if report["rejects"] else ""
+    return [table, make_note(place)]
+
+
+def show_drift(report: Document) -> list[str]:
+    """Show how much each column differs from training."""
+    drift = report["drift"]
+    if not drift:
+        return [make_note("An early release trained this version, without profiles of its training titles.")]
+    rows = [
+        TableRow(
+            _name_column(column),
+            (f"{column['psi']:.3f}", f"{column['limit']:.3f}", _format_outside(column["share_outside"])),
+            "; ".join(filter(None, ["drifted" if column["drifted"] else "", _describe_change(column)])),
+            is_marked=column["drifted"],
+        )
+        for column in drift["columns"]
+    ]
+    headings = [
+        ("Column", "average before and now"),
+        ("Difference from training", "PSI"),
+        ("Limit", "largest PSI"),
+        ("Outside the range", "share of the titles"),
+    ]
+    table = make_table("Drift by column", headings, rows, "plain grouped titles")
+    note = (
+        "The plots show the share of the titles in each range. The population stability index (PSI) compares these "
+        "shares with training. A column has drifted if its index is above its limit, which allows for chance. Columns "
+        "that differ most come first."
+    )
+    features = [column for column in drift["columns"] if not _is_prediction(column) and column["counts"]]
+    plots = [_plot_column(column) for column in features[:_MOST_PLOTS]]
+    left_out = len(features) - len(plots)
+    more = f"No plots for {format_count(left_out, 'column')} that differ less." if left_out else ""
+    return [table, make_note(note), make_plots(plots), make_note(more)]
+
+
+def _format_outside(share: float | None) -> str:
+    return MISSING if share is None else format_share(share) if share else "none"
+
+
+def show_outside(report: Document) -> list[str]:
+    """Show the titles that are unlike the training titles."""
+    rows = [
+        TableRow(
+            column["column"],
+            (
+                f"{column['rows']:,}",
+                _write_range(column["minimum"], column["maximum"]),
+                _write_range(column["training_minimum"], column["training_maximum"]),
+            ),
+            column["likely_cause"],
+        )
+        for column in report["outside_columns"]
+    ]
+    table = make_table("Outside the training range", ["Column", "Titles outside", "In this run", "In training"], rows)
+    counts = (
+        (report["rows_unfamiliar"], "unlike all training titles (flagged as unfamiliar)"),
+        (report["rows_without_interval"], "without a prediction interval"),
+        (report["rows_clipped"], "with a prediction that was moved into the allowed range (clipped)"),
+    )
+    sentences = [f"{format_count(count, 'title')} {text}." for count, text in counts if count]
+    if not (rows or sentences):
+        return [make_note("All titles are within the ranges of the training titles.")]
+    return [table, make_sentences(sentences)]
+
+
+def _write_range(low: float, high: float) -> str:
+    return f"{low:,.6g}" if low == high else f"{low:,.6g} to {high:,.6g}"
+
+
+def show_inputs(report: Document) -> list[str]:
+    """Show what was read, and how long it took."""
+    rows = [
+        TableRow(
+            source["name"],
+            (f"{source['rows']:,}", f"{source['rejected']:,}", f"{source['size']:,}", source["sha256"][:12]),
+        )
+        for source in report["inputs"][:_MOST_INPUTS]
+    ]
+    left_out = len(report["inputs"]) - len(rows)
+    seconds = report["seconds"]
+    speed = f", {report['rows_in'] / seconds:,.0f} rows per second" if seconds else ""
+    resumed = f", {report['shards_resumed']} of them resumed" if report["shards_resumed"] else ""
+    facts = {
+        "Started": _write_time(report["started"]),
+        "Took": f"{seconds:,.2f} s{speed}",
+        "Pieces of work (shards)": f"{report['shards']:,}{resumed}",
+        "Result": report["output"],
+        "Run id": report["run_id"],
+    }
+    return [
+        make_table("Inputs", ["Input", "Rows", "Rejected", "Bytes", "SHA-256"], rows),
+        make_note(f"And {format_count(left_out, 'input')} more, which _run.json lists." if left_out else ""),
+        make_facts(facts),
+    ]
+
+
+def write_date(text: str) -> str:
+    """Write ``2026-11-24`` as ``November 24, 2026``."""
+    day = date.fromisoformat(text)
+    return f"{day:%B} {day.day}, {day.year}"
+
+
+def _write_time(text: str) -> str:
+    """Write a time in UTC as ``November 24, 2026, 02:00 UTC``; return other texts unchanged."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{write_date(f'{time:%Y-%m-%d}')}, {time:%H:%M} UTC"
+
+
+def format_part(part: int, whole: int) -> str:
+    """Write a part of a whole as a percentage, or that there is none."""
+    return format_share(part / whole) if whole and part else "none" if whole else MISSING
+
+
+def find_predictions(report: Document) -> Document | None:
+    """Find the predictions among the columns of ``drift``; None for a version without profiles."""
+    columns = report["drift"]["columns"] if report["drift"] else []
+    return next((column for column in columns if _is_prediction(column)), None)
+
+
+def _is_prediction(column: Document) -> bool:
+    """Return whether a column of ``drift`` has the predictions: they have no range in training."""
+    return column["share_outside"] is None

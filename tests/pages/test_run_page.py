@@ -1,0 +1,88 @@
+"""The page of a run in a browser: on a phone and on a desktop, in light and in dark mode."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from gamesales.cli.main import run
+from gamesales.jobs.run_page import write_run_page
+from support.browser import (
+    DESKTOP,
+    PHONE,
+    SCHEMES,
+    chromium,
+    find_barriers,
+    find_cut_elements,
+    find_torn_signs,
+    visit,
+)
+from support.nights import NIGHT, make_night
+
+__all__ = ["chromium"]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """The page of a night that has drifted, with rejects."""
+    folder = tmp_path_factory.mktemp("night")
+    make_night(folder)
+    command = ["score", "drifted.parquet", "--output", "out", "--date", NIGHT, "--registry", "registry"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run(command) == 0
+        write_run_page(Path("out"), date.fromisoformat(NIGHT), folder / "run.html", "registry")
+    return folder / "run.html"
+
+
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_page_has_no_barriers(chromium, path, width, scheme):
+    """axe-core finds nothing that keeps people out, no sign is torn from its number, and nothing is cut unseen."""
+    with visit(chromium, path, width=width, scheme=scheme) as page:
+        assert find_barriers(page) == []
+        assert find_torn_signs(page) == []
+        assert find_cut_elements(page) == []
+
+
+def test_top_of_page(chromium, path):
+    """The title names the date. The headline, the warning and the counts are on the first screen of a desktop."""
+    with visit(chromium, path) as page:
+        assert page.title() == f"game-earnings, run of {NIGHT}"
+        for text in ("unit_price drifted.", "59.99 tonight.", "Titles scored"):
+            box = page.get_by_text(text).first.bounding_box()
+            assert box["y"] + box["height"] < 900
+
+
+def test_contents_lead_to_sections(chromium, path):
+    """Each link of the contents leads to its section, and each section is in the contents."""
+    with visit(chromium, path) as page:
+        targets = [link.get_attribute("href") for link in page.locator("nav.contents a").all()]
+        headings = [f"#{heading.get_attribute('id')}" for heading in page.locator("section > h2").all()]
+    assert targets == headings
+    assert len(targets) == 8
+
+
+def test_bars_are_as_long_as_their_shares(chromium, path):
+    """The bars start where the axis has 0, and are as long as the shares: all titles of the run have one price."""
+    with visit(chromium, path) as page:
+        figure = page.locator("figure", has=page.get_by_role("heading", name="unit_price", exact=True))
+        boxes = [bar.bounding_box() for bar in figure.locator("rect").all()][2:]
+        labels = {label.text_content(): label.bounding_box() for label in figure.locator("text").all()}
+    ticks = {text: box["x"] + box["width"] / 2 for text, box in labels.items() if text.endswith("%")}
+    training, tonight = boxes[::2], boxes[1::2]
+    assert [box["x"] for box in tonight] == pytest.approx([ticks["0%"]] * len(tonight), abs=1)
+    assert [box["width"] for box in tonight[:-1]] == [0] * (len(tonight) - 1)
+    assert tonight[-1]["x"] + tonight[-1]["width"] == pytest.approx(ticks["100%"], abs=1)
+    assert sum(box["width"] for box in training) == pytest.approx(ticks["100%"] - ticks["0%"], abs=3)
+
+
+def test_printed_page(chromium, path):
+    """On paper, nothing is cut off at the right edge of a table."""
+    with visit(chromium, path) as page:
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": 720, "height": 1000})
+        wide = page.evaluate("""() => [...document.querySelectorAll(".scroll table")]
+          .filter(table => table.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+          .map(table => table.innerText.slice(0, 40))""")
+    assert wide == []
