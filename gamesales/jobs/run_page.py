@@ -162,7 +162,7 @@ def _explain_version(report: RunReport, location: str | Path) -> tuple[Mapping[s
     facts = {"Registered": _describe_event(registered)}
     live = _find_aliases(events, report)
     for alias, event in live.items():
-        facts[f"{alias} since"] = _describe_event(event)
+        facts[f"@{alias} since"] = _describe_event(event)
     if not live:
         facts["Alias"] = "no alias named it when the run started; the run named it by its number, or as of a date"
     return facts, ""

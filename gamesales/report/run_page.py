@@ -6,6 +6,7 @@ report of the run, ``_run.json``, and of a few rows of its result. The same cont
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from gamesales.report.format import format_count, format_money, format_signed_money, is_finite
@@ -33,6 +34,8 @@ from gamesales.report.run_sections import (
     write_date,
 )
 
+# A sentence that starts with the name of a column keeps its first letter.
+_START = re.compile("^a(?=verage )")
 # The sections, by the anchor of each: its question, and its subject in standard terms.
 _SECTIONS = {
     "version": ("Which version ran, and why?", "Model version and promotion"),
@@ -96,13 +99,13 @@ def _join(names: Sequence[str]) -> str:
 
 def _list_warnings(report: Document) -> list[str]:
     columns = report["drift"]["columns"] if report["drift"] else []
-    changes = [f"{column['change']}." for column in columns if column["drifted"] and column["change"]]
+    changes = [column["change"] for column in columns if column["drifted"] and column["change"]]
     warnings = [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in report["warnings"]]
     duplicates = report["duplicate_ids"]
     if duplicates and duplicates["ids"]:
         ids, rows = format_count(duplicates["ids"], "duplicate id"), format_count(duplicates["rows"], "extra row")
         warnings.append(f"{ids} with {rows}: {', '.join(duplicates['examples'])}.")
-    return [*changes, *warnings]
+    return [*(f"{_START.sub('A', text)}." for text in changes), *warnings]
 
 
 def _build_key_numbers(report: Document) -> list[KeyNumber]:

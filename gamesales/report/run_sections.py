@@ -135,16 +135,19 @@ def _describe_change(column: Document) -> str:
 
 def show_titles(page: RunPage) -> list[str]:
     """Show the titles with the highest and the lowest predictions."""
-    headings = ["Predicted earnings", "Prediction interval", "Training range"]
+    has_intervals = any(title.low is not None for title in [*page.highest, *page.lowest])
+    headings = ["Predicted earnings", *(["Prediction interval"] if has_intervals else []), "Training range"]
     return [
-        make_table(heading, [heading, *headings], [_build_title_row(title) for title in titles])
+        make_table(heading, [heading, *headings], [_build_title_row(title, has_intervals) for title in titles])
         for heading, titles in (("Highest predictions", page.highest), ("Lowest predictions", page.lowest))
     ]
 
 
-def _build_title_row(title: PredictedTitle) -> TableRow:
-    interval = format_range((title.low, title.high))
-    return TableRow(title.label, (format_money(title.predicted), interval, "outside" if title.is_outside else "within"))
+def _build_title_row(title: PredictedTitle, has_intervals: bool) -> TableRow:
+    interval = [format_range((title.low, title.high))] if has_intervals else []
+    return TableRow(
+        title.label, (format_money(title.predicted), *interval, "outside" if title.is_outside else "within")
+    )
 
 
 def show_rejects(page: RunPage) -> list[str]:
