@@ -6,7 +6,6 @@ report of the run, ``_run.json``, and of a few rows of its result. The same cont
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from gamesales.report.format import format_count, format_money, format_signed_money, is_finite
@@ -22,8 +21,10 @@ from gamesales.report.html import (
 from gamesales.report.page import Document, KeyNumber
 from gamesales.report.run_sections import (
     RunPage,
+    describe_change,
     find_predictions,
     format_part,
+    name_column,
     show_drift,
     show_inputs,
     show_outside,
@@ -34,8 +35,6 @@ from gamesales.report.run_sections import (
     write_date,
 )
 
-# A sentence that starts with the name of a column keeps its first letter.
-_START = re.compile("^a(?=verage )")
 # The sections, by the anchor of each: its question, and its subject in standard terms.
 _SECTIONS = {
     "version": ("Which version ran, and why?", "Model version and promotion"),
@@ -99,13 +98,17 @@ def _join(names: Sequence[str]) -> str:
 
 def _list_warnings(report: Document) -> list[str]:
     columns = report["drift"]["columns"] if report["drift"] else []
-    changes = [column["change"] for column in columns if column["drifted"] and column["change"]]
+    changes = [
+        f"{name_column(column)}: {change}."
+        for column in columns
+        if column["drifted"] and (change := describe_change(column))
+    ]
     warnings = [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in report["warnings"]]
     duplicates = report["duplicate_ids"]
     if duplicates and duplicates["ids"]:
         ids, rows = format_count(duplicates["ids"], "duplicate id"), format_count(duplicates["rows"], "extra row")
         warnings.append(f"{ids} with {rows}: {', '.join(duplicates['examples'])}.")
-    return [*(f"{_START.sub('A', text)}." for text in changes), *warnings]
+    return [*changes, *warnings]
 
 
 def _build_key_numbers(report: Document) -> list[KeyNumber]:

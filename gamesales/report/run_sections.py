@@ -111,18 +111,19 @@ def show_predictions(report: Document) -> list[str]:
 
 def _plot_column(column: Document) -> Plot:
     """Plot a column of ``drift`` with its counts."""
-    change, state = _describe_change(column), "Drifted" if column["drifted"] else "Not drifted"
+    change, state = describe_change(column), "Drifted" if column["drifted"] else "Not drifted"
     index = f"{state}: PSI {column['psi']:.3f}, limit {column['limit']:.3f}."
     labels = label_bins(column["edges"], write_amount if _is_prediction(column) else write_number)
     caption = f"{change[:1].upper()}{change[1:]}. {index}" if change else index
-    return plot_histograms(_name_column(column), caption, labels, column["training_counts"], column["counts"])
+    return plot_histograms(name_column(column), caption, labels, column["training_counts"], column["counts"])
 
 
-def _name_column(column: Document) -> str:
+def name_column(column: Document) -> str:
+    """Name a column of ``drift`` for people."""
     return "Predicted earnings" if _is_prediction(column) else str(column["column"])
 
 
-def _describe_change(column: Document) -> str:
+def describe_change(column: Document) -> str:
     """Write the averages before and now without the name of the column; empty if one of them is missing."""
     name, means = column["column"], [column["training_mean"], column["mean"]]
     if not _is_prediction(column):
@@ -175,9 +176,9 @@ def show_drift(report: Document) -> list[str]:
         return [make_note("An early release trained this version, without profiles of its training titles.")]
     rows = [
         TableRow(
-            _name_column(column),
+            name_column(column),
             (f"{column['psi']:.3f}", f"{column['limit']:.3f}", _format_outside(column["share_outside"])),
-            "; ".join(filter(None, ["drifted" if column["drifted"] else "", _describe_change(column)])),
+            "; ".join(filter(None, ["drifted" if column["drifted"] else "", describe_change(column)])),
             is_marked=column["drifted"],
         )
         for column in drift["columns"]

@@ -154,3 +154,14 @@ def test_document(night, cli):
     code, message, _ = read_failure(cli("report", "--run", "2026-11-01", "--output", "out"))
     assert (3, "no run of 2026-11-01 in out") == (code, message)
     assert 2 == cli("report").code
+
+
+def test_job_names_output_and_registry(night, cli, tmp_path):
+    """The output and the registry are those of the job, unless the command line names others."""
+    night("out")
+    (tmp_path / "registry").rename(tmp_path / "elsewhere")
+    (tmp_path / "job.toml").write_text('inputs = ["in"]\noutput = "out"\nregistry = "elsewhere"\n')
+    assert 0 == cli("report", "--run", NIGHT, "--job", "job.toml").code
+    text = read_text((tmp_path / f"run-{NIGHT}.html").read_text(encoding="utf-8"))
+    assert "champion since" in text
+    assert "gamesales show 1 --registry elsewhere" in text
