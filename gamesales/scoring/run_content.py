@@ -30,8 +30,8 @@ _SCORED = [PREDICTION_COLUMN, LOW_COLUMN, HIGH_COLUMN, OUTSIDE_COLUMN]
 _LABEL_COLUMNS = 3
 _ROWS_PER_PIECE = 1 << 17
 _CSV_BLOCK = 1 << 24
-# A cell of a reject may have megabytes.
-csv.field_size_limit(1 << 30)
+# A record of a reject may have megabytes.
+_LARGEST_CELL = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,7 @@ def _take_rows(piece: pa.Table, indices: Sequence[int], start: int) -> Iterator[
 def group_rejects(content: RunContent, samples: int) -> dict[str, RejectSample]:
     """Count the rejects by reason, and keep the first of each."""
     groups: dict[str, RejectSample] = {}
+    csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
     for opened in content.rejects():
         with opened as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
             for row in csv.DictReader(text, fieldnames=REJECT_COLUMNS):

@@ -39,7 +39,9 @@ def test_chosen_columns():
 def test_rejects_of_several_files(tmp_path):
     """Files with and without a header are counted together; the first rows of each reason are kept."""
     header = ["file", "row", "column", "value", "reason", "record"]
-    rows = [["a.csv", str(number), "price", "x\ny", f"price: reason {number % 2}", "{}"] for number in range(10)]
+    rows = [
+        ["a.csv", str(number), "price", "x\ny", f"price: reason {number % 2}", "x" * 200_000] for number in range(10)
+    ]
     for name, lines in (("1.csv", [header, *rows]), ("2.csv", rows[:3])):
         with (tmp_path / name).open("w", newline="") as file:
             csv.writer(file).writerows(lines)
