@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -32,6 +33,8 @@ _RETRIES = 5
 _POLL_SECONDS, _SIZE_SECONDS = 0.1, 10.0
 # The time for a head node to answer, and for tasks to end after they are canceled, before their processes are killed.
 _CONNECT_SECONDS, _CANCEL_SECONDS = 10.0, 20.0
+# Of Linux. A local Ray is a session of its own.
+_PROCESSES = Path("/proc")
 # Of a local Ray. It holds the shared value, because results are small.
 _OBJECT_STORE_BYTES = 200_000_000
 
@@ -109,6 +112,7 @@ def serve() -> None:
         send(Reply(0, error, 0))
     finally:
         shutil.rmtree(settings.folder, ignore_errors=True)
+    os._exit(0)  # Ray's own exit waits for processes that are gone
 
 
 @contextmanager
@@ -146,7 +150,23 @@ def _connect(settings: RaySettings) -> Iterator[Any]:
     try:
         yield ray
     finally:
-        ray.shutdown()
+        if settings.address or not _PROCESSES.exists():
+            ray.shutdown()
+        else:
+            kill_session(os.getpid())  # no task is left; Ray waits for each of its processes, more than a second in all
+
+
+def kill_session(leader: int) -> bool:
+    """Kill the processes of a session, except this process. Return whether there was one."""
+    is_left = False
+    for path in _PROCESSES.glob("[0-9]*/stat"):
+        with suppress(OSError):  # the process has just ended
+            state, _, _, session = path.read_text(errors="replace").rpartition(")")[2].split()[:4]
+            process = int(path.parent.name)
+            if int(session) == leader and state != "Z" and process != os.getpid():
+                os.kill(process, signal.SIGKILL)
+                is_left = True
+    return is_left
 
 
 def _require_listener(address: str) -> None:

@@ -8,7 +8,6 @@ import pickle
 import re
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from typing import Any
 from gamesales import __version__
 from gamesales.errors import TryAgainError, UsageError
 from gamesales.scoring.engines.local import count_cores
-from gamesales.scoring.engines.ray_driver import Call, RaySettings, Reply
+from gamesales.scoring.engines.ray_driver import Call, RaySettings, Reply, kill_session
 from gamesales.scoring.engines.ray_worker import SharedValue
 
 # The path of a socket has at most 107 bytes. The names that Ray adds below its temporary folder have up to 70.
@@ -115,7 +114,7 @@ class RayProcess(AbstractContextManager["RayProcess"]):
         with suppress(OSError):
             self._process.stdin.close()
         self._receiver.join(_STOP_SECONDS)
-        while _kill_session(self._process.pid):
+        while kill_session(self._process.pid):
             time.sleep(0.01)
         self._receiver.join()
         self._process.wait()
@@ -214,15 +213,3 @@ def _start_process(folder: Path, environment: dict[str, str]) -> subprocess.Pope
             stderr=errors,
             start_new_session=True,
         )
-
-
-def _kill_session(leader: int) -> bool:
-    """Kill the processes of a session, which a local Ray leaves if it is lost. Return whether there was one."""
-    is_left = False
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # the process has just ended
-            state, _, _, session = path.read_text(errors="replace").rpartition(")")[2].split()[:4]
-            if int(session) == leader and state != "Z":
-                os.kill(int(path.parent.name), signal.SIGKILL)
-                is_left = True
-    return is_left
