@@ -189,14 +189,6 @@ def test_listens_on_loopback_only(halting, home):
     assert {address for address, _ in sockets} <= LOOPBACK
 
 
-def is_running(pid):
-    """Whether a process has not ended. One that has ended has the state Z until its parent notices."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @pytest.mark.slow
 def test_stop_leaves_nothing(halting, here):
     """When a run stops, its shards have stopped: nothing writes to the working folder afterwards."""
