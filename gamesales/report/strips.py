@@ -10,6 +10,8 @@ from gamesales.report.format import format_compact_money, is_finite
 
 # Round steps between two ticks, as multiples of a power of ten.
 _STEPS = (1, 2, 2.5, 5, 10)
+# The share by which rounded products may differ.
+_ROUNDING = 1e-9
 # More ticks would not fit on a phone.
 _MOST_STEPS = 3
 
@@ -55,7 +57,7 @@ class StripScale:
             return None
         has_interval = is_finite(low) and is_finite(high)
         left, place, right = map(self._scale, (low, value, high) if has_interval else (value, value, value))
-        return Strip(left, round(right - left, 1), place, is_beyond=value > self.limit)
+        return Strip(left, round(right - left, 1), place, is_beyond=value > self.limit * (1 + _ROUNDING))
 
     def _scale(self, amount: float | None) -> float:
         return round(100 * min(max(amount or 0.0, 0.0), self.limit) / self.limit, 1)
@@ -67,5 +69,5 @@ def choose_scale(amounts: Iterable[float | None]) -> StripScale:
     if largest <= 0:
         return StripScale(1.0, 1.0)
     power = 10.0 ** math.floor(math.log10(largest / _MOST_STEPS))
-    step = next(size * power for size in _STEPS if size * power * _MOST_STEPS >= largest * (1 - 1e-9))
-    return StripScale(step * math.ceil(largest / step * (1 - 1e-9)), step)
+    step = next(size * power for size in _STEPS if size * power * _MOST_STEPS >= largest * (1 - _ROUNDING))
+    return StripScale(step * math.ceil(largest / step * (1 - _ROUNDING)), step)

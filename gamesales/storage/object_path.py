@@ -244,7 +244,7 @@ def _match(path: ObjectPath, parts: Sequence[str]) -> Iterator[ObjectPath]:
     part, *rest = parts
     if not _MAGIC.search(part):
         child = path / part
-        if child.is_dir() or (not rest and child.is_file()):
+        if child.is_dir() or (set(rest) <= {"**"} and child.is_file()):
             yield from _match(child, rest)
         return
     folder = path.list_folder()

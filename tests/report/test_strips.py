@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gamesales.report.strips import Strip, choose_scale
@@ -25,6 +25,7 @@ def test_scale_holds_all_amounts(values):
 
 
 @given(amounts, st.floats(0, 1), st.floats(0, 1))
+@example(0.0010000000000000002, 0.0, 0.0)
 def test_strip_is_proportional(value, below, above):
     """Places are in proportion to amounts, and an interval contains its estimate."""
     low, high = value * (1 - below), value * (1 + above)

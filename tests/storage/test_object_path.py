@@ -4,7 +4,7 @@ import glob
 import secrets
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gamesales.storage.object_path import ObjectPath
@@ -38,6 +38,7 @@ def write_tree(folder, url, paths):
 
 @settings(max_examples=30, deadline=None)
 @given(st.sets(PATHS, max_size=6), st.lists(PARTS, min_size=1, max_size=3).map("/".join))
+@example({"a"}, "a/**")
 def test_glob_matches_as_on_a_disk(bucket, tmp_path_factory, paths, pattern):
     """A glob matches the same paths in a store and on a disk."""
     folder, url = tmp_path_factory.mktemp("tree"), f"{bucket}/{secrets.token_hex(4)}"
