@@ -28,7 +28,7 @@ _COLUMNS = {
     "r2": "Variance explained",
     "scaled_mse": "Training objective",
 }
-# Models with a larger average error are beyond the scale, so that the version and its rivals can be told apart.
+# Models with a larger average error are beyond the scale, so that the version and its rivals have different places.
 _MOST_TIMES = 3.0
 
 

@@ -15,10 +15,12 @@ from gamesales.errors import UsageError
 from gamesales.jobs.lineage import find_stable_part, name_dataset
 from gamesales.jobs.score import load_score_job, score
 from gamesales.jobs.score_job import check_lineage
-from gamesales.training.evaluation import profile_column, profile_columns
 from support.receiver import run_receiver
-from support.runs import CONTRACT, put_column
-from support.versions import FEATURES, simple_details, simple_earnings, simple_graph, title_values, titles_table
+from support.runs import put_column
+from support.versions import (
+    publish_profiled,
+    titles_table,
+)
 
 DAY = "2026-11-23"
 
@@ -137,13 +139,7 @@ class TestEvents:
     @pytest.mark.parametrize(("action", "code", "state"), [("fail", 6, "COMPLETE"), ("withhold", 8, "FAIL")])
     def test_drift(self, store, run, simple_registry, action, code, state):
         """The columns that drifted are assertions that failed. A withheld run has failed."""
-        values = title_values(2_000, seed=7)
-        profiles = {
-            "training_profile": profile_columns(FEATURES, values),
-            "prediction_profile": profile_column("predicted_earnings", simple_earnings(values)),
-        }
-        number = simple_registry.publish({"scorer.onnx": simple_graph()}, simple_details(CONTRACT) | profiles, "")
-        simple_registry.set_alias("champion", number, "", lambda state, version: {"findings": [], "forced": False})
+        publish_profiled(simple_registry)
         titles = put_column(titles_table(500, seed=9), "unit_price", np.full(500, 59.99))
         parquet.write_table(titles, store / f"in/{DAY}/a.parquet")
         ran, (_, end) = run("--on-drift", action)

@@ -17,16 +17,11 @@ from pyarrow import parquet
 from gamesales.errors import collect_warnings
 from gamesales.jobs.run_hooks import run_hook
 from gamesales.jobs.score import load_score_job, score
-from gamesales.training.evaluation import profile_column, profile_columns
 from support.receiver import run_receiver
-from support.runs import CONTRACT, put_column
+from support.runs import put_column
 from support.versions import (
-    FEATURES,
     ROOT,
-    simple_details,
-    simple_earnings,
-    simple_graph,
-    title_values,
+    publish_profiled,
     titles_table,
 )
 
@@ -105,13 +100,7 @@ class TestWhen:
     @pytest.mark.parametrize(("action", "code"), [("warn", 0), ("fail", 6), ("withhold", 8)])
     def test_drift(self, store, run, simple_registry, action, code):
         """Exit codes 6 and 8 are failures with the report of the run. A release is a success."""
-        values = title_values(2_000, seed=7)
-        profiles = {
-            "training_profile": profile_columns(FEATURES, values),
-            "prediction_profile": profile_column("predicted_earnings", simple_earnings(values)),
-        }
-        number = simple_registry.publish({"scorer.onnx": simple_graph()}, simple_details(CONTRACT) | profiles, "")
-        simple_registry.set_alias("champion", number, "", lambda state, version: {"findings": [], "forced": False})
+        publish_profiled(simple_registry)
         titles = put_column(titles_table(500, seed=9), "unit_price", np.full(500, 59.99))
         parquet.write_table(titles, store / DAYS[0] / "a.parquet")
         ran, read = run("--date", DAYS[0], "--on-drift", action)

@@ -87,7 +87,7 @@ class History:
         self.cutoff = -1_000  # the latest of all vacuums
 
     def run(self, day, source, *, fresh=False, withhold=False, shards=None):
-        """Score a source into a date; with ``shards``, the run is interrupted after so many."""
+        """Score a source into a date; ``shards`` is the number of shards after which the run is interrupted."""
         more = {} if shards is None else {"engine": stop_after(shards)}
         with suppress(KeyboardInterrupt):
             score_table(

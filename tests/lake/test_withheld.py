@@ -12,9 +12,11 @@ from gamesales import read_predictions
 from gamesales.errors import EXIT_WITHHELD
 from gamesales.lake import keys
 from gamesales.scoring.run_report import parse_report
-from gamesales.training.evaluation import profile_column, profile_columns
-from support.runs import CONTRACT, put_column, read_failure
-from support.versions import FEATURES, simple_details, simple_earnings, simple_graph, title_values, titles_table
+from support.runs import put_column, read_failure
+from support.versions import (
+    publish_profiled,
+    titles_table,
+)
 
 DATE = "2026-11-23"
 RELEASE = "score", "--release", DATE, "--reason", "a sale of sports titles"
@@ -23,13 +25,7 @@ RELEASE = "score", "--release", DATE, "--reason", "a sale of sports titles"
 @pytest.fixture
 def score(tmp_path, simple_registry, cli):
     """Score a file into a table and withhold drift. The default input has drifted; ``usual.parquet`` has not."""
-    values = title_values(2_000, seed=7)
-    details = simple_details(CONTRACT) | {
-        "training_profile": profile_columns(FEATURES, values),
-        "prediction_profile": profile_column("predicted_earnings", simple_earnings(values)),
-    }
-    number = simple_registry.publish({"scorer.onnx": simple_graph()}, details, "")
-    simple_registry.set_alias("champion", number, "", lambda state, version: {"findings": [], "forced": False})
+    publish_profiled(simple_registry)
     ids = {"title_id": [f"T{row}" for row in range(500)]}
     parquet.write_table(titles_table(500, seed=8, **ids), tmp_path / "usual.parquet")
     expensive = put_column(titles_table(500, seed=9, **ids), "unit_price", np.full(500, 59.99))

@@ -17,12 +17,14 @@ from gamesales.errors import EXIT_WITHHELD, UsageError
 from gamesales.scoring import commit
 from gamesales.scoring.ledger import WITHHELD
 from gamesales.scoring.results import find_published_runs
-from gamesales.training.evaluation import profile_column, profile_columns
-from support.runs import CONTRACT, put_column, snapshot
 from support.runs import gamesales as run_gamesales
+from support.runs import put_column, snapshot
 from support.sampling import sample
 from support.tracing import needs_strace, traced
-from support.versions import FEATURES, simple_details, simple_earnings, simple_graph, title_values, titles_table
+from support.versions import (
+    publish_profiled,
+    titles_table,
+)
 
 DATE = "2026-11-23"
 OUTPUTS = ["out", "out.csv", "out.parquet"]
@@ -32,13 +34,7 @@ RELEASE = "score", "--release", DATE, "--reason", "a sale of sports titles"
 @pytest.fixture
 def drifting(tmp_path, simple_registry, cli):
     """A promoted version with profiles, usual titles, and titles at one price."""
-    values = title_values(2_000, seed=7)
-    details = simple_details(CONTRACT) | {
-        "training_profile": profile_columns(FEATURES, values),
-        "prediction_profile": profile_column("predicted_earnings", simple_earnings(values)),
-    }
-    number = simple_registry.publish({"scorer.onnx": simple_graph()}, details, "")
-    simple_registry.set_alias("champion", number, "", lambda state, version: {"findings": [], "forced": False})
+    publish_profiled(simple_registry)
     ids = {"title_id": [f"T{row}" for row in range(500)]}
     parquet.write_table(titles_table(500, seed=8, **ids), tmp_path / "usual.parquet")
     expensive = put_column(titles_table(500, seed=9, **ids), "unit_price", np.full(500, 59.99))

@@ -9,9 +9,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from gamesales.jobs.loading import open_registry
-from gamesales.training.evaluation import profile_column, profile_columns
-from support.runs import CONTRACT, put_column
-from support.versions import FEATURES, simple_details, simple_earnings, simple_graph, title_values, titles_table
+from support.runs import put_column
+from support.versions import publish_profiled, titles_table
 
 NIGHT = "2026-11-24"
 REASON = "a lower error on the holdout"
@@ -19,14 +18,7 @@ REASON = "a lower error on the holdout"
 
 def make_night(folder: Path, titles: int = 500) -> None:
     """Write a registry, ``usual.parquet``, and ``drifted.parquet`` with titles at one price and three rejects."""
-    values = title_values(2_000, seed=7)
-    details = simple_details(CONTRACT) | {
-        "training_profile": profile_columns(FEATURES, values),
-        "prediction_profile": profile_column("predicted_earnings", simple_earnings(values)),
-    }
-    registry = open_registry(folder / "registry", "game-earnings")
-    number = registry.publish({"scorer.onnx": simple_graph()}, details, "the first network")
-    registry.set_alias("champion", number, REASON, lambda state, version: {"findings": [], "forced": False})
+    publish_profiled(open_registry(folder / "registry", "game-earnings"), REASON)
     ids = {"title_id": [f"T{row}" for row in range(titles)], "title": [f"Title {row}" for row in range(titles)]}
     parquet.write_table(titles_table(titles, seed=8, **ids), folder / "usual.parquet")
     drifted = put_column(titles_table(titles, seed=9, **ids), "unit_price", np.full(titles, 59.99))

@@ -132,6 +132,19 @@ def publish_simple(registry: ModelRegistry, bias=0.0, *, evaluated=True, interva
     return number
 
 
+def publish_profiled(registry: ModelRegistry, reason=""):
+    """Publish and promote a simple version that knows how its training titles are distributed."""
+    from gamesales.training.evaluation import profile_column, profile_columns
+
+    values = title_values(2_000, seed=7)
+    profiles = {
+        "training_profile": profile_columns(FEATURES, values),
+        "prediction_profile": profile_column("predicted_earnings", simple_earnings(values)),
+    }
+    number = publish_simple(registry, evaluated=False, record=profiles)
+    registry.set_alias("champion", number, reason, lambda state, version: {"findings": [], "forced": False})
+
+
 def publish_promoted(folder):
     """Publish and promote a simple version in ``folder/registry``, and return the registry."""
     registry = open_registry(folder / "registry", "game-earnings")
