@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -135,7 +135,8 @@ def score(
     """
     date_warnings = _find_date_warnings(job, dates)
     reports = []
-    with _open_engine(job) as engine:
+    with ExitStack() as stack:
+        engine: Engine | None = None
         for day in dates:
             with (
                 run_hook_on_failure(job, day, on_hook_line),
@@ -143,6 +144,7 @@ def score(
                 report_lineage(job, location, day, ended),
             ):
                 with collect_warnings() as warnings:
+                    engine = engine or stack.enter_context(_open_engine(job))
                     registry = open_registry(location, job.ref.model)
                     report = score_date(job, registry, day, on_plan=on_plan, on_rows=on_rows, engine=engine)
                 report = replace(report, warnings=list(dict.fromkeys([*date_warnings, *warnings, *report.warnings])))
@@ -155,13 +157,14 @@ def score(
 
 @contextmanager
 def _open_engine(job: ScoreJob) -> Iterator[Engine]:
-    """Yield the engine of a job. The runs of all dates share a Ray."""
+    """Yield the engine of a job. The runs of all dates share a Ray, which starts while the first run is planned."""
     if job.engine == "local":
         yield run_locally
         return
     from gamesales.scoring.engines.ray_engine import RayEngine
 
     with RayEngine() as engine:
+        engine.start(job.workers)
         yield engine
 
 

@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +24,8 @@ from gamesales import __version__
 from gamesales.data import csv_scan
 from gamesales.data.screen import RejectLimit
 from gamesales.errors import InputError, SelfTestError, TooManyRejectsError, TryAgainError, UsageError
+from gamesales.jobs.score import load_score_job
+from gamesales.jobs.score import score as score_job
 from gamesales.scoring import shard_bounds
 from gamesales.scoring.engines.local import run_shards
 from gamesales.scoring.engines.ray_engine import RayEngine, score_task
@@ -285,6 +288,42 @@ def test_lost_head_node(night, here, name):
     assert night == read_result("out")
 
 
+@pytest.mark.parametrize("number", [1, pytest.param(2, marks=pytest.mark.slow), 3])
+def test_close_while_starting(home, here, number):
+    """A Ray that has started a number of its processes ends at once, and leaves no process and no file."""
+    before = set(list_descendants(os.getpid()))
+    with RayProcess(1, read_software):
+        wait_until(lambda: len(set(list_descendants(os.getpid())) - before) >= number)
+        started = time.monotonic()
+    assert time.monotonic() - started < 10
+    assert set(list_descendants(os.getpid())) <= before
+    assert list(home.iterdir()) == []
+
+
+def test_error_of_plan(home, here, simple_registry):
+    """An input that is missing ends a run, and the Ray that was starting."""
+    before, started = set(list_descendants(os.getpid())), time.monotonic()
+    job = load_score_job(inputs=["in.parquet"], output="out", engine="ray")
+    with pytest.raises(InputError, match=r"in\.parquet"):
+        score_job(job, "registry", [date(2026, 11, 23)])
+    assert time.monotonic() - started < 10
+    assert set(list_descendants(os.getpid())) <= before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopped_while_starting(night, here, number):
+    """A signal during the start of Ray ends all of its processes."""
+    process = start(here, *SCORE)
+    wait_until(lambda: len(list_descendants(process.pid)) > 2)
+    processes = list_descendants(process.pid)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode in {number + 128, -number}
+    wait_until(lambda: not any(is_running(pid) for pid in processes))
+    assert not list(here.glob("out/run_date=*"))
+
+
 def share(value, **changes):
     """A value as a worker gets it."""
     software = pickle.dumps((read_software, read_software()))
@@ -361,8 +400,11 @@ def test_uncopied_error(engine, here):
 def test_cluster_that_does_not_answer(here, monkeypatch):
     """A head node that does not answer is no fault of the command line."""
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
-    with pytest.raises(TryAgainError, match=r"can't connect to the Ray cluster at 127\.0\.0\.1:9: "):
-        RayProcess(1, read_software)
+    with (
+        RayProcess(1, read_software) as ray,
+        pytest.raises(TryAgainError, match=r"can't connect to the Ray cluster at 127\.0\.0\.1:9: "),
+    ):
+        ray.share(0)
 
 
 def test_missing_ray(here, monkeypatch):
@@ -379,8 +421,11 @@ def test_broken_ray(here, monkeypatch):
     (here / "broken/ray/__init__.py").write_text("raise ImportError('libray.so is missing')")
     monkeypatch.syspath_prepend(here / "broken")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with pytest.raises(TryAgainError, match=r"^can't start a local Ray: libray\.so is missing$"):
-        RayProcess(1, read_software)
+    with (
+        RayProcess(1, read_software) as ray,
+        pytest.raises(TryAgainError, match=r"^can't start a local Ray: libray\.so is missing$"),
+    ):
+        ray.share(0)
 
 
 def test_local_engine_loads_no_ray(here):

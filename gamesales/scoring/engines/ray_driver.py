@@ -100,6 +100,8 @@ def serve() -> None:
                 messages.put(pickle.load(sys.stdin.buffer))  # noqa: S301  the parent wrote it
         messages.put(None)
         if not connected.is_set():  # Ray tries to connect for many minutes
+            while kill_session(os.getpid()):  # a local Ray, which has started in part
+                pass
             shutil.rmtree(settings.folder, ignore_errors=True)
             os._exit(1)
 
@@ -131,6 +133,7 @@ def _connect(settings: RaySettings) -> Iterator[Any]:
             _require_listener(settings.address)
             ray.init(address=settings.address, **quiet)
         else:
+            _drop_services()
             ray.init(
                 address="local",
                 num_cpus=settings.cores,
@@ -154,6 +157,19 @@ def _connect(settings: RaySettings) -> Iterator[Any]:
             ray.shutdown()
         else:
             kill_session(os.getpid())  # no task is left; Ray waits for each of its processes, more than a second in all
+
+
+def _drop_services() -> None:
+    """Start a local Ray without its dashboard, autoscaler and log monitor, which are three processes.
+
+    Ray starts the process of the dashboard even without a dashboard, and waits for it. These methods are internal. A
+    release of Ray that renames them starts the processes again.
+    """
+    with suppress(ImportError):
+        from ray._private.node import Node
+
+        for name in ("start_api_server", "start_monitor", "start_log_monitor"):
+            setattr(Node, name, lambda *arguments, **options: None)
 
 
 def kill_session(leader: int) -> bool:

@@ -20,7 +20,10 @@ from gamesales.scoring.plan import read_software
 
 
 class RayEngine(AbstractContextManager["RayEngine"]):
-    """Runs shards of one or several runs. See ``Engine``. Ray starts with the first shard, and ends with the engine."""
+    """Runs shards of one or several runs. See ``Engine``.
+
+    Ray starts with the first shard at the latest, and ends with the engine.
+    """
 
     def __init__(self) -> None:
         self._process: RayProcess | None = None
@@ -37,10 +40,16 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         if not tasks:
             return
         try:
-            yield from _run_shards(self._connect(workers), tasks, scorer, finish, on_rows)
+            yield from _run_shards(self.start(workers), tasks, scorer, finish, on_rows)
         except BaseException:
             self.close()
             raise
+
+    def start(self, workers: int | None) -> RayProcess:
+        """Start Ray in the background, unless it is started. See ``RayProcess``."""
+        if self._process is None:
+            self._process = RayProcess(workers, read_software)
+        return self._process
 
     def close(self) -> None:
         """Wait until no shard is running, and end a local Ray."""
@@ -52,11 +61,6 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _connect(self, workers: int | None) -> RayProcess:
-        if self._process is None:
-            self._process = RayProcess(workers, read_software)
-        return self._process
 
 
 def _run_shards(

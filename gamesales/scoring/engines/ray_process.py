@@ -41,9 +41,10 @@ _ENVIRONMENT = {
 
 
 class RayProcess(AbstractContextManager["RayProcess"]):
-    """A process that is connected to Ray. It uses the cluster at RAY_ADDRESS, or starts a local Ray on loopback.
+    """A process that connects to the Ray cluster at RAY_ADDRESS, or starts a local Ray on loopback.
 
-    At its end all tasks have ended. If this process is killed, they are canceled.
+    It connects in the background. ``share`` waits for the connection. At its end all tasks have ended. If this process
+    is killed, they are canceled.
 
     Args:
         workers: the number of tasks at a time. None runs one on each core.
@@ -55,8 +56,7 @@ class RayProcess(AbstractContextManager["RayProcess"]):
         limit: how many calls should be pending, so that no core waits.
 
     Raises:
-        UsageError: Ray is not installed, RAY_ADDRESS is of an unknown kind, or the cluster has another release.
-        TryAgainError: the cluster does not answer.
+        UsageError: Ray is not installed, or RAY_ADDRESS is of an unknown kind.
     """
 
     def __init__(
@@ -77,21 +77,22 @@ class RayProcess(AbstractContextManager["RayProcess"]):
         self._process = _start_process(self._folder, local)
         self._receiver = threading.Thread(target=self._receive, daemon=True)
         self._receiver.start()
+        self._connected = self._expect_reply(0)
+        self._send(RaySettings(address, str(self._folder), workers or count_cores(), workers))
+
+    def share(self, value: Any) -> None:
+        """Wait for Ray, and set the first argument of the calls that follow. Workers get a pickle of it once.
+
+        Raises:
+            UsageError: the cluster has another release.
+            TryAgainError: the cluster does not answer.
+        """
         try:
-            connected = self._expect_reply(0)
-            self._send(RaySettings(address, str(self._folder), workers or count_cores(), workers))
-            connected.result(_CONNECT_SECONDS)
+            self._connected.result(_CONNECT_SECONDS)
         except TimeoutError:
-            self.close()
             raise TryAgainError(
                 f"Ray did not answer in {_CONNECT_SECONDS} s", hint="Run it on a node of the cluster; see: ray status"
             ) from None
-        except BaseException:
-            self.close()
-            raise
-
-    def share(self, value: Any) -> None:
-        """Set the first argument of the calls that follow. Workers get a pickle of it once."""
         software = pickle.dumps((self._read_software, self._read_software()))
         content = pickle.dumps(value)
         key, folder = secrets.token_hex(8), str(Path.cwd())
@@ -109,7 +110,7 @@ class RayProcess(AbstractContextManager["RayProcess"]):
         return future
 
     def close(self) -> None:
-        """Cancel the calls that are not finished, and wait until they have ended."""
+        """Cancel the calls that are not finished, and wait until they have ended. A Ray that is starting is killed."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
