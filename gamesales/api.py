@@ -20,7 +20,7 @@ import pyarrow as pa
 from gamesales.arrays import FloatArray
 from gamesales.data.contract import Contract
 from gamesales.data.dialect import CsvDialect
-from gamesales.data.in_memory import as_batch, check_columns
+from gamesales.data.in_memory import as_batch, as_table, check_columns
 from gamesales.data.table import Batch, summarize_rejects
 from gamesales.errors import InputError, UsageError
 from gamesales.jobs.loading import load, open_ref
@@ -124,9 +124,10 @@ class Predictor:
         Raises:
             ColumnsError: Columns are missing, duplicate or not numeric, or a copied column has the name of another
                 column of the result.
+            InputError: A column can't be converted to an Arrow column.
             TypeError: The argument is not a table.
         """
-        table = titles if isinstance(titles, pa.Table) else pa.table(titles)
+        table = as_table(titles)
         check_columns(table, self.contract)
         return score_table(table, self._version, keep, self._cache)
 

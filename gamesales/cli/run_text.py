@@ -9,6 +9,7 @@ from gamesales.jobs.score import RunPreview
 from gamesales.report.format import format_count
 from gamesales.scoring.drift import ColumnDrift
 from gamesales.scoring.familiarity import OutsideColumn, format_range
+from gamesales.scoring.output import is_table, parse_output
 from gamesales.scoring.run_report import RunReport
 from gamesales.scoring.shadow import ShadowDifferences, ShadowReport
 
@@ -58,9 +59,9 @@ def _format_report(report: RunReport) -> str:
         lines += [column.change for column in report.drift.columns if column.drifted and column.change]
     if report.shadow:
         lines.append(_format_shadow(report.shadow))
-    return "\n".join(
-        [*lines, f"{'withheld because of drift; not written' if report.is_withheld else 'written'} to {report.output}"]
-    )
+    written = "withheld because of drift; not written" if report.is_withheld else "written"
+    date = f", run_date={report.run_date}" if is_table(parse_output(report.output)) else ""
+    return "\n".join([*lines, f"{written} to {report.output}{date}"])
 
 
 def _format_outside(columns: Sequence[OutsideColumn]) -> str:

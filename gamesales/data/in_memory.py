@@ -21,15 +21,40 @@ def check_columns(titles: Any, contract: Contract) -> None:
     elif isinstance(titles, Mapping) or hasattr(titles, "columns"):
         schema = pa.schema([(str(name), pa.null()) for name in getattr(titles, "columns", titles)])
     else:
-        raise TypeError(
-            f"expected an Arrow table, a pandas data frame or a mapping of arrays, received {type(titles).__name__}"
-        )
+        raise _make_type_error(titles)
     duplicates = [name for name in contract.feature_names if schema.names.count(name) > 1]
     if duplicates:
         raise ColumnsError(
             f"the table has duplicate columns: {', '.join(duplicates)}", hint="Rename or drop the duplicates"
         )
     require_columns("the table", schema, contract.features)
+
+
+def as_table(titles: Any) -> pa.Table:
+    """Convert any kind of table to an Arrow table.
+
+    Raises:
+        TypeError: it is not a table.
+        InputError: a column can't be converted.
+    """
+    if isinstance(titles, pa.Table):
+        return titles
+    has_columns = any(hasattr(titles, name) for name in ("__arrow_c_stream__", "__arrow_c_array__", "columns"))
+    if not has_columns and not isinstance(titles, Mapping):
+        raise _make_type_error(titles)
+    try:
+        return pa.table(titles)
+    except (TypeError, ValueError) as error:  # errors of pyarrow
+        raise InputError(
+            f"the table can't be converted to an Arrow table: {error}",
+            hint="Give each column one type, and a value for each title",
+        ) from None
+
+
+def _make_type_error(titles: Any) -> TypeError:
+    return TypeError(
+        f"expected an Arrow table, a pandas data frame or a mapping of arrays, received {type(titles).__name__}"
+    )
 
 
 def as_batch(titles: Any, names: tuple[str, ...]) -> pa.RecordBatch:

@@ -112,6 +112,8 @@ class TableLocation:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError, TableNotFoundError
 
+        from gamesales.scoring.delta_input import describe_missing_version
+
         try:
             return DeltaTable(self.uri, version, self.make_options())
         except TableNotFoundError:
@@ -119,10 +121,10 @@ class TableLocation:
         except DeltaError as error:
             if version is None or _STORE_ERROR in str(error):
                 raise
-            raise InputNotFoundError(
-                f"{self} has no version {version}: {summarize(error)}",
-                hint="List the versions: deltalake.DeltaTable(…).history()",
-            ) from None
+            newest = DeltaTable(self.uri, None, self.make_options())
+            if (message := describe_missing_version(str(self), newest, version)) is None:
+                raise
+            raise InputNotFoundError(message, hint=f"Read the newest version: version={newest.version()}") from None
 
     def create_table(self, schema: pa.Schema) -> DeltaTable:
         """Create the table, unless another writer has just created it, and open it.

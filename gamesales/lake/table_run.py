@@ -83,8 +83,8 @@ class TableOutput:
             UsageError: it is a table of another program, or something else is at its path.
         """
         folder = self.location.folder
-        if folder is not None and folder.exists() and not folder.is_dir():
-            raise UsageError(f"--output {folder} is a file; expected a folder", hint="Give another --output")
+        if folder is not None:
+            _require_folder(folder)
         if folder is not None and not (folder / TABLE_LOG).is_dir() and any(folder.glob(f"{PARTITION}=*")):
             raise UsageError(
                 f"--output {folder} has results of another kind; a vacuum of the table would remove them",
@@ -117,6 +117,15 @@ class TableOutput:
         for source in inputs:
             if rules.is_output(source):
                 raise UsageError(f"{source} is in the table {self.location}", hint="Give another --output")
+
+
+def _require_folder(folder: Path) -> None:
+    """Check that the folder of a table can be made, if there is none."""
+    part = next(part for part in (folder, *folder.parents) if part.exists() or part.is_symlink())
+    if not part.is_dir():
+        kind = "a file" if part.exists() else f"a link to {part.readlink()}, which does not exist"
+        where = f"--output {folder}" if part == folder else f"--output {folder}: {part}"
+        raise UsageError(f"{where} is {kind}; expected a folder", hint="Give another --output")
 
 
 def score_into_table(

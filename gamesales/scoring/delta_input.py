@@ -23,7 +23,7 @@ from gamesales.data.dialect import TableFormat
 from gamesales.data.open_table import open_table
 from gamesales.data.renamed_file import RenamedFile
 from gamesales.data.table import TableFile
-from gamesales.errors import InputError, TryAgainError
+from gamesales.errors import GamesalesError, InputError, InputNotFoundError, TryAgainError
 from gamesales.scoring.folders import DELTA_LOG, join_paths, require_plain_folder
 
 if TYPE_CHECKING:
@@ -161,14 +161,43 @@ class DeltaInput:
 def _open_table(folder: InputPath, number: int | None) -> deltalake.DeltaTable:
     try:
         from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
     except ImportError:
         require_plain_folder(folder)  # refuses a table
         raise
     options = {name: value for name, value in os.environ.items() if name.startswith(_SETTINGS)} | _TIMEOUTS
+    # In a URL, deltalake decodes %-escapes, some of them twice. Our keys are literal, so a key with % fails.
+    location = str(folder) if isinstance(folder, Path) else quote(str(folder), safe=":/")
     with _translate_errors(folder, number):
-        # In a URL, deltalake decodes %-escapes, some of them twice. Our keys are literal, so a key with % fails.
-        location = str(folder) if isinstance(folder, Path) else quote(str(folder), safe=":/")
-        return DeltaTable(location, version=number, storage_options=options)
+        try:
+            return DeltaTable(location, version=number, storage_options=options)
+        except DeltaError:
+            if number is None:
+                raise
+            newest = DeltaTable(location, storage_options=options)
+            if (message := describe_missing_version(str(folder), newest, number)) is None:
+                raise
+            raise InputNotFoundError(
+                message, hint=f"Name the newest version: {folder}@v{newest.version()}, or {folder}"
+            ) from None
+
+
+def describe_missing_version(name: str, newest: deltalake.DeltaTable, number: int) -> str | None:
+    """Return a message if the log of a table does not have a version.
+
+    Args:
+        name: the table as people name it.
+        newest: the table at its newest version.
+        number: the version.
+
+    Returns:
+        A message with the versions that the log has. None if it has the version.
+    """
+    first, last = min(commit["version"] for commit in newest.history()), newest.version()
+    if first <= number <= last:
+        return None
+    versions = f"versions {first} to {last}" if first < last else f"version {first} only"
+    return f"{name} has no version {number}; its log has {versions}"
 
 
 @contextmanager
@@ -178,6 +207,8 @@ def _translate_errors(folder: InputPath, number: int | None) -> Iterator[None]:
 
     try:
         yield
+    except GamesalesError:
+        raise
     except (DeltaError, OSError, ValueError) as error:
         text = _ARROW.sub(": ", str(error))
         if (isinstance(error, OSError) or _STORE_ERROR in text) and not isinstance(folder, Path):

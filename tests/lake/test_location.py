@@ -149,6 +149,15 @@ def test_command_line(s3, cli, simple_registry, source):
     assert (0, 300) == (ran.code, json.loads(ran.out)["matched"])
 
 
+def test_text_names_the_date(cli, simple_registry, source):
+    """The text of a backfill names the date of each run, as that of a folder does."""
+    for form, outputs in (("delta", "{}, run_date={}"), ("auto", "{}/run_date={}")):
+        dates = ("--from", "2026-11-01", "--to", "2026-11-02")
+        ran = cli("score", source, "--output", form, *dates, *(["--format", form] if form == "delta" else []))
+        written = [line for line in ran.out.splitlines() if line.startswith("written")]
+        assert [f"written to {outputs.format(form, f'2026-11-0{day}')}" for day in (1, 2)] == written
+
+
 def test_job_file(s3, cli, simple_registry, source, tmp_path):
     """A job file may name a table by its URL, or by a folder and its format."""
     for number, output in enumerate((f'output = "{s3}"', 'output = "table"\nformat = "delta"')):

@@ -65,8 +65,9 @@ def test_earlier_version(source, table):
     assert {1} == set(read_predictions(table, DAY, version=1).column("model_version").to_pylist())
     with pytest.raises(InputNotFoundError, match=f"no predictions for {DAY} in .* in version 0"):
         read_predictions(table, DAY, version=0)
-    with pytest.raises(InputNotFoundError, match="has no version 7"):
+    with pytest.raises(InputNotFoundError, match=r"has no version 7; its log has versions 0 to 2$") as missing:
         read_predictions(table, DAY, version=7)
+    assert "Read the newest version: version=2" == missing.value.hint
 
 
 def test_date_without_run(table):

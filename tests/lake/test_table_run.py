@@ -2,7 +2,9 @@
 
 import json
 import pickle
+import re
 from datetime import date
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -272,6 +274,24 @@ def test_folder_of_results_is_refused(tmp_path):
     with pytest.raises(UsageError, match="is a Delta table") as refused:
         score(simple_version(), source, tmp_path / "table")
     assert "--format delta" in refused.value.hint
+
+
+def test_path_without_a_folder(tmp_path, monkeypatch):
+    """A table can't be at a file, below a file, or at a link to a folder that does not exist."""
+    monkeypatch.chdir(tmp_path)
+    source = write_titles(tmp_path / "a.parquet")
+    Path("link").symlink_to("nowhere")
+    for table, message in {
+        "a.parquet": "--output a.parquet is a file; expected a folder",
+        "a.parquet/T": "--output a.parquet/T: a.parquet is a file; expected a folder",
+        "link": "--output link is a link to nowhere, which does not exist; expected a folder",
+        "link/T": "--output link/T: link is a link to nowhere, which does not exist; expected a folder",
+    }.items():
+        with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+            score_table(simple_version(), source, table)
+    Path("nowhere").mkdir()
+    score_table(simple_version(), source, "link")
+    assert 100 == len(read_rows(tmp_path / "nowhere"))
 
 
 def test_changed_type_is_refused_early(tmp_path):

@@ -64,8 +64,24 @@ class TestVersions:
 
     def test_missing_version(self, table):
         """A version that does not exist is refused."""
-        with pytest.raises(InputError, match=r"can't be read as a table of Delta Lake in version 7: ") as failure:
+        with pytest.raises(
+            InputNotFoundError, match=r"table has no version 7; its log has versions 0 to 1$"
+        ) as failure:
             read_rows(f"{table}@v7")
+        assert failure.value.hint == f"Name the newest version: {table}@v1, or {table}"
+
+    def test_forgotten_version(self, table):
+        """A version that the log no longer has is refused."""
+        deltalake.DeltaTable(table).create_checkpoint()
+        (table / "_delta_log" / f"{0:020}.json").unlink()
+        with pytest.raises(InputNotFoundError, match=r"table has no version 0; its log has version 1 only$"):
+            read_rows(f"{table}@v0")
+
+    def test_damaged_version(self, table):
+        """A version that the log has, but that can't be read, is refused as a damaged table."""
+        (table / "_delta_log" / f"{0:020}.json").write_text("{")
+        with pytest.raises(InputError, match=r"can't be read as a table of Delta Lake in version 0: ") as failure:
+            read_rows(f"{table}@v0")
         assert failure.value.hint == f"Check {table}/_delta_log"
 
     def test_name_like_a_version(self, table):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from gamesales import Predictor
-from gamesales.errors import ColumnsError
+from gamesales.errors import ColumnsError, InputError
 from support.runs import DAY, network_version, score, simple_version
 from support.versions import FEATURES, INTERVAL, NEW_RECORD, titles_table
 
@@ -104,10 +104,24 @@ def test_data_frames():
     assert PREDICTOR.score(titles) == PREDICTOR.score({name: titles[name] for name in FEATURES})
 
 
-@pytest.mark.parametrize("titles", [None, 7, "titles.csv"])
+@pytest.mark.parametrize("titles", [None, 7, "titles.csv", [1, 2], [{"critic_rating": 4}]])
 def test_not_a_table(titles):
-    """A value that is not a table is a TypeError."""
-    with pytest.raises(TypeError):
+    """A value that is not a table is a TypeError, which names what is expected."""
+    with pytest.raises(TypeError, match=f"expected an Arrow table, .* received {type(titles).__name__}"):
+        PREDICTOR.score(titles)
+
+
+@pytest.mark.parametrize(
+    ("titles", "message"),
+    [
+        ({"critic_rating": ["x", 3]}, "Expected bytes, got a 'int' object"),
+        ({"critic_rating": [4.0], "unit_price": [40.0, 50.0]}, "expected length 1 but got length 2"),
+        (pa.array([4.0]), "non-struct type double"),
+    ],
+)
+def test_table_that_arrow_refuses(titles, message):
+    """A column that pyarrow can't convert is an InputError."""
+    with pytest.raises(InputError, match=f"can't be converted to an Arrow table: .*{message}"):
         PREDICTOR.score(titles)
 
 
