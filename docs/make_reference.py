@@ -128,7 +128,7 @@ def _commands():
     lines = [
         "# Commands",
         "",
-        "Written by `make docs` from the code. Every command also takes `--help` and `--traceback`.",
+        "Written by `make docs` from the code. Every command also takes `--help`, `--wide` and `--traceback`.",
         "The schema of the `--json` output of a command is in `<command>.schema.json` beside this page.",
         "The schema of an error is in `error.schema.json`.",
     ]

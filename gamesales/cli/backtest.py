@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from gamesales.cli import progress
-from gamesales.cli.render import format_table, show_error, show_result
+from gamesales.cli.render import show_error, show_result
+from gamesales.cli.table import format_table
 from gamesales.cli.values import NAME, REGISTRY
 from gamesales.errors import EXIT_CONDITION_NOT_MET, RegistryError
 from gamesales.report.format import format_count
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from gamesales.stats.error_metrics import ErrorMetrics
 
 _HEADINGS = ["predictions", "MAE", "RMSE", "bias", "R2", "MAPE", "coverage", "outside"]
+# A narrow screen leaves them out, the first one first.
+_OPTIONAL = ("RMSE", "R2", "MAPE", "outside", "coverage", "predictions")
 
 
 def backtest(
@@ -86,9 +89,9 @@ def _format_result(result: BacktestResult) -> str:
         f"{result.matched:,} of {predictions} on {dates} have actual earnings",
         *_describe_unmatched(result),
         "",
-        format_table(["version", "dates", *_HEADINGS], version_rows),
+        format_table(["version", "dates", *_HEADINGS], version_rows, optional=_OPTIONAL),
         "",
-        format_table(["date", "version", *_HEADINGS], date_rows),
+        format_table(["date", "version", *_HEADINGS], date_rows, optional=_OPTIONAL),
     ]
     for verdict in result.versions:
         lines += ["", f"version {verdict.version}, {verdict.first_date} to {verdict.last_date}"]

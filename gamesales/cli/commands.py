@@ -39,6 +39,11 @@ LIGHT = {
     "runs",
     "report",
 }
+# Options of every command, which are removed before it parses its own.
+COMMON_OPTIONS = {
+    "--wide": "Show all columns of tables, also if they do not fit the terminal.",
+    "--traceback": "Show where in the code an error arose.",
+}
 # A command returns its exit code. None is 0.
 Command = Callable[..., int | None]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from gamesales.cli.render import format_minute, format_table, show_result, to_one_line
+from gamesales.cli.render import format_minute, show_result
+from gamesales.cli.table import format_table
+from gamesales.cli.terminal import paint, to_one_line
 from gamesales.cli.values import NAME, REGISTRY, parse_span
 from gamesales.jobs.history import EventFilter, list_events
 from gamesales.jobs.loading import open_ref, open_registry
@@ -72,7 +74,8 @@ def _format_events(listed: EventList) -> str:
             ]
             for event in listed.events
         ]
-        return format_table(["event", "when", "by", "what", "evidence", "why"], rows)
+        header = ["event", "when", "by", "what", "evidence", "why"]
+        return format_table(header, rows, optional=("evidence", "by", "event"), states={"what"})
     every = format_command("history", listed.registry, listed.model)
     return f"no event of {listed.model} in {listed.registry} matches. See all: {every}"
 
@@ -167,7 +170,7 @@ def _format_comparison(comparison: VersionComparison) -> str:
     names = [f"version {side.version}" + ("" if is_one_model else f" of {side.model}") for side in versions]
     summary = [
         f"{names[0]} and {names[1]}" + (f" of {comparison.first.model}" if is_one_model else ""),
-        *(to_one_line(_describe_version(side, label)) for side, label in zip(versions, names, strict=True)),
+        *(_describe_version(side, label) for side, label in zip(versions, names, strict=True)),
         f"training data  {_describe_sameness(comparison.same_training_data)}",
         f"holdout        {_describe_sameness(comparison.same_holdout)}",
     ]
@@ -176,9 +179,10 @@ def _format_comparison(comparison: VersionComparison) -> str:
 
 def _describe_version(version: ComparedVersion, label: str) -> str:
     marks = [*version.aliases, *(["retired"] if version.retired else [])]
-    suffix = f" ({', '.join(marks)})" if marks else ""
+    suffix = paint(f" ({', '.join(marks)})") if marks else ""
     reason = f": {version.reason}" if version.reason else ""
-    return f"{label}{suffix}, registered {format_minute(version.registered)} UTC by {version.actor}{reason}"
+    registered = f"registered {format_minute(version.registered)} UTC by {version.actor}{reason}"
+    return f"{label}{suffix}, {to_one_line(registered)}"
 
 
 def _describe_sameness(same: bool | None) -> str:

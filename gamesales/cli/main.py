@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from gamesales.cli.commands import LIGHT, CommandGroup, load_command
+from gamesales.cli.commands import COMMON_OPTIONS, LIGHT, CommandGroup, load_command
 from gamesales.cli.plain import parse_plain
 from gamesales.cli.render import show_error, show_warnings
+from gamesales.cli.terminal import allow_wide_lines
 from gamesales.errors import (
     EXIT_INTERRUPTED,
     EXIT_TERMINATED,
@@ -77,11 +78,17 @@ def _is_watched() -> bool:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code. The arguments are those after the name of the program."""
+    with allow_wide_lines("--wide" in arguments):
+        return _run_to_end(arguments)
+
+
+def _run_to_end(arguments: Sequence[str]) -> int:
+    """Run one command, turn an error into its exit code and show it."""
     as_json = "--json" in arguments
     wants_traceback = "--traceback" in arguments
     try:
         with show_warnings():
-            code = _run_command([argument for argument in arguments if argument != "--traceback"])
+            code = _run_command([argument for argument in arguments if argument not in COMMON_OPTIONS])
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from gamesales.cli.render import to_one_line
+from gamesales.cli.terminal import to_one_line
 
 if TYPE_CHECKING:
     from pathlib import Path

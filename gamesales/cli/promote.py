@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,10 +13,11 @@ from gamesales.cli.render import (
     format_intervals,
     format_metrics_table,
     format_minute,
-    format_table,
     show_result,
-    to_one_line,
+    show_text,
 )
+from gamesales.cli.table import format_table
+from gamesales.cli.terminal import paint, to_one_line
 from gamesales.cli.values import ALIAS, NAME, REGISTRY
 from gamesales.errors import GateRefusedError
 from gamesales.jobs.loading import open_ref, open_registry
@@ -107,16 +109,19 @@ def promote(
             public_key=require_signature,
         )
     except GateRefusedError as refusal:
-        if not as_json:
-            print(_format_comparison(refusal.evidence, "refused"), end="")
+        evidence = refusal.evidence
+        if evidence.get("comparison") and not as_json:
+            show_text(lambda: _format_comparison(evidence, "refused"), sys.stdout)
         raise
     show_result(promotion, _format_promotion, as_json=as_json)
 
 
 def _format_promotion(promotion: Promotion) -> str:
-    comparison = _format_comparison(asdict(promotion), "forced" if promotion.forced else "passes")
-    forced = " (forced)" if promotion.forced and not promotion.dry_run else ""
-    return f"{comparison}{_format_move(promotion)}{forced}"
+    forced = f" ({paint('forced')})" if promotion.forced and not promotion.dry_run else ""
+    move = f"{_format_move(promotion)}{forced}"
+    if not promotion.comparison:
+        return move
+    return f"{_format_comparison(asdict(promotion), 'forced' if promotion.forced else 'passes')}\n{move}"
 
 
 def rollback(
@@ -191,7 +196,8 @@ def _format_aliases(listed: AliasList) -> str:
         [row.alias, str(row.version), format_minute(row.since), row.actor, str(row.previous_version or "-"), row.reason]
         for row in listed.aliases
     ]
-    return format_table(["alias", "version", "since", "by", "before", "why"], rows)
+    header = ["alias", "version", "since", "by", "before", "why"]
+    return format_table(header, rows, optional=("by", "before", "since"), states={"alias"})
 
 
 def retire(
@@ -209,19 +215,17 @@ def retire(
 def _format_retirement(retirement: RetirementResult) -> str:
     version = f"version {retirement.version} of {retirement.model}"
     if retirement.changed:
-        return f"{version} is retired"
+        return f"{version} is {paint('retired')}"
     since = f"was retired on {format_minute(retirement.time)} UTC by {retirement.actor}"
     reason = f": {retirement.reason}" if retirement.reason else ""
     return to_one_line(f"{version} {since}{reason}; nothing was changed")
 
 
 def _format_comparison(evidence: Mapping[str, Any], verdict: str) -> str:
-    """Lay out the comparison of candidate and champion, if they were compared."""
+    """Lay out the comparison of candidate and champion."""
     from gamesales.registry.gate import format_percent
 
-    comparison = evidence.get("comparison")
-    if not comparison:
-        return ""
+    comparison = evidence["comparison"]
     margin, confidence = format_percent(comparison["margin"]), format_percent(comparison["confidence"])
     rows = [
         [f"version {comparison['champion']}, champion", _format_cents(comparison["champion_mae"])],
@@ -233,7 +237,7 @@ def _format_comparison(evidence: Mapping[str, Any], verdict: str) -> str:
     table = format_table(
         [f"on {format_count(comparison['rows'], 'title')} of {evidence['holdout']['path']}", "MAE"], rows
     )
-    return f"{table}\n{verdict}\n\n"
+    return f"{table}\n{paint(verdict)}\n"
 
 
 def _format_cents(amount: float) -> str:

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from gamesales.cli.render import format_metrics_table, format_minute, format_table, show_result, to_one_line
+from gamesales.cli.render import OPTIONAL_METRICS, format_metrics_table, format_minute, show_result, show_text
+from gamesales.cli.table import format_table
+from gamesales.cli.terminal import paint, to_one_line
 from gamesales.cli.values import NAME, REGISTRY, parse_as_of, parse_span
 from gamesales.jobs.history import show as run_show
 from gamesales.jobs.loading import open_ref, open_registry
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from gamesales.jobs.versions import VerificationResult, VersionList, VersionRow
 
 _DEFAULT_RETENTION = Retention()
+# Columns of the list that a narrow screen leaves out, the least important first.
+_OPTIONAL = ("scaled MSE", "RMSE", "by", "R2", "MAPE", "registered")
 
 
 def versions(
@@ -87,7 +91,8 @@ def _format_versions(listed: VersionList, version_filter: VersionFilter) -> str:
     every = format_command("versions --retired", listed.registry, listed.model)
     if listed.versions:
         header = ["version", "aliases", "registered", "by", *HEADINGS, "reason"]
-        table = format_table(header, [_format_row(row) for row in listed.versions])
+        rows = [_format_row(row) for row in listed.versions]
+        table = format_table(header, rows, optional=_OPTIONAL, states={"aliases"})
         file = f"metrics on {listed.data}, sha256 {listed.data_sha256[:12]}" if listed.data_sha256 else "no metrics yet"
         text = f"{to_one_line(file)}\n{table}"
     elif not listed.registered:
@@ -138,9 +143,12 @@ def show(
 
 
 def _format_details(details: VersionDetails) -> str:
-    sections = ["\n".join(map(to_one_line, _list_details(details)))]
+    aliases = paint("".join(f", {alias}" for alias in details.aliases))
+    as_of = f" (as of {_format_second(details.as_of)})" if details.as_of else ""
+    first = f"version {details.version} of {details.model}{aliases}{as_of}"
+    sections = ["\n".join([first, *map(to_one_line, _list_details(details))])]
     if details.warnings:
-        sections.append("\n".join(to_one_line(f"warning: {text}") for text in details.warnings))
+        sections.append("\n".join(f"{paint('warning:')} {to_one_line(text)}" for text in details.warnings))
     if details.evaluations:
         sections.append(_format_evaluations(details))
     if details.manifest is not None:
@@ -151,11 +159,8 @@ def _format_details(details: VersionDetails) -> str:
 
 
 def _list_details(details: VersionDetails) -> list[str]:
-    as_of = f" (as of {_format_second(details.as_of)})" if details.as_of else ""
-    aliases = f", {', '.join(details.aliases)}" if details.aliases else ""
     retired = details.retired
     return [
-        f"version {details.version} of {details.model}{aliases}{as_of}",
         f"registered  {_format_origin(details.registered, details.actor, details.reason)}",
         *([f"copied      {_format_copy(details.origin)}"] if details.origin else []),
         *([f"retired     {_format_origin(retired.time, retired.actor, retired.reason)}"] if retired else []),
@@ -193,7 +198,7 @@ def _format_manifest(manifest: Mapping[str, Any]) -> list[str]:
             for role, data in manifest.get("data", {}).items()
         ),
         f"git commit  {manifest.get('git_commit') or '-'}",
-        f"software    {', '.join(f'{key} {value}' for key, value in manifest.get('software', {}).items())}",
+        f"software    {', '.join(f'{key} {value}' for key, value in manifest.get('software', {}).items()) or '-'}",
     ]
 
 
@@ -209,7 +214,8 @@ def _format_evaluations(details: VersionDetails) -> str:
         ]
         for evaluation in details.evaluations
     ]
-    return format_table(["evaluated", "on", "rows", "kind", "sha256", *HEADINGS], rows)
+    header = ["evaluated", "on", "rows", "kind", "sha256", *HEADINGS]
+    return format_table(header, rows, optional=("sha256", *OPTIONAL_METRICS, "kind", "rows", "evaluated"))
 
 
 def verify(
@@ -268,7 +274,8 @@ def _confirm(preview: CollectionResult) -> bool:
     if not (preview.versions or preview.bundles or preview.temporary_files):
         return True
     # Not typer.confirm, which writes to stdout too.
-    print(f"{_list_garbage(preview)}\nRemove them for good? [y/N]: ", end="", file=sys.stderr, flush=True)
+    show_text(lambda: _list_garbage(preview), sys.stderr)
+    print("Remove them for good? [y/N]: ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
+from gamesales.cli.table import format_table
+from gamesales.cli.terminal import DIM, fit_lines, paint, set_color, to_one_line, use_screen_of
 from gamesales.errors import LOGGER
 from gamesales.old_keys import add_old_keys
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+# The headings of metrics that a narrow screen leaves out, the least important first.
+OPTIONAL_METRICS = ("scaled MSE", "RMSE", "R2", "MAPE")
 T = TypeVar("T", bound="DataclassInstance")
-
-# Unicode categories: control characters, line and paragraph separators, surrogates.
-_HARMFUL_CATEGORIES = {"Cc", "Zl", "Zp", "Cs"}
-# Characters that change the direction of writing, so that a text reads as another text.
-_DIRECTION_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 def show_result(result: T, format_result: Callable[[T], str], *, as_json: bool) -> None:
@@ -31,7 +28,19 @@ def show_result(result: T, format_result: Callable[[T], str], *, as_json: bool) 
     if as_json:
         print(json.dumps(add_old_keys(asdict(result)), ensure_ascii=False, indent=1))
     else:
-        print(format_result(result))
+        show_text(lambda: format_result(result), sys.stdout)
+
+
+def show_text(format_text: Callable[[], str], stream: TextIO | None) -> None:
+    """Print a text, laid out for the screen of a stream. The last line names columns that did not fit."""
+    if stream is None:  # closed
+        return
+    with use_screen_of(stream) as screen:
+        text = fit_lines(format_text(), screen)
+        if screen.left_out:
+            note = f"left out: {', '.join(screen.left_out)}. All columns: --wide"
+            text += "\n\n" + set_color(fit_lines(note, screen), DIM)
+    print(text, file=stream, flush=stream is sys.stderr)
 
 
 def show_error(code: str, message: str, hint: str, *, as_json: bool, evidence: Mapping[str, Any] | None = None) -> None:
@@ -43,14 +52,14 @@ def show_error(code: str, message: str, hint: str, *, as_json: bool, evidence: M
         error = {"code": code, "message": message, "hint": hint, **({"evidence": evidence} if evidence else {})}
         with suppress(OSError):  # stdout is full or closed; stderr has the error too
             print(json.dumps({"error": add_old_keys(error)}, ensure_ascii=False))
-    print(f"error: {to_one_line(message)}", file=sys.stderr)
-    if hint:
-        print(f"       {to_one_line(hint)}", file=sys.stderr)
+    hint_line = f"\n       {to_one_line(hint)}" if hint else ""
+    show_text(lambda: f"{paint('error:')} {to_one_line(message)}{hint_line}", sys.stderr)
 
 
 class _WarningHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"warning: {to_one_line(record.getMessage())}", file=sys.stderr, flush=True)
+        message = to_one_line(record.getMessage())
+        show_text(lambda: f"{paint('warning:')} {message}", sys.stderr)
 
 
 @contextmanager
@@ -64,27 +73,12 @@ def show_warnings() -> Iterator[None]:
         LOGGER.removeHandler(handler)
 
 
-def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay out a table. Columns of numbers are aligned right, and each cell becomes one line."""
-    rows = [[to_one_line(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    right = [all(_is_number(cell) for cell in column) and bool(rows) for column in zip(*rows, strict=True)]
-    right = right or [False] * len(header)
-    lines = [header, *rows]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(line, widths, right, strict=True)
-        ).rstrip()
-        for line in lines
-    )
-
-
 def format_metrics_table(metrics: Mapping[str, Mapping[str, float | None]]) -> str:
     """Lay out the metrics of each version or baseline, a line for each."""
     from gamesales.stats.metrics import HEADINGS, format_metrics  # scoring does not load it
 
-    return format_table(["", *HEADINGS], [[name, *format_metrics(values)] for name, values in metrics.items()])
+    rows = [[name, *format_metrics(values)] for name, values in metrics.items()]
+    return format_table(["", *HEADINGS], rows, optional=OPTIONAL_METRICS)
 
 
 def format_intervals(intervals: Mapping[str, Sequence[float]]) -> str:
@@ -96,19 +90,3 @@ def format_intervals(intervals: Mapping[str, Sequence[float]]) -> str:
 def format_minute(time: str) -> str:
     """Shorten a time of the log to the minute."""
     return f"{time[:10]} {time[11:16]}"
-
-
-def to_one_line(text: str) -> str:
-    """Replace line breaks and control characters, so that a reason can't forge another line of output."""
-    if text.isprintable():
-        return text
-    return "".join(" " if _is_harmful(character) else character for character in text)
-
-
-def _is_harmful(character: str) -> bool:
-    category, direction = unicodedata.category(character), unicodedata.bidirectional(character)
-    return category in _HARMFUL_CATEGORIES or direction in _DIRECTION_CONTROLS
-
-
-def _is_number(cell: str) -> bool:
-    return cell == "-" or re.fullmatch(r"-?\$?[\d,.]+(e-?\d+)?%?", cell) is not None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gamesales.cli.render import format_table
+from gamesales.cli.table import format_table
+from gamesales.cli.terminal import paint
 from gamesales.jobs.score import RunPreview
 from gamesales.report.format import format_count
 from gamesales.scoring.drift import ColumnDrift
@@ -38,7 +39,7 @@ def _format_report(report: RunReport) -> str:
     if report.rows_blank:
         lines.append(f"{format_count(report.rows_blank, 'blank row')} skipped")
     if report.rows_rejected:
-        lines.append(f"{report.rows_rejected:,} rejected, with reasons: {report.rejects}")
+        lines.append(f"{report.rows_rejected:,} {paint('rejected')}, with reasons: {report.rejects}")
     if report.rows_outside_training_range:
         lines.append(f"{report.rows_outside_training_range:,} outside the range of the training titles (flagged)")
     if report.outside_columns:
@@ -59,9 +60,10 @@ def _format_report(report: RunReport) -> str:
         lines += [column.change for column in report.drift.columns if column.drifted and column.change]
     if report.shadow:
         lines.append(_format_shadow(report.shadow))
-    written = "withheld because of drift; not written" if report.is_withheld else "written"
+    written = f"{paint('withheld')} because of drift; not written" if report.is_withheld else "written"
     date = f", run_date={report.run_date}" if is_table(parse_output(report.output)) else ""
-    return "\n".join([*lines, f"{written} to {report.output}{date}"])
+    return "
+".join([*lines, f"{written} to {report.output}{date}"])
 
 
 def _format_outside(columns: Sequence[OutsideColumn]) -> str:
@@ -92,7 +94,8 @@ def _format_drift(columns: Sequence[ColumnDrift]) -> str:
         ]
         for column in columns
     ]
-    return format_table(["column", "PSI", "by chance", "limit", "outside", ""], rows)
+    header = ["column", "PSI", "by chance", "limit", "outside", ""]
+    return format_table(header, rows, optional=("by chance", "outside"), states={""})
 
 
 def _format_shadow(shadow: ShadowReport) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from gamesales.cli.render import format_minute, format_table, show_result, to_one_line
+from gamesales.cli.render import format_minute, show_result
+from gamesales.cli.table import format_table
+from gamesales.cli.terminal import to_one_line
 from gamesales.cli.values import choose_registry
 from gamesales.errors import UsageError
 from gamesales.report.format import format_count
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from gamesales.jobs.runs import RunList, RunRow
 
 _HEADINGS = ["date", "state", "rows", "scored", "rejected", "drift", "version", "started (UTC)"]
+# A narrow screen leaves them out, the first one first.
+_OPTIONAL = ("started (UTC)", "scored", "version", "drift")
 # Drifted columns that a row of the table names.
 _SHOWN_COLUMNS = 2
 
@@ -41,7 +45,8 @@ def runs(
 
 
 def _format_runs(listed: RunList) -> str:
-    table = format_table(_HEADINGS, [_format_row(row) for row in listed.runs])
+    rows = [_format_row(row) for row in listed.runs]
+    table = format_table(_HEADINGS, rows, optional=_OPTIONAL, states={"state"})
     notes = dict.fromkeys(f"{row.date or row.place}: {row.note}" for row in listed.runs if row.note)
     runs = f"{format_count(len(listed.runs), 'run')} in {listed.output}"
     return "\n\n".join([to_one_line(runs), table, *(["\n".join(map(to_one_line, notes))] if notes else [])])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from gamesales.cli.commands import CommandGroup
-from gamesales.cli.render import format_table, show_result
+from gamesales.cli.render import show_result
+from gamesales.cli.table import format_table
 from gamesales.cli.values import ALIAS, NAME, REGISTRY
 from gamesales.jobs import sign as jobs
 from gamesales.jobs.loading import open_ref, open_registry

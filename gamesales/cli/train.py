@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from gamesales.cli import progress
-from gamesales.cli.render import format_intervals, format_metrics_table, format_table, show_result
+from gamesales.cli.render import OPTIONAL_METRICS, format_intervals, format_metrics_table, show_result
+from gamesales.cli.table import format_table
 from gamesales.cli.values import check_choice, choose_registry
 from gamesales.registry.refs import format_command
 from gamesales.report.format import format_count
@@ -136,6 +137,7 @@ def _format_tune_result(result: TuneResult, registry: str) -> str:
             format_table(
                 ["", "trial", "network", "parameters", "error", "in the final", "spread"],
                 [_format_finalist(finalist, search) for finalist in search.finalists],
+                optional=("spread", "trial"),
             ),
             "",
             f"importance  {shares or 'too few trials to estimate'}",
@@ -224,7 +226,7 @@ def _format_crossvalidation(result: CrossValidationResult) -> str:
     lines = [
         f"{result.folds}-fold cross-validation on {titles}",
         "",
-        format_table(["", *HEADINGS], rows),
+        format_table(["", *HEADINGS], rows, optional=OPTIONAL_METRICS),
         "",
         *(f"{summary.kind}, 95% confidence intervals: {format_intervals(summary.intervals)}" for summary in summaries),
     ]
