@@ -133,7 +133,8 @@ def _commands():
         "The schema of an error is in `error.schema.json`.",
     ]
     for name, command in _named(typer.main.get_command(make_app())):
-        lines += ["", f"## gamesales {name}", "", command.help, "", "| | | default |", "|---|---|---|"]
+        examples = [f"    {line}" for line in command.epilog.splitlines()]
+        lines += ["", f"## gamesales {name}", "", command.help, "", *examples, "", "| | | default |", "|---|---|---|"]
         lines += [_row(parameter) for parameter in command.params if parameter.name != "help"]
     return "\n".join(lines) + "\n"
 

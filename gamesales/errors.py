@@ -32,7 +32,7 @@ A warning does not stop a command: ``warn`` logs it, and the command line prints
 import errno
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 LOGGER = logging.getLogger("gamesales")
@@ -60,6 +60,14 @@ _TRANSIENT = {
 }
 # The path of an argument is wrong.
 _WRONG_PATH = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
+
+
+def suggest(word: str, choices: Iterable[str]) -> str:
+    """Return a guess for a misspelt word, as ``" (did you mean --output?)"``; empty if nothing is similar."""
+    from difflib import get_close_matches
+
+    matches = get_close_matches(word, list(choices), n=1)
+    return f" (did you mean {matches[0]}?)" if matches else ""
 
 
 def warn(message: str) -> None:

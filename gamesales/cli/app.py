@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Annotated, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from typer.core import TyperGroup
@@ -11,10 +12,15 @@ from typer.exceptions import TyperException
 
 from gamesales import __version__
 from gamesales.cli import options
-from gamesales.cli.commands import MODULE_OF, Command, CommandGroup, load_command
-from gamesales.errors import EXIT_INTERRUPTED, UsageError
+from gamesales.cli.commands import COMMON_OPTIONS, MODULE_OF, Command, CommandGroup, load_command
+from gamesales.cli.help import HelpCommand, HelpGroup, split_examples
+from gamesales.errors import EXIT_INTERRUPTED, UsageError, suggest
 
 ABOUT = "Train, register, promote and score models of game sales, with earnings in US dollars."
+FIRST_STEPS = """gamesales train
+gamesales promote 1 --reason "the first version"
+gamesales score data/new_titles.csv --output predictions"""
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 
 def run_app(arguments: Sequence[str]) -> int:
@@ -26,10 +32,16 @@ def run_app(arguments: Sequence[str]) -> int:
         KeyboardInterrupt: The user pressed Ctrl-C.
     """
     name = arguments[0] if arguments else None
-    command, program = typer.main.get_command(make_app(name, only_list=name in (None, "--help"))), "gamesales"
+    command, program = typer.main.get_command(make_app(name, only_list=name not in MODULE_OF)), "gamesales"
     # A command runs without the groups around it: their options would make Typer import Pydantic.
     while isinstance(command, TyperGroup) and arguments and arguments[0] in command.commands:
         command, program, arguments = command.commands[arguments[0]], f"{program} {arguments[0]}", arguments[1:]
+    if isinstance(command, TyperGroup) and not arguments:
+        print(command.get_help(command.make_context(program, [], resilient_parsing=True)))
+        return UsageError.exit_code
+    if isinstance(command, TyperGroup) and not arguments[0].startswith("-"):
+        guess = suggest(arguments[0], command.commands)
+        raise UsageError(f"no command {arguments[0]} of {program}{guess}", hint=f"See: {program} --help")
     try:
         # Without standalone mode Typer returns the exit code of a command and lets errors through,
         # but it turns Ctrl-C into an exit code too.
@@ -39,14 +51,34 @@ def run_app(arguments: Sequence[str]) -> int:
     except typer.Abort:
         raise KeyboardInterrupt from None
     except TyperException as error:
-        message, context = error.format_message(), getattr(error, "ctx", None)
-        if not message:
-            return error.exit_code  # no arguments: Typer has shown the help
-        path = context.command_path if context else "gamesales"
-        raise UsageError(message, hint=f"See: {path} --help") from error
+        raise UsageError(_explain_mistake(error, command), hint=f"See: {program} --help") from error
     if code == EXIT_INTERRUPTED:
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
+
+
+def _explain_mistake(error: Any, command: Any) -> str:
+    """Explain what is wrong with the options or arguments of a command. Typer's classes of mistakes are private."""
+    kind, parameter = type(error).__name__, getattr(error, "param", None)
+    label = "" if parameter is None else _label(parameter)
+    if kind == "MissingParameter":
+        return f"{label} is missing"
+    if kind == "NoSuchOption":
+        options = [option for other in command.params for option in other.opts]
+        return f"no option {error.option_name}{suggest(error.option_name, [*options, *COMMON_OPTIONS])}"
+    if kind == "BadOptionUsage":
+        return f"{error.option_name} {'takes no value' if 'not take' in error.message else 'needs a value'}"
+    if kind == "BadParameter" and hasattr(error.__cause__, "errors"):
+        from gamesales.data.validation import explain_fault
+
+        explanation = explain_fault(error.__cause__.errors(include_url=False)[0])
+        return f"{label} {explanation.replace('expected', 'expects', 1)}"
+    message = str(error.format_message()).rstrip(".")
+    return re.sub(r"^Got unexpected extra argument\(s\) \((.*)\)$", r"too many arguments: \1", message, flags=re.DOTALL)
+
+
+def _label(parameter: Any) -> str:
+    return str(parameter.metavar if parameter.param_type_name == "argument" else parameter.opts[-1])
 
 
 def make_app(name: str | None = None, *, only_list: bool = False) -> typer.Typer:
@@ -58,11 +90,12 @@ def make_app(name: str | None = None, *, only_list: bool = False) -> typer.Typer
     """
     app = typer.Typer(
         name="gamesales",
-        help=ABOUT,
-        epilog="Every command also takes --traceback, which shows where in the code an error arose.",
+        cls=HelpGroup,
+        epilog=FIRST_STEPS,
         add_completion=False,
-        no_args_is_help=True,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings=HELP_NAMES,
     )
     app.callback(help=ABOUT)(_add_common_options)
     if only_list:  # without the modules of the commands
@@ -74,7 +107,7 @@ def make_app(name: str | None = None, *, only_list: bool = False) -> typer.Typer
     for command_name in [name] if name in MODULE_OF else MODULE_OF:
         command = load_command(command_name)
         if isinstance(command, CommandGroup):
-            group = typer.Typer(help=command.about, no_args_is_help=True)
+            group = typer.Typer(cls=HelpGroup, help=command.about, rich_markup_mode=None, context_settings=HELP_NAMES)
             for member_name, member in command.commands.items():
                 _add_command(group, member_name, member)
             app.add_typer(group, name=command_name)
@@ -86,7 +119,8 @@ def make_app(name: str | None = None, *, only_list: bool = False) -> typer.Typer
 def _add_command(app: typer.Typer, name: str, command: Command) -> None:
     # The modules of commands import Typer and the shared options for type checkers only, and start faster.
     command.__annotations__ = get_type_hints(command, localns=vars(options), include_extras=True)
-    app.command(name)(command)
+    about, examples = split_examples(command)
+    app.command(name, cls=HelpCommand, help=about, epilog="\n".join(examples), context_settings=HELP_NAMES)(command)
 
 
 def _show_version(is_requested: bool) -> None:
@@ -97,7 +131,7 @@ def _show_version(is_requested: bool) -> None:
 
 def _add_common_options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the release and exit.")
+        bool, typer.Option("-V", "--version", callback=_show_version, is_eager=True, help="Show the release and exit.")
     ] = False,
 ) -> None:
     """Add the options of the program itself."""

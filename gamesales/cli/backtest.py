@@ -54,7 +54,11 @@ def backtest(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> int:
-    """Compare past predictions with actual earnings, and record the metrics as evidence."""
+    """Compare past predictions with actual earnings, and record the metrics as evidence.
+
+    Examples:
+        gamesales backtest --predictions predictions --actuals actuals.csv
+    """
     from gamesales.data.screen import RejectLimit
     from gamesales.jobs.backtest import BacktestRequest
     from gamesales.jobs.backtest import backtest as run

@@ -20,6 +20,13 @@ MODULES = {
     "vacuum": ("vacuum",),
 }
 MODULE_OF = {command: module for module, commands in MODULES.items() for command in commands}
+# The list of commands in the help of the program, by topic.
+TOPICS = {
+    "Train": ("train", "tune", "crossvalidate", "simulate", "preprocess"),
+    "Compare and promote": ("evaluate", "compare", "promote", "rollback", "alias", "retire", "sign", "policy"),
+    "Score": ("score", "predict", "runs", "report", "backtest", "vacuum"),
+    "Look after the registry": ("versions", "show", "history", "verify", "gc", "copy", "export"),
+}
 # Commands that need no matrix product of many rows. They start faster without the threads of NumPy's OpenBLAS.
 LIGHT = {
     "score",

@@ -30,7 +30,11 @@ def export(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a version for other programs, with raw columns as input and earnings as output."""
+    """Write a version for other programs, with raw columns as input and earnings as output.
+
+    Examples:
+        gamesales export 4 --format onnx --output model.onnx
+    """
     from gamesales.jobs.export import export as run
 
     result = run(*open_ref(registry, ref, name), form, output, force=force)
@@ -55,7 +59,11 @@ def copy(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy a version to another registry, with its evaluations. Its alias is not copied."""
+    """Copy a version to another registry, with its evaluations. Its alias is not copied.
+
+    Examples:
+        gamesales copy champion --to s3://bucket/registry
+    """
     from gamesales.jobs.copy import copy_version
 
     source, parsed = open_ref(registry, ref, name)

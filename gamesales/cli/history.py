@@ -54,7 +54,12 @@ def history(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """List who did what, when, why and on what evidence, newest first."""
+    """List who did what, when, why and on what evidence, newest first.
+
+    Examples:
+        gamesales history --alias champion
+        gamesales history --kind evaluation --since 2026-11-01
+    """
     first, last = parse_span(since, until)
     event_filter = EventFilter(alias, version, kind, by, first, last, limit)
     listed = list_events(open_registry(registry, name), event_filter)
@@ -157,7 +162,12 @@ def compare(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how two versions differ: data, metrics on the same titles, network, contract, software and files."""
+    """Show how two versions differ: data, metrics on the same titles, network, contract, software and files.
+
+    Examples:
+        gamesales compare champion 4
+        gamesales compare 3 4 --all
+    """
     from gamesales.jobs.compare import compare as run
 
     sides = [open_ref(registry, text, name) for text in (first, second)]

@@ -270,9 +270,9 @@ SUMMARIES = {
     "retire": "Retire a version for good; no alias may name it, and its history stays.",
     "sign": "Sign the promotion of a version to an alias, so that it can be promoted where a policy requires approvals.",  # noqa: E501
     "score": "Predict the earnings of titles in files; without INPUT, run the job in jobs/score.toml.",
-    "predict": "Predict the earnings of one title; for example, gamesales predict critic_rating=4.5 is_action=1 and so on.",  # noqa: E501
+    "predict": "Predict the earnings of one title.",
     "runs": "List the scoring runs of an output, newest date first, with rows, rejects and drift.",
-    "report": "Write a page about a scoring run: version, rejects, predictions and drift; for example, --run 2026-11-23.",  # noqa: E501
+    "report": "Write a page about a scoring run: version, rejects, predictions and drift.",
     "backtest": "Compare past predictions with actual earnings, and record the metrics as evidence.",
     "vacuum": "Remove the files of a Delta table that no retained version needs.",
     "alias": "Set, delete or list aliases, such as challenger.",

@@ -51,7 +51,11 @@ def evaluate(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the errors of a version on titles that it was not trained on, and record the metrics."""
+    """Measure the errors of a version on titles that it was not trained on, and record the metrics.
+
+    Examples:
+        gamesales evaluate 4 --data data/sales_data_test.csv
+    """
     from gamesales.jobs.evaluate import evaluate as run
 
     evaluation = run(*open_ref(registry, ref, name), data, reason=reason)
@@ -93,7 +97,12 @@ def promote(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a version the champion, which scores from now on, if the gate accepts it."""
+    """Make a version the champion, which scores from now on, if the gate accepts it.
+
+    Examples:
+        gamesales promote 4 --dry-run
+        gamesales promote 4 --reason "smaller errors"
+    """
     from gamesales.jobs.promote import promote as run
 
     opened, parsed = open_ref(registry, ref, name)
@@ -134,7 +143,12 @@ def rollback(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Set an alias back to its previous version; a second rollback goes back one more version."""
+    """Set an alias back to its previous version; a second rollback goes back one more version.
+
+    Examples:
+        gamesales rollback --dry-run
+        gamesales rollback --reason "errors of last night"
+    """
     from gamesales.jobs.promote import roll_back
 
     promotion = roll_back(open_registry(registry, name), alias=alias, reason=reason, dry_run=dry_run)
@@ -156,7 +170,11 @@ def set_alias(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Set an alias to a version, after checking its files; only promote sets the champion."""
+    """Set an alias to a version, after checking its files; only promote sets the champion.
+
+    Examples:
+        gamesales alias set challenger 4 --reason "on trial"
+    """
     from gamesales.jobs.promote import set_alias as run
 
     opened, parsed = open_ref(registry, ref, name)
@@ -170,7 +188,11 @@ def delete_alias(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete an alias; deleting the champion needs --reason, because nothing scores without a champion."""
+    """Delete an alias; deleting the champion needs --reason, because nothing scores without a champion.
+
+    Examples:
+        gamesales alias delete challenger
+    """
     from gamesales.jobs.promote import delete_alias as run
 
     deletion = run(open_registry(registry, name), alias, reason)
@@ -182,7 +204,11 @@ def _format_deletion(deletion: AliasDeletion) -> str:
 
 
 def list_aliases(registry: RegistryOption = REGISTRY, name: NameOption = NAME, as_json: JsonOption = False) -> None:
-    """List the version of each alias, when, by whom and why it was set, and the previous version."""
+    """List the version of each alias, when, by whom and why it was set, and the previous version.
+
+    Examples:
+        gamesales alias list
+    """
     from gamesales.jobs.promote import list_aliases as run
 
     show_result(run(open_registry(registry, name)), _format_aliases, as_json=as_json)
@@ -207,7 +233,11 @@ def retire(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Retire a version for good; no alias may name it, and its history stays."""
+    """Retire a version for good; no alias may name it, and its history stays.
+
+    Examples:
+        gamesales retire 2 --reason "trained on old titles"
+    """
     retirement = retire_version(*open_ref(registry, ref, name), reason)
     show_result(retirement, _format_retirement, as_json=as_json)
 

@@ -68,7 +68,12 @@ def versions(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """List the versions in use, newest first, with their metrics on the same file."""
+    """List the versions in use, newest first, with their metrics on the same file.
+
+    Examples:
+        gamesales versions --sort mae --limit 5
+        gamesales versions --where 'mae<5000' --retired
+    """
     first, last = parse_span(since, until)
     version_filter = VersionFilter(
         alias=alias,
@@ -137,7 +142,12 @@ def show(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one version in full."""
+    """Show one version in full.
+
+    Examples:
+        gamesales show champion
+        gamesales show 4 --as-of 2026-11-01
+    """
     details = run_show(*open_ref(registry, ref, name), parse_as_of(as_of))
     show_result(details, _format_details, as_json=as_json)
 
@@ -224,7 +234,12 @@ def verify(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every event of the log and every file of the bundles against their digests."""
+    """Check every event of the log and every file of the bundles against their digests.
+
+    Examples:
+        gamesales verify
+        gamesales verify 4
+    """
     opened, parsed = open_ref(registry, ref, name) if ref else (open_registry(registry, name), None)
     show_result(run_verify(opened, parsed), _format_verification, as_json=as_json)
 
@@ -254,7 +269,12 @@ def gc(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Retire versions that are no longer needed, and remove their files; their history stays."""
+    """Retire versions that are no longer needed, and remove their files; their history stays.
+
+    Examples:
+        gamesales gc --dry-run
+        gamesales gc --keep-newest 5 --keep-days 90
+    """
     retention = Retention(newest, alias_days, orphan_days)
     asks = not (yes or as_json) and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
     result = collect_garbage(

@@ -38,7 +38,12 @@ def runs(
     limit: LimitOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the scoring runs of an output, newest date first, with rows, rejects and drift."""
+    """List the scoring runs of an output, newest date first, with rows, rejects and drift.
+
+    Examples:
+        gamesales runs
+        gamesales runs predictions --limit 7
+    """
     from gamesales.jobs.runs import choose_output, list_runs
 
     show_result(list_runs(choose_output(output, job), limit), _format_runs, as_json=as_json)
@@ -86,7 +91,12 @@ def report(
     registry: JobRegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a page about a scoring run: version, rejects, predictions and drift; for example, --run 2026-11-23."""
+    """Write a page about a scoring run: version, rejects, predictions and drift.
+
+    Examples:
+        gamesales report --run 2026-11-23 --open
+        gamesales report --run 2026-11-23 --output predictions
+    """
     from gamesales.jobs.run_page import write_run_page
     from gamesales.jobs.runs import choose_output, choose_run_registry
     from gamesales.jobs.score_job import parse_date

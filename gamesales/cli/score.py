@@ -113,7 +113,13 @@ def score(
     name: Annotated[str | None, typer.Option("--name", metavar="MODEL", help="The model.")] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Predict the earnings of titles in files; without INPUT, run the job in jobs/score.toml."""
+    """Predict the earnings of titles in files; without INPUT, run the job in jobs/score.toml.
+
+    Examples:
+        gamesales score
+        gamesales score data/new_titles.csv --output predictions
+        gamesales score --from 2026-11-01 --to 2026-11-07
+    """
     from gamesales.cli import progress, streams
     from gamesales.cli.run_text import format_run
     from gamesales.jobs.run_end import explain_exit_code, get_exit_code
@@ -201,7 +207,14 @@ def predict(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict the earnings of one title; for example, gamesales predict critic_rating=4.5 is_action=1 and so on."""
+    r"""Predict the earnings of one title.
+
+    Examples:
+        gamesales predict critic_rating=4.5 is_action=1 \
+            is_exclusive_to_us=0 is_portable=1 is_role_playing=0 \
+            is_sequel=1 is_sports=0 suitable_for_kids=1 \
+            unit_price=59.99
+    """
     from gamesales.jobs.loading import open_ref
     from gamesales.jobs.predict import parse_title
     from gamesales.jobs.predict import predict as run

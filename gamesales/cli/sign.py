@@ -40,7 +40,11 @@ def sign(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Sign the promotion of a version to an alias, so that it can be promoted where a policy requires approvals."""
+    """Sign the promotion of a version to an alias, so that it can be promoted where a policy requires approvals.
+
+    Examples:
+        gamesales sign 4 --key release.pem
+    """
     opened, parsed = open_ref(registry, ref, name)
     if use:
         result = jobs.sign_use(opened, parsed, key, reason)
@@ -60,7 +64,11 @@ def _format_signature(result: SignatureResult) -> str:
 
 
 def show_policy(registry: RegistryOption = REGISTRY, name: NameOption = NAME, as_json: JsonOption = False) -> None:
-    """Show the policy that stands."""
+    """Show the policy that stands.
+
+    Examples:
+        gamesales policy show
+    """
     show_result(jobs.show_policy(open_registry(registry, name)), _format_policy, as_json=as_json)
 
 
@@ -72,7 +80,11 @@ def sign_policy(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Approve that the policy in a file replaces the policy that stands."""
+    """Approve that the policy in a file replaces the policy that stands.
+
+    Examples:
+        gamesales policy sign policy.toml --key release.pem
+    """
     result = jobs.sign_policy(open_registry(registry, name), file, key, reason)
     show_result(result, _format_signature, as_json=as_json)
 
@@ -84,7 +96,11 @@ def set_policy(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Set the policy. The policy that stands decides which approvals this needs."""
+    """Set the policy. The policy that stands decides which approvals this needs.
+
+    Examples:
+        gamesales policy set policy.toml --reason "two approvals"
+    """
     result = jobs.set_policy(open_registry(registry, name), file, reason)
     show_result(result, _format_policy, as_json=as_json)
 

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TextIO
 
-DIM = "2"
+BOLD, DIM = "1", "2"
 # Words that name a state, and their color as a parameter of the escape sequence.
 _COLORS = {
     "champion": "1;32",

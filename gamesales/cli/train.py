@@ -39,7 +39,13 @@ def train(
     registry: JobRegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a version on past titles and register it."""
+    """Train a version on past titles and register it.
+
+    Examples:
+        gamesales train
+        gamesales train jobs/train.toml --reason "titles of autumn"
+        gamesales train --preset course
+    """
     progress.say_reading(job)
     from gamesales.jobs.loading import open_registry
     from gamesales.jobs.train import train as run
@@ -110,7 +116,12 @@ def tune(
     registry: JobRegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Search for the smallest network that is about as accurate as the best, and register it."""
+    """Search for the smallest network that is about as accurate as the best, and register it.
+
+    Examples:
+        gamesales tune
+        gamesales tune --minutes 30 --workers 4
+    """
     check_choice("--engine", engine, *ENGINES)
     progress.say_reading(job)
     from gamesales.jobs.loading import open_registry
@@ -198,7 +209,12 @@ def crossvalidate(
     preset: PresetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure by cross-validation how accurate the networks of a job are; nothing is registered."""
+    """Measure by cross-validation how accurate the networks of a job are; nothing is registered.
+
+    Examples:
+        gamesales crossvalidate --folds 10
+        gamesales crossvalidate --grouped --seeds 3
+    """
     progress.say_reading(job)
     from gamesales.jobs.crossvalidate import crossvalidate as run
     from gamesales.training.folds import FOLD_KINDS
@@ -245,7 +261,11 @@ def preprocess(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the scaling of every column.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Scale a training and a test file to 0..1 and write a …_scaled.csv for each, as in the Keras course."""
+    """Scale a training and a test file to 0..1 and write a …_scaled.csv for each, as in the Keras course.
+
+    Examples:
+        gamesales preprocess training.csv test.csv --verbose
+    """
     from gamesales.data.contract import Contract
     from gamesales.jobs.prepare import preprocess as run
 
@@ -269,7 +289,11 @@ def simulate(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Simulate titles with earnings that follow a known formula with 1% noise."""
+    """Simulate titles with earnings that follow a known formula with 1% noise.
+
+    Examples:
+        gamesales simulate --rows 1000 --output titles.csv --ids
+    """
     from gamesales.jobs.prepare import simulate as run
 
     result = run(output, rows, seed=seed, ids=ids, earnings=not no_earnings, continuous=continuous)

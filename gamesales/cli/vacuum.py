@@ -31,7 +31,12 @@ def vacuum(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and change nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove the files of a Delta table that no retained version needs."""
+    """Remove the files of a Delta table that no retained version needs.
+
+    Examples:
+        gamesales vacuum predictions --dry-run
+        gamesales vacuum s3://bucket/predictions --older-than 90d
+    """
     from gamesales.jobs.vacuum import vacuum as run
     from gamesales.lake.location import TableLocation
     from gamesales.scoring.output import parse_output

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gamesales.errors import UsageError
+from gamesales.errors import UsageError, suggest
 from gamesales.registry.event import parse_time
 from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, DEFAULT_REGISTRY
 
@@ -20,7 +20,7 @@ def choose_registry(option: str | None, job: str | None) -> str:
 def check_choice(option: str, value: str, *choices: str) -> None:
     """Raise UsageError if the value of an option is not one of its choices."""
     if value not in choices:
-        raise UsageError(f"{option} expects {' or '.join(choices)}, received {value!r}")
+        raise UsageError(f"{option} expects {' or '.join(choices)}, received {value!r}{suggest(value, choices)}")
 
 
 def parse_span(since: str | None, until: str | None) -> tuple[str | None, str | None]:

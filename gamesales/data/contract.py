@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from gamesales.errors import JobFileError
 
 if TYPE_CHECKING:
-    from pydantic import ConfigDict, ValidationError
+    from pydantic import ConfigDict
 
 _STRICT: ConfigDict = {"extra": "forbid"}
 
@@ -121,8 +121,10 @@ class Contract:
         try:
             return TypeAdapter(cls).validate_python(read_toml(path))
         except ValidationError as error:
+            from gamesales.data.validation import explain_faults
+
             raise JobFileError(
-                f"{path} is not a contract: {describe_validation_error(error)}", hint="See docs/reference/contract.md"
+                f"{path} is not a contract: {explain_faults(error, cls, path)}", hint="See docs/reference/contract.md"
             ) from None
 
     @classmethod
@@ -156,33 +158,17 @@ def read_toml(path: Path) -> dict[str, object]:
     Raises:
         JobFileError: the file is missing or is not TOML. The message names the line.
     """
+    text = ""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors write a byte order mark
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors write a byte order mark
+        return tomllib.loads(text)
     except FileNotFoundError:
         hint = "Give the path of an existing file" + ("" if path.is_absolute() else f"; there is no {path.absolute()}")
         raise JobFileError(f"no file {path}", hint=hint) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except tomllib.TOMLDecodeError as error:
+        from gamesales.data.validation import explain_syntax
+
+        raise explain_syntax(path, text, error) from None
+    except (UnicodeDecodeError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise JobFileError(f"{path} can't be read as TOML: {reason}") from None
-
-
-# An unknown key. Pydantic has a different type and text for it in a model and in a dataclass.
-_UNKNOWN_KEY_TYPES = ("extra_forbidden", "unexpected_keyword_argument")
-_UNKNOWN_KEY = "Extra inputs are not permitted"
-
-
-def describe_validation_error(error: ValidationError) -> str:
-    """Describe a validation error by key: ``training.epochs: expected …, received -3``."""
-    lines = []
-    for fault in error.errors(include_url=False):
-        key = ".".join(str(part) for part in fault["loc"]) or "the file"
-        unknown = fault["type"] in _UNKNOWN_KEY_TYPES
-        message = _UNKNOWN_KEY if unknown else fault["msg"].removeprefix("Value error, ")
-        received = "" if unknown or fault["type"] == "missing" else _format_received(fault["input"])
-        lines.append(f"{key}: {message}{received}")
-    return "; ".join(lines)
-
-
-def _format_received(value: object) -> str:
-    text = repr(value)
-    return f" (received {text})" if len(text) <= 60 else ""

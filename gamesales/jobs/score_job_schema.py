@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
-from gamesales.data.contract import describe_validation_error
 from gamesales.data.screen import RejectLimit
+from gamesales.data.validation import explain_faults
 from gamesales.errors import JobFileError, UsageError
 from gamesales.jobs.score_job import (
     DriftLimit,
@@ -131,7 +131,8 @@ def validate_score_job(path: Path, document: Mapping[str, Any]) -> ScoreJob:
         checked = TypeAdapter(_ScoreJobSchema).validate_python(document)
     except ValidationError as error:
         raise JobFileError(
-            f"{path} is not a scoring job: {describe_validation_error(error)}", hint="See docs/guides/score.md"
+            f"{path} is not a scoring job: {explain_faults(error, _ScoreJobSchema, path)}",
+            hint="See docs/guides/score.md",
         ) from None
     values = {field.name: getattr(checked, field.name) for field in fields(ScoreJob)}
     return ScoreJob(**{**values, "drift": DriftLimit(checked.drift.threshold, checked.drift.fail)})

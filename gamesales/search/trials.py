@@ -29,6 +29,7 @@ from pydantic import TypeAdapter, ValidationError
 from gamesales.data.contract import Contract
 from gamesales.data.files import make_folder, replace_file
 from gamesales.data.labeled_titles import LabeledTitles
+from gamesales.data.validation import explain_fault
 from gamesales.errors import InputError
 from gamesales.search.tune_job import Candidate, TuneJob
 from gamesales.training.checkpoint import list_software_releases, open_folder
@@ -227,6 +228,6 @@ def _read(path: Path, kind: type[T]) -> T:
         fault = error.errors(include_url=False)[0]
         key = ".".join(map(str, fault["loc"]))
         raise InputError(
-            f"{path} can't be read: {key}{': ' if key else ''}{fault['msg']}",
+            f"{path} can't be read: {key}{': ' if key else ''}{explain_fault(fault)}",
             hint=f"Delete {path.parent.parent}; the search then starts over",
         ) from None

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, TypeVa
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from gamesales.data.contract import describe_validation_error
 from gamesales.data.job_file import read_job_file
+from gamesales.data.validation import explain_fault, explain_faults
 from gamesales.errors import JobFileError
 from gamesales.registry.refs import DEFAULT_MODEL
 from gamesales.training.train_job import (
@@ -186,7 +186,7 @@ class Space(JobTable):
             try:
                 Candidate.model_validate({"units": (1,), "activation": "relu", **_make_field(name, value)})
             except ValidationError as error:
-                raise ValueError(f"{error.errors()[0]['msg']}, received {value!r}") from None
+                raise ValueError(explain_fault(error.errors()[0])) from None
         return values
 
     def list_values(self, layers: int) -> dict[str, Values[Any]]:
@@ -306,5 +306,5 @@ def load_tune_job(path: Path, **overrides: Any) -> TuneJob:
         return TuneJob.model_validate(fields)
     except ValidationError as error:
         raise JobFileError(
-            f"{path} is not a search job: {describe_validation_error(error)}", hint="See docs/guides/tune.md"
+            f"{path} is not a search job: {explain_faults(error, TuneJob, path)}", hint="See docs/guides/tune.md"
         ) from None

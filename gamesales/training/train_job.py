@@ -21,10 +21,11 @@ from pydantic import (
     model_validator,
 )
 
-from gamesales.data.contract import Contract, describe_validation_error
+from gamesales.data.contract import Contract
 from gamesales.data.dialect import DEFAULT_DIALECT, CsvDialect, TableFormat
 from gamesales.data.job_file import read_job_file
 from gamesales.data.labeled_titles import LabeledTitles, read_titles
+from gamesales.data.validation import explain_faults
 from gamesales.errors import JobFileError
 from gamesales.registry.refs import DEFAULT_MODEL, DEFAULT_REGISTRY, check_model
 
@@ -273,7 +274,7 @@ def load_job(path: Path, preset: str | None = None) -> TrainJob:
         return TrainJob.model_validate(fields)
     except ValidationError as error:
         raise JobFileError(
-            f"{path} is not a training job: {describe_validation_error(error)}", hint="See docs/guides/train.md"
+            f"{path} is not a training job: {explain_faults(error, TrainJob, path)}", hint="See docs/guides/train.md"
         ) from None
 
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from gamesales.data.contract import OUTPUT_COLUMNS, Column, Contract, describe_validation_error, read_toml
+from gamesales.data.contract import OUTPUT_COLUMNS, Column, Contract, read_toml
+from gamesales.data.validation import explain_faults
 from gamesales.errors import JobFileError
 from support.versions import DATA, FEATURES
 
@@ -84,10 +85,10 @@ class TestRefused:
         ("old", "new", "expected"),
         [
             ('kind = "price"', 'kind = "cost"', "features.0.kind: "),
-            ('kind = "price"', 'kind = "cost"', "(received 'cost')"),
+            ('kind = "price"', 'kind = "cost"', 'received "cost"'),
             ("above = 0", 'above = "low"', "features.0.above: "),
-            ("above = 0", "over = 0", "features.0.over: Extra inputs"),
-            ('name = "unit_price"', "", "features.0.name: Field required"),
+            ("above = 0", "over = 0", "features.0.over: unknown key"),
+            ('name = "unit_price"', "", "features.0.name: missing"),
             ('name = "unit_price"', 'name = ""', "must not be empty or padded, received ''"),
             ('name = "unit_price"', 'name = " unit_price"', "must not be empty or padded, received ' unit_price'"),
             ("above = 0", "above = 5\nmaximum = 5", "the range is empty: from 5.0 to 5.0"),
@@ -99,7 +100,7 @@ class TestRefused:
                 "each column may appear once; duplicates: total_earnings",
             ),
             ("[target]", 'identity = ["a", "b", "a"]\n[target]', "duplicates: a"),
-            ("[target]", 'colour = "red"\n[target]', "colour: Extra inputs"),
+            ("[target]", 'colour = "red"\n[target]', "colour: unknown key"),
         ],
     )
     def test_wrong_key_is_named(self, tmp_path, old, new, expected):
@@ -127,8 +128,8 @@ class TestRefused:
     def test_empty_file_is_refused(self, tmp_path):
         """An empty file lacks the target and the features."""
         message = refuse(tmp_path, "")
-        assert "target: Field required" in message
-        assert "features: Field required" in message
+        assert "target: missing" in message
+        assert "features: missing" in message
 
     def test_long_value_is_not_shown(self, tmp_path):
         """The message does not repeat a long value."""
@@ -165,7 +166,7 @@ class TestRefused:
         """An error of the whole document names the file instead of a key."""
         with pytest.raises(ValidationError) as failure:
             TypeAdapter(Contract).validate_python([])
-        assert describe_validation_error(failure.value).startswith("the file: ")
+        assert explain_faults(failure.value, Contract).startswith("the file: ")
 
 
 @pytest.mark.parametrize(

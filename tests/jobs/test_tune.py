@@ -223,7 +223,7 @@ def test_calibration_titles_are_held_out(cli, tmp_path):
         ({"search": {"folds": 2000}}, 3, "1000 training rows can't be cut into 2000 folds"),
         ({"search": {"folds": 999, "grouped": True}}, 3, "distinct training rows can't be cut into 999 folds"),
         ({"data": {"test": "nowhere.csv"}}, 3, "no file nowhere.csv"),
-        ({"data": {"test": None}}, 2, "data.test: Field required"),
+        ({"data": {"test": None}}, 2, "data.test: missing"),
     ],
 )
 def test_mistakes_before_the_search(cli, tmp_path, changes, code, message):

@@ -256,8 +256,8 @@ def test_titles_decide_study(tmp_path, titles, search):
     ("content", "message"),
     [
         ("", "Invalid JSON"),
-        ("{}", "number: Field required"),
-        ('{"number": "x"}', "number: Input should be a valid int"),
+        ("{}", "number: missing"),
+        ('{"number": "x"}', 'number: expected a whole number, received "x"'),
     ],
 )
 def test_damaged_file_is_named(search, tmp_path, content, message):
