@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any, get_type_hints
@@ -13,7 +14,9 @@ from typer.exceptions import TyperException
 from gamesales import __version__
 from gamesales.cli import options
 from gamesales.cli.commands import COMMON_OPTIONS, MODULE_OF, Command, CommandGroup, load_command
+from gamesales.cli.completion import find_command
 from gamesales.cli.help import HelpCommand, HelpGroup, split_examples
+from gamesales.cli.plain import COMPLETION_VARIABLE
 from gamesales.errors import EXIT_INTERRUPTED, UsageError, suggest
 
 ABOUT = "Train, register, promote and score models of game sales, with earnings in US dollars."
@@ -31,6 +34,8 @@ def run_app(arguments: Sequence[str]) -> int:
         BrokenPipeError: The reader of stdout is gone.
         KeyboardInterrupt: The user pressed Ctrl-C.
     """
+    if COMPLETION_VARIABLE in os.environ:
+        return _complete()
     name = arguments[0] if arguments else None
     command, program = typer.main.get_command(make_app(name, only_list=name not in MODULE_OF)), "gamesales"
     # A command runs without the groups around it: their options would make Typer import Pydantic.
@@ -46,8 +51,10 @@ def run_app(arguments: Sequence[str]) -> int:
         # Without standalone mode Typer returns the exit code of a command and lets errors through,
         # but it turns Ctrl-C into an exit code too.
         code = command.main(arguments, prog_name=program, standalone_mode=False)
-    except SystemExit as leaving:  # Typer exits with code 1 if the reader of stdout is gone
-        raise BrokenPipeError from leaving
+    except SystemExit as leaving:
+        if leaving.code:  # Typer exits with code 1 if the reader of stdout is gone
+            raise BrokenPipeError from leaving
+        return 0  # the completion of a shell was shown or installed
     except typer.Abort:
         raise KeyboardInterrupt from None
     except TyperException as error:
@@ -55,6 +62,16 @@ def run_app(arguments: Sequence[str]) -> int:
     if code == EXIT_INTERRUPTED:
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
+
+
+def _complete() -> int:
+    """Print the completions that a shell asks for, or the script that a shell runs."""
+    name = find_command()
+    try:
+        typer.main.get_command(make_app(name, only_list=name is None)).main([], prog_name="gamesales")
+    except SystemExit as leaving:  # fish asks by the exit code whether there are completions
+        return int(leaving.code or 0)
+    raise AssertionError("Typer exits after a completion")
 
 
 def _explain_mistake(error: Any, command: Any) -> str:
@@ -92,7 +109,7 @@ def make_app(name: str | None = None, *, only_list: bool = False) -> typer.Typer
         name="gamesales",
         cls=HelpGroup,
         epilog=FIRST_STEPS,
-        add_completion=False,
+        add_completion=only_list or COMPLETION_VARIABLE in os.environ,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings=HELP_NAMES,

@@ -14,6 +14,7 @@ from gamesales.report.format import format_count
 if TYPE_CHECKING:
     import typer
 
+    from gamesales.cli.completion import complete_choices
     from gamesales.cli.options import JsonOption, NameOption, ReasonOption, RefArgument, RegistryOption
     from gamesales.jobs.copy import CopyResult
     from gamesales.jobs.export import ExportResult
@@ -21,7 +22,15 @@ if TYPE_CHECKING:
 
 def export(
     ref: RefArgument,
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="keras, h5, onnx, savedmodel or tfserving.")],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="keras, h5, onnx, savedmodel or tfserving.",
+            autocompletion=complete_choices("keras", "h5", "onnx", "savedmodel", "tfserving"),
+        ),
+    ],
     output: Annotated[
         Path, typer.Option(metavar="PATH", help="The file or folder to write; for tfserving, the folder of the model.")
     ],

@@ -18,6 +18,7 @@ from gamesales.stats.metrics import METRICS, format_money
 if TYPE_CHECKING:
     import typer
 
+    from gamesales.cli.completion import complete_aliases, complete_refs
     from gamesales.cli.options import JsonOption, LimitOption, NameOption, RegistryOption, SinceOption, UntilOption
     from gamesales.jobs.compare import (
         ComparedVersion,
@@ -35,7 +36,13 @@ _EVIDENCE_WIDTH = 60
 
 def history(
     alias: Annotated[
-        str | None, typer.Option("--alias", metavar="NAME", help="Only events that set or delete this alias.")
+        str | None,
+        typer.Option(
+            "--alias",
+            metavar="NAME",
+            help="Only events that set or delete this alias.",
+            autocompletion=complete_aliases,
+        ),
     ] = None,
     version: Annotated[
         int | None, typer.Option("--version", metavar="N", min=1, help="Only events about this version.")
@@ -155,8 +162,10 @@ def _read_mapping(body: Body, key: str) -> Body:
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="A version, such as 4 or @champion.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another version.")],
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="A version, such as 4 or champion.", autocompletion=complete_refs)
+    ],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another version.", autocompletion=complete_refs)],
     everything: Annotated[bool, typer.Option("--all", help="Show equal values too.")] = False,
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gamesales.cli.completion import complete_aliases, complete_choices, complete_refs
 from gamesales.registry.refs import REGISTRY_VARIABLE
 
 RegistryOption = Annotated[
@@ -24,11 +25,17 @@ JobRegistryOption = Annotated[
 ]
 NameOption = Annotated[str, typer.Option("--name", metavar="MODEL", help="The model.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print only one JSON document on stdout.")]
-AliasOption = Annotated[str, typer.Option("--alias", metavar="NAME", help="The alias to set.")]
+AliasOption = Annotated[
+    str, typer.Option("--alias", metavar="NAME", help="The alias to set.", autocompletion=complete_aliases)
+]
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason, for the log.")]
 RefArgument = Annotated[
     str,
-    typer.Argument(metavar="REF", help="A version: 4, champion, game-earnings/4 or game-earnings@champion."),
+    typer.Argument(
+        metavar="REF",
+        help="A version: 4, champion, game-earnings/4 or game-earnings@champion.",
+        autocompletion=complete_refs,
+    ),
 ]
 PublicKeyOption = Annotated[
     Path | None,
@@ -52,10 +59,20 @@ KeyOption = Annotated[
 ]
 PolicyFileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file: approvals = N and [keys].")]
 AliasArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="The alias, of letters, digits and _, such as challenger.")
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="The alias, of letters, digits and _, such as challenger.",
+        autocompletion=complete_aliases,
+    ),
 ]
 JobArgument = Annotated[Path, typer.Argument(metavar="JOB", help="The job file.")]
 PresetOption = Annotated[
     str | None,
-    typer.Option("--preset", metavar="NAME", help="Take the network and its training from a preset: course."),
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="Take the network and its training from a preset: course.",
+        autocompletion=complete_choices("course"),
+    ),
 ]

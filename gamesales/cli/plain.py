@@ -16,7 +16,7 @@ from typing import Any
 from gamesales.cli.plain_table import TABLE
 
 # Typer prints completions for a shell that sets this variable.
-_COMPLETION_VARIABLE = "_GAMESALES_COMPLETE"
+COMPLETION_VARIABLE = "_GAMESALES_COMPLETE"
 _COUNT = re.compile("[1-9][0-9]{0,8}")
 
 
@@ -34,7 +34,7 @@ def parse_plain(words: Sequence[str]) -> dict[str, Any] | None:
         The arguments for the function of the command, without those that have their default. None if Typer must parse
         the command line.
     """
-    if not words or words[0] not in TABLE or _COMPLETION_VARIABLE in os.environ:
+    if not words or words[0] not in TABLE or COMPLETION_VARIABLE in os.environ:
         return None
     table = TABLE[words[0]]
     values: dict[str, Any] = {}

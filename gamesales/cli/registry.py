@@ -23,6 +23,7 @@ from gamesales.stats.metrics import HEADINGS, format_metrics
 if TYPE_CHECKING:
     import typer
 
+    from gamesales.cli.completion import complete_aliases, complete_choices, complete_refs
     from gamesales.cli.options import (
         AsOfOption,
         JsonOption,
@@ -44,7 +45,10 @@ _OPTIONAL = ("scaled MSE", "RMSE", "by", "R2", "MAPE", "registered")
 
 def versions(
     alias: Annotated[
-        str | None, typer.Option("--alias", metavar="NAME", help="Only the version that this alias names.")
+        str | None,
+        typer.Option(
+            "--alias", metavar="NAME", help="Only the version that this alias names.", autocompletion=complete_aliases
+        ),
     ] = None,
     since: SinceOption = None,
     until: UntilOption = None,
@@ -59,7 +63,13 @@ def versions(
     ] = None,
     retired: Annotated[bool, typer.Option("--retired", help="List retired versions too.")] = False,
     order: Annotated[
-        str, typer.Option("--sort", metavar="COLUMN", help=f"Sort newest or best first, by {', '.join(ORDERS)}.")
+        str,
+        typer.Option(
+            "--sort",
+            metavar="COLUMN",
+            help=f"Sort newest or best first, by {', '.join(ORDERS)}.",
+            autocompletion=complete_choices(*ORDERS),
+        ),
     ] = "version",
     is_reversed: Annotated[bool, typer.Option("--reverse", help="Reverse the order: oldest or worst first.")] = False,
     limit: LimitOption = None,
@@ -229,7 +239,10 @@ def _format_evaluations(details: VersionDetails) -> str:
 
 
 def verify(
-    ref: Annotated[str | None, typer.Argument(metavar="REF", help="One version; all versions by default.")] = None,
+    ref: Annotated[
+        str | None,
+        typer.Argument(metavar="REF", help="One version; all versions by default.", autocompletion=complete_refs),
+    ] = None,
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,
     as_json: JsonOption = False,

@@ -13,6 +13,7 @@ from gamesales.registry.refs import CHAMPION
 if TYPE_CHECKING:
     import typer
 
+    from gamesales.cli.completion import complete_choices, complete_refs
     from gamesales.cli.options import JobRegistryOption, JsonOption, NameOption, PublicKeyOption, RegistryOption
     from gamesales.jobs.predict import Prediction
     from gamesales.jobs.score import RunPreview
@@ -36,7 +37,13 @@ def score(
         ),
     ] = None,
     output_format: Annotated[
-        str | None, typer.Option("--format", metavar="delta", help="Write a Delta table to a folder.")
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="delta",
+            help="Write a Delta table to a folder.",
+            autocompletion=complete_choices("delta"),
+        ),
     ] = None,
     job: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The job file, which other arguments override.")
@@ -49,7 +56,8 @@ def score(
     ] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="The last date of a backfill.")] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="REF", help="The version that scores; @champion by default.")
+        str | None,
+        typer.Option(metavar="REF", help="The version that scores; champion by default.", autocompletion=complete_refs),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Shards at a time; one for each core by default.")
@@ -73,7 +81,12 @@ def score(
         bool, typer.Option("--as-of-date", help="Resolve REF as of the end of each date instead of now.")
     ] = False,
     shadow: Annotated[
-        str | None, typer.Option(metavar="REF", help="A second version that scores the same titles for comparison.")
+        str | None,
+        typer.Option(
+            metavar="REF",
+            help="A second version that scores the same titles for comparison.",
+            autocompletion=complete_refs,
+        ),
     ] = None,
     metrics_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write metrics for Prometheus to this file.")
@@ -89,6 +102,7 @@ def score(
         str | None,
         typer.Option(
             metavar="warn|fail|withhold",
+            autocompletion=complete_choices("warn", "fail", "withhold"),
             help="If a column drifted: publish; publish and exit with 6; or publish nothing and exit with 8.",
         ),
     ] = None,
@@ -105,10 +119,18 @@ def score(
         str | None,
         typer.Option(
             metavar="local|ray",
+            autocompletion=complete_choices("local", "ray"),
             help="How shards run: in threads of this process, which is the default, or as tasks of a Ray cluster.",
         ),
     ] = None,
-    log_format: Annotated[str, typer.Option(metavar="text|json", help="The format of progress on stderr.")] = "text",
+    log_format: Annotated[
+        str,
+        typer.Option(
+            metavar="text|json",
+            help="The format of progress on stderr.",
+            autocompletion=complete_choices("text", "json"),
+        ),
+    ] = "text",
     registry: JobRegistryOption = None,
     name: Annotated[str | None, typer.Option("--name", metavar="MODEL", help="The model.")] = None,
     as_json: JsonOption = False,
@@ -202,7 +224,9 @@ def score(
 
 def predict(
     title: Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="The features of a title.")],
-    model: Annotated[str, typer.Option("--model", metavar="REF", help="The version that scores.")] = f"@{CHAMPION}",
+    model: Annotated[
+        str, typer.Option("--model", metavar="REF", help="The version that scores.", autocompletion=complete_refs)
+    ] = f"@{CHAMPION}",
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,
     as_json: JsonOption = False,

@@ -16,6 +16,7 @@ from gamesales.scoring.engines import ENGINES
 if TYPE_CHECKING:
     import typer
 
+    from gamesales.cli.completion import complete_choices
     from gamesales.cli.options import JobArgument, JobRegistryOption, JsonOption, PresetOption, ReasonOption
     from gamesales.jobs.crossvalidate import CrossValidationResult
     from gamesales.jobs.prepare import PreprocessingResult
@@ -109,6 +110,7 @@ def tune(
         str,
         typer.Option(
             metavar="local|ray",
+            autocompletion=complete_choices("local", "ray"),
             help="Where trials are trained: in processes of this machine, or as tasks of a Ray cluster.",
         ),
     ] = "local",
