@@ -16,6 +16,7 @@ from gamesales.cli.main import run
 from gamesales.data.contract import Contract
 from gamesales.jobs.loading import open_registry
 from gamesales.training import baselines
+from support import servers
 from support.sampling import load_profile
 from support.versions import (
     DATA,
@@ -42,6 +43,19 @@ def cli(capsys, tmp_path, monkeypatch):
         return Ran(code, *capsys.readouterr())
 
     return command
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """The S3 server of this process."""
+    return servers.s3()
+
+
+@pytest.fixture(scope="session")
+def azure():
+    """The Azure server of this process."""
+    with servers.azure() as server:
+        yield server
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +30,9 @@ from gamesales.report.format import format_count
 from gamesales.scoring.results import PublishedRun
 from gamesales.stats.error_sums import MatchedRows, TitleSums
 
+if TYPE_CHECKING:
+    from gamesales.data.remote_file import TablePath
+
 _EXAMPLES = 3
 # The ASCII unit separator, between the parts of an id that has several columns.
 _SEPARATOR = "\x1f"
@@ -45,7 +47,7 @@ class Actuals:
     usable id or earnings.
     """
 
-    path: Path
+    path: TablePath
     sha256: str
     ids: pa.Array
     earnings: FloatArray
@@ -60,7 +62,7 @@ class Actuals:
         return np.where(null_mask(positions), -1, to_numpy(positions)).astype(np.int64)
 
 
-def read_actuals(path: Path, contract: Contract, limit: RejectLimit) -> Actuals:
+def read_actuals(path: TablePath, contract: Contract, limit: RejectLimit) -> Actuals:
     """Read a CSV or Parquet file with the identity and target columns of a contract.
 
     Raises:
@@ -86,7 +88,7 @@ def read_actuals(path: Path, contract: Contract, limit: RejectLimit) -> Actuals:
     return Actuals(path, digest, ids, np.concatenate([earnings for _, earnings in usable]), left_out)
 
 
-def _require_columns(path: Path, schema: pa.Schema, contract: Contract) -> None:
+def _require_columns(path: TablePath, schema: pa.Schema, contract: Contract) -> None:
     missing = [name for name in contract.identity if name not in schema.names]
     if missing:
         raise ColumnsError(
@@ -107,7 +109,7 @@ def _select_usable(batch: Batch, contract: Contract) -> tuple[pa.Array, FloatArr
     return ids.drop_null(), screened.values[~lacks_id, 0], rejected
 
 
-def _check_limit(path: Path, left_out: Sequence[RejectedRow], rows: int, limit: RejectLimit) -> None:
+def _check_limit(path: TablePath, left_out: Sequence[RejectedRow], rows: int, limit: RejectLimit) -> None:
     if not rows:
         raise InputError(f"{path} has no rows; expected titles and their earnings")
     if len(left_out) > limit.allowed(rows):
@@ -118,7 +120,7 @@ def _check_limit(path: Path, left_out: Sequence[RejectedRow], rows: int, limit: 
         )
 
 
-def _check_duplicates(path: Path, ids: pa.Array, contract: Contract) -> None:
+def _check_duplicates(path: TablePath, ids: pa.Array, contract: Contract) -> None:
     encoded = ids.dictionary_encode()
     if len(encoded.dictionary) == len(ids):
         return

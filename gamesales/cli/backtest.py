@@ -35,7 +35,7 @@ def backtest(
         ),
     ],
     actuals: Annotated[
-        Path, typer.Option(metavar="FILE", help="A CSV or Parquet file of title ids and actual earnings.")
+        str, typer.Option(metavar="FILE", help="Title ids and actual earnings, a CSV or Parquet file or its URL.")
     ],
     page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML page with plots.")] = None,
     max_rejects: Annotated[

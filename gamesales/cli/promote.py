@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from gamesales.cli.commands import CommandGroup
@@ -45,7 +44,9 @@ if TYPE_CHECKING:
 
 def evaluate(
     ref: RefArgument,
-    data: Annotated[Path, typer.Option(metavar="FILE", help="A CSV or Parquet file of titles with their earnings.")],
+    data: Annotated[
+        str, typer.Option(metavar="FILE", help="Titles with their earnings, a CSV or Parquet file or its URL.")
+    ],
     reason: ReasonOption = "",
     registry: RegistryOption = REGISTRY,
     name: NameOption = NAME,
@@ -85,8 +86,11 @@ def promote(
     alias: AliasOption = ALIAS,
     reason: ReasonOption = "",
     holdout: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Compare on these titles instead of the test titles of the training job."),
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Compare on these titles, a file or a URL; by default on the test titles of training.",
+        ),
     ] = None,
     require_signature: PublicKeyOption = None,
     force: Annotated[bool, typer.Option("--force", help="Override the gate; needs --reason.")] = False,

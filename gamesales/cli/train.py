@@ -198,7 +198,8 @@ def describe_choice(search: SearchResult) -> str:
 def crossvalidate(
     job: JobArgument = Path("jobs/train.toml"),
     data: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Titles to use instead of data.train of the job file.")
+        str | None,
+        typer.Option(metavar="FILE", help="The titles, a file or a URL; by default data.train of the job file."),
     ] = None,
     folds: Annotated[int, typer.Option(metavar="K", min=2, help="The number of folds.")] = 5,
     seeds: Annotated[

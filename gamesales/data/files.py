@@ -198,8 +198,12 @@ def make_folder(folder: Path) -> None:
     fsync(folder.parent)
 
 
-def hash_file(path: Path) -> str:
-    """Compute the SHA-256 of a file, 64 hex digits."""
+def hash_file(path: TablePath) -> str:
+    """Compute the SHA-256 of a file, 64 hex digits. A remote file raises the errors of ``hash_remote_file``."""
+    if not isinstance(path, Path):
+        from gamesales.data.remote_file import hash_remote_file
+
+        return hash_remote_file(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

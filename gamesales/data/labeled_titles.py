@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +17,9 @@ from gamesales.data.screen import RejectLimit, require_columns, screen
 from gamesales.data.table import RejectedRow, summarize_rejects
 from gamesales.errors import InputError
 
+if TYPE_CHECKING:
+    from gamesales.data.remote_file import TablePath
+
 # The default: a network learns from every row, so a single bad row is an error.
 NO_REJECTS = RejectLimit(rows=0, share=0.0)
 
@@ -27,6 +29,7 @@ class LabeledTitles:
     """The titles of a file, with their earnings.
 
     Attributes:
+        path: the file, on a disk or in an object store.
         features: float64 (n, k).
         earnings: float64 (n,).
         rows: int64 (n,), the row numbers of the titles, ascending.
@@ -34,7 +37,7 @@ class LabeledTitles:
         table_format: how the file is written.
     """
 
-    path: Path
+    path: TablePath
     sha256: str
     features: FloatArray
     earnings: FloatArray
@@ -56,7 +59,7 @@ class LabeledTitles:
 
 
 def read_titles(
-    path: Path, contract: Contract, limit: RejectLimit = NO_REJECTS, table_format: TableFormat = DEFAULT_FORMAT
+    path: TablePath, contract: Contract, limit: RejectLimit = NO_REJECTS, table_format: TableFormat = DEFAULT_FORMAT
 ) -> LabeledTitles:
     """Read a CSV or Parquet file of titles and their earnings.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gamesales.data.dialect import DEFAULT_FORMAT, TableFormat
 from gamesales.data.file_format import PARQUET, require_format
 from gamesales.data.table import TableFile
-from gamesales.errors import ColumnsError, InputError, InputNotFoundError, TryAgainError
+from gamesales.errors import ColumnsError, GamesalesError, InputError, InputNotFoundError, TryAgainError
 
 if TYPE_CHECKING:
     from gamesales.data.remote_file import TablePath
@@ -30,10 +30,10 @@ def open_table(path: TablePath, table_format: TableFormat = DEFAULT_FORMAT) -> T
         raise InputError(f"{path} is not a plain file; expected CSV or Parquet", hint="Give the path of a file")
     try:
         table = _open_format(path, table_format)
+    except GamesalesError:
+        raise
     except FileNotFoundError:
         raise InputNotFoundError(f"no file {path}", hint="Give the path of an existing file") from None
-    except TryAgainError:
-        raise
     except OSError as error:
         raise TryAgainError(f"{path} can't be read: {error.strerror or error}", hint="Check its permissions") from None
     names = table.schema.names

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from gamesales.data.arrow import FAULT_KEY, to_numpy
 from gamesales.data.table import Batch, format_on_one_line
-from gamesales.errors import InputError, TryAgainError
+from gamesales.errors import GamesalesError, InputError, TryAgainError
 
 if TYPE_CHECKING:
     from gamesales.data.remote_file import TablePath
@@ -97,7 +97,7 @@ class ParquetFile:
                         yield Batch(table, rows).slice_rows(start, stop)
                     if done >= stop:
                         break
-            except TryAgainError:
+            except GamesalesError:
                 raise
             except (pa.ArrowException, OSError) as error:
                 raise InputError(f"{self.path} is damaged after row {done}: {format_on_one_line(error)}") from None
@@ -137,7 +137,7 @@ class ParquetFile:
                 for seconds, nanoseconds in zip(*readers, strict=True):
                     for name in names:
                         exact_units[name] &= _find_exact_units(seconds.column(name), nanoseconds.column(name))
-            except TryAgainError:
+            except GamesalesError:
                 raise
             except (pa.ArrowException, OSError) as error:
                 raise InputError(f"{self.path} is damaged: {format_on_one_line(error)}") from None
@@ -189,7 +189,7 @@ class ParquetFile:
                 coerce_int96_timestamp_unit=int96_unit,
             )
             _ = file.schema_arrow.names  # fails if a name is not text
-        except TryAgainError:
+        except GamesalesError:
             raise
         except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
             # Arrow raises an OSError for damage too, without the errno of a system error.

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from gamesales.data.dialect import UTF_8
 from gamesales.data.table import format_on_one_line
-from gamesales.errors import InputError, TryAgainError
+from gamesales.errors import GamesalesError, InputError
 
 if TYPE_CHECKING:
     from gamesales.data.remote_file import TablePath
@@ -58,8 +58,8 @@ def open_text(path: TablePath, file_format: str, encoding: str = UTF_8) -> Itera
             stream = _ForwardStream(_Transcoder(stream, encoding).read)
         try:
             yield stream
-        except TryAgainError:
-            raise  # it is an OSError
+        except GamesalesError:
+            raise  # some are an OSError
         except (gzip.BadGzipFile, EOFError, zlib.error, pa.ArrowException) as error:
             raise _make_damage_error(path, error) from None
         except UnicodeError as error:

@@ -17,6 +17,7 @@ from gamesales.data.screen import RejectLimit
 from gamesales.errors import ColumnsError, InputError
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import BACKTEST
+from gamesales.scoring.inputs import find_table_file
 from gamesales.scoring.output import is_table
 from gamesales.scoring.results import PublishedRun, SkippedDate, find_published_runs
 from gamesales.stats.error_sums import PredictionSample
@@ -28,7 +29,7 @@ class BacktestRequest:
 
     Attributes:
         predictions: a folder of dated partitions, a single result file, or a Delta table, whose URL is text.
-        actuals: a file of title ids and actual earnings.
+        actuals: the path or URL of a file of title ids and actual earnings.
         limit: how many rows of the actuals may be unusable.
         page: where to write an HTML page, if anywhere.
         reason: why, for the log.
@@ -36,7 +37,7 @@ class BacktestRequest:
     """
 
     predictions: Path | str
-    actuals: Path
+    actuals: str
     limit: RejectLimit
     page: Path | None = None
     reason: str = ""
@@ -98,7 +99,7 @@ def backtest(
     versions = group_by_version(registry, runs)
     contract = find_contract(versions)
     _require_ids(runs, contract)
-    actuals = read_actuals(request.actuals, contract, request.limit)
+    actuals = read_actuals(find_table_file(request.actuals), contract, request.limit)
     traces = [trace_version(version, actuals, contract, on_date) for version in versions]
     _require_matches(traces, actuals, request)
     verdicts = [
@@ -110,7 +111,7 @@ def backtest(
         model=registry.model,
         registry=registry.location,
         predictions=str(request.predictions),
-        actuals=str(request.actuals),
+        actuals=request.actuals,
         actuals_sha256=actuals.sha256,
         actuals_rows=len(actuals),
         skipped_actuals=len(actuals.left_out),
@@ -175,7 +176,7 @@ def _record(
         return replace(verdict, evidence="refused", refused=refused)
     evidence = {
         "kind": BACKTEST,
-        "data": escape_surrogates(str(request.actuals)),
+        "data": escape_surrogates(request.actuals),
         "data_sha256": actuals.sha256,
         "rows": metrics.rows,
         "metrics": verdict.metrics,

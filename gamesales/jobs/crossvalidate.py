@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import LabeledTitles, read_titles
+from gamesales.scoring.inputs import find_table_file
 from gamesales.stats.metrics import Metrics, compute_metrics
 from gamesales.stats.same_features import estimate_pure_error, number_distinct_rows
 from gamesales.training.folds import (
@@ -72,7 +72,7 @@ class CrossValidationResult:
 
 def crossvalidate(
     job: TrainJob,
-    data: Path | None = None,
+    data: str | None = None,
     *,
     folds: int = 5,
     seeds: int = 1,
@@ -83,7 +83,7 @@ def crossvalidate(
 
     Args:
         job: the network, the training and the contract.
-        data: the file of titles. None means the job's ``data.train``.
+        data: the path or URL of the titles. None means the job's ``data.train``.
         folds: the number of folds, 2 or more.
         seeds: the number of seeds, beginning with the job's seed.
         kinds: the kinds of folds.
@@ -93,7 +93,7 @@ def crossvalidate(
         InputError: the titles can't be read, or there are too few titles for the folds.
     """
     contract = Contract.from_toml(job.data.contract)
-    titles = read_titles(data or job.data.train, contract, table_format=job.table_format)
+    titles = read_titles(find_table_file(data or job.data.train), contract, table_format=job.table_format)
     (clusters,) = number_distinct_rows(titles.features)
     for kind in kinds:
         make_folds(titles, kind, folds, job.training.seed)  # fail before a network is trained in vain

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Version
 from gamesales.report.format import format_count
+from gamesales.scoring.inputs import find_table_file
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.stats.metrics import Metrics
 from gamesales.training.evaluation import evaluate_predictions
@@ -48,10 +48,10 @@ class EvaluationResult:
     sequence: int | None
 
 
-def evaluate(registry: ModelRegistry, ref: Ref, data: Path, *, reason: str = "") -> EvaluationResult:
+def evaluate(registry: ModelRegistry, ref: Ref, data: str, *, reason: str = "") -> EvaluationResult:
     """Evaluate a version on a CSV or Parquet file of titles with the target column, and record the metrics.
 
-    The file is in the format of the files that the version was trained on.
+    The file, at a path or URL, is in the format of the files that the version was trained on.
 
     Raises:
         InputError: the file can't be used, or the version was trained on it.
@@ -60,7 +60,7 @@ def evaluate(registry: ModelRegistry, ref: Ref, data: Path, *, reason: str = "")
     loaded = load_registered(registry, version)
     bundle = registry.open_bundle(version)
     table_format = read_table_format(find_data(bundle.manifest, "train"))
-    titles = read_titles(data, loaded.contract, RejectLimit(), table_format)
+    titles = read_titles(find_table_file(data), loaded.contract, RejectLimit(), table_format)
     if titles.sha256 == training_digest(bundle.manifest):
         raise InputError(
             f"{data} is the file that version {version.number} was trained on; expected titles that it never saw",

@@ -8,8 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,24 +36,44 @@ from gamesales.registry.gate import ChampionComparison, Finding
 from gamesales.registry.refs import CHAMPION
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import State, Version
+from gamesales.scoring.inputs import find_table_file
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.stats.bootstrap import derive_seed
 from gamesales.stats.metrics import Metrics, compute_metrics
 from gamesales.training.evaluation import evaluate_predictions
+
+if TYPE_CHECKING:
+    from gamesales.data.remote_file import TablePath
 
 HOLDOUT_HINT = "Name a file of titles that neither version saw: --holdout FILE"
 
 
 @dataclass(frozen=True)
 class Holdout:
-    """A file of titles with known earnings, identified by its SHA-256."""
+    """A file of titles with known earnings, at a path or URL, identified by its SHA-256."""
 
-    path: Path
+    path: str
     sha256: str
     table_format: TableFormat = DEFAULT_FORMAT
 
+    def find(self) -> TablePath:
+        """Return the file, after comparing its digest.
+
+        Raises:
+            InputError: the file is missing or was changed.
+        """
+        missing = InputNotFoundError(f"there is no file {self.path}", hint=HOLDOUT_HINT)
+        try:
+            path = find_table_file(self.path)
+        except InputNotFoundError:
+            raise missing from None
+        if not path.is_file():
+            raise missing
+        self.check(hash_file(path))
+        return path
+
     def check(self, sha256: str) -> None:
-        """Compare the digest of the file on disk, or of what was read, with the expected digest.
+        """Compare the digest of the file, or of what was read, with the expected digest.
 
         Raises:
             InputError: they differ.
@@ -98,7 +117,7 @@ class GateEvidence:
     """
 
     def __init__(
-        self, registry: ModelRegistry, candidate: Version, loaded: LoadedVersion, path: Path | None, *, dry_run: bool
+        self, registry: ModelRegistry, candidate: Version, loaded: LoadedVersion, path: str | None, *, dry_run: bool
     ) -> None:
         self.warnings: list[str] = []
         self._registry = registry
@@ -114,12 +133,12 @@ class GateEvidence:
         path, digest = test.get("path"), test.get("sha256")
         if not isinstance(path, str) or not isinstance(digest, str):
             return None
-        return Holdout(Path(path), digest, read_table_format(test))
+        return Holdout(path, digest, read_table_format(test))
 
-    def _evaluate(self, candidate: Version, path: Path, loaded: LoadedVersion, *, dry_run: bool) -> Holdout:
+    def _evaluate(self, candidate: Version, path: str, loaded: LoadedVersion, *, dry_run: bool) -> Holdout:
         # The files of a project are alike: a holdout has the format of the training titles.
         table_format = read_table_format(find_data(self._bundle.manifest, "train"))
-        titles = read_titles(path, loaded.contract, RejectLimit(), table_format)
+        titles = read_titles(find_table_file(path), loaded.contract, RejectLimit(), table_format)
         if titles.sha256 != training_digest(self._bundle.manifest):  # the gate refuses a holdout of training data
             measured = evaluate_predictions(titles, predict_labeled(loaded, titles), read_scaling(self._bundle))
             reason = "on the holdout of a promotion"
@@ -156,7 +175,7 @@ class GateEvidence:
         holdout = self._holdout
         if holdout is None:
             return [gate.check_evaluation_recorded(candidate.read_holdout_evaluations(), None, HOLDOUT_HINT)], {}
-        details = {"holdout": {"path": escape_surrogates(str(holdout.path)), "sha256": holdout.sha256}}
+        details = {"holdout": {"path": escape_surrogates(holdout.path), "sha256": holdout.sha256}}
         evaluated = self._check_evaluated(candidate, holdout)
         digests = {candidate.number: training_digest(self._bundle.manifest)}
         if champion is None:
@@ -170,7 +189,7 @@ class GateEvidence:
         return [evaluated, unseen, not_worse], {**details, "comparison": compared}
 
     def _check_evaluated(self, candidate: Version, holdout: Holdout) -> Finding:
-        command = f"evaluate {candidate.number} --data {shlex.quote(str(holdout.path))}"
+        command = f"evaluate {candidate.number} --data {shlex.quote(holdout.path)}"
         remedy = f"Evaluate it: {self._registry.format_command(command)}"
         finding = gate.check_evaluation_recorded(candidate.read_holdout_evaluations(), holdout.sha256, remedy)
         if finding.is_met or self._evaluation is None:
@@ -216,11 +235,9 @@ def predict_holdout(registry: ModelRegistry, version: Version, holdout: Holdout)
         InputError: the file is missing, was changed or can't be scored.
         RegistryError: the version is damaged.
     """
-    if not holdout.path.is_file():
-        raise InputNotFoundError(f"there is no file {holdout.path}", hint=HOLDOUT_HINT)
-    holdout.check(hash_file(holdout.path))
+    path = holdout.find()
     loaded = load_registered(registry, version)
-    titles = read_titles(holdout.path, loaded.contract, RejectLimit(), holdout.table_format)
+    titles = read_titles(path, loaded.contract, RejectLimit(), holdout.table_format)
     holdout.check(titles.sha256)
     return HoldoutPredictions(titles.rows, titles.earnings, predict_labeled(loaded, titles))
 
@@ -278,7 +295,7 @@ def preview_gate(
         predicted: its predictions for the test titles, float64 (n,).
         target_scale: scales ``scaled_mse``.
     """
-    holdout = Holdout(test.path, test.sha256, test.table_format)
+    holdout = Holdout(str(test.path), test.sha256, test.table_format)
     state = registry.read_state()
     number, digests = state.target_of(CHAMPION), {state.newest + 1: training.sha256}
     if number is None:

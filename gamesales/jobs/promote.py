@@ -51,7 +51,7 @@ def promote(
     reason: str = "",
     force: bool = False,
     dry_run: bool = False,
-    holdout: Path | None = None,
+    holdout: str | None = None,
     public_key: Path | None = None,
 ) -> Promotion:
     """Make an alias name a version.
@@ -65,7 +65,7 @@ def promote(
         reason: why, for the log.
         force: whether to promote even if the gate refuses.
         dry_run: whether to ask the gate and write nothing.
-        holdout: a file to compare the versions on, instead of the holdout that training kept back.
+        holdout: the path or URL of a file to compare the versions on, and not on the holdout that training kept back.
         public_key: a key that must have signed the promotion.
 
     Raises:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from gamesales.data.files import FileStamp, escape_surrogates, hash_in_background, read_stamp
 from gamesales.errors import InputError, InputNotFoundError
 from gamesales.scoring.folders import join_paths, require_finished
-from gamesales.scoring.listing import ALL_TABLES, InputFile, InputRules, list_source
+from gamesales.scoring.listing import ALL_TABLES, InputFile, InputRules, list_source, parse_path
 
 if TYPE_CHECKING:
     from gamesales.data.remote_file import TablePath
@@ -96,6 +96,21 @@ def find_files(sources: Sequence[str], rules: InputRules = ALL_TABLES) -> list[I
     _require_plain_files(paths)
     _require_utf8(paths)
     return named
+
+
+def find_table_file(source: str) -> TablePath:
+    """Find the one file that a path or URL names. It may be missing on a disk; an object may not be missing.
+
+    An object is read as it is now. Every later read of another content raises a TryAgainError.
+
+    Raises:
+        UsageError: the URL is of another kind, or it has credentials or options.
+        InputNotFoundError: there is no such object.
+        InputError: the credentials, permissions or settings do not allow the request.
+        TryAgainError: the store does not answer.
+    """
+    path = parse_path(source)
+    return path if isinstance(path, Path) else path.find()
 
 
 def _require_all_read(unread: Sequence[InputPath]) -> None:

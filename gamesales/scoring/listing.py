@@ -21,7 +21,7 @@ from gamesales.data.dialect import DEFAULT_FORMAT, TableFormat
 from gamesales.data.file_format import CSV, detect_format
 from gamesales.data.open_table import open_table
 from gamesales.data.partitioned_file import add_partition_columns
-from gamesales.errors import InputNotFoundError, TryAgainError, UsageError
+from gamesales.errors import GamesalesError, InputNotFoundError, TryAgainError, UsageError
 from gamesales.scoring.folders import (
     DELTA_LOG,
     find_leftovers,
@@ -127,7 +127,7 @@ def list_source(source: str, rules: InputRules) -> Listing:
     The name of a file is its path relative to the source. Below a glob, the name begins at the first folder with a
     wildcard.
     """
-    path, listing = _parse_path(source), Listing()
+    path, listing = parse_path(source), Listing()
     if (table := _find_delta_table(path)) is not None:
         listing.files += [InputFile(*file) for file in table.list_files()]
     elif path.is_dir():
@@ -154,7 +154,12 @@ def list_source(source: str, rules: InputRules) -> Listing:
     return listing
 
 
-def _parse_path(source: str) -> InputPath:
+def parse_path(source: str) -> InputPath:
+    """Return the path on a disk or in an object store that a text names. It sends no request.
+
+    Raises:
+        UsageError: the URL is of another kind, or it has credentials or options.
+    """
     if not source.startswith(_SCHEMES):
         if _URL.match(source):
             raise UsageError(
@@ -188,7 +193,7 @@ def _match_glob(source: str, path: InputPath) -> tuple[InputPath, list[InputPath
     if isinstance(path, Path):
         matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207, Path.glob takes no absolute pattern
         return Path(*literal), [Path(match) for match in matches]
-    base = _parse_path("/".join(literal))
+    base = parse_path("/".join(literal))
     return base, sorted(base.glob("/".join(path.parts[len(literal) :])))
 
 
@@ -279,7 +284,7 @@ def _is_table(path: InputPath) -> bool:
         return True
     try:
         return path.is_file() and detect_format(path if isinstance(path, Path) else path.find()) not in (None, CSV)
-    except TryAgainError:
+    except GamesalesError:
         raise
     except OSError as error:
         raise TryAgainError(f"{path} can't be read: {error.strerror or error}", hint="Check its permissions") from None

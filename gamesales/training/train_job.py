@@ -28,6 +28,7 @@ from gamesales.data.labeled_titles import LabeledTitles, read_titles
 from gamesales.data.validation import explain_faults
 from gamesales.errors import JobFileError
 from gamesales.registry.refs import DEFAULT_MODEL, DEFAULT_REGISTRY, check_model
+from gamesales.scoring.inputs import find_table_file
 
 DEFAULT_CONTRACT = "data/contract.toml"
 # The keys of a job on titles that hold paths.
@@ -171,10 +172,10 @@ class IntervalsSpec(JobTable):
 
 
 class DataFiles(JobTable):
-    """The paths of the titles and of their contract, relative to the root of the job or to the current folder."""
+    """The paths or URLs of the titles, and the path of their contract. Paths start at the root of the job or here."""
 
-    train: Path
-    test: Path
+    train: str = Field(min_length=1)
+    test: str = Field(min_length=1)
     contract: Path = Path(DEFAULT_CONTRACT)
 
 
@@ -286,7 +287,10 @@ def read_data(job: TitlesJob) -> tuple[Contract, LabeledTitles, LabeledTitles]:
     """
     files = job.data
     contract = Contract.from_toml(files.contract)
-    training, test = (read_titles(path, contract, table_format=job.table_format) for path in (files.train, files.test))
+    training, test = (
+        read_titles(find_table_file(source), contract, table_format=job.table_format)
+        for source in (files.train, files.test)
+    )
     if training.sha256 == test.sha256:
         raise JobFileError(
             f"data.test is the same file as data.train ({files.test}); expected titles that are not in training",

@@ -1,6 +1,7 @@
 """``gamesales crossvalidate``: k-fold over seeds, plain and grouped; nothing is registered."""
 
 import json
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -68,7 +69,7 @@ def test_metrics_are_out_of_fold(cli, tmp_path):
     document = cli("crossvalidate", path, "--folds", "2", "--grouped", "--json").document
     job = load_job(path)
     contract = Contract.from_toml(job.data.contract)
-    titles = read_titles(job.data.train, contract)
+    titles = read_titles(Path(job.data.train), contract)
     first, second = make_folds(titles, "grouped", 2, job.training.seed)
     assert not set(map(tuple, titles.features[first])) & set(map(tuple, titles.features[second]))
     errors = []

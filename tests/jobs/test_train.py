@@ -120,7 +120,7 @@ def test_preset_keeps_the_seed(tmp_path):
     job = load_job(path, "course")
     assert [50, 100, 50, 1] == [layer.arguments["units"] for layer in job.network.layers]
     assert (50, 32, 11) == (job.training.epochs, job.training.batch_size, job.training.seed)
-    assert ("a-name", DATA / "sales_data_test.csv") == (job.name, job.data.test)
+    assert ("a-name", str(DATA / "sales_data_test.csv")) == (job.name, job.data.test)
 
 
 def test_preset_checks_the_seed(tmp_path):
@@ -335,7 +335,7 @@ def test_report_names_its_version(trained_registry, tmp_path):
     job = load_job(path)
     assert bundle.manifest["network"] == job.network.model_dump(mode="json")
     assert bundle.manifest["training"] == job.training.model_dump(mode="json")
-    assert DATA / "sales_data_training.csv" == job.data.train
+    assert str(DATA / "sales_data_training.csv") == job.data.train
 
 
 def test_evaluation_is_recorded(trained_registry):

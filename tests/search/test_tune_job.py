@@ -95,5 +95,5 @@ def test_job_with_root(tmp_path, monkeypatch):
     path = write_tune_job(tmp_path / "job.toml", root=".", registry="versions", data={"train": "titles.csv"})
     monkeypatch.chdir("/")
     job = load_tune_job(path)
-    assert (tmp_path / "titles.csv", f"{tmp_path}/versions") == (job.data.train, job.registry)
+    assert (f"{tmp_path}/titles.csv", f"{tmp_path}/versions") == (job.data.train, job.registry)
     assert job.data == job.train_job(COURSE_CANDIDATE).data

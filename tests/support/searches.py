@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -91,7 +92,7 @@ def run_trials_by_formula(job_file, storage, count):
     """Run the first trials of a search without training. The search resumes after them."""
     job = load_tune_job(job_file, trials=count)
     contract = Contract.from_toml(job.data.contract)
-    titles = read_titles(job.data.train, contract)
+    titles = read_titles(Path(job.data.train), contract)
     Search(job, titles, Study.open(storage, job, contract, titles), SearchCallbacks()).run_trials(
         make_runner(by_formula)
     )
@@ -101,5 +102,5 @@ def open_search(folder, callbacks=SearchCallbacks(), titles=None, **settings):  
     """Open a search with some keys of [search] changed; its study is in ``folder/tune``."""
     job = load_tune_job(write_tune_job(folder / "tune.toml", search=settings))
     contract = Contract.from_toml(job.data.contract)
-    titles = titles if titles is not None else read_titles(job.data.train, contract)
+    titles = titles if titles is not None else read_titles(Path(job.data.train), contract)
     return Search(job, titles, Study.open(folder / "tune", job, contract, titles), callbacks)

@@ -173,7 +173,7 @@ def test_job_with_root(tmp_path, monkeypatch, contract):
     job = load_job(path)
     shop = tmp_path / "shop"
     assert (shop / "data/contract.toml", str(shop / "registry")) == (job.data.contract, job.registry)
-    assert (shop / "data/sales_data_training.csv", DATA / "sales_data_test.csv") == (job.data.train, job.data.test)
+    assert (f"{shop}/data/sales_data_training.csv", f"{DATA}/sales_data_test.csv") == (job.data.train, job.data.test)
     assert 1_000 == len(read_data(job)[1])
     assert job == load_job(path, "course").model_copy(update={"network": job.network, "training": job.training})
 
@@ -181,5 +181,5 @@ def test_job_with_root(tmp_path, monkeypatch, contract):
 def test_job_without_root(tmp_path):
     """Without a root, paths stay as they are, and the job names no registry."""
     job = load_job(write_job(tmp_path / "job.toml", data={"train": "a.csv"}))
-    assert ("a.csv", None) == (str(job.data.train), job.registry)
+    assert ("a.csv", None) == (job.data.train, job.registry)
     assert "s3://b" == load_job(write_job(tmp_path / "job.toml", root=".", registry="s3://b")).registry
