@@ -67,7 +67,7 @@ def make_trials(server, name):
 
 
 # Most operations are tried on S3 only: a store differs in its requests, and these have all kinds of requests.
-ON_AZURE = ("publish", "roll back", "copy", "collect garbage")
+ON_AZURE = ("publish", "roll back", "copy", "set a policy", "collect garbage")
 PARAMETERS = [*(f"s3 {name}" for name in CASES), *(f"azure {name}" for name in ON_AZURE)]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from gamesales.jobs.copy import copy_version
 from gamesales.jobs.retention import Retention, collect_garbage
@@ -58,6 +59,37 @@ def collect(registry):
     return collect_garbage(registry, Retention(newest=0, alias_days=0), dry_run=False)
 
 
+def sign(registry):
+    """Approve, as alice, that version 3 is promoted."""
+    from gamesales.registry.policy import make_promotion_statement
+    from support.signing import sign_as
+
+    def make_statement(state):
+        return make_promotion_statement(registry.model, state, state.read_version(3), CHAMPION)
+
+    return registry.record_signature(make_statement, sign_as("alice"), "for a test")
+
+
+def set_policy(registry):
+    """Set a policy that alice has approved."""
+    from support.signing import make_policy
+
+    return registry.set_policy(make_policy(2, "alice", "bob"), "for a test")
+
+
+def three_guarded_versions(registry):
+    """Require an approval by alice, who has approved the next policy."""
+    from gamesales.registry.policy import make_policy_statement
+    from support.signing import make_policy, sign_as
+
+    three_versions(registry)
+    registry.set_policy(make_policy(1, "alice"), "for a test")
+    policy = make_policy(2, "alice", "bob")
+    registry.record_signature(
+        lambda state: make_policy_statement(registry.model, state, policy), sign_as("alice"), "for a test"
+    )
+
+
 def three_versions_and_a_source(registry):
     three_versions(registry)
     publish(open_source(registry), b"a copied graph")
@@ -77,11 +109,10 @@ def three_versions(registry):
 
 @dataclass(frozen=True)
 class Operation:
-    """A change, what makes the registry that it is tried on, and whether the log tells of it."""
+    """A change, and what makes the registry that it is tried on."""
 
     before: Callable[[ModelRegistry], object]
     change: Callable[[ModelRegistry], object]
-    is_told: bool = True
 
 
 OPERATIONS = {
@@ -91,7 +122,12 @@ OPERATIONS = {
     "evaluate": Operation(three_versions, lambda registry: evaluate(registry, 3)),
     "roll back": Operation(three_versions, roll_back),
     "copy": Operation(three_versions_and_a_source, copy),
+    "retire": Operation(three_versions, lambda registry: registry.retire(3, "for a test")),
+    "sign": Operation(three_versions, sign),
+    "set a policy": Operation(three_guarded_versions, set_policy),
 }
+# What depends on time or on chance.
+VARYING = ("folder", "previous_change", "signature")
 
 
 def read_contents(registry):
@@ -106,11 +142,11 @@ def read_contents(registry):
     versions = {number: version for number, version in versions.items() if not registry.is_removed(version)}
     bundles = {number: registry.open_bundle(version) for number, version in versions.items()}
     files = {number: {name: bundle.read(name) for name in bundle.files} for number, bundle in bundles.items()}
-    return [
-        (event.kind, event.reason, {**event.body, "folder": None, "previous_change": None}) for event in events
-    ], files
+    bodies = [{key: value for key, value in event.body.items() if key not in VARYING} for event in events]
+    return [(event.kind, event.reason, body) for event, body in zip(events, bodies, strict=True)], files
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
     OPERATIONS[sys.argv[1]].change(open_registry(sys.argv[2]))
     sys.stdout.write("done\n")
