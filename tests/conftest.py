@@ -59,6 +59,13 @@ def azure():
 
 
 @pytest.fixture
+def s3_url(request, monkeypatch, tmp_path):
+    """The URL of an empty folder in an S3 server. A test may name the fault of the server."""
+    monkeypatch.setenv("GAMESALES_CACHE", str(tmp_path / "cache"))
+    return servers.s3(getattr(request, "param", "none")).enter(monkeypatch)
+
+
+@pytest.fixture
 def contract():
     return Contract.from_toml(DATA / "contract.toml")
 

@@ -1,7 +1,6 @@
 """Data files in object stores: titles of trainings and evaluations, holdouts, and actual earnings."""
 
 import gzip
-import secrets
 
 import pyarrow as pa
 import pytest
@@ -22,23 +21,6 @@ from support.versions import DATA, publish_promoted, publish_simple, simple_deta
 
 
 @pytest.fixture
-def enter(monkeypatch):
-    """Give the environment of a server to this process; return the URL of an empty folder in it."""
-
-    def enter(server):
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        return server.url(secrets.token_hex(4))
-
-    return enter
-
-
-@pytest.fixture
-def url(s3, enter):
-    return enter(s3)
-
-
-@pytest.fixture
 def registry(tmp_path):
     return publish_promoted(tmp_path)
 
@@ -51,9 +33,9 @@ def put_table(url, table, path):
 
 @pytest.mark.parametrize("name", ["titles.csv", "titles.parquet"])
 @pytest.mark.parametrize("store", ["s3", "azure"])
-def test_titles_agree_with_a_disk(request, enter, tmp_path, contract, store, name):
+def test_titles_agree_with_a_disk(request, monkeypatch, tmp_path, contract, store, name):
     """Titles in a store have the values and the digest of a local copy. Only the path in the manifest differs."""
-    url = f"{enter(request.getfixturevalue(store))}/{name}"
+    url = f"{request.getfixturevalue(store).enter(monkeypatch)}/{name}"
     put_table(url, make_labeled_table(3_000), tmp_path / name)
     local, remote = (read_titles(find_table_file(str(source)), contract) for source in (tmp_path / name, url))
     assert local.features.tobytes() == remote.features.tobytes()
@@ -61,58 +43,58 @@ def test_titles_agree_with_a_disk(request, enter, tmp_path, contract, store, nam
     assert remote.as_dict() == {**local.as_dict(), "path": url}
 
 
-def test_changed_object_is_refused(url, tmp_path, contract):
+def test_changed_object_is_refused(s3_url, tmp_path, contract):
     """Titles that change after they were found are not read."""
-    put_table(f"{url}/titles.csv", make_labeled_table(40), tmp_path / "titles.csv")
-    path = find_table_file(f"{url}/titles.csv")
-    put_table(f"{url}/titles.csv", make_labeled_table(41), tmp_path / "titles.csv")
-    with pytest.raises(TryAgainError, match=rf"^{url}/titles.csv was changed or removed"):
+    put_table(f"{s3_url}/titles.csv", make_labeled_table(40), tmp_path / "titles.csv")
+    path = find_table_file(f"{s3_url}/titles.csv")
+    put_table(f"{s3_url}/titles.csv", make_labeled_table(41), tmp_path / "titles.csv")
+    with pytest.raises(TryAgainError, match=rf"^{s3_url}/titles.csv was changed or removed"):
         read_titles(path, contract)
 
 
-def test_changed_between_two_reads(url, tmp_path, contract, monkeypatch):
+def test_changed_between_two_reads(s3_url, tmp_path, contract, monkeypatch):
     """Titles that change after their rows were read have no digest, so no version names it."""
-    put_table(f"{url}/titles.csv", make_labeled_table(40), tmp_path / "titles.csv")
+    put_table(f"{s3_url}/titles.csv", make_labeled_table(40), tmp_path / "titles.csv")
 
     def change(path):
-        put_table(f"{url}/titles.csv", make_labeled_table(41), tmp_path / "titles.csv")
+        put_table(f"{s3_url}/titles.csv", make_labeled_table(41), tmp_path / "titles.csv")
         return hash_file(path)
 
     hash_file = gate_evidence.hash_file
     monkeypatch.setattr("gamesales.data.labeled_titles.hash_file", change)
     with pytest.raises(TryAgainError, match="was changed or removed while this run needed it"):
-        read_titles(find_table_file(f"{url}/titles.csv"), contract)
+        read_titles(find_table_file(f"{s3_url}/titles.csv"), contract)
 
 
 @pytest.mark.parametrize(("fault", "error"), [("denied", InputError), ("broken", TryAgainError)])
-def test_store_refuses(enter, fault, error):
+def test_store_refuses(monkeypatch, fault, error):
     """A store that refuses is an input that can't be used; a store that does not work may work later."""
-    url = enter(servers.s3(fault))
+    url = servers.s3(fault).enter(monkeypatch)
     with quick_clients(), pytest.raises(error, match=rf"^{url}/titles.csv: ") as caught:
         find_table_file(f"{url}/titles.csv")
     assert type(caught.value).exit_code == (3 if fault == "denied" else 7)
 
 
 @pytest.mark.parametrize("name", ["titles.csv", "titles.csv.gz", "titles.parquet"])
-def test_permission_is_lost(s3, enter, tmp_path, contract, name):
+def test_permission_is_lost(s3, monkeypatch, tmp_path, contract, name):
     """If the permission to read is lost after the object was found, the message has the reason. No file is damaged."""
-    url, plain = f"{enter(s3)}/{name}", tmp_path / name.removesuffix(".gz")
+    url, plain = f"{s3.enter(monkeypatch)}/{name}", tmp_path / name.removesuffix(".gz")
     put_table(url, make_labeled_table(), plain)
     if name.endswith(".gz"):
         objects.put(url, gzip.compress(plain.read_bytes()))
     path = find_table_file(url)
     table = open_table(path)
-    enter(servers.s3("denied"))
+    servers.s3("denied").enter(monkeypatch)
     for read in (lambda: open_table(path), lambda: next(table.read_batches(contract.feature_names))):
         with pytest.raises(InputError, match=rf"^{url}: .*403") as caught:
             read()
         assert "Check the credentials in the environment" in caught.value.hint
 
 
-def test_missing_object(url):
+def test_missing_object(s3_url):
     """A missing object is an input that is not found. So is a folder of objects."""
-    objects.put(f"{url}/folder/titles.csv", b"")
-    for source in (f"{url}/gone.csv", f"{url}/folder"):
+    objects.put(f"{s3_url}/folder/titles.csv", b"")
+    for source in (f"{s3_url}/gone.csv", f"{s3_url}/folder"):
         with pytest.raises(InputNotFoundError, match=rf"^no object {source}$"):
             find_table_file(source)
 
@@ -140,22 +122,22 @@ def test_secrets_are_not_printed(cli, registry, tmp_path, source):
 class TestJobFile:
     """Training jobs with URLs."""
 
-    def test_root_does_not_apply(self, url, tmp_path):
+    def test_root_does_not_apply(self, s3_url, tmp_path):
         """The root of a job file does not apply to URLs. The data of a job may be in a store and on a disk."""
-        put_table(f"{url}/past.parquet", make_labeled_table(50), tmp_path / "past.parquet")
+        put_table(f"{s3_url}/past.parquet", make_labeled_table(50), tmp_path / "past.parquet")
         csv.write_csv(make_labeled_table(20), tmp_path / "test.csv")
         (tmp_path / "jobs").mkdir()
-        data = {"train": f"{url}/past.parquet", "test": "test.csv"}
+        data = {"train": f"{s3_url}/past.parquet", "test": "test.csv"}
         _, training, test = read_data(load_job(write_job(tmp_path / "jobs/train.toml", data=data, root="..")))
         assert (50, 20) == (len(training), len(test))
-        assert {"path": f"{url}/past.parquet", "sha256": digest(tmp_path / "past.parquet"), "rows": 50} == (
+        assert {"path": f"{s3_url}/past.parquet", "sha256": digest(tmp_path / "past.parquet"), "rows": 50} == (
             training.as_dict()
         )
 
-    def test_same_content(self, url, tmp_path):
+    def test_same_content(self, s3_url, tmp_path):
         """The same content at a URL and on a disk is not a holdout."""
-        put_table(f"{url}/past.csv", make_labeled_table(50), tmp_path / "past.csv")
-        data = {"train": f"{url}/past.csv", "test": tmp_path / "past.csv"}
+        put_table(f"{s3_url}/past.csv", make_labeled_table(50), tmp_path / "past.csv")
+        data = {"train": f"{s3_url}/past.csv", "test": tmp_path / "past.csv"}
         with pytest.raises(JobFileError, match=r"^data.test is the same file as data.train"):
             read_data(load_job(write_job(tmp_path / "train.toml", data=data)))
 
@@ -168,22 +150,25 @@ class TestJobFile:
 class TestEvaluate:
     """``gamesales evaluate`` with a URL."""
 
-    def test_agrees_with_a_disk(self, cli, registry, url, tmp_path):
+    def test_agrees_with_a_disk(self, cli, registry, s3_url, tmp_path):
         """The metrics and the digest are those of a local copy, so the evaluation is recorded once."""
-        put_table(f"{url}/titles.csv", make_labeled_table(), tmp_path / "titles.csv")
-        ran = cli("evaluate", 1, "--data", f"{url}/titles.csv", "--json")
+        put_table(f"{s3_url}/titles.csv", make_labeled_table(), tmp_path / "titles.csv")
+        ran = cli("evaluate", 1, "--data", f"{s3_url}/titles.csv", "--json")
         assert (0, "") == (ran.code, ran.err)
         event = registry.read_events()[-1]
-        assert (f"{url}/titles.csv", digest(tmp_path / "titles.csv")) == (event.body["data"], event.body["data_sha256"])
+        assert (f"{s3_url}/titles.csv", digest(tmp_path / "titles.csv")) == (
+            event.body["data"],
+            event.body["data_sha256"],
+        )
         local = cli("evaluate", 1, "--data", "titles.csv", "--json").document
         assert not local["recorded"]
         assert local["metrics"] == ran.document["metrics"]
 
-    def test_missing_object(self, cli, registry, url):
+    def test_missing_object(self, cli, registry, s3_url):
         """A missing object is exit code 3, and nothing is recorded."""
         before = registry.read_events()
-        ran = cli("evaluate", 1, "--data", f"{url}/gone.csv")
-        assert (3, f"error: no object {url}/gone.csv") == (ran.code, ran.err.splitlines()[0])
+        ran = cli("evaluate", 1, "--data", f"{s3_url}/gone.csv")
+        assert (3, f"error: no object {s3_url}/gone.csv") == (ran.code, ran.err.splitlines()[0])
         assert before == registry.read_events()
 
 
@@ -191,10 +176,10 @@ class TestHoldout:
     """``gamesales promote`` with a holdout in a store."""
 
     @pytest.fixture
-    def holdout(self, url, tmp_path):
+    def holdout(self, s3_url, tmp_path):
         """The URL of titles on which version 1 has an error of 1,000 dollars."""
-        put_table(f"{url}/holdout.parquet", make_labeled_table(400, 1_000.0), tmp_path / "holdout.parquet")
-        return f"{url}/holdout.parquet"
+        put_table(f"{s3_url}/holdout.parquet", make_labeled_table(400, 1_000.0), tmp_path / "holdout.parquet")
+        return f"{s3_url}/holdout.parquet"
 
     def publish_with_holdout(self, registry, holdout, sha256, bias=20.0):
         """Publish a version whose training kept back a holdout in a store."""
@@ -232,32 +217,32 @@ class TestHoldout:
         assert f"there is no file {holdout}" in ran.err
         assert gate_evidence.HOLDOUT_HINT in ran.err
 
-    def test_store_is_down(self, cli, registry, holdout, tmp_path, enter):
+    def test_store_is_down(self, cli, registry, holdout, tmp_path, monkeypatch):
         """A store that does not answer is no reason to refuse. The command may succeed later."""
         self.publish_with_holdout(registry, holdout, digest(tmp_path / "holdout.parquet"))
-        enter(servers.s3("broken"))
+        servers.s3("broken").enter(monkeypatch)
         with quick_clients():
             assert 7 == cli("promote", 2).code
 
 
-def test_backtest_reads_actuals(cli, registry, url, tmp_path):
+def test_backtest_reads_actuals(cli, registry, s3_url, tmp_path):
     """Actual earnings at a URL give the metrics of a local copy, and the evidence names the URL."""
     ids = pa.array([f"T{row}" for row in range(40)])
     parquet.write_table(titles_table(40, title_id=ids), tmp_path / "in.parquet")
     actuals = make_labeled_table().append_column("title_id", ids).select(["title_id", "total_earnings"])
-    put_table(f"{url}/earned.csv", actuals, tmp_path / "earned.csv")
+    put_table(f"{s3_url}/earned.csv", actuals, tmp_path / "earned.csv")
     assert 0 == cli("score", "in.parquet", "--output", "out", "--date", "2026-11-23").code
 
-    ran = cli("backtest", "--predictions", "out", "--actuals", f"{url}/earned.csv", "--json")
+    ran = cli("backtest", "--predictions", "out", "--actuals", f"{s3_url}/earned.csv", "--json")
     assert 0 == ran.code, ran.err
-    assert (f"{url}/earned.csv", digest(tmp_path / "earned.csv")) == (
+    assert (f"{s3_url}/earned.csv", digest(tmp_path / "earned.csv")) == (
         ran.document["actuals"],
         ran.document["actuals_sha256"],
     )
-    assert f"{url}/earned.csv" == registry.read_events()[-1].body["data"]
+    assert f"{s3_url}/earned.csv" == registry.read_events()[-1].body["data"]
     local = cli("backtest", "--predictions", "out", "--actuals", "earned.csv", "--json").document
     assert ["recorded before"] == [version["evidence"] for version in local["versions"]]
     assert local["months"] == ran.document["months"]
 
-    gone = cli("backtest", "--predictions", "out", "--actuals", f"{url}/gone.csv")
-    assert (3, f"error: no object {url}/gone.csv") == (gone.code, gone.err.splitlines()[0])
+    gone = cli("backtest", "--predictions", "out", "--actuals", f"{s3_url}/gone.csv")
+    assert (3, f"error: no object {s3_url}/gone.csv") == (gone.code, gone.err.splitlines()[0])

@@ -23,7 +23,6 @@ from gamesales.lake.table_run import TableOutput
 from gamesales.scoring import shard_bounds
 from gamesales.scoring.run_report import Release
 from gamesales.training.evaluation import profile_column, profile_columns
-from support import servers
 from support.runs import DAY, put_column, simple_version, snapshot
 from support.tables import score_table, stop_after
 from support.versions import FEATURES, simple_earnings, title_values, titles_table
@@ -393,12 +392,9 @@ def test_command(history, cli):
     assert 3 == cli("vacuum", history.folder / "nothing").code
 
 
-def test_object_store(monkeypatch, version, sources):
+def test_object_store(s3, monkeypatch, version, sources):
     """In an object store, the same files are removed."""
-    server = servers.s3()
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    location = TableLocation(server.url(f"lake-{secrets.token_hex(4)}"))
+    location = TableLocation(s3.enter(monkeypatch))
     for source in sources[:2]:
         score_table(version, source, str(location))
     score_table(version, sources[0], str(location), day=DAYS[1])

@@ -1,7 +1,6 @@
 """Tables in object stores: what is written there, what is refused, and how failures are reported."""
 
 import json
-import secrets
 import sys
 from datetime import timedelta
 
@@ -17,31 +16,10 @@ from gamesales.lake.location import TableLocation, summarize
 from gamesales.scoring import shard_bounds
 from gamesales.scoring.output import parse_output
 from gamesales.storage.store import open_store
-from support import servers
 from support.processes import loaded_by
 from support.runs import DAY, read_failure, write_mixed
 from support.tables import numbered_version, race_runs, score_table
 from support.versions import titles_table
-
-
-@pytest.fixture
-def enter(monkeypatch, tmp_path):
-    """Set this process's environment for a server."""
-
-    def set_environment(environment):
-        monkeypatch.setenv("GAMESALES_CACHE", str(tmp_path / "cache"))
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-
-    return set_environment
-
-
-@pytest.fixture
-def s3(request, enter):
-    """A URL in an S3 server; the test may name the server's fault."""
-    server = servers.s3(getattr(request, "param", "none"))
-    enter(server.environment)
-    return server.url(secrets.token_hex(4))
 
 
 @pytest.fixture
@@ -65,27 +43,27 @@ def use_table(url, source, tmp_path):
     assert {key.split("/")[0] for key in store.list("")} == {"_delta_log", "_gamesales", f"run_date={DAY}"}
 
 
-@pytest.mark.parametrize("s3", ["none", "unclear", "conflicting"], indirect=True)
-def test_s3(s3, source, tmp_path):
+@pytest.mark.parametrize("s3_url", ["none", "unclear", "conflicting"], indirect=True)
+def test_s3(s3_url, source, tmp_path):
     """A table works in S3, also if answers get lost or writes conflict."""
-    use_table(s3, source, tmp_path)
+    use_table(s3_url, source, tmp_path)
 
 
-def test_writers_in_s3(s3, source):
+def test_writers_in_s3(s3_url, source):
     """Of processes that publish a date of a new table in S3 at once one wins; a process for another date succeeds."""
     other_day = DAY + timedelta(1)
-    first, second, other = race_runs(source, s3, [(DAY, 1), (DAY, 2), (other_day, 3)])
+    first, second, other = race_runs(source, s3_url, [(DAY, 1), (DAY, 2), (other_day, 3)])
     assert other.startswith("published")
     outputs = {1: first, 2: second}
-    (number,) = set(read_predictions(s3, DAY).column("model_version").to_pylist())
+    (number,) = set(read_predictions(s3_url, DAY).column("model_version").to_pylist())
     assert outputs.pop(number).startswith("published")
     (loser,) = outputs.values()
-    assert f"another run published {DAY} in {s3}" in loser or loser.startswith("published")
-    assert {3} == set(read_predictions(s3, other_day).column("model_version").to_pylist())
+    assert f"another run published {DAY} in {s3_url}" in loser or loser.startswith("published")
+    assert {3} == set(read_predictions(s3_url, other_day).column("model_version").to_pylist())
 
 
 @pytest.mark.slow
-def test_ray_in_s3(s3, tmp_path, monkeypatch):
+def test_ray_in_s3(s3_url, tmp_path, monkeypatch):
     """Workers of a Ray cluster put the parts into S3 themselves: the same bytes as of threads on a disk."""
     pytest.importorskip("ray")
     from gamesales.scoring.engines.ray_engine import RayEngine
@@ -94,58 +72,58 @@ def test_ray_in_s3(s3, tmp_path, monkeypatch):
     write_mixed(tmp_path / "in", 8_000)
     score_table(numbered_version(1), tmp_path / "in", tmp_path / "local", limit=RejectLimit(share=0.5))
     with RayEngine() as engine:
-        score_table(numbered_version(1), tmp_path / "in", s3, limit=RejectLimit(share=0.5), engine=engine, workers=2)
+        score_table(
+            numbered_version(1), tmp_path / "in", s3_url, limit=RejectLimit(share=0.5), engine=engine, workers=2
+        )
     parts = sorted((tmp_path / "local").glob("run_date=*/*.parquet"))
     assert len(parts) > 4
-    store = open_store(s3)
+    store = open_store(s3_url)
     assert all(part.read_bytes() == store.read(f"run_date={DAY}/{part.name}") for part in parts)
 
 
 @pytest.mark.slow
-def test_azure(enter, source, tmp_path):
+def test_azure(azure, monkeypatch, source, tmp_path):
     """A table works in Azure."""
-    with servers.azure() as server:
-        enter(server.environment)
-        use_table(server.url(secrets.token_hex(4)), source, tmp_path)
+    use_table(azure.enter(monkeypatch), source, tmp_path)
 
 
-@pytest.mark.parametrize("s3", ["deaf"], indirect=True)
-def test_store_without_conditions_is_refused(s3, source):
+@pytest.mark.parametrize("s3_url", ["deaf"], indirect=True)
+def test_store_without_conditions_is_refused(s3_url, source):
     """A store that lets a key be written twice is refused before the table is created."""
     with pytest.raises(UsageError, match=r"can't hold a table: it let a key be written twice") as refused:
-        score_table(numbered_version(1), source, s3)
+        score_table(numbered_version(1), source, s3_url)
     assert "--output PATH" in refused.value.hint
-    assert [] == open_store(s3).list("")
+    assert [] == open_store(s3_url).list("")
 
 
-@pytest.mark.parametrize(("s3", "kind"), [("denied", UsageError), ("broken", TryAgainError)], indirect=["s3"])
-def test_unusable_store(s3, kind, source):
+@pytest.mark.parametrize(("s3_url", "kind"), [("denied", UsageError), ("broken", TryAgainError)], indirect=["s3_url"])
+def test_unusable_store(s3_url, kind, source):
     """A store that denies access for good is exit code 2, a store that is down is exit code 7. Both name the table."""
-    with pytest.raises(kind, match=s3):
-        score_table(numbered_version(1), source, s3)
+    with pytest.raises(kind, match=s3_url):
+        score_table(numbered_version(1), source, s3_url)
 
 
 @pytest.mark.parametrize("name", ["AWS_S3_ALLOW_UNSAFE_RENAME", "AWS_S3_LOCKING_PROVIDER"])
-def test_unsafe_setting_is_refused(s3, source, monkeypatch, name):
+def test_unsafe_setting_is_refused(s3_url, source, monkeypatch, name):
     """A setting that makes two writers unsafe, or that can't be checked, is refused by name."""
     monkeypatch.setenv(name, "true")
     with pytest.raises(UsageError, match=f"{name} is set") as refused:
-        score_table(numbered_version(1), source, s3)
+        score_table(numbered_version(1), source, s3_url)
     assert f"unset {name}" == refused.value.hint
 
 
-def test_command_line(s3, cli, simple_registry, source):
+def test_command_line(s3_url, cli, simple_registry, source):
     """The command writes a table at a URL, shows what it would do, and a backfill has a version for each date."""
     dates = ("--from", "2026-11-01", "--to", "2026-11-03")
-    ran = cli("score", source, "--output", s3, *dates, "--json")
+    ran = cli("score", source, "--output", s3_url, *dates, "--json")
     assert 0 == ran.code
-    assert [s3] * 3 == [run["output"] for run in json.loads(ran.out)["runs"]]
-    ran = cli("score", source, "--output", f"{s3}/", *dates, "--dry-run", "--json")
+    assert [s3_url] * 3 == [run["output"] for run in json.loads(ran.out)["runs"]]
+    ran = cli("score", source, "--output", f"{s3_url}/", *dates, "--dry-run", "--json")
     assert [True] * 3 == [run["already_done"] for run in json.loads(ran.out)["runs"]]
-    assert 100 == read_predictions(s3, "2026-11-02").num_rows
+    assert 100 == read_predictions(s3_url, "2026-11-02").num_rows
     actuals = pa.table({"title_id": [f"T{row:05d}" for row in range(100)], "total_earnings": [1e4] * 100})
     parquet.write_table(actuals, "actuals.parquet")
-    ran = cli("backtest", "--predictions", s3, "--actuals", "actuals.parquet", "--json")
+    ran = cli("backtest", "--predictions", s3_url, "--actuals", "actuals.parquet", "--json")
     assert (0, 300) == (ran.code, json.loads(ran.out)["matched"])
 
 
@@ -158,13 +136,13 @@ def test_text_names_the_date(cli, simple_registry, source):
         assert [f"written to {outputs.format(form, f'2026-11-0{day}')}" for day in (1, 2)] == written
 
 
-def test_job_file(s3, cli, simple_registry, source, tmp_path):
+def test_job_file(s3_url, cli, simple_registry, source, tmp_path):
     """A job file may name a table by its URL, or by a folder and its format."""
-    for number, output in enumerate((f'output = "{s3}"', 'output = "table"\nformat = "delta"')):
+    for number, output in enumerate((f'output = "{s3_url}"', 'output = "table"\nformat = "delta"')):
         job = tmp_path / f"job{number}.toml"
         job.write_text(f'root = "."\ninputs = ["titles.parquet"]\n{output}\n')
         assert 0 == cli("score", "--job", job, "--date", str(DAY)).code
-    assert read_predictions(s3, DAY).equals(read_predictions(tmp_path / "table", DAY))
+    assert read_predictions(s3_url, DAY).equals(read_predictions(tmp_path / "table", DAY))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Drivers of runs into a Delta table in an object store: killed at any request, and two at once."""
 
 import os
-import secrets
 from collections import Counter
 from concurrent.futures import Future
 from datetime import date
@@ -11,7 +10,7 @@ import pytest
 from deltalake.exceptions import TableNotFoundError
 from pyarrow import parquet
 
-from support import servers, warm_process
+from support import warm_process
 from support.fault_proxy import Fault, FaultProxy
 from support.sampling import sample
 from support.tables import list_dates, read_rows
@@ -32,11 +31,6 @@ main()
 
 
 @pytest.fixture(scope="module")
-def s3():
-    return servers.s3()
-
-
-@pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with a registry, and with files of titles whose ids name the file."""
     folder = tmp_path_factory.mktemp("drivers")
@@ -45,14 +39,6 @@ def folder(tmp_path_factory):
         ids = pa.array([f"{name} {row}" for row in range(rows)])
         parquet.write_table(titles_table(rows, seed=rows, title_id=ids), folder / f"{name}.parquet", row_group_size=500)
     return folder
-
-
-@pytest.fixture
-def url(s3, monkeypatch):
-    """The URL of a table that does not exist, with the environment of its server."""
-    for name, value in s3.environment.items():
-        monkeypatch.setenv(name, value)
-    return s3.url(f"drivers/{secrets.token_hex(4)}")
 
 
 def start(folder, source, url, proxy, day=DAY):
@@ -83,7 +69,7 @@ def read_sources(url, day=DAY):
 
 
 @pytest.mark.parametrize("before", [{}, OLD], ids=["new table", "replaced date"])
-def test_killed_driver(folder, s3, url, before):
+def test_killed_driver(folder, s3, s3_url, before):
     """A driver that is killed at any request leaves the old or the new night, and the next run ends with the new."""
 
     def prepare(table):
@@ -91,12 +77,12 @@ def test_killed_driver(folder, s3, url, before):
             assert run(folder, source, table, s3)[0] == 0
         return table
 
-    code, errors, proxy = run(folder, "new", prepare(url), s3)
+    code, errors, proxy = run(folder, "new", prepare(s3_url), s3)
     assert code == 0, errors
     kills = (Fault.KILL_BEFORE, Fault.KILL_AFTER)
     points = [(number, fault) for number in range(1, len(proxy.requests) + 1) for fault in kills]
     for number, fault in sample(f"kills of a driver after {before}", points, 3):
-        table = prepare(f"{url}-{number}-{fault.name}")
+        table = prepare(f"{s3_url}-{number}-{fault.name}")
         code, errors, proxy = run(folder, "new", table, s3, {number: fault})
         assert code == -9 or len(proxy.requests) < number, f"{errors}\n{proxy}"
         assert read_sources(table) in (before, NEW), proxy
@@ -114,31 +100,31 @@ def run_two(folder, url, server, drivers):
 
 
 @pytest.mark.parametrize("first", ["no table", "other date", "replaced date"])
-def test_two_drivers_of_a_date(folder, s3, url, first):
+def test_two_drivers_of_a_date(folder, s3, s3_url, first):
     """Of two drivers of a date with different titles, one publishes, and the other exits with 7 and reports it."""
     if first != "no table":
-        assert run(folder, "old", url, s3, day=NEXT_DAY if first == "other date" else DAY)[0] == 0
-    results = run_two(folder, url, s3, [("new", DAY), ("newer", DAY)])
+        assert run(folder, "old", s3_url, s3, day=NEXT_DAY if first == "other date" else DAY)[0] == 0
+    results = run_two(folder, s3_url, s3, [("new", DAY), ("newer", DAY)])
     assert sorted(code for code, _ in results) == [0, 7], results
     (winner,) = (rows for rows, (code, _) in zip((NEW, NEWER), results, strict=True) if code == 0)
     (message,) = (errors for code, errors in results if code == 7)
-    assert f"another run published {DAY} in {url}" in message
-    assert read_sources(url) == winner
+    assert f"another run published {DAY} in {s3_url}" in message
+    assert read_sources(s3_url) == winner
 
 
-def test_two_drivers_of_the_same_run(folder, s3, url):
+def test_two_drivers_of_the_same_run(folder, s3, s3_url):
     """Two drivers of the same run both succeed, and its rows are there once."""
-    results = run_two(folder, url, s3, [("new", DAY)] * 2)
+    results = run_two(folder, s3_url, s3, [("new", DAY)] * 2)
     assert [code for code, _ in results] == [0, 0], results
-    assert read_sources(url) == NEW
+    assert read_sources(s3_url) == NEW
 
 
 @pytest.mark.parametrize("is_new", [True, False])
-def test_two_drivers_of_other_dates(folder, s3, url, is_new):
+def test_two_drivers_of_other_dates(folder, s3, s3_url, is_new):
     """Two drivers of different dates both succeed."""
     if not is_new:
-        assert run(folder, "old", url, s3)[0] == 0
-    results = run_two(folder, url, s3, [("new", DAY), ("newer", NEXT_DAY)])
+        assert run(folder, "old", s3_url, s3)[0] == 0
+    results = run_two(folder, s3_url, s3, [("new", DAY), ("newer", NEXT_DAY)])
     assert [code for code, _ in results] == [0, 0], results
-    assert (read_sources(url), read_sources(url, NEXT_DAY)) == (NEW, NEWER)
-    assert list_dates(url) == [DAY, NEXT_DAY]
+    assert (read_sources(s3_url), read_sources(s3_url, NEXT_DAY)) == (NEW, NEWER)
+    assert list_dates(s3_url) == [DAY, NEXT_DAY]

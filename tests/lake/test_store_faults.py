@@ -15,7 +15,6 @@ from gamesales.lake import location
 from gamesales.lake.results import open_snapshot
 from gamesales.scoring import shard_bounds
 from gamesales.storage.store import open_store
-from support import servers
 from support.fault_proxy import FAST_FAULTS, FAULTS, Fault, FaultProxy, draw_faults, lose_store
 from support.fault_trials import FaultTrials, quick_clients
 from support.runs import DAY, simple_version
@@ -25,17 +24,6 @@ from support.versions import titles_table
 
 pytestmark = pytest.mark.slow
 OTHER_DAY = date(2026, 11, 22)
-
-
-@pytest.fixture(scope="module")
-def s3():
-    return servers.s3()
-
-
-@pytest.fixture(scope="module")
-def azure():
-    with servers.azure() as server:
-        yield server
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,7 +8,6 @@ from gamesales.errors import IntegrityError
 from gamesales.jobs.loading import load, open_registry
 from gamesales.registry.bundle import Cache, compute_sha256, open_default_cache
 from gamesales.registry.refs import Ref
-from support import servers
 from support.versions import publish_simple
 
 ONE, TWO, THREE = (bytes([number]) * 40 for number in (1, 2, 3))
@@ -21,18 +20,10 @@ def cache(tmp_path):
     return Cache(tmp_path / "cache", limit=100)
 
 
-@pytest.fixture(scope="module")
-def server():
-    return servers.s3()
-
-
 @pytest.fixture
-def registry(server, tmp_path, monkeypatch):
+def registry(s3_url):
     """A registry in a bucket, with one version."""
-    monkeypatch.setenv("GAMESALES_CACHE", str(tmp_path / "cache"))
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    opened = open_registry(server.url(tmp_path.name), "game-earnings")
+    opened = open_registry(s3_url, "game-earnings")
     publish_simple(opened)
     return opened
 

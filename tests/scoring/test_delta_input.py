@@ -1,12 +1,10 @@
 """Delta tables as inputs: the active files of one version, and the tables that are refused."""
 
 import json
-import secrets
 import shutil
 import string
 import struct
 import sys
-from contextlib import nullcontext
 from datetime import date
 
 import pyarrow as pa
@@ -313,47 +311,38 @@ class TestRefused:
 )
 def test_store_fails(monkeypatch, fault, kind, match):
     """A failure of the store while the log is read has the exit code of any other failure of a store."""
-    for name, value in servers.s3(fault).environment.items():
-        monkeypatch.setenv(name, value)
+    servers.s3(fault).enter(monkeypatch)
     with pytest.raises(kind, match=rf"^s3://registries/table: .*{match}$"):
         DeltaInput(ObjectPath.from_url("s3://registries/table"))
 
 
 @pytest.mark.parametrize("kind", ["s3", "azure"])
-def test_table_in_a_store(tmp_path, monkeypatch, kind):
+def test_table_in_a_store(request, tmp_path, monkeypatch, kind):
     """A table in a store gives the run of a local copy, with the same version."""
     table = titles_table(20).append_column("shop", pa.array(["a b", "c%d"] * 10))
     write(tmp_path / "table", table, partition_by=["shop"])
     write(tmp_path / "table", table.slice(0, 5))
-    with servers.azure() if kind == "azure" else nullcontext(servers.s3()) as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        url = f"{server.url(secrets.token_hex(4))}/a b#é"
-        objects.upload(tmp_path / "table", url)
-        local = score(simple_version(), tmp_path / "table", tmp_path / "a.parquet")
-        stored = score(simple_version(), url, tmp_path / "b.parquet")
-        assert local.run_id == stored.run_id
-        assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
-        assert 20 == score(simple_version(), f"{url}@v0", tmp_path / "c.parquet").rows_in
+    url = f"{request.getfixturevalue(kind).enter(monkeypatch)}/a b#é"
+    objects.upload(tmp_path / "table", url)
+    local = score(simple_version(), tmp_path / "table", tmp_path / "a.parquet")
+    stored = score(simple_version(), url, tmp_path / "b.parquet")
+    assert local.run_id == stored.run_id
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    assert 20 == score(simple_version(), f"{url}@v0", tmp_path / "c.parquet").rows_in
 
 
-def test_store_is_gone(tmp_path, monkeypatch):
+def test_store_is_gone(s3, tmp_path, monkeypatch):
     """A store that is gone from any request on is no fault of the table, also where the log has a checkpoint."""
     monkeypatch.setattr(delta_input, "_TIMEOUTS", {**delta_input._TIMEOUTS, "max_retries": "0"})
     monkeypatch.setitem(cloud._RETRIES, "max_retries", 0)
     for rows in (3, 2):
         write(tmp_path / "table", titles_table(rows))
     deltalake.DeltaTable(str(tmp_path / "table")).create_checkpoint()
-    url = servers.s3().url(secrets.token_hex(4))
-    with FaultProxy(servers.s3(), lambda number: Fault.NONE) as proxy:
-        for name, value in proxy.server.environment.items():
-            monkeypatch.setenv(name, value)
-        objects.upload(tmp_path / "table", url)
+    url = s3.enter(monkeypatch)
+    objects.upload(tmp_path / "table", url)
     number, is_read = 1, False
     while not is_read:
-        with FaultProxy(servers.s3(), lose_store(number, Fault.CUT_BEFORE)) as proxy:
-            for name, value in proxy.server.environment.items():
-                monkeypatch.setenv(name, value)
+        with FaultProxy(s3, lose_store(number, Fault.CUT_BEFORE)) as proxy, proxy.server.entered():
             try:
                 list(DeltaInput(ObjectPath.from_url(url)).list_files())
                 is_read = True

@@ -61,13 +61,10 @@ RULES = st.builds(
 
 
 @pytest.fixture(scope="module")
-def bucket():
+def bucket(s3):
     """The URL of an empty folder in a store."""
-    server = servers.s3()
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
-        yield server.url(secrets.token_hex(4))
+        yield s3.enter(patch)
 
 
 @pytest.fixture
@@ -219,17 +216,14 @@ class TestRuns:
         assert 4 == report.rows_scored
 
 
-def test_azure_agrees_with_a_disk(tmp_path, monkeypatch):
+def test_azure_agrees_with_a_disk(azure, tmp_path, monkeypatch):
     """Objects in Azure give the run of a local copy."""
-    with servers.azure() as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        url = server.url(secrets.token_hex(4))
-        write_tree(tmp_path / "in", url, ["region=eu/a.csv", "region=us/b.parquet", "region=us/_SUCCESS"])
-        (tmp_path / "in/region=us/b.parquet").unlink()
-        objects.delete(f"{url}/region=us/b.parquet")
-        write_tree(tmp_path / "in", url, ["region=us/c.csv.gz"])
-        require_equal_runs(tmp_path, tmp_path / "in", url)
+    url = azure.enter(monkeypatch)
+    write_tree(tmp_path / "in", url, ["region=eu/a.csv", "region=us/b.parquet", "region=us/_SUCCESS"])
+    (tmp_path / "in/region=us/b.parquet").unlink()
+    objects.delete(f"{url}/region=us/b.parquet")
+    write_tree(tmp_path / "in", url, ["region=us/c.csv.gz"])
+    require_equal_runs(tmp_path, tmp_path / "in", url)
 
 
 @pytest.mark.parametrize(("whole_bytes", "limit"), [(1 << 30, 26), (0, 60)])
@@ -240,9 +234,7 @@ def test_requests_of_a_large_file(tmp_path, monkeypatch, whole_bytes, limit):
     """
     monkeypatch.setattr("gamesales.data.parquet_file._WHOLE_GROUPS_BYTES", whole_bytes)
     server = servers.s3("counting")
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    url = f"{server.url(secrets.token_hex(4))}/a.parquet"
+    url = f"{server.enter(monkeypatch)}/a.parquet"
     table = pa.concat_tables([titles_table(10_000)] * 100)
     content = parquet_bytes(table, row_group_size=250_000, use_dictionary=False)
     objects.put(url, content)
@@ -256,7 +248,7 @@ def test_requests_of_a_large_file(tmp_path, monkeypatch, whole_bytes, limit):
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.csv"])
 @pytest.mark.parametrize("seed", range(2))
-def test_failing_requests(tmp_path, monkeypatch, name, seed):
+def test_failing_requests(s3, tmp_path, monkeypatch, name, seed):
     """With 30% of the requests failing in any way, a run gives the same bytes."""
     waits = dict.fromkeys(("init_backoff", "max_backoff"), timedelta(milliseconds=1))
     monkeypatch.setitem(cloud._RETRIES, "backoff", cloud._RETRIES["backoff"] | waits)
@@ -265,13 +257,9 @@ def test_failing_requests(tmp_path, monkeypatch, name, seed):
     rows = zip(*(map(str, table.column(column).to_pylist()) for column in table.schema.names), strict=True)
     content = parquet_bytes(table, row_group_size=700) if name == "a.parquet" else csv_text(rows).encode()
     (tmp_path / name).write_bytes(content)
-    with FaultProxy(servers.s3(), draw_faults(0.3, seed)) as proxy:
-        for variable, value in servers.s3().environment.items():
-            monkeypatch.setenv(variable, value)
-        url = f"{proxy.server.url(secrets.token_hex(4))}/{name}"
-        objects.put(url, content)
-        for variable, value in proxy.server.environment.items():
-            monkeypatch.setenv(variable, value)
+    url = f"{s3.enter(monkeypatch)}/{name}"
+    objects.put(url, content)
+    with FaultProxy(s3, draw_faults(0.3, seed)) as proxy, proxy.server.entered():
         require_equal_runs(tmp_path, tmp_path / name, url)
         assert str(proxy), "no request failed"
 

@@ -1,7 +1,6 @@
 """A registry in an object store: what it refuses, how it reports failures, and that it loses no event."""
 
 import re
-import secrets
 import socket
 import subprocess
 import sys
@@ -59,26 +58,17 @@ print(*store.list("m"))
 """
 
 
-@pytest.fixture
-def enter(monkeypatch, tmp_path):
-    """Set this process's environment for a server or a port. Retries do not wait."""
+@pytest.fixture(autouse=True)
+def _no_waits(monkeypatch):
+    """Let retries not wait."""
     waits = dict.fromkeys(("init_backoff", "max_backoff"), timedelta(milliseconds=1))
     monkeypatch.setitem(cloud._RETRIES, "backoff", cloud._RETRIES["backoff"] | waits)
 
-    def set_environment(environment):
-        monkeypatch.setenv("GAMESALES_CACHE", str(tmp_path / "cache"))
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-
-    return set_environment
-
 
 @pytest.fixture
-def s3(request, enter):
-    """A server's URL for a registry; the test may name the server's fault."""
-    server = servers.s3(getattr(request, "param", "none"))
-    enter(server.environment)
-    return server.url(secrets.token_hex(4))
+def enter(monkeypatch):
+    """Set the environment of this process for a port or with other settings."""
+    return lambda environment: servers.Server("s3", environment).enter(monkeypatch)
 
 
 def run_python(code, *arguments):
@@ -158,49 +148,49 @@ assert not open_registry("here", "m").read_state().read_versions()
     assert "obstore" not in loaded_by(tmp_path, code)
 
 
-def test_commands_accept_a_url(s3, cli, monkeypatch):
+def test_commands_accept_a_url(s3_url, cli, monkeypatch):
     """Commands take a URL as an option and from the environment."""
-    publish_simple(open_registry(s3, "game-earnings"))
+    publish_simple(open_registry(s3_url, "game-earnings"))
 
-    assert 0 == cli("promote", "1", "--registry", s3).code
-    monkeypatch.setenv("GAMESALES_REGISTRY", s3)
-    assert f"{s3}/" == cli("versions", "--json").document["registry"]
-    assert f"game-earnings in {s3}/ is sound" in cli("verify").out
+    assert 0 == cli("promote", "1", "--registry", s3_url).code
+    monkeypatch.setenv("GAMESALES_REGISTRY", s3_url)
+    assert f"{s3_url}/" == cli("versions", "--json").document["registry"]
+    assert f"game-earnings in {s3_url}/ is sound" in cli("verify").out
 
 
-@pytest.mark.parametrize("s3", ["deaf"], indirect=True)
-def test_store_without_condition_is_refused(s3):
+@pytest.mark.parametrize("s3_url", ["deaf"], indirect=True)
+def test_store_without_condition_is_refused(s3_url):
     """A store that ignores the condition is refused, and nothing is written."""
-    store = open_store(s3)
+    store = open_store(s3_url)
     for _ in range(2):
         with pytest.raises(RegistryError, match="can't hold a registry: it let a key be written twice") as refused:
             publish_simple(ModelRegistry(store))
     assert "If-None-Match" in refused.value.message
-    assert [] == list_all_names(s3)
+    assert [] == list_all_names(s3_url)
 
 
-@pytest.mark.parametrize("s3", ["unable"], indirect=True)
-def test_unsupported_condition_is_refused(s3):
+@pytest.mark.parametrize("s3_url", ["unable"], indirect=True)
+def test_unsupported_condition_is_refused(s3_url):
     """A store that answers 501 to a conditional write is refused with a hint."""
     with pytest.raises(RegistryError, match="501 Not Implemented") as refused:
-        open_store(s3).create("m/1", b"data")
+        open_store(s3_url).create("m/1", b"data")
     assert "writes on condition (If-None-Match)" in refused.value.hint
     assert not isinstance(refused.value, TryAgainError)
 
 
-def test_probe_leaves_nothing(s3):
+def test_probe_leaves_nothing(s3_url):
     """The probe removes its key."""
-    open_store(s3).create("m/1", b"data")
-    assert ["m/1"] == list_all_names(s3)
+    open_store(s3_url).create("m/1", b"data")
+    assert ["m/1"] == list_all_names(s3_url)
 
 
-@pytest.mark.parametrize("s3", ["keeping"], indirect=True)
-def test_delete_right_is_not_needed(s3):
+@pytest.mark.parametrize("s3_url", ["keeping"], indirect=True)
+def test_delete_right_is_not_needed(s3_url):
     """Without the right to remove, a registry can be written; the probe stays under a hidden name."""
-    store = open_store(s3)
+    store = open_store(s3_url)
     assert 1 == publish_simple(ModelRegistry(store), evaluated=False)
     assert (1, 2) == ModelRegistry(store).verify()
-    assert 4 == len(list_all_names(s3))
+    assert 4 == len(list_all_names(s3_url))
     assert 3 == len(store.list(""))
 
 
@@ -211,10 +201,10 @@ def list_all_names(url):
     return sorted(entry["path"] for entry in obstore.list(open_store(url)._client).collect())
 
 
-@pytest.mark.parametrize("s3", ["unclear"], indirect=True)
-def test_lost_answer_writes_once(s3):
+@pytest.mark.parametrize("s3_url", ["unclear"], indirect=True)
+def test_lost_answer_writes_once(s3_url):
     """If the answer to a write is lost, the client retries and finds its own write."""
-    store = open_store(s3)
+    store = open_store(s3_url)
     assert store.create("m/1", b"mine")
     assert not store.create("m/1", b"another's")
 
@@ -225,55 +215,55 @@ def test_lost_answer_writes_once(s3):
     assert (1, 2) == ModelRegistry(store).verify()
 
 
-@pytest.mark.parametrize("s3", ["conflicting"], indirect=True)
-def test_conflict_is_repeated(s3):
+@pytest.mark.parametrize("s3_url", ["conflicting"], indirect=True)
+def test_conflict_is_repeated(s3_url):
     """A write that is refused for a conflict, while the key is absent, is repeated."""
-    store = open_store(s3)
+    store = open_store(s3_url)
     assert store.create("m/1", b"mine")
     assert not store.create("m/1", b"another's")
     assert 1 == publish_simple(ModelRegistry(store), evaluated=False)
     assert (1, 2) == ModelRegistry(store).verify()
 
 
-@pytest.mark.parametrize("s3", ["undecided"], indirect=True)
-def test_endless_conflict_exits_7(s3, monkeypatch):
+@pytest.mark.parametrize("s3_url", ["undecided"], indirect=True)
+def test_endless_conflict_exits_7(s3_url, monkeypatch):
     """If the conflict stays, a command exits with 7, and never hints at a backup."""
     monkeypatch.setattr("gamesales.storage.cloud._CONFLICT_WAITS", (0.001, 0.002))
     with pytest.raises(TryAgainError, match=r"m/1: the service refused the write .* does not exist \(tried 3 times\)"):
-        open_store(s3).create("m/1", b"mine")
+        open_store(s3_url).create("m/1", b"mine")
     with pytest.raises(TryAgainError) as failure:
-        publish_simple(ModelRegistry(open_store(s3)))
+        publish_simple(ModelRegistry(open_store(s3_url)))
     assert (7, "Check the network and the service, then run it again") == (
         failure.value.exit_code,
         failure.value.hint,
     )
-    assert [] == list_all_names(s3)
+    assert [] == list_all_names(s3_url)
 
 
-@pytest.mark.parametrize("s3", ["denied"], indirect=True)
+@pytest.mark.parametrize("s3_url", ["denied"], indirect=True)
 @pytest.mark.parametrize("verb", VERBS)
-def test_forbidden_hints_at_credentials(s3, verb):
+def test_forbidden_hints_at_credentials(s3_url, verb):
     """403 hints at the credentials."""
-    with pytest.raises(RegistryError, match=rf"^{s3}/\S*: .*403 Forbidden") as refused:
-        verb(open_store(s3))
+    with pytest.raises(RegistryError, match=rf"^{s3_url}/\S*: .*403 Forbidden") as refused:
+        verb(open_store(s3_url))
     assert "Check the credentials in the environment" in refused.value.hint
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_missing_bucket_is_reported(s3, verb):
+def test_missing_bucket_is_reported(s3_url, verb):
     """A missing bucket is reported with a hint to make it."""
-    url = s3.replace(servers.BUCKET, "nobodys")
+    url = s3_url.replace(servers.BUCKET, "nobodys")
     with pytest.raises(RegistryError, match="bucket does not exist") as refused:
         verb(open_store(url))
     assert "Make the bucket or container first" in refused.value.hint
 
 
-@pytest.mark.parametrize("s3", ["broken"], indirect=True)
+@pytest.mark.parametrize("s3_url", ["broken"], indirect=True)
 @pytest.mark.parametrize("verb", VERBS)
-def test_busy_store_is_try_again(s3, verb):
+def test_busy_store_is_try_again(s3_url, verb):
     """503 is an error to try again."""
     with pytest.raises(TryAgainError, match="503 Service Unavailable"):
-        verb(open_store(s3))
+        verb(open_store(s3_url))
 
 
 def test_unreachable_store_exits_7(cli, enter):
@@ -324,28 +314,28 @@ def test_bad_settings_are_refused(enter):
     assert "Check the settings in the environment" in refused.value.hint
 
 
-def test_fork_after_use_is_refused(s3):
+def test_fork_after_use_is_refused(s3_url):
     """A child forked after a store was used gets an error; it would wait forever."""
-    same, new, parent = run_python(FORKED, s3)
+    same, new, parent = run_python(FORKED, s3_url)
     for line in (same, new):
-        assert re.match(rf"{s3}/ can't be used here: this process was forked from one that had used", line)
+        assert re.match(rf"{s3_url}/ can't be used here: this process was forked from one that had used", line)
         assert 'get_context("spawn")' in line
     assert "b'data'" == parent
 
 
-def test_fork_before_use_works(s3):
+def test_fork_before_use_works(s3_url):
     """A store that was not used before a fork works in parent and child."""
-    assert ["m/child m/parent"] == run_python(FORKED_BEFORE, s3)
+    assert ["m/child m/parent"] == run_python(FORKED_BEFORE, s3_url)
 
 
-def test_changed_object_is_refused(s3):
+def test_changed_object_is_refused(s3_url):
     """An event that was changed in the bucket is refused."""
-    store = open_store(s3)
+    store = open_store(s3_url)
     publish_simple(ModelRegistry(store))
     key = "game-earnings/log/00000000000000000001.json"
     data = store.read(key)
     store.delete(key)
     store.create(key, data.replace(b"for a test", b"for a fest"))
 
-    with pytest.raises(IntegrityError, match=f"{s3}/{key} was changed"):
+    with pytest.raises(IntegrityError, match=f"{s3_url}/{key} was changed"):
         ModelRegistry(store).verify()

@@ -38,17 +38,6 @@ STEPWISE = {
 CASES = OPERATIONS | STEPWISE
 
 
-@pytest.fixture(scope="module")
-def s3():
-    return servers.s3()
-
-
-@pytest.fixture(scope="module")
-def azure():
-    with servers.azure() as server:
-        yield server
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _quick_clients():
     with quick_clients():

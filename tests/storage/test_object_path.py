@@ -16,13 +16,10 @@ PARTS = st.sampled_from(["a", "b.csv", "*", "**", "a*", ".*", "?", "[ab]*", "day
 
 
 @pytest.fixture(scope="module")
-def bucket():
+def bucket(s3):
     """The URL of an empty folder in a store."""
-    server = servers.s3()
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
-        yield server.url(secrets.token_hex(4))
+        yield s3.enter(patch)
 
 
 def write_tree(folder, url, paths):
@@ -79,7 +76,5 @@ def test_markers_are_no_files(bucket):
 
 def test_denied_folder_matches_nothing(monkeypatch):
     """A folder that may not be listed has no matches, as on a disk."""
-    server = servers.s3("denied")
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    assert [] == list(ObjectPath.from_url(server.url("in")).glob("_delta_log"))
+    url = servers.s3("denied").enter(monkeypatch)
+    assert [] == list(ObjectPath.from_url(url).glob("_delta_log"))

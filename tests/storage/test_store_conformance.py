@@ -19,7 +19,6 @@ from gamesales.registry.log import EventLog
 from gamesales.registry.refs import Ref, parse_ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.storage.store import open_store
-from support import servers
 from support.keys import NAMES_OUTSIDE
 from support.racing import race
 from support.versions import publish_simple, simple_earnings, title_values, titles_table
@@ -37,17 +36,6 @@ for number in range({KEYS}):
 """
 
 
-@pytest.fixture(scope="module")
-def s3():
-    return servers.s3()
-
-
-@pytest.fixture(scope="module")
-def azure():
-    with servers.azure() as server:
-        yield server
-
-
 @pytest.fixture(params=["local", "memory", "s3", "azure"])
 def location(request, tmp_path, monkeypatch):
     """The location of an empty store, and its settings in the environment."""
@@ -57,9 +45,7 @@ def location(request, tmp_path, monkeypatch):
         return "memory:"
     server = request.getfixturevalue(request.param)
     monkeypatch.setenv("GAMESALES_CACHE", str(tmp_path / "cache"))
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return server.url(f"tests/{secrets.token_hex(8)}")
+    return server.enter(monkeypatch)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import io
 import os
 import pickle
-import secrets
 
 import pytest
 from hypothesis import given
@@ -15,28 +14,10 @@ from gamesales.storage.object_path import ObjectPath
 from support import objects, servers
 
 
-@pytest.fixture(scope="module")
-def azure():
-    with servers.azure() as server:
-        yield server
-
-
-@pytest.fixture(params=["none"])
-def s3(request, monkeypatch):
-    """A URL for objects; the test may name the server's fault."""
-    return enter(servers.s3(request.param), monkeypatch)
-
-
 @pytest.fixture(params=["s3", "azure"])
 def store(request, monkeypatch):
     """A URL for objects in each kind of store."""
-    return enter(servers.s3() if request.param == "s3" else request.getfixturevalue("azure"), monkeypatch)
-
-
-def enter(server, monkeypatch):
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return server.url(secrets.token_hex(4))
+    return request.getfixturevalue(request.param).enter(monkeypatch)
 
 
 def find(url):
@@ -47,10 +28,10 @@ CONTENT = bytes(range(256)) * 40
 
 
 @pytest.fixture(scope="module")
-def source():
+def source(s3):
     """An object of 10 KB."""
     with pytest.MonkeyPatch.context() as patch:
-        url = f"{enter(servers.s3(), patch)}/a.bin"
+        url = f"{s3.enter(patch)}/a.bin"
         objects.put(url, CONTENT)
         yield find(url)
 
@@ -109,7 +90,7 @@ class TestReading:
 def test_sequential_reads_ask_ahead(monkeypatch):
     """Reading on takes few large requests; a single read takes exactly its bytes."""
     server = servers.s3("counting")
-    url = f"{enter(server, monkeypatch)}/a.bin"
+    url = f"{server.enter(monkeypatch)}/a.bin"
     objects.put(url, bytes(20 << 20))
     source = find(url)
     servers.take_requests(server)
@@ -188,30 +169,30 @@ def test_secrets_are_not_printed(url):
     assert "secret" not in f"{refused.value} {refused.value.hint}"
 
 
-@pytest.mark.parametrize("s3", ["breaking"], indirect=True)
-def test_broken_content_is_read_again(s3):
+@pytest.mark.parametrize("s3_url", ["breaking"], indirect=True)
+def test_broken_content_is_read_again(s3_url):
     """Content that breaks off is requested again."""
-    objects.put(f"{s3}/a.csv", b"content")
-    assert b"content" == find(f"{s3}/a.csv").open("rb").read()
+    objects.put(f"{s3_url}/a.csv", b"content")
+    assert b"content" == find(f"{s3_url}/a.csv").open("rb").read()
 
 
-@pytest.mark.parametrize("s3", ["denied"], indirect=True)
-def test_denied_object_is_an_input_error(s3):
+@pytest.mark.parametrize("s3_url", ["denied"], indirect=True)
+def test_denied_object_is_an_input_error(s3_url):
     """403 is an error of the input, with a hint at the credentials."""
-    with pytest.raises(InputError, match=rf"^{s3}/a.csv: .*403 Forbidden") as refused:
-        find(f"{s3}/a.csv")
+    with pytest.raises(InputError, match=rf"^{s3_url}/a.csv: .*403 Forbidden") as refused:
+        find(f"{s3_url}/a.csv")
     assert 3 == refused.value.exit_code
     assert "docs/reference/object-stores.md" in refused.value.hint
 
 
-@pytest.mark.parametrize("s3", ["broken"], indirect=True)
-def test_busy_store_is_try_again(s3):
+@pytest.mark.parametrize("s3_url", ["broken"], indirect=True)
+def test_busy_store_is_try_again(s3_url):
     """503 is an error to try again."""
     with pytest.raises(TryAgainError, match="503 Service Unavailable"):
-        find(f"{s3}/a.csv")
+        find(f"{s3_url}/a.csv")
 
 
-def test_missing_bucket_is_reported(s3):
+def test_missing_bucket_is_reported(s3_url):
     """A missing bucket is an error of the input."""
     with pytest.raises(InputError, match="bucket does not exist"):
-        list(ObjectPath.from_url(s3.replace(servers.BUCKET, "nobodys")).walk())
+        list(ObjectPath.from_url(s3_url.replace(servers.BUCKET, "nobodys")).walk())

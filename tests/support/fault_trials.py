@@ -74,10 +74,11 @@ class FaultTrials:
     def restore(self) -> None:
         """Give the store the content that it had before the first action."""
         with self.server.entered():
-            store, present = open_store(self.url), self._read_keys()
-            for key in present.keys() - self._keys.keys():
+            store = open_store(self.url)
+            present = set(store.list(""))
+            for key in present - self._keys.keys():
                 store.delete(key)
-            for key in self._keys.keys() - present.keys():
+            for key in self._keys.keys() - present:
                 store.create(key, self._keys[key])
 
     def _read_keys(self) -> dict[str, bytes]:

@@ -18,6 +18,7 @@ import http.client
 import json
 import os
 import re
+import secrets
 import shutil
 import socket
 import subprocess
@@ -59,6 +60,12 @@ class Server:
     def entered(self):
         """Return a context that sets the environment of this process, so that new clients use the server."""
         return mock.patch.dict(os.environ, self.environment)
+
+    def enter(self, patch):
+        """Set the environment of this process by a patch of pytest; return the URL of an empty folder."""
+        for name, value in self.environment.items():
+            patch.setenv(name, value)
+        return self.url(secrets.token_hex(4))
 
 
 def s3(fault="none"):
