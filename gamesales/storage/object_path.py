@@ -196,7 +196,7 @@ class ObjectPath:
         Raises:
             InputNotFoundError: there is none.
         """
-        item = self._tree.find(self._key)
+        item = self._tree.find(self._key) if self._key else None
         if item is None:
             raise InputNotFoundError(f"no object {self}", hint="Give the URL of an existing object")
         return item

@@ -92,9 +92,9 @@ def test_permission_is_lost(s3, monkeypatch, tmp_path, contract, name):
 
 
 def test_missing_object(s3_url):
-    """A missing object is an input that is not found. So is a folder of objects."""
+    """A missing object is an input that is not found. So is a folder of objects, or a bucket."""
     objects.put(f"{s3_url}/folder/titles.csv", b"")
-    for source in (f"{s3_url}/gone.csv", f"{s3_url}/folder"):
+    for source in (f"{s3_url}/gone.csv", f"{s3_url}/folder", f"s3://{servers.BUCKET}"):
         with pytest.raises(InputNotFoundError, match=rf"^no object {source}$"):
             find_table_file(source)
 
