@@ -36,6 +36,11 @@ def publish(registry, content=b"a graph"):
     return registry.publish(files, {"seed": 7}, "for a test")
 
 
+def publish_numbered(registry):
+    """Publish a version whose page names its number, as training does."""
+    return registry.publish_numbered(lambda number: {"scorer.onnx": b"a graph", "report.html": b"%d" % number}, {}, "")
+
+
 def promote(registry, number, alias=CHAMPION):
     return registry.set_alias(alias, number, "for a test", lambda state, version: UNFORCED)
 
@@ -118,6 +123,7 @@ class Operation:
 OPERATIONS = {
     "publish the first": Operation(nothing, publish),
     "publish": Operation(three_versions, publish),
+    "publish with its number": Operation(three_versions, publish_numbered),
     "promote": Operation(three_versions, lambda registry: promote(registry, 3)),
     "evaluate": Operation(three_versions, lambda registry: evaluate(registry, 3)),
     "roll back": Operation(three_versions, roll_back),
