@@ -32,6 +32,7 @@ from gamesales.jobs.sign import PolicyResult, SignatureResult
 from gamesales.jobs.train import TrainingResult
 from gamesales.jobs.tune import TuneResult
 from gamesales.jobs.vacuum import VacuumResult
+from gamesales.jobs.version_page import VersionPageResult
 from gamesales.jobs.versions import VerificationResult, VersionList
 from gamesales.old_keys import OLD_KEYS
 from gamesales.scoring.run_report import RunReport
@@ -58,7 +59,7 @@ RESULTS = {
     "score": RunReport | RunPreview | Backfill,
     "predict": Prediction,
     "runs": RunList,
-    "report": RunPageResult,
+    "report": VersionPageResult | RunPageResult,
     "gc": CollectionResult,
     "backtest": BacktestResult,
     "export": ExportResult,

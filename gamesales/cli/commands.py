@@ -15,7 +15,8 @@ MODULES = {
     "promote": ("evaluate", "promote", "rollback", "alias", "retire"),
     "sign": ("sign", "policy"),
     "score": ("score", "predict"),
-    "runs": ("runs", "report"),
+    "runs": ("runs",),
+    "report": ("report",),
     "backtest": ("backtest",),
     "vacuum": ("vacuum",),
 }

@@ -22,7 +22,8 @@ from gamesales.diagnostics.diagnose import TrainedModel, diagnose
 from gamesales.errors import JobFileError, warn
 from gamesales.jobs.gate_evidence import GatePreview, preview_gate
 from gamesales.jobs.loading import find_same_weights
-from gamesales.jobs.training_report import REPORT_FILE, list_all_warnings, render_report
+from gamesales.jobs.training_report import list_all_warnings, render_report
+from gamesales.registry.bundle import REPORT_FILE
 from gamesales.report.format import format_count
 from gamesales.report.version_page import DIVERGED
 from gamesales.scoring.engines.local import count_cores

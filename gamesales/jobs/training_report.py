@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gamesales.data.job_file import format_job_file
 from gamesales.diagnostics.diagnose import TrainedModel
-from gamesales.registry.bundle import MANIFEST, list_warnings
+from gamesales.registry.bundle import MANIFEST, REPORT_FILE, list_warnings
 from gamesales.report.version_page import VersionPage, render_version_page
 from gamesales.training import parity
 from gamesales.training.fit import LossHistory
@@ -16,7 +16,6 @@ from gamesales.training.intervals import describe_coverage
 if TYPE_CHECKING:
     from gamesales.registry.registry import ModelRegistry
 
-REPORT_FILE = "report.html"
 # The texts of links to other pages of a bundle.
 _PAGES = {"tune.html": "the search that found this network"}
 # The report shows this many digits of a file's SHA-256.

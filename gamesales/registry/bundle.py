@@ -25,6 +25,8 @@ from gamesales.storage.keys import is_safe_key
 from gamesales.storage.store import Store
 
 MANIFEST = "MANIFEST.json"
+# The page of a version, for people.
+REPORT_FILE = "report.html"
 # A manifest holds the contract, the metrics and some golden rows: tens of kilobytes. A larger file is not a manifest.
 MANIFEST_SIZE_LIMIT = 16 * 1024 * 1024
 _FORMAT = 1
