@@ -62,8 +62,7 @@ def _format_report(report: RunReport) -> str:
         lines.append(_format_shadow(report.shadow))
     written = f"{paint('withheld')} because of drift; not written" if report.is_withheld else "written"
     date = f", run_date={report.run_date}" if is_table(parse_output(report.output)) else ""
-    return "
-".join([*lines, f"{written} to {report.output}{date}"])
+    return "\n".join([*lines, f"{written} to {report.output}{date}"])
 
 
 def _format_outside(columns: Sequence[OutsideColumn]) -> str:
