@@ -12,6 +12,7 @@
     │   ├── UnknownVersionError          4   (LookupError) the model or version does not exist
     │   ├── NothingPromotedError         4   (LookupError) the alias names no version
     │   ├── IntegrityError               4   (ValueError) bytes differ from the recorded digest
+    │   ├── NoReferenceTitlesError       4   (LookupError) the version can't explain its predictions
     │   ├── SelfTestError                4   the golden rows do not reproduce
     │   └── ParityError                  4   the scoring graph and the Keras network disagree
     ├── GateRefusedError                 5   the version may not be promoted
@@ -177,6 +178,12 @@ class IntegrityError(RegistryError, ValueError):
     """Bytes in the registry differ from the digest in its log."""
 
     code = "integrity"
+
+
+class NoReferenceTitlesError(RegistryError, LookupError):
+    """A version has no reference titles, so its predictions can't be explained."""
+
+    code = "no_reference_titles"
 
 
 class SelfTestError(RegistryError):

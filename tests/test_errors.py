@@ -25,6 +25,7 @@ PROMISED = {
     "UnknownVersionError": (4, "unknown_version", LookupError),
     "NothingPromotedError": (4, "nothing_promoted", LookupError),
     "IntegrityError": (4, "integrity", ValueError),
+    "NoReferenceTitlesError": (4, "no_reference_titles", LookupError),
     "SelfTestError": (4, "self_test", Exception),
     "ParityError": (4, "parity", Exception),
     "GateRefusedError": (5, "gate_refused", Exception),

@@ -224,6 +224,9 @@ def score(
 
 def predict(
     title: Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="The features of a title.")],
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show how far each column moves the prediction away from the mean.")
+    ] = False,
     model: Annotated[
         str, typer.Option("--model", metavar="REF", help="The version that scores.", autocompletion=complete_refs)
     ] = f"@{CHAMPION}",
@@ -243,7 +246,7 @@ def predict(
     from gamesales.jobs.predict import parse_title
     from gamesales.jobs.predict import predict as run
 
-    prediction = run(*open_ref(registry, model, name), parse_title(title))
+    prediction = run(*open_ref(registry, model, name), parse_title(title), explain=explain)
     show_result(prediction, _format_prediction, as_json=as_json)
 
 
@@ -266,4 +269,8 @@ def _format_prediction(prediction: Prediction) -> str:
         lines.append("(the network predicts a value that the target can't have; this is the nearest one it can have)")
     if prediction.coverage is not None and low is None:
         lines.append("(no prediction interval: the title is too unlike the training titles)")
+    if prediction.explanation is not None:
+        from gamesales.cli.explanation_text import format_explanation
+
+        lines.append(f"\n{format_explanation(prediction.explanation)}")
     return "\n".join(lines)

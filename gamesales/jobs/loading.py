@@ -16,6 +16,7 @@ from gamesales.registry.state import Version
 from gamesales.storage.store import open_store
 
 if TYPE_CHECKING:
+    from gamesales.arrays import FloatArray
     from gamesales.scoring.scorer import LoadedVersion
 
 
@@ -90,3 +91,18 @@ def load_registered(registry: ModelRegistry, version: Version) -> LoadedVersion:
     loaded = load_version(registry.model, version.number, version.digest, bundle.manifest, bundle.read(GRAPH_FILE))
     loaded.run_self_test()
     return loaded
+
+
+def load_references(registry: ModelRegistry, version: LoadedVersion) -> FloatArray:
+    """Load the reference titles of a version: float64 (r, k), in the order of its contract.
+
+    Raises:
+        NoReferenceTitlesError: The version has none.
+        IntegrityError: Bytes differ from the digest in the log.
+    """
+    from gamesales.scoring.reference_titles import REFERENCES_FILE, make_no_references_error, parse_references
+
+    bundle = registry.open_bundle(registry.find_version(version.number))
+    if REFERENCES_FILE not in bundle.files:
+        raise make_no_references_error(version.model, version.number, bundle.manifest)
+    return parse_references(bundle.read(REFERENCES_FILE), version.contract, f"{bundle.location}/{REFERENCES_FILE}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +14,15 @@ from gamesales.data.arrow import make_text_column
 from gamesales.data.contract import Contract
 from gamesales.data.table import Batch
 from gamesales.errors import ColumnsError, InputError, UsageError
-from gamesales.jobs.loading import load
+from gamesales.jobs.loading import load, load_references
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
+from gamesales.scoring.explanation import Explanation
 from gamesales.scoring.predict import predict_batch
+
+if TYPE_CHECKING:
+    from gamesales.arrays import FloatArray
+    from gamesales.scoring.scorer import LoadedVersion
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class Prediction:
             prediction was clipped. None for a version that recorded no combinations.
         outside: The values outside the range.
         clipped: Whether the prediction was moved into the allowed range of the target.
+        explanation: How far each column moves the prediction away from the mean. None unless it is requested.
     """
 
     model: str
@@ -55,6 +62,7 @@ class Prediction:
     unfamiliar: bool | None
     outside: list[OutsideValue]
     clipped: bool
+    explanation: Explanation | None = None
 
 
 def parse_title(assignments: Sequence[str]) -> dict[str, str]:
@@ -73,14 +81,22 @@ def parse_title(assignments: Sequence[str]) -> dict[str, str]:
     return title
 
 
-def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str]) -> Prediction:
+def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str], *, explain: bool = False) -> Prediction:
     """Predict the earnings of one title from its features, which are text.
+
+    Args:
+        registry: The registry of the model.
+        ref: The version that predicts.
+        title: The value of each feature by name.
+        explain: Whether to explain the prediction.
 
     Raises:
         ColumnsError: Features are missing or misspelled. The message names each.
         InputError: A value breaks the contract.
+        NoReferenceTitlesError: The version can't explain its predictions.
     """
     version = load(registry, ref)
+    references = load_references(registry, version) if explain else None
     _check_names(title, version.contract)
     names = list(version.contract.feature_names)
     table = pa.RecordBatch.from_arrays([make_text_column([title[name]]) for name in names], names=names)
@@ -106,7 +122,14 @@ def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str]) -> Pred
             if not smallest <= value <= largest
         ],
         clipped=predicted.rows_clipped > 0,
+        explanation=None if references is None else _explain(version, references, predicted.screened.values),
     )
+
+
+def _explain(version: LoadedVersion, references: FloatArray, values: FloatArray) -> Explanation:
+    from gamesales.scoring.explain import explain_titles  # only an explanation needs it
+
+    return explain_titles(version, references, values.tolist())[0]
 
 
 def _check_names(title: Mapping[str, str], contract: Contract) -> None:

@@ -27,7 +27,9 @@ from gamesales.registry.bundle import REPORT_FILE
 from gamesales.report.format import format_count
 from gamesales.report.version_page import DIVERGED
 from gamesales.scoring.engines.local import count_cores
+from gamesales.scoring.reference_titles import REFERENCES_FILE, REFERENCES_KEY, format_references
 from gamesales.scoring.scorer import GRAPH_FILE, Scorer, get_target_range
+from gamesales.stats.herding import choose_representatives
 from gamesales.stats.metrics import Metrics, compute_metrics
 from gamesales.training import parity
 from gamesales.training.baselines import Baselines, fit_baselines
@@ -180,6 +182,7 @@ def train(
 
     on_stage("comparing with the champion and registering")
     golden_rows = _predict_golden_rows(model, probe[:_GOLDEN_ROWS])
+    references = _choose_references(model)
     weights_digest = compute_weights_digest(network, job.network, scaling.as_dict())
     gate = preview_gate(registry, training_titles, test_titles, model.test_predictions, scaling.target_scale)
     manifest = {
@@ -187,12 +190,14 @@ def train(
         "gate": asdict(gate),
         "weights_sha256": weights_digest,
         "same_weights_as": find_same_weights(registry, graph, weights_digest),
+        REFERENCES_KEY: len(references),
         **extras.manifest,
     }
     files = {
         "model.keras": _save_network(network),
         "scaler.joblib": _save_scaler(scaler),
         GRAPH_FILE: graph,
+        **({REFERENCES_FILE: format_references(contract, references)} if len(references) else {}),
         **extras.files,
     }
     pages = [name for name in extras.files if name.endswith(".html")]
@@ -306,6 +311,13 @@ def _predict_golden_rows(model: TrainedModel, values: FloatArray) -> dict[str, A
     if model.intervals:
         golden["prediction_bounds"] = np.stack(model.intervals.interval.bounds(predicted)).tolist()
     return golden
+
+
+def _choose_references(model: TrainedModel) -> FloatArray:
+    """Choose training titles that represent all of them with their predictions: features only, (r, k)."""
+    titles, seed = model.training_titles, model.job.training.seed
+    values = np.column_stack([titles.features, model.training_predictions])
+    return titles.features[choose_representatives(values, model.job.reference_titles, seed)]
 
 
 def _save_network(network: Any) -> bytes:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from gamesales.data.contract import Column
 
 MISSING = "—"
+# The unit whose amounts are written with a sign.
+DOLLARS = "US dollars"
 # Amounts from here on are written in thousands.
 _IN_THOUSANDS = 10_000
 
@@ -94,3 +96,27 @@ def format_value(value: float, column: Column) -> str:
     if column.kind in ("price", "money"):
         return f"${value / 1000:,.0f}k" if abs(value) >= _IN_THOUSANDS else f"${value:,.2f}"
     return f"{value:.4g} {column.unit}".strip()
+
+
+def format_kind(value: float, kind: str, unit: str) -> str:
+    """Write a value of a kind of the contract: ``yes`` or ``no`` for a flag, otherwise with its unit."""
+    if kind == "flag":
+        return "yes" if value else "no"
+    return f"${value:,.2f}" if unit == DOLLARS else f"{value:,.7g} {unit}".strip().replace("-", "−")
+
+
+def format_amount(amount: float, unit: str, like: Iterable[float], *, signed: bool = False) -> str:
+    """Write an amount in a unit: ``$1,234``, or ``12.5 hours`` with four digits of the largest amount.
+
+    Args:
+        amount: in the unit.
+        unit: such as ``US dollars``.
+        like: all amounts of the same figure. They are written with the same precision.
+        signed: whether it is a difference, which has its sign.
+    """
+    if unit == DOLLARS:
+        return format_signed_money(amount, like) if signed else format_money(amount, like)
+    largest = max((abs(number) for number in like), default=0.0) or 1.0
+    digits = min(max(3 - math.floor(math.log10(largest)), 0), 9)
+    text = f"{amount:{'+' if signed else ''},.{digits}f} {unit}".strip()
+    return text.replace("-", "−", 1)

@@ -278,6 +278,7 @@ class TuneJob(TitlesJob):
         return TrainJob(
             name=self.name,
             data=self.data,
+            reference_titles=self.reference_titles,
             csv=self.csv,
             columns=self.columns,
             network=candidate.network(),

@@ -29,6 +29,7 @@ from gamesales.data.validation import explain_faults
 from gamesales.errors import JobFileError
 from gamesales.registry.refs import DEFAULT_MODEL, DEFAULT_REGISTRY, check_model
 from gamesales.scoring.inputs import find_table_file
+from gamesales.scoring.reference_titles import MOST_REFERENCES
 
 DEFAULT_CONTRACT = "data/contract.toml"
 # The keys of a job on titles that hold paths.
@@ -205,11 +206,13 @@ class TitlesJob(JobTable):
     """A job that reads titles: their files, the dialect of CSV files, and the columns that have other names there.
 
     ``registry`` is the path or URL of the registry, unless the command line or the environment names another. A job
-    file may also have a ``root``, relative to the file, at which its relative paths start.
+    file may also have a ``root``, relative to the file, at which its relative paths start. ``reference_titles`` is the
+    number of training titles that a version keeps to explain predictions, features only; 0 for none.
     """
 
     data: DataFiles
     registry: str | None = Field(default=None, min_length=1)
+    reference_titles: int = Field(default=MOST_REFERENCES, ge=0, le=MOST_REFERENCES)
     csv: CsvDialect = DEFAULT_DIALECT
     columns: Mapping[str, str] = Field(default_factory=dict)
 

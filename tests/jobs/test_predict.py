@@ -1,14 +1,28 @@
 """The prediction for one title, and errors that name missing, misspelled and wrong values."""
 
+import json
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
+from jsonschema import validate
 
 from gamesales.errors import ColumnsError, InputError, UsageError
 from gamesales.jobs.predict import parse_title, predict
 from gamesales.registry.refs import Ref
-from support.runs import CONTRACT, GOOD, GOOD_EARNS, picky_version
-from support.versions import FEATURES, INTERVAL, NEW_RECORD, publish_simple, simple_details
+from gamesales.scoring.reference_titles import REFERENCES_FILE
+from support.runs import CONTRACT, GOOD, GOOD_EARNS, picky_version, read_failure
+from support.versions import (
+    FEATURES,
+    INTERVAL,
+    NEW_RECORD,
+    ROOT,
+    SIMPLE_WEIGHTS,
+    publish_simple,
+    simple_details,
+    title_values,
+)
 
 TITLE = dict(zip(FEATURES, GOOD, strict=True))
 CHAMPION = Ref("game-earnings", alias="champion")
@@ -90,6 +104,67 @@ class TestPredict:
             predict(simple_registry, ref, {**TITLE, "unit_price": "13"})
 
 
+class TestExplanation:
+    @pytest.fixture
+    def command(self, cli, simple_registry):
+        """Explain the title with a version that has 40 reference titles."""
+        publish_simple(simple_registry, references=title_values(40, seed=2))
+        return lambda *more, **changes: cli("predict", *words(**changes), "--model", "2", "--explain", *more)
+
+    def test_text(self, command):
+        """The effects are listed, largest first, with the values; the mean and the sum follow."""
+        lines = [line.split() for line in command().out.splitlines()]
+        assert ["$5,700.00", "by", "version", "2", "of", "game-earnings"] == lines[0]
+        assert [[], ["column", "value", "effect"]] == lines[1:3]
+        assert ["critic_rating", "4.5", "stars", "+$1,000"] == lines[3]
+        assert ["suitable_for_kids", "no", "-$315"] == lines[4]
+        assert ["mean", "of", "40", "reference", "titles", "$5,387"] == lines[-2]
+        assert ["sum", "=", "prediction", "$5,700"] == lines[-1]
+        assert 14 == len(lines)
+
+    def test_document(self, command):
+        """The document follows its schema. Each effect of a sum is the difference from the mean of its column."""
+        document = command("--json").document
+        validate(document, json.loads((ROOT / "docs/reference/predict.schema.json").read_bytes()))
+        explanation = document["explanation"]
+        effects = {effect["column"]: effect["effect"] for effect in explanation["effects"]}
+        differences = np.array(GOOD, float) - title_values(40, seed=2).mean(axis=0)
+        expected = dict(zip(FEATURES, differences * SIMPLE_WEIGHTS, strict=True))
+        assert effects == pytest.approx(expected, abs=1e-3)  # prices are exact in float32 only
+        assert explanation["mean"] + sum(effects.values()) == pytest.approx(document["predicted_earnings"])
+        assert (40, "US dollars") == (explanation["reference_titles"], explanation["unit"])
+        assert {None} == {effect["standard_error"] for effect in explanation["effects"]}
+
+    def test_version_without_reference_titles(self, cli, simple_registry):
+        """A version of an earlier release, or one whose job opted out, says so and what to type. It still predicts."""
+        publish_simple(simple_registry, record={"reference_titles": 0})
+        for number, reason, hint in (
+            (1, "an earlier release trained it", "Train a version with this release: gamesales train"),
+            (2, "its job has reference_titles = 0", "Remove this key from the job, then: gamesales train"),
+        ):
+            code, message, found_hint = read_failure(cli("predict", *words(), "--model", number, "--explain"))
+            start = (
+                f"version {number} of game-earnings can't explain its predictions, because it has no reference titles"
+            )
+            assert (4, f"{start}: {reason}", hint) == (code, message, found_hint)
+            assert 0 == cli("predict", *words(), "--model", number).code
+
+    @pytest.mark.parametrize("registry", ["registry-1", "registry-2"])
+    def test_frozen_version(self, cli, registry):
+        """Versions of earlier releases predict, and can't be explained."""
+        command = ["predict", *words(), "--model", "1", "--registry", ROOT / "tests/frozen" / registry]
+        assert 0 == cli(*command).code
+        assert 4 == cli(*command, "--explain").code
+
+    def test_changed_reference_titles(self, command, simple_registry):
+        """A changed byte of the reference titles is an error. Without --explain, nobody reads them."""
+        bundle = simple_registry.open_bundle(simple_registry.find_version(2))
+        path = Path(bundle.location) / REFERENCES_FILE
+        path.write_bytes(path.read_bytes().replace(b"59.99", b"59.98", 1))
+        code, message, _ = read_failure(command())
+        assert (4, True) == (code, f"{REFERENCES_FILE} was changed: expected sha256 " in message)
+
+
 class TestCommand:
     def test_text(self, cli, simple_registry):
         """The command prints the prediction and the version."""
@@ -149,6 +224,7 @@ class TestCommand:
             "unfamiliar": None,
             "outside": [],
             "clipped": False,
+            "explanation": None,
         }
 
     def test_prediction_interval(self, cli, simple_registry):

@@ -24,7 +24,7 @@ from gamesales.cli import progress
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import read_titles
 from gamesales.errors import InputError, JobFileError
-from gamesales.jobs.loading import load_registered, open_registry
+from gamesales.jobs.loading import load_references, load_registered, open_registry
 from gamesales.jobs.train import find_git_commit
 from gamesales.registry.bundle import compute_sha256
 from gamesales.training import intervals as calibrate
@@ -73,6 +73,7 @@ from support.versions import DATA, FEATURES, ROOT
         ({"report": {"most_titles": -1}}, "report.most_titles: "),
         ({"report": {"kfold": True}}, "report.kfold: unknown key"),
         ({"intervals": {"level": 0.9}}, "intervals.level: unknown key"),
+        ({"reference_titles": 101}, "reference_titles: expected 100 or less, received 101"),
     ],
 )
 def test_mistakes_are_named(cli, tmp_path, changes, message):
@@ -315,11 +316,22 @@ def test_record_of_training_titles(trained_registry, contract):
 def test_files_of_bundle(trained_registry):
     """The bundle has the files of its format."""
     bundle = trained_registry.open_bundle(trained_registry.find_version(1))
-    assert {"model.keras", "scaler.joblib", "scorer.onnx", "report.html"} == set(bundle.files)
+    assert {"model.keras", "scaler.joblib", "scorer.onnx", "reference_titles.json", "report.html"} == set(bundle.files)
     metrics = bundle.manifest["metrics"]
     report = bundle.read("report.html").decode()
     assert f"{metrics['mae']:,.0f}" in report
     assert "Dense(100, relu)" in report
+
+
+def test_reference_titles(trained_registry):
+    """A version keeps 100 training titles, whose mean prediction is close to that of all training titles."""
+    version = load_registered(trained_registry, trained_registry.find_version(1))
+    references = load_references(trained_registry, version)
+    training = pd.read_csv(DATA / "sales_data_training.csv")[list(FEATURES)].to_numpy(np.float64)
+    assert (100, 9) == references.shape
+    assert {*map(tuple, references)} <= {*map(tuple, training)}
+    means = [version.clip(version.scorer.score(values))[0].mean() for values in (references, training)]
+    assert means[0] == pytest.approx(means[1], rel=0.02)
 
 
 def test_report_names_its_version(trained_registry, tmp_path):
@@ -490,11 +502,14 @@ def test_calibration_changes_no_prediction(cli, tmp_path):
 
 @pytest.mark.slow
 def test_job_without_intervals(cli, tmp_path):
-    """A job without prediction intervals leaves none in the manifest."""
-    ran = cli("train", write_job(tmp_path / "job.toml", intervals={"method": "none"}), "--json")
+    """A job without prediction intervals and reference titles leaves none in the bundle."""
+    ran = cli("train", write_job(tmp_path / "job.toml", intervals={"method": "none"}, reference_titles=0), "--json")
     assert ran.document["interval"] is None
     registry = open_registry(tmp_path / "registry", "game-earnings")
-    assert "interval" not in registry.open_bundle(registry.find_version(1)).manifest
+    bundle = registry.open_bundle(registry.find_version(1))
+    assert "interval" not in bundle.manifest
+    assert 0 == bundle.manifest["reference_titles"]
+    assert "reference_titles.json" not in bundle.files
 
 
 def test_preset_keeps_the_intervals(tmp_path):

@@ -13,6 +13,7 @@ import pyarrow as pa
 from gamesales.data.contract import Contract
 from gamesales.jobs.loading import open_registry
 from gamesales.registry.registry import ModelRegistry
+from gamesales.scoring.reference_titles import REFERENCES_FILE, format_references
 
 ROOT = Path(__file__).parents[2]
 
@@ -118,14 +119,15 @@ def simple_details(contract, bias=0.0):
     }
 
 
-def publish_simple(registry: ModelRegistry, bias=0.0, *, evaluated=True, interval=None, record=None):
+def publish_simple(registry: ModelRegistry, bias=0.0, *, evaluated=True, interval=None, record=None, references=None):
     """Publish a simple version, with the numbers of its intervals if it gives some, and return its number.
 
-    ``record`` has further keys of its manifest.
+    ``record`` has further keys of its manifest, and ``references`` its reference titles, (r, 9).
     """
     contract = Contract.from_toml(DATA / "contract.toml")
     details = simple_details(contract, bias) | ({} if interval is None else {"interval": interval}) | (record or {})
-    number = registry.publish({"scorer.onnx": simple_graph(bias)}, details, "for a test")
+    files = {} if references is None else {REFERENCES_FILE: format_references(contract, references)}
+    number = registry.publish({"scorer.onnx": simple_graph(bias), **files}, details, "for a test")
     if evaluated:
         evaluation = {"data": "test.csv", "data_sha256": HOLDOUT_SHA256, "rows": 400, "metrics": details["metrics"]}
         registry.record_evaluation(number, evaluation, "for a test")

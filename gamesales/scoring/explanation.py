@@ -1,0 +1,45 @@
+"""Explanations of predictions, as documents have them. ``explain`` computes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ColumnEffect:
+    """How far a column moves a prediction.
+
+    Attributes:
+        column: the name of the column.
+        kind: its kind in the contract.
+        unit: its unit in the contract; empty for a flag.
+        value: the value of the title.
+        effect: in the unit of the target; negative if the column lowers the prediction.
+        standard_error: of a sampled effect; None for an exact effect.
+    """
+
+    column: str
+    kind: str
+    unit: str
+    value: float
+    effect: float
+    standard_error: float | None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a title has its prediction: the mean and all effects add up to it.
+
+    Attributes:
+        prediction: the prediction for the title, in the unit of the target.
+        mean: the mean prediction for the reference titles.
+        unit: the unit of the target.
+        reference_titles: the number of reference titles.
+        effects: the effect of each column, largest first.
+    """
+
+    prediction: float
+    mean: float
+    unit: str
+    reference_titles: int
+    effects: list[ColumnEffect]
