@@ -9,7 +9,7 @@ Past titles become a version in a registry, the gate promotes a version to champ
 
 ``gamesales.api`` is the Python API and ``gamesales.cli`` the command line. Both call ``gamesales.jobs``, one module for
 each verb. The subjects below are ``data``, ``stats``, ``training``, ``search``, ``diagnostics``, ``registry``,
-``scoring``, ``backtest`` and ``report``.
+``scoring``, ``backtesting`` and ``report``.
 """
 
 from __future__ import annotations

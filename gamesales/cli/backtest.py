@@ -17,7 +17,7 @@ from gamesales.stats.metrics import format_metrics, format_money
 if TYPE_CHECKING:
     import typer
 
-    from gamesales.backtest.verdict import DayMetrics
+    from gamesales.backtesting.verdict import DayMetrics
     from gamesales.cli.options import JsonOption, NameOption, ReasonOption, RegistryOption
     from gamesales.jobs.backtest import BacktestResult
     from gamesales.stats.error_metrics import ErrorMetrics

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gamesales.backtest.actuals import Actuals, describe_left_out, format_examples, read_actuals
-from gamesales.backtest.verdict import DayMetrics, MonthMetrics, VersionTrace, VersionVerdict, trace_version
-from gamesales.backtest.versions import VersionRuns, find_contract, group_by_version
+from gamesales.backtesting.actuals import Actuals, describe_left_out, format_examples, read_actuals
+from gamesales.backtesting.verdict import DayMetrics, MonthMetrics, VersionTrace, VersionVerdict, trace_version
+from gamesales.backtesting.versions import VersionRuns, find_contract, group_by_version
 from gamesales.data.contract import Contract
 from gamesales.data.files import escape_surrogates
 from gamesales.data.screen import RejectLimit

@@ -15,7 +15,7 @@ from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 from sklearn import metrics as sklearn_metrics
 
-from gamesales.backtest import actuals as actuals_module
+from gamesales.backtesting import actuals as actuals_module
 from gamesales.cli.main import run
 from gamesales.jobs.loading import open_registry
 from gamesales.old_keys import add_old_keys

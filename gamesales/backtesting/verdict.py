@@ -12,8 +12,8 @@ from itertools import groupby
 from typing import Any, Literal
 
 from gamesales.arrays import BoolArray
-from gamesales.backtest.actuals import Actuals, DayMatches, join_date
-from gamesales.backtest.versions import VersionRuns
+from gamesales.backtesting.actuals import Actuals, DayMatches, join_date
+from gamesales.backtesting.versions import VersionRuns
 from gamesales.data.contract import Contract
 from gamesales.report.format import format_count, format_money, format_percent, format_signed_money
 from gamesales.scoring.results import PublishedRun
