@@ -58,6 +58,8 @@ def load_keras() -> Any:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     # A higher level takes longer to compile a small network, and longer to train it.
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
+    # Keras imports matplotlib, which announces that it builds its cache of fonts.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     import keras
 
     # TensorFlow warns when functions are compiled again, which is necessary for each network of a process.

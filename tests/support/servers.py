@@ -73,6 +73,17 @@ def s3(fault="none"):
     return Server("s3", s3_environment(_s3_ports()[fault]))
 
 
+@contextmanager
+def own_s3(*buckets):
+    """Run a moto of its own with these empty buckets; yield what a client must find in its environment."""
+    if not MOTO_PYTHON.exists():
+        _skip("moto is not installed; make servers installs it")
+    with _server(MOTO_PYTHON, "s3") as ports:
+        for bucket in buckets:
+            _put(f"http://127.0.0.1:{ports['none']}/{bucket}", {})
+        yield s3_environment(ports["none"])
+
+
 @cache
 def _s3_ports():
     """Run moto to the end of this process; return its port for each fault."""
