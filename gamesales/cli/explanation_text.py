@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gamesales.cli.render import format_table
+from gamesales.cli.table import format_table
 from gamesales.report.format import format_amount, format_count, format_kind
 from gamesales.scoring.explanation import Explanation
 

@@ -110,7 +110,7 @@ def find_indented(page: Path) -> list[int]:
 
 
 def mask(text: str) -> str:
-    """Replace durations, times, sizes and digests. The widths of columns may depend on them, so blanks of these lines do."""
+    """Replace durations, times, sizes and digests, and the blanks beside them, which depend on their widths."""
     lines = []
     for line in text.rstrip().splitlines():
         masked = line.rstrip()

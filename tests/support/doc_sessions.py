@@ -123,10 +123,8 @@ def run_steps(steps: list[Step], folder: Path, environment: dict[str, str]) -> l
 
 def _wrap_step(number: int, step: Step) -> str:
     script = step.script.rstrip("\n")
-    if step.shown is not None:
-        script = f"set +e\n{script}\ncode=$?\nset -e"
-    else:
-        script = f"set -e\n{script}\ncode=0"
+    is_shown = step.shown is not None  # an output may be that of a command that fails
+    script = f"set +e\n{script}\ncode=$?\nset -e" if is_shown else f"set -e\n{script}\ncode=0"
     return f"printf '\\036{number}\\n'\n{script}\nprintf '\\036%d\\n' $code\n"
 
 
