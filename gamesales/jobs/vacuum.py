@@ -16,12 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from gamesales.errors import InputNotFoundError, TryAgainError, UsageError
 from gamesales.lake.columns import require_predictions
-from gamesales.lake.keys import STATE_FOLDER, VACUUM_FOLDER, is_part, is_start
+from gamesales.lake.keys import STATE_FOLDER, VACUUM_FOLDER, is_part
 from gamesales.lake.location import PARTITION, RETENTION_PROPERTY, TableLocation, explain_store_errors, read_again
 from gamesales.lake.vacuum import find_commits, find_garbage, read_retained_versions
 from gamesales.registry.log import get_actor
@@ -175,10 +174,8 @@ def _read_earlier_cutoffs(store: Store, files: Mapping[str, FileStat]) -> Iterat
 
 
 def _remove(store: Store, keys: Sequence[str]) -> None:
-    """Remove files. The starts of runs are last, when all other files are removed."""
     with ThreadPoolExecutor(_REMOVERS) as pool:
-        for _, group in groupby(keys, key=is_start):
-            list(pool.map(store.delete, group))  # a list, so that an error is raised here
+        list(pool.map(store.delete, keys))  # a list, so that an error is raised here
 
 
 def _sweep(store: Store, before: float, *, dry_run: bool) -> int:

@@ -123,9 +123,10 @@ def _read_commit(store: Store, version: int) -> list[dict[str, Any]]:
 
 
 def find_garbage(files: Mapping[str, FileStat], retained: RetainedVersions, cutoff: float) -> list[str]:
-    """Find the files to remove, in the order of their removal.
+    """Find the files to remove.
 
-    The start of a run comes last. As long as it is there, no other run uses the names of these files again.
+    The start of a run is removed only if a vacuum before has removed all other files of the run. As long as the start
+    is there, no run uses the names of these files again. So it does no harm that two vacuums remove the same files.
 
     Args:
         files: all files of the table.
@@ -138,13 +139,13 @@ def find_garbage(files: Mapping[str, FileStat], retained: RetainedVersions, cuto
             groups.setdefault(run, []).append(key)
         elif is_safe_key(key) and (is_part(key) or key.startswith(f"{VACUUM_FOLDER}/")):
             groups[key] = [key]
-    garbage = [
+    return [
         key
         for run, keys in groups.items()
         if max(files[key].modified for key in keys) < cutoff
         for key in _find_unneeded(run, keys, retained)
+        if not is_start(key) or all(map(is_start, keys))
     ]
-    return sorted(garbage, key=is_start)
 
 
 def _find_unneeded(run: RunName | str, keys: Sequence[str], retained: RetainedVersions) -> Iterator[str]:

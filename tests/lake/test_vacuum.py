@@ -1,5 +1,6 @@
-"""What a vacuum finds while other processes write, and in which order it removes files."""
+"""What a vacuum finds while other processes write, and which files it removes later."""
 
+import json
 import time
 
 import pyarrow as pa
@@ -7,7 +8,7 @@ import pytest
 from deltalake import write_deltalake
 from pyarrow import parquet
 
-from gamesales.lake.keys import RunKeys, RunName, parse_run, withheld_folder
+from gamesales.lake.keys import RunKeys, RunName, is_start, parse_run, start_attempt, withheld_folder
 from gamesales.lake.location import TableLocation
 from gamesales.lake.vacuum import find_garbage, read_retained_versions
 from support.runs import DAY, simple_version
@@ -59,12 +60,33 @@ def test_rows_without_a_date(location):
     assert undated not in find_all_old(location, files)
 
 
-def test_start_goes_last(location):
-    """The start of a run is removed when all of its other files are removed."""
+def test_start_stays_longer(location):
+    """The start of a run is removed by the vacuum after the vacuum that removed its other files."""
     run(location, 1)
-    garbage = find_all_old(location, run(location, 2))
-    assert 4 < len(garbage)
-    assert [key.endswith("/start.json") for key in garbage] == [False] * (len(garbage) - 1) + [True]
+    files = run(location, 2)
+    garbage = find_all_old(location, files)
+    assert [] == [key for key in garbage if is_start(key)]
+    (start,) = find_all_old(location, {key: file for key, file in files.items() if key not in garbage})
+    assert is_start(start)
+    assert parse_run(start) in set(map(parse_run, garbage))
+
+
+def test_two_vacuums_and_the_same_run(location):
+    """A run that starts again while two vacuums remove its files loses no file."""
+    run(location, 1)
+    store, expired = location.open_store(), RunKeys(DAY, RUN_ID)
+    for key in (expired.start, expired.part_of(0), expired.entry_of(0)):
+        store.create(key, json.dumps({"run_id": RUN_ID, "time": "2020-01-01T00:00:00+00:00"}).encode())
+    first, second = (find_all_old(location, store.list_files("")) for _ in range(2))
+    assert expired.part_of(0) in first
+    for key in first:
+        store.delete(key)
+    keys, is_resumed = start_attempt(store, DAY, RUN_ID, fresh=False)
+    assert (1, False) == (keys.attempt, is_resumed)
+    assert store.create(keys.part_of(0), b"rows")
+    for key in second:
+        store.delete(key)
+    assert b"rows" == store.read(keys.part_of(0))
 
 
 def test_killed_vacuum_is_continued(location):
@@ -75,7 +97,8 @@ def test_killed_vacuum_is_continued(location):
     garbage = find_garbage(files, retained, cutoff)
     for done in range(len(garbage) + 1):
         rest = {key: file for key, file in files.items() if key not in garbage[:done]}
-        assert garbage[done:] == find_garbage(rest, retained, cutoff)
+        left = find_garbage(rest, retained, cutoff)
+        assert garbage[done:] == [key for key in left if not is_start(key)]
 
 
 @pytest.mark.parametrize("attempt", [0, 1, 12])
