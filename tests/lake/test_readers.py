@@ -1,11 +1,13 @@
 """A table as other programs read it. ``make readers`` installs the programs; without one, its test is skipped.
 
-DuckDB and Spark need a further program to read the log of a table. Here they read the parts that the log lists.
+DuckDB and Spark need a further program to read the log of a table. Here they read the parts that the log lists. Spark
+also reads the log itself, as its protocol defines it.
 """
 
 import json
 import shutil
 import subprocess
+from datetime import timedelta
 
 import pyarrow as pa
 import pytest
@@ -50,26 +52,50 @@ def test_query_engine(table):
     assert sums[1] - sums[0] == pytest.approx(499.0 * ROWS)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("reader", ["duckdb", "polars", "spark", "spark3"])
-def test_reader_finds_all_rows(table, reader):
-    """A program reads the rows and sums of the published run from the parts of the date."""
-    python = ROOT / "tests/.servers" / ("readers-spark3" if reader == "spark3" else "readers") / "bin/python"
-    if not python.with_name("python").exists() or (reader.startswith("spark") and shutil.which("java") is None):
+def read_sums(environment, reader, paths):
+    """The rows, and the sums of the columns, that a reader finds in paths."""
+    python = ROOT / "tests/.servers" / environment / "bin/python"
+    if not python.exists() or (reader.startswith("spark") and shutil.which("java") is None):
         pytest.skip("make readers installs it; Spark needs Java")
-    opened = DeltaTable(str(table))
-    parts = opened.file_uris(file_pruning_predicate=[("run_date", "=", str(DAY))])
     ran = subprocess.run(
-        [python, read_result.__file__, reader.removesuffix("3"), *parts],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+        [python, read_result.__file__, reader, *paths], capture_output=True, text=True, timeout=300, check=False
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
-    expected = opened.to_pyarrow_table()
-    read = [json.loads(line) for line in ran.stdout.splitlines()[-len(parts) :]]
-    rows, earnings, stock, price = (sum(values) for values in zip(*read, strict=True))
-    assert ROWS == rows == expected.num_rows
-    assert earnings == pytest.approx(sum(expected.column("predicted_earnings").to_pylist()), rel=1e-12)
-    assert (stock, price) == (sum(range(ROWS)), sum(expected.column("price").to_pylist()))
+    read = [json.loads(line) for line in ran.stdout.splitlines()[-len(paths) :]]
+    return [sum(values) for values in zip(*read, strict=True)]
+
+
+def sums_of(table):
+    """The rows, and the sums of the columns, of an opened table."""
+    content = table.to_pyarrow_table()
+    sums = [sum(content.column(name).to_pylist()) for name in ("predicted_earnings", "stock", "price")]
+    return [content.num_rows, *sums]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("environment", "reader"),
+    [("readers", "duckdb"), ("readers", "polars"), ("readers", "spark"), ("readers-spark3", "spark")],
+)
+def test_reader_finds_all_rows(table, environment, reader):
+    """A program reads the rows and sums of the published run from the parts of the date."""
+    opened = DeltaTable(str(table))
+    parts = opened.file_uris(file_pruning_predicate=[("run_date", "=", str(DAY))])
+    sums = read_sums(environment, reader, parts)
+    assert ROWS == sums[0]
+    assert sums_of(opened) == pytest.approx(sums, rel=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("environment", ["readers", "readers-spark3"])
+def test_spark_reads_the_log(table, environment):
+    """Spark finds the files of the newest version in the checkpoint and the commits of the log, and their sums."""
+    DeltaTable(str(table)).create_checkpoint()
+    source = table.parent / "titles.parquet"
+    for version in (3, 4):  # a new date, and a run that replaces the run of the checkpoint
+        score_table(numbered_version(version), source, table, day=DAY + timedelta(version % 2))
+    opened = DeltaTable(str(table))
+    assert 2 == opened.version() - json.loads((table / "_delta_log/_last_checkpoint").read_text())["version"]
+    sums = read_sums(environment, "spark_and_log", [str(table)])
+    assert 2 * ROWS == sums[0]
+    assert sums_of(opened) == pytest.approx(sums, rel=1e-12)
