@@ -16,7 +16,7 @@ from gamesales.training.train_job import load_job, read_data
 from support import objects, servers
 from support.fault_trials import quick_clients
 from support.labeled import digest, make_labeled_table
-from support.train_jobs import write_job
+from support.train_jobs import DENSE, write_job
 from support.versions import DATA, publish_promoted, publish_simple, simple_details, simple_graph, titles_table
 
 
@@ -143,8 +143,21 @@ class TestJobFile:
 
     def test_number_is_refused(self, tmp_path):
         """A value that is no text is reported by its key."""
-        with pytest.raises(JobFileError, match=r"data\.train: Input should be a valid string"):
+        with pytest.raises(JobFileError, match=r"data\.train: expected a text in quotes, received 7"):
             load_job(write_job(tmp_path / "train.toml", data={"train": 7}))
+
+
+@pytest.mark.slow
+def test_crossvalidate_reads_a_url(cli, s3_url, tmp_path):
+    """Cross-validation of titles at a URL names the URL and the digest."""
+    put_table(f"{s3_url}/past.csv", make_labeled_table(100), tmp_path / "past.csv")
+    job = write_job(tmp_path / "train.toml", network={"layers": [DENSE]}, training={"epochs": 1})
+    ran = cli("crossvalidate", job, "--data", f"{s3_url}/past.csv", "--folds", 2, "--plain", "--json")
+    assert 0 == ran.code, ran.err
+    document = ran.document
+    assert (f"{s3_url}/past.csv", digest(tmp_path / "past.csv"), 100) == tuple(
+        document[key] for key in ("data", "data_sha256", "rows")
+    )
 
 
 class TestEvaluate:

@@ -164,10 +164,14 @@ def _merge(old: dict[str, object], new: dict[str, object]) -> dict[str, object]:
 
 
 def write_toml(table: dict[str, object]) -> str:
-    """Write a table as TOML: values first, then its tables."""
-    values = [f"{key} = {_write_value(value)}\n" for key, value in table.items() if not isinstance(value, dict)]
-    tables = [f"[{key}]\n{write_toml(value)}" for key, value in table.items() if isinstance(value, dict)]
-    return "".join(values + tables)
+    """Write a table as TOML: values first, then its tables, in which other tables are inline."""
+    values = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    tables = [(key, value) for key, value in table.items() if isinstance(value, dict)]
+    return _write_values(values) + "".join(f"[{key}]\n{_write_values(value)}" for key, value in tables)
+
+
+def _write_values(table: dict[str, object]) -> str:
+    return "".join(f"{key} = {_write_value(value)}\n" for key, value in table.items())
 
 
 def _write_value(value: object) -> str:
