@@ -7,6 +7,8 @@ from http.client import HTTPException
 
 import pytest
 
+from gamesales.errors import TryAgainError
+from gamesales.registry.refs import CHAMPION
 from support import servers
 from support.fault_proxy import FAST_FAULTS, FAULTS, Fault, FaultProxy, draw_faults, lose_store
 from support.fault_trials import FaultTrials, quick_clients
@@ -21,7 +23,7 @@ from support.operations import (
     three_versions,
     three_versions_and_a_source,
 )
-from support.sampling import many, seed, some
+from support.sampling import many, sample, seed, some
 
 
 def evaluated_source(registry):
@@ -35,7 +37,9 @@ STEPWISE = {
     "copy": Operation(evaluated_source, OPERATIONS["copy"].change),
     "collect garbage": Operation(three_versions, collect),
 }
-CASES = OPERATIONS | STEPWISE
+# It can't be repeated once it is done.
+UNREPEATED = {"delete an alias": Operation(three_versions, lambda registry: registry.delete_alias(CHAMPION, ""))}
+CASES = OPERATIONS | STEPWISE | UNREPEATED
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -139,6 +143,26 @@ def test_requests_fail_at_random(trials, parameter):
         trials.restore()
         seeds = (seed(f"{parameter} {example} {attempt}") for attempt in range(5))
         assert any(is_complete(trials, parameter, *trials.run(draw_faults(0.05, number, FAULTS))) for number in seeds)
+
+
+@pytest.mark.parametrize("store", ["s3", pytest.param("azure", marks=pytest.mark.slow)])
+def test_reader_reports_a_lost_store(request, store):
+    """If the store is gone from any request of a reader on, the reader says so. It misses no event and no file."""
+    server = request.getfixturevalue(store)
+    root = server.url(f"faults/{secrets.token_hex(4)}")
+    with server.entered():
+        three_versions(open_registry(root))
+    with FaultProxy(server) as proxy, proxy.server.entered():
+        expected = read_contents(open_registry(root))
+    for number in sample(f"requests of a reader in {store}", range(1, len(proxy.requests) + 1), 3):
+        with FaultProxy(server, {number: Fault.CUT_ANSWER}) as proxy, proxy.server.entered():
+            assert expected == read_contents(open_registry(root)), proxy
+        with (
+            FaultProxy(server, lose_store(number, Fault.CUT_AFTER)) as proxy,
+            proxy.server.entered(),
+            pytest.raises(TryAgainError),
+        ):
+            read_contents(open_registry(root))
 
 
 def is_complete(trials, parameter, error, proxy):
