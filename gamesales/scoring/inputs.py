@@ -99,9 +99,9 @@ def find_files(sources: Sequence[str], rules: InputRules = ALL_TABLES) -> list[I
 
 
 def find_table_file(source: str) -> TablePath:
-    """Find the one file that a path or URL names. It may be missing on a disk; an object may not be missing.
+    """Find the file that a path or URL names. A file on a disk is not looked for yet.
 
-    An object is read as it is now. Every later read of another content raises a TryAgainError.
+    Reading an object that was changed since raises a TryAgainError.
 
     Raises:
         UsageError: the URL is of another kind, or it has credentials or options.
