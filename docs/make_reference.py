@@ -29,6 +29,7 @@ from gamesales.jobs.run_page import RunPageResult
 from gamesales.jobs.runs import RunList
 from gamesales.jobs.score import Backfill, RunPreview
 from gamesales.jobs.sign import PolicyResult, SignatureResult
+from gamesales.jobs.site import SiteResult
 from gamesales.jobs.train import TrainingResult
 from gamesales.jobs.tune import TuneResult
 from gamesales.jobs.vacuum import VacuumResult
@@ -59,7 +60,7 @@ RESULTS = {
     "score": RunReport | RunPreview | Backfill,
     "predict": Prediction,
     "runs": RunList,
-    "report": VersionPageResult | RunPageResult,
+    "report": VersionPageResult | RunPageResult | SiteResult,
     "gc": CollectionResult,
     "backtest": BacktestResult,
     "export": ExportResult,

@@ -66,6 +66,8 @@ _NEW_KEYS = {old: new for new, old in OLD_KEYS.items() if new not in _ONLY_WRITT
 _SPELLINGS = {old: [new for new, other in OLD_KEYS.items() if other == old] for old in OLD_KEYS.values()}
 # What a person wrote: these parts of a document keep their keys.
 _FOREIGN = ("contract", "network", "training")
+# Most parts of a document are numbers and texts, which have no keys.
+_CONTAINERS = (dict, list)
 
 
 def add_old_keys(document: Any) -> Any:
@@ -85,8 +87,14 @@ def drop_old_keys(document: Any) -> Any:
     if isinstance(document, dict):
         current = {}
         for key, value in document.items():
-            if not any(spelling in document for spelling in _SPELLINGS.get(key, ())):  # a new one replaces it
+            new = key
+            if key in _SPELLINGS:
+                if any(map(document.__contains__, _SPELLINGS[key])):
+                    continue  # a new one replaces it
                 new = _NEW_KEYS.get(key, key)
-                current[new] = value if new in _FOREIGN else drop_old_keys(value)
+            is_plain = new in _FOREIGN or not isinstance(value, _CONTAINERS)
+            current[new] = value if is_plain else drop_old_keys(value)
         return current
-    return [drop_old_keys(part) for part in document] if isinstance(document, list) else document
+    if isinstance(document, list) and any(isinstance(part, _CONTAINERS) for part in document):
+        return [drop_old_keys(part) for part in document]
+    return document

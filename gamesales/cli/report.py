@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from gamesales.cli.render import show_result
 from gamesales.cli.values import NAME, choose_registry
 from gamesales.errors import UsageError
+from gamesales.report.format import format_count
 
 if TYPE_CHECKING:
     import typer
 
     from gamesales.cli.options import JobRegistryOption, JsonOption, NameOption
     from gamesales.jobs.run_page import RunPageResult
+    from gamesales.jobs.site import SiteResult
     from gamesales.jobs.version_page import VersionPageResult
 
 
@@ -24,8 +27,15 @@ def report(
     run: Annotated[
         str | None, typer.Option("--run", metavar="YYYY-MM-DD", help="Write the page of the scoring run of this date.")
     ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option("--site", metavar="DIR", help="Write a site about all models, versions and runs to this folder."),
+    ] = None,
     output: Annotated[
-        str | None, typer.Option(metavar="PATH", help="The output of score; by default that of the job.")
+        list[str] | None,
+        typer.Option(
+            metavar="PATH", help="The output of score; by default that of the job. Repeat it for several outputs."
+        ),
     ] = None,
     job: Annotated[Path | None, typer.Option(metavar="FILE", help="The job file; by default jobs/score.toml.")] = None,
     page: Annotated[
@@ -37,27 +47,30 @@ def report(
     name: NameOption = NAME,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the page of a version, or write the page of a scoring run.
+    """Show the page of a version, write the page of a scoring run, or write a site about all of them.
 
     Examples:
         gamesales report champion --open
         gamesales report --run 2026-11-23 --output predictions
+        gamesales report --site site
     """
-    if (ref is None) == (run is None):
+    if (ref is not None) + (run is not None) + (site is not None) != 1:
         raise UsageError(
-            "report expects either REF or --run YYYY-MM-DD",
-            hint="For example: gamesales report champion. List the dates of runs: gamesales runs",
+            "report expects REF, --run YYYY-MM-DD or --site DIR",
+            hint="For example: gamesales report champion; or gamesales report --site site. List runs: gamesales runs",
         )
     from gamesales.jobs.runs import choose_run_registry
 
-    location = choose_registry(registry, choose_run_registry(job))
-    result: VersionPageResult | RunPageResult
-    if run is not None:
-        result = _write_run_page(run, output, job, page, location)
-    elif output is not None:
+    location, outputs = choose_registry(registry, choose_run_registry(job)), output or []
+    result: VersionPageResult | RunPageResult | SiteResult
+    if site is not None:
+        result = _write_site(site, outputs, job, page, location)
+    elif run is not None:
+        result = _write_run_page(run, outputs, job, page, location)
+    elif outputs:
         raise UsageError(
             "--output is the output of score, and REF is the name of a version",
-            hint=f"Copy the page of a version: gamesales report {ref} --page {output}",
+            hint=f"Copy the page of a version: gamesales report {ref} --page {outputs[0]}",
         )
     else:
         result = _find_version_page(location, str(ref), name, page)
@@ -68,14 +81,27 @@ def report(
         webbrowser.open(Path(result.page).resolve().as_uri())
 
 
-def _write_run_page(run: str, output: str | None, job: Path | None, page: Path | None, location: str) -> RunPageResult:
+def _write_run_page(
+    run: str, outputs: Sequence[str], job: Path | None, page: Path | None, location: str
+) -> RunPageResult:
     from gamesales.jobs.run_page import write_run_page
     from gamesales.jobs.runs import choose_output
     from gamesales.jobs.score_job import parse_date
 
     day = parse_date(run, "--run")
+    if len(outputs) > 1:
+        raise UsageError(f"--run expects one --output, received {len(outputs)}")
     page = Path(f"run-{day}.html") if page is None else page
-    return write_run_page(choose_output(output, job), day, page, location)
+    return write_run_page(choose_output(outputs[0] if outputs else None, job), day, page, location)
+
+
+def _write_site(site: Path, outputs: Sequence[str], job: Path | None, page: Path | None, location: str) -> SiteResult:
+    from gamesales.jobs.runs import choose_outputs
+    from gamesales.jobs.site import write_site
+
+    if page is not None:
+        raise UsageError("--site writes a folder of pages, and --page names one file", hint=f"--site {site}")
+    return write_site(location, choose_outputs(outputs, job), site)
 
 
 def _find_version_page(location: str, ref: str, name: str, page: Path | None) -> VersionPageResult:
@@ -85,9 +111,14 @@ def _find_version_page(location: str, ref: str, name: str, page: Path | None) ->
     return find_version_page(*open_ref(location, ref, name), page)
 
 
-def _format_page(result: VersionPageResult | RunPageResult) -> str:
+def _format_page(result: VersionPageResult | RunPageResult | SiteResult) -> str:
     from gamesales.jobs.run_page import RunPageResult
+    from gamesales.jobs.version_page import VersionPageResult
 
+    if isinstance(result, VersionPageResult):
+        return result.page
     if isinstance(result, RunPageResult):
         return f"the {result.state} run of {result.run_date} in {result.output}\npage     {result.page}"
-    return result.page
+    counts = (len(result.models), "model"), (result.versions, "version"), (result.runs, "run")
+    models, versions, runs = (format_count(count, noun) for count, noun in counts)
+    return f"{models}, {versions} and {runs} of {result.registry}\nsite     {result.page}"

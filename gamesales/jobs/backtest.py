@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -103,8 +104,7 @@ def backtest(
     traces = [trace_version(version, actuals, contract, on_date) for version in versions]
     _require_matches(traces, actuals, request)
     verdicts = [
-        _record(registry, version, trace.verdict, actuals, request)
-        for version, trace in zip(versions, traces, strict=True)
+        _record(registry, version, trace, actuals, request) for version, trace in zip(versions, traces, strict=True)
     ]
     dates = sorted((day for trace in traces for day in trace.dates), key=lambda day: (day.date, day.version))
     result = BacktestResult(
@@ -167,9 +167,10 @@ def _require_matches(traces: Sequence[VersionTrace], actuals: Actuals, request: 
 
 
 def _record(
-    registry: ModelRegistry, runs: VersionRuns, verdict: VersionVerdict, actuals: Actuals, request: BacktestRequest
+    registry: ModelRegistry, runs: VersionRuns, trace: VersionTrace, actuals: Actuals, request: BacktestRequest
 ) -> VersionVerdict:
     """Record a verdict in the log, unless the log has it. Return it with its ``evidence`` and ``refused`` set."""
+    verdict = trace.verdict
     metrics = verdict.error_metrics
     refused = runs.refused or ("" if metrics.rows else "none of its predictions has actual earnings")
     if refused or runs.version is None:
@@ -187,6 +188,7 @@ def _record(
         "bias": metrics.bias,
         "coverage": metrics.coverage,
         "predictions": escape_surrogates(str(request.predictions)),
+        "months": [_summarize_month(month) for month in trace.months if month.error_metrics.rows],
     }
     if runs.version.has_evaluation(evidence):
         return replace(verdict, evidence="recorded before")
@@ -194,6 +196,12 @@ def _record(
         return replace(verdict, evidence="would be recorded")
     registry.record_evaluation(verdict.version, evidence, request.reason)
     return replace(verdict, evidence="recorded")
+
+
+def _summarize_month(month: MonthMetrics) -> dict[str, Any]:
+    metrics = month.error_metrics
+    error = {"mae": metrics.mae, "mae_low": metrics.mae_low, "mae_high": metrics.mae_high}
+    return {"month": month.month, "rows": metrics.rows, **error}
 
 
 def _write_page(path: Path, result: BacktestResult, samples: Sequence[PredictionSample]) -> None:

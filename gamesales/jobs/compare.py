@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gamesales.errors import UnknownVersionError
-from gamesales.jobs.evaluate import find_data
 from gamesales.jobs.versions import METRIC_KEYS, read_metric
+from gamesales.registry.bundle import find_data
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Evaluation, Version
@@ -127,7 +127,7 @@ def _open(registry: ModelRegistry, ref: Ref) -> tuple[ComparedVersion, Mapping[s
             hint=f"See its events in the log: {registry.format_command(f'show {version.number}')}",
         )
     manifest = registry.open_bundle(version).manifest
-    evaluations = _collect_evaluations(version, manifest)
+    evaluations = collect_evaluations(version, manifest)
     event = version.registration
     compared = ComparedVersion(
         model=registry.model,
@@ -166,7 +166,7 @@ def _drop_equal(comparison: VersionComparison) -> VersionComparison:
 Evaluations = Mapping[str, Evaluation]
 
 
-def _collect_evaluations(version: Version, manifest: Mapping[str, Any]) -> Evaluations:
+def collect_evaluations(version: Version, manifest: Mapping[str, Any]) -> Evaluations:
     """Return the latest evaluation of a version on each file.
 
     Training writes metrics and confidence intervals on the holdout into the manifest. An evaluation in the log on the
@@ -206,10 +206,11 @@ def _pair_metrics(first: Evaluations, second: Evaluations) -> Iterator[FileMetri
 def _pair(key: str, first: Evaluation, second: Evaluation) -> MetricPair:
     values = read_metric(first.metrics, key), read_metric(second.metrics, key)
     difference = None if values[0] is None or values[1] is None else values[1] - values[0]
-    return MetricPair(key, *values, difference, _read_interval(first, key), _read_interval(second, key))
+    return MetricPair(key, *values, difference, read_interval(first, key), read_interval(second, key))
 
 
-def _read_interval(evaluation: Evaluation, key: str) -> ConfidenceInterval | None:
+def read_interval(evaluation: Evaluation, key: str) -> ConfidenceInterval | None:
+    """Read the confidence interval of a metric; None if there is none, or if it is not an interval."""
     match evaluation.intervals.get(key):
         case [int() | float() as low, int() | float() as high]:
             return float(low), float(high)
@@ -259,3 +260,8 @@ _SECTIONS: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
     "software": lambda manifest: {**manifest.get("software", {}), "git commit": manifest.get("git_commit")},
     "files": lambda manifest: _flatten(manifest.get("files", {})),
 }
+
+
+def list_settings(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """List what is compared besides metrics: section -> name -> value."""
+    return {name: select(manifest) for name, select in _SECTIONS.items()}

@@ -14,7 +14,7 @@ from gamesales.data.labeled_titles import LabeledTitles, read_titles
 from gamesales.data.screen import RejectLimit, format_rejects
 from gamesales.errors import InputError, IntegrityError
 from gamesales.jobs.loading import load_registered
-from gamesales.registry.bundle import Bundle
+from gamesales.registry.bundle import Bundle, find_data
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Version
@@ -140,10 +140,3 @@ def read_table_format(entry: Mapping[str, Any]) -> TableFormat:
         return TableFormat.from_description(entry)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise IntegrityError(f"the manifest has no usable format of its data: {error}", hint="Train again") from None
-
-
-def find_data(manifest: Mapping[str, Any], role: str) -> Mapping[str, Any]:
-    """Return the manifest's entry for the ``train`` or ``test`` file, or an empty mapping."""
-    data = manifest.get("data")
-    entry = data.get(role) if isinstance(data, Mapping) else None
-    return entry if isinstance(entry, Mapping) else {}

@@ -21,7 +21,6 @@ from gamesales.data.screen import RejectLimit
 from gamesales.errors import GamesalesError, InputError, InputNotFoundError, RegistryError
 from gamesales.jobs.evaluate import (
     EvaluationResult,
-    find_data,
     predict_labeled,
     read_scaling,
     read_table_format,
@@ -31,7 +30,7 @@ from gamesales.jobs.evaluate import (
 from gamesales.jobs.job_inputs import check_job_inputs
 from gamesales.jobs.loading import load_registered
 from gamesales.registry import gate
-from gamesales.registry.bundle import list_warnings
+from gamesales.registry.bundle import find_data, list_warnings
 from gamesales.registry.gate import ChampionComparison, Finding
 from gamesales.registry.refs import CHAMPION
 from gamesales.registry.registry import ModelRegistry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -72,6 +73,20 @@ def choose_output(output: str | None, job: Path | None) -> Path | str:
     from gamesales.jobs.score_job_file import read_score_job
 
     return read_score_job(job or JOB_FILE).output
+
+
+def choose_outputs(outputs: Sequence[str], job: Path | None) -> list[Path | str]:
+    """Return the outputs that are named, or the output of a scoring job, or none if the job has not run yet.
+
+    Raises:
+        JobFileError: the job file is wrong.
+    """
+    if outputs:
+        return [parse_output(output) for output in dict.fromkeys(outputs)]
+    if job is None and not JOB_FILE.exists():
+        return []
+    output = choose_output(None, job)
+    return [output] if is_table(output) or Path(output).exists() else []
 
 
 def choose_run_registry(job: Path | None) -> str | None:

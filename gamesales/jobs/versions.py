@@ -130,12 +130,12 @@ def list_versions(registry: ModelRegistry, version_filter: VersionFilter | None 
     if not state.newest:
         registry.require_model()
     left_out = 0 if version_filter.retired else sum(map(state.is_retired, state.numbers))
-    data, data_sha256 = _choose_file(state)
+    data, data_sha256 = choose_file(state)
     rows = list(islice(_sort(_find(state, version_filter, data_sha256), version_filter), version_filter.limit))
     return VersionList(registry.model, registry.location, data, data_sha256, rows, state.newest, left_out)
 
 
-def _choose_file(state: State) -> tuple[str | None, str | None]:
+def choose_file(state: State) -> tuple[str | None, str | None]:
     """Choose the file on which most of the newest versions were last evaluated: its path and its SHA-256."""
     in_use = [number for number in reversed(state.numbers) if not state.is_retired(number)] or reversed(state.numbers)
     last = (state.read_version(number).read_last_holdout_evaluation() for number in islice(in_use, _MAX_VERSIONS))

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -67,6 +67,14 @@ class Bundle:
         if name not in self.files:
             raise IntegrityError(f"{self.location} lists no {name}; it holds {', '.join(sorted(self.files))}")
         return _read_cached(self.store, self.files[name]["sha256"], lambda: self._fetch(name))
+
+    def read_manifest(self) -> bytes:
+        """Read the file of the manifest, and check its bytes.
+
+        Raises:
+            IntegrityError: it is missing or was changed.
+        """
+        return _read_cached(self.store, self.digest, lambda: _fetch_manifest(self.store, self.folder, self.digest))
 
     def verify(self) -> int:
         """Check every file, and that the folder holds no other; return the number of files that were checked.
@@ -144,19 +152,34 @@ def _create_file(store: Store, key: str, data: bytes) -> None:
         raise IntegrityError(f"{store.location}{key} exists with other content")
 
 
-def read_bundle(store: Store, folder: str, digest: str) -> Bundle:
+def read_bundle(store: Store, folder: str, digest: str, keys: Collection[str] = ()) -> Bundle:
     """Read the manifest of the bundle in a folder.
 
     Args:
         store: where to read.
         folder: the key of the folder.
         digest: the SHA-256 of the manifest, from the log.
+        keys: the manifest may lack other keys than these, which saves most of the time of parsing; empty: all keys.
 
     Raises:
         IntegrityError: the manifest is missing, was changed, or is not one that this release can read.
     """
     content = _read_cached(store, digest, lambda: _fetch_manifest(store, folder, digest))
+    if keys:
+        content = _select_keys(content, {"format", "model", "files", *keys})
     return Bundle(store, folder, _parse_manifest(content, f"{store.location}{folder}/{MANIFEST}"), digest)
+
+
+def _select_keys(content: bytes, keys: Collection[str]) -> bytes:
+    """Return a manifest with some of its keys only. A manifest that another program laid out stays as it is.
+
+    ``write_bundle`` begins the line of a key of the manifest with one space, and all other lines with more.
+    """
+    start, *entries = content.removesuffix(b"\n}\n").split(b'\n "')
+    if start != b"{":
+        return content
+    chosen = [entry.removesuffix(b",") for entry in entries if entry.partition(b'"')[0].decode() in keys]
+    return b'{"' + b',"'.join(chosen) + b"}"
 
 
 def list_warnings(manifest: Mapping[str, Any]) -> list[str]:
@@ -168,6 +191,13 @@ def list_warnings(manifest: Mapping[str, Any]) -> list[str]:
         for notice in (notices if isinstance(notices, list) else ())
         if isinstance(notice, Mapping) and notice.get("level") == "warning"
     ]
+
+
+def find_data(manifest: Mapping[str, Any], role: str) -> Mapping[str, Any]:
+    """Return the manifest's entry for the ``train`` or ``test`` file, or an empty mapping."""
+    data = manifest.get("data")
+    entry = data.get(role) if isinstance(data, Mapping) else None
+    return entry if isinstance(entry, Mapping) else {}
 
 
 def sort_for_removal(keys: Iterable[str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from gamesales.errors import IntegrityError, NothingPromotedError, UnknownVersionError, warn
 from gamesales.registry.bundle import MANIFEST, Bundle, read_bundle
 from gamesales.registry.event import Event, check_time
@@ -24,6 +26,11 @@ class RegistryReader:
     @property
     def location(self) -> str:
         return self._store.location
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether reading needs a network."""
+        return self._store.is_remote
 
     def format_command(self, command: str) -> str:
         """Format a command on this model for a hint, with ``--registry`` and ``--name`` where it needs them."""
@@ -100,13 +107,17 @@ class RegistryReader:
         version = self.find(self.read_state(as_of), ref)
         return version, self.open_bundle(version)
 
-    def open_bundle(self, version: Version) -> Bundle:
+    def open_bundle(self, version: Version, keys: Collection[str] = ()) -> Bundle:
         """Open a version's bundle. Its manifest is checked against the digest in the log.
+
+        Args:
+            version: the version.
+            keys: as in ``read_bundle``, for a command that opens many bundles.
 
         Raises:
             IntegrityError: the manifest was changed, or the bundle is of another model.
         """
-        bundle = read_bundle(self._store, version.folder, version.digest)
+        bundle = read_bundle(self._store, version.folder, version.digest, keys)
         model = bundle.manifest.get("model")
         if model != self.model:
             raise IntegrityError(f"{bundle.location} holds a version of {model}; expected a version of {self.model}")

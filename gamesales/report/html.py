@@ -6,9 +6,13 @@ the functions return markup.
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
+from typing import Any
 
 from gamesales.report.page import KeyNumber, TableRow, keep_together
 from gamesales.report.svg import Plot
@@ -22,7 +26,7 @@ _FRAME = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <link rel="icon" href="data:,">
 <title>{title}</title>
 <style>
@@ -37,18 +41,56 @@ _FRAME = """<!doctype html>
 <main>
 {main}
 </main>
-</body>
+{script}</body>
 </html>
 """
 
 
-def make_document(title: str, heading: str, subtitle: str, parts: Iterable[str]) -> str:
-    """Make a self-contained page of parts in HTML."""
-    style = files("gamesales.report").joinpath("templates/style.css.j2").read_text(encoding="utf-8")
-    main = "\n".join(part for part in parts if part)
+def make_document(
+    title: str,
+    heading: str,
+    subtitle: str,
+    parts: Iterable[str],
+    *,
+    style: str = "",
+    script: str = "",
+    data: Any = None,
+) -> str:
+    """Make a self-contained page of parts in HTML.
+
+    Args:
+        title: the title of the page.
+        heading: its heading.
+        subtitle: a text beside the heading.
+        parts: markup.
+        style: a style sheet after the style sheet of all pages.
+        script: the script of the page. The page allows no other script.
+        data: what the script reads, ready for JSON.
+    """
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() if script else ""
     return _FRAME.format(
-        title=make_text(title), style=style, heading=make_text(heading), subtitle=make_text(subtitle), main=main
+        policy=f"{policy}; script-src 'sha256-{digest}'" if script else policy,
+        title=make_text(title),
+        style=read_template("style.css.j2") + style,
+        heading=make_text(heading),
+        subtitle=make_text(subtitle),
+        main="\n".join(part for part in parts if part),
+        script=f"{_make_data(data)}<script>{script}</script>\n" if script else "",
     )
+
+
+def read_template(name: str) -> str:
+    """Read a file of the folder of templates."""
+    return files("gamesales.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _make_data(data: Any) -> str:
+    """Make an element with JSON. No text of the data can end the element, or begin a comment in it."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return f'<script type="application/json" id="data">{text}</script>\n'
 
 
 def make_text(text: str) -> str:
@@ -127,7 +169,7 @@ def make_table(label: str, headings: Sequence[Heading], rows: Sequence[TableRow]
     """Make a table in a card that scrolls sideways; empty without rows."""
     if not rows:
         return ""
-    head = "".join(f'<th scope="col">{_make_heading(heading)}</th>' for heading in headings)
+    head = "".join(f'<th scope="col">{make_heading(heading)}</th>' for heading in headings)
     body = "\n".join(_make_row(row) for row in rows)
     name = make_text(label)
     return (
@@ -141,7 +183,8 @@ def make_plots(plots: Sequence[Plot]) -> str:
     return f'<div class="plots">\n{"".join(map(_make_figure, plots))}</div>' if plots else ""
 
 
-def _make_heading(heading: Heading) -> str:
+def make_heading(heading: Heading) -> str:
+    """Make the heading of a column."""
     if isinstance(heading, str):
         return make_text(heading)
     text, note = map(make_text, heading)

@@ -33,6 +33,7 @@ class RecordedRun:
         place: the folder of the date, the single file, or the URL of the date in a table.
         report: its report; None if it is incomplete.
         note: why it is incomplete, or how to publish a withheld run; else empty.
+        page: the page that was published with it: a path, or a key in the store of a table; empty if there is none.
     """
 
     day: date | None
@@ -40,6 +41,7 @@ class RecordedRun:
     place: str
     report: RunReport | None = None
     note: str = ""
+    page: str = ""
 
 
 def list_recorded_runs(path: Path, limit: int | None = None, day: date | None = None) -> list[RecordedRun]:
@@ -109,4 +111,5 @@ def _read_runs(target: OutputPaths) -> Iterator[RecordedRun]:
     elif published is None:
         yield RecordedRun(day, "incomplete", place, note=_UNREADABLE)
     else:
-        yield RecordedRun(date.fromisoformat(published.run_date), "published", place, published)
+        page = str(target.page) if target.page.exists() else ""
+        yield RecordedRun(date.fromisoformat(published.run_date), "published", place, published, page=page)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -198,5 +198,5 @@ def _parse_shadow(document: Mapping[str, Any]) -> ShadowDifferences | ShadowRepo
 
 def _build(kind: type[T], document: Mapping[str, Any]) -> T:
     """Make a dataclass from the keys of a document that are its fields."""
-    names = {entry.name for entry in fields(kind)}  # type: ignore[arg-type]
+    names = kind.__dataclass_fields__  # type: ignore[attr-defined]  # ``fields`` makes a tuple in every call
     return kind(**{name: value for name, value in document.items() if name in names})

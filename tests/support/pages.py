@@ -54,7 +54,7 @@ def read_text(document: str) -> str:
 class Outline(HTMLParser):
     """A parser that collects start tags, and checks that every tag is closed."""
 
-    VOID = ("meta", "link")
+    VOID = ("meta", "link", "input")
 
     def __init__(self, document: str) -> None:
         super().__init__()
