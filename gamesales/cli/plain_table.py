@@ -191,6 +191,7 @@ TABLE: dict[str, dict[str, Any]] = {
                        "--unique-ids": ("unique_ids", "flag"),
                        "--as-of-date": ("as_of_date", "flag"),
                        "--shadow": ("shadow", "text"),
+                       "--explain": ("explain", "count"),
                        "--metrics-file": ("metrics_file", "path"),
                        "--lineage": ("lineage", "text"),
                        "--require-signature": ("require_signature", "path"),

@@ -60,6 +60,10 @@ def _format_report(report: RunReport) -> str:
         lines += [column.change for column in report.drift.columns if column.drifted and column.change]
     if report.shadow:
         lines.append(_format_shadow(report.shadow))
+    if report.explanations:
+        from gamesales.cli.explanation_text import format_top_titles
+
+        lines.append(f"\n{format_top_titles(report.explanations)}\n")
     written = f"{paint('withheld')} because of drift; not written" if report.is_withheld else "written"
     date = f", run_date={report.run_date}" if is_table(parse_output(report.output)) else ""
     return "\n".join([*lines, f"{written} to {report.output}{date}"])

@@ -88,6 +88,10 @@ def score(
             autocompletion=complete_refs,
         ),
     ] = None,
+    explain: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Explain the N titles with the highest predictions, in the report."),
+    ] = None,
     metrics_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write metrics for Prometheus to this file.")
     ] = None,
@@ -184,6 +188,7 @@ def score(
         lineage=lineage,
         require_signature=require_signature,
         shadow=shadow or None,
+        explain=explain,
         fail_on_drift=fail_on_drift,
         as_of_date=as_of_date,
         fresh=fresh,

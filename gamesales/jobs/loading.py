@@ -102,7 +102,7 @@ def load_references(registry: ModelRegistry, version: LoadedVersion) -> FloatArr
     """
     from gamesales.scoring.reference_titles import REFERENCES_FILE, make_no_references_error, parse_references
 
+    if not version.reference_titles:
+        raise make_no_references_error(version)
     bundle = registry.open_bundle(registry.find_version(version.number))
-    if REFERENCES_FILE not in bundle.files:
-        raise make_no_references_error(version.model, version.number, bundle.manifest)
     return parse_references(bundle.read(REFERENCES_FILE), version.contract, f"{bundle.location}/{REFERENCES_FILE}")

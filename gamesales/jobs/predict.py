@@ -127,9 +127,9 @@ def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str], *, expl
 
 
 def _explain(version: LoadedVersion, references: FloatArray, values: FloatArray) -> Explanation:
-    from gamesales.scoring.explain import explain_titles  # only an explanation needs it
+    from gamesales.scoring.explain import Explainer  # only an explanation needs it
 
-    return explain_titles(version, references, values.tolist())[0]
+    return Explainer(version, references).explain(values[0].tolist())
 
 
 def _check_names(title: Mapping[str, str], contract: Contract) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gamesales.data.files import escape_surrogates
 from gamesales.errors import LOGGER, UsageError, collect_warnings
-from gamesales.jobs.loading import load, open_registry
+from gamesales.jobs.loading import load, load_references, open_registry
 from gamesales.jobs.run_end import (
     OnLine,
     get_exit_code,
@@ -38,6 +38,7 @@ from gamesales.scoring.shard import make_result_schema
 from gamesales.scoring.withheld import find_withheld, release_run
 
 if TYPE_CHECKING:
+    from gamesales.arrays import FloatArray
     from gamesales.lake.table_run import TableOutput
 
 JOB_FILE = Path("jobs/score.toml")
@@ -92,6 +93,8 @@ def load_score_job(path: Path | None = None, *, fail_on_drift: bool = False, **o
         UsageError: There is no job file, and inputs or output are missing.
     """
     values = {name: value for name, value in options.items() if value is not None}
+    # After a rollback to a version of an earlier release, a job goes on. A person who asks for explanations gets them.
+    values["requires_explanations"] = bool(values.get("explain"))
     if path is None and not JOB_FILE.exists():
         for name, label in (("inputs", "INPUT"), ("output", "--output")):
             if name not in values:
@@ -288,6 +291,7 @@ def _plan_date(
         if shadow is not None:
             settings["shadow"] = shadow.digest
         extra = () if shadow is None else shadow.contract.features
+        references = _load_references(job, registry, version)
         plan = make_plan(
             files,
             version.contract,
@@ -298,8 +302,21 @@ def _plan_date(
             partition=output.partition,
             table_format=job.table_format,
             conform=None if isinstance(output, OutputPaths) else output.conform,
+            explain=job.explain,
+            references=references,
         )
     return version, shadow, plan, output
+
+
+def _load_references(job: ScoreJob, registry: ModelRegistry, version: LoadedVersion) -> FloatArray | None:
+    """Load the reference titles of a version, if the job explains titles; None if the version has none.
+
+    Raises:
+        NoReferenceTitlesError: The version has none, and the job requires explanations.
+    """
+    if not job.explain or not (version.reference_titles or job.requires_explanations):
+        return None
+    return load_references(registry, version)
 
 
 def _find_output(job: ScoreJob, day: date) -> OutputPaths | TableOutput:

@@ -28,6 +28,8 @@ DATE = re.compile(r"\{date(?::([^{}]*))?\}")
 _DATE_FORMAT = re.compile(r"(?=.*%)([^%]|%[Ymdyj])*")
 # Ten years. A longer backfill is a mistyped year, which would run for days before anybody notices.
 MOST_DATES = 3660
+# The report of a run has all explanations. Those of 100 titles are about 150 kB for nine features.
+MOST_EXPLAINED = 100
 
 
 DriftAction = Literal["warn", "fail", "withhold"]
@@ -51,7 +53,7 @@ class DriftLimit:
 
 @dataclass(frozen=True)
 class ScoreJob:
-    """A scoring job. A job file may set all fields except ``as_of_date`` and ``fresh``.
+    """A scoring job. A job file may set all fields except ``as_of_date``, ``fresh`` and ``requires_explanations``.
 
     A job file may also have a ``root``, relative to the file, at which its relative paths start.
 
@@ -76,6 +78,7 @@ class ScoreJob:
         require: A file that each input folder must have, such as ``_SUCCESS``. It may have ``{date}`` too.
         metrics_file: Where to write metrics for Prometheus after each run.
         page: Whether to publish an HTML page with each result: ``_run.html`` in the folder of the date.
+        explain: How many titles, those with the highest predictions, are explained in the report and on the page.
         on_success: A program and its arguments, started after a run with exit code 0; empty for none. It reads the
             document of the run as JSON on standard input.
         on_failure: The same after any other exit code, unless the run is interrupted.
@@ -89,6 +92,8 @@ class ScoreJob:
             the default.
         as_of_date: Whether references are resolved as of the end of each date, and not now.
         fresh: Whether to score again what is already published.
+        requires_explanations: Whether a version that can't explain its predictions stops a run. If not, the run has a
+            warning instead of explanations.
 
     Raises:
         UsageError: The output, the reference, the reject limit or the form of a date can't be read.
@@ -112,6 +117,7 @@ class ScoreJob:
     require: str | None = None
     metrics_file: Path | None = None
     page: bool = False
+    explain: int = 0
     on_success: tuple[str, ...] = ()
     on_failure: tuple[str, ...] = ()
     hook_timeout: int = 60
@@ -124,6 +130,7 @@ class ScoreJob:
     registry: str | None = None
     as_of_date: bool = False
     fresh: bool = False
+    requires_explanations: bool = False
 
     def __post_init__(self) -> None:
         if self.output == Path():
@@ -139,6 +146,8 @@ class ScoreJob:
             raise UsageError(f"--format delta expects an --output that is a folder, received {self.output}")
         if self.on_drift not in (None, *DRIFT_ACTIONS):
             raise UsageError(f"on_drift expects {' or '.join(DRIFT_ACTIONS)}, received {self.on_drift!r}")
+        if not 0 <= self.explain <= MOST_EXPLAINED:
+            raise UsageError(f"explain expects a number of titles from 0 to {MOST_EXPLAINED}, received {self.explain}")
         if self.lineage is not None:
             check_lineage(self.lineage)
         if self.engine not in ENGINES:

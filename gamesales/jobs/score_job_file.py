@@ -30,7 +30,7 @@ _PATH_KEYS = {
     "registry": DEFAULT_REGISTRY,
 }
 # Fields of ``ScoreJob`` that are not keys of a job file.
-_NO_KEYS = ("as_of_date", "fresh")
+_NO_KEYS = ("as_of_date", "fresh", "requires_explanations")
 
 
 def read_score_job(path: Path) -> ScoreJob:

@@ -14,6 +14,7 @@ from gamesales.data.screen import RejectLimit
 from gamesales.data.validation import explain_faults
 from gamesales.errors import JobFileError, UsageError
 from gamesales.jobs.score_job import (
+    MOST_EXPLAINED,
     DriftLimit,
     ScoreJob,
     check_output,
@@ -43,12 +44,14 @@ class _ScoreJobSchema(ScoreJob):
     on_success: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     on_failure: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     hook_timeout: Annotated[int, Field(ge=1)] = 60
+    explain: Annotated[int, Field(ge=0, le=MOST_EXPLAINED)] = 0
     workers: Annotated[int, Field(ge=1)] | None = None
     registry: Annotated[str, Field(min_length=1)] | None = None
     drift: _DriftSchema = _DriftSchema()
     # Not keys of a job file.
     as_of_date: bool = Field(default=False, init=False)
     fresh: bool = Field(default=False, init=False)
+    requires_explanations: bool = Field(default=False, init=False)
 
     @field_validator("name")
     @classmethod

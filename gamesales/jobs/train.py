@@ -27,7 +27,7 @@ from gamesales.registry.bundle import REPORT_FILE
 from gamesales.report.format import format_count
 from gamesales.report.version_page import DIVERGED
 from gamesales.scoring.engines.local import count_cores
-from gamesales.scoring.reference_titles import REFERENCES_FILE, REFERENCES_KEY, format_references
+from gamesales.scoring.reference_titles import REFERENCES_FILE, format_references
 from gamesales.scoring.scorer import GRAPH_FILE, Scorer, get_target_range
 from gamesales.stats.herding import choose_representatives
 from gamesales.stats.metrics import Metrics, compute_metrics
@@ -190,7 +190,7 @@ def train(
         "gate": asdict(gate),
         "weights_sha256": weights_digest,
         "same_weights_as": find_same_weights(registry, graph, weights_digest),
-        REFERENCES_KEY: len(references),
+        "reference_titles": len(references),
         **extras.manifest,
     }
     files = {

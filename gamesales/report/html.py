@@ -178,6 +178,11 @@ def make_table(label: str, headings: Sequence[Heading], rows: Sequence[TableRow]
     )
 
 
+def make_details(summary: str, content: str) -> str:
+    """Make content that is hidden until a reader opens it."""
+    return f"<details>\n<summary>{make_text(summary)}</summary>\n{content}\n</details>\n"
+
+
 def make_plots(plots: Sequence[Plot]) -> str:
     """Make a grid of plots; empty without plots."""
     return f'<div class="plots">\n{"".join(map(_make_figure, plots))}</div>' if plots else ""
@@ -202,5 +207,5 @@ def _make_figure(plot: Plot) -> str:
     heading, caption = make_text(plot.heading), make_text(plot.caption)
     return (
         f'<figure class="card">\n  <figcaption><h3>{heading}</h3><p>{caption}</p></figcaption>\n'
-        f'  <div role="img" aria-label="{heading}. {caption}">\n{plot.svg}\n  </div>\n</figure>\n'
+        f'  <div role="img" aria-label="{heading}. {caption}">\n{plot.svg}\n  </div>\n{plot.details}</figure>\n'
     )

@@ -19,6 +19,7 @@ from gamesales.report.histogram import label_bins, plot_histograms, write_amount
 from gamesales.report.html import make_facts, make_note, make_plots, make_sentences, make_table
 from gamesales.report.page import Document, TableRow
 from gamesales.report.svg import Plot
+from gamesales.report.waterfall import plot_waterfall
 
 # Plots of columns, the most different from training first.
 _MOST_PLOTS = 12
@@ -149,6 +150,24 @@ def _build_title_row(title: PredictedTitle, has_intervals: bool) -> TableRow:
     return TableRow(
         title.label, (format_money(title.predicted), *interval, "outside" if title.is_outside else "within")
     )
+
+
+def show_explanations(report: Document) -> list[str]:
+    """Show how the columns of the titles with the highest predictions lead to these predictions."""
+    titles = report["explanations"] or ()
+    plots = [
+        plot_waterfall(f"{rank}. {_name_title(title)}", title["explanation"]) for rank, title in enumerate(titles, 1)
+    ]
+    note = (
+        "Each title starts at the mean prediction for the reference titles, which represent the training titles. A "
+        "filled arrow to the right raises the prediction, an outlined arrow to the left lowers it (Shapley values). An "
+        "effect describes the version. It is no promise that another value earns more."
+    )
+    return [make_plots(plots), make_note(note)] if plots else []
+
+
+def _name_title(title: Document) -> str:
+    return ", ".join(filter(None, title["labels"].values())) or f"row {title['row']:,}"
 
 
 def show_rejects(page: RunPage) -> list[str]:

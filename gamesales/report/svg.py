@@ -40,11 +40,15 @@ _SIZE = (4.45, 3.0)
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot with its heading and caption; both are also the text alternative for screen readers."""
+    """A plot with its heading and caption; both are also the text alternative for screen readers.
+
+    ``details`` is markup below the plot, such as a table of its numbers.
+    """
 
     heading: str
     caption: str
     svg: str
+    details: str = ""
 
 
 @contextmanager

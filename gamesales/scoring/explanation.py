@@ -43,3 +43,17 @@ class Explanation:
     unit: str
     reference_titles: int
     effects: list[ColumnEffect]
+
+
+@dataclass(frozen=True)
+class ExplainedTitle:
+    """A title of a run with its explanation.
+
+    Attributes:
+        row: its row in the result, from 1.
+        labels: its first copied columns as text, by name.
+    """
+
+    row: int
+    labels: dict[str, str]
+    explanation: Explanation

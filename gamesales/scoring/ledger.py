@@ -25,6 +25,23 @@ WITHHELD = "withheld.json"
 N = TypeVar("N", int, float)
 
 
+@dataclass(frozen=True)
+class TopTitle:
+    """A title with one of the highest predictions.
+
+    Attributes:
+        row: its row among the scored rows of the shard or of the run, from 1.
+        predicted: its prediction.
+        values: its features, in the order of the contract.
+        labels: its first copied columns as text, by name.
+    """
+
+    row: int
+    predicted: float
+    values: list[float]
+    labels: dict[str, str]
+
+
 @dataclass
 class ShardResult:
     """The counts of the rows of a shard, and its files.
@@ -45,6 +62,7 @@ class ShardResult:
         examples: the first rejects as text.
         shadow: the comparison with the shadow version; None without a shadow.
         id_range: the range of the ids; None if they do not ascend, or if there are none.
+        top_titles: the titles with the highest predictions, highest first; empty if the run explains no titles.
         files: path below the working folder to size in bytes.
         over_reject_limit: the shard alone rejected more rows than the whole run may. Its counts end there, it has no
             files except its rejects, and it does not enter the ledger.
@@ -64,6 +82,7 @@ class ShardResult:
     examples: list[str] = field(default_factory=list)
     shadow: ShadowComparison | None = None
     id_range: IdRange | None = None
+    top_titles: list[TopTitle] = field(default_factory=list)
     files: dict[str, int] = field(default_factory=dict)
     over_reject_limit: bool = False
 
@@ -80,7 +99,7 @@ class ShardResult:
         return sum(self.blank.values())
 
     def add(self, other: ShardResult) -> None:
-        """Add the counts of other rows, not their ids and files."""
+        """Add the counts of other rows, not their ids, titles and files."""
         for name in ("scored", "rejected", "blank"):
             counts, more = getattr(self, name), getattr(other, name)
             for source, rows in more.items():
@@ -184,6 +203,7 @@ def parse_entry(content: bytes) -> ShardResult | None:
             fields["shadow"] = ShadowComparison(**fields["shadow"])
         if fields.get("id_range") is not None:  # earlier releases have none
             fields["id_range"] = tuple(fields["id_range"])
+        fields["top_titles"] = [TopTitle(**title) for title in fields.get("top_titles", ())]
         return ShardResult(**fields)
     except (ValueError, TypeError, LookupError, AttributeError):
         return None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pyarrow as pa
 
 from gamesales import __version__
+from gamesales.arrays import FloatArray
 from gamesales.data.contract import OUTPUT_COLUMNS, Column, Contract
 from gamesales.data.dialect import DEFAULT_FORMAT, TableFormat
 from gamesales.data.files import FileStamp, require_unchanged
@@ -88,6 +89,8 @@ class Plan:
         identity: the columns that identify a title; empty if an input lacks one of them.
         shards: the rows of all inputs, in order.
         run_id: the identity of the run, 64 hex digits.
+        explain: the number of titles with the highest predictions that the run explains.
+        references: the reference titles of the version, float64 (r, k); None if it has none, or nothing is explained.
     """
 
     inputs: Sequence[Input]
@@ -95,6 +98,8 @@ class Plan:
     identity: Sequence[str]
     shards: Sequence[Shard]
     run_id: str
+    explain: int = 0
+    references: FloatArray | None = None
 
     @property
     def rows(self) -> int:
@@ -149,6 +154,8 @@ def make_plan(
     partition: str | None = None,
     table_format: TableFormat = DEFAULT_FORMAT,
     conform: Callable[[pa.Schema], pa.Schema] | None = None,
+    explain: int = 0,
+    references: FloatArray | None = None,
 ) -> Plan:
     """Check the columns of the inputs, and cut their rows into shards.
 
@@ -161,6 +168,8 @@ def make_plan(
         extra_features: the features of the shadow version.
         table_format: the dialect of CSV files, and the columns to rename.
         conform: returns the pass-through columns with the types that they have in the result, maybe without some.
+        explain: the number of titles with the highest predictions to explain. It changes the report.
+        references: the reference titles of the version; None if it has none, or nothing is explained.
         partition: the column that the folders of the result add to it, which no pass-through column may have.
 
     Raises:
@@ -178,9 +187,10 @@ def make_plan(
     bounds = [[[part.source, part.start, part.stop] for part in shard.ranges] for shard in shards]
     types = [f"{field.name} {field.type}" for field in passthrough if field.type != merged.field(field.name).type]
     more = {"columns": passthrough.names, "shards": bounds, **({"types": types} if types else {})}
+    explained = {"explain": explain} if explain else {}
     tables_read = {"tables": versions} if (versions := files.delta_versions) else {}
-    run_id = compute_run_id(inputs, digest, {**settings, **table_format.describe(), **tables_read, **more})
-    return Plan(inputs, passthrough, _find_identity(tables, contract), shards, run_id)
+    run_id = compute_run_id(inputs, digest, {**settings, **table_format.describe(), **tables_read, **explained, **more})
+    return Plan(inputs, passthrough, _find_identity(tables, contract), shards, run_id, explain, references)
 
 
 def compute_run_id(inputs: Sequence[Input], digest: str, settings: Mapping[str, object]) -> str:

@@ -8,8 +8,7 @@ They have features only, with their raw values. The file is a file of the bundle
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +16,10 @@ from gamesales.arrays import FloatArray
 from gamesales.data.contract import Contract
 from gamesales.errors import IntegrityError, NoReferenceTitlesError
 
+if TYPE_CHECKING:
+    from gamesales.scoring.scorer import LoadedVersion
+
 REFERENCES_FILE = "reference_titles.json"
-# The key of a job file, and of the manifest.
-REFERENCES_KEY = "reference_titles"
 MOST_REFERENCES = 100
 
 
@@ -49,13 +49,13 @@ def parse_references(content: bytes, contract: Contract, location: str) -> Float
     )
 
 
-def make_no_references_error(model: str, number: int, manifest: Mapping[str, Any]) -> NoReferenceTitlesError:
+def make_no_references_error(version: LoadedVersion) -> NoReferenceTitlesError:
     """Return the error that a version has no reference titles."""
-    if manifest.get(REFERENCES_KEY) == 0:
+    reason, hint = "an earlier release trained it", "Train a version with this release: gamesales train"
+    if version.reference_titles == 0:
         reason, hint = "its job has reference_titles = 0", "Remove this key from the job, then: gamesales train"
-    else:
-        reason, hint = "an earlier release trained it", "Train a version with this release: gamesales train"
     return NoReferenceTitlesError(
-        f"version {number} of {model} can't explain its predictions, because it has no reference titles: {reason}",
+        f"version {version.number} of {version.model} can't explain its predictions, because it has no reference "
+        f"titles: {reason}",
         hint=hint,
     )

@@ -27,7 +27,7 @@ from gamesales.scoring.parts import REJECT_COLUMNS, SCORED_COLUMNS
 ChooseColumns = Callable[[Sequence[str]], Sequence[str]]
 _SCORED = [PREDICTION_COLUMN, LOW_COLUMN, HIGH_COLUMN, OUTSIDE_COLUMN]
 # Copied columns that identify a title for people: the first of them.
-_LABEL_COLUMNS = 3
+LABEL_COLUMNS = 3
 _ROWS_PER_PIECE = 1 << 17
 _CSV_BLOCK = 1 << 24
 # A record of a reject may have megabytes.
@@ -71,7 +71,7 @@ class RejectSample:
 def choose_columns(names: Sequence[str]) -> list[str]:
     """Choose the columns that ``find_extremes`` needs: the first copied columns, and the predictions."""
     copied = list(names[: list(names).index(PREDICTION_COLUMN)])
-    return [*copied[:_LABEL_COLUMNS], *(name for name in _SCORED if name in names)]
+    return [*copied[:LABEL_COLUMNS], *(name for name in _SCORED if name in names)]
 
 
 def find_extremes(content: RunContent, count: int) -> tuple[list[TitleRow], list[TitleRow]]:
@@ -81,8 +81,8 @@ def find_extremes(content: RunContent, count: int) -> tuple[list[TitleRow], list
     start = 0
     for piece in content.rows(choose_columns):
         predicted = to_numpy(piece.column(PREDICTION_COLUMN).combine_chunks()).astype(np.float64, copy=False)
-        highest = sorted([*highest, *_take_rows(piece, _find_largest(predicted, count), start)], key=_from_highest)
-        lowest = sorted([*lowest, *_take_rows(piece, _find_largest(-predicted, count), start)], key=_from_lowest)
+        highest = sorted([*highest, *_take_rows(piece, find_largest(predicted, count), start)], key=_from_highest)
+        lowest = sorted([*lowest, *_take_rows(piece, find_largest(-predicted, count), start)], key=_from_lowest)
         highest, lowest, start = highest[:count], lowest[:count], start + piece.num_rows
     return highest, lowest
 
@@ -95,7 +95,7 @@ def _from_lowest(row: TitleRow) -> tuple[float, int]:
     return row.predicted, row.number
 
 
-def _find_largest(values: FloatArray, count: int) -> list[int]:
+def find_largest(values: FloatArray, count: int) -> list[int]:
     """Return the indices of the largest values, and among equal values those of the first rows."""
     if len(values) > count:
         threshold = np.partition(values, len(values) - count)[len(values) - count]

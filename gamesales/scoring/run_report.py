@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from gamesales.old_keys import add_old_keys, drop_old_keys
 from gamesales.scoring.drift import ColumnDrift, Drift
+from gamesales.scoring.explanation import ColumnEffect, ExplainedTitle, Explanation
 from gamesales.scoring.familiarity import OutsideColumn
 from gamesales.scoring.output import OutputPaths
 from gamesales.scoring.parts import UNFINISHED
@@ -111,6 +112,8 @@ class RunReport:
         outside_columns: the features with rows outside the training range, most rows first.
         is_withheld: whether the result was not published because of drift.
         release: how a withheld run was published; None for any other run.
+        explanations: the titles with the highest predictions, highest first, with their explanations; None if the run
+            explains no titles.
     """
 
     run_id: str
@@ -142,6 +145,7 @@ class RunReport:
     outside_columns: list[OutsideColumn] = field(default_factory=list)
     is_withheld: bool = False
     release: Release | None = None
+    explanations: list[ExplainedTitle] | None = None
 
 
 def format_report(report: RunReport) -> str:
@@ -167,6 +171,7 @@ def read_report(target: OutputPaths) -> RunReport | None:
 def parse_report(document: Mapping[str, Any]) -> RunReport:
     """Rebuild a report. Keys that this release does not know are ignored; an absent section is None."""
     duplicates, drift, shadow, release = (document.get(key) for key in ("duplicate_ids", "drift", "shadow", "release"))
+    explanations = document.get("explanations")
     return _build(
         RunReport,
         {
@@ -178,6 +183,7 @@ def parse_report(document: Mapping[str, Any]) -> RunReport:
             "shadow": None if shadow is None else _parse_shadow(shadow),
             "outside_columns": [_build(OutsideColumn, entry) for entry in document.get("outside_columns", ())],
             "release": None if release is None else _build(Release, release),
+            "explanations": None if explanations is None else list(map(_parse_explained, explanations)),
         },
     )
 
@@ -194,6 +200,12 @@ def _parse_shadow(document: Mapping[str, Any]) -> ShadowDifferences | ShadowRepo
     features = [_build(FeatureDifferences, entry) for entry in document["by_feature"]]
     location = None if location is None else _build(RowLocation, location)
     return _build(ShadowDifferences, {**document, "largest_difference_at": location, "by_feature": features})
+
+
+def _parse_explained(document: Mapping[str, Any]) -> ExplainedTitle:
+    explanation = document["explanation"]
+    effects = [_build(ColumnEffect, effect) for effect in explanation["effects"]]
+    return _build(ExplainedTitle, {**document, "explanation": _build(Explanation, {**explanation, "effects": effects})})
 
 
 def _build(kind: type[T], document: Mapping[str, Any]) -> T:

@@ -10,6 +10,7 @@ import numpy as np
 from gamesales.errors import InputError, warn
 from gamesales.scoring.drift import Drift, measure_drift
 from gamesales.scoring.duplicates import are_unique, count_duplicates, find_ids
+from gamesales.scoring.explanation import ExplainedTitle
 from gamesales.scoring.familiarity import OutsideColumn, describe_outside, guess_cause
 from gamesales.scoring.ledger import ShardResult
 from gamesales.scoring.plan import Input, Plan, RunOptions
@@ -73,7 +74,23 @@ def make_report(
         rows_clipped=total.rows_clipped,
         rows_without_interval=total.rows_without_interval,
         outside_columns=_list_outside_columns(version, total),
+        explanations=_explain_titles(plan, version, results),
     )
+
+
+def _explain_titles(plan: Plan, version: LoadedVersion, results: Sequence[ShardResult]) -> list[ExplainedTitle] | None:
+    """Explain the titles with the highest predictions; None if the run explains no titles, or can't explain them."""
+    if not plan.explain:
+        return None
+    # Only a run with explanations needs these modules.
+    from gamesales.scoring.explain import Explainer, explain_top_titles
+    from gamesales.scoring.reference_titles import make_no_references_error
+    from gamesales.scoring.top_titles import merge_top_titles
+
+    if plan.references is None:
+        warn(f"no titles are explained: {make_no_references_error(version).message}")
+        return None
+    return explain_top_titles(Explainer(version, plan.references), merge_top_titles(results, plan.explain))
 
 
 def _list_outside_columns(version: LoadedVersion, total: ShardResult) -> list[OutsideColumn]:

@@ -139,6 +139,7 @@ class LoadedVersion:
         combinations: the combinations of flags in training; None for a version of a release that recorded none. Its
             intervals are the same for all titles, and its results have no column ``unfamiliar``.
         widening: how intervals of unfamiliar titles widen; None if nothing is known about them.
+        reference_titles: the number of reference titles in its bundle; None for a version of a release that kept none.
     """
 
     model: str
@@ -153,6 +154,7 @@ class LoadedVersion:
     prediction_interval: PredictionInterval | None = None
     combinations: FlagCombinations | None = None
     widening: Widening | None = None
+    reference_titles: int | None = None
 
     def clip(self, predictions: FloatArray) -> tuple[FloatArray, BoolArray | None]:
         """Move predictions into the range that the contract allows for the target.
@@ -239,4 +241,5 @@ def load_version(model: str, number: int, digest: str, manifest: Mapping[str, An
         prediction_interval=interval,
         combinations=combinations,
         widening=widening,
+        reference_titles=manifest.get("reference_titles"),
     )

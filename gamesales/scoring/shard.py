@@ -31,6 +31,7 @@ from gamesales.scoring.shard_bounds import Shard
 
 if TYPE_CHECKING:
     from gamesales.data.remote_file import TablePath
+    from gamesales.scoring.top_titles import TopTitleList
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def score_shard(
     shard, paths = task.shard, task.paths
     part, rejects, ids = (temporary_path(paths.work / name) for name in (paths.part, paths.rejects, paths.ids))
     schema = make_result_schema(plan, version)
-    total, shard_ids = ShardResult(), ShardIds()
+    total, shard_ids, top_titles = ShardResult(), ShardIds(), _open_top_titles(plan)
     with ExitStack() as cleanup:
         cleanup.callback(_remove, part, rejects, ids)
         with (
@@ -167,6 +168,8 @@ def score_shard(
                 total.add(counts)
                 if plan.identity:
                     shard_ids.add(_select_scored(batch, plan.identity, prediction))
+                if top_titles is not None:
+                    top_titles.add(prediction, copied)
                 on_rows(batch.row_count)
                 if total.rows_rejected > max_rejects:
                     break
@@ -177,12 +180,22 @@ def score_shard(
         check_row_count(shard.rows, total.rows_scored, total.rows_rejected, total.rows_blank)
         names = [paths.part, paths.rejects] if total.rows_rejected else [paths.part]
         total.id_range = shard_ids.range
+        total.top_titles = [] if top_titles is None else top_titles.titles
         if plan.identity and (hashes := shard_ids.hashes) is not None:
             names.append(paths.ids)
             write_hashes(ids, hashes)
         cleanup.pop_all()
     total.files = {name: temporary_path(paths.work / name).stat().st_size for name in names}
     return total
+
+
+def _open_top_titles(plan: Plan) -> TopTitleList | None:
+    """Return an empty list of the titles to explain; None if the run explains none."""
+    if not plan.explain:
+        return None
+    from gamesales.scoring.top_titles import TopTitleList  # only a run with explanations needs it
+
+    return TopTitleList(plan)
 
 
 def check_row_count(rows_in: int, scored: int, rejected: int, blank: int = 0) -> None:

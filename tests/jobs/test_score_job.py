@@ -69,6 +69,7 @@ KEY_VALUES = {
     "on_success": [["true"], [], [""], "true"],
     "on_failure": [["mail", "-s", "x y"], [1]],
     "hook_timeout": [60, 0, 1.5],
+    "explain": [10, 0, 101, True],
     "lineage": ["http://localhost:5000", "events.jsonl", "s3://bucket/x", "http://", ""],
     "require_signature": ["key.pub", ""],
     "registry": ["registry", ""],

@@ -1,6 +1,7 @@
 """The page of a run in a browser: on a phone and on a desktop, in light and in dark mode."""
 
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,21 @@ __all__ = ["chromium"]
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    """The page of a night that has drifted, with rejects."""
+    """The page of a night that has drifted, with rejects and explanations."""
     folder = tmp_path_factory.mktemp("night")
     make_night(folder)
-    command = ["score", "drifted.parquet", "--output", "out", "--date", NIGHT, "--registry", "registry"]
+    command = [
+        "score",
+        "drifted.parquet",
+        "--output",
+        "out",
+        "--date",
+        NIGHT,
+        "--registry",
+        "registry",
+        "--explain",
+        "3",
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert run(command) == 0
@@ -40,6 +52,8 @@ def path(tmp_path_factory):
 def test_page_has_no_barriers(chromium, path, width, scheme):
     """axe-core finds nothing that keeps people out, no sign is torn from its number, and nothing is cut unseen."""
     with visit(chromium, path, width=width, scheme=scheme) as page:
+        for summary in page.locator("summary").all():
+            summary.click()
         assert find_barriers(page) == []
         assert find_torn_signs(page) == []
         assert find_cut_elements(page) == []
@@ -60,7 +74,7 @@ def test_contents_lead_to_sections(chromium, path):
         targets = [link.get_attribute("href") for link in page.locator("nav.contents a").all()]
         headings = [f"#{heading.get_attribute('id')}" for heading in page.locator("section > h2").all()]
     assert targets == headings
-    assert len(targets) == 8
+    assert len(targets) == 9
 
 
 def test_bars_are_as_long_as_their_shares(chromium, path):
@@ -75,6 +89,30 @@ def test_bars_are_as_long_as_their_shares(chromium, path):
     assert [box["width"] for box in tonight[:-1]] == [0] * (len(tonight) - 1)
     assert tonight[-1]["x"] + tonight[-1]["width"] == pytest.approx(ticks["100%"], abs=1)
     assert sum(box["width"] for box in training) == pytest.approx(ticks["100%"] - ticks["0%"], abs=3)
+
+
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+def test_waterfall(chromium, path, width):
+    """Labels and amounts do not overlap and can be read. The arrows lead from the mean to the prediction."""
+    with visit(chromium, path, width=width) as page:
+        figure = page.locator("figure", has=page.get_by_role("heading", name="1. T412")).first
+        frame = figure.bounding_box()
+        boxes = {text.text_content(): text.bounding_box() for text in figure.locator("text").all()}
+        arrows = [arrow.bounding_box() for arrow in figure.locator("path[d*='L']").all()]
+        summary = figure.locator("summary")
+        assert not figure.get_by_text("Effect", exact=True).is_visible()
+        summary.press("Enter")
+        assert figure.get_by_text("Effect", exact=True).is_visible()
+    assert 9 == len(arrows)
+    assert all(box["height"] >= 10 for box in boxes.values())
+    assert all(
+        frame["x"] <= box["x"] and box["x"] + box["width"] <= frame["x"] + frame["width"] for box in boxes.values()
+    )
+    label, amount = boxes["suitable_for_kids: yes"], boxes["prediction"]
+    assert label["x"] == pytest.approx(amount["x"], abs=2)
+    rows = sorted(boxes.values(), key=lambda box: (round(box["y"]), box["x"]))
+    pairs = pairwise(rows)
+    assert all(b["x"] >= a["x"] + a["width"] for a, b in pairs if abs(a["y"] - b["y"]) < 2)
 
 
 def test_printed_page(chromium, path):

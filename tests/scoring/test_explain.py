@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gamesales.data.contract import Column, Contract
 from gamesales.errors import InputError
-from gamesales.scoring.explain import explain_titles
+from gamesales.scoring.explain import Explainer
 from gamesales.scoring.scorer import Scorer, load_version
 from gamesales.stats.shapley import MAX_EXACT_COLUMNS
 from support.runs import CONTRACT, network_version, picky_version, simple_version
@@ -18,6 +18,11 @@ from support.versions import FEATURES, simple_details, simple_earnings, simple_g
 
 NETWORK = network_version()
 REFERENCES = title_values(10, seed=3)
+
+
+def explain_titles(version, references, titles):
+    explainer = Explainer(version, references)
+    return [explainer.explain(title) for title in titles]
 
 
 def effects_of(explanation):

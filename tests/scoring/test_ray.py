@@ -57,7 +57,7 @@ from support.runs import (
     wait_until,
     write_mixed,
 )
-from support.versions import titles_table
+from support.versions import title_values, titles_table
 
 pytest.importorskip("ray")
 LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
@@ -112,10 +112,11 @@ def score_both(engine, version, sources, output, **options):
 def test_same_bytes_as_threads(engine, here, output):
     """All kinds of input give the bytes of the local engine, for all kinds of result."""
     write_mixed(here / "in", ROWS)
-    (local, expected), (report, result) = score_both(engine, network_version(), "in", output, workers=2)
+    explain = {"explain": 3, "references": title_values(8)}
+    (local, expected), (report, result) = score_both(engine, network_version(), "in", output, workers=2, **explain)
     assert expected == result
     assert len(expected) > 1
-    for name in ("run_id", "rows_in", "rows_scored", "rows_rejected", "drift", "duplicate_ids"):
+    for name in ("run_id", "rows_in", "rows_scored", "rows_rejected", "drift", "duplicate_ids", "explanations"):
         assert getattr(local, name) == getattr(report, name)
 
 

@@ -126,7 +126,10 @@ def publish_simple(registry: ModelRegistry, bias=0.0, *, evaluated=True, interva
     """
     contract = Contract.from_toml(DATA / "contract.toml")
     details = simple_details(contract, bias) | ({} if interval is None else {"interval": interval}) | (record or {})
-    files = {} if references is None else {REFERENCES_FILE: format_references(contract, references)}
+    files = {}
+    if references is not None:
+        files[REFERENCES_FILE] = format_references(contract, references)
+        details["reference_titles"] = len(references)
     number = registry.publish({"scorer.onnx": simple_graph(bias), **files}, details, "for a test")
     if evaluated:
         evaluation = {"data": "test.csv", "data_sha256": HOLDOUT_SHA256, "rows": 400, "metrics": details["metrics"]}
@@ -143,7 +146,7 @@ def publish_profiled(registry: ModelRegistry, reason=""):
         "training_profile": profile_columns(FEATURES, values),
         "prediction_profile": profile_column("predicted_earnings", simple_earnings(values)),
     }
-    number = publish_simple(registry, evaluated=False, record=profiles)
+    number = publish_simple(registry, evaluated=False, record=profiles, references=title_values(50, seed=6))
     registry.set_alias("champion", number, reason, lambda state, version: {"findings": [], "forced": False})
 
 
