@@ -23,7 +23,7 @@ from gamesales.data.dialect import CsvDialect
 from gamesales.data.in_memory import as_batch, as_table, check_columns
 from gamesales.data.table import Batch, summarize_rejects
 from gamesales.errors import InputError, UsageError
-from gamesales.jobs.loading import load, open_ref
+from gamesales.jobs.loading import load, load_references, open_ref
 from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL
 from gamesales.report.format import format_count
 from gamesales.scoring.in_memory import score_table
@@ -36,6 +36,7 @@ from gamesales.scoring.scorer import LoadedVersion
 if TYPE_CHECKING:
     from gamesales.jobs.score_job import DriftAction, OutputFormat
     from gamesales.scoring.engines import EngineName
+    from gamesales.scoring.explanation import Explanation
     from gamesales.scoring.run_report import RunReport
 
 
@@ -46,12 +47,13 @@ class Predictor:
     rows are reproduced.
     """
 
-    def __init__(self, version: LoadedVersion) -> None:
+    def __init__(self, version: LoadedVersion, references: FloatArray | None = None) -> None:
         self._version = version
+        self._references = references
         self._cache = PredictionCache()
 
-    def __reduce__(self) -> tuple[Callable[[LoadedVersion], Predictor], tuple[LoadedVersion]]:
-        return _restore_predictor, (self._version,)
+    def __reduce__(self) -> tuple[Callable[..., Predictor], tuple[LoadedVersion, FloatArray | None]]:
+        return _restore_predictor, (self._version, self._references)
 
     @property
     def model(self) -> str:
@@ -108,6 +110,26 @@ class Predictor:
         low, high = self._predict(titles).bounds
         return low, high
 
+    def explain(self, titles: Any) -> list[Explanation]:
+        """Explain predictions: how far each column moves them away from the mean prediction.
+
+        The argument and further errors are those of ``predict``.
+
+        Returns:
+            An explanation for each title, in the order of the rows. Its ``mean`` and the ``effect`` of each of its
+            ``effects`` add up to its ``prediction``. A sampled effect has a ``standard_error``.
+
+        Raises:
+            NoReferenceTitlesError: The version has no reference titles.
+        """
+        from gamesales.scoring.explain import Explainer
+        from gamesales.scoring.reference_titles import make_no_references_error
+
+        if self._references is None:
+            raise make_no_references_error(self._version)
+        explainer = Explainer(self._version, self._references)
+        return [explainer.explain(title) for title in self._predict(titles).screened.values.tolist()]
+
     def score(self, titles: Any, keep: Sequence[str] | None = None) -> pa.Table:
         """Score a table inside another engine. No row is lost, and a row that breaks the contract raises no error.
 
@@ -146,9 +168,9 @@ class Predictor:
         return predicted
 
 
-def _restore_predictor(version: LoadedVersion) -> Predictor:
+def _restore_predictor(version: LoadedVersion, references: FloatArray | None) -> Predictor:
     version.run_self_test()
-    return Predictor(version)
+    return Predictor(version, references)
 
 
 class Registry:
@@ -173,7 +195,9 @@ class Registry:
             IntegrityError: Bytes differ from the digest in the log.
             SelfTestError: The golden rows do not reproduce on this machine.
         """
-        return Predictor(load(*open_ref(self._path, ref, DEFAULT_MODEL)))
+        registry, parsed = open_ref(self._path, ref, DEFAULT_MODEL)
+        version = load(registry, parsed)
+        return Predictor(version, load_references(registry, version) if version.reference_titles else None)
 
 
 def score(
@@ -198,6 +222,7 @@ def score(
     unique_ids: bool = False,
     allow_empty: bool = False,
     shadow: str | None = None,
+    explain: int = 0,
     fresh: bool = False,
     csv: Mapping[str, str] | None = None,
     columns: Mapping[str, str] | None = None,
@@ -230,6 +255,7 @@ def score(
         unique_ids: Whether duplicate ids stop a run.
         allow_empty: Whether a run without input files is a run without rows.
         shadow: The reference of a second version that scores the same titles for comparison.
+        explain: How many titles, those with the highest predictions, are explained in the report.
         fresh: Whether to score again if the result is already published.
         csv: The dialect of CSV files: ``delimiter``, ``decimal``, ``escape`` and ``encoding``, as in a job file.
         columns: The columns that have other names in the files: our name, and the name in the files.
@@ -265,6 +291,8 @@ def score(
         unique_ids=unique_ids,
         allow_empty=allow_empty,
         shadow=shadow,
+        explain=explain,
+        requires_explanations=explain > 0,
         as_of_date=as_of_date,
         fresh=fresh,
         csv=_to_dialect(csv),

@@ -19,11 +19,13 @@ from gamesales.errors import (
     GamesalesError,
     InputError,
     IntegrityError,
+    NoReferenceTitlesError,
     NothingPromotedError,
     SelfTestError,
     UnknownVersionError,
     UsageError,
 )
+from gamesales.jobs.loading import open_registry
 from support.versions import FEATURES, publish_simple, simple_earnings, title_values, titles_table
 
 VALUES = title_values(7)
@@ -277,6 +279,30 @@ def test_pickled_predictor(registry, tmp_path):
     np.testing.assert_allclose(np.array(predicted, float), EARNINGS)
 
 
+@pytest.fixture
+def explainable(registry, simple_registry):
+    """A predictor with 20 reference titles."""
+    return registry.load(str(publish_simple(simple_registry, references=title_values(20, seed=4))))
+
+
+def test_explanations(explainable):
+    """Each title has an explanation whose parts add up to its prediction, also after a pickle."""
+    explanations = explainable.explain(titles_table(7))
+    assert explainable.predict(titles_table(7)).tolist() == [each.prediction for each in explanations]
+    for explanation in explanations:
+        total = explanation.mean + sum(effect.effect for effect in explanation.effects)
+        assert total == pytest.approx(explanation.prediction)
+        assert set(FEATURES) == {effect.column for effect in explanation.effects}
+    assert explanations == pickle.loads(pickle.dumps(explainable)).explain(titles_table(7))
+    assert [] == explainable.explain(titles_table(0))
+
+
+def test_no_explanations(predictor):
+    """A version without reference titles says so."""
+    with pytest.raises(NoReferenceTitlesError, match="version 1 of game-earnings can't explain its predictions"):
+        predictor.explain(titles_table(2))
+
+
 def test_unpickled_predictor_is_tested(registry):
     """A machine that does not reproduce the golden rows refuses the predictor."""
     predictor = registry.load("@champion")
@@ -287,8 +313,6 @@ def test_unpickled_predictor_is_tested(registry):
 
 def test_nothing_promoted(tmp_path):
     """Without a champion, loading it is an error. The newest version is no substitute."""
-    from gamesales.jobs.loading import open_registry
-
     publish_simple(open_registry(tmp_path / "registry", "game-earnings"))
     with pytest.raises(NothingPromotedError, match="no version of game-earnings is champion") as refused:
         Registry(tmp_path / "registry").load("game-earnings@champion")
@@ -322,13 +346,14 @@ def test_default_registry(simple_registry, tmp_path, monkeypatch):
 
 
 def test_predict_loads_no_training_library(registry, tmp_path):
-    """Predicting loads no training library and no pandas."""
+    """Predicting and explaining load no training library and no pandas."""
+    version = publish_simple(open_registry(tmp_path / "registry", "game-earnings"), references=title_values(5))
     titles = {name: column.tolist() for name, column in arrays(VALUES[:3]).items()}
     script = (
         "import sys\n"
         "from gamesales import Registry\n"
-        f"predictor = Registry({str(tmp_path / 'registry')!r}).load('@champion')\n"
-        f"assert 3 == len(predictor.predict({titles!r}))\n"
+        f"predictor = Registry({str(tmp_path / 'registry')!r}).load('{version}')\n"
+        f"assert 3 == len(predictor.predict({titles!r})) == len(predictor.explain({titles!r}))\n"
         "print(*sorted({'tensorflow', 'keras', 'pandas', 'sklearn', 'joblib', 'onnx'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)

@@ -28,7 +28,7 @@ BLOCKS = [block for page in PAGES for block in read_blocks(page)]
 # Pages that train.
 TRAINING = ("README.md", "tutorial.md")
 # Pages that start where the README ends: version 1 is the champion, version 2 was rolled back.
-AFTER_README = ("backtest.md", "export.md")
+AFTER_README = ("backtest.md", "explain.md", "export.md")
 # Pages that start with seven versions, of which the fourth is the champion.
 SEVEN_VERSIONS = ("history.md", "read-the-report.md", "signatures.md")
 SLOW = {*TRAINING, *AFTER_README}

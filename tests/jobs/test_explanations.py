@@ -176,4 +176,4 @@ def test_job_file(night, cli, tmp_path):
         assert count == len(read_report(tmp_path, "out")["explanations"])
     (tmp_path / "job.toml").write_text('inputs = ["usual.parquet"]\noutput = "out"\nexplain = 500\n')
     code, message, _ = read_failure(cli("score", "--job", "job.toml", "--date", NIGHT))
-    assert (2, True) == (code, "explain: Input should be less than or equal to 100 (received 500)" in message)
+    assert (2, True) == (code, "explain: expected 100 or less, received 500" in message)
