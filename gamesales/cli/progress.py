@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar or a live table on a terminal, plain or JSON lines elsewhere."""
+"""Progress on stderr: one line with the time left on a terminal, plain or JSON lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from gamesales.cli.progress_line import can_show_line, show_line
+from gamesales.cli.render import show_text
 from gamesales.cli.terminal import to_one_line
+from gamesales.report.format import format_count
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gamesales.cli.progress_line import ProgressLine
     from gamesales.scoring.run_report import RunReport
     from gamesales.search.search import SearchCallbacks
     from gamesales.search.trials import Trial
@@ -24,13 +28,14 @@ if TYPE_CHECKING:
 # The approximate number of lines for all epochs of a training.
 _EPOCH_LINES = 10
 _SECONDS_BETWEEN_LINES = 10.0
-_SHOWN_TRIALS = 10
+# Before this share of the rows, the start of the run would spoil an estimate.
+_LEAST_SHARE = 0.02
 _COLUMNS = ("trial", "", "error", "parameters", "network", "learning rate", "batch", "epochs", "L2", "dropout")
 
 
 def say(line: str) -> None:
     """Print one line of progress."""
-    print(line, file=sys.stderr, flush=True)
+    show_text(lambda: line, sys.stderr)
 
 
 def say_reading(job: Path) -> None:
@@ -39,21 +44,46 @@ def say_reading(job: Path) -> None:
 
 
 @contextmanager
-def show_epochs() -> Iterator[Callable[[Epoch], None]]:
-    """Show training epoch by epoch, with the loss. Yields the callback for each epoch."""
-    if not sys.stderr.isatty():
-        yield _say_epoch
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def show_training() -> Iterator[tuple[Callable[[str], None], Callable[[Epoch], None]]]:
+    """Show a training: a line of progress on a terminal, and some epochs elsewhere.
 
-    text = TextColumn("{task.description}")
-    columns = ("  ", BarColumn(), MofNCompleteColumn(), text, TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None, visible=False)
-        yield lambda epoch: progress.update(
-            task, completed=epoch.number, total=epoch.total, description=_format_losses(epoch), visible=True
-        )
+    Yields:
+        The callbacks for a stage and for an epoch.
+    """
+    if not can_show_line():
+        yield say, _say_epoch
+        return
+    with show_line() as line:
+        progress = _TrainingProgress(line)
+        yield progress.begin_stage, progress.show_epoch
+
+
+class _TrainingProgress:
+    """The progress of a training.
+
+    While epochs are trained, the time left is that of the other epochs, and about a third of the time before the first
+    epoch for the evaluation: start-up and evaluation slow down alike on a slow machine. Other stages have no estimate.
+    """
+
+    def __init__(self, line: ProgressLine) -> None:
+        self._line = line
+        self._started = self._first_epoch = time.monotonic()
+        self._epochs = 0
+
+    def begin_stage(self, stage: str) -> None:
+        say(stage)
+        self._line.update(stage)
+
+    def show_epoch(self, epoch: Epoch) -> None:
+        now = time.monotonic()
+        if not self._epochs:  # the first epoch includes the compilation
+            self._epochs, self._first_epoch = epoch.number, now
+        measured = epoch.number - self._epochs
+        left = None
+        if measured:
+            left = (now - self._first_epoch) / measured * (epoch.total - epoch.number)
+            left += (self._first_epoch - self._started) / 3
+        self._line.update(f"epoch {epoch.number:,} of {epoch.total:,}, {_format_losses(epoch)}", left)
 
 
 def _say_epoch(epoch: Epoch) -> None:
@@ -73,30 +103,43 @@ ScoringCallbacks = dict[str, Callable[..., None]]
 
 
 @contextmanager
-def show_scoring(log_format: str) -> Iterator[ScoringCallbacks]:
-    """Show scoring runs: a bar on a terminal, and elsewhere a line every ten seconds, as text or as JSON."""
-    if log_format == "text" and sys.stderr.isatty():
-        with _show_bar() as progress:
-            yield progress
-    else:
+def show_scoring(log_format: str, dates: int = 1) -> Iterator[ScoringCallbacks]:
+    """Show scoring runs: a line of progress on a terminal, and elsewhere a line every ten seconds, as text or as JSON.
+
+    Args:
+        log_format: ``text`` or ``json``.
+        dates: The number of runs.
+    """
+    if log_format != "text" or not can_show_line():
         yield _log_lines(log_format)
+        return
+    with show_line() as line:
+        yield _show_rows(line, dates)
 
 
-@contextmanager
-def _show_bar() -> Iterator[ScoringCallbacks]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+def _show_rows(line: ProgressLine, dates: int) -> ScoringCallbacks:
+    """Return callbacks that show the rows of a date, and the time left for all dates."""
+    started: float | None = None
+    total = done = dates_done = 0
 
-    text = TextColumn("{task.completed:,.0f} of {task.total:,.0f} rows")
-    columns = ("  ", BarColumn(), text, TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=0)
-        yield {
-            "on_plan": lambda rows, _files, _version: progress.update(task, total=rows),
-            "on_rows": lambda count: progress.advance(task, count),
-            "on_done": lambda _report: progress.reset(task, total=0),
-            "on_hook_line": lambda line: progress.console.print(line, markup=False, highlight=False),
-        }
+    def on_plan(rows: int, _files: int, _version: str) -> None:
+        nonlocal total, done, started
+        total, done, started = rows, 0, started or time.monotonic()
+
+    def on_rows(count: int) -> None:
+        nonlocal done
+        done += count
+        share = (dates_done + done / total) / dates if total else 0.0
+        elapsed = time.monotonic() - (started or 0.0)
+        date = f", date {dates_done + 1:,} of {dates:,}" if dates > 1 else ""
+        left = elapsed / share - elapsed if share >= _LEAST_SHARE else None
+        line.update(f"{done:,} of {format_count(total, 'row')}{date}", left)
+
+    def on_done(_report: RunReport) -> None:
+        nonlocal dates_done
+        dates_done += 1
+
+    return {"on_plan": on_plan, "on_rows": on_rows, "on_done": on_done, "on_hook_line": say}
 
 
 def _log_lines(log_format: str) -> ScoringCallbacks:
@@ -142,23 +185,61 @@ _DONE_FIELDS = ("run_id", "run_date", "rows_in", "rows_scored", "rows_rejected",
 
 
 def _say_json(event: str, **fields: object) -> None:
-    say(json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}))
+    document = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
+    print(json.dumps(document), file=sys.stderr, flush=True)
 
 
 @contextmanager
 def show_search(spec: SearchSpec) -> Iterator[SearchCallbacks]:
-    """Show a search: a live table on a terminal, a line for each trial elsewhere. Yields its callbacks."""
+    """Show a search: a line of progress on a terminal, and elsewhere a line for each trial. Yields its callbacks."""
     from gamesales.search.search import SearchCallbacks
 
-    if not sys.stderr.isatty():
+    if not can_show_line():
         yield SearchCallbacks(say, lambda trial: None, _say_trial, _say_epoch)
         return
-    from rich.console import Console
-    from rich.live import Live
+    with show_line() as line:
+        progress = _SearchProgress(spec, line)
+        training = _TrainingProgress(line)
+        yield SearchCallbacks(training.begin_stage, progress.start_trial, progress.add_trial, training.show_epoch)
 
-    with Live(console=Console(stderr=True), auto_refresh=False) as live:
-        table = _LiveTable(spec, live)
-        yield SearchCallbacks(table.print_stage, table.show_running, table.add_trial, table.show_epoch)
+
+class _SearchProgress:
+    """The progress of a search. Each trial that is better than all before it is a line of its own."""
+
+    def __init__(self, spec: SearchSpec, line: ProgressLine) -> None:
+        self._spec, self._line = spec, line
+        self._trials: list[Trial] = []
+        self._best: Trial | None = None
+
+    def start_trial(self, _trial: Trial) -> None:
+        self._show()
+
+    def add_trial(self, trial: Trial) -> None:
+        self._trials.append(trial)
+        if trial.state == "complete" and (self._best is None or trial.error < self._best.error):
+            self._best = trial
+            _say_trial(trial)
+        self._show()
+
+    def _show(self) -> None:
+        states = [trial.state for trial in self._trials]
+        counts = ", ".join(f"{states.count(state):,} {state}" for state in ("complete", "pruned", "failed"))
+        total = f" of {self._spec.trials:,}" if self._spec.trials else ""
+        noun = "trial" if (self._spec.trials or len(states)) == 1 else "trials"
+        self._line.update(f"{len(states):,}{total} {noun}: {counts}", self._estimate_left())
+
+    def _estimate_left(self) -> float | None:
+        """Estimate the time of the other trials and of the final, from the mean time of a trial."""
+        seconds = sum(trial.seconds for trial in self._trials)
+        if not self._trials:
+            return None
+        mean = seconds / len(self._trials)
+        limits = []
+        if self._spec.trials:
+            limits.append(mean * (self._spec.trials - len(self._trials)))
+        if self._spec.minutes:
+            limits.append(60 * self._spec.minutes - seconds)
+        return max(min(limits), 0.0) + mean * self._spec.finalists * self._spec.rounds
 
 
 def _say_trial(trial: Trial) -> None:
@@ -183,50 +264,3 @@ def _format_cells(trial: Trial) -> list[str]:
         f"{candidate.l2:g}",
         f"{candidate.dropout:g}",
     ]
-
-
-class _LiveTable:
-    """The best trials so far, the running trial and the budget."""
-
-    def __init__(self, spec: SearchSpec, live: Any) -> None:
-        self._spec, self._live = spec, live
-        self._trials: list[Trial] = []
-        self._running: Trial | None = None
-        self._started = time.monotonic()
-
-    def print_stage(self, stage: str) -> None:
-        self._live.console.print(stage, highlight=False, markup=False)
-
-    def show_running(self, trial: Trial) -> None:
-        self._running = trial
-        self._show(self._format_budget())
-
-    def add_trial(self, trial: Trial) -> None:
-        self._trials.append(trial)
-        self._running = None
-        self._show(self._format_budget())
-
-    def show_epoch(self, epoch: Epoch) -> None:
-        self._show(f"epoch {epoch.number}/{epoch.total}  {_format_losses(epoch)}")
-
-    def _show(self, caption: str) -> None:
-        from rich.table import Table
-
-        from gamesales.search.trials import rank_trials
-
-        table = Table(*_COLUMNS, caption=caption, caption_justify="left", box=None, pad_edge=False)
-        for column in table.columns[2:4]:
-            column.justify = "right"
-        for trial in rank_trials(self._trials)[:_SHOWN_TRIALS]:
-            table.add_row(*_format_cells(trial))
-        if self._running:
-            number, _, *rest = _format_cells(self._running)
-            table.add_row(number, "running", *rest, style="dim")
-        self._live.update(table, refresh=True)
-
-    def _format_budget(self) -> str:
-        states = [trial.state for trial in self._trials]
-        counts = ", ".join(f"{states.count(state)} {state}" for state in ("complete", "pruned", "failed"))
-        of = f" of {self._spec.trials}" if self._spec.trials else ""
-        minutes = f" of {self._spec.minutes:g}" if self._spec.minutes else ""
-        return f"{len(states)}{of} trials: {counts}; {(time.monotonic() - self._started) / 60:.1f}{minutes} minutes"

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_RETENTION = Retention()
 # Columns of the list that a narrow screen leaves out, the least important first.
-_OPTIONAL = ("scaled MSE", "RMSE", "by", "R2", "MAPE", "registered")
+_OPTIONAL = ("scaled MSE", "RMSE", "by", "R2", "MAPE", "registered", "reason")
 
 
 def versions(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from gamesales.cli.render import show_result
+from gamesales.cli.render import show_result, show_text
 from gamesales.cli.values import NAME, REGISTRY, check_choice, choose_registry
 from gamesales.errors import UsageError
 from gamesales.registry.refs import CHAMPION
@@ -211,12 +212,12 @@ def score(
         if dry_run:
             runs = preview(spooled, location, dates)
         else:
-            with progress.show_scoring(log_format) as callbacks:
+            with progress.show_scoring(log_format, len(dates)) as callbacks:
                 runs = reports = run(spooled, location, dates, **callbacks)
         if streams.writes_stdout(settings):
             runs = streams.hide_files(runs)
     if streams.writes_stdout(settings):
-        progress.say(format_run(runs[0]))
+        show_text(lambda: format_run(runs[0]), sys.stderr)
     elif first is None:
         show_result(runs[0], format_run, as_json=as_json)
     else:

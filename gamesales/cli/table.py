@@ -17,7 +17,7 @@ from gamesales.cli.terminal import get_screen, measure, paint, to_one_line, wrap
 
 _GAP = "  "
 # The least width of a column whose texts are broken into lines.
-_TEXT_WIDTH = 20
+_TEXT_WIDTH = 16
 _NUMBER = re.compile(r"-?\$?[\d,.]+(e-?\d+)?%?")
 
 
@@ -61,16 +61,29 @@ def format_table(
     screen = get_screen()
     if screen.width is None:
         return _format_grid(columns, [column.width for column in columns], states)
-    kept = columns
-    for heading in optional:
-        if _total([column.least_width for column in kept]) <= screen.width:
-            break
-        kept = [column for column in kept if column.heading != heading]
+    kept = _choose_columns(columns, optional, screen.width)
     widths = _share_width(kept, screen.width)
     if _total(widths) > screen.width:
         return _format_records(columns, states)
     screen.left_out.update(dict.fromkeys(column.heading for column in columns if column not in kept))
     return _format_grid(kept, widths, states)
+
+
+def _choose_columns(columns: Sequence[_Column], optional: Sequence[str], width: int) -> Sequence[_Column]:
+    """Leave out columns, the least important first, until the others fit. Put back columns for which there is room."""
+    kept = list(columns)
+    for heading in optional:
+        if _least_total(kept) <= width:
+            break
+        kept = [column for column in kept if column.heading != heading]
+    for heading in reversed(optional):
+        more = [column for column in columns if column in kept or column.heading == heading]
+        kept = more if _least_total(more) <= width else kept
+    return kept
+
+
+def _least_total(columns: Sequence[_Column]) -> int:
+    return _total([column.least_width for column in columns])
 
 
 def _total(widths: Sequence[int]) -> int:
@@ -112,6 +125,7 @@ def _format_records(columns: Sequence[_Column], states: Collection[str]) -> str:
         "\n".join(
             f"{column.heading:<{label_width}}{_GAP}{paint(cell) if column.heading in states else cell}"
             for column, cell in zip(columns, row, strict=True)
+            if cell
         )
         for row in zip(*(column.cells for column in columns), strict=True)
     ]

@@ -54,12 +54,12 @@ def train(
 
     settings = load_job(job, preset)
     location = choose_registry(registry, settings.registry)
-    with progress.show_epochs() as on_epoch:
+    with progress.show_training() as (on_stage, on_epoch):
         result = run(
             settings,
             open_registry(location, settings.name),
             reason=reason,
-            on_stage=progress.say,
+            on_stage=on_stage,
             on_epoch=on_epoch,
             tensorboard=tensorboard,
             checkpoints=checkpoint,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from contextlib import contextmanager
 
@@ -28,3 +29,8 @@ def terminals(width, *, color=False):
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
         yield out, err
+
+
+def read_screen(terminal):
+    """Return what a terminal shows at the end: the text without lines that were erased."""
+    return re.sub(r"[^\n]*\r\x1b\[K", "", terminal.getvalue())
