@@ -282,4 +282,4 @@ def _describe_coverage(metrics: ErrorMetrics, target: float | None) -> str:
         return f"{sentence}."
     promised = 100 * target
     verdict = "less than" if high < promised else "more than" if low > promised else "in line with"
-    return f"{sentence}, {verdict} the {format_percent(promised)} of their target."
+    return f"{sentence}, {verdict} the {promised:g}% of their target."

@@ -99,7 +99,7 @@ def _format_result(result: BacktestResult) -> str:
     ]
     for verdict in result.versions:
         lines += ["", f"version {verdict.version}, {verdict.first_date} to {verdict.last_date}"]
-        lines += [f"  {sentence}" for sentence in verdict.verdict]
+        lines += [f"  {sentence}".replace("−", "-") for sentence in verdict.verdict]  # as in the tables
         lines.append(f"  evidence: {verdict.evidence}{f', {verdict.refused}' if verdict.refused else ''}")
     if result.page:
         lines += ["", f"page     {result.page}"]

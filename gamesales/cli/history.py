@@ -122,7 +122,7 @@ _DESCRIPTIONS: dict[str, Callable[[Body], str]] = {
     "alias.deleted": lambda body: f"{body['alias']} deleted (was {body['previous_version']})",
     "signature.recorded": lambda body: f"signed {_describe_statement(body)} with the key {str(body['key'])[:12]}",
     "policy.set": lambda body: (
-        f"policy set: {body['policy']['approvals']} of {len(body['policy']['keys'])} keys must approve"
+        f"policy set: {body['policy']['approvals']} of {format_count(len(body['policy']['keys']), 'key')} must approve"
     ),
 }
 

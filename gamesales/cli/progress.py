@@ -163,7 +163,7 @@ def _log_lines(log_format: str) -> ScoringCallbacks:
         if log_format == "json":
             _say_json("progress", rows=total, rows_done=done, seconds=round(now - started, 1))
         else:
-            say(f"  {done:,} of {total:,} rows after {now - started:.0f} s")
+            say(f"  {done:,} of {format_count(total, 'row')} after {now - started:.0f} s")
 
     def on_done(report: RunReport) -> None:
         nonlocal started, last_line, total, done

@@ -18,6 +18,8 @@ from gamesales.old_keys import add_old_keys
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+# The units of sizes, in steps of 1,000.
+_UNITS = ("bytes", "KB", "MB", "GB", "TB", "PB")
 # The headings of metrics that a narrow screen leaves out, the least important first.
 OPTIONAL_METRICS = ("scaled MSE", "RMSE", "R2", "MAPE")
 T = TypeVar("T", bound="DataclassInstance")
@@ -90,3 +92,11 @@ def format_intervals(intervals: Mapping[str, Sequence[float]]) -> str:
 def format_minute(time: str) -> str:
     """Shorten a time of the log to the minute."""
     return f"{time[:10]} {time[11:16]}"
+
+
+def format_size(size: float) -> str:
+    """Write a number of bytes with three digits or fewer, in steps of 1,000."""
+    unit = 0
+    while size >= 999.5 and unit < len(_UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.1f} {_UNITS[unit]}" if unit and size < 99.95 else f"{size:.0f} {_UNITS[unit]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gamesales.cli.render import format_size
 from gamesales.cli.table import format_table
 from gamesales.cli.terminal import paint
 from gamesales.jobs.score import RunPreview
@@ -127,8 +128,7 @@ def _format_preview(preview: RunPreview) -> str:
     if preview.already_done:
         return f"{first}\nalready done; nothing would be written to {preview.output}"
     inputs = [
-        f"  {file['name']}  {format_count(file['rows'], 'row')}, {format_count(file['size'], 'byte')}"
-        for file in preview.inputs
+        f"  {file['name']}  {format_count(file['rows'], 'row')}, {format_size(file['size'])}" for file in preview.inputs
     ]
     resumed = f", {preview.shards_resumed} of them resumed" if preview.shards_resumed else ""
     passthrough = ", ".join(preview.passthrough_columns) or "none"

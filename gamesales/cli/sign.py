@@ -11,6 +11,7 @@ from gamesales.cli.values import ALIAS, NAME, REGISTRY
 from gamesales.jobs import sign as jobs
 from gamesales.jobs.loading import open_ref, open_registry
 from gamesales.registry.refs import format_command
+from gamesales.report.format import format_count
 
 if TYPE_CHECKING:
     import typer
@@ -110,7 +111,7 @@ def _format_policy(result: PolicyResult) -> str:
         return f"{result.model} in {result.registry} has no policy: anybody who can write there may promote"
     keys = format_table(["name", "key"], [[name, key[:12]] for name, key in result.keys.items()])
     sign = format_command("sign REF --key PRIVATE_KEY", result.registry, result.model)
-    people = f"{result.approvals} of these {len(result.keys)} keys"
+    people = f"{result.approvals} of {format_count(len(result.keys), 'key')}"
     return f"setting an alias of {result.model} needs approvals by {people}:\n{keys}\n\napprove  {sign}"
 
 

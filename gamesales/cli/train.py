@@ -148,7 +148,7 @@ def _format_tune_result(result: TuneResult, registry: str) -> str:
             f"{format_count(search.trials, 'trial')} in {search.seconds / 60:.1f} minutes: {counts}",
             "",
             format_table(
-                ["", "trial", "network", "parameters", "error", "in the final", "spread"],
+                ["", "trial", "network", "parameters", "error", "final", "spread"],
                 [_format_finalist(finalist, search) for finalist in search.finalists],
                 optional=("spread", "trial"),
             ),

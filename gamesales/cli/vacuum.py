@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated
 
-from gamesales.cli.render import show_result
+from gamesales.cli.render import format_size, show_result
 from gamesales.errors import UsageError
 from gamesales.report.format import format_count
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from gamesales.jobs.vacuum import VacuumResult
 
 _DAYS = re.compile(r"([0-9]{1,5})d")
-_UNITS = ("bytes", "KB", "MB", "GB", "TB", "PB")
 
 
 def vacuum(
@@ -61,18 +60,10 @@ def _format_result(result: VacuumResult) -> str:
     lines = [
         f"{remove:<13} {removed}; {format_count(result.temporary_files, 'temporary file')}",
         f"{'kept':<13} {kept} with the log",
-        f"{'readable':<13} {versions}: all versions of the last {result.retention_days} days",
+        f"{'readable':<13} {versions}: all versions of the last {format_count(result.retention_days, 'day')}",
     ]
     return "\n".join([*lines, "nothing was changed"] if result.dry_run else lines)
 
 
 def _format_files(parts: int, records: int, size: int) -> str:
-    return f"{format_count(parts, 'part')} and {format_count(records, 'file')} about runs, {_format_size(size)}"
-
-
-def _format_size(size: float) -> str:
-    """Write a number of bytes with three digits or fewer, in steps of 1,000."""
-    unit = 0
-    while size >= 999.5 and unit < len(_UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{size:.1f} {_UNITS[unit]}" if unit and size < 99.95 else f"{size:.0f} {_UNITS[unit]}"
+    return f"{format_count(parts, 'part')} and {format_count(records, 'file')} about runs, {format_size(size)}"

@@ -35,6 +35,7 @@ from gamesales.registry.gate import ChampionComparison, Finding
 from gamesales.registry.refs import CHAMPION
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import State, Version
+from gamesales.report.format import format_count
 from gamesales.scoring.inputs import find_table_file
 from gamesales.scoring.scorer import LoadedVersion
 from gamesales.stats.bootstrap import derive_seed
@@ -193,7 +194,11 @@ class GateEvidence:
         finding = gate.check_evaluation_recorded(candidate.read_holdout_evaluations(), holdout.sha256, remedy)
         if finding.is_met or self._evaluation is None:
             return finding
-        return Finding(gate.EVALUATED, True, f"{holdout.path}, {self._evaluation.rows:,} rows, would be recorded first")
+        return Finding(
+            gate.EVALUATED,
+            True,
+            f"{holdout.path}, {format_count(self._evaluation.rows, 'row')}, would be recorded first",
+        )
 
     def _read_contract(self, champion: Version) -> Contract | None:
         """Return the champion's contract, or None for a damaged version, which the comparison reports."""
@@ -248,7 +253,7 @@ def compare_on_holdout(
     rejected = np.setdiff1d(before.rows, after.rows, assume_unique=True)
     if len(rejected):
         message = (
-            f"it rejects {len(rejected):,} rows of {holdout.path} that version {champion} scores; "
+            f"it rejects {format_count(len(rejected), 'row')} of {holdout.path} that version {champion} scores; "
             f"the first is row {rejected[0]}"
         )
         return Finding(gate.NO_WORSE, False, message, "Correct or remove these rows"), None

@@ -17,6 +17,7 @@ from gamesales.errors import ColumnsError, InputError, UsageError
 from gamesales.jobs.loading import load, load_references
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
+from gamesales.report.format import format_count
 from gamesales.scoring.explanation import Explanation
 from gamesales.scoring.predict import predict_batch
 
@@ -141,6 +142,6 @@ def _check_names(title: Mapping[str, str], contract: Contract) -> None:
             problems.append(f"unknown: {name}" + (f" (did you mean {similar[0]}?)" if similar else ""))
     if problems:
         raise ColumnsError(
-            f"a title has {len(contract.features)} features; {'; '.join(problems)}",
+            f"a title has {format_count(len(contract.features), 'feature')}; {'; '.join(problems)}",
             hint=f"Give each feature once: {' '.join(f'{name}=…' for name in contract.feature_names)}",
         )

@@ -16,6 +16,7 @@ from gamesales.registry.event import Event, format_time
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import list_alias_spans, replay
+from gamesales.report.format import format_count
 
 # The time in the name of a bundle's folder, as write_bundle writes it.
 _FOLDER_TIME = "%Y%m%dT%H%M%SZ"
@@ -117,7 +118,8 @@ def collect_garbage(
     )
     if dry_run or not confirm(preview):
         return preview
-    reason = f"gc: no alias named it for {retention.alias_days} days, and {retention.newest} newer versions are kept"
+    days, newest = format_count(retention.alias_days, "day"), format_count(retention.newest, "version")
+    reason = f"gc: no alias named it for {days}, and it is not among the newest {newest}"
     versions = [number for number in versions if _retire_unused(registry, number, reason)]
     # Search again: an alias may name one of these versions by now.
     keys = registry.list_bundle_keys()

@@ -20,6 +20,7 @@ from typing import Any
 
 from gamesales.errors import GamesalesError, warn
 from gamesales.old_keys import add_old_keys
+from gamesales.report.format import format_count
 from gamesales.scoring.run_report import RunReport
 
 OnLine = Callable[[str], None]
@@ -41,7 +42,9 @@ def describe_run(report: RunReport, exit_code: int, explanation: str = "") -> di
     Returns:
         The keys of ``score --json``, with ``exit_code`` and a ``message`` for people.
     """
-    scored = f"{report.rows_scored:,} of {report.rows_in:,} titles scored by version {report.model_version}"
+    scored = (
+        f"{report.rows_scored:,} of {format_count(report.rows_in, 'title')} scored by version {report.model_version}"
+    )
     return {"exit_code": exit_code, "message": explanation or scored, **add_old_keys(asdict(report))}
 
 

@@ -235,7 +235,7 @@ def _predict(scorer: Scorer, titles: LabeledTitles, contract: Contract) -> Float
     predicted = scorer.score(titles.features)
     if not np.isfinite(predicted).all():
         raise JobFileError(
-            f"{int((~np.isfinite(predicted)).sum()):,} predictions for {titles.path} are not finite numbers",
+            f"of the predictions for {titles.path}, {int((~np.isfinite(predicted)).sum()):,} are not finite numbers",
             hint="Use another network, or a lower learning rate",
         )
     return np.clip(predicted, *get_target_range(contract))  # as scoring does

@@ -15,6 +15,7 @@ from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import JobFileError
 from gamesales.jobs.gate_evidence import GatePreview
 from gamesales.jobs.train import BundleExtras, train
+from gamesales.report.format import format_count
 from gamesales.report.tune_page import TrialSummary, render_tune_page
 from gamesales.scoring.engines.local import count_cores
 from gamesales.search.fold_errors import Measure, TrainingData, measure_folds
@@ -164,7 +165,7 @@ def tune(
     training = train(
         job.train_job(winner),
         registry,
-        reason=reason or f"the {result.chosen} of {result.trials:,} trials",
+        reason=reason or f"the {result.chosen} of {format_count(result.trials, 'trial')}",
         on_stage=callbacks.on_stage,
         on_epoch=callbacks.on_epoch,
         extras=BundleExtras(
@@ -207,7 +208,7 @@ def _describe_search(result: SearchResult) -> str:
     tolerance = 100 * result.settings["search"]["tolerance"]
     within = "" if result.chosen == "best" else f" within {tolerance:g}% of the best"
     return (
-        f"the {result.chosen}{within} of {result.trials:,} trials: {result.complete:,} complete, "
+        f"the {result.chosen}{within} of {format_count(result.trials, 'trial')}: {result.complete:,} complete, "
         f"{result.pruned:,} pruned, {result.failed:,} failed; study {result.study[:12]}; see {PAGE_FILE} next to this "
         "page"
     )
@@ -285,5 +286,5 @@ def _render_page(job: TuneJob, titles: LabeledTitles, result: SearchResult, tria
         )
         for trial in trials
     ]
-    description = f"{titles.path}, {len(titles):,} rows, sha256 {titles.sha256[:12]}"
+    description = f"{titles.path}, {format_count(len(titles), 'row')}, sha256 {titles.sha256[:12]}"
     return render_tune_page(job.name, description, asdict(result), summaries)

@@ -34,6 +34,7 @@ from gamesales.lake.columns import (
 )
 from gamesales.lake.keys import describe_transaction, is_transaction_of
 from gamesales.lake.location import PARTITION, TableLocation, read_again, summarize
+from gamesales.report.format import format_count
 from gamesales.storage.store import Store
 
 if TYPE_CHECKING:
@@ -262,8 +263,8 @@ def _remove_foreign_rows(table: DeltaTable, transaction: DateTransaction, locati
     if present <= expected or not expected <= present:
         return True
     warn(
-        f"{location}: another program wrote {len(present - expected):,} files of {transaction.day} while the run was "
-        "published; they are removed again"
+        f"{location}: another program wrote {format_count(len(present - expected), 'file')} of {transaction.day} while the "
+        "run was published; they are removed again"
     )
     _write_date(table, transaction)
     return False

@@ -20,6 +20,7 @@ from gamesales.lake.keys import WITHHELD_FOLDER, is_transaction_of, report_key
 from gamesales.lake.location import PARTITION, TableLocation, explain_store_errors
 from gamesales.lake.withheld import find_withheld
 from gamesales.old_keys import drop_old_keys
+from gamesales.report.format import format_count
 from gamesales.scoring.result_files import T
 from gamesales.scoring.results import PublishedRun, SkippedDate, explain_withheld
 from gamesales.scoring.run_report import RunReport, parse_report
@@ -160,8 +161,8 @@ def _make_missing_error(snapshot: Snapshot, day: date, version: int | None) -> I
 def _require_rows(location: TableLocation, day: date, expected: int, rows: int) -> None:
     if rows != expected:
         raise InputError(
-            f"{location} has {rows:,} rows for {day}, expected {expected:,} as in the report of its run; another "
-            "program has changed them",
+            f"{location} has {format_count(rows, 'row')} for {day}, expected {expected:,} as in the report of its run; "
+            "another program has changed them",
             hint="Score this date with --fresh, or read an earlier version of the table",
         )
 

@@ -18,6 +18,7 @@ from gamesales.data.files import WRITE_ERRORS, explain_write_errors
 from gamesales.errors import TryAgainError
 from gamesales.lake.keys import RunKeys
 from gamesales.lake.location import TableLocation, explain_store_errors
+from gamesales.report.format import format_count
 from gamesales.scoring.ledger import ShardResult, format_entry, parse_entry
 from gamesales.scoring.parts import UNFINISHED
 from gamesales.scoring.shard import ShardPaths, ShardScorer, ShardTask, temporary_path
@@ -142,8 +143,8 @@ def require_files(store: Store, keys: RunKeys, results: Mapping[int, ShardResult
     broken = [number for number, result in results.items() if not _is_complete(result, sizes)]
     if broken:
         raise TryAgainError(
-            f"{store.location}: files of {len(broken):,} shards were removed or changed while this run needed them; "
-            "nothing was published",
+            f"{store.location}: files of {format_count(len(broken), 'shard')} were removed or changed while this run needed "
+            "them; nothing was published",
             hint="Run it again; if it fails again, with --fresh",
         )
 

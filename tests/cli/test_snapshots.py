@@ -69,7 +69,6 @@ COMMANDS = {
     "simulate": "simulate --rows 1 --output one.csv",
     "preprocess": "preprocess data/sales_data_test.csv data/sales_data_test.csv --verbose",
     "help": "--help",
-    "help-score": "score --help",
     "mistake-option": "versions --limmit 3",
     "mistake-version": "show 99",
 }

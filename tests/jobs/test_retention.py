@@ -87,7 +87,7 @@ def test_retired_version_stays_in_history(registry):
     collect(registry)
     assert 6 == registry.read_state().newest
     events = [event for event in registry.read_events() if event.kind == VERSION_RETIRED]
-    reason = "gc: no alias named it for 0 days, and 0 newer versions are kept"
+    reason = "gc: no alias named it for 0 days, and it is not among the newest 0 versions"
     assert [(number, reason) for number in (1, 2, 5, 6)] == [(event.body["version"], event.reason) for event in events]
     with pytest.raises(UnknownVersionError, match=rf"version 5 of game-earnings was retired on .* by .*: {reason}"):
         registry.resolve(parse_ref("5"))

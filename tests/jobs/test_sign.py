@@ -285,7 +285,7 @@ def test_sign_commands(registry, keys, cli):
     place = ["--registry", registry.location]
     assert "anybody who can write there may promote" in cli("policy", "show", *place).out
     policy = write_policy(keys, 2, "alice", "bob")
-    assert "needs approvals by 2 of these 2 keys" in cli("policy", "set", policy, *place).out
+    assert "needs approvals by 2 of 2 keys" in cli("policy", "set", policy, *place).out
     ran = cli("sign", "2", "--key", keys / "alice.pem", *place)
     assert "signed the promotion of version 2 to @champion" in ran.out
     ran = cli("promote", "2", *place)
