@@ -190,7 +190,8 @@ class GateEvidence:
 
     def _check_evaluated(self, candidate: Version, holdout: Holdout) -> Finding:
         command = f"evaluate {candidate.number} --data {shlex.quote(holdout.path)}"
-        remedy = f"Evaluate it: {self._registry.format_command(command)}"
+        trained_on_it = training_digest(self._bundle.manifest) == holdout.sha256
+        remedy = HOLDOUT_HINT if trained_on_it else f"Evaluate it: {self._registry.format_command(command)}"
         finding = gate.check_evaluation_recorded(candidate.read_holdout_evaluations(), holdout.sha256, remedy)
         if finding.is_met or self._evaluation is None:
             return finding

@@ -276,6 +276,7 @@ def test_holdout_is_candidates_training_data(cli, registry):
     ran = cli("promote", "2", "--holdout", "past.csv")
     assert 5 == ran.code
     assert "is no training data of candidate or champion, but it is the training data of version 2" in ran.err
+    assert "Name a file of titles that neither version saw: --holdout FILE" in ran.err
     assert before == len(registry.read_events()), "nor is it an evaluation"
 
 

@@ -68,6 +68,7 @@ def make_environment(folder: Path) -> dict[str, str]:
         "LOGNAME": "root",
         "LANG": "C.UTF-8",
         "TZ": "UTC",
+        "PYTHONUNBUFFERED": "1",  # lines of both streams in order, as in a terminal
     }
 
 
