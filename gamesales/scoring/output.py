@@ -145,6 +145,10 @@ class OutputPaths:
     def rejects(self) -> Path:
         return self.sidecar(REJECTS) if self.is_file else self.visible / "_rejects"
 
+    def staged_rejects(self, work: Path) -> Path:
+        """The rejected rows of a run that is not published, below its working folder."""
+        return work / REJECTS if self.is_file else work / STAGED / "_rejects"
+
     @property
     def sidecars(self) -> Sequence[Path]:
         """The files next to a single-file result."""
@@ -241,7 +245,7 @@ class PartitionedOutput(Output):
         super().__init__(target, work)
         self._run_id = run_id
         self._staged = work / STAGED
-        self.rejects = self._staged / "_rejects"
+        self.rejects = target.staged_rejects(work)
         self.rejects.mkdir(parents=True, exist_ok=True)
         self._parts: list[Path] = []
 
@@ -287,7 +291,7 @@ class SingleFileOutput(Output):
         self._staged = work / f"result{target.suffix}{UNFINISHED}"
         self._finished: set[int] = set()
         self._joined = 0
-        self.rejects = work / "rejects.csv"
+        self.rejects = target.staged_rejects(work)
         self.rejects.unlink(missing_ok=True)
         (work / "pieces").mkdir(exist_ok=True)
         if self._is_csv:

@@ -70,7 +70,7 @@ def score_files(
             (work / WITHHELD).unlink(missing_ok=True)
             return replace(published, already_done=True)
         if (withheld := read_withheld(work)) and is_acceptable(withheld.report, options):
-            return replace(withheld.report, already_done=True)
+            return replace(_locate_rejects(withheld.report, target, work), already_done=True)
         (work / WITHHELD).unlink(missing_ok=True)
         schema, metadata = make_result_schema(plan, version), plan.metadata(version)
         output = stack.enter_context(open_output(target, work, plan.run_id, schema, metadata))
@@ -112,7 +112,8 @@ def score_files(
             replaces = None if (previous := read_report(target)) is None else previous.run_id
             workspace.confirm()
             WithheldRun(report, replaces, hash_files(work), schema, metadata).write(work)
-            return report
+            output.join_rejects()
+            return _locate_rejects(report, target, work)
         page = make_page(options.make_page, report, target, files, output.list_rejects())
         output.publish(format_report(report), workspace.confirm, page)
     return replace(report, warnings=warnings)
@@ -124,6 +125,11 @@ def is_acceptable(published: RunReport, options: RunOptions) -> bool:
     unique = published.duplicate_ids is None or not published.duplicate_ids.ids
     inside = published.rows_outside_training_range <= options.max_outside * published.rows_scored
     return published.rows_rejected <= allowed and (unique or not options.unique_ids) and inside
+
+
+def _locate_rejects(report: RunReport, target: OutputPaths, work: Path) -> RunReport:
+    """Return the report of a withheld run with the path that its rejects have until it is published."""
+    return replace(report, rejects=report.rejects and str(target.staged_rejects(work)))
 
 
 def is_to_withhold(report: RunReport, options: RunOptions) -> bool:

@@ -2,8 +2,11 @@
 
 import itertools
 import json
+import re
 import shutil
 import sys
+from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +19,7 @@ from gamesales.data.files import hash_file
 from gamesales.errors import EXIT_WITHHELD, UsageError
 from gamesales.scoring import commit
 from gamesales.scoring.ledger import WITHHELD
+from gamesales.scoring.output import OutputPaths
 from gamesales.scoring.results import find_published_runs
 from support.runs import gamesales as run_gamesales
 from support.runs import put_column, snapshot
@@ -77,6 +81,9 @@ def test_withhold_and_release(drifting, score, cli, output):
     ran = score(output)
     assert ran.code == EXIT_WITHHELD
     assert read_result(drifting, output) == before
+    rejects = drifting / re.search("with reasons: (.*)", ran.out)[1]
+    assert rejects.is_relative_to(drifting / OutputPaths(Path(output), date.fromisoformat(DATE)).work)
+    assert rejects.exists()
     assert ran.err.splitlines()[-1].startswith(
         f"exit code 8: {DATE} is withheld, because titles have drifted: average unit_price: 50."
     )
