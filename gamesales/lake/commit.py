@@ -263,8 +263,8 @@ def _remove_foreign_rows(table: DeltaTable, transaction: DateTransaction, locati
     if present <= expected or not expected <= present:
         return True
     warn(
-        f"{location}: another program wrote {format_count(len(present - expected), 'file')} of {transaction.day} while the "
-        "run was published; they are removed again"
+        f"{location}: another program wrote {format_count(len(present - expected), 'file')} of {transaction.day} "
+        "while the run was published; they are removed again"
     )
     _write_date(table, transaction)
     return False

@@ -143,8 +143,8 @@ def require_files(store: Store, keys: RunKeys, results: Mapping[int, ShardResult
     broken = [number for number, result in results.items() if not _is_complete(result, sizes)]
     if broken:
         raise TryAgainError(
-            f"{store.location}: files of {format_count(len(broken), 'shard')} were removed or changed while this run needed "
-            "them; nothing was published",
+            f"{store.location}: files of {format_count(len(broken), 'shard')} were removed or changed while this run "
+            "needed them; nothing was published",
             hint="Run it again; if it fails again, with --fresh",
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from gamesales.data.files import DISK_FULL_ERRORS, explain_write_errors
 from gamesales.data.screen import SHOWN_REJECTS
