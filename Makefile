@@ -140,6 +140,10 @@ engines: tests/.servers/engines.stamp  ## Install Spark, Ray, DuckDB, Polars and
 .PHONY: schedulers
 schedulers: tests/.servers/schedulers.stamp  ## Install programs that check the schedules, for test-full
 
+# The reference for explanations, shap. Without it, its test is skipped.
+.PHONY: explainers
+explainers: tests/.servers/explainers.stamp  ## Install shap, which checks explanations, for test-full
+
 .PHONY: bench
 bench: .venv/package.stamp  ## Compare gamesales with other tools, in about 10 minutes
 	$(PY) -m benchmarks quick
@@ -163,7 +167,7 @@ lock:  ## Resolve pyproject.toml into requirements/*.lock (UPGRADE=1: to the new
 	$(COMPILE) pyproject.toml --extra train --group build --constraints requirements/dev.lock --output-file requirements/train.lock >/dev/null && \
 	$(COMPILE) pyproject.toml --group build --constraints requirements/dev.lock --output-file requirements/score.lock >/dev/null && \
 	$(COMPILE) pyproject.toml --extra cloud --group build --constraints requirements/dev.lock --output-file requirements/cloud.lock >/dev/null && \
-	for group in servers pages readers readers-spark3 engines schedulers; do \
+	for group in servers pages readers readers-spark3 engines schedulers explainers; do \
 		$(COMPILE) --group "$$group" --output-file "requirements/$$group.lock" >/dev/null || exit; \
 	done && \
 	echo "the locks in requirements/ are up to date with pyproject.toml"
@@ -197,7 +201,7 @@ tests/.servers/moto.stamp: requirements/servers.lock .venv/train.stamp
 	@tests/.servers/moto/bin/python -m pip --disable-pip-version-check --no-input install -qq --no-deps --require-hashes -r $<
 	@touch $@
 
-tests/.servers/readers.stamp tests/.servers/readers-spark3.stamp tests/.servers/engines.stamp tests/.servers/schedulers.stamp: tests/.servers/%.stamp: requirements/%.lock .venv/train.stamp
+tests/.servers/readers.stamp tests/.servers/readers-spark3.stamp tests/.servers/engines.stamp tests/.servers/schedulers.stamp tests/.servers/explainers.stamp: tests/.servers/%.stamp: requirements/%.lock .venv/train.stamp
 	@echo "Installing the programs of $< into tests/.servers: about 500 MB, usually one to three minutes"
 	@$(PY) -m venv --clear tests/.servers/$*
 	@tests/.servers/$*/bin/python -m pip --disable-pip-version-check --no-input install -qq --no-deps --require-hashes -r $<

@@ -41,15 +41,12 @@ def simple_version(bias=0.0, number=1, interval=None, **record):
     return load_version("game-earnings", number, "0" * 64, details, simple_graph(bias))
 
 
-def network_version(seed=3):
-    """A loaded version with a real network, float32 with random weights: its last bits depend on the order of sums.
-
-    Its target has no minimum, so that no prediction is clipped.
-    """
+def network_graph(columns, seed=3):
+    """A scoring graph with a network of random float32 weights."""
     from onnx import TensorProto, helper, numpy_helper
 
     rng = np.random.default_rng(seed)
-    shapes = {"w1": (len(FEATURES), 50), "b1": (50,), "w2": (50, 1), "b2": (1,)}
+    shapes = {"w1": (columns, 50), "b1": (50,), "w2": (50, 1), "b2": (1,)}
     weights = [
         numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name) for name, shape in shapes.items()
     ]
@@ -63,11 +60,19 @@ def network_version(seed=3):
     graph = helper.make_graph(
         nodes,
         "network",
-        [helper.make_tensor_value_info("titles", TensorProto.FLOAT, [None, len(FEATURES)])],
+        [helper.make_tensor_value_info("titles", TensorProto.FLOAT, [None, columns])],
         [helper.make_tensor_value_info("earnings", TensorProto.DOUBLE, [None])],
         [*weights, numpy_helper.from_array(np.array([-1]), "flat")],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString()
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString()
+
+
+def network_version(seed=3):
+    """A loaded version with a real network, float32 with random weights: its last bits depend on the order of sums.
+
+    Its target has no minimum, so that no prediction is clipped.
+    """
+    model = network_graph(len(FEATURES), seed)
     details = simple_details(CONTRACT)
     del details["contract"]["target"]["minimum"]
     golden = details["golden"]
