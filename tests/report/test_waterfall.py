@@ -10,7 +10,8 @@ from gamesales.report.waterfall import plot_waterfall
 from support.pages import HOSTILE, Outline, read_text
 
 ARROW = re.compile(r'<path d="M([\d.]+) \d+H[\d.]+L([\d.]+) [\d.]+L[^"]*" style="fill: var\(--(accent|card)\)')
-EFFECTS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=12)
+CENTS = st.integers(-(10**8), 10**8).map(lambda cents: cents / 100)
+EFFECTS = st.lists(CENTS, min_size=1, max_size=12)
 
 
 def explain(effects, mean=100_000.0, unit="US dollars", error=None, names=None):
@@ -31,7 +32,7 @@ def read_table(plot):
     return re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', plot.details)
 
 
-@given(effects=EFFECTS, mean=st.floats(-1e6, 1e6))
+@given(effects=EFFECTS, mean=CENTS)
 def test_arrows_have_the_length_of_effects(effects, mean):
     """Each arrow starts where the one above ends, and is as long as its effect. A filled arrow goes to the right."""
     svg = plot_waterfall("a", explain(effects, mean)).svg
