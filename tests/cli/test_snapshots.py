@@ -56,12 +56,16 @@ COMMANDS = {
     "export": "export 3 --format onnx --output model.onnx",
     "copy": "copy 3 --to other",
     "score": "score drifted.parquet --output new --date 2026-11-25 --shadow challenger",
+    "score-explain": "score usual.parquet --output new --date 2026-11-25 --model 5 --explain 3",
+    "score-unexplained": "score usual.parquet --output new --date 2026-11-25 --explain 3",
     "score-again": "score usual.parquet --output predictions --date 2026-11-22",
     "score-withheld": "score drifted.parquet --output new --date 2026-11-25 --on-drift withhold",
     "score-preview": "score usual.parquet drifted.parquet --output new --date 2026-11-25 --dry-run",
     "score-rejects": "score drifted.parquet --output new.csv --date 2026-11-25 --max-rejects 1",
     "predict": "predict critic_rating=4.5 is_action=1 is_exclusive_to_us=0 is_portable=1 is_role_playing=0 "
     "is_sequel=1 is_sports=0 suitable_for_kids=1 unit_price=99.99",
+    "predict-explain": "predict critic_rating=4.5 is_action=1 is_exclusive_to_us=0 is_portable=1 is_role_playing=0 "
+    "is_sequel=1 is_sports=0 suitable_for_kids=1 unit_price=59.99 --model 5 --explain",
     "predict-missing": "predict critic_rating=4.5",
     "runs": "runs predictions",
     "report": "report --run 2026-11-23 --output predictions --page night.html",
@@ -84,6 +88,7 @@ CHANGING = {
     "policy-set",
 }
 CHANGING |= {"export", "copy", "score", "score-withheld", "score-rejects", "report", "simulate", "preprocess"}
+CHANGING |= {"score-explain"}
 # Results of commands that train, from documents of real runs.
 TRAINED = {
     "train": (TrainingResult, lambda result: train_module._format_training(result, "registry")),

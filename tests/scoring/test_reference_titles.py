@@ -18,6 +18,25 @@ def test_round_trip(rows):
     assert values.tolist() == parse_references(format_references(CONTRACT, values), CONTRACT, "here").tolist()
 
 
+# As the first release with reference titles wrote them. They are read forever.
+FROZEN = b"""{
+ "columns": ["critic_rating", "is_action", "is_exclusive_to_us", "is_portable", "is_role_playing", "is_sequel", \
+"is_sports", "suitable_for_kids", "unit_price"],
+ "titles": [
+  [3.5, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 59.99],
+  [2.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 39.99]
+ ]
+}
+"""
+
+
+def test_frozen_file():
+    """The form of the file does not change."""
+    values = parse_references(FROZEN, CONTRACT, "here")
+    assert [[3.5, 1, 0, 0, 0, 1, 0, 0, 59.99], [2, 0, 0, 0, 1, 1, 0, 1, 39.99]] == values.tolist()
+    assert FROZEN == format_references(CONTRACT, values)
+
+
 @pytest.mark.parametrize(
     "change",
     [

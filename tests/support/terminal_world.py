@@ -13,6 +13,7 @@ from pyarrow import parquet
 from gamesales.cli.main import run
 from gamesales.data.contract import Contract
 from gamesales.jobs.loading import open_registry
+from gamesales.scoring.reference_titles import REFERENCES_FILE, format_references
 from gamesales.training.evaluation import profile_column, profile_columns
 from support.runs import put_column
 from support.signing import write_keys, write_policy
@@ -40,6 +41,8 @@ VERSIONS = {
 }
 METRICS = {"scaled_mse": 0.0123, "mae": 35_214.5, "rmse": 41_020.25, "r2": 0.8123, "mape_percent": 22.5}
 NETWORK = {"layers": [{"layer": "Dense", "units": 24, "activation": "silu"}, {"layer": "Dense", "units": 1}]}
+# The only version with reference titles.
+EXPLAINED = 5
 NIGHTS = ("2026-11-22", "2026-11-23", "2026-11-24")
 
 
@@ -95,7 +98,11 @@ def _publish_versions() -> None:
                 ]
             },
         }
-        version = registry.publish({"scorer.onnx": simple_graph(bias)}, details, reason)
+        files = {"scorer.onnx": simple_graph(bias)}
+        if number == EXPLAINED - 1:
+            files[REFERENCES_FILE] = format_references(contract, values[:50])
+            details["reference_titles"] = 50
+        version = registry.publish(files, details, reason)
         _run(["evaluate", str(version), "--data", "data/sales_data_test.csv"])
 
 
