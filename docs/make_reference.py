@@ -1,4 +1,4 @@
-"""Write docs/reference/ from the code: every command with its options, and a JSON schema of what --json prints.
+"""Write docs/reference/ from the code: the commands with their options, the schemas of --json, and the Python names.
 
     make docs
 
@@ -7,12 +7,16 @@ A test compares the files with what this script would write, so they can't fall 
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
+import textwrap
 from pathlib import Path
 
 import typer
 from pydantic import TypeAdapter
 
+import gamesales
 from gamesales.cli.app import make_app
 from gamesales.jobs.backtest import BacktestResult
 from gamesales.jobs.compare import VersionComparison
@@ -94,7 +98,8 @@ ERROR_SCHEMA = {
 def reference():
     """Return the content of every file: name to text."""
     files = {f"{name.replace(' ', '-')}.schema.json": _text(_schema(name)) for name in RESULTS}
-    return {"commands.md": _commands(), "error.schema.json": _text(ERROR_SCHEMA), **files}
+    pages = {"commands.md": _commands(), "python-names.md": _python_names()}
+    return {**pages, "error.schema.json": _text(ERROR_SCHEMA), **files}
 
 
 def _schema(name):
@@ -165,6 +170,81 @@ def _row(parameter):
     text = (parameter.help or "").replace("|", "\\|")
     label = f"{name}{metavar}".replace("|", "\\|")
     return f"| `{label}` | {text} | {shown} |"
+
+
+def _python_names():
+    lines = [
+        "# Python names",
+        "",
+        "Written by `make docs` from the docstrings. [The Python API](python.md) says how to use the names.",
+    ]
+    for name in gamesales.__all__:
+        value = getattr(gamesales, name)
+        if inspect.isfunction(value):
+            lines += _describe(name, value)
+        elif inspect.isclass(value):
+            lines += _describe(name, value)
+            members = {key: member for key, member in vars(value).items() if not key.startswith("_")}
+            for key, member in members.items():
+                lines += _describe(f"{name}.{key}", member)
+    lines += ["", "## errors", "", "All errors of `gamesales.errors`, with the exit code of a command:", ""]
+    tree = gamesales.errors.__doc__.split("Exit codes without")[0].split("\n", 1)[1]
+    return "\n".join([*lines, "```text", textwrap.dedent(tree).strip(), "```"]) + "\n"
+
+
+def _describe(name, value):
+    """The heading, the signature and the docstring of a class, a function or a property."""
+    if isinstance(value, property):
+        signature = f"{name}: {value.fget.__annotations__['return']}"
+    else:
+        signature = _format_signature(name, value)
+    return ["", f"## {name}", "", "```python", signature, "```", *_format_docstring(inspect.getdoc(value))]
+
+
+def _format_signature(name, value):
+    signature = inspect.signature(value)
+    arguments = []
+    for parameter in signature.parameters.values():
+        if parameter.kind == parameter.KEYWORD_ONLY and "*" not in arguments:
+            arguments.append("*")
+        if parameter.name != "self":
+            arguments.append(_format_parameter(parameter))
+    returned = "" if inspect.isclass(value) else f" -> {signature.return_annotation}"
+    line = f"{name}({', '.join(arguments)}){returned}"
+    if len(line) <= 96:
+        return line
+    return "\n".join([f"{name}(", *(f"    {argument}," for argument in arguments), f"){returned}"])
+
+
+def _format_parameter(parameter):
+    default = parameter.default
+    if default is parameter.empty:
+        return f"{parameter.name}: {parameter.annotation}"
+    return f"{parameter.name}: {parameter.annotation} = {'LOGGER.info' if callable(default) else repr(default)}"
+
+
+def _format_docstring(text):
+    """Turn a docstring in Google blocks into Markdown."""
+    lines = []
+    for block in re.split(r"\n\n(?! )", text.replace("``", "`")):
+        title, _, body = block.partition(":\n")
+        if title not in ("Args", "Returns", "Raises"):
+            lines += ["", *_wrap(block)]
+            continue
+        lines += ["", f"{'Arguments' if title == 'Args' else title}:", ""]
+        for entry in re.split(r"\n(?! )", textwrap.dedent(body).strip()):
+            label, separator, rest = entry.partition(": ")
+            is_named = separator and title != "Returns"
+            lines += _wrap(f"`{label}`: {rest}" if is_named else entry, bullet="- " if is_named else "")
+    return lines
+
+
+def _wrap(text, bullet=""):
+    words = " ".join(text.split())
+    indent = " " * len(bullet)
+    return textwrap.wrap(
+        words, 98, initial_indent=bullet, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    )
 
 
 if __name__ == "__main__":

@@ -227,6 +227,25 @@ class TryAgainError(GamesalesError, OSError):
     code = "try_again"
 
 
+@contextmanager
+def expect_failures() -> Iterator[None]:
+    """Raise the expected failures of the body as errors of the tree. A bug keeps its type and its traceback.
+
+    Raises:
+        TryAgainError: The disk, the permissions or the memory refuse now.
+        UsageError: A path is wrong, or a library is not installed.
+    """
+    try:
+        yield
+    except GamesalesError:
+        raise
+    except (OSError, MemoryError, ModuleNotFoundError) as error:
+        failure = convert_error(error)
+        if type(failure) is GamesalesError:
+            raise
+        raise failure from error
+
+
 def convert_error(error: Exception) -> GamesalesError:
     """Convert any error to an error of the tree, which has the exit code of the command."""
     if isinstance(error, GamesalesError):

@@ -1,6 +1,7 @@
 """Every expected error has an exit code, a code for programs, and a builtin that catches it."""
 
 import copy
+import errno
 import inspect
 import pickle
 import re
@@ -98,3 +99,23 @@ def test_exit_codes_without_class():
     drawn = {name: int(code) for name, code in re.findall(r"(EXIT_\w+) +(\d+)", errors.__doc__)}
     assert codes == drawn
     assert not set(codes.values()) & {error.exit_code for error in CLASSES}
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (PermissionError(errno.EACCES, "denied", "file"), errors.TryAgainError),
+        (NotADirectoryError(errno.ENOTDIR, "not a folder", "file"), errors.UsageError),
+        (MemoryError(), errors.TryAgainError),
+        (ModuleNotFoundError("no", name="tensorflow"), errors.UsageError),
+        (errors.InputError("wrong"), errors.InputError),
+        (FileNotFoundError(errno.ENOENT, "no file", "file"), FileNotFoundError),
+        (RuntimeError("a bug"), RuntimeError),
+    ],
+)
+def test_expected_failures(raised, expected):
+    """A failure of the machine becomes an error of the tree. A bug keeps its type."""
+    with pytest.raises(expected) as failure, errors.expect_failures():
+        raise raised
+    assert expected is type(failure.value)
+    assert failure.value is raised or failure.value.__cause__ is raised

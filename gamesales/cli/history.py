@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from gamesales.cli.render import format_minute, show_result
 from gamesales.cli.table import format_table
 from gamesales.cli.terminal import paint, to_one_line
-from gamesales.cli.values import NAME, REGISTRY, parse_span
+from gamesales.cli.values import NAME, REGISTRY
 from gamesales.jobs.history import EventFilter, list_events
 from gamesales.jobs.loading import open_ref, open_registry
+from gamesales.registry.event import parse_span
 from gamesales.registry.refs import format_command
 from gamesales.report.format import format_count
 from gamesales.stats.metrics import METRICS, format_money

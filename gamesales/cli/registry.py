@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from gamesales.cli.render import OPTIONAL_METRICS, format_metrics_table, format_minute, show_result, show_text
 from gamesales.cli.table import format_table
 from gamesales.cli.terminal import paint, to_one_line
-from gamesales.cli.values import NAME, REGISTRY, parse_as_of, parse_span
+from gamesales.cli.values import NAME, REGISTRY, parse_as_of
 from gamesales.jobs.history import show as run_show
 from gamesales.jobs.loading import open_ref, open_registry
 from gamesales.jobs.retention import Retention, collect_garbage
 from gamesales.jobs.versions import ORDERS, VersionFilter, list_versions, parse_condition
 from gamesales.jobs.versions import verify as run_verify
+from gamesales.registry.event import parse_span
 from gamesales.registry.refs import format_command
 from gamesales.report.format import format_count
 from gamesales.stats.metrics import HEADINGS, format_metrics

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from gamesales.cli.render import show_result, show_text
-from gamesales.cli.values import NAME, REGISTRY, check_choice, choose_registry
+from gamesales.cli.values import NAME, REGISTRY, check_choice
 from gamesales.errors import UsageError
-from gamesales.registry.refs import CHAMPION
+from gamesales.registry.refs import CHAMPION, choose_registry
 
 if TYPE_CHECKING:
     import typer

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from gamesales.cli import progress
 from gamesales.cli.render import OPTIONAL_METRICS, format_intervals, format_metrics_table, show_result
 from gamesales.cli.table import format_table
-from gamesales.cli.values import check_choice, choose_registry
-from gamesales.registry.refs import format_command
+from gamesales.cli.values import check_choice
+from gamesales.registry.refs import choose_registry, format_command
 from gamesales.report.format import format_count
 from gamesales.scoring.engines import ENGINES
 

@@ -1,9 +1,13 @@
-"""Titles in memory, in any kind of table, as an Arrow batch."""
+"""Titles in memory, in any kind of table, as Arrow data.
+
+A table is Arrow data, a data frame, a mapping of column names to arrays, or a list of titles that are mappings. Polars
+and other libraries pass their frames through the Arrow PyCapsule interface, so none of them is imported here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,15 +17,112 @@ from gamesales.data.contract import Contract
 from gamesales.data.screen import require_columns
 from gamesales.errors import ColumnsError, InputError
 
+T = TypeVar("T")
 
-def check_columns(titles: Any, contract: Contract) -> None:
-    """Raise ColumnsError if features are missing, duplicate or not numeric."""
+
+class ArrowStream(Protocol):
+    """A table that exports its batches: of PyArrow, Polars, DuckDB and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+
+class ArrowArray(Protocol):
+    """A batch that exports its columns, such as a record batch of PyArrow."""
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> object: ...
+
+
+class DataFrame(Protocol):
+    """A data frame of pandas, or of a library with the same way to select a column."""
+
+    @property
+    def columns(self) -> Any: ...
+
+    def __getitem__(self, name: Any, /) -> Any: ...
+
+
+_COLUMN_HINT = "Give a list of numbers for each column, or for a single title a number for each column"
+
+Titles = Mapping[str, Any] | Sequence[Mapping[str, Any]] | ArrowStream | ArrowArray | DataFrame
+
+
+def select_features(titles: Titles, contract: Contract) -> pa.RecordBatch:
+    """Convert the features of titles to a record batch.
+
+    Raises:
+        ColumnsError: Features are missing, duplicate or not numeric.
+        InputError: The columns have different lengths, or a column is not one-dimensional.
+        TypeError: The titles are not a table.
+    """
+    table = _open(titles, contract)
+    _check_columns(table, contract)
+    return _make_batch(table, contract.feature_names)
+
+
+def to_table(titles: Titles, contract: Contract) -> pa.Table:
+    """Convert titles to an Arrow table, with all of their columns.
+
+    Raises:
+        ColumnsError: Features are missing, duplicate or not numeric.
+        InputError: The columns have different lengths, or a column can't be converted.
+        TypeError: The titles are not a table.
+    """
+    table = _open(titles, contract)
+    if isinstance(table, Mapping):
+        _check_columns(table, contract)
+        features = _make_batch(table, contract.feature_names)
+        others = {str(name): column for name, column in table.items() if name not in contract.feature_names}
+        arrays = {name: _convert(pa.array, column, f"the column {name}") for name, column in others.items()}
+        _check_lengths({"the features": features, **arrays})
+        return pa.Table.from_arrays([*features.columns, *arrays.values()], [*features.schema.names, *arrays])
+    if not isinstance(table, pa.Table):
+        table = _convert(pa.table, table, "the table")
+    _check_columns(table, contract)
+    return table
+
+
+def _open(titles: Any, contract: Contract) -> Any:
+    """Return titles as Arrow data, a pandas data frame, or a mapping of column names to arrays."""
     if isinstance(titles, (pa.Table, pa.RecordBatch)):
-        schema = titles.schema
-    elif isinstance(titles, Mapping) or hasattr(titles, "columns"):
-        schema = pa.schema([(str(name), pa.null()) for name in getattr(titles, "columns", titles)])
+        return titles
+    if isinstance(titles, Mapping):
+        return {name: [value] for name, value in titles.items()} if _is_single(titles, contract) else titles
+    if isinstance(titles, Sequence) and all(isinstance(title, Mapping) for title in titles):
+        names = dict.fromkeys(name for title in titles for name in title)
+        return {name: [title.get(name) for title in titles] for name in (names if titles else contract.feature_names)}
+    is_pandas = hasattr(titles, "iloc")  # it has types, such as objects, that Arrow data does not have
+    if not is_pandas and (hasattr(titles, "__arrow_c_stream__") or hasattr(titles, "__arrow_c_array__")):
+        return _convert(pa.table, titles, "the table")
+    if hasattr(titles, "columns"):
+        return titles
+    raise TypeError(
+        "expected an Arrow table, a data frame, a mapping of columns or a list of titles as mappings, "
+        f"received {type(titles).__name__}"
+    )
+
+
+def _is_single(titles: Mapping[str, Any], contract: Contract) -> bool:
+    """Return whether a mapping is a single title: each feature has a value instead of an array."""
+    values = [titles[name] for name in contract.feature_names if name in titles]
+    return bool(values) and all(isinstance(value, str) or not hasattr(value, "__len__") for value in values)
+
+
+def _convert(function: Callable[[Any], T], values: Any, label: str) -> T:
+    try:
+        return function(values)
+    except (TypeError, ValueError, OverflowError) as error:  # errors of PyArrow
+        raise InputError(
+            f"{label} can't be converted to an Arrow table: {error}",
+            hint="Give each column one type, and a value for each title",
+        ) from None
+
+
+def _check_columns(table: Any, contract: Contract) -> None:
+    """Raise ColumnsError if features are missing, duplicate or not numeric."""
+    if isinstance(table, (pa.Table, pa.RecordBatch)):
+        schema = table.schema
     else:
-        raise _make_type_error(titles)
+        schema = pa.schema([(str(name), pa.null()) for name in getattr(table, "columns", table)])
     duplicates = [name for name in contract.feature_names if schema.names.count(name) > 1]
     if duplicates:
         raise ColumnsError(
@@ -30,43 +131,19 @@ def check_columns(titles: Any, contract: Contract) -> None:
     require_columns("the table", schema, contract.features)
 
 
-def as_table(titles: Any) -> pa.Table:
-    """Convert any kind of table to an Arrow table.
-
-    Raises:
-        TypeError: it is not a table.
-        InputError: a column can't be converted.
-    """
-    if isinstance(titles, pa.Table):
-        return titles
-    has_columns = any(hasattr(titles, name) for name in ("__arrow_c_stream__", "__arrow_c_array__", "columns"))
-    if not has_columns and not isinstance(titles, Mapping):
-        raise _make_type_error(titles)
-    try:
-        return pa.table(titles)
-    except (TypeError, ValueError) as error:  # errors of pyarrow
-        raise InputError(
-            f"the table can't be converted to an Arrow table: {error}",
-            hint="Give each column one type, and a value for each title",
-        ) from None
-
-
-def _make_type_error(titles: Any) -> TypeError:
-    return TypeError(
-        f"expected an Arrow table, a pandas data frame or a mapping of arrays, received {type(titles).__name__}"
-    )
-
-
-def as_batch(titles: Any, names: tuple[str, ...]) -> pa.RecordBatch:
-    """Convert the features of any kind of table to a record batch."""
-    if isinstance(titles, (pa.Table, pa.RecordBatch)):
-        columns = [_combine_chunks(titles.column(name)) for name in names]
+def _make_batch(table: Any, names: Sequence[str]) -> pa.RecordBatch:
+    if isinstance(table, (pa.Table, pa.RecordBatch)):
+        columns = {name: _combine_chunks(table.column(name)) for name in names}
     else:
-        columns = [_to_column(name, titles[name]) for name in names]
-    if len({len(column) for column in columns}) > 1:
-        lengths = ", ".join(f"{name}: {len(column)}" for name, column in zip(names, columns, strict=True))
-        raise InputError(f"the columns have different lengths ({lengths})")
-    return pa.RecordBatch.from_arrays(columns, names=list(names))
+        columns = {name: _to_column(name, table[name]) for name in names}
+    _check_lengths(columns)
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(names))
+
+
+def _check_lengths(columns: Mapping[str, Any]) -> None:
+    if len({len(column) for column in columns.values()}) > 1:
+        lengths = ", ".join(f"{name}: {len(column)}" for name, column in columns.items())
+        raise InputError(f"the columns have different lengths ({lengths})", hint="Give each column a value per title")
 
 
 def _combine_chunks(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -80,12 +157,12 @@ def _to_column(name: str, column: Any) -> pa.Array:
     """Convert numbers and booleans to float64, and anything else to text. None becomes empty text."""
     if isinstance(column, np.ma.MaskedArray):
         column = np.ma.filled(column.astype(np.float64), np.nan)
-    values = np.asarray(column)
+    try:
+        values = np.asarray(column)
+    except ValueError as error:  # sequences of different lengths
+        raise InputError(f"{name} is not a column of numbers: {error}", hint=_COLUMN_HINT) from None
     if values.ndim != 1:
-        raise InputError(
-            f"{name} has shape {values.shape}, expected (n,): a number for each title",
-            hint=f'For one title, give lists of length 1: {{"{name}": [4.5], …}}',
-        )
+        raise InputError(f"{name} has shape {values.shape}, expected (n,): a number for each title", hint=_COLUMN_HINT)
     if values.dtype.kind in "biuf":
         return to_arrow(values.astype(np.float64))
     return make_text_column(["" if value is None else str(value) for value in values.tolist()])

@@ -18,10 +18,12 @@ from gamesales.data.screen import RejectLimit
 from gamesales.errors import ColumnsError, InputError
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import BACKTEST
+from gamesales.report.format import format_count
 from gamesales.scoring.inputs import find_table_file
 from gamesales.scoring.output import is_table
 from gamesales.scoring.results import PublishedRun, SkippedDate, find_published_runs
 from gamesales.stats.error_sums import PredictionSample
+from gamesales.stats.metrics import format_money
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,33 @@ class BacktestResult:
     dates: list[DayMetrics]
     dry_run: bool
     page: str | None
+
+    def __repr__(self) -> str:
+        matched, dates = f"{self.matched:,} of {self.rows:,} predictions", format_count(len(self.dates), "date")
+        return f"BacktestResult({matched} on {dates} have actual earnings)"
+
+    def _repr_html_(self) -> str:
+        from gamesales.display import make_table
+
+        rows = [
+            [
+                str(verdict.version),
+                verdict.dates,
+                *_format_metrics(verdict),
+                verdict.evidence,
+                " ".join(verdict.verdict),
+            ]
+            for verdict in self.versions
+        ]
+        headings = ["version", "dates", "predictions", "MAE", "bias", "coverage", "evidence", "verdict"]
+        caption = f"{self.matched:,} of {self.rows:,} predictions have actual earnings"
+        return make_table(caption, headings, rows)
+
+
+def _format_metrics(verdict: VersionVerdict) -> list[object]:
+    metrics = verdict.error_metrics
+    amounts = (None if amount is None else format_money(amount) for amount in (metrics.mae, metrics.bias))
+    return [metrics.rows, *amounts, None if metrics.coverage is None else f"{100 * metrics.coverage:.1f}%"]
 
 
 def backtest(

@@ -12,6 +12,8 @@ from gamesales.registry.bundle import find_data
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Evaluation, Version
+from gamesales.report.format import format_count
+from gamesales.stats.metrics import METRICS
 
 # The lower and the upper end.
 ConfidenceInterval = tuple[float, float]
@@ -91,6 +93,36 @@ class VersionComparison:
     same_holdout: bool | None
     metrics_by_file: list[FileMetrics]
     sections: list[ManifestSection]
+
+    def __repr__(self) -> str:
+        first, second = (f"version {side.version} of {side.model}" for side in (self.first, self.second))
+        files = format_count(len(self.metrics_by_file), "common file")
+        return f"VersionComparison({first} and {second}: metrics on {files})"
+
+    def _repr_html_(self) -> str:
+        from gamesales.display import make_table
+
+        names = [f"version {side.version}" for side in (self.first, self.second)]
+        metrics = [
+            make_table(
+                f"metrics on {file.data}, {format_count(file.rows, 'row')}",
+                ["metric", *names, "difference"],
+                [_format_pair(pair) for pair in file.entries],
+            )
+            for file in self.metrics_by_file
+        ]
+        rows = [
+            [section.name, entry.name, entry.first, entry.second]
+            for section in self.sections
+            for entry in section.entries
+        ]
+        return "\n".join([*metrics, make_table("training and software", ["section", "value", *names], rows)])
+
+
+def _format_pair(pair: MetricPair) -> list[str | None]:
+    metric = METRICS[pair.name]
+    values = (pair.first, pair.second, pair.difference)
+    return [metric.heading, *(None if value is None else metric.format(value) for value in values)]
 
 
 def compare(

@@ -10,8 +10,9 @@ import numpy as np
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import LabeledTitles, read_titles
+from gamesales.errors import UsageError
 from gamesales.scoring.inputs import find_table_file
-from gamesales.stats.metrics import Metrics, compute_metrics
+from gamesales.stats.metrics import HEADINGS, Metrics, compute_metrics, format_metrics
 from gamesales.stats.same_features import estimate_pure_error, number_distinct_rows
 from gamesales.training.folds import (
     FOLD_KINDS,
@@ -69,6 +70,24 @@ class CrossValidationResult:
     grouped: KFoldSummary | None
     noise_scaled_mse: float | None
 
+    def __repr__(self) -> str:
+        means = [
+            f"{summary.kind} MAE {format_metrics(summary.mean)[1]}" for summary in (self.plain, self.grouped) if summary
+        ]
+        return f"CrossValidationResult({self.folds} folds of {self.rows:,} titles: {', '.join(means)})"
+
+    def _repr_html_(self) -> str:
+        from gamesales.display import make_table
+
+        rows = [
+            [summary.kind, f"seed {run.seed}", *format_metrics(run.metrics)]
+            for summary in (self.plain, self.grouped)
+            if summary
+            for run in summary.seeds
+        ]
+        caption = f"{self.folds}-fold cross-validation on {self.rows:,} titles of {self.data}"
+        return make_table(caption, ["folds", "seed", *HEADINGS], rows)
+
 
 def crossvalidate(
     job: TrainJob,
@@ -91,7 +110,13 @@ def crossvalidate(
 
     Raises:
         InputError: the titles can't be read, or there are too few titles for the folds.
+        UsageError: the number of folds or seeds is too small, or a kind is unknown.
     """
+    if folds < 2 or seeds < 1:
+        raise UsageError(f"expected 2 or more folds and 1 or more seeds, received {folds:,} and {seeds:,}")
+    unknown = [kind for kind in kinds if kind not in FOLD_KINDS]
+    if unknown or not kinds:
+        raise UsageError(f"expected folds of the kinds {' or '.join(FOLD_KINDS)}, received {kinds!r}")
     contract = Contract.from_toml(job.data.contract)
     titles = read_titles(find_table_file(data or job.data.train), contract, table_format=job.table_format)
     (clusters,) = number_distinct_rows(titles.features)

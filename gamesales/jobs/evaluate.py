@@ -21,7 +21,7 @@ from gamesales.registry.state import Version
 from gamesales.report.format import format_count
 from gamesales.scoring.inputs import find_table_file
 from gamesales.scoring.scorer import LoadedVersion
-from gamesales.stats.metrics import Metrics
+from gamesales.stats.metrics import HEADINGS, Metrics, format_metrics
 from gamesales.training.evaluation import evaluate_predictions
 from gamesales.training.scaling import Scaling
 
@@ -46,6 +46,18 @@ class EvaluationResult:
     resampling: dict[str, Any]
     recorded: bool
     sequence: int | None
+
+    def __repr__(self) -> str:
+        _, mae, *_ = format_metrics(self.metrics)
+        rows = format_count(self.rows, "row")
+        return f"EvaluationResult(version {self.version} of {self.model}: MAE {mae} on {rows} of {self.data})"
+
+    def _repr_html_(self) -> str:
+        from gamesales.display import make_table
+
+        rows = [[f"version {self.version}", *format_metrics(self.metrics)]]
+        caption = f"metrics on {self.data}, {format_count(self.rows, 'row')}"
+        return make_table(caption, ["", *HEADINGS], rows)
 
 
 def evaluate(registry: ModelRegistry, ref: Ref, data: str, *, reason: str = "") -> EvaluationResult:

@@ -11,11 +11,14 @@ from itertools import islice
 from typing import Any
 
 from gamesales.errors import UsageError
+from gamesales.jobs.row_list import RowList, check_limit
 from gamesales.registry.bundle import list_warnings
 from gamesales.registry.event import KINDS, Event
 from gamesales.registry.refs import Ref, check_alias
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Span, list_alias_spans, replay
+from gamesales.report.format import format_count
+from gamesales.stats.metrics import HEADINGS, format_metrics
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,35 @@ class EventRow:
 
 
 @dataclass(frozen=True)
-class EventList:
+class EventList(RowList[EventRow]):
     """The events that match a filter, newest first."""
 
     model: str
     registry: str
     events: list[EventRow]
+
+    @property
+    def _rows(self) -> list[EventRow]:
+        return self.events
+
+    def __repr__(self) -> str:
+        return f"EventList({format_count(len(self), 'event')} of {self.model} in {self.registry})"
+
+    def _repr_html_(self) -> str:
+        from gamesales.display import make_table, shorten_time
+
+        rows = [
+            [event.sequence, shorten_time(event.time), event.actor, event.kind, _name_subject(event.body), event.reason]
+            for event in self.events
+        ]
+        caption = f"{format_count(len(self), 'event')} of {self.model} in {self.registry}, newest first"
+        return make_table(caption, ["event", "time (UTC)", "by", "kind", "version", "reason"], rows)
+
+
+def _name_subject(body: Mapping[str, Any]) -> str:
+    """Name the version and the alias of an event. An event of a later release may have neither."""
+    alias, version = body.get("alias"), body.get("version")
+    return " ".join([*([] if version is None else [str(version)]), *([f"@{alias}"] if alias else [])])
 
 
 @dataclass(frozen=True)
@@ -64,6 +90,7 @@ class EventFilter:
         if self.alias is not None:
             check_alias(self.alias)
         groups = sorted({kind.partition(".")[0] for kind in KINDS})
+        check_limit(self.limit)
         if self.kind not in (None, *KINDS, *groups):
             raise UsageError(
                 f"expected an event kind, one of {', '.join(KINDS)}, found {self.kind!r}",
@@ -135,6 +162,31 @@ class VersionDetails:
     warnings: list[str]
     origin: dict[str, Any] | None
     manifest: dict[str, Any] | None
+
+    def __repr__(self) -> str:
+        marks = [*self.aliases, *(["retired"] if self.retired else [])]
+        suffix = f" ({', '.join(marks)})" if marks else ""
+        return f"VersionDetails(version {self.version} of {self.model}{suffix}, registered {self.registered[:10]})"
+
+    def _repr_html_(self) -> str:
+        from gamesales.display import make_facts, make_table, shorten_time
+
+        facts: dict[str, object] = {
+            "aliases": self.aliases,
+            "registered (UTC)": shorten_time(self.registered),
+            "by": self.actor,
+            "reason": self.reason,
+            "retired (UTC)": self.retired and shorten_time(self.retired.time),
+            "digest": self.digest[:12],
+            "bundle": self.bundle,
+            "warnings": len(self.warnings),
+        }
+        rows = [
+            [evaluation["data"], evaluation["rows"], evaluation["kind"], *format_metrics(evaluation["metrics"])]
+            for evaluation in self.evaluations
+        ]
+        table = make_table("evaluations", ["file", "rows", "kind", *HEADINGS], rows) if rows else ""
+        return f"{make_facts(f'version {self.version} of {self.model}', facts)}\n{table}".rstrip()
 
 
 def show(registry: ModelRegistry, ref: Ref, as_of: str | None = None) -> VersionDetails:

@@ -10,6 +10,7 @@ from typing import Any
 from gamesales.errors import NothingPromotedError, UsageError, warn
 from gamesales.jobs.gate_evidence import GateEvidence
 from gamesales.jobs.loading import load_registered
+from gamesales.jobs.row_list import RowList
 from gamesales.registry.event import Event
 from gamesales.registry.gate import judge_findings
 from gamesales.registry.refs import CHAMPION, Ref, check_alias, format_ref
@@ -41,6 +42,11 @@ class Promotion:
     new_columns: list[str] = field(default_factory=list)
     inputs: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        before = f"was {'unset' if self.previous_version is None else self.previous_version}"
+        notes = ["dry run"] * self.dry_run + ["forced"] * self.forced + ["unchanged"] * (not self.changed)
+        return f"Promotion({self.model}@{self.alias}: version {self.version}, {', '.join([before, *notes])})"
 
 
 def promote(
@@ -225,12 +231,30 @@ class AliasRow:
 
 
 @dataclass(frozen=True)
-class AliasList:
+class AliasList(RowList[AliasRow]):
     """All aliases of a model, sorted by name."""
 
     model: str
     registry: str
     aliases: list[AliasRow]
+
+    @property
+    def _rows(self) -> list[AliasRow]:
+        return self.aliases
+
+    def __repr__(self) -> str:
+        aliases = ", ".join(f"{row.alias}: {row.version}" for row in self.aliases) or "no alias"
+        return f"AliasList({aliases}; {self.model} in {self.registry})"
+
+    def _repr_html_(self) -> str:
+        from gamesales.display import make_table, shorten_time
+
+        rows = [
+            [row.alias, row.version, shorten_time(row.since), row.actor, row.previous_version, row.reason]
+            for row in self.aliases
+        ]
+        caption = f"aliases of {self.model} in {self.registry}"
+        return make_table(caption, ["alias", "version", "since (UTC)", "by", "before", "reason"], rows)
 
 
 def list_aliases(registry: ModelRegistry) -> AliasList:

@@ -8,7 +8,9 @@ from datetime import date
 from pathlib import Path
 
 from gamesales.errors import UsageError
+from gamesales.jobs.row_list import RowList, check_limit
 from gamesales.jobs.score import JOB_FILE
+from gamesales.report.format import format_count
 from gamesales.scoring.output import is_table, parse_output
 from gamesales.scoring.recorded_runs import RecordedRun, RunState, list_recorded_runs
 
@@ -45,11 +47,37 @@ class RunRow:
 
 
 @dataclass(frozen=True)
-class RunList:
+class RunList(RowList[RunRow]):
     """The runs of an output, newest date first. A date may have a published run and another run."""
 
     output: str
     runs: list[RunRow]
+
+    @property
+    def _rows(self) -> list[RunRow]:
+        return self.runs
+
+    def __repr__(self) -> str:
+        return f"RunList({format_count(len(self), 'run')} in {self.output})"
+
+    def _repr_html_(self) -> str:
+        from gamesales.display import make_table
+
+        rows = [
+            [
+                row.date,
+                row.state,
+                row.rows_in,
+                row.rows_scored,
+                row.rows_rejected,
+                row.drifted,
+                None if row.model_version is None else str(row.model_version),
+                row.note,
+            ]
+            for row in self.runs
+        ]
+        headings = ["date", "state", "rows", "scored", "rejected", "drift", "version", "note"]
+        return make_table(f"{format_count(len(self), 'run')} in {self.output}, newest first", headings, rows)
 
 
 def choose_output(output: str | None, job: Path | None) -> Path | str:
@@ -124,6 +152,7 @@ def find_runs(output: Path | str, limit: int | None = None, day: date | None = N
 
 def list_runs(output: Path | str, limit: int | None = None) -> RunList:
     """List the runs of an output. The arguments and errors are those of ``find_runs``."""
+    check_limit(limit)
     return RunList(str(output), [_make_row(run) for run in find_runs(output, limit)])
 
 

@@ -25,6 +25,7 @@ from gamesales.jobs.score_job import ScoreJob, get_end_of, warn_about_dates
 from gamesales.registry.log import get_actor
 from gamesales.registry.refs import DEFAULT_REGISTRY
 from gamesales.registry.registry import ModelRegistry
+from gamesales.report.format import format_count
 from gamesales.scoring.engines import Engine
 from gamesales.scoring.engines.local import run_shards as run_locally
 from gamesales.scoring.inputs import find_inputs
@@ -71,6 +72,16 @@ class RunPreview:
     estimated_seconds: float | None
     is_withheld: bool = False
     warnings: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        state = (
+            "already done"
+            if self.already_done
+            else "withheld"
+            if self.is_withheld
+            else format_count(self.shards, "shard")
+        )
+        return f"RunPreview({self.run_date}: {self.rows:,} rows by version {self.model_version}, {state})"
 
 
 @dataclass(frozen=True)

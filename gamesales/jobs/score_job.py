@@ -20,7 +20,7 @@ from gamesales.errors import UsageError, warn
 from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, Ref, parse_ref
 from gamesales.report.format import format_count
 from gamesales.scoring.drift import PSI_THRESHOLD
-from gamesales.scoring.engines import ENGINES, EngineName
+from gamesales.scoring.engines import EngineName, check_engine
 from gamesales.scoring.output import is_single_file
 
 # In an input path, stands for the date of the run: {date} is 2026-11-24, {date:%Y/%m/%d} is 2026/11/24.
@@ -150,8 +150,9 @@ class ScoreJob:
             raise UsageError(f"explain expects a number of titles from 0 to {MOST_EXPLAINED}, received {self.explain}")
         if self.lineage is not None:
             check_lineage(self.lineage)
-        if self.engine not in ENGINES:
-            raise UsageError(f"engine expects {' or '.join(ENGINES)}, received {self.engine!r}")
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"workers expects 1 or more, received {self.workers}")
+        check_engine(self.engine)
         _ = self.ref, self.reject_limit, self.table_format, self.outside_limit
 
     @property

@@ -19,7 +19,7 @@ from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.diagnostics.checks import Notice
 from gamesales.diagnostics.diagnose import TrainedModel, diagnose
-from gamesales.errors import JobFileError, warn
+from gamesales.errors import JobFileError, UsageError, warn
 from gamesales.jobs.gate_evidence import GatePreview, preview_gate
 from gamesales.jobs.loading import find_same_weights
 from gamesales.jobs.training_report import list_all_warnings, render_report
@@ -30,7 +30,7 @@ from gamesales.scoring.engines.local import count_cores
 from gamesales.scoring.reference_titles import REFERENCES_FILE, format_references
 from gamesales.scoring.scorer import GRAPH_FILE, Scorer, get_target_range
 from gamesales.stats.herding import choose_representatives
-from gamesales.stats.metrics import Metrics, compute_metrics
+from gamesales.stats.metrics import HEADINGS, Metrics, compute_metrics, format_metrics
 from gamesales.training import parity
 from gamesales.training.baselines import Baselines, fit_baselines
 from gamesales.training.checkpoint import TrainingCheckpoint, list_software_releases, log_to_tensorboard
@@ -79,6 +79,20 @@ class TrainingResult:
     same_weights_as: int | None
     warnings: list[str]
 
+    def __repr__(self) -> str:
+        _, mae, *_ = format_metrics(self.metrics)
+        warnings = format_count(len(self.warnings), "warning")
+        return f"TrainingResult(version {self.version} of {self.model}: MAE {mae} on the test titles, {warnings})"
+
+    def _repr_html_(self) -> str:
+        from gamesales.display import make_table
+
+        version, gate = f"version {self.version}", self.gate
+        champion = {f"version {gate.champion}, champion": gate.metrics} if gate.metrics else {}
+        metrics = {version: self.metrics, **champion, **self.baselines}
+        rows = [[name, *format_metrics(values)] for name, values in metrics.items()]
+        return make_table(f"{version} of {self.model}: metrics on the test titles", ["", *HEADINGS], rows)
+
 
 @dataclass(frozen=True)
 class BundleExtras:
@@ -116,7 +130,14 @@ def train(
         checkpoints: the folder of checkpoints. The same job resumes from its checkpoint if training was killed.
         checkpoint_epochs: the number of epochs between two checkpoints.
         extras: additional content of the version.
+
+    Raises:
+        UsageError: there is no epoch between two checkpoints.
+        JobFileError: the network can't be exported, or its training diverges.
+        InputError: a file of titles can't be used.
     """
+    if checkpoint_epochs < 1:
+        raise UsageError(f"expected 1 or more epochs between two checkpoints, received {checkpoint_epochs}")
     started = time.monotonic()
     on_stage("reading titles")
     contract, training_titles, test_titles = read_data(job)

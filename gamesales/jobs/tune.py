@@ -31,7 +31,7 @@ from gamesales.search.trials import (
     rank_trials,
 )
 from gamesales.search.tune_job import Candidate, TuneJob, list_hyperparameters
-from gamesales.stats.metrics import Metrics
+from gamesales.stats.metrics import HEADINGS, Metrics, format_metrics
 from gamesales.training import parity
 from gamesales.training.intervals import split_for_calibration
 from gamesales.training.keras_objects import seed_everything
@@ -120,6 +120,19 @@ class TuneResult:
     gate: GatePreview
     same_weights_as: int | None
     warnings: list[str]
+
+    def __repr__(self) -> str:
+        _, mae, *_ = format_metrics(self.metrics)
+        trials = format_count(self.search.trials, "trial")
+        return f"TuneResult(version {self.version} of {self.model}: MAE {mae} on the test titles, after {trials})"
+
+    def _repr_html_(self) -> str:
+        from gamesales.display import make_table
+
+        metrics = {f"version {self.version}": self.metrics, **self.baselines}
+        rows = [[name, *format_metrics(values)] for name, values in metrics.items()]
+        caption = f"version {self.version} of {self.model}, the {self.search.chosen} of {self.search.trials:,} trials"
+        return make_table(f"{caption}: metrics on the test titles", ["", *HEADINGS], rows)
 
 
 def tune(

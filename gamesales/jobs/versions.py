@@ -16,11 +16,13 @@ from itertools import islice
 from typing import Any
 
 from gamesales.errors import UsageError
+from gamesales.jobs.row_list import RowList, check_limit
 from gamesales.old_keys import OLD_KEYS
 from gamesales.registry.refs import Ref, check_alias
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import BACKTEST, Evaluation, State, Version
-from gamesales.stats.metrics import METRICS
+from gamesales.report.format import format_count
+from gamesales.stats.metrics import HEADINGS, METRICS, format_metrics
 
 # The short names that people type, and the keys of the metrics. The keys are accepted too.
 METRIC_KEYS = {
@@ -61,7 +63,7 @@ class VersionRow:
 
 
 @dataclass(frozen=True)
-class VersionList:
+class VersionList(RowList[VersionRow]):
     """The versions that match a filter.
 
     ``data`` with ``data_sha256`` is the file of ``listed_metrics``. Both are None if no version was evaluated.
@@ -76,6 +78,31 @@ class VersionList:
     versions: list[VersionRow]
     registered: int
     retired_left_out: int
+
+    @property
+    def _rows(self) -> list[VersionRow]:
+        return self.versions
+
+    def __repr__(self) -> str:
+        return f"VersionList({format_count(len(self), 'version')} of {self.model} in {self.registry})"
+
+    def _repr_html_(self) -> str:
+        from gamesales.display import make_table, shorten_time
+
+        file = f"metrics on {self.data}" if self.data else "no metrics yet"
+        rows = [
+            [
+                str(row.version),
+                [*row.aliases, *(["retired"] if row.retired else [])],
+                shorten_time(row.registered),
+                row.actor,
+                *format_metrics(row.listed_metrics or {}),
+                row.reason,
+            ]
+            for row in self.versions
+        ]
+        caption = f"{format_count(len(self), 'version')} of {self.model} in {self.registry}; {file}"
+        return make_table(caption, ["version", "aliases", "registered", "by", *HEADINGS, "reason"], rows)
 
 
 @dataclass(frozen=True)
@@ -108,6 +135,7 @@ class VersionFilter:
             check_alias(self.alias)
         if self.order not in ORDERS:
             raise UsageError(f"expected one of {', '.join(ORDERS)} to sort versions by, found {self.order!r}")
+        check_limit(self.limit)
 
     def matches(self, row: VersionRow) -> bool:
         """Return whether a row has the right time, actor and metrics."""

@@ -194,3 +194,19 @@ def parse_time(text: str, option: str, *, is_end: bool) -> str:
             f"{option} expects a date such as 2026-11-24 or a moment such as 2026-11-24T02:00, received {text!r}",
             hint="Both are in UTC; a moment may end in an offset: 2026-11-24T02:00+01:00",
         ) from None
+
+
+def parse_span(since: str | None, until: str | None) -> tuple[str | None, str | None]:
+    """Convert the values of --since and --until to times of the log.
+
+    Raises:
+        UsageError: a value is not a time, or the first time is after the last.
+    """
+    first = None if since is None else parse_time(since, "--since", is_end=False)
+    last = None if until is None else parse_time(until, "--until", is_end=True)
+    if first is not None and last is not None and first > last:
+        raise UsageError(
+            f"expected --since before --until, received {since} to {until}",
+            hint=f"Swap them: --since {until} --until {since}",
+        )
+    return first, last

@@ -76,6 +76,12 @@ def format_command(command: str, registry: str | None = None, model: str = DEFAU
     return " ".join(words)
 
 
+def choose_registry(option: str | None, job: str | None) -> str:
+    """Return the registry of a job: the option's, or else the registry that the job names, or else the default."""
+    location = job if option is None else option
+    return DEFAULT_REGISTRY if location is None else location
+
+
 def _is_default_registry(location: str) -> bool:
     default = os.environ.get(REGISTRY_VARIABLE) or DEFAULT_REGISTRY
     return os.path.realpath(location) == os.path.realpath(default)

@@ -147,6 +147,28 @@ class RunReport:
     release: Release | None = None
     explanations: list[ExplainedTitle] | None = None
 
+    def __repr__(self) -> str:
+        counts = f"{self.rows_scored:,} of {self.rows_in:,} rows scored by version {self.model_version}"
+        notes = ["withheld"] * self.is_withheld + ["already done"] * self.already_done
+        return f"RunReport({', '.join([f'{self.run_date}: {counts}', f'{self.rows_rejected:,} rejected', *notes])})"
+
+    def _repr_html_(self) -> str:
+        from gamesales.display import make_facts
+
+        facts: dict[str, object] = {
+            "model": f"{self.model}, version {self.model_version}",
+            "rows read": self.rows_in,
+            "rows scored": self.rows_scored,
+            "rows rejected": self.rows_rejected,
+            "outside the training range": self.rows_outside_training_range,
+            "drifted columns": list(self.drift.drifted) if self.drift else None,
+            "warnings": self.warnings,
+            "output": self.output,
+            "rejects": self.rejects,
+        }
+        state = "withheld" if self.is_withheld else "published"
+        return make_facts(f"run of {self.run_date}, {state}", facts)
+
 
 def format_report(report: RunReport) -> str:
     """Return the content of ``_run.json``."""

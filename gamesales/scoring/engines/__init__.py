@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
+from gamesales.errors import UsageError
+
 if TYPE_CHECKING:
     from gamesales.scoring.ledger import ShardResult
     from gamesales.scoring.shard_bounds import Shard
@@ -13,6 +15,12 @@ if TYPE_CHECKING:
 EngineName = Literal["local", "ray"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 RowsCallback = Callable[[int], None]
+
+
+def check_engine(name: str) -> None:
+    """Raise UsageError if there is no engine of a name."""
+    if name not in ENGINES:
+        raise UsageError(f"engine expects {' or '.join(ENGINES)}, received {name!r}")
 
 
 class Task(Protocol):

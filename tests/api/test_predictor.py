@@ -1,9 +1,10 @@
-"""The Python API: predictions for any kind of table, errors that name columns and rows, and scored files."""
+"""Predictors: predictions for any kind of table, and errors that name columns and rows."""
 
 import pickle
 import shutil
 import subprocess
 import sys
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from gamesales import Predictor, Registry, read_predictions, score
+from gamesales import Predictor, Registry
 from gamesales.errors import (
     ColumnsError,
     GamesalesError,
@@ -26,7 +27,8 @@ from gamesales.errors import (
     UsageError,
 )
 from gamesales.jobs.loading import open_registry
-from support.versions import FEATURES, publish_simple, simple_earnings, title_values, titles_table
+from support.documents import make_document
+from support.versions import FEATURES, ROOT, publish_simple, simple_earnings, title_values, titles_table
 
 VALUES = title_values(7)
 EARNINGS = simple_earnings(VALUES)
@@ -44,6 +46,21 @@ def predictor(registry):
 
 def arrays(values=VALUES):
     return {name: values[:, place] for place, name in enumerate(FEATURES)}
+
+
+def records(values=VALUES):
+    """The titles as a list of mappings, with columns that the contract does not have."""
+    return [{"title": "a", **dict(zip(FEATURES, row, strict=True))} for row in values.tolist()]
+
+
+class ArrowStream:
+    """A frame of another library, which passes its data through the Arrow PyCapsule interface only."""
+
+    def __init__(self, table):
+        self._table = table
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self._table.__arrow_c_stream__(requested_schema)
 
 
 def frame(**dtypes):
@@ -84,6 +101,13 @@ def chunked(table, rows):
         {**arrays(), "is_action": [bool(flag) for flag in VALUES[:, 1]], "note": "of another length"},
         {**arrays(), "is_action": ["true" if flag else "False" for flag in VALUES[:, 1]]},
         {**arrays(), "is_action": np.ma.array(VALUES[:, 1], mask=False)},
+        records(),
+        tuple(records()),
+        [{name: str(value) for name, value in title.items()} for title in records()],
+        [{**title, "is_action": bool(title["is_action"])} for title in records()],
+        [{**title, "unit_price": Decimal(str(title["unit_price"]))} for title in records()],
+        ArrowStream(titles_table(7)),
+        titles_table(7).to_reader(),
     ],
     ids=lambda titles: type(titles).__name__,
 )
@@ -135,8 +159,9 @@ def loaded(tmp_path_factory):
         pa.schema([(name, pa.float64()) for name in FEATURES]).empty_table(),
         frame().head(0),
         {name: [] for name in FEATURES},
+        [],
     ],
-    ids=["arrow", "slice", "no-chunks", "frame", "mapping"],
+    ids=["arrow", "slice", "no-chunks", "frame", "mapping", "list"],
 )
 def test_no_titles(predictor, titles):
     """A table without rows gives an empty array."""
@@ -153,8 +178,9 @@ def test_no_titles(predictor, titles):
         lambda kept: titles_table(7).select(kept).append_column("unit price", pa.array([1] * 7)),
         lambda kept: frame()[kept].assign(**{"unit price": 1}),
         lambda kept: {**{name: arrays()[name] for name in kept}, "unit price": [1] * 7},
+        lambda kept: [{**{name: title[name] for name in kept}, "unit price": 1} for title in records()],
     ],
-    ids=["arrow", "frame", "mapping"],
+    ids=["arrow", "frame", "mapping", "list"],
 )
 def test_missing_columns(predictor, make):
     """All missing columns are named, beside the columns of the table."""
@@ -223,16 +249,109 @@ def test_wrong_shape(predictor, column, shape):
     """A column has one number for each title. A table or a bare number is refused."""
     with pytest.raises(InputError, match=f"unit_price has shape {shape}, expected") as refused:
         predictor.predict({**arrays(), "unit_price": column})
-    assert '{"unit_price": [4.5]' in refused.value.hint
+    assert "Give a list of numbers for each column" in refused.value.hint
 
 
-@pytest.mark.parametrize("titles", [None, 7, "titles.csv", [{"critic_rating": 4}], titles_table(3).to_reader()])
-def test_not_a_table(predictor, titles):
+@pytest.mark.parametrize("titles", [None, 7, "titles.csv", [4.5, 1], VALUES])
+@pytest.mark.parametrize("method", ["predict", "score"])
+def test_not_a_table(predictor, titles, method):
     """A value that is not a table is a TypeError."""
-    with pytest.raises(
-        TypeError, match="expected an Arrow table, a pandas data frame or a mapping of arrays, received"
-    ):
+    with pytest.raises(TypeError, match="expected an Arrow table, a data frame, a mapping of columns or a list"):
+        getattr(predictor, method)(titles)
+
+
+def test_ragged_column(predictor):
+    """A column of lists of different lengths is refused."""
+    with pytest.raises(InputError, match="unit_price is not a column of numbers"):
+        predictor.predict({**arrays(), "unit_price": [[1.0], [1.0, 2.0]]})
+
+
+def test_list_with_gaps(predictor):
+    """A title without a feature is named by its number, and a feature that no title has by its name."""
+    titles = records()
+    del titles[2]["unit_price"]
+    with pytest.raises(InputError, match="1 of 7 rows can't be scored: row 3: unit_price: missing"):
         predictor.predict(titles)
+    with pytest.raises(ColumnsError, match="lacks critic_rating"):
+        predictor.predict([{"is_action": 1}])
+
+
+# --- A single title, and tables with all their columns.
+
+
+def test_single_title(predictor):
+    """A mapping of values is a single title."""
+    np.testing.assert_allclose(predictor.predict(records()[2]), EARNINGS[2:3])
+
+
+@pytest.mark.parametrize(
+    "make", [lambda title: title, lambda title: {name: str(value) for name, value in title.items()}]
+)
+def test_predict_title(predictor, cli, make):
+    """The prediction of a title is the document of the command."""
+    title = dict(zip(FEATURES, VALUES[2].tolist(), strict=True))
+    document = cli("predict", *(f"{name}={value}" for name, value in title.items()), "--json").document
+    assert make_document(predictor.predict_title(make(title))) == document
+
+
+def test_predict_title_misspelled(predictor):
+    """A misspelled feature is an error that names the nearest feature."""
+    with pytest.raises(ColumnsError, match=r"unknown: unitprice \(did you mean unit_price\?\)"):
+        predictor.predict_title({**records()[0], "unitprice": 3})
+
+
+@pytest.mark.parametrize(
+    "titles",
+    [
+        titles_table(7, title=["a"] * 7),
+        titles_table(7, title=["a"] * 7).to_batches()[0],
+        frame().assign(title="a"),
+        {**arrays(), "title": ["a"] * 7},
+        records(),
+        ArrowStream(titles_table(7, title=["a"] * 7)),
+    ],
+    ids=lambda titles: type(titles).__name__,
+)
+def test_score_kinds_of_tables(predictor, titles):
+    """Every kind of table is scored alike, with its other columns."""
+    scored = predictor.score(titles)
+    assert ["a"] * 7 == scored["title"].to_pylist()
+    np.testing.assert_allclose(scored["predicted_earnings"], EARNINGS)
+    assert 7 == scored["reject_reason"].null_count
+
+
+def test_score_mixed_column(predictor):
+    """A column that Arrow has no type for is named."""
+    with pytest.raises(ColumnsError, match="the column note can't be converted to Arrow"):
+        predictor.score(
+            [{**title, "note": note} for title, note in zip(records(), [1, "b", 2, 3, 4, 5, 6], strict=True)]
+        )
+    with pytest.raises(ColumnsError, match=r"the table can't be converted to Arrow: .*note"):
+        predictor.score(frame().assign(note=[1, "b", 2, 3, 4, 5, 6]))
+
+
+def test_score_different_lengths(predictor):
+    """Another column of another length is refused."""
+    with pytest.raises(InputError, match=r"different lengths \(the features: 7, note: 2\)"):
+        predictor.score({**arrays(), "note": ["a", "b"]})
+
+
+@pytest.mark.slow
+def test_polars_frame(registry, tmp_path):
+    """A frame of Polars is predicted and scored, by the libraries of a scoring host and Polars."""
+    python = ROOT / "tests/.servers/engines/bin/python"
+    if not python.exists():
+        pytest.skip("make engines installs Polars")
+    parquet.write_table(titles_table(7, title=["a"] * 7), tmp_path / "titles.parquet")
+    script = (
+        "import polars\nfrom gamesales import Registry\n"
+        "predictor = Registry('registry').load('@champion')\ntitles = polars.read_parquet('titles.parquet')\n"
+        "print(*predictor.predict(titles), *predictor.score(titles)['predicted_earnings'].to_pylist())"
+    )
+    ran = subprocess.run(
+        [python, "-c", script], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
+    )
+    np.testing.assert_allclose(np.array(ran.stdout.split(), float), [*EARNINGS, *EARNINGS])
 
 
 # --- The registry.
@@ -358,56 +477,3 @@ def test_predict_loads_no_training_library(registry, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert (0, "") == (done.returncode, done.stdout.strip()), done.stderr
-
-
-# --- Scoring files.
-
-
-@pytest.fixture
-def folder(simple_registry, tmp_path, monkeypatch):
-    """The working folder, with a registry and a file of titles for each of two dates."""
-    monkeypatch.chdir(tmp_path)
-    for rows, day in ((3, "2026-11-22"), (5, "2026-11-23")):
-        parquet.write_table(titles_table(rows), tmp_path / f"{day}.parquet")
-    return tmp_path
-
-
-def test_score_file(folder):
-    """One file of titles becomes one file of predictions."""
-    (report,) = score("2026-11-22.parquet", "out.csv", day="2026-11-22")
-    assert ("2026-11-22", 3, 3, 0) == (report.run_date, report.rows_in, report.rows_scored, report.rows_rejected)
-    predicted = read_predictions("out.csv").column("predicted_earnings").cast(pa.float64())
-    np.testing.assert_allclose(predicted, simple_earnings(title_values(3)))
-
-
-def test_score_backfill(folder):
-    """A backfill has a report and a partition for each date."""
-    reports = score(["{date}.parquet"], folder / "out", first="2026-11-22", last="2026-11-23", registry="registry")
-    assert [("2026-11-22", 3), ("2026-11-23", 5)] == [(report.run_date, report.rows_in) for report in reports]
-    assert 5 == len(read_predictions("out", "2026-11-23"))
-    assert all(report.already_done for report in score("{date}.parquet", "out", first="2026-11-22", last="2026-11-23"))
-
-
-def test_score_like_command(folder, cli):
-    """The API and the command give the same run."""
-    (report,) = score("2026-11-23.parquet", "api", day="2026-11-23", keep=[], workers=1)
-    ran = cli("score", "2026-11-23.parquet", "--output", "cli", "--date", "2026-11-23", "--keep", "", "--json")
-    assert (0, report.run_id, report.rows_scored) == (ran.code, ran.document["run_id"], ran.document["rows_scored"])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"day": "tomorrow"}, "day expects YYYY-MM-DD, received 'tomorrow'"),
-        ({"first": "2026-11-22"}, "a backfill takes --from and --to"),
-        ({"model": "latest"}, "'latest' names no version"),
-        ({"shadow": "other/1"}, "--shadow expects a version of game-earnings, received a version of other"),
-        ({"max_rejects": "some"}, "--max-rejects expects a count"),
-        ({"timezone": "Mars/Base"}, "does not know the time zone 'Mars/Base'"),
-        ({"output": ""}, "expected an --output that is a path"),
-    ],
-)
-def test_score_wrong_arguments(folder, arguments, message):
-    """A wrong argument is a UsageError."""
-    with pytest.raises(UsageError, match=message):
-        score(**{"inputs": "2026-11-22.parquet", "output": "out", **arguments})
