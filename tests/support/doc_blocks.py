@@ -21,6 +21,7 @@ text. A command may fail only if its comment says so: ``$ gamesales promote 2   
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ def find_indented(page: Path) -> list[int]:
 
 
 def mask(text: str) -> str:
-    """Replace durations, times, sizes and digests, and the blanks beside them, which depend on their widths."""
+    """Replace durations, times, sizes and digests, and the runs of blanks of these lines, which depend on them."""
     lines = []
     for line in text.rstrip().splitlines():
         masked = line.rstrip()
@@ -134,17 +135,22 @@ def count_blocks() -> dict[str, Counter[str]]:
     return {page.name: Counter(block.outcome for block in read_blocks(page)) for page in PAGES}
 
 
-def main() -> None:
-    """Print the number of blocks by page, and the reasons of the blocks that do not run."""
+def describe_counts() -> str:
+    """Return the number of blocks by page, and the reasons of the blocks that do not run."""
     counts = count_blocks()
-    for name, counter in {**counts, "total": sum(counts.values(), Counter())}.items():
-        print(f"{name:<22} {counter['run']:>4} run {counter['checked']:>4} checked {counter['not run']:>4} not run")
-    for page in PAGES:
-        for block in read_blocks(page):
-            for mark in ("checked by", "not run"):
-                if mark in block.marks:
-                    print(f"{block.label:<26} {mark}: {block.marks[mark]}")
+    lines = [
+        f"{name:<22} {counter['run']:>4} run {counter['checked']:>4} checked {counter['not run']:>4} not run"
+        for name, counter in {**counts, "total": sum(counts.values(), Counter())}.items()
+    ]
+    blocks = [block for page in PAGES for block in read_blocks(page)]
+    reasons = [
+        f"{block.label:<26} {mark}: {block.marks[mark]}"
+        for block in blocks
+        for mark in ("checked by", "not run")
+        if mark in block.marks
+    ]
+    return "\n".join([*lines, "", *reasons, ""])
 
 
 if __name__ == "__main__":
-    main()
+    sys.stdout.write(describe_counts())

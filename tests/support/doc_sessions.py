@@ -124,9 +124,9 @@ def run_steps(steps: list[Step], folder: Path, environment: dict[str, str]) -> l
 
 def _wrap_step(number: int, step: Step) -> str:
     script = step.script.rstrip("\n")
-    is_shown = step.shown is not None  # an output may be that of a command that fails
-    script = f"set +e\n{script}\ncode=$?\nset -e" if is_shown else f"set -e\n{script}\ncode=0"
-    return f"printf '\\036{number}\\n'\n{script}\nprintf '\\036%d\\n' $code\n"
+    # Only commands whose output is on the page may fail.
+    before, after = ("set +e", "code=$?\nset -e") if step.shown is not None else ("set -e", "code=0")
+    return f"printf '\\036{number}\\n'\n{before}\n{script}\n{after}\nprintf '\\036%d\\n' $code\n"
 
 
 def _find_fault(step: Step, result: tuple[str, str | None] | None) -> str | None:
