@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from gamesales.cli.render import format_minute, show_result
 from gamesales.cli.table import format_table
-from gamesales.cli.terminal import paint, to_one_line
+from gamesales.cli.terminal import paint, shorten, to_one_line
 from gamesales.cli.values import NAME, REGISTRY
 from gamesales.jobs.history import EventFilter, list_events
 from gamesales.jobs.loading import open_ref, open_registry
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gamesales.jobs.history import EventList
 
 Body = Mapping[str, Any]
-# Longer evidence is cut. The JSON document has all of it.
+# A terminal shows the first words of longer evidence.
 _EVIDENCE_WIDTH = 60
 
 
@@ -82,7 +82,7 @@ def _format_events(listed: EventList) -> str:
                 format_minute(event.time),
                 event.actor,
                 _describe_event(event.kind, event.body),
-                _describe_evidence(event.kind, event.body),
+                shorten(_describe_evidence(event.kind, event.body), _EVIDENCE_WIDTH),
                 event.reason,
             ]
             for event in listed.events
@@ -139,8 +139,7 @@ def _describe_evidence(kind: str, body: Body) -> str:
     comparison = _describe_comparison(_read_mapping(evidence, "comparison"))
     # Findings that hold add little to the metrics. Findings that a promotion was forced past are always shown.
     shown = failed if failed or comparison else findings
-    text = "; ".join([*comparison, *(str(finding.get("observation", "")) for finding in shown)]) or "-"
-    return text if len(text) <= _EVIDENCE_WIDTH else f"{text[: _EVIDENCE_WIDTH - 1]}…"
+    return "; ".join([*comparison, *(str(finding.get("observation", "")) for finding in shown)]) or "-"
 
 
 def _describe_evaluation(body: Body) -> str:

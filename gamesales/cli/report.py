@@ -14,6 +14,7 @@ from gamesales.report.format import format_count
 if TYPE_CHECKING:
     import typer
 
+    from gamesales.cli.completion import complete_refs
     from gamesales.cli.options import JobRegistryOption, JsonOption, NameOption
     from gamesales.jobs.run_page import RunPageResult
     from gamesales.jobs.site import SiteResult
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 
 def report(
     ref: Annotated[
-        str | None, typer.Argument(metavar="REF", help="Show the page of this version: 4, champion or name@champion.")
+        str | None,
+        typer.Argument(
+            metavar="REF",
+            help="Show the page of this version: 4, champion or name@champion.",
+            autocompletion=complete_refs,
+        ),
     ] = None,
     run: Annotated[
         str | None, typer.Option("--run", metavar="YYYY-MM-DD", help="Write the page of the scoring run of this date.")

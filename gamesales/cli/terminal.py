@@ -165,6 +165,13 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
     return lines
 
 
+def shorten(text: str, width: int) -> str:
+    """Cut a longer text between words, if the screen has a limited width."""
+    if get_screen().width is None or len(text) <= width:
+        return text
+    return f"{wrap(text, width - 2)[0]} …"
+
+
 def fit_lines(text: str, screen: Screen) -> str:
     """Break the lines of a text that are wider than the screen. They continue below the value of their label."""
     width = screen.width

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +16,7 @@ import pytest
 from pyarrow import parquet
 
 from gamesales.cli import main, progress, render
+from gamesales.cli.table import format_table
 from gamesales.scoring import scorer
 from gamesales.stats.metrics import format_metrics
 from support.runs import (
@@ -419,11 +419,11 @@ class TestUsage:
             (["t.csv", "--output", "out.csv", "--date", ""], "--date expects YYYY-MM-DD, received ''"),
             (["t.csv", "--output", "out.csv", "--max-rejects", "some"], "--max-rejects expects a count such as 25"),
             (["t.csv", "--output", "out.csv", "--max-rejects", ""], "--max-rejects expects a count such as 25"),
-            (["t.csv", "--output", "out.csv", "--workers", "0"], "Invalid value for '--workers'"),
+            (["t.csv", "--output", "out.csv", "--workers", "0"], "--workers expects 1 or more"),
             (["t.csv", "--output", "out.csv", "--model", "latest"], "'latest' names no version; expected 4"),
             (["t.csv"], "--output is missing, and there is no jobs/score.toml"),
             (["--output", "out.csv"], "INPUT is missing, and there is no jobs/score.toml"),
-            (["t.csv", "--outptu", "out.csv"], "No such option: --outptu"),
+            (["t.csv", "--outptu", "out.csv"], "no option --outptu (did you mean --output?)"),
             (["t.csv", "--output", "x" * 300 + ".csv"], "File name too long"),
         ],
     )
@@ -626,31 +626,8 @@ class TestFaults:
         assert message in ran.err
 
 
-class TestTerminal:
-    """Progress on a terminal, and the layout of results."""
-
-    @pytest.fixture
-    def terminal(self, monkeypatch, capsys):
-        """Return a context manager that makes stderr a terminal and captures its text."""
-
-        @contextmanager
-        def capture(show):
-            monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-            monkeypatch.setenv("FORCE_COLOR", "1")
-            captured = SimpleNamespace(text="")
-            with show() as callbacks:
-                yield captured, callbacks
-            captured.text = capsys.readouterr().err
-
-        return capture
-
-    def test_rows_on_terminal(self, terminal):
-        """A terminal shows the number of rows."""
-        with terminal(lambda: progress.show_scoring("text")) as (captured, callbacks):
-            callbacks["on_plan"](5000, 2, "game-earnings/1")
-            callbacks["on_rows"](1000)
-            callbacks["on_rows"](234)
-        assert "1,234 of 5,000 rows" in captured.text
+class TestLog:
+    """Progress in a log, and the layout of results."""
 
     def test_rows_in_log(self, capsys, monkeypatch):
         """Without a terminal, only a long run prints lines."""
@@ -662,17 +639,9 @@ class TestTerminal:
             callbacks["on_rows"](1000)
         assert capsys.readouterr().err.startswith("  2,000 of 5,000 rows after ")
 
-    def test_epochs_on_terminal(self, terminal):
-        """A terminal shows a bar of epochs."""
-        with terminal(progress.show_epochs) as (captured, on_epoch):
-            on_epoch(SimpleNamespace(number=3, total=4, loss=0.5, validation_loss=0.25))
-        assert "━" in captured.text
-        assert "3/4" in captured.text
-        assert "loss 5.00e-01  validation 2.50e-01" in captured.text
-
     def test_epochs_in_log(self, capsys):
         """Without a terminal, about ten epochs are printed."""
-        with progress.show_epochs() as on_epoch:
+        with progress.show_training() as (_, on_epoch):
             for number in range(1, 48):
                 on_epoch(SimpleNamespace(number=number, total=47, loss=1 / number, validation_loss=None))
         lines = capsys.readouterr().err.splitlines()
@@ -683,7 +652,7 @@ class TestTerminal:
     def test_table_alignment(self):
         """Text is aligned left and numbers right."""
         rows = [["a", "1,000", "$5", "1.00%"], ["long word", "1", "$1,250", "-"]]
-        assert render.format_table(["what", "count", "price", "share"], rows).splitlines() == [
+        assert format_table(["what", "count", "price", "share"], rows).splitlines() == [
             "what       count   price  share",
             "a          1,000      $5  1.00%",
             "long word      1  $1,250      -",
@@ -691,7 +660,7 @@ class TestTerminal:
 
     def test_empty_table(self):
         """A table without rows is its header."""
-        assert render.format_table(["what", "count"], []) == "what  count"
+        assert format_table(["what", "count"], []) == "what  count"
 
     def test_missing_metrics(self):
         """A missing metric is a dash."""

@@ -52,22 +52,25 @@ COMMANDS = {
     "retire-again": "retire 6 --reason again",
     "sign": "sign 5 --key keys/alice.pem",
     "policy-show": "policy show",
+    "policy-sign": "policy sign keys/policy-2-alice-bob-carol.toml --key keys/bob.pem",
     "policy-set": "policy set keys/policy-2-alice-bob-carol.toml --reason 'two approvals'",
     "export": "export 3 --format onnx --output model.onnx",
     "copy": "copy 3 --to other",
     "score": "score drifted.parquet --output new --date 2026-11-25 --shadow challenger",
     "score-explain": "score usual.parquet --output new --date 2026-11-25 --model 5 --explain 3",
-    "score-unexplained": "score usual.parquet --output new --date 2026-11-25 --explain 3",
+    "score-unexplained": "score usual.parquet --output new --date 2026-11-25 --model 1 --explain 3",
     "score-again": "score usual.parquet --output predictions --date 2026-11-22",
     "score-withheld": "score drifted.parquet --output new --date 2026-11-25 --on-drift withhold",
     "score-preview": "score usual.parquet drifted.parquet --output new --date 2026-11-25 --dry-run",
     "score-rejects": "score drifted.parquet --output new.csv --date 2026-11-25 --max-rejects 1",
     "predict": "predict critic_rating=4.5 is_action=1 is_exclusive_to_us=0 is_portable=1 is_role_playing=0 "
     "is_sequel=1 is_sports=0 suitable_for_kids=1 unit_price=99.99",
-    "predict-explain": "predict critic_rating=4.5 is_action=1 is_exclusive_to_us=0 is_portable=1 is_role_playing=0 "
-    "is_sequel=1 is_sports=0 suitable_for_kids=1 unit_price=59.99 --model 5 --explain",
+    "predict-explain": "predict --explain critic_rating=4.5 is_action=1 is_exclusive_to_us=0 is_portable=1 "
+    "is_role_playing=0 is_sequel=1 is_sports=0 suitable_for_kids=1 unit_price=59.99",
     "predict-missing": "predict critic_rating=4.5",
     "runs": "runs predictions",
+    "report-version": "report champion",
+    "vacuum": "vacuum table --dry-run",
     "report": "report --run 2026-11-23 --output predictions --page night.html",
     "backtest": "backtest --predictions predictions --actuals actuals.csv --dry-run",
     "simulate": "simulate --rows 1 --output one.csv",
@@ -86,6 +89,7 @@ CHANGING = {
     "retire",
     "sign",
     "policy-set",
+    "policy-sign",
 }
 CHANGING |= {"export", "copy", "score", "score-withheld", "score-rejects", "report", "simulate", "preprocess"}
 CHANGING |= {"score-explain"}
@@ -101,10 +105,12 @@ MASKS = {
     r"run-[0-9a-f]{8}": "run-01234567",
     r"\b[0-9a-f]{64}\b": "0123456789abcdef" * 4,
     r"\b(?=\w*[a-f])(?=\w*\d)[0-9a-f]{12}\b": "0123456789ab",
+    r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z": "2026-11-24T16:40:00.000000Z",
     r"\b20\d\d-\d\d-\d\d \d\d:\d\d:\d\d": "2026-11-24 16:40:00",
     r"\b20\d\d-\d\d-\d\d \d\d:\d\d(?!:)": "2026-11-24 16:40",
     r"\b\d\.\d\d s\b": "0.25 s",
     r"\b\d\.\d s\b": "0.2 s",
+    r"\b\d\d\.\d KB\b": "15.9 KB",
 }
 COLORS = {
     "1": "bold",

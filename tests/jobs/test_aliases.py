@@ -177,8 +177,8 @@ def test_wrong_alias_commands(cli, three):
         "alias set with-hyphen 2": (2, "'with-hyphen' can't be an alias"),
         "alias delete with-hyphen": (2, "'with-hyphen' can't be an alias"),
         "alias set challenger 7": (4, "no version 7 of game-earnings"),
-        "alias set challenger": (2, "Missing argument 'REF'"),
-        "alias rename": (2, "No such command 'rename'"),
+        "alias set challenger": (2, "REF is missing"),
+        "alias rename": (2, "no command rename of gamesales alias"),
     }
     for command, (code, words) in answers.items():
         actual, message, *_ = read_failure(cli(*command.split()))

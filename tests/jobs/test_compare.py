@@ -271,7 +271,7 @@ def test_compare_retired_and_other_model(cli, registry, publish, tmp_path):
 @pytest.mark.parametrize(
     ("command", "code", "words"),
     [
-        ("1", 2, "Missing argument 'B'"),
+        ("1", 2, "B is missing"),
         ("1 latest", 2, "'latest' names no version"),
         ("1 7", 4, "no version 7 of game-earnings in registry/; newest is 1"),
         ("1 @champion", 4, "no version of game-earnings is champion"),

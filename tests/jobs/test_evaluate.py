@@ -205,7 +205,7 @@ def test_missing_scaling(cli, registry):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["1"], 2, "Missing option '--data'"),
+        (["1"], 2, "--data is missing"),
         (["1", "--data", "none.csv"], 3, "no file none.csv"),
         (["7", "--data", HOLDOUT], 4, "no version 7 of game-earnings in registry/; newest is 1"),
         (["@champion", "--data", HOLDOUT], 4, "no version of game-earnings is champion"),

@@ -244,7 +244,7 @@ class TestCommand:
             (words(is_action="2"), 3, "is_action: out of range, allowed: 0 or 1"),
             ([*words(), "nonsense"], 2, "'nonsense' is no name=value"),
             ([*words(), "is_action=0"], 2, "'is_action=0' is given twice"),
-            ([], 2, "Missing argument"),
+            ([], 2, "NAME=VALUE is missing"),
             ([*words(), "--model", "7"], 4, "no version 7 of game-earnings in registry/; newest is 1"),
             ([*words(), "--model", "@none"], 4, "no version of game-earnings is none in registry/"),
             ([*words(), "--model", "newest"], 4, "no version of game-earnings is newest in registry/"),

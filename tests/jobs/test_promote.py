@@ -454,7 +454,7 @@ def test_unknown_version(cli, three, command):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("promote", "Missing argument 'REF'"),
+        ("promote", "REF is missing"),
         (
             "promote latest",
             "'latest' names no version; expected 4, game-earnings/4, @champion or game-earnings@champion",
@@ -468,7 +468,7 @@ def test_unknown_version(cli, three, command):
         ("promote 1 --name ../other", "'../other' can't name a model"),
         ("versions --name A", "'A' can't name a model"),
         ("history --name .", "'.' can't name a model"),
-        ("rollback 1", "unexpected extra argument"),
+        ("rollback 1", "too many arguments: 1"),
         ("show 0", "'0' names no version"),
         ("verify v1", "'v1' names no version"),
     ],
@@ -626,11 +626,15 @@ def test_history_lists_newest_first(cli, registry, monkeypatch):
     cli("rollback", "--reason", "too high")
     lines = [re.split(r"\s{2,}", line.strip()) for line in cli("history").out.splitlines()]
 
+    evidence = (
+        "test.csv, 400 rows, recorded; sha256 3158a4adf249 is not that of training data; "
+        "the training data of version 1 is unknown"
+    )
     assert ["event", "when", "by", "what", "evidence", "why"] == lines[0]
     assert [
         ["7", "grace", "champion rolled back to version 1 (was 2)", "-", "too high"],
         ["6", "grace", "champion set to version 2 (was 1)", "MAE $105,854, champion's $106,104", "better on sequels"],
-        ["5", "grace", "champion set to version 1 (was unset)", "test.csv, 400 rows, recorded; s…"],
+        ["5", "grace", "champion set to version 1 (was unset)", evidence],
         ["4", "ada", "evaluated version 2 on test.csv", "MAE $1,000, 400 rows", "for a test"],
         ["3", "ada", "registered version 2", "-", "for a test"],
         ["2", "ada", "evaluated version 1 on test.csv", "MAE $1,000, 400 rows", "for a test"],

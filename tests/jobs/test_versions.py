@@ -176,7 +176,7 @@ def test_no_evaluations(cli, tmp_path):
             "expected one of version, registered, mae, rmse, scaled_mse, r2, mape to sort versions by, found 'size'",
         ),
         ("--alias with-hyphen", "'with-hyphen' can't be an alias"),
-        ("--limit 0", "Invalid value for '--limit'"),
+        ("--limit 0", "--limit expects 1 or more, received"),
         ("--since yesterday", "--since expects a date"),
         ("--since 2026-02-02 --until 2026-02-01", "expected --since before --until"),
         ("--where size<3", "--where expects one of mae, rmse, scaled_mse, r2, mape, found 'size'"),

@@ -41,8 +41,6 @@ VERSIONS = {
 }
 METRICS = {"scaled_mse": 0.0123, "mae": 35_214.5, "rmse": 41_020.25, "r2": 0.8123, "mape_percent": 22.5}
 NETWORK = {"layers": [{"layer": "Dense", "units": 24, "activation": "silu"}, {"layer": "Dense", "units": 1}]}
-# The only version with reference titles.
-EXPLAINED = 5
 NIGHTS = ("2026-11-22", "2026-11-23", "2026-11-24")
 
 
@@ -64,6 +62,7 @@ def make_world(folder: Path) -> None:
     for night, name in zip(NIGHTS, ("usual", "drifted", "usual"), strict=True):
         _run(["score", f"{name}.parquet", "--output", "predictions", "--date", night])
     _run(["score", "drifted.parquet", "--output", "predictions", "--date", NIGHTS[2], "--on-drift", "withhold"], 8)
+    _run(["score", "usual.parquet", "--output", "table", "--format", "delta", "--date", NIGHTS[0]])
     keys = write_keys(folder / "keys")
     write_policy(keys, 2, "alice", "bob", "carol")
 
@@ -80,6 +79,7 @@ def _publish_versions() -> None:
             "interval": INTERVAL,
             "metrics": METRICS,
             "baselines": {"linear regression": {**METRICS, "mae": 51_000.0}, "gradient boosting": METRICS},
+            "reference_titles": 20,
             "network": NETWORK,
             "training": {"epochs": 300 - 50 * number, "batch_size": 16, "seed": 1 + number},
             "software": {"gamesales": "0.2.0", "keras": "3.12.0", "tensorflow": "2.20.0", "onnx": "1.19.1"},
@@ -98,10 +98,10 @@ def _publish_versions() -> None:
                 ]
             },
         }
-        files = {"scorer.onnx": simple_graph(bias)}
-        if number == EXPLAINED - 1:
-            files[REFERENCES_FILE] = format_references(contract, values[:50])
-            details["reference_titles"] = 50
+        files = {"scorer.onnx": simple_graph(bias), "report.html": b"<p>a page</p>"}
+        if number:  # version 1 can't explain
+            files[REFERENCES_FILE] = format_references(contract, values[:20])
+            details["reference_titles"] = 20
         version = registry.publish(files, details, reason)
         _run(["evaluate", str(version), "--data", "data/sales_data_test.csv"])
 
