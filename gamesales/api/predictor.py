@@ -25,6 +25,7 @@ from gamesales.scoring.predict import BatchPrediction, predict_batch
 from gamesales.scoring.scored_titles import PredictionCache
 from gamesales.scoring.scorer import LoadedVersion
 
+
 class Predictor:
     """A loaded version, from ``Registry.load``. A later promotion does not change it.
 

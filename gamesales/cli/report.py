@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from gamesales.cli.render import show_result
-from gamesales.cli.values import NAME, choose_registry
+from gamesales.cli.values import NAME
 from gamesales.errors import UsageError
+from gamesales.registry.refs import choose_registry
 from gamesales.report.format import format_count
 
 if TYPE_CHECKING:
