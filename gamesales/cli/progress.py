@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -61,16 +62,19 @@ def show_training() -> Iterator[tuple[Callable[[str], None], Callable[[Epoch], N
 class _TrainingProgress:
     """The progress of a training.
 
-    While epochs are trained, the time left is that of the other epochs, and about a third of the time before the first
-    epoch for the evaluation: start-up and evaluation slow down alike on a slow machine. Other stages have no estimate.
+    While epochs are trained, the time left is that of the other epochs, and half the time of the start, which is the
+    last three stages up to the first epoch. The evaluation takes about as long, also on a slow machine. Other stages
+    have no estimate.
     """
 
     def __init__(self, line: ProgressLine) -> None:
         self._line = line
-        self._started = self._first_epoch = time.monotonic()
+        self._first_epoch = time.monotonic()
+        self._stages = deque([self._first_epoch], maxlen=3)
         self._epochs = 0
 
     def begin_stage(self, stage: str) -> None:
+        self._stages.append(time.monotonic())
         say(stage)
         self._line.update(stage)
 
@@ -82,7 +86,7 @@ class _TrainingProgress:
         left = None
         if measured:
             left = (now - self._first_epoch) / measured * (epoch.total - epoch.number)
-            left += (self._first_epoch - self._started) / 3
+            left += (self._first_epoch - self._stages[0]) / 2
         self._line.update(f"epoch {epoch.number:,} of {epoch.total:,}, {_format_losses(epoch)}", left)
 
 

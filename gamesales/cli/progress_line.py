@@ -113,7 +113,8 @@ class ProgressLine:
 def _format_line(text: str, elapsed: float, left: float | None, width: int) -> str:
     """Write a line that fits: what is done, and the time left with a bar, or else the time since the start."""
     if left is None:
-        return _join([text, f"{format_duration(elapsed)} so far"], width)
+        minutes, seconds = divmod(int(elapsed), 60)
+        return _join([text, f"{f'{minutes} min ' if minutes else ''}{seconds} s so far"], width)
     share = elapsed / (elapsed + left) if elapsed + left else 1.0
     done = int(share * _BAR_WIDTH)
     bar = f"[{'#' * done}{'.' * (_BAR_WIDTH - done)}]"

@@ -61,9 +61,9 @@ def test_time_left(clock):
 def test_time_without_estimate(clock):
     """Without an estimate, the line shows the time since the start, and no bar."""
     with terminals(80, color=True) as (_, err), show_line() as line:
-        clock[0] += 12
+        clock[0] += 72
         line.update("starting TensorFlow")
-        assert read_line(err) == "starting TensorFlow  10 s so far"
+        assert read_line(err) == "starting TensorFlow  1 min 12 s so far"
 
 
 def interrupt(clock):
@@ -137,16 +137,18 @@ def test_logs_have_no_line(capsys):
 
 
 def test_training(clock):
-    """The time left of a training is that of the other epochs, and a third of the start for the evaluation."""
+    """The time left of a training is that of the other epochs, and half of the start for the evaluation."""
     with terminals(80, color=True) as (_, err), progress.show_training() as (on_stage, on_epoch):
-        on_stage("training")
-        clock[0] += 30
+        for stage in ("searching for hours", "reading", "starting", "training"):
+            clock[0] += {"reading": 5000, "training": 20}.get(stage, 5)
+            on_stage(stage)
+        clock[0] += 5
         on_epoch(Epoch(1, 100, 1e-3, None, 0.001))
         assert "about" not in read_line(err)
         clock[0] += 9
         on_epoch(Epoch(10, 100, 1e-3, None, 0.001))
-        assert read_line(err) == "[#####...............]  28%  epoch 10 of 100, loss 1.00e-03  about 2 min left"
-    assert read_screen(err) == "training\n"
+        assert read_line(err) == "[###################.]  98%  epoch 10 of 100, loss 1.00e-03  about 2 min left"
+    assert read_screen(err).splitlines()[-1] == "training"
 
 
 def test_scoring(clock):
@@ -183,7 +185,7 @@ def test_searching(clock):
         assert re.match(r"\[#+\.+\] +\d+%  3 of 9 trials: 2 complete, 1 pruned, 0 failed  about \d+", read_line(err))
         clock[0] += 5
         callbacks.on_epoch(EPOCH)
-        assert read_line(err) == "epoch 3 of 50, loss 1.00e-05  10 s so far"
+        assert read_line(err) == "epoch 3 of 50, loss 1.00e-05  11 s so far"
     text = read_screen(err)
     assert text.startswith("searching [1/2]\n")
     assert re.findall(r"^  trial \d", text, re.MULTILINE) == ["  trial 0", "  trial 1"]
