@@ -157,6 +157,10 @@ docs: .venv/package.stamp  ## Write docs/reference/ and the table of plain comma
 	$(PY) docs/make_plain_table.py
 	$(PY) docs/make_reference.py
 
+.PHONY: notebook
+notebook: .venv/package.stamp tests/.servers/notebook.stamp  ## Execute docs/notebook.ipynb and store its outputs
+	$(PY) docs/make_notebook.py
+
 .PHONY: lock
 lock:  ## Resolve pyproject.toml into requirements/*.lock (UPGRADE=1: to the newest versions)
 	@$(FIND_PYTHON); \
@@ -167,6 +171,7 @@ lock:  ## Resolve pyproject.toml into requirements/*.lock (UPGRADE=1: to the new
 	$(COMPILE) pyproject.toml --extra train --group build --constraints requirements/dev.lock --output-file requirements/train.lock >/dev/null && \
 	$(COMPILE) pyproject.toml --group build --constraints requirements/dev.lock --output-file requirements/score.lock >/dev/null && \
 	$(COMPILE) pyproject.toml --extra cloud --group build --constraints requirements/dev.lock --output-file requirements/cloud.lock >/dev/null && \
+	$(COMPILE) --group notebook --constraints requirements/dev.lock --output-file requirements/notebook.lock >/dev/null && \
 	for group in servers pages readers readers-spark3 engines schedulers explainers; do \
 		$(COMPILE) --group "$$group" --output-file "requirements/$$group.lock" >/dev/null || exit; \
 	done && \
@@ -207,11 +212,11 @@ tests/.servers/readers.stamp tests/.servers/readers-spark3.stamp tests/.servers/
 	@tests/.servers/$*/bin/python -m pip --disable-pip-version-check --no-input install -qq --no-deps --require-hashes -r $<
 	@touch $@
 
-# A folder of modules, which tests of pages add to the end of their path.
-tests/.servers/pages.stamp: requirements/pages.lock .venv/train.stamp
-	@echo "Installing Playwright into tests/.servers: about 50 MB"
-	@rm -rf tests/.servers/pages
-	@$(PIP_LOCKED) --target tests/.servers/pages -r $<
+# Folders of modules, which tests of pages and the notebook add to the end of their path.
+tests/.servers/pages.stamp tests/.servers/notebook.stamp: tests/.servers/%.stamp: requirements/%.lock .venv/train.stamp
+	@echo "Installing the modules of $< into tests/.servers: about 100 MB"
+	@rm -rf tests/.servers/$*
+	@$(PIP_LOCKED) --target tests/.servers/$* -r $<
 	@touch $@
 
 tests/.servers/$(AXE).stamp:

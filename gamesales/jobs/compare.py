@@ -112,11 +112,20 @@ class VersionComparison:
             for file in self.metrics_by_file
         ]
         rows = [
-            [section.name, entry.name, entry.first, entry.second]
+            [section.name, entry.name, *(_shorten(entry, value) for value in (entry.first, entry.second))]
             for section in self.sections
             for entry in section.entries
         ]
-        return "\n".join([*metrics, make_table("training and software", ["section", "value", *names], rows)])
+        return "\n".join(
+            [
+                *metrics,
+                make_table("network, training, data, contract, software and files", ["section", "value", *names], rows),
+            ]
+        )
+
+
+def _shorten(entry: ManifestEntry, value: Any) -> Any:
+    return str(value)[:12] if entry.name.endswith("sha256") and value is not None else value
 
 
 def _format_pair(pair: MetricPair) -> list[str | None]:

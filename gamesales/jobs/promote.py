@@ -48,6 +48,13 @@ class Promotion:
         notes = ["dry run"] * self.dry_run + ["forced"] * self.forced + ["unchanged"] * (not self.changed)
         return f"Promotion({self.model}@{self.alias}: version {self.version}, {', '.join([before, *notes])})"
 
+    def _repr_html_(self) -> str:
+        from gamesales.display import make_table
+
+        rows = [[finding["condition"], finding["is_met"], finding["observation"]] for finding in self.findings]
+        caption = repr(self).removeprefix("Promotion(").removesuffix(")")
+        return make_table(caption, ["condition of the gate", "met", "observation"], rows)
+
 
 def promote(
     registry: ModelRegistry,
