@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gamesales.jobs.promote import AliasDeletion, AliasList, Promotion
     from gamesales.jobs.retention import CollectionResult, RetirementResult
     from gamesales.jobs.sign import PolicyResult, SignatureResult
+    from gamesales.jobs.version_page import VersionPageResult
     from gamesales.jobs.versions import VerificationResult, VersionList
     from gamesales.registry.registry import ModelRegistry
 
@@ -210,6 +211,23 @@ class Registry:
         return list_events(self._open_model(), event_filter)
 
     @expect_failures()
+    def report(self, ref: VersionRef, page: str | Path | None = None) -> VersionPageResult:
+        """Check the page of a version against the log, and return its path.
+
+        Args:
+            ref: The version. It may be retired.
+            page: Where to copy the page. None: it stays in a registry on a disk. From an object store, it is copied to
+                ``version-N.html``.
+
+        Raises:
+            UnknownVersionError: The files of the version were removed.
+            IntegrityError: The version has no page, or the page was changed.
+        """
+        from gamesales.jobs.version_page import find_version_page
+
+        return find_version_page(*self._open(ref), _to_path(page))
+
+    @expect_failures()
     def compare(self, first: VersionRef, second: VersionRef, *, everything: bool = False) -> VersionComparison:
         """Compare two versions: data, metrics on the same titles, network, contract, software and files.
 
@@ -245,7 +263,7 @@ class Registry:
 
         Args:
             ref: The version.
-            data: A CSV or Parquet file of titles with the target.
+            data: A CSV or Parquet file of titles with the target, or its URL.
             reason: Why, for the log.
 
         Returns:
@@ -256,7 +274,7 @@ class Registry:
         """
         from gamesales.jobs.evaluate import evaluate
 
-        return evaluate(*self._open(ref), Path(data), reason=reason)
+        return evaluate(*self._open(ref), str(data), reason=reason)
 
     @expect_failures()
     def promote(
@@ -276,7 +294,7 @@ class Registry:
             ref: The version.
             alias: The alias to set. The gate guards only the champion.
             reason: Why, for the log.
-            holdout: Compare on the titles of this file instead of the test titles of training.
+            holdout: Compare on the titles of this file or URL instead of the test titles of training.
             require_signature: A public key that must have signed the promotion.
             force: Whether to override the gate. It needs a reason.
             dry_run: Whether to ask the gate and change nothing.
@@ -296,7 +314,7 @@ class Registry:
             reason=reason,
             force=force,
             dry_run=dry_run,
-            holdout=_to_path(holdout),
+            holdout=None if holdout is None else str(holdout),
             public_key=_to_path(require_signature),
         )
 

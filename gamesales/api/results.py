@@ -77,7 +77,7 @@ def backtest(
 
     Args:
         predictions: A folder of dated partitions, a single result file, or a Delta table.
-        actuals: A CSV or Parquet file of title ids and actual earnings.
+        actuals: A CSV or Parquet file of title ids and actual earnings, or its URL.
         page: Where to write an HTML page with plots.
         max_rejects: Unusable actuals to allow, such as 25 or ``1%``. None: 10 rows or 1%, whichever is larger.
         reason: Why, for the log.
@@ -100,7 +100,7 @@ def backtest(
 
     limit = RejectLimit() if max_rejects is None else RejectLimit.parse(str(max_rejects))
     source = predictions if isinstance(predictions, Path) else parse_output(predictions)
-    request = BacktestRequest(source, Path(actuals), limit, None if page is None else Path(page), reason, dry_run)
+    request = BacktestRequest(source, str(actuals), limit, None if page is None else Path(page), reason, dry_run)
     return run(open_registry(registry, name), request)
 
 

@@ -131,7 +131,7 @@ def crossvalidate(
 
     Args:
         job: The job file of a training.
-        data: The titles. None: ``data.train`` of the job file.
+        data: The titles, a file or a URL. None: ``data.train`` of the job file.
         folds: The number of folds, 2 or more.
         seeds: Repeat with this number of seeds, starting from the seed in the job file.
         kinds: ``plain`` for folds of random titles, ``grouped`` to keep titles with the same features together. None:
@@ -151,7 +151,7 @@ def crossvalidate(
     from gamesales.training.folds import FOLD_KINDS
     from gamesales.training.train_job import load_job
 
-    titles = None if data is None else Path(data)
+    titles = None if data is None else str(data)
     chosen = FOLD_KINDS if kinds is None else kinds
     return run(load_job(Path(job), preset), titles, folds=folds, seeds=seeds, kinds=chosen, on_stage=on_stage)
 

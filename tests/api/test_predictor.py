@@ -27,7 +27,6 @@ from gamesales.errors import (
     UsageError,
 )
 from gamesales.jobs.loading import open_registry
-from support.documents import make_document
 from support.versions import FEATURES, ROOT, publish_simple, simple_earnings, title_values, titles_table
 
 VALUES = title_values(7)
@@ -285,22 +284,6 @@ def test_single_title(predictor):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda title: title, lambda title: {name: str(value) for name, value in title.items()}]
-)
-def test_predict_title(predictor, cli, make):
-    """The prediction of a title is the document of the command."""
-    title = dict(zip(FEATURES, VALUES[2].tolist(), strict=True))
-    document = cli("predict", *(f"{name}={value}" for name, value in title.items()), "--json").document
-    assert make_document(predictor.predict_title(make(title))) == document
-
-
-def test_predict_title_misspelled(predictor):
-    """A misspelled feature is an error that names the nearest feature."""
-    with pytest.raises(ColumnsError, match=r"unknown: unitprice \(did you mean unit_price\?\)"):
-        predictor.predict_title({**records()[0], "unitprice": 3})
-
-
-@pytest.mark.parametrize(
     "titles",
     [
         titles_table(7, title=["a"] * 7),
@@ -322,11 +305,11 @@ def test_score_kinds_of_tables(predictor, titles):
 
 def test_score_mixed_column(predictor):
     """A column that Arrow has no type for is named."""
-    with pytest.raises(ColumnsError, match="the column note can't be converted to Arrow"):
+    with pytest.raises(InputError, match="the column note can't be converted to an Arrow table"):
         predictor.score(
             [{**title, "note": note} for title, note in zip(records(), [1, "b", 2, 3, 4, 5, 6], strict=True)]
         )
-    with pytest.raises(ColumnsError, match=r"the table can't be converted to Arrow: .*note"):
+    with pytest.raises(InputError, match=r"the table can't be converted to an Arrow table: .*note"):
         predictor.score(frame().assign(note=[1, "b", 2, 3, 4, 5, 6]))
 
 

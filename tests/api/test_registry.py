@@ -10,6 +10,7 @@ import pytest
 
 from gamesales import Registry
 from gamesales.errors import (
+    ColumnsError,
     GateRefusedError,
     IntegrityError,
     NotApprovedError,
@@ -20,7 +21,7 @@ from gamesales.errors import (
 )
 from support.documents import make_document
 from support.signing import write_keys, write_policy
-from support.versions import HOLDOUT, publish_simple
+from support.versions import FEATURES, HOLDOUT, publish_simple, title_values
 
 
 @pytest.fixture
@@ -147,6 +148,38 @@ def test_signatures(registry, tmp_path):
     assert 2 == registry.load(2, require_signature=str(keys / "bob.pub")).version
     with pytest.raises(NotApprovedError):
         registry.load(2, require_signature=keys / "carol.pub")
+
+
+@pytest.mark.parametrize("convert", [lambda value: value, str, bool])
+def test_predict(registry, cli, convert):
+    """The prediction of a title is the document of the command, for numbers, text and booleans."""
+    values = dict(zip(FEATURES, title_values(1)[0].tolist(), strict=True))
+    title = {name: convert(value) if name.startswith("is_") else value for name, value in values.items()}
+    document = cli("predict", *(f"{name}={value}" for name, value in values.items()), "--json").document
+    assert document == make_document(registry.predict(title))
+    assert 2 == registry.predict(title, 2).model_version
+
+
+def test_predict_misspelled(registry):
+    """A misspelled feature is an error that names the nearest feature."""
+    with pytest.raises(ColumnsError, match=r"unknown: unitprice \(did you mean unit_price\?\)"):
+        registry.predict({**dict.fromkeys(FEATURES, 1), "unitprice": 3})
+
+
+def test_page_of_a_version(trained_registry, tmp_path):
+    """The page of a version stays in its bundle, or is copied."""
+    registry = Registry(tmp_path / "registry")
+    page = Path(registry.report(1).page)
+    assert (tmp_path / "registry") in page.parents
+    copied = registry.report("game-earnings/1", tmp_path / "page.html")
+    assert page.read_bytes() == Path(copied.page).read_bytes()
+
+
+def test_explained_prediction(trained_registry, tmp_path):
+    """The effects of an explained prediction add up to it."""
+    explanation = Registry(tmp_path / "registry").predict(dict.fromkeys(FEATURES, 1), 1, explain=True).explanation
+    total = explanation.mean + sum(effect.effect for effect in explanation.effects)
+    assert explanation.prediction == pytest.approx(total)
 
 
 def test_export(registry):
