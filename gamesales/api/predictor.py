@@ -10,6 +10,7 @@ It loads the libraries of scoring only. It needs no TensorFlow and no pandas, an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,9 @@ from gamesales.scoring.predict import BatchPrediction, predict_batch
 from gamesales.scoring.scored_titles import PredictionCache
 from gamesales.scoring.scorer import LoadedVersion
 
+if TYPE_CHECKING:
+    from gamesales.scoring.explanation import Explanation
+
 
 class Predictor:
     """A loaded version, from ``Registry.load``. A later promotion does not change it.
@@ -37,12 +41,13 @@ class Predictor:
     Columns may come in any order. Columns outside the contract are ignored.
     """
 
-    def __init__(self, version: LoadedVersion) -> None:
+    def __init__(self, version: LoadedVersion, references: FloatArray | None = None) -> None:
         self._version = version
+        self._references = references
         self._cache = PredictionCache()
 
-    def __reduce__(self) -> tuple[Callable[[LoadedVersion], Predictor], tuple[LoadedVersion]]:
-        return _restore_predictor, (self._version,)
+    def __reduce__(self) -> tuple[Callable[..., Predictor], tuple[LoadedVersion, FloatArray | None]]:
+        return _restore_predictor, (self._version, self._references)
 
     def __repr__(self) -> str:
         return f"Predictor(version {self.version} of {self.model})"
@@ -108,6 +113,31 @@ class Predictor:
         low, high = self._predict(titles).bounds
         return low, high
 
+    def explain(self, titles: Titles) -> list[Explanation]:
+        """Explain predictions: how far each column moves them away from the mean prediction.
+
+        Args:
+            titles: The titles, in any kind of table.
+
+        Returns:
+            An explanation for each title, in the order of the rows and in the unit of the target. Its ``mean`` and the
+            ``effect`` of each of its ``effects`` add up to its ``prediction``. A sampled effect has a
+            ``standard_error``.
+
+        Raises:
+            ColumnsError: Columns are missing, duplicate or not numeric.
+            InputError: Rows break the contract. The message names the first few, counted from 1.
+            TypeError: The argument is not a table.
+            NoReferenceTitlesError: The version has no reference titles.
+        """
+        from gamesales.scoring.explain import Explainer
+        from gamesales.scoring.reference_titles import make_no_references_error
+
+        if self._references is None:
+            raise make_no_references_error(self._version)
+        explainer = Explainer(self._version, self._references)
+        return [explainer.explain(title) for title in self._predict(titles).screened.values.tolist()]
+
     def score(self, titles: Titles, keep: Sequence[str] | None = None) -> pa.Table:
         """Score a table inside another engine. No row is lost, and a row that breaks the contract raises no error.
 
@@ -141,6 +171,6 @@ class Predictor:
         return predicted
 
 
-def _restore_predictor(version: LoadedVersion) -> Predictor:
+def _restore_predictor(version: LoadedVersion, references: FloatArray | None) -> Predictor:
     version.run_self_test()
-    return Predictor(version)
+    return Predictor(version, references)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gamesales.jobs.promote import AliasDeletion, AliasList, Promotion
     from gamesales.jobs.retention import CollectionResult, RetirementResult
     from gamesales.jobs.sign import PolicyResult, SignatureResult
+    from gamesales.jobs.site import SiteResult
     from gamesales.jobs.version_page import VersionPageResult
     from gamesales.jobs.versions import VerificationResult, VersionList
     from gamesales.registry.registry import ModelRegistry
@@ -81,9 +82,11 @@ class Registry:
             NotApprovedError: The key has signed neither.
         """
         from gamesales.api.predictor import Predictor
-        from gamesales.jobs.loading import load
+        from gamesales.jobs.loading import load, load_references
 
-        return Predictor(load(*self._open(ref), public_key=_to_path(require_signature)))
+        registry, parsed = self._open(ref)
+        version = load(registry, parsed, public_key=_to_path(require_signature))
+        return Predictor(version, load_references(registry, version) if version.reference_titles else None)
 
     @expect_failures()
     def predict(
@@ -226,6 +229,32 @@ class Registry:
         from gamesales.jobs.version_page import find_version_page
 
         return find_version_page(*self._open(ref), _to_path(page))
+
+    @expect_failures()
+    def report_site(
+        self,
+        folder: str | Path,
+        outputs: str | Path | Sequence[str | Path] = (),
+        *,
+        job: str | Path | None = None,
+    ) -> SiteResult:
+        """Write a site about all models, versions and runs, or bring it up to date.
+
+        Args:
+            folder: A folder that holds a site or nothing, or that does not exist.
+            outputs: The outputs of ``score``. Empty: that of the job.
+            job: The job file. Without outputs and job, ``jobs/score.toml`` if it exists.
+
+        Raises:
+            UsageError: The folder holds other files.
+            InputNotFoundError: An output has no runs.
+            IntegrityError: The log of a model was changed. The site stays as it is.
+        """
+        from gamesales.jobs.runs import choose_outputs
+        from gamesales.jobs.site import write_site
+
+        texts = [str(outputs)] if isinstance(outputs, (str, Path)) else [str(output) for output in outputs]
+        return write_site(self._path, choose_outputs(texts, _to_path(job)), Path(folder))
 
     @expect_failures()
     def compare(self, first: VersionRef, second: VersionRef, *, everything: bool = False) -> VersionComparison:

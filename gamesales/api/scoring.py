@@ -49,6 +49,7 @@ def _make_request(
     as_of_date: bool = False,
     require_signature: str | Path | None = None,
     shadow: str | None = None,
+    explain: int | None = None,
     keep: Sequence[str] | None = None,
     max_rejects: str | int | None = None,
     max_outside: str | None = None,
@@ -80,6 +81,8 @@ def _make_request(
         "as_of_date": as_of_date,
         "require_signature": _to_path(require_signature),
         "shadow": shadow,
+        "explain": explain,
+        "requires_explanations": True if explain else None,
         "keep": _to_texts(keep),
         "max_rejects": None if max_rejects is None else str(max_rejects),
         "max_outside": max_outside,
@@ -169,6 +172,7 @@ def score(*args: Any, **kwargs: Any) -> list[RunReport]:  # noqa: D417 - the arg
         as_of_date: Whether references are resolved as of the end of each date, and not now.
         require_signature: A public key that must have signed the promotion of the version, or its use.
         shadow: The reference of a second version that scores the same titles for comparison.
+        explain: How many titles, those with the highest predictions, are explained in the report. The default is none.
         keep: Columns to copy to the result. The default is all columns that are not features.
         max_rejects: The number of rejects to allow, such as 25 or ``1%``. The default is 10 rows or 1%, whichever is
             larger.

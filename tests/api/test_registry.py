@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pyarrow import parquet
 
-from gamesales import Registry
+from gamesales import Registry, score
 from gamesales.errors import (
     ColumnsError,
     GateRefusedError,
@@ -21,7 +22,7 @@ from gamesales.errors import (
 )
 from support.documents import make_document
 from support.signing import write_keys, write_policy
-from support.versions import FEATURES, HOLDOUT, publish_simple, title_values
+from support.versions import FEATURES, HOLDOUT, publish_simple, title_values, titles_table
 
 
 @pytest.fixture
@@ -173,6 +174,17 @@ def test_page_of_a_version(trained_registry, tmp_path):
     assert (tmp_path / "registry") in page.parents
     copied = registry.report("game-earnings/1", tmp_path / "page.html")
     assert page.read_bytes() == Path(copied.page).read_bytes()
+
+
+def test_site(registry, tmp_path):
+    """The site of a registry has the runs of the outputs that it is asked for."""
+    parquet.write_table(titles_table(5), "titles.parquet")
+    score("titles.parquet", "out", day="2026-11-23")
+    result = registry.report_site(tmp_path / "site", "out")
+    assert (["game-earnings"], 3, 1) == (result.models, result.versions, result.runs)
+    assert Path(result.page).exists()
+    with pytest.raises(UsageError):
+        registry.report_site("out")
 
 
 def test_explained_prediction(trained_registry, tmp_path):

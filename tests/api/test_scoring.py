@@ -90,7 +90,7 @@ def test_unknown_argument(folder, function):
 
 def test_arguments_are_fields_of_a_job():
     """``score`` takes every field of a scoring job, the job file and the dates, and no other argument."""
-    names = {field.name for field in fields(ScoreJob)} - {"format", "drift"}
+    names = {field.name for field in fields(ScoreJob)} - {"format", "drift", "requires_explanations"}
     names |= {"output_format", "drift_threshold", "job", "day", "first", "last"}
     assert names == set(inspect.signature(score).parameters) == set(inspect.signature(preview_run).parameters)
     described = inspect.getdoc(score).partition("Args:")[2].partition("Returns:")[0]
