@@ -91,7 +91,7 @@ def backtest(
 
     Raises:
         InputError: There are no predictions or no actuals, or no title matches.
-        UnknownVersionError: The registry has no such model.
+        RegistryError: The predictions are of another model, and nothing says which columns identify a title.
     """
     from gamesales.data.screen import RejectLimit
     from gamesales.jobs.backtest import BacktestRequest

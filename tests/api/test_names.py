@@ -79,7 +79,8 @@ def test_unknown_name():
 def test_public_methods():
     """The public classes have these methods and properties."""
     registry = "compare copy delete_alias evaluate export gc history list_aliases load name path predict promote"
-    registry += " report report_site retire rollback set_alias set_policy show show_policy sign sign_policy verify versions"
+    registry += " report report_site retire rollback set_alias set_policy show show_policy sign sign_policy verify"
+    registry += " versions"
     assert registry.split() == sorted(name for name in vars(gamesales.Registry) if not name.startswith("_"))
     predictor = "contract coverage explain model predict predict_interval score version"
     assert predictor.split() == sorted(name for name in vars(gamesales.Predictor) if not name.startswith("_"))
