@@ -105,7 +105,7 @@ class VersionComparison:
         names = [f"version {side.version}" for side in (self.first, self.second)]
         metrics = [
             make_table(
-                f"metrics on {file.data}, {format_count(file.rows, 'row')}",
+                f"{'metrics' if file.entries else 'the same metrics'} on {file.data}, {format_count(file.rows, 'row')}",
                 ["metric", *names, "difference"],
                 [_format_pair(pair) for pair in file.entries],
             )
@@ -114,14 +114,11 @@ class VersionComparison:
         rows = [
             [section.name, entry.name, *(_shorten(entry, value) for value in (entry.first, entry.second))]
             for section in self.sections
+            if section.name != "files"  # their digests always differ
             for entry in section.entries
         ]
-        return "\n".join(
-            [
-                *metrics,
-                make_table("network, training, data, contract, software and files", ["section", "value", *names], rows),
-            ]
-        )
+        caption = "network, training, data, contract and software" if rows else "nothing else differs"
+        return "\n".join([*metrics, make_table(caption, ["section", "value", *names], rows)])
 
 
 def _shorten(entry: ManifestEntry, value: Any) -> Any:

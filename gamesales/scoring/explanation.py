@@ -44,6 +44,17 @@ class Explanation:
     reference_titles: int
     effects: list[ColumnEffect]
 
+    def __repr__(self) -> str:
+        largest = ", ".join(f"{effect.column} {effect.effect:+,.2f}" for effect in self.effects[:3])
+        return f"Explanation({self.prediction:,.2f} from a mean of {self.mean:,.2f}: {largest}, …)"
+
+    def _repr_html_(self) -> str:
+        from gamesales.display import make_table
+
+        rows = [[effect.column, f"{effect.value:g} {effect.unit}", f"{effect.effect:+,.2f}"] for effect in self.effects]
+        ends = [["mean", "", f"{self.mean:,.2f}"], *rows, ["prediction", "", f"{self.prediction:,.2f}"]]
+        return make_table(f"effects in {self.unit}", ["column", "value", "effect"], ends)
+
 
 @dataclass(frozen=True)
 class ExplainedTitle:

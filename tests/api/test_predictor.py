@@ -1,9 +1,11 @@
 """Predictors: predictions for any kind of table, and errors that name columns and rows."""
 
 import pickle
+import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import numpy as np
@@ -397,6 +399,24 @@ def test_explanations(explainable):
         assert set(FEATURES) == {effect.column for effect in explanation.effects}
     assert explanations == pickle.loads(pickle.dumps(explainable)).explain(titles_table(7))
     assert [] == explainable.explain(titles_table(0))
+
+
+def test_explanation_display(explainable):
+    """An explanation has a line for a terminal and a table for a notebook."""
+    (explanation,) = explainable.explain(titles_table(1))
+    assert re.fullmatch(r"Explanation\([\d,.]+ from a mean of [\d,.]+: (\w+ [+-][\d,.]+, ){3}…\)", repr(explanation))
+    assert len(FEATURES) + 2 == explanation._repr_html_().count("<tr>") - 1
+
+
+def test_threads(predictor):
+    """Threads share a predictor."""
+    tables = [titles_table(500, seed=seed) for seed in range(20)]
+    expected = [simple_earnings(title_values(500, seed=seed)) for seed in range(20)]
+    with ThreadPoolExecutor(8) as pool:
+        predicted = list(pool.map(predictor.predict, tables))
+        scored = list(pool.map(lambda table: predictor.score(table)["predicted_earnings"].to_numpy(), tables))
+    np.testing.assert_allclose(predicted, expected)
+    np.testing.assert_allclose(scored, expected)
 
 
 def test_no_explanations(predictor):

@@ -1,6 +1,5 @@
 """The methods of a registry: the same jobs as the commands, with typed results."""
 
-import shutil
 from datetime import UTC, date, datetime, timedelta
 from operator import methodcaller
 from pathlib import Path
@@ -305,10 +304,11 @@ def test_short_displays(registry):
 def test_html_displays(registry):
     """Tables have HTML for notebooks, with all texts escaped."""
     registry.promote(2, reason="<b>better</b> & cheaper")
-    results = registry.versions(), registry.history(), registry.list_aliases(), registry.compare(1, 2), registry.show(2)
+    compared = registry.compare(1, 2, everything=True)
+    results = registry.versions(), registry.history(), registry.list_aliases(), registry.show(2), compared
     for result in results:
         assert "<table>" in result._repr_html_()
         assert "<b>" not in result._repr_html_()
     assert "&lt;b&gt;better&lt;/b&gt; &amp; cheaper" in registry.history()._repr_html_()
     assert '<td style="text-align: right">$1,000</td>' in registry.versions()._repr_html_()
-    shutil.rmtree("registry")
+    assert "the same metrics on test.csv, 400 rows" in registry.compare(1, 2)._repr_html_()
