@@ -184,9 +184,8 @@ def _python_names():
             lines += _describe(name, value)
         elif inspect.isclass(value):
             lines += _describe(name, value)
-            members = {key: member for key, member in vars(value).items() if not key.startswith("_")}
-            for key, member in members.items():
-                lines += _describe(f"{name}.{key}", member)
+            for key in [key for key in dir(value) if not key.startswith("_")]:
+                lines += _describe(f"{name}.{key}", getattr(value, key))
     lines += ["", "## errors", "", "All errors of `gamesales.errors`, with the exit code of a command:", ""]
     tree = gamesales.errors.__doc__.split("Exit codes without")[0].split("\n", 1)[1]
     return "\n".join([*lines, "```text", textwrap.dedent(tree).strip(), "```"]) + "\n"
