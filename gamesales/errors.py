@@ -33,6 +33,7 @@ A warning does not stop a command: ``warn`` logs it, and the command line prints
 import errno
 import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -246,6 +247,13 @@ def expect_failures() -> Iterator[None]:
         raise failure from error
 
 
+def format_install(package: str) -> str:
+    """Return the command that installs a package for the Python that runs, in a checkout or anywhere else."""
+    import shlex
+
+    return f"{shlex.quote(sys.executable or 'python3')} -m pip install {shlex.quote(package)}"
+
+
 def convert_error(error: Exception) -> GamesalesError:
     """Convert any error to an error of the tree, which has the exit code of the command."""
     if isinstance(error, GamesalesError):
@@ -263,7 +271,7 @@ def convert_error(error: Exception) -> GamesalesError:
     if isinstance(error, ModuleNotFoundError):
         return UsageError(
             f"{error.name} is not installed; this command needs the train extra",
-            hint="In a checkout of gamesales: make install; elsewhere: pip install 'gamesales[train]'",
+            hint="In a checkout of gamesales: make install; elsewhere: " + format_install("gamesales[train]"),
         )
     return GamesalesError(
         f"a bug in gamesales: {type(error).__name__}: {' '.join(str(error).split())[:500]}",

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gamesales import __version__
-from gamesales.errors import UsageError, warn
+from gamesales.errors import UsageError, format_install, warn
 from gamesales.jobs.score_job import ScoreJob
 from gamesales.scoring.run_report import RunReport
 
@@ -100,7 +100,7 @@ def open_lineage(job: ScoreJob, location: str | Path, day: date) -> LineageRun:
     except ImportError:
         raise UsageError(
             "lineage needs openlineage-python, which is not installed",
-            hint="Install it: pip install 'gamesales[lineage]'",
+            hint="Install it: " + format_install("gamesales[lineage]"),
         ) from None
     return LineageRun(job, str(location), day, str(generate_new_uuid()), make_emitter(job.lineage or ""))
 

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 from gamesales.data.dialect import DEFAULT_DIALECT, CsvDialect, TableFormat
 from gamesales.data.files import escape_surrogates
 from gamesales.data.screen import RejectLimit
-from gamesales.errors import UsageError, warn
+from gamesales.errors import UsageError, format_install, warn
 from gamesales.registry.refs import CHAMPION, DEFAULT_MODEL, Ref, parse_ref
 from gamesales.report.format import format_count
 from gamesales.scoring.drift import PSI_THRESHOLD
@@ -356,5 +356,5 @@ def find_time_zone(name: str) -> tzinfo:
     except (LookupError, ValueError, OSError):  # OSError: a folder of the database, such as Europe
         raise UsageError(
             f"this machine does not know the time zone {name!r}; expected an IANA name such as Europe/Berlin "
-            "(if the name is right: pip install tzdata)"
+            f"(if the name is right: {format_install('tzdata')})"
         ) from None

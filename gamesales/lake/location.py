@@ -27,6 +27,7 @@ from gamesales.errors import (
     RegistryError,
     TryAgainError,
     UsageError,
+    format_install,
 )
 from gamesales.storage.store import Store, open_store
 
@@ -219,7 +220,8 @@ def import_deltalake() -> Any:
         import deltalake
     except ImportError:
         raise UsageError(
-            "a Delta table needs deltalake, which is not installed", hint="Install it: pip install 'gamesales[lake]'"
+            "a Delta table needs deltalake, which is not installed",
+            hint="Install it: " + format_install("gamesales[lake]"),
         ) from None
     return deltalake
 

@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gamesales.errors import UsageError
+from gamesales.errors import UsageError, format_install
 from gamesales.registry.bundle import compute_sha256
 from gamesales.registry.event import encode_canonical_json
 
@@ -192,6 +192,6 @@ def _import_library() -> Any:
     except ImportError as error:
         raise UsageError(
             f"signatures need model-signing, which is not installed ({error})",
-            hint="Install it: pip install 'gamesales[sign]'",
+            hint="Install it: " + format_install("gamesales[sign]"),
         ) from None
     return model_signing

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from gamesales.errors import InputError, TryAgainError
+from gamesales.errors import InputError, TryAgainError, format_install
 
 if TYPE_CHECKING:
     from gamesales.storage.object_path import ObjectPath
@@ -187,7 +187,7 @@ def _make_table_error(folder: InputPath, name: str, marker: str, spark: str, pol
     advice = "Export the current rows, and score the export"
     if marker == DELTA_LOG:
         advice = (
-            f"Name the table itself as an input: {folder}; this needs pip install 'gamesales[lake]'. "
+            f"Name the table itself as an input: {folder}; this needs {format_install('gamesales[lake]')}. "
             "Or export the current rows"
         )
     commands = [f"Spark: spark.read.format('{spark}').load('{folder}').write.parquet('titles')"]

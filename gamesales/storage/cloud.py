@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gamesales.errors import RegistryError, TryAgainError, UsageError
+from gamesales.errors import RegistryError, TryAgainError, UsageError, format_install
 from gamesales.storage.keys import CLOUD_FORMS, FileStat, check_key, hide_secrets, is_safe_key
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ def make_client(location: str, scheme: str, bucket: str, prefix: str = "", timeo
     except ImportError:
         raise UsageError(
             f"{location} needs obstore, which is not installed",
-            hint="Install it: pip install 'gamesales[cloud]'",
+            hint="Install it: " + format_install("gamesales[cloud]"),
         ) from None
     if scheme == _MEMORY:
         return store.MemoryStore()

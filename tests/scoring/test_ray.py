@@ -413,7 +413,7 @@ def test_missing_ray(here, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="--engine ray needs Ray") as caught:
         RayProcess(1, read_software)
-    assert caught.value.hint == "Install it: pip install 'gamesales[ray]'"
+    assert caught.value.hint.endswith("-m pip install 'gamesales[ray]'")
 
 
 def test_broken_ray(here, monkeypatch):

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from gamesales import __version__
-from gamesales.errors import TryAgainError, UsageError
+from gamesales.errors import TryAgainError, UsageError, format_install
 from gamesales.scoring.engines.local import count_cores
 from gamesales.scoring.engines.ray_driver import Call, RaySettings, Reply, kill_session
 from gamesales.scoring.engines.ray_worker import SharedValue
@@ -178,7 +178,7 @@ class RayProcess(AbstractContextManager["RayProcess"]):
 
 def _require_ray() -> None:
     if importlib.util.find_spec("ray") is None:
-        raise UsageError("--engine ray needs Ray", hint="Install it: pip install 'gamesales[ray]'")
+        raise UsageError("--engine ray needs Ray", hint="Install it: " + format_install("gamesales[ray]"))
 
 
 def _find_address() -> str:
