@@ -5,12 +5,17 @@ import errno
 import inspect
 import pickle
 import re
+import shlex
+import subprocess
+import sys
 
 import pytest
 
 from gamesales import errors
-from gamesales.errors import GamesalesError
+from gamesales.errors import GamesalesError, format_install
+from support.versions import ROOT
 
+SOURCES = sorted((ROOT / "gamesales").rglob("*.py"))
 CLASSES = [error for _, error in inspect.getmembers(errors, inspect.isclass) if issubclass(error, GamesalesError)]
 # People's scripts use the exit codes (docs/guides/score.md) and the codes that --json prints.
 PROMISED = {
@@ -119,3 +124,12 @@ def test_expected_failures(raised, expected):
         raise raised
     assert expected is type(failure.value)
     assert failure.value is raised or failure.value.__cause__ is raised
+
+
+def test_hints_name_this_python():
+    """A hint that installs a package names the Python that runs: it works in a checkout and anywhere else."""
+    command = format_install("gamesales[lake]")
+    assert sys.executable == shlex.split(command)[0]
+    subprocess.run([*shlex.split(command), "--dry-run", "--no-index", "--quiet"], check=True)
+    others = [path.name for path in SOURCES if "pip install" in path.read_text(encoding="utf-8")]
+    assert ["errors.py"] == others

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -9,6 +10,7 @@ import venv
 import zipfile
 
 import pytest
+from packaging.requirements import Requirement
 
 from support.versions import DATA, ROOT
 
@@ -40,23 +42,41 @@ def test_wheel_has_the_package(wheel):
     assert {name for name in names if ".dist-info/" not in name} == set(sources)
 
 
-@pytest.mark.slow
-def test_scoring_host(wheel, simple_registry, tmp_path):
-    """A clean environment with the lock and the wheel scores a file. Then its extras can be installed by name."""
-    host = tmp_path / "host"
-    venv.create(host, with_pip=True, symlinks=True)
-    python, program = host / "bin/python", host / "bin/gamesales"
+@pytest.fixture(scope="module")
+def host(wheel, tmp_path_factory):
+    """A clean environment with the lock of a scoring host and the wheel."""
+    folder = tmp_path_factory.mktemp("host")
+    venv.create(folder, with_pip=True, symlinks=True)
+    python = folder / "bin/python"
     run(python, *PIP, "install", "-qq", "--no-deps", "--require-hashes", "-r", ROOT / "requirements/score.lock")
     run(python, *PIP, "install", "-qq", "--no-deps", wheel)
     assert "No broken requirements found.\n" == run(python, *PIP, "check")
+    return folder
+
+
+@pytest.mark.slow
+def test_scoring_host(host, simple_registry, tmp_path):
+    """A scoring host scores a file. The hint about a library that it lacks is a command that works there."""
+    program = host / "bin/gamesales"
     assert f"gamesales {PROJECT['version']}\n" == run(program, "--version", cwd=tmp_path)
     run(program, "score", DATA / "new_titles.csv", "--output", "out.csv", "--registry", "registry", cwd=tmp_path)
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
         assert 36 == len(list(csv.DictReader(file)))
     done = subprocess.run([program, "versions", "--registry", "memory:"], capture_output=True, text=True, check=False)
-    hint = re.search(r"pip install '(gamesales\[\w+\])'", done.stderr)[1]
-    planned = run(python, *PIP, "install", "--dry-run", hint)
+    command = shlex.split(re.search(r"Install it: (.*)", done.stderr)[1])
+    planned = run(*command, "--dry-run")
     assert re.search(r"(?m)^Would install obstore-[\d.]+$", planned), "nothing else, and not gamesales"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", PROJECT["optional-dependencies"])
+def test_extra_adds_its_libraries(host, extra):
+    """Each extra of the installed wheel adds all libraries that it names, and does not look for gamesales."""
+    planned = run(host / "bin/python", *PIP, "install", "--dry-run", f"gamesales[{extra}]")
+    names = {name.lower() for name in re.findall(r" ([\w.-]+?)-\d", re.search(r"(?m)^Would install.*", planned)[0])}
+    required = map(Requirement, PROJECT["optional-dependencies"][extra])
+    assert {item.name.lower() for item in required if item.marker is None or item.marker.evaluate()} <= names
+    assert "gamesales" not in names
 
 
 @pytest.mark.slow
