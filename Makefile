@@ -84,6 +84,10 @@ version-is-given:
 score: install  ## Score with the promoted version (jobs/score.toml, DATE=2026-11-23)
 	@$(GAMESALES) score $(if $(DATE),--date "$(DATE)")
 
+.PHONY: report
+report: install  ## Write a site about all models, versions and runs, and name its first page (SITE=site)
+	@$(GAMESALES) report --site "$(if $(SITE),$(SITE),site)"
+
 .PHONY: wheel
 wheel: .venv/train.stamp  ## Build dist/gamesales-….whl, for a scoring host without the checkout
 	@$(PY) -m pip --disable-pip-version-check --no-input wheel -qq --no-deps --no-build-isolation --wheel-dir dist .

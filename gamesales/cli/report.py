@@ -27,7 +27,7 @@ def report(
         str | None,
         typer.Argument(
             metavar="REF",
-            help="Show the page of this version: 4, champion or name@champion.",
+            help="Show the page of this version: 4, champion or game-earnings@champion.",
             autocompletion=complete_refs,
         ),
     ] = None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from gamesales.errors import UsageError
+from gamesales.errors import InputNotFoundError, UsageError
 from gamesales.jobs.row_list import RowList, check_limit
 from gamesales.jobs.score import JOB_FILE
 from gamesales.report.format import format_count
@@ -114,7 +114,11 @@ def choose_outputs(outputs: Sequence[str], job: Path | None) -> list[Path | str]
     if job is None and not JOB_FILE.exists():
         return []
     output = choose_output(None, job)
-    return [output] if is_table(output) or Path(output).exists() else []
+    try:
+        find_runs(output, limit=1)
+    except InputNotFoundError:
+        return []
+    return [output]
 
 
 def choose_run_registry(job: Path | None) -> str | None:

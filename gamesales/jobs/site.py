@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -50,7 +51,33 @@ def write_site(location: str | Path, outputs: Sequence[Path | str], folder: Path
         IntegrityError: the log of a model is damaged. The site stays as it is.
         InputNotFoundError: an output has no runs.
     """
-    store, site_folder = open_store(location), SiteFolder(folder)
+    site_folder = SiteFolder(folder)
+    models, files = _collect_models(location, outputs)
+    index = "index.html"
+    pages_of_models = {model.name: f"{model.name}/{index}" for model in models}
+    site_folder.reserve([*(file.path for file in files), *pages_of_models.values(), index])
+    failures = site_folder.write(files)
+    for path, failure in failures.items():
+        warn(f"the page {path} can't be copied: {failure}")
+    shown_models = [_drop_pages(model, failures) for model in models]
+    site_folder.write([_render(pages_of_models[model.name], render_model(model)) for model in shown_models])
+    registry = open_store(location).location
+    warnings = [f"{model.name}: {warning}" for model in shown_models for warning in model.warnings]
+    site_folder.write([_render(index, render_index(Site(registry, shown_models, warnings)))])
+    site_folder.finish()
+    return SiteResult(
+        page=str(folder / index),
+        site=str(folder),
+        registry=registry,
+        models=[model.name for model in shown_models],
+        versions=sum(len(model.versions) for model in shown_models),
+        runs=sum(len(model.runs) for model in shown_models),
+    )
+
+
+def _collect_models(location: str | Path, outputs: Sequence[Path | str]) -> tuple[list[SiteModel], list[SiteFile]]:
+    """Collect the models of a registry with the runs of the outputs, sorted by name, and the pages to copy."""
+    store = open_store(location)
     models: dict[str, SiteModel] = {}
     files: list[SiteFile] = []
     for name in list_models(store):
@@ -65,25 +92,7 @@ def write_site(location: str | Path, outputs: Sequence[Path | str], folder: Path
             files += pages
     if not models:
         raise make_unknown_model_error(store, DEFAULT_MODEL)
-    index = "index.html"
-    pages_of_models = {name: f"{name}/{index}" for name in models}
-    site_folder.reserve([*(file.path for file in files), *pages_of_models.values(), index])
-    failures = site_folder.write(files)
-    for path, failure in failures.items():
-        warn(f"the page {path} can't be copied: {failure}")
-    shown_models = [_drop_pages(model, failures) for _, model in sorted(models.items())]
-    site_folder.write([_render(pages_of_models[model.name], render_model(model)) for model in shown_models])
-    warnings = [f"{model.name}: {warning}" for model in shown_models for warning in model.warnings]
-    site_folder.write([_render(index, render_index(Site(str(store.location), shown_models, warnings)))])
-    site_folder.finish()
-    return SiteResult(
-        page=str(folder / index),
-        site=str(folder),
-        registry=store.location,
-        models=[model.name for model in shown_models],
-        versions=sum(len(model.versions) for model in shown_models),
-        runs=sum(len(model.runs) for model in shown_models),
-    )
+    return [model for _, model in sorted(models.items())], files
 
 
 def _render(path: str, text: str) -> SiteFile:
@@ -104,7 +113,7 @@ def _make_runs(
 ) -> tuple[list[SiteRun], list[SiteFile]]:
     """Make the runs of a model in an output, and their pages."""
     folder = "runs" if number == 1 else f"runs-{number}"
-    read_page = _make_reader(output)
+    make_copy = _choose_copy(output)
     shown, pages = [], []
     for run in runs:
         if run.report and run.report.model != model:
@@ -112,19 +121,28 @@ def _make_runs(
         path = ""
         if run.report and run.page and _RUN_ID.fullmatch(run.report.run_id):
             path = f"{folder}/{run.report.run_date}-{run.report.run_id[:8]}.html"
-            pages.append(read_page(f"{model}/{path}", run.page))
+            pages.append(make_copy(f"{model}/{path}", run.page))
         shown.append(make_run(run, str(output), path))
     return shown, pages
 
 
-def _make_reader(output: Path | str) -> Callable[[str, str], SiteFile]:
+def _choose_copy(output: Path | str) -> Callable[[str, str], SiteFile]:
     """Return a function that makes the copy of the page of a run from its path in the site and its place."""
     if not is_table(output):
-        return lambda path, place: make_site_file(path, Path(place).read_bytes())
+        return _copy_file
     from gamesales.lake.location import TableLocation
 
     store = TableLocation(str(output)).open_store()
     return lambda path, key: SiteFile(path, key, partial(store.read, key))  # a key is never written again
+
+
+def _copy_file(path: str, place: str) -> SiteFile:
+    source = Path(place)
+    try:
+        content = source.read_bytes()
+    except FileNotFoundError:  # the date was scored again since it was listed
+        content = b""
+    return SiteFile(path, hashlib.sha256(content).hexdigest(), source.read_bytes, len(content))
 
 
 def _sort_runs(runs: Sequence[SiteRun]) -> list[SiteRun]:

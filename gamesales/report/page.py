@@ -52,5 +52,8 @@ def keep_together(value: Any) -> Any:
     """Keep lines from ending between a sign and its amount, and between "version" and its number."""
     if type(value) is not str:  # markup, such as a plot, is left alone
         return value
-    value = re.sub(r"(?<=[−+])(?=\$)", _WORD_JOINER, value)
+    if "$" in value:
+        value = re.sub(r"(?<=[−+])(?=\$)", _WORD_JOINER, value)
+    if "ersion " not in value:
+        return value
     return re.sub(r"(?<=[Vv]ersion) (?=\d)", "\u00a0", value)

@@ -48,6 +48,7 @@ COMMANDS = {
     "runs": ("runs", "other"),
     "report on parquet": ("report", "--run", "2026-11-24", "--output", "other", "--page", "other.html"),
     "report on csv": ("report", "--run", "2026-11-24", "--output", "times.csv", "--page", "times.html"),
+    "site": ("report", "--site", "site", "--output", "other"),
     "predict": ("predict", *(f"{name}={cell}" for name, cell in zip(FEATURES, GOOD, strict=True))),
     "versions": ("versions",),
     "show": ("show", "1"),

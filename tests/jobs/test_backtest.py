@@ -333,6 +333,10 @@ def test_backtest_records_evidence(backtest):
         assert add_old_keys(event.body["metrics"]) == version["metrics"]
         assert (event.body["first_date"], event.body["last_date"]) == (version["first_date"], version["last_date"])
         assert 2 * TITLES == event.body["rows"]
+        months = [month for month in done["months"] if month["version"] == version["version"]]
+        keys = ("rows", "mae", "mae_low", "mae_high")
+        expected = [{"month": month["month"], **{key: month["error_metrics"][key] for key in keys}} for month in months]
+        assert expected == event.body["months"]
     assert (len(backtest.registry.read_events()), 4) == backtest.registry.verify()
     assert "backtested version 1 on actuals.csv" in backtest.cli("history").out
 

@@ -215,5 +215,5 @@ def test_screenshot_for_docs(chromium, path):
     """The top of the page of a model, for docs/images/."""
     with visit(chromium, path, width=1120, scale=1) as page:
         page.set_viewport_size({"width": 1120, "height": 1260})
-        save_screenshot(page.screenshot(), IMAGE)
+        save_screenshot(page.screenshot(), IMAGE, colors=64)
     assert IMAGE.stat().st_size < 60_000
