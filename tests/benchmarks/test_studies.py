@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.studies import __main__ as program
-from benchmarks.studies import accuracy, drift, gate, intervals, many
+from benchmarks.studies import accuracy, drift, gate, intervals, many, references
 from support.versions import ROOT
 
 
@@ -96,3 +96,20 @@ def test_pages_name_every_study():
     paths = (ROOT / "docs").rglob("*.md")
     pages = " ".join(" ".join(path.read_text(encoding="utf-8").split()) for path in paths)
     assert [name for name in program.NAMES if f"python -m benchmarks.studies {name}" not in pages] == []
+
+
+@pytest.mark.slow
+def test_references_study_prints_its_record(monkeypatch):
+    """The references study prints the header and the choices of its record. Herding is better than random titles."""
+    monkeypatch.setattr(references, "EXPLAINED", 3)
+    monkeypatch.setattr(references, "SEEDS", 2)
+    page = (ROOT / "docs/decisions/2026-11-30-explanations.md").read_text(encoding="utf-8")
+    text, header, rule, *rows = references.build_lines()
+    assert re.fullmatch(r"mean prediction \$[\d,]+, mean absolute effect \$[\d,]+\n", text)
+    assert f"{header}\n{rule}\n" in page
+    errors = {}
+    for row in rows:
+        name, _, error = (cell.strip() for cell in row.strip("|").split("|"))
+        errors[name.partition(" (")[0]] = float(error.strip("$").replace(",", ""))
+    assert all(f"\n| {name}" in page for name in errors)
+    assert errors["herding over features and prediction"] < errors["random"] / 2
