@@ -1,5 +1,9 @@
-"""The page of a run in a browser: on a phone and on a desktop, in light and in dark mode."""
+"""The page of a run in a browser: on a phone and on a desktop, in light and in dark mode.
 
+SCREENSHOTS=1 .venv/bin/python -m pytest tests/pages/test_run_page.py      takes docs/images/explanation.png again
+"""
+
+import os
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -16,11 +20,15 @@ from support.browser import (
     find_barriers,
     find_cut_elements,
     find_torn_signs,
+    save_screenshot,
     visit,
 )
 from support.nights import NIGHT, make_night
+from support.versions import ROOT
 
 __all__ = ["chromium"]
+
+IMAGE = ROOT / "docs/images/explanation.png"
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +132,13 @@ def test_printed_page(chromium, path):
           .filter(table => table.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
           .map(table => table.innerText.slice(0, 40))""")
     assert wide == []
+
+
+@pytest.mark.skipif("SCREENSHOTS" not in os.environ, reason="only on request: SCREENSHOTS=1")
+def test_screenshot_for_docs(chromium, path):
+    """The explanation of a title, for docs/images/."""
+    with visit(chromium, path, scale=2) as page:
+        save_screenshot(
+            page.locator("figure", has=page.get_by_role("heading", name="1. T412")).first.screenshot(), IMAGE
+        )
+    assert IMAGE.stat().st_size < 60_000
