@@ -201,7 +201,7 @@ clean:  ## Remove .venv, caches and build products; keep versions and prediction
 .venv/package.stamp: .venv/train.stamp pyproject.toml
 	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
-	@echo "gamesales is installed. Next: make demo, or $(GAMESALES) --help"
+	@echo "gamesales is installed: $(GAMESALES) --help"
 
 # The environment of the server uses the Python of .venv.
 tests/.servers/moto.stamp: requirements/servers.lock .venv/train.stamp
