@@ -11,6 +11,7 @@ import zipfile
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from support.versions import DATA, ROOT
 
@@ -73,9 +74,10 @@ def test_scoring_host(host, simple_registry, tmp_path):
 def test_extra_adds_its_libraries(host, extra):
     """Each extra of the installed wheel adds all libraries that it names, and does not look for gamesales."""
     planned = run(host / "bin/python", *PIP, "install", "--dry-run", f"gamesales[{extra}]")
-    names = {name.lower() for name in re.findall(r" ([\w.-]+?)-\d", re.search(r"(?m)^Would install.*", planned)[0])}
+    added = re.findall(r" ([\w.-]+?)-\d", re.search(r"(?m)^Would install.*", planned)[0])
+    names = set(map(canonicalize_name, added))
     required = map(Requirement, PROJECT["optional-dependencies"][extra])
-    assert {item.name.lower() for item in required if item.marker is None or item.marker.evaluate()} <= names
+    assert {canonicalize_name(item.name) for item in required if item.marker is None or item.marker.evaluate()} <= names
     assert "gamesales" not in names
 
 
