@@ -198,7 +198,7 @@ def _format_comparison(comparison: VersionComparison) -> str:
 
 def _describe_version(version: ComparedVersion, label: str) -> str:
     marks = [*version.aliases, *(["retired"] if version.retired else [])]
-    suffix = paint(f" ({', '.join(marks)})") if marks else ""
+    suffix = f" ({paint(to_one_line(', '.join(marks)))})" if marks else ""
     reason = f": {version.reason}" if version.reason else ""
     registered = f"registered {format_minute(version.registered)} UTC by {version.actor}{reason}"
     return f"{label}{suffix}, {to_one_line(registered)}"

@@ -164,7 +164,7 @@ def show(
 
 
 def _format_details(details: VersionDetails) -> str:
-    aliases = paint("".join(f", {alias}" for alias in details.aliases))
+    aliases = "".join(f", {paint(to_one_line(alias))}" for alias in details.aliases)
     as_of = f" (as of {_format_second(details.as_of)})" if details.as_of else ""
     first = f"version {details.version} of {details.model}{aliases}{as_of}"
     sections = ["\n".join([first, *map(to_one_line, _list_details(details))])]

@@ -85,6 +85,6 @@ def test_rejected_titles(preview, registry):
     """A version that rejects titles that the champion scores is refused."""
     titles = preview.test.take(np.arange(399))
     result = preview_gate(registry, titles, titles, simple_earnings(titles.features), SCALE)
-    assert "it rejects 1 rows of test.csv that version 1 scores" in result.refusal
+    assert "it rejects 1 row of test.csv that version 1 scores" in result.refusal
     assert result.metrics["mae"] == pytest.approx(ERROR)
     assert replace(result, refusal="").comparison is None
