@@ -176,7 +176,7 @@ def _select_keys(content: bytes, keys: Collection[str]) -> bytes:
     ``write_bundle`` begins the line of a key of the manifest with one space, and all other lines with more.
     """
     start, *entries = content.removesuffix(b"\n}\n").split(b'\n "')
-    if start != b"{":
+    if start != b"{" or not content.endswith(b"\n}\n"):
         return content
     chosen = [entry.removesuffix(b",") for entry in entries if entry.partition(b'"')[0].decode() in keys]
     return b'{"' + b',"'.join(chosen) + b"}"

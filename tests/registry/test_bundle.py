@@ -94,6 +94,26 @@ def test_bundle_round_trips(tmp_path_factory, files, details):
     assert len(files) + 1 == opened.verify()
 
 
+@settings(deadline=None, max_examples=40)
+@given(
+    details=st.dictionaries(NAMES.map("my_{}".format), JSON_LIKE, max_size=4),
+    layout=st.sampled_from([{"indent": 1}, {"indent": 2}, {}, {"indent": 1, "separators": (",", ":")}]),
+    end=st.sampled_from(["\n", "", "\n\n"]),
+    data=st.data(),
+)
+def test_chosen_keys_are_read(tmp_path_factory, details, layout, end, data):
+    """A manifest in any layout can be read with some of its keys."""
+    store = LocalStore(tmp_path_factory.mktemp("bundles"))
+    content = (json.dumps(make_manifest(**details), ensure_ascii=False, **layout) + end).encode()
+    store.create(f"{FOLDER}/MANIFEST.json", content)
+    chosen = data.draw(st.sets(st.sampled_from([*details, "no key"])))
+
+    whole = read_bundle(store, FOLDER, sha256(content)).manifest
+    part = read_bundle(store, FOLDER, sha256(content), chosen).manifest
+    for key in {"format", "model", "files", *chosen} & whole.keys():
+        assert whole[key] == part[key]
+
+
 def test_file_named_like_old_key(store):
     """A file keeps its name, even if a renamed key of a document had this name."""
     written = write_bundle(store, "game-earnings", {"titles_doubled": b"a file"}, {})
