@@ -31,11 +31,6 @@ def make_facts(caption: str, facts: Mapping[str, object]) -> str:
     return f"<p>{escape(caption)}</p>\n<table>\n<tbody>\n{rows}\n</tbody>\n</table>"
 
 
-def shorten_time(time: str) -> str:
-    """Shorten a time of the log to the minute."""
-    return f"{time[:10]} {time[11:16]}"
-
-
 def _make_cell(value: object) -> str:
     text = _format(value)
     side = "right" if _NUMBER.fullmatch(text) else "left"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from gamesales.cli.render import format_minute, show_result
+from gamesales.cli.render import show_result
 from gamesales.cli.table import format_table
 from gamesales.cli.terminal import paint, shorten, to_one_line
 from gamesales.cli.values import NAME, REGISTRY
@@ -13,7 +13,7 @@ from gamesales.jobs.history import EventFilter, list_events
 from gamesales.jobs.loading import open_ref, open_registry
 from gamesales.registry.event import parse_span
 from gamesales.registry.refs import format_command
-from gamesales.report.format import format_count
+from gamesales.report.format import format_count, format_minute
 from gamesales.stats.metrics import METRICS, format_money
 
 if TYPE_CHECKING:

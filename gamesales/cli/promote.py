@@ -11,7 +11,6 @@ from gamesales.cli.commands import CommandGroup
 from gamesales.cli.render import (
     format_intervals,
     format_metrics_table,
-    format_minute,
     show_result,
     show_text,
 )
@@ -22,7 +21,7 @@ from gamesales.errors import GateRefusedError
 from gamesales.jobs.loading import open_ref, open_registry
 from gamesales.jobs.retention import retire as retire_version
 from gamesales.registry.refs import format_command
-from gamesales.report.format import format_count
+from gamesales.report.format import format_count, format_minute
 
 if TYPE_CHECKING:
     import typer

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from gamesales.cli.render import OPTIONAL_METRICS, format_metrics_table, format_minute, show_result, show_text
+from gamesales.cli.render import OPTIONAL_METRICS, format_metrics_table, show_result, show_text
 from gamesales.cli.table import format_table
 from gamesales.cli.terminal import paint, to_one_line
 from gamesales.cli.values import NAME, REGISTRY, parse_as_of
@@ -18,7 +18,7 @@ from gamesales.jobs.versions import ORDERS, VersionFilter, list_versions, parse_
 from gamesales.jobs.versions import verify as run_verify
 from gamesales.registry.event import parse_span
 from gamesales.registry.refs import format_command
-from gamesales.report.format import format_count
+from gamesales.report.format import format_count, format_minute
 from gamesales.stats.metrics import HEADINGS, format_metrics
 
 if TYPE_CHECKING:

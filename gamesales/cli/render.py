@@ -89,11 +89,6 @@ def format_intervals(intervals: Mapping[str, Sequence[float]]) -> str:
     return f"MAE ${low_mae:,.0f} to ${high_mae:,.0f}, scaled MSE {low_mse:.2e} to {high_mse:.2e}"
 
 
-def format_minute(time: str) -> str:
-    """Shorten a time of the log to the minute."""
-    return f"{time[:10]} {time[11:16]}"
-
-
 def format_size(size: float) -> str:
     """Write a number of bytes with three digits or fewer, in steps of 1,000."""
     unit = 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from gamesales.cli.render import format_minute, show_result
+from gamesales.cli.render import show_result
 from gamesales.cli.table import format_table
 from gamesales.cli.terminal import to_one_line
-from gamesales.report.format import format_count
+from gamesales.report.format import format_count, format_minute
 
 if TYPE_CHECKING:
     import typer

@@ -17,7 +17,7 @@ from gamesales.registry.event import KINDS, Event
 from gamesales.registry.refs import Ref, check_alias
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Span, list_alias_spans, replay
-from gamesales.report.format import format_count
+from gamesales.report.format import format_count, format_minute
 from gamesales.stats.metrics import HEADINGS, format_metrics
 
 
@@ -49,10 +49,17 @@ class EventList(RowList[EventRow]):
         return f"EventList({format_count(len(self), 'event')} of {self.model} in {self.registry})"
 
     def _repr_html_(self) -> str:
-        from gamesales.display import make_table, shorten_time
+        from gamesales.display import make_table
 
         rows = [
-            [event.sequence, shorten_time(event.time), event.actor, event.kind, _name_subject(event.body), event.reason]
+            [
+                event.sequence,
+                format_minute(event.time),
+                event.actor,
+                event.kind,
+                _name_subject(event.body),
+                event.reason,
+            ]
             for event in self.events
         ]
         caption = f"{format_count(len(self), 'event')} of {self.model} in {self.registry}, newest first"
@@ -169,14 +176,14 @@ class VersionDetails:
         return f"VersionDetails(version {self.version} of {self.model}{suffix}, registered {self.registered[:10]})"
 
     def _repr_html_(self) -> str:
-        from gamesales.display import make_facts, make_table, shorten_time
+        from gamesales.display import make_facts, make_table
 
         facts: dict[str, object] = {
             "aliases": self.aliases,
-            "registered (UTC)": shorten_time(self.registered),
+            "registered (UTC)": format_minute(self.registered),
             "by": self.actor,
             "reason": self.reason,
-            "retired (UTC)": self.retired and shorten_time(self.retired.time),
+            "retired (UTC)": self.retired and format_minute(self.retired.time),
             "digest": self.digest[:12],
             "bundle": self.bundle,
             "warnings": len(self.warnings),

@@ -16,6 +16,7 @@ from gamesales.registry.gate import judge_findings
 from gamesales.registry.refs import CHAMPION, Ref, check_alias, format_ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import State, Version
+from gamesales.report.format import format_minute
 from gamesales.scoring.scorer import LoadedVersion
 
 
@@ -254,10 +255,10 @@ class AliasList(RowList[AliasRow]):
         return f"AliasList({aliases}; {self.model} in {self.registry})"
 
     def _repr_html_(self) -> str:
-        from gamesales.display import make_table, shorten_time
+        from gamesales.display import make_table
 
         rows = [
-            [row.alias, row.version, shorten_time(row.since), row.actor, row.previous_version, row.reason]
+            [row.alias, row.version, format_minute(row.since), row.actor, row.previous_version, row.reason]
             for row in self.aliases
         ]
         caption = f"aliases of {self.model} in {self.registry}"

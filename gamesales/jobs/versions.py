@@ -21,7 +21,7 @@ from gamesales.old_keys import OLD_KEYS
 from gamesales.registry.refs import Ref, check_alias
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import BACKTEST, Evaluation, State, Version
-from gamesales.report.format import format_count
+from gamesales.report.format import format_count, format_minute
 from gamesales.stats.metrics import HEADINGS, METRICS, format_metrics
 
 # The short names that people type, and the keys of the metrics. The keys are accepted too.
@@ -87,14 +87,14 @@ class VersionList(RowList[VersionRow]):
         return f"VersionList({format_count(len(self), 'version')} of {self.model} in {self.registry})"
 
     def _repr_html_(self) -> str:
-        from gamesales.display import make_table, shorten_time
+        from gamesales.display import make_table
 
         file = f"metrics on {self.data}" if self.data else "no metrics yet"
         rows = [
             [
                 str(row.version),
                 [*row.aliases, *(["retired"] if row.retired else [])],
-                shorten_time(row.registered),
+                format_minute(row.registered),
                 row.actor,
                 *format_metrics(row.listed_metrics or {}),
                 row.reason,

@@ -91,6 +91,11 @@ def format_range(bounds: Iterable[float | None], write: Callable[..., str] = for
     return " to ".join(write(bound, **like) for bound in finite)
 
 
+def format_minute(time: str) -> str:
+    """Shorten a time of the log to the minute; a dash without a time."""
+    return f"{time[:10]} {time[11:16]}" if time else MISSING
+
+
 def format_value(value: float, column: Column) -> str:
     """Write a value of a column with its unit: ``4.5 stars``, ``$59.99``, ``$120k``."""
     if column.kind in ("price", "money"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gamesales.report.format import MISSING, format_count, format_money, format_range
+from gamesales.report.format import MISSING, format_count, format_minute, format_money, format_range
 from gamesales.report.html import (
     Heading,
     make_contents,
@@ -26,7 +26,6 @@ from gamesales.report.site_data import Site, SiteModel, SiteRun
 from gamesales.report.site_runs import show_errors, show_runs
 from gamesales.report.site_sections import (
     collect_data,
-    format_minute,
     show_champion,
     show_comparison,
     show_versions,

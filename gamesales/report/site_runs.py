@@ -10,6 +10,7 @@ from gamesales.report.format import (
     MISSING,
     format_compact_money,
     format_count,
+    format_minute,
     format_money,
     format_percent,
     format_range,
@@ -20,7 +21,6 @@ from gamesales.report.format import (
 from gamesales.report.html import Heading, make_note, make_plots, make_table
 from gamesales.report.page import TableRow
 from gamesales.report.site_data import MonthError, SiteBacktest, SiteModel, SiteRun, SiteVersion
-from gamesales.report.site_sections import format_minute
 from gamesales.report.site_table import Cell, Filter, SiteRow, make_site_table
 from gamesales.report.svg import Plot
 
@@ -161,11 +161,9 @@ def show_errors(model: SiteModel) -> list[str]:
     """Show the error of past predictions, where actual earnings are known."""
     if not model.backtests:
         return []
-    errors = {
-        (backtest.version, period): period for backtest in reversed(model.backtests) for period in backtest.periods
-    }
+    plots = [_plot_errors(model.backtests)] if any(backtest.periods for backtest in model.backtests) else []
     note = "From the latest backtest of each version: gamesales backtest."
-    return [make_plots([_plot_errors(model.backtests)]) if errors else "", _make_backtests(model), make_note(note)]
+    return [make_plots(plots), _make_backtests(model), make_note(note)]
 
 
 def _plot_errors(backtests: Sequence[SiteBacktest]) -> Plot:

@@ -20,6 +20,7 @@ from gamesales.report.format import (
     format_compact_money,
     format_count,
     format_fraction,
+    format_minute,
     format_money,
     format_percent,
     format_range,
@@ -40,11 +41,6 @@ _OTHER, _CHAMPION, _FORMER = (
     Style("champion", "triangle", "alarm"),
     Style("champion before", "square"),
 )
-
-
-def format_minute(time: str) -> str:
-    """Shorten a time of the log to the minute; a dash without a time."""
-    return f"{time[:10]} {time[11:16]}" if time else MISSING
 
 
 def show_champion(model: SiteModel) -> list[str]:
