@@ -68,7 +68,8 @@ def report(
         )
     from gamesales.jobs.runs import choose_run_registry
 
-    location, outputs = choose_registry(registry, choose_run_registry(job)), output or []
+    location = choose_registry(registry, choose_run_registry(job) if registry is None else None)
+    outputs = output or []
     result: VersionPageResult | RunPageResult | SiteResult
     if site is not None:
         result = _write_site(site, outputs, job, page, location)

@@ -263,7 +263,7 @@ def make_run(run: RecordedRun, output: str, page: str) -> SiteRun:
     strongest = next(iter(report.drift.columns), None) if report.drift else None  # the largest comes first
     return SiteRun(
         output=output,
-        date=report.run_date,
+        date=day,
         state=run.state,
         note=f"released by {release.actor}: {release.reason}" if release else run.note,
         rows=report.rows_in,

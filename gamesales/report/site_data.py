@@ -168,7 +168,7 @@ class SiteModel:
 
 @dataclass(frozen=True)
 class Site:
-    """Everything that a site shows: the models by name, and the outputs of runs without a model."""
+    """Everything that a site shows. ``models`` are sorted by name, and ``warnings`` say what can't be read."""
 
     registry: str
     models: Sequence[SiteModel]
