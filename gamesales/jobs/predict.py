@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import pyarrow as pa
 from gamesales.data.arrow import make_text_column
 from gamesales.data.contract import Contract
 from gamesales.data.table import Batch
-from gamesales.errors import ColumnsError, InputError, UsageError
+from gamesales.errors import ColumnsError, InputError, UsageError, suggest
 from gamesales.jobs.loading import load, load_references
 from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
@@ -136,10 +135,8 @@ def _explain(version: LoadedVersion, references: FloatArray, values: FloatArray)
 def _check_names(title: Mapping[str, str], contract: Contract) -> None:
     missing = [name for name in contract.feature_names if name not in title]
     problems = [f"missing: {', '.join(missing)}"] if missing else []
-    for name in title:
-        if name not in contract.feature_names:
-            similar = difflib.get_close_matches(name, contract.feature_names, n=1)
-            problems.append(f"unknown: {name}" + (f" (did you mean {similar[0]}?)" if similar else ""))
+    unknown = [name for name in title if name not in contract.feature_names]
+    problems += [f"unknown: {name}{suggest(name, contract.feature_names)}" for name in unknown]
     if problems:
         raise ColumnsError(
             f"a title has {format_count(len(contract.features), 'feature')}; {'; '.join(problems)}",

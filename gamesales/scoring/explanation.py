@@ -45,8 +45,9 @@ class Explanation:
     effects: list[ColumnEffect]
 
     def __repr__(self) -> str:
-        largest = ", ".join(f"{effect.column} {effect.effect:+,.2f}" for effect in self.effects[:3])
-        return f"Explanation({self.prediction:,.2f} from a mean of {self.mean:,.2f}: {largest}, …)"
+        largest = [f"{effect.column} {effect.effect:+,.2f}" for effect in self.effects[:3]]
+        more = ["…"] * (len(self.effects) > 3)
+        return f"Explanation({self.prediction:,.2f} from a mean of {self.mean:,.2f}: {', '.join([*largest, *more])})"
 
     def _repr_html_(self) -> str:
         from gamesales.display import make_table
