@@ -193,7 +193,8 @@ def describe_missing_version(name: str, newest: deltalake.DeltaTable, number: in
     Returns:
         A message with the versions that the log has. None if it has the version.
     """
-    first, last = min(commit["version"] for commit in newest.history()), newest.version()
+    # Not every writer describes its commits, and a table without any description has no history.
+    first, last = min((commit["version"] for commit in newest.history()), default=0), newest.version()
     if first <= number <= last:
         return None
     versions = f"versions {first} to {last}" if first < last else f"version {first} only"

@@ -75,6 +75,14 @@ class TestVersions:
         with pytest.raises(InputNotFoundError, match=r"table has no version 0; its log has version 1 only$"):
             read_rows(f"{table}@v0")
 
+    def test_version_without_history(self, table):
+        """A version that does not exist is refused in a table whose writer does not describe its commits."""
+        for commit in (table / "_delta_log").glob("*.json"):
+            lines = commit.read_text().splitlines(keepends=True)
+            commit.write_text("".join(line for line in lines if "commitInfo" not in line))
+        with pytest.raises(InputNotFoundError, match=r"table has no version 7; its log has versions 0 to 1$"):
+            read_rows(f"{table}@v7")
+
     def test_damaged_version(self, table):
         """A version that the log has, but that can't be read, is refused as a damaged table."""
         (table / "_delta_log" / f"{0:020}.json").write_text("{")
