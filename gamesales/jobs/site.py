@@ -120,7 +120,7 @@ def _make_runs(
             continue
         path = ""
         if run.report and run.page and _RUN_ID.fullmatch(run.report.run_id):
-            path = f"{folder}/{run.day}-{run.report.run_id[:8]}.html"  # a report may have any text as its date
+            path = f"{folder}/{run.day}-{run.report.run_id[:8]}.html"
             pages.append(make_copy(f"{model}/{path}", run.page))
         shown.append(make_run(run, str(output), path))
     return shown, pages

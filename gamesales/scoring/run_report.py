@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -191,7 +192,15 @@ def read_report(target: OutputPaths) -> RunReport | None:
 
 
 def parse_report(document: Mapping[str, Any]) -> RunReport:
-    """Rebuild a report. Keys that this release does not know are ignored; an absent section is None."""
+    """Rebuild a report. Keys that this release does not know are ignored; an absent section is None.
+
+    Raises:
+        ValueError: its date is no date.
+        LookupError: a key is missing.
+        TypeError: a section has another form.
+        AttributeError: the same.
+    """
+    date.fromisoformat(document["run_date"])  # it is part of paths
     duplicates, drift, shadow, release = (document.get(key) for key in ("duplicate_ids", "drift", "shadow", "release"))
     explanations = document.get("explanations")
     return _build(

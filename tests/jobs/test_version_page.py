@@ -53,6 +53,14 @@ def test_page_is_opened(cli, registry, monkeypatch):
     assert [path.as_uri()] == opened
 
 
+def test_broken_job(cli, registry):
+    """A job file that names no registry for the command is not read."""
+    Path("jobs").mkdir()
+    Path("jobs/score.toml").write_text("[")
+    assert 2 == cli("report", "1").code
+    assert 0 == cli("report", "1", "--registry", "registry").code
+
+
 def test_no_page(cli, registry):
     """A version without a page, a changed page, and the removed files of a retired version are errors."""
     ran = cli("report", "2")

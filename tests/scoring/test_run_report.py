@@ -76,6 +76,14 @@ def report(target):
     return score_with_shadow(target, titles_table(500, title_id=ids))
 
 
+@pytest.mark.parametrize("text", ["../../2026-11-24", "2026-11-31", "", None])
+def test_date_is_a_date(target, report, text):
+    """A report with a text instead of a date is not read, because its date is part of paths."""
+    document = json.loads(target.report.read_bytes())
+    target.report.write_text(json.dumps({**document, "run_date": text}))
+    assert read_report(target) is None
+
+
 def test_sections_keep_their_keys(target, report):
     """The keys of every section are fixed, and in order."""
     document = json.loads(target.report.read_bytes())
