@@ -26,7 +26,8 @@ from gamesales.report.svg import Plot
 
 _USUAL, _DRIFTED = Style("published"), Style("drifted", "triangle", "alarm")
 _WITHHELD = Style("withheld", "square", "second")
-_ERROR = (Style("dot"), Style("square", "square", "second"), Style("triangle", "triangle", "ink"))
+# The shapes and colors of versions in the plot of errors, newest version first.
+_SHAPES = (("dot", "accent"), ("square", "second"), ("triangle", "ink"))
 _STATES = {
     "published": "published",
     "withheld": "withheld",
@@ -161,24 +162,23 @@ def show_errors(model: SiteModel) -> list[str]:
     """Show the error of past predictions, where actual earnings are known."""
     if not model.backtests:
         return []
-    plots = [_plot_errors(model.backtests)] if any(backtest.periods for backtest in model.backtests) else []
+    has_errors = any(backtest.periods for backtest in model.backtests)
     note = "From the latest backtest of each version: gamesales backtest."
-    return [make_plots(plots), _make_backtests(model), make_note(note)]
+    return [make_plots([_plot_errors(model.backtests)]) if has_errors else "", _make_backtests(model), make_note(note)]
 
 
 def _plot_errors(backtests: Sequence[SiteBacktest]) -> Plot:
-    """Plot the average error by period. The versions take turns with three shapes."""
+    """Plot the average error by period. Each of a few versions has its shape, and of many only the newest."""
     marks, days = [], list[date]()
-    for number, backtest in enumerate(reversed(backtests)):
-        shape = _ERROR[number % len(_ERROR)]
-        style = Style(f"version {backtest.version}", shape.shape, shape.color)
+    for number, backtest in enumerate(backtests):
+        style = Style(f"version {backtest.version}", *_SHAPES[min(number, len(_SHAPES) - 1)])
+        if number and len(backtests) > len(_SHAPES):
+            style = Style("earlier versions", *_SHAPES[1])
         for period in backtest.periods:
             first = date.fromisoformat(max(period.first, backtest.first_date))
             last = date.fromisoformat(min(period.last, backtest.last_date))
             days += [first, last]
             marks.append(Mark((first.toordinal() + last.toordinal()) / 2, period.mae, style, period.low, period.high))
-    if len(backtests) > len(_ERROR):
-        marks = [Mark(mark.place, mark.value, _ERROR[0], mark.low, mark.high) for mark in marks]
     ticks = choose_date_ticks(min(days), max(days))
     caption = "Predictions with actual earnings, by month."
     return plot_dots(
@@ -205,7 +205,7 @@ def _make_backtests(model: SiteModel) -> str:
                 (
                     f"{backtest.rows:,}",
                     write(backtest.metrics.get("mae")),
-                    MISSING,
+                    _format_interval(backtest.periods[0]) if len(backtest.periods) == 1 else MISSING,
                     write(before.metrics.get("mae") if before else None),
                     format_signed_money(backtest.bias, largest),
                     format_percent(backtest.metrics.get("mape_percent")),
@@ -215,7 +215,7 @@ def _make_backtests(model: SiteModel) -> str:
             )
         )
         if len(backtest.periods) > 1:
-            rows += [_make_month(period, write) for period in backtest.periods]
+            rows += [_make_month(backtest.version, period, write) for period in backtest.periods]
     headings: list[Heading] = [
         "Version and month",
         "Predictions",
@@ -229,6 +229,10 @@ def _make_backtests(model: SiteModel) -> str:
     return make_table("Error of past predictions", headings, rows, "plain")
 
 
-def _make_month(period: MonthError, write: Callable[[float | None], str]) -> TableRow:
-    interval = format_range((period.low, period.high))
-    return TableRow(f"— {period.first[:7]}", (f"{period.rows:,}", write(period.mae), interval, *[MISSING] * 4))
+def _make_month(version: int, period: MonthError, write: Callable[[float | None], str]) -> TableRow:
+    label = f"version {version}, {period.first[:7]}"
+    return TableRow(label, (f"{period.rows:,}", write(period.mae), _format_interval(period), *[MISSING] * 4))
+
+
+def _format_interval(period: MonthError) -> str:
+    return format_range((period.low, period.high))

@@ -210,7 +210,7 @@ def _find_evaluation(model: SiteModel, version: SiteVersion) -> SiteEvaluation |
 def _describe_state(version: SiteVersion) -> tuple[str, str]:
     """Return the state of a version, and a note."""
     state = ", ".join(version.aliases) or ("retired" if version.retired else "in use")
-    return state, version.note or (f"on {version.retired[:10]}" if version.retired else "")
+    return state, version.note or version.retired[:10]
 
 
 def _choose_writer(key: str, evaluations: Sequence[SiteEvaluation | None]) -> Callable[[float | None], str]:

@@ -9,6 +9,7 @@ from jsonschema import validate
 
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.site import write_site
+from gamesales.storage.store import LocalStore
 from support.pages import HOSTILE, Outline, read_text
 from support.runs import read_failure, snapshot
 from support.sites import NIGHTS, SECOND_MODEL, make_site_data
@@ -227,6 +228,41 @@ def test_outputs(site, cli):
     assert (0, 2 * (NIGHTS - 2)) == (ran.code, ran.document["runs"])
     assert "runs-2/" in Path("site/game-earnings/index.html").read_text()
     assert 2 == cli("report", "--run", "2026-07-29", "--output", "predictions", "--output", "again").code
+
+
+@pytest.mark.parametrize(("output", "form"), [("table", 'format = "delta"'), ("out.parquet", "")])
+def test_kinds_of_outputs(site, cli, data, output, form):
+    """Runs of a Delta table and of a single file have their pages too, and a second build copies none again."""
+    shutil.copy(data / "usual.parquet", "usual.parquet")
+    Path("job.toml").write_text(f'inputs = ["usual.parquet"]\noutput = "{output}"\npage = true\n{form}\n')
+    assert 0 == cli("score", "--job", "job.toml", "--date", "2026-11-24").code
+    command = ("report", "--site", "site", "--job", "job.toml")
+    assert 0 == cli(*command).code
+    (page,) = Path("site/game-earnings/runs").glob("2026-11-24-*.html")
+    assert f"runs/{page.name}" in read_links("site/game-earnings/index.html")
+    assert "game-earnings, run of 2026-11-24" in page.read_text(encoding="utf-8")
+    written = page.stat().st_mtime_ns
+    assert 0 == cli(*command).code
+    assert written == page.stat().st_mtime_ns
+
+
+def test_registry_in_object_store(data, tmp_path, monkeypatch):
+    """The versions of a registry in another store are read at a time, and checked."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GAMESALES_CACHE", str(tmp_path / "cache"))
+    write_site(data / "registry", [], tmp_path / "site")
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "is_remote", True)
+        write_site(data / "registry", [], tmp_path / "remote")
+    assert snapshot(tmp_path / "site") == snapshot(tmp_path / "remote")
+
+
+def test_new_project(site, cli):
+    """The output of the job may have no runs yet."""
+    Path("jobs").mkdir()
+    Path("jobs/score.toml").write_text('inputs = ["in"]\noutput = "later/"\n')
+    Path("later").mkdir()
+    assert (0, 0) == ((ran := cli("report", "--site", "site", "--json")).code, ran.document["runs"])
 
 
 def test_wrong_words(site, cli):
