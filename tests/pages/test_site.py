@@ -13,6 +13,7 @@ from gamesales.jobs.compare import compare
 from gamesales.jobs.loading import open_registry
 from gamesales.jobs.site import write_site
 from gamesales.registry.refs import Ref
+from gamesales.report.format import format_fraction, format_money, format_percent, format_scientific
 from support.browser import (
     DESKTOP,
     PHONE,
@@ -155,6 +156,21 @@ def test_comparison_has_the_numbers_of_the_command(chromium, folder, path):
         assert page.locator("#answer").inner_text() == (
             "The average error of version 6 is 20.7% lower than the error of version 2: $1,190 and $1,500."
         )
+
+
+def test_script_writes_numbers_as_python_does(chromium, path):
+    """The script writes amounts, percentages and other metrics with the digits and signs of the other pages."""
+    numbers = (0.0, 0.004, 0.31, 9.994, 9.996, 12.5, -3.2, -1234.56, 924.74, 1e6, 8.5e-5, 2.1e-12)
+    writers = {
+        "mae": format_money,
+        "mape_percent": format_percent,
+        "r2": lambda value, like: format_fraction(value),
+        "scaled_mse": lambda value, like: format_scientific(value),
+    }
+    cases = [(key, value, [other]) for key in writers for value in numbers for other in (value, 100.0)]
+    expected = [writers[key](value, like).replace("-", "−").replace("e−", "e-") for key, value, like in cases]
+    with visit(chromium, path) as page:
+        assert page.evaluate("cases => cases.map(([key, value, like]) => write(key, value, like))", cases) == expected
 
 
 def test_marks_of_a_comparison_are_honest(chromium, path):

@@ -81,16 +81,20 @@ const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 const sizes = (values) => values.filter(isNumber).map(Math.abs);
 const withSign = (value, text) => (value < 0 && /[1-9]/.test(text) ? `−${text}` : text);
 
+function writeDigits(value, digits) {
+  const form = { minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven" };
+  return Math.abs(value).toLocaleString("en-US", form);
+}
+
 function writeMoney(value, like) {
   const largest = Math.max(...sizes([value, ...like]));
   const digits = largest >= 10 || largest === 0 ? 0 : 2;
-  const form = { minimumFractionDigits: digits, maximumFractionDigits: digits };
-  return withSign(value, `$${Math.abs(value).toLocaleString("en-US", form)}`);
+  return withSign(value, `$${writeDigits(value, digits)}`);
 }
 
 function writePercent(value, like) {
   const digits = Math.min(...sizes([value, ...like])) >= 0.995 ? 1 : 2;
-  return withSign(value, `${Math.abs(value).toFixed(digits)}%`);
+  return withSign(value, `${writeDigits(value, digits)}%`);
 }
 
 function writeScientific(value) {
