@@ -265,7 +265,7 @@ function startComparison(data) {
   readAddress();
 }
 
-document.documentElement.classList.add("scripted");
+document.documentElement.classList.add("has-script");
 for (const block of document.querySelectorAll(".data-table")) {
   makeSortable(block.querySelector("table"));
   makeSearchable(block);
