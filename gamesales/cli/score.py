@@ -61,7 +61,8 @@ def score(
         typer.Option(metavar="REF", help="The version that scores; champion by default.", autocompletion=complete_refs),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Shards at a time; one for each core by default.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Parts of the input to score at a time; one for each core by default."),
     ] = None,
     keep: Annotated[
         str | None,
@@ -79,7 +80,7 @@ def score(
     ] = None,
     unique_ids: Annotated[bool, typer.Option("--unique-ids", help="Stop the run if there are duplicate ids.")] = False,
     as_of_date: Annotated[
-        bool, typer.Option("--as-of-date", help="Resolve REF as of the end of each date instead of now.")
+        bool, typer.Option("--as-of-date", help="Use the version that REF named at the end of each date.")
     ] = False,
     shadow: Annotated[
         str | None,

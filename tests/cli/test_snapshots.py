@@ -70,6 +70,7 @@ COMMANDS = {
     "predict-missing": "predict critic_rating=4.5",
     "runs": "runs predictions",
     "report-version": "report champion",
+    "report-site": "report --site site --output predictions",
     "vacuum": "vacuum table --dry-run",
     "report": "report --run 2026-11-23 --output predictions --page night.html",
     "backtest": "backtest --predictions predictions --actuals actuals.csv --dry-run",
@@ -91,7 +92,7 @@ CHANGING = {
     "policy-set",
     "policy-sign",
 }
-CHANGING |= {"export", "copy", "score", "score-withheld", "score-rejects", "report", "simulate", "preprocess"}
+CHANGING |= {"export", "copy", "score", "score-withheld", "score-rejects", "report", "report-site", "simulate", "preprocess"}
 CHANGING |= {"score-explain"}
 # Results of commands that train, from documents of real runs.
 TRAINED = {
