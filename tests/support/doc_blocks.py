@@ -44,6 +44,8 @@ _MASKS = (
     (re.compile(r"\d{8}T\d{6}Z"), "<time>"),
     (re.compile(r"(?<![0-9a-z])(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8,64}(?![0-9a-z])"), "<digest>"),
 )
+# Figures of trained versions, where the CPU trains other weights than the CPU of the pages.
+_NUMBERS = ((re.compile(r"[-+]?\$?\d[\d,.e-]*"), "<number>"),)
 
 
 @dataclass(frozen=True)
@@ -110,24 +112,24 @@ def find_indented(page: Path) -> list[int]:
     return [text.count("\n", 0, match.start()) + 2 for match in re.finditer(r"(?m)(?<=^\n)    \S", text)]
 
 
-def mask(text: str) -> str:
+def mask(text: str, *, numbers: bool = False) -> str:
     """Replace durations, times, sizes and digests, and the runs of blanks of these lines, which depend on them."""
     lines = []
     for line in text.rstrip().splitlines():
         masked = line.rstrip()
-        for pattern, name in _MASKS:
+        for pattern, name in (*_MASKS, *(_NUMBERS if numbers else ())):
             masked = pattern.sub(name, masked)
         lines.append(masked if masked == line.rstrip() else re.sub(" +", " ", masked))
     return "\n".join(lines)
 
 
-def matches(shown: str, printed: str) -> bool:
-    """Check that the output on a page is what a command printed, with masks on both sides."""
+def matches(shown: str, printed: str, *, numbers: bool = False) -> bool:
+    """Check that the output on a page is what a command printed, with masks on both sides, also for all numbers."""
     lines = [
         r"(?:[^\n]*\n)*?" if line.strip() == "…" else re.escape(line).replace("…", "[^\n]*") + "\n"
-        for line in mask(shown).splitlines()
+        for line in mask(shown, numbers=numbers).splitlines()
     ]
-    return re.fullmatch("".join(lines), mask(printed) + "\n" if printed.strip() else "") is not None
+    return re.fullmatch("".join(lines), mask(printed, numbers=numbers) + "\n" if printed.strip() else "") is not None
 
 
 def count_blocks() -> dict[str, Counter[str]]:

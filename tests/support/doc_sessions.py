@@ -101,7 +101,7 @@ def make_steps(blocks: list[Block]) -> list[Step]:
     return steps
 
 
-def run_steps(steps: list[Step], folder: Path, environment: dict[str, str]) -> list[str]:
+def run_steps(steps: list[Step], folder: Path, environment: dict[str, str], *, mask_numbers: bool = False) -> list[str]:
     """Run the steps in one shell that starts in ``folder``; return what differs from the page."""
     today = str(datetime.now(UTC).date())
     script = "".join(_wrap_step(number, step) for number, step in enumerate(steps)).replace(TODAY, today)
@@ -119,7 +119,9 @@ def run_steps(steps: list[Step], folder: Path, environment: dict[str, str]) -> l
     printed = done.stdout.decode().replace(str(folder), "/srv/gamesales").replace(today, TODAY)
     pieces = re.split(r"\x1e(\d+)\n(.*?)(?:\x1e(\d+)\n|\Z)", printed, flags=re.DOTALL)
     results = {int(pieces[i]): (pieces[i + 1], pieces[i + 2]) for i in range(1, len(pieces), 4)}
-    return [fault for number, step in enumerate(steps) if (fault := _find_fault(step, results.get(number)))]
+    return [
+        fault for number, step in enumerate(steps) if (fault := _find_fault(step, results.get(number), mask_numbers))
+    ]
 
 
 def _wrap_step(number: int, step: Step) -> str:
@@ -129,13 +131,13 @@ def _wrap_step(number: int, step: Step) -> str:
     return f"printf '\\036{number}\\n'\n{before}\n{script}\n{after}\nprintf '\\036%d\\n' $code\n"
 
 
-def _find_fault(step: Step, result: tuple[str, str | None] | None) -> str | None:
+def _find_fault(step: Step, result: tuple[str, str | None] | None, mask_numbers: bool) -> str | None:
     if result is None:
         return f"{step.label}: did not run"
     printed, code = result
     if code is None or int(code) != step.exit_code:
         return f"{step.label}: exit code {code}, expected {step.exit_code}\n{printed}"
-    if step.shown is None or matches(step.shown, printed):
+    if step.shown is None or matches(step.shown, printed, numbers=mask_numbers):
         return None
     lines = difflib.unified_diff(mask(step.shown).splitlines(), mask(printed).splitlines(), "page", "printed", n=9)
     return f"{step.label}: the output differs\n" + "\n".join(lines)
