@@ -6,6 +6,7 @@ in order, in a copy of the project. Most pages start with a promoted version tha
 
 import fcntl
 import shutil
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -40,6 +41,8 @@ AFTER_README = (
 SEVEN_VERSIONS = ("history.md", "read-the-report.md", "signatures.md")
 SLOW = {*TRAINING, *AFTER_README}
 BUCKETS = ("bucket",)
+# Programs of pages that not every machine has.
+PROGRAMS = ("awk", "crontab", "openssl")
 LOADERS = {"score.toml": load_score_job, "train.toml": load_job, "tune.toml": load_tune_job}
 
 
@@ -51,7 +54,10 @@ HAS_AVX_512 = CPU.exists() and "avx512f" in CPU.read_text(encoding="utf-8")
 def run_page(page, folder):
     """Run the blocks of a page; fail with all that differs."""
     steps = make_steps(read_blocks(page))
-    stored = any("s3://" in step.script for step in steps)
+    script = "\n".join(step.script for step in steps)
+    if missing := [name for name in PROGRAMS if name in script and shutil.which(name) is None]:
+        pytest.skip(f"needs {', '.join(missing)}")
+    stored = "s3://" in script
     with own_s3(*BUCKETS) if stored else nullcontext({}) as settings:
         faults = run_steps(
             steps,
@@ -106,18 +112,24 @@ def publish_seven(folder):
     registry.set_alias("champion", 4, "a lower error on the holdout", lambda *_: {"findings": [], "forced": False})
 
 
+needs_gnu = pytest.mark.skipif(sys.platform != "linux", reason="pages use sed, date and touch of Linux")
+
+
+@needs_gnu
 @pytest.mark.slow
 def test_readme_runs(readme_once):
     """What the README shows is what its commands print."""
     assert (readme_once / "registry").exists()
 
 
+@needs_gnu
 @pytest.mark.slow
 def test_tutorial_runs(tmp_path):
     """What the tutorial shows is what its commands print."""
     run_page(ROOT / "docs/tutorial.md", make_checkout(tmp_path / "gamesales"))
 
 
+@needs_gnu
 @pytest.mark.slow
 @pytest.mark.parametrize("name", AFTER_README)
 def test_guide_after_the_readme(readme_once, tmp_path, name):
@@ -127,6 +139,7 @@ def test_guide_after_the_readme(readme_once, tmp_path, name):
     run_page(ROOT / "docs/guides" / name, folder)
 
 
+@needs_gnu
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name not in SLOW], ids=lambda page: page.name)
 def test_guide(checkout, page):
     """What a guide shows is what its commands print."""
