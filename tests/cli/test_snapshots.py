@@ -92,8 +92,8 @@ CHANGING = {
     "policy-set",
     "policy-sign",
 }
-CHANGING |= {"export", "copy", "score", "score-withheld", "score-rejects", "report", "report-site", "simulate", "preprocess"}
-CHANGING |= {"score-explain"}
+CHANGING |= {"export", "copy", "score", "score-withheld", "score-rejects", "score-explain", "report", "report-site"}
+CHANGING |= {"simulate", "preprocess"}
 # Results of commands that train, from documents of real runs.
 TRAINED = {
     "train": (TrainingResult, lambda result: train_module._format_training(result, "registry")),
