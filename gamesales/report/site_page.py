@@ -135,7 +135,7 @@ def _write_headline(model: SiteModel) -> tuple[str, bool]:
     champion, run = model.champion, _find_last_run(model)
     change = next((change for change in model.changes if change.alias == "champion"), None)
     if champion and change:
-        text = f"Version {champion.number} is the champion since {write_date(change.time[:10])}"
+        text = f"Version {champion.number} has been the champion since {write_date(change.time[:10])}"
     else:
         text = f"{model.name} has no champion" if model.versions else f"{model.name} has runs, but no versions here"
     if run is None:

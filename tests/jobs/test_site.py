@@ -79,7 +79,7 @@ def test_texts(site):
     site()
     text = read_page("site/game-earnings/index.html")
     for expected in (
-        "Version 5 is the champion since",
+        "Version 5 has been the champion since",
         "rolled back to version 2",
         "promoted version 3 was version 2, forced past the gate",
         "drifted predictions on the first night",
