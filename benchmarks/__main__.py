@@ -1,7 +1,8 @@
 """Run suites, or write the page of the documentation; see ``python -m benchmarks --help``.
 
-results/latest.json and results/latest.md hold the last measurements of this machine; they are not in git. ``python -m
-benchmarks docs`` copies them to docs/benchmarks.json and docs/benchmarks.md.
+results/latest.json and results/latest.md hold the last measurements of this machine, and results/images/ their plots.
+They are not in git. ``python -m benchmarks docs`` copies them to docs/benchmarks.json, docs/benchmarks.md and
+docs/images/.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from benchmarks import suites
+from benchmarks import plots, suites
 from benchmarks.assets import Assets
 from benchmarks.bench import Bench, load_modules
 from benchmarks.measure import MACHINE_BYTES, ROOT, count_cores, print_progress
@@ -103,6 +104,10 @@ def format_results(results: Results) -> str:
 def write_results(results: Results, path: Path) -> None:
     path.write_text(format_results(results), encoding="utf-8")
     path.with_suffix(".md").write_text(render(results), encoding="utf-8")
+    for plot in plots.build_plots(results):
+        image = path.parent / plot.path
+        image.parent.mkdir(exist_ok=True)
+        image.write_text(plots.draw(plot), encoding="utf-8")
     print_progress(f"wrote {path} and {path.with_suffix('.md').name}")
 
 
@@ -139,18 +144,20 @@ def describe_commit(checkout: Path) -> str | None:
 
 
 def render(results: dict[str, Any]) -> str:
-    """Return the whole page: the tables of every suite, and the command that measures the suite again."""
+    """Return the whole page: headline, plots, the tables of every suite, and the command that measures it again."""
     machine = results["machine"]
     libraries = [f"{name} {release}" for name, release in machine["libraries"].items()]
     parts = [machine["processor"], f"{machine['cores']} cores", f"{machine['memory_gb']} GB", machine["system"]]
     parts = ", ".join([*parts, f"Python {machine['python']}", *libraries])
-    blocks = ["# Benchmarks", *INTRODUCTION.split("\n\n"), f"Machine: {parts}."]
+    images = "\n".join(f"![{plot.describe()}]({plot.path})" for plot in plots.build_plots(results))
+    blocks = ["# Benchmarks", *filter(None, (plots.write_headline(results), images, images and plots.NOTE))]
+    blocks += [*INTRODUCTION.split("\n\n"), f"Machine: {parts}."]
     for name in suites.NAMES:
         if name in results["suites"]:
             result = results["suites"][name]
             blocks += _render_section(load_modules(suites)[name].build_section(result), result["made"])
     wrapper = textwrap.TextWrapper(100, break_long_words=False, break_on_hyphens=False)
-    other = ("#", "|", "    ", "- ")  # blocks that are no paragraphs
+    other = ("#", "|", "    ", "- ", "![")  # blocks that are no paragraphs
     return "\n\n".join(block if block.startswith(other) else wrapper.fill(block) for block in blocks) + "\n"
 
 

@@ -1,6 +1,7 @@
 """Measuring, checking and describing benchmarks."""
 
 import json
+import re
 import sys
 import time
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import bench, probes, suites
+from benchmarks import bench, plots, probes, suites
 from benchmarks import measure as measuring
 from benchmarks.assets import CHECK_ROWS, Assets, spoil_prices
 from benchmarks.bench import OURS, Bench, Contender, load_contenders, load_modules
@@ -272,6 +273,32 @@ def test_page_is_rendered_from_the_kept_results(results):
     """``python -m benchmarks docs`` writes the page again; the JSON keeps its format."""
     assert KEPT.read_text(encoding="utf-8") == program.format_results(results)
     assert KEPT.with_suffix(".md").read_text(encoding="utf-8") == program.render(results)
+    for plot in plots.build_plots(results):
+        assert (KEPT.parent / plot.path).read_text(encoding="utf-8") == plots.draw(plot)
+
+
+def test_page_begins_with_its_result(results):
+    """A headline of at most 30 words is followed by a plot. Its numbers are those of the tables."""
+    _, headline, image, *_ = page = program.render(results).split("\n\n")
+    rates, times = (next(part for part in page if part.startswith(start)) for start in ("|  | largest", "|  | rows"))
+    assert len(headline.split()) <= 30
+    assert image.startswith("![Rows per second: gamesales ")
+    million, ratio, first, slow_first = re.findall(r"(?<![\d,])\d+(?:\.\d+)?(?= million| times| s\b)", headline)
+    assert f"| {million} M/s (" in rates
+    assert f"| {ratio} × (" in rates
+    assert all(f"| 1,000 | {time} s (" in times for time in (first, slow_first))
+
+
+def test_bars_start_at_zero():
+    """The bars start at 0, and are as long as their medians on a linear axis."""
+    bars = [("gamesales", [9.0, 10.0, 12.0]), ("other", [2.5]), ("none", [0.0])]
+    svg = plots.draw(plots.BarPlot("name", "Time", "seconds", "s", 1.0, "gamesales", bars))
+    kinds, starts, ends = zip(*re.findall(r'<path class="(ours|other)" d="M(\d+) \d+H([\d.]+)v', svg), strict=True)
+    ticks = {text: float(x) for x, text in re.findall(r'"muted" x="([\d.]+)" [^>]*>(\d+)<', svg)}
+    assert kinds == ("ours", "other", "other")
+    assert {float(start) for start in starts} == {ticks["0"]}
+    lengths = [float(end) - ticks["0"] for end in ends]
+    assert lengths == pytest.approx([ticks["10"] - ticks["0"], (ticks["10"] - ticks["0"]) / 4, 0], abs=0.1)
 
 
 def test_rows_have_all_cells(results):
