@@ -209,7 +209,7 @@ def _list_commands(report: RunReport, location: str | Path) -> Mapping[str, str]
     commands["Show the version"] = format_command(f"show {report.model_version}", registry, report.model)
     commands["Show who promoted what"] = format_command("history --kind alias", registry, report.model)
     if report.drift is not None and report.drift.drifted and not report.is_withheld:
-        commands["Go back to the champion before"] = format_command("rollback --reason TEXT", registry, report.model)
+        commands["Go back to the previous champion"] = format_command("rollback --reason TEXT", registry, report.model)
         commands["Then score the date again"] = f"gamesales score --date {day}"
     return commands
 

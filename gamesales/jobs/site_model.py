@@ -250,7 +250,7 @@ def _list_commands(registry: ModelRegistry, state: State) -> dict[str, str]:
     if champion != state.newest:
         commands["Promote the newest version"] = command(f"promote {state.newest} --reason TEXT")
     if state.previous_target(CHAMPION):
-        commands["Go back to the champion before"] = command("rollback --reason TEXT")
+        commands["Go back to the previous champion"] = command("rollback --reason TEXT")
     return {**commands, "Check every file of the registry": command("verify")}
 
 

@@ -5,6 +5,7 @@ It shows the document that ``gamesales backtest --json`` prints, and plots a sam
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -26,6 +27,7 @@ from gamesales.report.format import (
 )
 from gamesales.report.page import Document, TableRow, render_template
 from gamesales.report.plots import plot_predictions
+from gamesales.report.run_sections import write_date
 from gamesales.report.svg import DASHED, PALETTE, Plot, format_axis, open_axes, render_svg
 
 # Actual earnings and predictions of some titles: float64 (n,) each, finite.
@@ -75,6 +77,7 @@ def _write_headline(version: Document) -> str:
     """Return the most important sentence on a version: the comparison of its newest dates with its holdout."""
     sentences = version["verdict"]
     sentence = sentences[1 if len(sentences) > 1 else 0]
+    sentence = re.sub(r"\d{4}-\d\d-\d\d", lambda day: write_date(day[0]), sentence)  # a line may end after a hyphen
     return f"Version {version['version']}: {sentence[0].lower()}{sentence[1:]}"
 
 
@@ -127,7 +130,7 @@ def _list_facts(backtest: Document) -> dict[str, str]:
 
 def _list_warnings(backtest: Document) -> list[str]:
     """Describe skipped predictions, skipped earnings and duplicates."""
-    warnings = [f"{skipped['place']} was skipped: {skipped['reason']}." for skipped in backtest["skipped_dates"]]
+    warnings = [f"{skipped['place']} was skipped: {_end(skipped['reason'])}" for skipped in backtest["skipped_dates"]]
     if backtest["skipped_actuals"]:
         rows, reasons = format_count(backtest["skipped_actuals"], "row"), "; ".join(backtest["actuals_reasons"])
         warnings.append(f"Skipped {rows} of {backtest['actuals']}: {reasons}.")
@@ -138,6 +141,11 @@ def _list_warnings(backtest: Document) -> list[str]:
             titles = format_count(day["duplicate_titles"], "title")
             warnings.append(f"{day['date']}: {titles} with duplicate predictions. Every prediction is counted.")
     return warnings
+
+
+def _end(sentence: str) -> str:
+    """End a sentence, unless it ends with a command to complete."""
+    return sentence if sentence.endswith("…") else f"{sentence}."
 
 
 def _plot_metrics(backtest: Document) -> list[Plot]:
@@ -151,7 +159,7 @@ def _plot_metrics(backtest: Document) -> list[Plot]:
     dashed = " Dashed: error on the holdout." if any(series.reference is not None for series in error) else ""
     caption = f"Above 0 predictions are too high. {_BAND}"
     plots = [
-        _plot_over_time("error", "Average error by date", _BAND + dashed, "Average error", error),
+        _plot_over_time("error", "Average error by date", _BAND + dashed, "Average error", error, starts_at_zero=True),
         _plot_over_time("bias", "Bias by date", caption, "Mean of predicted minus actual", bias, has_zero_line=True),
     ]
     if coverage:
@@ -233,12 +241,15 @@ def _plot_over_time(
     format_value: Callable[[float], str] = format_compact_money,
     *,
     has_zero_line: bool = False,
+    starts_at_zero: bool = False,
 ) -> Plot:
     """Plot a metric by date, a line for each version. ``name`` and ``vertical`` are those of ``open_axes``."""
     from matplotlib import dates
 
     time_axis: Any = dates  # its functions carry no types
 
+    every_day = [time_axis.date2num(day) for version in series for day in version.dates]
+    margin = max(0.4, 0.02 * (max(every_day) - min(every_day)))  # a version may have a single date
     with open_axes(name, vertical, "") as (figure, axes):
         if has_zero_line:
             axes.axhline(0, **DASHED)
@@ -246,16 +257,23 @@ def _plot_over_time(
             color = PALETTE[_COLORS[index % len(_COLORS)]]
             days = np.asarray(time_axis.date2num(list(version.dates)), np.float64)
             marker = _MARKERS[index % len(_MARKERS)] if len(days) <= _MAX_MARKERS else ""
-            axes.fill_between(days, version.low, version.high, color=color, alpha=0.14, lw=0)
+            if len(days) > 1:
+                axes.fill_between(days, version.low, version.high, color=color, alpha=0.14, lw=0)
+            else:
+                axes.vlines(days, version.low, version.high, color=color, alpha=0.3, lw=3)
             axes.plot(days, version.values, lw=1.5, marker=marker, ms=3.5, color=color, label=version.label)
             if version.reference is not None:
-                ends = [days[0] - 0.4, days[-1] + 0.4]
+                ends = [days[0] - margin, days[-1] + margin]
                 axes.plot(ends, [version.reference] * 2, color=color, lw=0.9, ls=(0, (4, 3)))
         locator = time_axis.AutoDateLocator(minticks=2, maxticks=6)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(time_axis.ConciseDateFormatter(locator))
         format_axis(axes.yaxis, format_value)
-        if len(series) > 1:
-            axes.legend(loc="best", labelcolor=PALETTE["ink"], handlelength=1.4)
+        if starts_at_zero:
+            axes.set_ylim(bottom=0)
+        if len(series) > 1:  # below the plot, where the legend hides nothing
+            figure.legend(
+                loc="outside lower left", ncols=4, labelcolor=PALETTE["ink"], handlelength=1.4, columnspacing=1.2
+            )
         svg = render_svg(figure)
     return Plot(heading, caption, svg)

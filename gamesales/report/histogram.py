@@ -43,7 +43,7 @@ def plot_histograms(
         widths = [round((_RIGHT - _LEFT) * share / limit, 1) for share in shares]
         parts.append(_draw_bar(_LEFT, top, widths[0], is_filled=False))
         parts.append(_draw_bar(_LEFT, top + _BAR + 1, widths[1], is_filled=True))
-    svg = f'<svg viewBox="0 0 {_WIDTH} {bottom + 18}" aria-hidden="true">\n' + "\n".join(parts) + "\n</svg>"
+    svg = f'<svg viewBox="0 0 {_WIDTH} {bottom + 32}" aria-hidden="true">\n' + "\n".join(parts) + "\n</svg>"
     return Plot(heading, caption, svg)
 
 
@@ -72,6 +72,11 @@ def write_amount(amount: float) -> str:
     return f"{'−' if amount < 0 else ''}${abs(rounded):.3g}"
 
 
+def write_price(price: float) -> str:
+    """Write an edge in dollars and cents, and a large edge in few characters: ``$44.99``, ``$1.25M``."""
+    return write_amount(price) if abs(price) >= 1000 else f"{'−' if price < 0 else ''}${abs(price):.2f}"
+
+
 def _compute_shares(counts: Sequence[int]) -> list[float]:
     """Return the share of each bin in percent."""
     total = math.fsum(counts)
@@ -88,7 +93,7 @@ def _draw_legend() -> list[str]:
 
 
 def _draw_axis(limit: int, step: int, bottom: int) -> list[str]:
-    parts = []
+    parts = [_write((_LEFT + _RIGHT) // 2, bottom + 28, "share of the titles", "middle", "muted")]
     for percent in range(0, limit + 1, step):
         x = round(_LEFT + (_RIGHT - _LEFT) * percent / limit, 1)
         parts.append(f'<path d="M{x} {_TOP - 4}V{bottom}" style="stroke: var(--rule)"/>')

@@ -183,9 +183,10 @@ def make_details(summary: str, content: str) -> str:
     return f"<details>\n<summary>{make_text(summary)}</summary>\n{content}\n</details>\n"
 
 
-def make_plots(plots: Sequence[Plot]) -> str:
-    """Make a grid of plots; empty without plots."""
-    return f'<div class="plots">\n{"".join(map(_make_figure, plots))}</div>' if plots else ""
+def make_plots(plots: Sequence[Plot], *, is_uneven: bool = False) -> str:
+    """Make a grid of plots; empty without plots. Plots that are ``is_uneven`` have different heights."""
+    kind = "plots uneven" if is_uneven else "plots"
+    return f'<div class="{kind}">\n{"".join(map(_make_figure, plots))}</div>' if plots else ""
 
 
 def make_heading(heading: Heading) -> str:

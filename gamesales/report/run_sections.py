@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from gamesales.report.format import (
+    DOLLARS,
     MISSING,
     format_count,
     format_money,
@@ -15,7 +16,7 @@ from gamesales.report.format import (
     format_signed_money,
     is_finite,
 )
-from gamesales.report.histogram import label_bins, plot_histograms, write_amount, write_number
+from gamesales.report.histogram import label_bins, plot_histograms, write_amount, write_number, write_price
 from gamesales.report.html import make_facts, make_note, make_plots, make_sentences, make_table
 from gamesales.report.page import Document, TableRow
 from gamesales.report.svg import Plot
@@ -25,6 +26,8 @@ from gamesales.report.waterfall import plot_waterfall
 _MOST_PLOTS = 12
 # Inputs that the page lists.
 _MOST_INPUTS = 20
+# Averages from here on are written without decimals.
+_LARGE_MEAN = 1000
 _NO_PLOTS = "The report of this run has no counts for plots, because an earlier release wrote it."
 
 
@@ -114,7 +117,7 @@ def _plot_column(column: Document) -> Plot:
     """Plot a column of ``drift`` with its counts."""
     change, state = describe_change(column), "Drifted" if column["drifted"] else "Not drifted"
     index = f"{state}: PSI {column['psi']:.3f}, limit {column['limit']:.3f}."
-    labels = label_bins(column["edges"], write_amount if _is_prediction(column) else write_number)
+    labels = label_bins(column["edges"], _choose_writer(column))
     caption = f"{change[:1].upper()}{change[1:]}. {index}" if change else index
     return plot_histograms(name_column(column), caption, labels, column["training_counts"], column["counts"])
 
@@ -126,13 +129,25 @@ def name_column(column: Document) -> str:
 
 def describe_change(column: Document) -> str:
     """Write the averages before and now without the name of the column; empty if one of them is missing."""
-    name, means = column["column"], [column["training_mean"], column["mean"]]
-    if not _is_prediction(column):
+    name, means, unit = column["column"], [column["training_mean"], column["mean"]], column.get("unit", "")
+    if not (unit or _is_prediction(column)):
         return str(column["change"]).removeprefix(f"{name}: ").replace(f"average {name}: ", "average ", 1)
     if not all(map(is_finite, means)):
         return ""
-    before, now = (format_money(mean, means) for mean in means)
+    if _is_prediction(column):
+        before, now = (format_money(mean, means) for mean in means)
+    else:
+        digits = 2 if max(map(abs, means)) < _LARGE_MEAN else 0
+        start, end = ("$", "") if unit == DOLLARS else ("", f" {unit}")
+        before, now = (f"{'−' if mean < 0 else ''}{start}{abs(mean):,.{digits}f}{end}" for mean in means)
     return f"average {before} in training, {now} tonight"
+
+
+def _choose_writer(column: Document) -> Callable[[float], str]:
+    """Choose how to write the edges of the bins of a column."""
+    if _is_prediction(column):
+        return write_amount
+    return write_price if column.get("unit") == DOLLARS else write_number
 
 
 def show_titles(page: RunPage) -> list[str]:
@@ -218,7 +233,7 @@ def show_drift(report: Document) -> list[str]:
     plots = [_plot_column(column) for column in features[:_MOST_PLOTS]]
     left_out = len(features) - len(plots)
     more = f"No plots for {format_count(left_out, 'column')} that differ less." if left_out else ""
-    return [table, make_note(note), make_plots(plots), make_note(more)]
+    return [table, make_note(note), make_plots(plots, is_uneven=True), make_note(more)]
 
 
 def _format_outside(share: float | None) -> str:

@@ -75,7 +75,7 @@ class SiteRun:
         date: YYYY-MM-DD; empty if it is not known.
         state: ``published``, ``withheld`` or ``incomplete``.
         drifted: the columns that drifted; None if drift was not measured.
-        strongest: the column with the largest PSI in parts of its limit, the PSI, and the limit.
+        strongest: the column with the largest PSI in percent of its limit, the PSI, and the limit.
         version: the version that scored; None if it is not known.
         digest: the digest of its bundle.
         page: the path of the page of the run from the page of the model; empty if it has none.

@@ -85,7 +85,7 @@ def _plot_runs(runs: Sequence[SiteRun]) -> list[Plot]:
         plots.append(
             plot_dots(
                 "Drift",
-                "The column that differs most from training: its PSI in parts of its limit.",
+                "The column that differs most from training: its PSI in percent of its limit.",
                 "Largest PSI, % of its limit",
                 drift,
                 ticks,

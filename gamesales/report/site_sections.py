@@ -39,7 +39,7 @@ _PROMOTED, _ROLLED_BACK = Style("promoted"), Style("rolled back", "triangle", "a
 _OTHER, _CHAMPION, _FORMER = (
     Style("version"),
     Style("champion", "triangle", "alarm"),
-    Style("champion before", "square"),
+    Style("former champion", "square"),
 )
 
 

@@ -110,8 +110,9 @@ def format_log_axis(axis: Axis, values: Sequence[float], form: str) -> None:
     """Set round ticks on the log axis of some values, and write them as the format string ``form`` says."""
     from matplotlib import ticker
 
-    narrow = max(values) < 100 * min(values)
-    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=7))
+    factor = max(values) / min(values)
+    subs = (1, 2, 3, 5, 7) if factor < 5 else (1, 2, 5) if factor < 100 else (1,)
+    axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=7))
     axis.set_minor_locator(ticker.NullLocator())
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: form.format(value)))
 

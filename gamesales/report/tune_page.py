@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Up to this many values are drawn in columns, more values along an axis.
 _MAX_COLUMNS = 6
 _MAX_ROWS = 15
-_ERROR = "Scaled MSE"
+_ERROR = "Scaled MSE (log scale)"
 _LEGEND = "Filled: complete. Hollow: pruned, with the error at that time."
 _HEADINGS = {
     "learning_rate": "Learning rate",
@@ -167,7 +167,7 @@ def _plot_error_by_size(
     """
     shown = _select_measured(trials)
     finals = [(trial.parameters, trial.final_error) for trial in trials if trial.final_error is not None]
-    with open_axes("size", _ERROR, "Parameters") as (figure, axes):
+    with open_axes("size", _ERROR, "Parameters (log scale)") as (figure, axes):
         _draw_trials(axes, shown, [trial.parameters for trial in shown])
         sizes = [trial.parameters for trial in front]
         axes.step(sizes, _list_errors(front), where="post", lw=1.2, color=PALETTE["accent"])
@@ -230,11 +230,12 @@ def _plot_hyperparameter(name: str, trials: Sequence[TrialSummary]) -> Plot | No
             _draw_trials(axes, shown, values)
             if min(values) > 0 and max(values) >= 10 * min(values):
                 axes.set_xscale("log")
+                axes.set_xlabel(f"{name.replace('_', ' ')} (log scale)")
                 # render_svg would cut longer fractions as it cuts coordinates.
                 format_log_axis(axes.xaxis, values, "{:,.0f}" if min(values) >= 1 else "{:.0e}")
         _scale_errors(axes, _list_errors(shown))
         svg = render_svg(figure)
-    return Plot(name.replace("_", " ").capitalize(), "Each dot is one trial.", svg)
+    return Plot(name.replace("_", " ").capitalize(), f"Each dot is one trial. {_LEGEND}", svg)
 
 
 def _draw_trials(axes: Axes, trials: Sequence[TrialSummary], places: Sequence[float]) -> None:

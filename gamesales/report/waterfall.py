@@ -21,7 +21,7 @@ _MOST_ARROWS = 12
 # In the units of the histograms, so that the texts of all plots have the same size.
 _WIDTH, _LEFT, _RIGHT, _TOP = 320, 8, 312, 6
 _ROW, _BAR, _TIP, _FONT = 28, 9, 5, 10
-# A tick that is closer to an end has no label.
+# A tick that is closer to an end is left out, because its label would be cut.
 _HALF_LABEL = 12
 # A longer label would reach the amounts. The table has it whole.
 _MOST_CHARACTERS = 36
@@ -129,8 +129,8 @@ def _draw_axis(scale: _Scale, bottom: int, unit: str) -> list[str]:
     parts = []
     for tick in scale.list_ticks():
         x = scale.place(tick)
-        parts.append(f'<path d="M{x} {_TOP}V{bottom}" style="stroke: var(--rule)"/>')
         if _LEFT + _HALF_LABEL <= x <= _RIGHT - _HALF_LABEL:
+            parts.append(f'<path d="M{x} {_TOP}V{bottom}" style="stroke: var(--rule)"/>')
             label = format_compact_money(tick) if unit == DOLLARS else f"{tick:g}".replace("-", "−")
             parts.append(_write(x, bottom + 14, label, "middle", "muted"))
     return parts

@@ -158,6 +158,7 @@ class ColumnDrift:
         edges: the b - 1 edges of the bins, as in ``Profile``; empty in the report of an earlier release.
         training_counts: the rows in each of the b bins in training.
         counts: the rows of the run in each bin.
+        unit: the unit of the values, such as ``US dollars``; empty without a unit.
     """
 
     column: str
@@ -172,6 +173,7 @@ class ColumnDrift:
     edges: list[float] = field(default_factory=list)
     training_counts: list[int] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
+    unit: str = ""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def test_page_of_every_output(night, cli, output):
     assert "champion since 2026-" in text
     assert f": {REASON}" in text
     assert "is_action: out of range, allowed: 0 or 1 drifted.parquet row 1, found 9" in text
-    assert "average 50.05 in training, 59.99 tonight" in text
+    assert "average $50.05 in training, $59.99 tonight" in text
     assert "T412, Title 412 $8,400" in text
     assert f"gamesales runs {output}" in text
     Outline(page)

@@ -107,9 +107,9 @@ def test_comparison_is_on_top():
     text = read_text(render_version_page(make_page(gate=gate, warnings=["Look out."])))
     cards = text[text.index("Compared with the champion") : text.index(" State: new, not promoted.")]
     assert cards == (
-        "Compared with the champion when this version was trained Version 2 $1,080 Version 3, champion $1,000 95% "
-        "confidence interval: $950 to $1,050 Difference +$80 at most +$80 with 97.5% confidence The gate refuses it "
-        "allows at most +$50"
+        "Compared with the champion average error (MAE) when this version was trained Version 2 $1,080 Version 3, "
+        "champion $1,000 95% confidence interval: $950 to $1,050 Difference +$80 at most +$80 with 97.5% confidence "
+        "The gate refuses it allows at most +$50"
     )
     assert text.index("State: new") < text.index("Read this before you promote")
 
