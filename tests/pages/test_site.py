@@ -150,7 +150,7 @@ def test_comparison_has_the_numbers_of_the_command(chromium, folder, path):
         assert f"${low:,.0f} to ${high:,.0f}" in rows["MAE"]
         assert f"{entries['scaled_mse'].first:.2e}" in rows["scaled MSE"]
         assert f"{entries['r2'].first:.4f}" in rows["R²"]
-        assert f"{entries['mape_percent'].first:.1f}%" in rows["MAPE"]
+        assert f"{entries['mape_percent'].first:.2f}%" in rows["MAPE"]
         settings = page.get_by_role("region", name="Settings that differ").inner_text()
         assert re.search(r"layers\.0\.units\s+network\s+24\s+32", settings)
         assert page.locator("#answer").inner_text() == (

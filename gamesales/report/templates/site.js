@@ -181,9 +181,9 @@ function compareMetrics(data, pair, file) {
     const cells = values.map((value, side) => {
       const bounds = intervals[side];
       const note = bounds ? [make("small", {}, bounds.map((bound) => write(key, bound, bounds)).join(" to "))] : [];
-      return [write(key, value, values), ...note];
+      return [write(key, value, [...values, difference]), ...note];
     });
-    const text = write(key, difference, values), sign = difference > 0 && /[1-9]/.test(text) ? "+" : "";
+    const text = write(key, difference, [...values, difference]), sign = difference > 0 && /[1-9]/.test(text) ? "+" : "";
     rows.push([[heading, make("small", {}, term)], ...cells, [sign + text]]);
     if (both && key !== "r2" && values.every((value) => value >= 0)) {
       const text = `${labels[0]}: ${write(key, values[0], values)}; ${labels[1]}: ${write(key, values[1], values)}.`;
