@@ -213,7 +213,7 @@ def check_copies(data: CheckInput) -> Iterator[Notice]:
             "note",
             "twins",
             f"{same_features:,} of {len(data.test):,} test titles have the same features as a training title. "
-            "For titles unlike any training title, see grouped k-fold.",
+            "For titles unlike any training title, see the grouped cross-validation.",
         )
     if finder.exceeds_chance(finder.repeated, *training):
         yield Notice(

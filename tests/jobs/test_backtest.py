@@ -478,7 +478,7 @@ def test_page_starts_with_verdict(backtest):
     with_bounds("out", 1000.0)
     assert 0 == backtest("--page", "page.html").code
     page = Path("page.html").read_text()
-    assert read_text(page).startswith("game-earnings backtest on actuals.csv Version 2: from 2026-11-02 on it is")
+    assert read_text(page).startswith("game-earnings backtest on actuals.csv Version 2: from November 2, 2026 on it is")
     outline = Outline(page)
     ids = [of["id"] for _, of in outline.tags if "id" in of]
     assert (outline.open, len(ids)) == ([], len(set(ids)))
