@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import shlex
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from gamesales.data.files import WRITE_ERRORS, explain_write_errors, replace_file
@@ -24,7 +27,9 @@ LIST_FILE = "gamesales-site.json"
 _FORMAT = 1
 # Files that are read and written at a time: reading may need a network.
 _WORKERS = 8
-_TEMPORARY = ".gamesales-{}.tmp"
+_TEMPORARY = ".gamesales-{}.tmp"  # as replace_file names them
+# A temporary file of this age belongs to no build that runs.
+_ABANDONED_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class SiteFolder:
         path: a folder that holds a site or nothing, or that does not exist.
 
     Raises:
-        UsageError: it is a file, or a folder that holds other files.
+        UsageError: it is a file, a link that leads nowhere, or a folder that holds other files.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,6 +72,11 @@ class SiteFolder:
             )
         if path.exists() and not path.is_dir():
             raise UsageError(f"--site expects a folder, received the file {path}", hint="For example: --site site")
+        if path.is_symlink() and not path.exists():
+            raise UsageError(
+                f"--site expects a folder, and {path} is a link to {path.readlink()}, which does not exist",
+                hint=f"mkdir -p {shlex.quote(str(path.resolve()))}",
+            )
         self.path = path
         self._identities = self._read_list()
         self._planned: dict[str, str] = {}
@@ -77,7 +87,7 @@ class SiteFolder:
             files = document["files"] if document["format"] == _FORMAT else None
         except FileNotFoundError:
             names = sorted(entry.name for entry in self.path.iterdir()) if self.path.is_dir() else []
-            if names:
+            if names := [name for name in names if not fnmatch(name, _TEMPORARY.format("*"))]:  # of a killed build
                 raise UsageError(
                     f"{self.path} holds other files, such as {names[0]}, and no site of gamesales",
                     hint="Give a new or an empty folder: --site site",
@@ -118,6 +128,7 @@ class SiteFolder:
 
         Raises:
             TryAgainError: the disk is full, access is denied, or an object store does not answer.
+            UsageError: a folder has the path of a file.
         """
         for parent in sorted({(self.path / file.path).parent for file in files}):
             parent.mkdir(parents=True, exist_ok=True)
@@ -140,6 +151,8 @@ class SiteFolder:
         except (OSError, KeyError) as error:
             return f"{type(error).__name__}: {error}"
         temporary = self.path / _TEMPORARY.format(secrets.token_hex(8))
+        if target.is_dir():
+            raise UsageError(f"{target} is a folder; expected a page of the site", hint="Move the folder elsewhere")
         try:
             with explain_write_errors(WRITE_ERRORS, target):
                 temporary.write_bytes(content)
@@ -154,6 +167,10 @@ class SiteFolder:
             (self.path / path).unlink(missing_ok=True)
             with suppress(OSError):  # the folder has other files
                 (self.path / path).parent.rmdir()
+        for path in self.path.glob(_TEMPORARY.format("*")):  # of a killed build
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                    path.unlink()
         self._identities = dict(self._planned)
         self._write_list(self._identities)
 

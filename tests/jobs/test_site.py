@@ -1,6 +1,7 @@
 """``gamesales report --site``: the folder that it writes, updates and refuses, and what its pages say."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -151,6 +152,36 @@ def test_killed_build(site, monkeypatch, stop):
     assert not Path("site/index.html").exists()
     site()
     assert complete == snapshot(Path("site"))
+
+
+def test_leftover_of_a_killed_build(site):
+    """A build that was killed before its first file does not stop the next build. Old temporary files are removed."""
+    old, new = Path("site/.gamesales-0123456789abcdef.tmp"), Path("site/.gamesales-fedcba9876543210.tmp")
+    old.parent.mkdir()
+    old.touch()
+    new.touch()
+    os.utime(old, (0, 0))
+    site()
+    assert (False, True) == (old.exists(), new.exists())
+
+
+def test_folder_in_place_of_a_page(site, cli):
+    """A folder that has the path of a page is named in the message."""
+    site()
+    Path("site/index.html").unlink()
+    Path("site/index.html").mkdir()
+    code, message, _ = read_failure(cli(*SITE))
+    assert (2, "site/index.html is a folder; expected a page of the site") == (code, message)
+
+
+def test_link_to_nowhere(site, cli):
+    """A link to a folder is followed, and a link to nothing is refused."""
+    Path("site").symlink_to("elsewhere")
+    code, message, hint = read_failure(cli(*SITE))
+    assert (2, True, True) == (code, "a link to elsewhere" in message, hint.startswith("mkdir -p "))
+    Path("elsewhere").mkdir()
+    site()
+    assert Path("elsewhere/index.html").exists()
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "index.html"])
