@@ -303,7 +303,7 @@ def _open_parquet(sink: Path | pa.NativeFile, schema: pa.Schema, plain: Collecti
     paths = _find_column_paths(schema)
     codecs = {path: "snappy" if path in snappy else "zstd" for path in paths}
     return parquet.ParquetWriter(
-        sink,
+        sink.absolute() if isinstance(sink, Path) else sink,  # Arrow takes a relative path such as a:b for a URI
         schema,
         compression=codecs,
         compression_level={path: 1 for path, codec in codecs.items() if codec == "zstd"},

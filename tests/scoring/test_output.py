@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from gamesales import read_predictions
 from gamesales.data import parquet_file
 from gamesales.data.screen import RejectLimit
 from gamesales.errors import TooManyRejectsError, UsageError
@@ -203,3 +204,11 @@ def test_working_folder_of_earlier_release(here):
         name: data for name, data in again.items() if name != "_run.json"
     }
     assert not work.exists()
+
+
+@pytest.mark.parametrize("output", ["store:1", "store:1.parquet", "store:1.csv"])
+def test_colon_in_a_path(here, output):
+    """A relative path may have a colon, as a URI does."""
+    path = write_input(here / "in.parquet", rows=10)
+    score(VERSION, [path], Path(output))
+    assert 10 == len(read_predictions(output))
