@@ -73,7 +73,8 @@ class ParquetJoiner:
         footer = encode(self._footer)
         self._file.write(footer + len(footer).to_bytes(4, "little") + _MAGIC)
         self._file.flush()
-        present, expected = parquet.read_metadata(os.path.abspath(self._file.name)).num_rows, self._footer[_FILE_ROWS][1]
+        path = Path(self._file.name).absolute()  # Arrow takes a relative path such as a:b for a URI
+        present, expected = parquet.read_metadata(path).num_rows, self._footer[_FILE_ROWS][1]
         if present != expected:
             raise GamesalesError(
                 f"{self._file.name} has {present:,} rows, expected {expected:,}; nothing was published"
