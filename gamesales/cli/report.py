@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from gamesales.cli.render import show_result
 from gamesales.cli.values import NAME
-from gamesales.errors import UsageError
+from gamesales.errors import UsageError, warn
 from gamesales.registry.refs import choose_registry
 from gamesales.report.format import format_count
 
@@ -86,7 +86,8 @@ def report(
     if opens:
         import webbrowser
 
-        webbrowser.open(Path(result.page).resolve().as_uri())
+        if not webbrowser.open(Path(result.page).resolve().as_uri()):
+            warn("no browser could be started; open the page by its path")
 
 
 def _write_run_page(

@@ -48,9 +48,17 @@ def test_copy_of_page(cli, registry):
 def test_page_is_opened(cli, registry, monkeypatch):
     """With ``--open``, the browser gets the absolute URL of the page."""
     opened = []
-    monkeypatch.setattr(webbrowser, "open", opened.append)
-    path = Path(cli("report", "1", "--open").out.strip()).resolve()
-    assert [path.as_uri()] == opened
+    monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or True)
+    ran = cli("report", "1", "--open")
+    assert ([Path(ran.out.strip()).resolve().as_uri()], "") == (opened, ran.err)
+
+
+def test_no_browser(cli, registry, monkeypatch):
+    """Without a browser, the path is printed with a warning."""
+    monkeypatch.setattr(webbrowser, "_tryorder", [])
+    ran = cli("report", "1", "--open")
+    assert (0, True) == (ran.code, Path(ran.out.strip()).exists())
+    assert "warning: no browser could be started" in ran.err
 
 
 def test_broken_job(cli, registry):
