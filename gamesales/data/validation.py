@@ -67,12 +67,19 @@ def explain_faults(error: ValidationError, schema: type, path: Path | None = Non
         line = find_line(text, fault["loc"])
         if fault["type"] in _UNKNOWN_KEY:
             document = document or _describe_schema(schema)
-            keys = list(_find_keys(document, document, fault["loc"][:-1]))
-            explanation = f"unknown key{suggest(str(fault['loc'][-1]), keys)}"
+            explanation = f"unknown key{_guess_key(document, fault['loc'])}"
         else:
             explanation = explain_fault(fault)
         parts.append(f"{place}: {explanation}{f' (line {line})' if line else ''}")
     return "; ".join(parts)
+
+
+def _guess_key(document: dict[str, Any], location: Location) -> str:
+    """Guess what is meant by an unknown key: a similar key of its table, or the same key above all tables."""
+    *table, key = location
+    if table and key in list(_find_keys(document, document, ())):
+        return f" of the table {table[0]}; move it above the first table"
+    return suggest(str(key), _find_keys(document, document, table))
 
 
 def explain_fault(fault: Mapping[str, Any]) -> str:

@@ -59,6 +59,11 @@ def test_faults_of_a_job(tmp_path):
     ("old", "new", "expected"),
     [
         ("unique_ids = false", "unqiue_ids = false", "unqiue_ids: unknown key (did you mean unique_ids?)"),
+        (
+            "threshold = 0.25",
+            "page = true",
+            "drift.page: unknown key of the table drift; move it above the first table",
+        ),
         ("threshold = 0.25", "treshold = 1.5", "drift.treshold: unknown key (did you mean threshold?)"),
         ("unique_ids = false", "unique_ids = 3.5", "unique_ids: expected true or false, received 3.5"),
         ('timezone = "UTC"', "timezone = 3", "timezone: expected a text in quotes, received 3"),
