@@ -91,9 +91,15 @@ class ReadOnlyRegistry:
             ColumnsError: Features are missing or misspelled. The message names all of them.
             InputError: A value breaks the contract.
             NoReferenceTitlesError: The version can't explain its predictions.
+            TypeError: The title is no mapping.
         """
         from gamesales.jobs.predict import predict
 
+        if not isinstance(title, Mapping):
+            raise TypeError(
+                f"expected the features of a single title as a mapping, received {type(title).__name__}; "
+                f"for many titles: registry.load({ref!r}).predict(titles)"
+            )
         texts = {name: "" if value is None else str(value) for name, value in title.items()}
         return predict(*self._open(ref), texts, explain=explain)
 

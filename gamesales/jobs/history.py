@@ -96,6 +96,8 @@ class EventFilter:
     def __post_init__(self) -> None:
         if self.alias is not None:
             check_alias(self.alias)
+        if self.version is not None and not isinstance(self.version, int):
+            raise UsageError(f"version expects a number, received {self.version!r}")
         groups = sorted({kind.partition(".")[0] for kind in KINDS})
         check_limit(self.limit)
         if self.kind not in (None, *KINDS, *groups):

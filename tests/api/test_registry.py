@@ -166,6 +166,13 @@ def test_predict_misspelled(registry):
         registry.predict({**dict.fromkeys(FEATURES, 1), "unitprice": 3})
 
 
+@pytest.mark.parametrize("titles", [None, [{"unit_price": 1}]])
+def test_predict_takes_one_title(registry, titles):
+    """A list of titles is refused, with the call that takes it."""
+    with pytest.raises(TypeError, match=r"single title as a mapping.*load\('@champion'\)\.predict\(titles\)"):
+        registry.predict(titles)
+
+
 def test_page_of_a_version(trained_registry, tmp_path):
     """The page of a version stays in its bundle, or is copied."""
     registry = Registry(tmp_path / "registry")
@@ -231,6 +238,7 @@ def test_times(registry):
         (lambda registry: registry.versions(where="mae~3"), "--where expects a metric"),
         (lambda registry: registry.versions(sort="beauty"), "expected one of version, registered, mae"),
         (lambda registry: registry.history(kind="magic"), "expected an event kind"),
+        (lambda registry: registry.history(version="1"), "version expects a number, received '1'"),
         (lambda registry: registry.show(0), "'0' names no version"),
         (lambda registry: registry.load("latest"), "'latest' names no version"),
         (lambda registry: Registry("").versions(), "expected the path or URL of a registry"),

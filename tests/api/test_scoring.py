@@ -64,6 +64,7 @@ def test_score_like_command(folder, cli):
         ({"max_rejects": "some"}, "--max-rejects expects a count"),
         ({"timezone": "Mars/Base"}, "does not know the time zone 'Mars/Base'"),
         ({"output": ""}, "expected an --output that is a path"),
+        ({"inputs": []}, "inputs expects at least one file"),
     ],
 )
 def test_score_wrong_arguments(folder, arguments, message):
