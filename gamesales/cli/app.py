@@ -71,6 +71,8 @@ def _complete() -> int:
         typer.main.get_command(make_app(name, only_list=name is None)).main([], prog_name="gamesales")
     except SystemExit as leaving:  # fish asks by the exit code whether there are completions
         return int(leaving.code or 0)
+    except (LookupError, ValueError):  # no shell asks so, and a completion has no place for an error
+        return UsageError.exit_code
     raise AssertionError("Typer exits after a completion")
 
 
@@ -81,6 +83,9 @@ def _explain_mistake(error: Any, command: Any) -> str:
     if kind == "MissingParameter":
         return f"{label} is missing"
     if kind == "NoSuchOption":
+        for other in command.params:
+            if other.param_type_name == "argument" and other.name == error.option_name.lstrip("-"):
+                return f"no option {error.option_name}; give {_label(other)} without {error.option_name}"
         options = [option for other in command.params for option in other.opts]
         return f"no option {error.option_name}{suggest(error.option_name, [*options, *COMMON_OPTIONS])}"
     if kind == "BadOptionUsage":

@@ -46,6 +46,16 @@ def test_answers(registry, cli, monkeypatch, line, expected):
     assert ran.out.split() == expected
 
 
+@pytest.mark.parametrize("number", [None, "", "x", "9"])
+def test_odd_questions(cli, monkeypatch, number):
+    """A question that no shell asks has no completions, and prints no error."""
+    monkeypatch.setenv("_GAMESALES_COMPLETE", "complete_bash")
+    if number is not None:
+        monkeypatch.setenv("COMP_WORDS", "gamesales ")
+        monkeypatch.setenv("COMP_CWORD", number)
+    assert cli().err == ""
+
+
 def test_retired_versions_are_left_out(registry, cli, monkeypatch):
     """A retired version is no completion, and the registry of the environment is read."""
     registry.retire(2, "old")

@@ -103,6 +103,7 @@ def test_topics_have_all_commands():
         ("alias sett a 1", "no command sett of gamesales alias (did you mean set?)", "gamesales alias --help"),
         ("score --outptu x", "no option --outptu (did you mean --output?)", "gamesales score --help"),
         ("versions --tracebak", "no option --tracebak (did you mean --traceback?)", "gamesales versions --help"),
+        ("train --job x.toml", "no option --job; give JOB without --job", "gamesales train --help"),
         ("versions --limit x", '--limit expects a whole number, received "x"', "gamesales versions --help"),
         ("versions --limit 0", '--limit expects 1 or more, received "0"', "gamesales versions --help"),
         ("tune --minutes x", '--minutes expects a number, received "x"', "gamesales tune --help"),
