@@ -167,10 +167,10 @@ class SiteFolder:
             (self.path / path).unlink(missing_ok=True)
             with suppress(OSError):  # the folder has other files
                 (self.path / path).parent.rmdir()
-        for path in self.path.glob(_TEMPORARY.format("*")):  # of a killed build
+        for temporary in self.path.glob(_TEMPORARY.format("*")):  # of a killed build
             with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-                    path.unlink()
+                if time.time() - temporary.stat().st_mtime > _ABANDONED_SECONDS:
+                    temporary.unlink()
         self._identities = dict(self._planned)
         self._write_list(self._identities)
 
