@@ -117,8 +117,6 @@ def _make_request(
 def _make_job(job: str | Path | None, values: Mapping[str, Any]) -> ScoreJob:
     from gamesales.jobs.score import JOB_FILE, load_score_job
 
-    if values.get("inputs") == ():
-        raise UsageError("inputs expects at least one file, folder or URL, received none")
     missing = [name for name in ("inputs", "output") if name not in values]
     if job is not None or len(missing) == 2:
         return load_score_job(JOB_FILE if job is None else Path(job), **values)

@@ -291,6 +291,8 @@ def _plan_date(
     job: ScoreJob, registry: ModelRegistry, day: date
 ) -> tuple[LoadedVersion, LoadedVersion | None, Plan, OutputPaths | TableOutput]:
     """Find the inputs of a date, load the version and its shadow, and plan the run."""
+    if not job.inputs:
+        raise UsageError("inputs expects at least one file, folder or URL, received none")
     output = _find_output(job, day)
     as_of = get_end_of(day, job.timezone) if job.as_of_date else None
     settings = {"run_date": day.isoformat(), "format": output.suffix}
