@@ -55,7 +55,8 @@ def show_error(code: str, message: str, hint: str, *, as_json: bool, evidence: M
         with suppress(OSError):  # stdout is full or closed; stderr has the error too
             print(json.dumps({"error": add_old_keys(error)}, ensure_ascii=False))
     hint_line = f"\n       {to_one_line(hint)}" if hint else ""
-    show_text(lambda: f"{paint('error:')} {to_one_line(message)}{hint_line}", sys.stderr)
+    with suppress(OSError):  # stderr is full; the exit code says that the command failed
+        show_text(lambda: f"{paint('error:')} {to_one_line(message)}{hint_line}", sys.stderr)
 
 
 class _WarningHandler(logging.Handler):

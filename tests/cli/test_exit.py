@@ -39,6 +39,13 @@ def test_full_stdout(tmp_path, simple_registry, way, words):
     assert ended.stderr.startswith("error: ")
 
 
+@pytest.mark.parametrize("words", [["nope"], ["nope", "--json"]])
+def test_full_stderr(tmp_path, words):
+    """An error that can't be printed keeps its exit code."""
+    with open("/dev/full", "w") as full:
+        assert 2 == start(*words, stderr=full, cwd=tmp_path).returncode
+
+
 def test_closed_stdout(tmp_path, simple_registry):
     """A command works without stdout."""
     ended = subprocess.run(
