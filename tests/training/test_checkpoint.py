@@ -283,7 +283,7 @@ def test_early_stopping_recorded_in_manifest(cli, tmp_path):
             "early_stopping watches the validation loss; expected a validation",
         ),
         ({"early_stopping": {"patience": 0}, "validation_share": 0.1}, "training.early_stopping.patience: "),
-        ({"early_stopping": {}, "validation_share": 0.1}, "training.early_stopping.patience: Field required"),
+        ({"early_stopping": {}, "validation_share": 0.1}, "training.early_stopping.patience: missing"),
         ({"early_stopping": {"patience": 1, "delta": 1}, "validation_share": 0.1}, "training.early_stopping.delta: "),
     ],
 )
