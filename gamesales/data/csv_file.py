@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gamesales.data.remote_file import TablePath
 
 _HEADER_BYTES = 1 << 20
+# The module csv has the same limit, but another part of the process may raise it.
+_LONGEST_NAME = 1 << 17
 _PIECE_BYTES = 1 << 20
 
 
@@ -165,10 +167,12 @@ class CsvFile:
         reader = csv.reader(text, delimiter=self.dialect.delimiter, escapechar=self.dialect.escape or None)
         try:
             header = [cell.encode("latin-1").decode() for cell in next(reader, [])]
-        except csv.Error:  # a name of more than 128 KiB
+        except csv.Error:
             header = []
         except UnicodeDecodeError:
             raise self._make_encoding_error() from None
+        if any(len(name) > _LONGEST_NAME for name in header):
+            header = []
         if any("\0" in name for name in header):
             raise make_format_error(str(self.path), head)
         if any("\N{BYTE ORDER MARK}" in name for name in header):

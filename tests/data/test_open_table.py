@@ -1,5 +1,6 @@
 """Opening and reading CSV and Parquet files, and the errors of files that can't be read."""
 
+import csv
 import gzip
 import io
 import tempfile
@@ -108,8 +109,10 @@ class TestOpening:
             ("prix_en_été,b\n".encode("latin-1") + b"1,2\n" * 300_000, "has bytes that are not text"),
         ],
     )
-    def test_other_content_is_not_csv(self, opened, content, expected):
-        """Content without a header, or that is not text, is not CSV."""
+    @pytest.mark.parametrize("limit", [1 << 17, 1 << 27])
+    def test_other_content_is_not_csv(self, opened, content, expected, limit):
+        """Content without a header, or that is not text, is not CSV, also if the process allows long cells."""
+        csv.field_size_limit(limit)
         with pytest.raises(InputError, match=r"titles\.csv .*" + expected):
             opened(content)
 
