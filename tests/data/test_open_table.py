@@ -112,9 +112,12 @@ class TestOpening:
     @pytest.mark.parametrize("limit", [1 << 17, 1 << 27])
     def test_other_content_is_not_csv(self, opened, content, expected, limit):
         """Content without a header, or that is not text, is not CSV, also if the process allows long cells."""
-        csv.field_size_limit(limit)
-        with pytest.raises(InputError, match=r"titles\.csv .*" + expected):
-            opened(content)
+        usual = csv.field_size_limit(limit)
+        try:
+            with pytest.raises(InputError, match=r"titles\.csv .*" + expected):
+                opened(content)
+        finally:
+            csv.field_size_limit(usual)
 
     @pytest.mark.parametrize("cut", [4, 5, 7, 8, 100, -1, -4, -8, -9])
     def test_truncated_parquet_is_reported(self, opened, cut):
