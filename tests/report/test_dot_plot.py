@@ -94,7 +94,7 @@ def test_legend():
 
 
 def test_intervals():
-    """Intervals are drawn and named in the caption, unless so many would cover the plot."""
+    """Intervals are drawn and named in the caption, unless their number would cover the plot."""
     marks = [Mark(place, 10, DOT, 8, 12) for place in range(20)]
     assert "A caption. Lines: 95% confidence interval." == plot(marks).caption
     assert "A caption." == plot(marks * 20).caption
