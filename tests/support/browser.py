@@ -1,9 +1,9 @@
 """Pages in a headless Chromium, as people see them. Without Chromium or Playwright, the tests are skipped.
 
-A test file imports the fixture ``chromium``, and opens a page with ``visit``:
+A test takes the fixture ``chromium``, and opens a page with ``visit``:
 
     with visit(chromium, path, width=400, scheme="dark") as page:
-        assert find_barriers(page) == []
+        assert find_faults(page) == []
 """
 
 from __future__ import annotations
@@ -88,6 +88,16 @@ def visit(chromium, path: Path, *, width: int = DESKTOP, scheme: str = "light", 
     context.close()
     assert messages == []
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+
+
+def wait_until(page, expression: str, value: str) -> None:
+    """Wait until a JavaScript expression has a value. A click returns before the page has followed a link."""
+    page.wait_for_function(f"value => {expression} === value", arg=value)
+
+
+def find_faults(page) -> list[str]:
+    """List the barriers, the torn signs and the cut elements of a page."""
+    return [*find_barriers(page), *find_torn_signs(page), *find_cut_elements(page)]
 
 
 def find_barriers(page) -> list[str]:
