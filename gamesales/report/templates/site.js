@@ -221,9 +221,10 @@ function answer(data, pair) {
   const [first, second] = pair.map((version) => version.metrics.find((entry) => entry.file === files[0]).values[0]);
   if (!isNumber(first) || !isNumber(second)) return ["The average error is not known.", files];
   const share = Math.abs(second / first - 1) * 100, change = second < first ? "lower" : "higher";
+  const amount = first === 0 ? "" : `${share.toFixed(share < 1 ? 2 : 1)}% `; // of 0, no share is known
   const errors = `${write("mae", second, [first])} and ${write("mae", first, [second])}`;
   const text = first === second ? "Both versions have the same average error" :
-    `The average error of version ${pair[1].number} is ${share.toFixed(share < 1 ? 2 : 1)}% ${change} than the error of version ${pair[0].number}`;
+    `The average error of version ${pair[1].number} is ${amount}${change} than the error of version ${pair[0].number}`;
   return [`${text}: ${errors}.`, files];
 }
 
