@@ -114,7 +114,8 @@ class RayProcess(AbstractContextManager["RayProcess"]):
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
-        self._receiver.join(_STOP_SECONDS)
+        if self._connected.done():  # otherwise there is no task, and Ray's start can block its process for 30 s
+            self._receiver.join(_STOP_SECONDS)
         while kill_session(self._process.pid):
             time.sleep(0.01)
         self._receiver.join()
