@@ -11,8 +11,9 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from gamesales.data.column_rules import check_column
 from gamesales.errors import JobFileError
 
 if TYPE_CHECKING:
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 
 _STRICT: ConfigDict = {"extra": "forbid"}
 
-ColumnKind = Literal["rating", "flag", "price", "money"]
+ColumnKind = Literal["rating", "flag", "price", "money", "number", "category", "date"]
+# The kinds without a range, with their allowed values in words.
+_ALLOWED = {"flag": "0 or 1", "category": "any text", "date": "any date"}
+# A manifest has these keys for each column, and further keys only if they are set.
+_FIRST_KEYS = ("name", "kind", "unit", "minimum", "maximum", "above", "description")
 
 # Columns that scoring adds. An input must not have columns with these names.
 PREDICTION_COLUMN = "predicted_earnings"
@@ -35,12 +40,22 @@ UNFAMILIAR_COLUMN = "unfamiliar"
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its kind, its unit, and the range of its allowed values.
+    """A column: its kind, its unit, its allowed values, and what becomes of missing and unseen values.
 
     ``minimum`` and ``maximum`` are inclusive, ``above`` is exclusive. A flag is 0 or 1.
 
+    Attributes:
+        missing: what becomes of a missing cell. It rejects the row, or becomes the mean, the median or a value, or a
+            category of its own.
+        encoding: how a number enters the network: scaled to 0..1, or by pieces between the quantiles of training.
+        scale: of the target: scaled to 0..1 as it is, or after a logarithm.
+        values: of a category: its texts. Training learns them if the contract lists none.
+        min_count: of a category: how many training titles a text needs. Rarer texts are unseen values.
+        unseen: of a category: whether an unseen value becomes ``other`` or rejects its row.
+        date_format: of a date in text, such as ``%d/%m/%Y``; empty for ISO 8601.
+
     Raises:
-        ValueError: an attribute has the wrong type, or the range is empty.
+        ValueError: an attribute has the wrong type, does not belong to the kind, or the range is empty.
     """
 
     __pydantic_config__: ClassVar[Any] = _STRICT
@@ -52,29 +67,38 @@ class Column:
     maximum: float | None = None
     above: float | None = None
     description: str = ""
+    missing: str | float = "reject"
+    encoding: Literal["minmax", "quantiles"] = "minmax"
+    scale: Literal["minmax", "log"] = "minmax"
+    values: tuple[str, ...] = ()
+    min_count: int = 5
+    unseen: Literal["other", "reject"] = "other"
+    date_format: str = ""
 
     def __post_init__(self) -> None:
-        texts = (self.name, self.unit, self.description)
-        bounds = (self.minimum, self.maximum, self.above)
-        if not all(isinstance(text, str) for text in texts) or self.kind not in get_args(ColumnKind):
-            raise ValueError(f"expected text, and a kind of {', '.join(get_args(ColumnKind))}, received {self}")
-        if any(bound is not None and type(bound) not in (int, float) for bound in bounds):
-            raise ValueError(f"expected bounds that are numbers, received {self}")
-        if not self.name or self.name != self.name.strip():
-            raise ValueError(f"a column's name must not be empty or padded, received {self.name!r}")
-        if self.name in OUTPUT_COLUMNS:
-            raise ValueError(f"{self.name!r} is a column that scoring writes; choose another name")
-        if self.kind == "flag" and bounds != (None, None, None):
-            raise ValueError("a flag is 0 or 1 and takes no minimum, maximum or above")
-        lowest = max((bound for bound in (self.minimum, self.above) if bound is not None), default=None)
-        if lowest is not None and self.maximum is not None and lowest >= self.maximum:
-            raise ValueError(f"the range is empty: from {lowest} to {self.maximum}")
+        object.__setattr__(self, "values", tuple(self.values))
+        check_column(self)
+
+    @property
+    def may_be_missing(self) -> bool:
+        """Whether a missing cell is accepted."""
+        return self.missing != "reject"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys as a manifest stores them. Keys that an earlier release lacked are left out if not set."""
+        fields = self.__dataclass_fields__
+        document = {
+            key: value
+            for key, value in vars(self).items()
+            if value is not None and (key in _FIRST_KEYS or value != fields[key].default)
+        }
+        return {**document, **({"values": list(self.values)} if self.values else {})}
 
     @property
     def allowed(self) -> str:
         """The allowed values in words, such as ``0 to 5``, ``above 0`` or ``0 or 1``."""
-        if self.kind == "flag":
-            return "0 or 1"
+        if self.kind in _ALLOWED:
+            return _ALLOWED[self.kind]
         if self.minimum is not None and self.maximum is not None:
             return f"{self.minimum:g} to {self.maximum:g}"
         parts = []
@@ -89,17 +113,25 @@ class Column:
 
 @dataclass(frozen=True)
 class Contract:
-    """The columns of a table: the target, the features in the order of the network's inputs, and the identity."""
+    """The columns of a table: the target, the features in the order of the network's inputs, and the identity.
+
+    ``missing_values`` lists the texts that stand for a missing cell, such as ``N/A``. An empty cell is always missing.
+    """
 
     __pydantic_config__: ClassVar[Any] = _STRICT
 
     target: Column
     features: tuple[Column, ...]
     identity: tuple[str, ...] = ()
+    missing_values: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.features:
             raise ValueError("features: at least one column is needed")
+        if self.target.kind in ("category", "date") or self.target.may_be_missing:
+            raise ValueError(f"the target must be a number in every row, and {self.target.name} may be something else")
+        if self.target.encoding != "minmax" or any(column.scale != "minmax" for column in self.features):
+            raise ValueError("scale is a key of the target, and encoding is a key of features")
         names = [*self.feature_names, self.target.name, *self.identity]
         duplicates = sorted({name for name in names if names.count(name) > 1})
         if duplicates:
@@ -137,19 +169,20 @@ class Contract:
         Raises:
             ValueError, TypeError, LookupError, AttributeError: the document is not a contract.
         """
-        identity = document["identity"]
-        if not all(isinstance(name, str) for name in identity):
-            raise ValueError("the names of identity columns must be text")
+        identity, missing_values = document["identity"], document.get("missing_values", [])
+        if not all(isinstance(name, str) for name in [*identity, *missing_values]):
+            raise ValueError("the names of identity columns and the missing values must be text")
         features = tuple(Column(**feature) for feature in document["features"])
-        return cls(Column(**document["target"]), features, tuple(identity))
+        return cls(Column(**document["target"]), features, tuple(identity), tuple(missing_values))
 
     def as_json(self) -> dict[str, Any]:
         """Return the contract as a manifest stores it."""
-        target, *features = (
-            {name: value for name, value in vars(column).items() if value is not None}
-            for column in (self.target, *self.features)
-        )
-        return {"identity": list(self.identity), "target": target, "features": features}
+        document = {
+            "identity": list(self.identity),
+            "target": self.target.as_json(),
+            "features": [column.as_json() for column in self.features],
+        }
+        return document | ({"missing_values": list(self.missing_values)} if self.missing_values else {})
 
 
 def read_toml(path: Path) -> dict[str, object]:
