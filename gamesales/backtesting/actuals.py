@@ -100,7 +100,7 @@ def _require_columns(path: TablePath, schema: pa.Schema, contract: Contract) -> 
 
 def _select_usable(batch: Batch, contract: Contract) -> tuple[pa.Array, FloatArray, Sequence[RejectedRow]]:
     """Return the ids and the earnings of the usable rows, and the unusable rows."""
-    screened = screen(batch, [contract.target])
+    screened = screen(batch, [contract.target], missing_values=contract.missing_values)
     ids = make_ids([keep_rows(batch.table.column(name), screened.accepted) for name in contract.identity])
     lacks_id = null_mask(ids)
     rows = batch.rows[screened.accepted][lacks_id].tolist()

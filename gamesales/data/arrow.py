@@ -7,7 +7,7 @@ are used here do not.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -147,12 +147,15 @@ def swap_decimal_marks(array: pa.Array) -> pa.Array:
     return pa.Array.from_buffers(pa.string(), len(array), [validity, offsets, swapped], offset=array.offset)
 
 
-def convert_to_numbers(array: pa.Array, *, words: bool = False) -> tuple[Numbers, BoolArray]:
+def convert_to_numbers(
+    array: pa.Array, *, words: bool = False, missing_values: Collection[str] = ()
+) -> tuple[Numbers, BoolArray]:
     """Convert a column to numbers.
 
     Args:
         array: Arrow (n,) of booleans, numbers, decimals, text, bytes that are text, nulls, or a dictionary of these.
         words: whether the words ``true`` and ``false`` are 1 and 0.
+        missing_values: the texts that stand for a missing cell, besides the empty text.
 
     Returns:
         The numbers (n,), NaN where a cell is not a number, and bool (n,), True where a cell is missing. A column of
@@ -170,7 +173,7 @@ def convert_to_numbers(array: pa.Array, *, words: bool = False) -> tuple[Numbers
     if array.type in _TEXT_OF_BYTES:
         array = array.view(_TEXT_OF_BYTES[array.type])
     if is_text(array.type):
-        return _parse_text(array, words=words)
+        return _parse_text(array, words=words, missing_values=missing_values)
     missing = null_mask(array)
     if missing.all():
         return np.full(len(array), np.nan), missing
@@ -182,7 +185,7 @@ def convert_to_numbers(array: pa.Array, *, words: bool = False) -> tuple[Numbers
     return numbers, missing
 
 
-def _parse_text(array: pa.Array, *, words: bool) -> tuple[FloatArray, BoolArray]:
+def _parse_text(array: pa.Array, *, words: bool, missing_values: Collection[str]) -> tuple[FloatArray, BoolArray]:
     """Parse text: all cells at once if they are plain numbers, otherwise each distinct text once."""
     if array.null_count == 0:
         try:
@@ -194,8 +197,9 @@ def _parse_text(array: pa.Array, *, words: bool) -> tuple[FloatArray, BoolArray]
     cells = encoded.dictionary.cast(pa.large_binary()).to_pylist()  # Parquet does not check that text is UTF-8
     texts = ["" if cell is None else cell.decode(errors="replace").strip() for cell in cells]
     indices = np.where(nulls, len(texts), to_numpy(encoded.indices))
+    blank = np.array([*(not text or text in missing_values for text in texts), True])
     numbers = np.array([*(_parse_number(text, words=words) for text in texts), np.nan])
-    blank = np.array([*(not text for text in texts), True])
+    numbers[blank] = np.nan
     return numbers[indices], blank[indices]
 
 

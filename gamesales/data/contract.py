@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -23,7 +24,7 @@ _STRICT: ConfigDict = {"extra": "forbid"}
 
 ColumnKind = Literal["rating", "flag", "price", "money", "number", "category", "date"]
 # The kinds without a range, with their allowed values in words.
-_ALLOWED = {"flag": "0 or 1", "category": "any text", "date": "any date"}
+_ALLOWED = {"flag": "0 or 1", "category": "any text", "date": "a date such as 2026-11-30"}
 # A manifest has these keys for each column, and further keys only if they are set.
 _FIRST_KEYS = ("name", "kind", "unit", "minimum", "maximum", "above", "description")
 
@@ -97,6 +98,10 @@ class Column:
     @property
     def allowed(self) -> str:
         """The allowed values in words, such as ``0 to 5``, ``above 0`` or ``0 or 1``."""
+        if self.kind == "date" and self.date_format:
+            return f"a date such as {date(2026, 11, 30).strftime(self.date_format)}"
+        if self.kind == "category" and self.values and self.unseen == "reject":
+            return f"one of {len(self.values):,} values"
         if self.kind in _ALLOWED:
             return _ALLOWED[self.kind]
         if self.minimum is not None and self.maximum is not None:
@@ -140,6 +145,11 @@ class Contract:
     @property
     def feature_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.features)
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        """The features that a reader may parse as numbers: all but categories and dates."""
+        return tuple(column.name for column in self.features if column.kind not in ("category", "date"))
 
     @classmethod
     def from_toml(cls, path: Path) -> Contract:

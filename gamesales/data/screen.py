@@ -1,7 +1,8 @@
 """Screening the rows of a batch against the contract, and limiting the number of rejects.
 
 A cell passes if it is present, is a finite number, and is in the allowed range. Text is parsed. In a flag column, the
-words true and false are 1 and 0. A cell that fails rejects its row and no other row.
+words true and false are 1 and 0. A category becomes a code, and a date becomes days. A missing cell that the contract
+accepts becomes NaN, or the code of missing categories. A cell that fails rejects its row and no other row.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,9 @@ from gamesales.data.arrow import (
     may_be_text,
     swap_decimal_marks,
 )
+from gamesales.data.categories import encode_categories, explain_code, holds_categories
 from gamesales.data.contract import Column
+from gamesales.data.dates import holds_dates, read_dates
 from gamesales.data.table import Batch, RejectedRow
 from gamesales.errors import ColumnsError, UsageError
 
@@ -41,6 +44,8 @@ _NUMERIC: tuple[Callable[[pa.DataType], bool], ...] = (
     pa.types.is_null,
 )
 _NOT_A_NUMBER = "not a number"
+# The types that hold values of a kind, and their name in a message. Other kinds are numbers.
+_TYPES_OF_KIND = {"category": (holds_categories, "text or whole numbers"), "date": (holds_dates, "dates or text")}
 # Numbers with a decimal mark that the file is not expected to have, as they stand in the job file.
 _DECIMAL_MARKS = (
     ("comma", ",", re.compile(r"[+-]?\d{1,3}([. ']?\d{3})*,\d+|[+-]?\d+,\d+")),
@@ -48,7 +53,7 @@ _DECIMAL_MARKS = (
 )
 # A column as numbers (n,), and which of its cells are missing, bool (n,).
 Cells = tuple[Numbers, BoolArray]
-# The smallest and the largest value of a column.
+# The smallest and the largest value of a column, without missing cells; inf and -inf if all cells are missing.
 Extremes = tuple[float, float]
 _RECORD = json.JSONEncoder(ensure_ascii=False, default=str)
 
@@ -76,7 +81,7 @@ class ScreenedBatch:
 
 
 def find_column_faults(where: str, schema: pa.Schema, columns: Sequence[Column]) -> list[str]:
-    """Describe the missing columns of a file at ``where``, and the columns with a type that is not numeric."""
+    """Describe the missing columns of a file at ``where``, and the columns whose type does not fit their kind."""
     missing = [column.name for column in columns if column.name not in schema.names]
     faults = []
     if missing:
@@ -86,12 +91,10 @@ def find_column_faults(where: str, schema: pa.Schema, columns: Sequence[Column])
         cause = find_cause(schema.names, missing)
         likely = f"; {cause.words}" if cause else ""
         faults.append(f"{where} lacks {', '.join(missing)} (it has {present}){likely}")
-    fields = [schema.field(column.name) for column in columns if column.name not in missing]
-    faults += [
-        f"{where}: {field.name} has type {field.type}, expected numbers"
-        for field in fields
-        if not _holds_numbers(field.type)
-    ]
+    for column in columns:
+        holds_kind, expected = _TYPES_OF_KIND.get(column.kind, (_holds_numbers, "numbers"))
+        if column.name not in missing and not holds_kind(arrow_type := schema.field(column.name).type):
+            faults.append(f"{where}: {column.name} has type {arrow_type}, expected {expected}")
     return faults
 
 
@@ -110,24 +113,52 @@ def require_columns(where: str, schema: pa.Schema, columns: Sequence[Column]) ->
     """Check the columns of a file.
 
     Raises:
-        ColumnsError: columns are missing, or their types are not numeric. The message names all of them.
+        ColumnsError: columns are missing, or their types do not fit. The message names all of them.
     """
     faults = find_column_faults(where, schema, columns)
     if faults:
         raise ColumnsError("; ".join(faults), hint=suggest_job_keys([schema], columns))
 
 
-def read_numbers(batch: Batch, columns: Sequence[Column]) -> list[Cells]:
-    """Convert columns of a batch to numbers, with a mask of the missing cells; see ``convert_to_numbers``."""
-    return [convert_to_numbers(_read_column(batch, column), words=column.kind == "flag") for column in columns]
+def read_numbers(batch: Batch, columns: Sequence[Column], missing_values: Collection[str] = ()) -> list[Cells]:
+    """Convert columns of a batch to numbers, codes and days, with a mask of the missing cells.
+
+    Args:
+        batch: the rows.
+        columns: the columns of the contract.
+        missing_values: the texts that stand for a missing cell.
+
+    Returns:
+        For each column the numbers (n,) and bool (n,), as in ``convert_to_numbers``. Codes are negative for cells that
+        reject their row; see ``encode_categories``.
+    """
+    return [_read_cells(batch, column, missing_values) for column in columns]
 
 
-def screen(batch: Batch, columns: Sequence[Column], cells: Sequence[Cells] | None = None) -> ScreenedBatch:
+def _read_cells(batch: Batch, column: Column, missing_values: Collection[str]) -> Cells:
+    if column.kind == "category":
+        return encode_categories(batch.table.column(column.name), column, missing_values)
+    if column.kind == "date":
+        return read_dates(batch.table.column(column.name), column.date_format, missing_values)
+    cells = batch.table.column(column.name)
+    cells = cells if batch.decimal == "." else swap_decimal_marks(cells)
+    numbers, missing = convert_to_numbers(cells, words=column.kind == "flag", missing_values=missing_values)
+    if column.may_be_missing and pa.types.is_floating(cells.type):
+        missing = missing | np.isnan(numbers)  # pandas writes gaps as NaN
+    return numbers, missing
+
+
+def screen(
+    batch: Batch,
+    columns: Sequence[Column],
+    cells: Sequence[Cells] | None = None,
+    missing_values: Collection[str] = (),
+) -> ScreenedBatch:
     """Screen a batch: convert the rows that pass to numbers, and give a reason for each row that fails.
 
     ``cells`` is the result of ``read_numbers``, if it is known.
     """
-    cells = read_numbers(batch, columns) if cells is None else cells
+    cells = read_numbers(batch, columns, missing_values) if cells is None else cells
     faults: dict[int, list[tuple[str, str]]] = {}
     extremes: list[Extremes] = []
     for column, (numbers, missing) in zip(columns, cells, strict=True):
@@ -136,11 +167,24 @@ def screen(batch: Batch, columns: Sequence[Column], cells: Sequence[Cells] | Non
         extremes.append((float(numbers.min()), float(numbers.max())))  # both are NaN if any number is
         if _all_pass(numbers, extremes[-1], column):
             continue
-        for index in np.flatnonzero(~_find_passing(numbers, column)).tolist():
+        passes = _find_passing(numbers, column)
+        if column.may_be_missing and column.kind != "category":
+            passes |= missing
+            extremes[-1] = find_extremes(numbers)
+        for index in np.flatnonzero(~passes).tolist():
             reason = _explain_fault(float(numbers[index]), bool(missing[index]), column)
             faults.setdefault(index, []).append((column.name, reason))
     accepted = accept_all(batch, cells, extremes)
     return _reject_rows(batch, accepted, faults) if faults else accepted
+
+
+def find_extremes(numbers: Numbers) -> Extremes:
+    """Return the smallest and the largest of one or more numbers (n,); inf and -inf if all are missing."""
+    low, high = float(numbers.min()), float(numbers.max())
+    if not math.isnan(low):
+        return low, high
+    present = numbers[~np.isnan(numbers)]
+    return (float(present.min()), float(present.max())) if len(present) else (math.inf, -math.inf)
 
 
 def accept_all(batch: Batch, cells: Sequence[Cells], extremes: Sequence[Extremes] = ()) -> ScreenedBatch:
@@ -148,11 +192,6 @@ def accept_all(batch: Batch, cells: Sequence[Cells], extremes: Sequence[Extremes
     return ScreenedBatch(
         [numbers for numbers, _ in cells], np.ones(len(batch.rows), bool), list(batch.malformed), extremes
     )
-
-
-def _read_column(batch: Batch, column: Column) -> pa.Array:
-    cells = batch.table.column(column.name)
-    return cells if batch.decimal == "." else swap_decimal_marks(cells)
 
 
 def reject(batch: Batch, screened: ScreenedBatch, failing: BoolArray, reason: str) -> ScreenedBatch:
@@ -187,6 +226,8 @@ def _find_passing(numbers: Numbers, column: Column) -> BoolArray:
     """Return bool (n,), True for allowed numbers. Comparisons with NaN are False, so NaN fails."""
     if column.kind == "flag":
         return np.asarray((numbers == 0) | (numbers == 1))
+    if column.kind == "category":
+        return np.asarray(numbers >= 0)
     passes: BoolArray = (numbers >= -_LARGEST) & (numbers <= _LARGEST)
     if column.minimum is not None:
         passes &= numbers >= column.minimum
@@ -200,8 +241,10 @@ def _find_passing(numbers: Numbers, column: Column) -> BoolArray:
 def _explain_fault(number: float, missing: bool, column: Column) -> str:
     if missing:
         return "missing"
+    if column.kind == "category":
+        return explain_code(int(number))
     if math.isnan(number):
-        return _NOT_A_NUMBER
+        return f"not a date, expected {column.allowed}" if column.kind == "date" else _NOT_A_NUMBER
     if abs(number) > _LARGEST:
         return "not a finite number"
     return f"out of range, allowed: {column.allowed}"

@@ -9,11 +9,12 @@ import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
-from gamesales.data.labeled_titles import LabeledTitles, read_titles
+from gamesales.data.labeled_titles import LabeledTitles, learn_categories, read_titles
 from gamesales.errors import UsageError
 from gamesales.scoring.inputs import find_table_file
 from gamesales.stats.metrics import HEADINGS, Metrics, compute_metrics, format_metrics
 from gamesales.stats.same_features import estimate_pure_error, number_distinct_rows
+from gamesales.training.encoding import add_encoder, fit_encoding
 from gamesales.training.folds import (
     FOLD_KINDS,
     FoldKind,
@@ -117,12 +118,14 @@ def crossvalidate(
     unknown = [kind for kind in kinds if kind not in FOLD_KINDS]
     if unknown or not kinds:
         raise UsageError(f"expected folds of the kinds {' or '.join(FOLD_KINDS)}, received {kinds!r}")
-    contract = Contract.from_toml(job.data.contract)
-    titles = read_titles(find_table_file(data or job.data.train), contract, table_format=job.table_format)
+    source = find_table_file(data or job.data.train)
+    contract = learn_categories(source, Contract.from_toml(job.data.contract), job.table_format)
+    titles = read_titles(source, contract, table_format=job.table_format)
     (clusters,) = number_distinct_rows(titles.features)
     for kind in kinds:
         make_folds(titles, kind, folds, job.training.seed)  # fail before a network is trained in vain
-    _, scaling = fit_scaler(contract.feature_names, contract.target.name, titles.features, titles.earnings)
+    _, scaling = fit_scaler(contract, titles.features, titles.earnings)
+    network = add_encoder(job.network, fit_encoding(contract, titles.features))
     summaries: dict[str, KFoldSummary] = {}
     for kind in kinds:
         metrics, errors = [], []
@@ -130,7 +133,7 @@ def crossvalidate(
             parts = make_folds(titles, kind, folds, seed)
             on_stage(f"{f'seed {seed}, ' if seeds > 1 else ''}{kind} k-fold: training {folds} networks")
             refits = plan_folds(job.with_seed(seed).training, contract, titles, parts)
-            networks = require_trained(fit_predictors(job.network, refits))
+            networks = require_trained(fit_predictors(network, refits))
             predicted = predict_kfold(networks, titles, parts, kind)
             errors.append(predicted - titles.earnings)
             folds_mae = measure_folds_mae(errors[-1], parts)

@@ -18,6 +18,7 @@ from gamesales.data.files import replace_file
 from gamesales.data.labeled_titles import LabeledTitles, read_titles
 from gamesales.data.simulate import write_titles
 from gamesales.errors import UsageError
+from gamesales.training.encoding import needs_encoding
 from gamesales.training.scaling import Scaling, fit_scaler, format_scaling_note
 
 if TYPE_CHECKING:
@@ -53,10 +54,13 @@ def preprocess(training: Path, test: Path, contract: Contract) -> PreprocessingR
             f"{training} and {test} would be scaled to {outputs[0]} and {outputs[1]}; expected four different files",
             hint="Rename one of the files",
         )
+    if needs_encoding(contract) or contract.target.scale != "minmax":
+        raise UsageError(
+            "preprocess scales numbers to 0..1, and the contract has categories, dates, gaps or a logarithm",
+            hint="Train with the unscaled files: gamesales train does all of this",
+        )
     training_titles, test_titles = read_titles(training, contract), read_titles(test, contract)
-    _, scaling = fit_scaler(
-        contract.feature_names, contract.target.name, training_titles.features, training_titles.earnings
-    )
+    _, scaling = fit_scaler(contract, training_titles.features, training_titles.earnings)
     with ExitStack() as replacements:  # neither file appears before both are written
         for titles, output in zip((training_titles, test_titles), outputs, strict=True):
             path = replacements.enter_context(replace_file(output))

@@ -32,8 +32,9 @@ from gamesales.scoring.scorer import GRAPH_FILE, Scorer, get_target_range
 from gamesales.stats.herding import choose_representatives
 from gamesales.stats.metrics import HEADINGS, Metrics, compute_metrics, format_metrics
 from gamesales.training import parity
-from gamesales.training.baselines import Baselines, fit_baselines
+from gamesales.training.baselines import BaselineData, Baselines, fit_baselines
 from gamesales.training.checkpoint import TrainingCheckpoint, list_software_releases, log_to_tensorboard
+from gamesales.training.encoding import add_encoder, fit_encoding
 from gamesales.training.evaluation import evaluate_predictions, profile_column, profile_columns
 from gamesales.training.fit import Epoch, LossHistory, fit
 from gamesales.training.intervals import (
@@ -144,13 +145,15 @@ def train(
     registry.check_writable()
     fit_titles, calibration_titles = split_for_calibration(job, training_titles)
     checkpoint = TrainingCheckpoint.open(checkpoints, checkpoint_epochs, job, contract, fit_titles)
-    scaler, scaling = fit_scaler(contract.feature_names, contract.target.name, fit_titles.features, fit_titles.earnings)
+    scaler, scaling = fit_scaler(contract, fit_titles.features, fit_titles.earnings)
+    encoding = fit_encoding(contract, fit_titles.features)
+    layers = add_encoder(job.network, encoding)
     scaled = scaling.scale_features(fit_titles.features), scaling.scale_target(fit_titles.earnings)
     plan = plan_refits(job, contract, training_titles, fit_titles)
     folds = make_report_folds(job, training_titles, plan)
 
-    with open_workers(count_workers(job.network, plan, count_cores())) as submit:
-        refits = Refits(job.network, plan, submit)
+    with open_workers(count_workers(layers, plan, count_cores())) as submit:
+        refits = Refits(layers, plan, submit)
         fitting = submit(
             fit_baselines,
             training_titles.features,
@@ -158,10 +161,11 @@ def train(
             test_titles.features,
             folds,
             job.training.seed,
+            BaselineData.from_contract(contract, scaling.log),
         )
         on_stage("starting TensorFlow and checking that the network can be exported")
         seed_everything(job.training.seed)
-        network = build_network(job.network, len(contract.features))
+        network = build_network(layers, len(contract.features))
         probe = parity.sample_contract(contract, training_titles.features, parity.ROWS, job.training.seed)
         parity.check_export(network, scaling, probe)
         check_training_step(network, *scaled, job.training)
@@ -204,7 +208,7 @@ def train(
     on_stage("comparing with the champion and registering")
     golden_rows = _predict_golden_rows(model, probe[:_GOLDEN_ROWS])
     references = _choose_references(model)
-    weights_digest = compute_weights_digest(network, job.network, scaling.as_dict())
+    weights_digest = compute_weights_digest(network, layers, scaling.as_dict())
     gate = preview_gate(registry, training_titles, test_titles, model.test_predictions, scaling.target_scale)
     manifest = {
         **_build_manifest(model, history, evaluation, parity_difference, golden_rows),
@@ -300,7 +304,7 @@ def _build_manifest(
             "run": len(history),
             "kept": history.best_epoch if stopping and stopping.restore_best else len(history),
         },
-        "training_profile": profile_columns(model.contract.feature_names, training.features),
+        "training_profile": profile_columns(model.contract, training.features),
         "flag_combinations": record_combinations(model.contract, training.features),
         "prediction_profile": profile_column("predicted_earnings", model.training_predictions),
         "parity": {"rows": parity.ROWS, "largest_difference": parity_difference, "tolerance": parity.TOLERANCE},

@@ -33,6 +33,7 @@ from gamesales.search.trials import (
 from gamesales.search.tune_job import Candidate, TuneJob, list_hyperparameters
 from gamesales.stats.metrics import HEADINGS, Metrics, format_metrics
 from gamesales.training import parity
+from gamesales.training.encoding import add_encoder, fit_encoding
 from gamesales.training.intervals import split_for_calibration
 from gamesales.training.keras_objects import seed_everything
 from gamesales.training.network import build_network
@@ -233,13 +234,15 @@ def _check_exports(job: TuneJob, contract: Contract, titles: LabeledTitles) -> N
     Raises:
         JobFileError: Keras does not have an activation, or an activation can't be exported.
     """
-    _, scaling = fit_scaler(contract.feature_names, contract.target.name, titles.features, titles.earnings)
+    _, scaling = fit_scaler(contract, titles.features, titles.earnings)
+    encoding = fit_encoding(contract, titles.features)
     seed_everything(job.search.seed)
     probe = parity.sample_contract(contract, titles.features, parity.ROWS, job.search.seed)
     for activation in dict.fromkeys([job.start.activation, *job.space.activation.choices]):
         candidate = job.start.model_copy(update={"units": (4,), "activation": activation})
         try:
-            parity.check_export(build_network(candidate.network(), len(contract.features)), scaling, probe)
+            network = add_encoder(candidate.network(), encoding)
+            parity.check_export(build_network(network, len(contract.features)), scaling, probe)
         except JobFileError as error:
             raise JobFileError(f"space.activation, {activation!r}: {error}", hint=error.hint) from None
 

@@ -34,15 +34,20 @@ class Profile:
     """The distribution of one column in training: bin j holds the rows with ``edges[j-1] <= x < edges[j]``.
 
     Attributes:
-        edges: float64 (b-1,), strictly ascending, in the unit of the column.
-        counts: int64 (b,), in rows.
-        mean: the mean in training; None if it was not recorded.
+        edges: float64 (b-1,), strictly ascending, in the unit of the column. Edges of categories are between codes.
+        counts: int64 (b,), in rows. One count more, the last, has the missing cells of a column that may have them.
+        mean: the mean in training, without missing cells; None if it was not recorded.
     """
 
     name: str
     edges: FloatArray
     counts: IntArray
     mean: float | None = None
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether the last bin has the missing cells."""
+        return len(self.counts) == len(self.edges) + 2
 
     @classmethod
     def from_manifest(cls, entry: Mapping[str, Any]) -> Profile | None:
@@ -112,7 +117,7 @@ class BinnedRows:
         """Find the bins of n rows: columns (n,), in the order of the profiles."""
         sizes = [len(profile.counts) for profile in profiles]
         pairs = zip(profiles, columns, np.cumsum([0, *sizes[:-1]]), strict=True)
-        bins = np.array([np.searchsorted(profile.edges, column, side="right") + low for profile, column, low in pairs])
+        bins = np.array([_find_bins(profile, column) + low for profile, column, low in pairs])
         order = np.argsort(bins.ravel(), kind="stable")
         ordered = bins.ravel()[order]
         starts = np.flatnonzero(np.diff(ordered, prepend=-1))
@@ -125,12 +130,18 @@ class BinnedRows:
         return np.split(counts, np.cumsum(self.sizes[:-1]))
 
 
+def _find_bins(profile: Profile, values: npt.NDArray[Any]) -> IntArray:
+    bins: IntArray = np.searchsorted(profile.edges, values, side="right")
+    return np.where(np.isnan(values), len(profile.edges) + 1, bins) if profile.has_missing else bins
+
+
 def count_bins(profile: Profile, values: npt.NDArray[Any]) -> IntArray:
     """Count the rows in each bin. The counts of the parts of a run add up to the counts of the run.
 
     Args:
         profile: the bins.
-        values: (n,) of floats, integers or booleans, without NaN. A contiguous array is counted several times faster.
+        values: (n,) of floats, integers or booleans. NaN is a missing cell. A contiguous array is counted several times
+            faster.
 
     Returns:
         int64 (b,), the rows in each bin, the same as for the values in float64.
@@ -139,8 +150,9 @@ def count_bins(profile: Profile, values: npt.NDArray[Any]) -> IntArray:
         values = values.view(np.int8)
     # About 50 microseconds for ten bins and 65,536 float32; a search takes many times as long, a sort even longer.
     below = [np.count_nonzero(values < _round_up(edge, values.dtype)) for edge in profile.edges]
-    counts: IntArray = np.diff([0, *below, len(values)]).astype(np.int64)
-    return counts
+    missing = int(np.count_nonzero(np.isnan(values))) if profile.has_missing and values.dtype.kind == "f" else 0
+    counts: IntArray = np.diff([0, *below, len(values) - missing]).astype(np.int64)
+    return np.append(counts, missing) if profile.has_missing else counts
 
 
 @dataclass(frozen=True)
@@ -263,7 +275,7 @@ def _add_means(column: ColumnDrift, before: float | None, mean: float, *, is_fla
 
 def _are_consistent(edges: FloatArray, counts: npt.NDArray[Any]) -> bool:
     """Return whether edges and counts can belong to one profile."""
-    if edges.ndim != 1 or counts.shape != (len(edges) + 1,) or counts.dtype != np.int64:
+    if edges.ndim != 1 or counts.ndim != 1 or len(counts) - len(edges) not in (1, 2) or counts.dtype != np.int64:
         return False
     return bool(np.isfinite(edges).all() and (np.diff(edges) > 0).all() and counts.min() >= 0 and counts.sum() > 0)
 

@@ -5,6 +5,7 @@ Titles that repeat are scored once; see ``scored_titles``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,7 @@ class BatchPrediction:
             training, or the prediction was clipped. None for a version of a release that recorded no combinations.
         outside_by_feature: for each feature, the number of rows outside its range in training.
         extremes: for each feature, its smallest and largest value; empty without rows.
-        sums: for each feature and then the predictions, the sum of the values.
+        sums: for each feature and then the predictions, the sum of the values, without missing cells.
         rows_clipped: the rows whose prediction was outside of the target's allowed range, and was moved to its end.
         rows_without_interval: the rows whose prediction interval is not known.
         histograms: for each feature and then the predictions, int64 rows in each bin of the training profile; empty
@@ -86,7 +87,7 @@ def predict_batch(batch: Batch, version: LoadedVersion, cache: PredictionCache |
     """
     cache = PredictionCache() if cache is None else cache
     features = version.contract.features
-    cells = read_numbers(batch, features)
+    cells = read_numbers(batch, features, version.contract.missing_values)
     repeated = cache.find([numbers for numbers, _ in cells])
     if repeated is not None:  # each value has passed the screening of an earlier batch
         screened = accept_all(batch, cells)
@@ -148,12 +149,20 @@ def _repeat(screened: ScreenedBatch, repeated: RepeatedTitles) -> BatchPredictio
         outside_range=repeat(titles.outside_range),
         unfamiliar=None if titles.unfamiliar is None else repeat(titles.unfamiliar),
         outside_by_feature=[count(mask) for mask in titles.outside_by_feature],
-        extremes=list(zip(features.min(axis=1).tolist(), features.max(axis=1).tolist(), strict=True)),
-        sums=[] if combinations.bins is None else np.einsum("ij,j->i", combinations.values, repeats).tolist(),
+        extremes=find_extremes(list(features)),
+        sums=[] if combinations.bins is None else _sum_repeated(combinations.values, repeats),
         rows_clipped=count(titles.clipped),
         rows_without_interval=count(np.isnan(titles.bounds[0])) if titles.bounds else 0,
         histograms=[] if combinations.bins is None else combinations.bins.count(repeats),
     )
+
+
+def _sum_repeated(values: FloatArray, repeats: IntArray) -> list[float]:
+    """Sum the columns of titles that repeat, without missing cells: (k + 1, c) and int64 (c,) to k + 1 sums."""
+    if np.isnan(values).any():
+        values = np.where(np.isnan(values), 0.0, values)
+    sums: list[float] = np.einsum("ij,j->i", values, repeats).tolist()
+    return sums
 
 
 def _count_rows(mask: BoolArray | None) -> int:
@@ -163,4 +172,5 @@ def _count_rows(mask: BoolArray | None) -> int:
 def _sum_rows(values: Numbers) -> float:
     if values.dtype == np.int8 and values.min() >= 0 and values.max() <= 1:  # flags: ten times as fast as a sum
         return float(np.count_nonzero(values))
-    return float(values.sum(dtype=np.float64))
+    total = float(values.sum(dtype=np.float64))
+    return float(np.nansum(values, dtype=np.float64)) if math.isnan(total) else total

@@ -241,8 +241,8 @@ def estimate_seconds(plan: Plan, version: LoadedVersion, workers: int | None) ->
     if first is None:
         return None
     started = time.perf_counter()
-    names = version.contract.feature_names
-    batch = next(plan.inputs[first.source].table.read_batches(names, first.start, first.stop, names))
+    names, numbers = version.contract.feature_names, version.contract.number_names
+    batch = next(plan.inputs[first.source].table.read_batches(names, first.start, first.stop, numbers))
     predict_batch(batch, version)
     seconds_per_row = (time.perf_counter() - started) / max(len(batch.rows), 1)
     return round(seconds_per_row * plan.rows / min(workers or count_cores(), len(plan.shards)), 2)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from gamesales.arrays import BoolArray, FloatArray, IntArray
 from gamesales.data.arrow import Numbers
 from gamesales.data.screen import Extremes
+from gamesales.data.screen import find_extremes as find_column_extremes
 from gamesales.scoring.distinct import RowNumbering, find_numbering
 from gamesales.scoring.drift import BinnedRows
 from gamesales.scoring.familiarity import merge_masks
@@ -154,7 +155,7 @@ def score_rows(columns: Sequence[Numbers], version: LoadedVersion) -> FloatArray
 
 def find_extremes(columns: Sequence[Numbers]) -> list[Extremes]:
     """Return the smallest and the largest value of each column, (n,) each; empty without rows."""
-    return [(float(column.min()), float(column.max())) for column in columns] if len(columns[0]) else []
+    return [find_column_extremes(column) for column in columns] if len(columns[0]) else []
 
 
 def _find_outside(

@@ -263,13 +263,13 @@ def _read_batches(
     names: Sequence[str] | None = None,
 ) -> Iterator[tuple[int, Batch]]:
     """Yield the batches of a shard with the columns ``names``, by default all; each with the index of its input."""
-    features, passthrough = version.contract.feature_names, plan.passthrough.names
-    if shadow is not None:
-        features = tuple(dict.fromkeys([*features, *shadow.contract.feature_names]))
+    contracts = [loaded.contract for loaded in (version, shadow) if loaded is not None]
+    features, passthrough = [name for contract in contracts for name in contract.feature_names], plan.passthrough.names
+    texts = {name for contract in contracts for name in set(contract.feature_names) - set(contract.number_names)}
     if names is None:
         names = list(dict.fromkeys([*features, *passthrough, *plan.identity]))
     # Pass-through columns are not parsed.
-    numbers = [name for name in features if name in names and name not in passthrough]
+    numbers = [name for name in dict.fromkeys(features) if name in names and name not in {*passthrough, *texts}]
     for part in task.shard.ranges:
         source = task.inputs[part.source]
         with source.require_unchanged():

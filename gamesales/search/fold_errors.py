@@ -12,10 +12,13 @@ from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
 from gamesales.errors import InputError
 from gamesales.search.tune_job import Candidate
+from gamesales.training.encoding import add_encoder, fit_encoding
 from gamesales.training.folds import list_other_rows
 from gamesales.training.keras_objects import load_keras
 from gamesales.training.refits import Refit, fit_predictors, plan_refit
+from gamesales.training.scaling import fit_scaler
 from gamesales.training.stacked import can_stack
+from gamesales.training.train_job import NetworkSpec
 from gamesales.training.workers import Call
 
 # Above this number of multiplications for the predictions of a trial, about five seconds, its first fold decides
@@ -30,6 +33,17 @@ class TrainingData:
     contract: Contract
     features: FloatArray
     earnings: FloatArray
+
+    def add_encoder(self, network: NetworkSpec) -> NetworkSpec:
+        """Return a network with the encoder that the contract needs, if it needs one."""
+        return add_encoder(network, fit_encoding(self.contract, self.features))
+
+    def compute_errors(self, predicted: FloatArray, rows: IntArray) -> FloatArray:
+        """Return the errors of predictions for some rows, relative to the range of the target as it is scaled."""
+        if self.contract.target.scale == "log":
+            _, scaling = fit_scaler(self.contract, self.features, self.earnings)
+            return scaling.scale_target(predicted) - scaling.scale_target(self.earnings[rows])
+        return (predicted - self.earnings[rows]) / (np.ptp(self.earnings) or 1.0)
 
 
 @dataclass(frozen=True)
@@ -83,12 +97,12 @@ def _measure_groups(data: TrainingData, task: Task) -> FoldErrors:
     measured = FoldErrors()
     for places in _group_folds(data, task):
         refits = [_plan_fold(data, task, place) for place in places]
-        for place, predict in zip(places, fit_predictors(task.candidate.network(), refits), strict=True):
+        network = data.add_encoder(task.candidate.network())
+        for place, predict in zip(places, fit_predictors(network, refits), strict=True):
             if isinstance(predict, InputError):
                 return replace(measured, why=predict.message)
             fold = task.folds[place]
-            errors = (predict(data.features[fold]) - data.earnings[fold]) / (np.ptp(data.earnings) or 1.0)
-            error = float(np.mean(errors**2))
+            error = float(np.mean(data.compute_errors(predict(data.features[fold]), fold) ** 2))
             if not np.isfinite(error):
                 return replace(measured, why="its predictions are not finite numbers")
             measured = FoldErrors((*measured.errors, error))

@@ -15,12 +15,19 @@ from typing import Any
 import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
+from gamesales.data.contract import Contract
+from gamesales.training.scaling import LogScale
 
 # The grid. Boosting adds tree after tree, so a model with the most trees also gives the errors of models with fewer.
 TREES = (100, 300, 600)
 # The learning rate is chosen at the first depth.
 DEPTHS = (3, 2, 4)
 LEARNING_RATES = (0.2, 0.7)
+# The grid for titles with categories or an uneven target, which have more to learn and less noise that repeats.
+_DEEP_DEPTHS = (6, 3, 9)
+_DEEP_LEARNING_RATES = (0.05, 0.2)
+# scikit-learn takes at most this many categories. Codes ascend from the most frequent value, so rare values are one.
+_MOST_CATEGORIES = 254
 _FOLDS = 3
 # Tuning on more titles would take longer and choose the same.
 _SAMPLE = 5_000
@@ -45,8 +52,36 @@ class BoostingSettings:
 
 
 @dataclass(frozen=True)
+class BaselineData:
+    """What baselines must know about titles besides their numbers.
+
+    Attributes:
+        categories: the columns of codes.
+        log: the logarithm of the target, whose errors boosting minimizes; None for the target itself.
+    """
+
+    categories: tuple[int, ...] = ()
+    log: LogScale | None = None
+
+    @classmethod
+    def from_contract(cls, contract: Contract, log: LogScale | None) -> BaselineData:
+        """Find the categories of a contract."""
+        return cls(tuple(i for i, column in enumerate(contract.features) if column.kind == "category"), log)
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether the grid for titles with categories or an uneven target applies."""
+        return bool(self.categories) or self.log is not None
+
+
+PLAIN_DATA = BaselineData()
+
+
+@dataclass(frozen=True)
 class Baselines:
-    """The baselines of a report. A baseline is the name of a model with its predictions, float64 (m,), US dollars.
+    """The baselines of a report. A baseline is the name of a model with its predictions.
+
+    Predictions are float64 (m,), in the unit of the target.
 
     Attributes:
         boosting: the settings of gradient boosting.
@@ -60,34 +95,55 @@ class Baselines:
 
 
 def fit_baselines(
-    features: FloatArray, earnings: FloatArray, test: FloatArray, folds: Mapping[str, Sequence[IntArray]], seed: int
+    features: FloatArray,
+    earnings: FloatArray,
+    test: FloatArray,
+    folds: Mapping[str, Sequence[IntArray]],
+    seed: int,
+    data: BaselineData = PLAIN_DATA,
 ) -> Baselines:
     """Tune gradient boosting, and predict with each baseline.
 
     Args:
-        features: training features, (n, k), not scaled.
-        earnings: training earnings, (n,), US dollars.
+        features: training features, (n, k), not scaled. NaN is a missing cell.
+        earnings: training earnings, (n,), in the unit of the target.
         test: test features, (m, k), not scaled.
         folds: the rows of each fold, by kind of folds.
         seed: draws the folds and the sample of the tuning.
+        data: the kinds of the columns and of the target.
     """
-    boosting = tune_boosting(features, earnings, seed)
+    features, test = (_merge_rare_categories(values, data) for values in (features, test))
+    boosting = tune_boosting(features, earnings, seed, data)
     return Baselines(
         boosting,
-        predict_baselines(features, earnings, test, boosting),
-        {kind: predict_baselines_out_of_fold(features, earnings, parts, boosting) for kind, parts in folds.items()},
+        predict_baselines(features, earnings, test, boosting, data),
+        {
+            kind: predict_baselines_out_of_fold(features, earnings, parts, boosting, data)
+            for kind, parts in folds.items()
+        },
     )
 
 
-def tune_boosting(features: FloatArray, earnings: FloatArray, seed: int) -> BoostingSettings:
+def _merge_rare_categories(values: FloatArray, data: BaselineData) -> FloatArray:
+    """Give codes that scikit-learn can't take the code 0."""
+    merged = values.copy()
+    for index in data.categories:
+        merged[merged[:, index] >= _MOST_CATEGORIES, index] = 0
+    return merged
+
+
+def tune_boosting(
+    features: FloatArray, earnings: FloatArray, seed: int, data: BaselineData = PLAIN_DATA
+) -> BoostingSettings:
     """Choose the settings of gradient boosting by 3-fold cross-validation over a small grid.
 
     The learning rate is chosen first, and then the depth at this rate, each with every number of trees.
 
     Args:
         features: (n, k), not scaled. Of more than 5,000 titles, a sample decides.
-        earnings: (n,), US dollars.
+        earnings: (n,), in the unit of the target.
         seed: draws the folds and the sample.
+        data: the kinds of the columns and of the target.
 
     Returns:
         The settings with the lowest mean absolute error. With fewer than six titles, the default settings.
@@ -96,70 +152,88 @@ def tune_boosting(features: FloatArray, earnings: FloatArray, seed: int) -> Boos
     if len(rows) < 2 * _FOLDS:
         return BoostingSettings(seed=seed)
     features, earnings = features[rows], earnings[rows]
+    depths, rates = (_DEEP_DEPTHS, _DEEP_LEARNING_RATES) if data.is_deep else (DEPTHS, LEARNING_RATES)
     errors: dict[BoostingSettings, float] = {}
 
     def find_best(candidates: Iterable[BoostingSettings]) -> BoostingSettings:
         for candidate in candidates:
-            errors.update(_cross_validate(features, earnings, candidate))
+            errors.update(_cross_validate(features, earnings, candidate, data))
         return min(errors, key=lambda settings: errors[settings])
 
     with _limit_threads():
-        best = find_best(BoostingSettings(max(TREES), DEPTHS[0], rate, seed) for rate in LEARNING_RATES)
-        return find_best(replace(best, trees=max(TREES), depth=depth) for depth in DEPTHS[1:])
+        best = find_best(BoostingSettings(max(TREES), depths[0], rate, seed) for rate in rates)
+        return find_best(replace(best, trees=max(TREES), depth=depth) for depth in depths[1:])
 
 
 def _cross_validate(
-    features: FloatArray, earnings: FloatArray, settings: BoostingSettings
+    features: FloatArray, earnings: FloatArray, settings: BoostingSettings, data: BaselineData
 ) -> dict[BoostingSettings, float]:
     """Return the sum of the absolute errors with these settings, and with each smaller number of trees of the grid."""
     errors = {replace(settings, trees=trees): 0.0 for trees in TREES if trees <= settings.trees}
     for fold in np.array_split(np.arange(len(earnings)), _FOLDS):
-        training = np.delete(features, fold, axis=0), np.delete(earnings, fold)
-        predictions = list(_make_boosting(settings).fit(*training).staged_predict(features[fold]))
+        training = np.delete(features, fold, axis=0), _transform(np.delete(earnings, fold), data)
+        stages = list(_make_boosting(settings, data).fit(*training).staged_predict(features[fold]))
         for staged in errors:
-            errors[staged] += float(np.abs(predictions[staged.trees - 1] - earnings[fold]).sum())
+            predicted = _invert(stages[staged.trees - 1], data)
+            errors[staged] += float(np.abs(predicted - earnings[fold]).sum())
     return errors
 
 
+def _transform(earnings: FloatArray, data: BaselineData) -> FloatArray:
+    return earnings if data.log is None else data.log.apply(earnings)
+
+
+def _invert(predicted: FloatArray, data: BaselineData) -> FloatArray:
+    return np.asarray(predicted if data.log is None else data.log.invert(predicted), np.float64)
+
+
 def predict_baselines(
-    features: FloatArray, earnings: FloatArray, test: FloatArray, boosting: BoostingSettings
+    features: FloatArray,
+    earnings: FloatArray,
+    test: FloatArray,
+    boosting: BoostingSettings,
+    data: BaselineData = PLAIN_DATA,
 ) -> dict[str, FloatArray]:
     """Predict the test titles with each baseline.
 
     Args:
         features: training features, (n, k), not scaled.
-        earnings: training earnings, (n,), US dollars.
+        earnings: training earnings, (n,), in the unit of the target.
         test: test features, (m, k), not scaled.
         boosting: the settings of gradient boosting.
+        data: the kinds of the columns and of the target.
 
     Returns:
-        The predictions of each baseline, float64 (m,), US dollars. The baseline that is usually best comes first.
+        The predictions of each baseline, float64 (m,), in the unit of the target. The baseline that is usually best
+        comes first.
     """
     from sklearn.dummy import DummyRegressor
-    from sklearn.linear_model import LinearRegression
 
-    baselines: dict[str, Any] = {
-        "gradient boosting": _make_boosting(boosting),
-        "linear regression": LinearRegression(),
-        "mean of training": DummyRegressor(),
-    }
+    baselines = {"gradient boosting": _make_boosting(boosting, data), "linear regression": _make_linear(features, data)}
+    target = _transform(earnings, data)
     with _limit_threads():
-        return {
-            name: np.asarray(model.fit(features, earnings).predict(test), np.float64)
-            for name, model in baselines.items()
+        predicted = {
+            name: _invert(model.fit(features, target).predict(test), data) for name, model in baselines.items()
         }
+    mean = DummyRegressor().fit(features, earnings).predict(test)
+    return {**predicted, "mean of training": np.asarray(mean, np.float64)}
 
 
 def predict_baselines_out_of_fold(
-    features: FloatArray, earnings: FloatArray, folds: Sequence[IntArray], boosting: BoostingSettings
+    features: FloatArray,
+    earnings: FloatArray,
+    folds: Sequence[IntArray],
+    boosting: BoostingSettings,
+    data: BaselineData = PLAIN_DATA,
 ) -> dict[str, FloatArray]:
     """Predict each title with baselines that were fitted on the other folds.
 
     Args:
         features: (n, k), not scaled.
-        earnings: (n,), US dollars.
+        earnings: (n,), in the unit of the target.
         folds: the rows of each fold. Together they have each row once.
         boosting: the settings of gradient boosting.
+        data: the kinds of the columns and of the target.
 
     Returns:
         As ``predict_baselines``, float64 (n,).
@@ -167,7 +241,8 @@ def predict_baselines_out_of_fold(
     predicted: dict[str, FloatArray] = {}
     for fold in folds:
         others = np.setdiff1d(np.arange(len(earnings)), fold)
-        for name, values in predict_baselines(features[others], earnings[others], features[fold], boosting).items():
+        parts = predict_baselines(features[others], earnings[others], features[fold], boosting, data)
+        for name, values in parts.items():
             predicted.setdefault(name, np.empty(len(earnings)))[fold] = values
     return predicted
 
@@ -180,7 +255,27 @@ def _limit_threads() -> Any:
     return threadpool_limits(1, "openmp")
 
 
-def _make_boosting(settings: BoostingSettings) -> Any:
+def _make_linear(features: FloatArray, data: BaselineData) -> Any:
+    """Make a linear regression: of the numbers alone, or with indicators of categories and means for missing cells."""
+    from sklearn.linear_model import LinearRegression
+
+    if not data.categories and not np.isnan(features).any():
+        return LinearRegression()
+    from sklearn.compose import make_column_transformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
+
+    numbers = [index for index in range(features.shape[1]) if index not in data.categories]
+    columns = make_column_transformer(
+        (make_pipeline(SimpleImputer(keep_empty_features=True), MinMaxScaler()), numbers),
+        (OneHotEncoder(handle_unknown="ignore"), list(data.categories)),
+    )
+    return make_pipeline(columns, Ridge())
+
+
+def _make_boosting(settings: BoostingSettings, data: BaselineData) -> Any:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     return HistGradientBoostingRegressor(
@@ -192,4 +287,5 @@ def _make_boosting(settings: BoostingSettings) -> Any:
         learning_rate=settings.learning_rate,
         early_stopping=False,
         random_state=settings.seed,
+        categorical_features=list(data.categories) or None,
     )

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
+from gamesales.data.categories import list_codes
+from gamesales.data.contract import Column, Contract
 from gamesales.data.files import escape_surrogates
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.stats.bootstrap import LEVELS_95, count_resamples, derive_seed
@@ -17,6 +19,8 @@ from gamesales.training.scaling import Scaling
 
 # The maximum number of bins in a profile: deciles, as usual for the population stability index.
 BINS = 10
+# A category has a bin for each of its most frequent values.
+_CODE_BINS = 20
 
 
 def evaluate_predictions(titles: LabeledTitles, predicted: FloatArray, scaling: Scaling) -> dict[str, Any]:
@@ -47,23 +51,38 @@ def evaluate_predictions(titles: LabeledTitles, predicted: FloatArray, scaling: 
     }
 
 
-def profile_columns(names: tuple[str, ...], features: FloatArray) -> list[dict[str, Any]]:
+def profile_columns(contract: Contract, features: FloatArray) -> list[dict[str, Any]]:
     """Compute the profile of each training feature, (n, k), with which scoring compares new titles."""
-    return [profile_column(name, column) for name, column in zip(names, features.T, strict=True)]
+    return [_profile_feature(column, values) for column, values in zip(contract.features, features.T, strict=True)]
 
 
-def profile_column(name: str, values: FloatArray) -> dict[str, Any]:
+def _profile_feature(column: Column, values: FloatArray) -> dict[str, Any]:
+    if column.kind == "category":
+        return profile_column(column.name, values, _list_code_edges(column))
+    if not column.may_be_missing:
+        return profile_column(column.name, values)
+    present = values[~np.isnan(values)]
+    profile = profile_column(column.name, present if len(present) else np.zeros(1))
+    return {**profile, "counts": [*profile["counts"], len(values) - len(present)]}
+
+
+def _list_code_edges(column: Column) -> FloatArray:
+    """Return the edges between the codes: a bin for other values, for each frequent value, and for the rare ones."""
+    values, codes = len(column.values), len(list_codes(column))
+    return np.array([*range(min(values, _CODE_BINS) + 1), *([values] if codes > values + 1 else [])]) + 0.5
+
+
+def profile_column(name: str, values: FloatArray, edges: FloatArray | None = None) -> dict[str, Any]:
     """Compute the profile of a column: its range, its moments, and the number of rows in each bin.
 
-    The values are float64 (n,), finite, n > 0.
+    The values are float64 (n,), finite, n > 0. By default, the edges are about deciles.
 
     Returns:
         ``name``; ``minimum``, ``maximum``, ``mean`` and ``standard_deviation``, in the unit of the column; ``edges``,
         the b - 1 inner edges of the bins, ascending; ``counts``, the rows in each of the b bins, at least 1. Bin j has
         the values with ``edges[j-1] <= x < edges[j]``.
     """
-    distinct, rows = np.unique(values, return_counts=True)
-    edges = _compute_edges(distinct, rows)
+    edges = _compute_edges(*np.unique(values, return_counts=True)) if edges is None else np.unique(edges)
     return {
         "name": name,
         "minimum": float(values.min()),
@@ -71,7 +90,7 @@ def profile_column(name: str, values: FloatArray) -> dict[str, Any]:
         "mean": float(values.mean()),
         "standard_deviation": float(values.std()),
         "edges": edges.tolist(),
-        "counts": np.bincount(np.searchsorted(edges, values, side="right")).tolist(),
+        "counts": np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1).tolist(),
     }
 
 

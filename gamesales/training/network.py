@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 from gamesales.arrays import FloatArray
 from gamesales.errors import JobFileError
+from gamesales.training.column_encoder import make_encoder
+from gamesales.training.encoding import ENCODER
 from gamesales.training.keras_objects import (
     build_unknown_name_error,
     find_classes,
@@ -53,7 +55,7 @@ def build_network(spec: NetworkSpec, features: int) -> Any:
     keras = load_keras()
     network = keras.Sequential([keras.Input((features,), name="scaled_features")], name="gamesales")
     values: Any = _make_probe_titles(features)
-    for index, layer_spec in enumerate(spec.layers):
+    for index, layer_spec in _number_layers(spec):
         key, layer = f"network.layers[{index}]", _make_layer(layer_spec, index)
         try:
             network.add(layer)
@@ -73,7 +75,14 @@ def build_network(spec: NetworkSpec, features: int) -> Any:
     return network
 
 
+def _number_layers(spec: NetworkSpec) -> Iterable[tuple[int, LayerSpec]]:
+    """Number the layers as the job file does, which has no encoder."""
+    return enumerate(spec.layers, -1 if spec.layers[0].layer == ENCODER else 0)
+
+
 def _make_layer(spec: LayerSpec, index: int) -> Any:
+    if spec.layer == ENCODER:
+        return make_encoder(spec.arguments["columns"])
     # The default names of Keras count all networks of the process.
     arguments = {"name": f"{spec.layer.lower()}_{index}", **spec.arguments}
     return make_layer(spec.layer, arguments, f"network.layers[{index}]")
@@ -81,7 +90,7 @@ def _make_layer(spec: LayerSpec, index: int) -> Any:
 
 def make_layers(spec: NetworkSpec) -> list[Any]:
     """Make the layers of a network without their weights, with the same initializers as ``build_network``."""
-    return [_make_layer(layer_spec, index) for index, layer_spec in enumerate(spec.layers)]
+    return [_make_layer(layer_spec, index) for index, layer_spec in _number_layers(spec)]
 
 
 def _make_probe_titles(features: int) -> npt.NDArray[np.float32]:

@@ -6,10 +6,6 @@ float64 (n,), US dollars. tf2onnx converts it, which Keras itself uses to export
 Scaling is folded into the weights of a first Dense layer if that costs at most three bits of precision. Otherwise the
 graph scales in float64, so that a column far from 0, such as a year, keeps its digits. It always unscales in float64.
 
-A network of Dense layers with elementwise activations is transposed. A layer is then kernel' (u, k) times values (k, n)
-instead of values (n, k) times kernel (k, u). ONNX Runtime computes a product in tiles of a few rows and 16 or more
-columns. Titles always fill the columns, but 50 units leave every fourth tile nearly empty.
-
 A prediction must not depend, to the last bit, on the other titles of a batch. ONNX Runtime sums over the last axis from
 an aligned address, which is a different column in each row, so equal rows can get different sums. It computes a matrix
 product in the same way for each row. So a sum over the last axis is written as a matrix product.
@@ -21,30 +17,28 @@ import contextlib
 import io
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from gamesales.errors import JobFileError
+from gamesales.training.column_encoder import get_encoding
+from gamesales.training.graph_layers import (
+    Weights,
+    build_encoded,
+    build_row_major,
+    build_transposed,
+    can_be_transposed,
+    get_weights,
+    is_dense,
+)
 from gamesales.training.keras_objects import find_failing_layer, summarize_error
 from gamesales.training.scaling import Scaling
 
 # A folded column is multiplied without scaling, so its products are about 1 + |offset| times as large as scaled ones.
 _MAX_FOLDED_OFFSET = 7.0
-# Activations of Keras that are computed element by element, so that they work on transposed values.
-# fmt: off
-_ELEMENTWISE_ACTIVATIONS = (
-    "celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu",
-    "linear", "log_sigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_shrink", "softplus", "softsign",
-    "sparse_plus", "sparse_sigmoid", "squareplus", "tanh", "tanh_shrink",
-)
-# fmt: on
-_TRAINING_ONLY_LAYERS = ("Dropout", "GaussianDropout", "GaussianNoise", "AlphaDropout")
 _OPSET = 18
-
-# The kernel (k, u) and the bias (u,) of a layer, float32.
-Weights = tuple[np.ndarray, np.ndarray]
 
 
 def compile_graph(network: Any, scaling: Scaling) -> bytes:
@@ -59,16 +53,25 @@ def compile_graph(network: Any, scaling: Scaling) -> bytes:
     """
     import tensorflow as tf
 
-    layers, folded = network.layers, _fold_scaling(network.layers[0], scaling)
-    build = _build_transposed if all(_can_be_transposed(layer) for layer in layers) else _build_row_major
-    run = build(layers, folded)
+    layers, encoding = network.layers, get_encoding(network.layers[0])
+    folded = None if encoding else _fold_scaling(layers[0], scaling)
+    if encoding:
+        run = build_encoded(layers, encoding)
+    elif all(map(can_be_transposed, layers)):
+        run = build_transposed(layers, folded)
+    else:
+        run = build_row_major(layers, folded)
 
     def earnings(titles: Any) -> dict[str, Any]:
         values = titles
-        if not folded:
+        if not (folded or encoding):
             values = tf.cast(tf.cast(titles, tf.float64) * scaling.scale[:-1] + scaling.offset[:-1], tf.float32)
         flat = tf.cast(tf.reshape(run(values), (-1,)), tf.float64)  # (n,), from (n, 1) or (1, n)
-        return {"earnings": (flat - scaling.offset[-1]) / scaling.scale[-1]}
+        unscaled = (flat - scaling.offset[-1]) / scaling.scale[-1]
+        if scaling.log:
+            limited = tf.minimum(tf.maximum(unscaled, scaling.log.lowest), scaling.log.highest)
+            unscaled = tf.exp(limited) - scaling.log.shift
+        return {"earnings": unscaled}
 
     def convert_layer(index: int) -> None:
         layer = layers[index]
@@ -91,69 +94,10 @@ def _fold_scaling(first: Any, scaling: Scaling) -> Weights | None:
     (x * scale + offset) W + b  =  x (scale * W) + (offset W + b)
     """
     scale, offset = scaling.scale[:-1], scaling.offset[:-1]
-    if not _is_dense(first) or np.abs(offset).max() > _MAX_FOLDED_OFFSET:
+    if not is_dense(first) or np.abs(offset).max() > _MAX_FOLDED_OFFSET:
         return None
-    kernel, bias = (weights.astype(np.float64) for weights in _get_weights(first))
+    kernel, bias = (weights.astype(np.float64) for weights in get_weights(first))
     return (scale[:, None] * kernel).astype(np.float32), (offset @ kernel + bias).astype(np.float32)
-
-
-def _build_row_major(layers: Sequence[Any], folded: Weights | None) -> Callable[[Any], Any]:
-    """Return a function from values (n, k) to (n, 1) that runs the layers as Keras does.
-
-    ``folded`` has the weights of the first layer for raw columns, or is None.
-    """
-    import tensorflow as tf
-
-    def run(values: Any) -> Any:
-        remaining = layers
-        if folded:
-            (first, *remaining), (kernel, bias) = layers, folded
-            values = first.activation(tf.matmul(values, kernel) + bias)
-        for layer in remaining:
-            values = layer(values, training=False)
-        return values
-
-    return run
-
-
-def _build_transposed(layers: Sequence[Any], folded: Weights | None) -> Callable[[Any], Any]:
-    """Return a function from values (n, k) to (1, n) in which each layer gives (u, n); see ``_build_row_major``."""
-    import tensorflow as tf
-
-    dense_layers = [layer for layer in layers if _is_dense(layer)]
-    weights = [_get_weights(layer) for layer in dense_layers]
-    if folded:
-        weights[0] = folded
-    transposed = [(np.ascontiguousarray(kernel.T), bias[:, None]) for kernel, bias in weights]
-
-    def run(values: Any) -> Any:
-        for index, (layer, (kernel, bias)) in enumerate(zip(dense_layers, transposed, strict=True)):
-            values = layer.activation(tf.matmul(kernel, values, transpose_b=index == 0) + bias)
-        return values
-
-    return run
-
-
-def _can_be_transposed(layer: Any) -> bool:
-    """Return whether a layer is a Dense with an elementwise activation, or does nothing in scoring."""
-    import keras
-
-    if type(layer) in [getattr(keras.layers, name) for name in _TRAINING_ONLY_LAYERS]:
-        return True
-    elementwise = [getattr(keras.activations, name, None) for name in _ELEMENTWISE_ACTIVATIONS]
-    return _is_dense(layer) and layer.activation in elementwise
-
-
-def _is_dense(layer: Any) -> bool:
-    """Return whether a layer is a Dense of Keras on titles (n, k), in float32."""
-    import keras
-
-    return type(layer) is keras.layers.Dense and layer.compute_dtype == "float32" and len(layer.input.shape) == 2
-
-
-def _get_weights(layer: Any) -> Weights:
-    bias = np.zeros(layer.units, np.float32) if layer.bias is None else np.asarray(layer.bias)
-    return np.asarray(layer.kernel), bias
 
 
 def _convert_to_onnx(function: Callable[[Any], Any], shape: tuple[int | None, ...], dtype: str = "float32") -> Any:

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from gamesales.arrays import FloatArray
+from gamesales.data.categories import list_codes
 from gamesales.data.contract import Column, Contract
+from gamesales.data.screen import find_extremes
 from gamesales.errors import JobFileError, ParityError, SelfTestError
 from gamesales.scoring.scorer import Scorer
 from gamesales.training.keras_objects import find_failing_layer, load_keras
@@ -25,6 +27,8 @@ ROWS = 10_000
 TOLERANCE = 1e-5
 # A column without an upper bound is drawn up to the training maximum times this factor.
 _BEYOND_TRAINING = 1.5
+# The share of missing cells in a column that may have them.
+_MISSING_SHARE = 0.1
 
 
 def sample_contract(contract: Contract, training: FloatArray, rows: int, seed: int) -> FloatArray:
@@ -37,19 +41,28 @@ def sample_contract(contract: Contract, training: FloatArray, rows: int, seed: i
         seed: seeds the draws.
 
     Returns:
-        float64 (rows, k). Each value is exact in float32, the dtype of the graph's input.
+        float64 (rows, k), NaN for a missing cell. Each value is exact in float32, the dtype of the graph's input.
     """
     rng = np.random.default_rng(seed)
     columns = [
-        _draw_column(column, float(values.min()), float(values.max()), rows, rng)
-        for column, values in zip(contract.features, training.T, strict=True)
+        _draw_cells(column, values, rows, rng) for column, values in zip(contract.features, training.T, strict=True)
     ]
     return np.column_stack(columns).astype(np.float32).astype(np.float64)
+
+
+def _draw_cells(column: Column, training: FloatArray, rows: int, rng: np.random.Generator) -> FloatArray:
+    if column.kind == "category":
+        return rng.integers(0, len(list_codes(column)), rows).astype(np.float64)
+    values = _draw_column(column, *find_extremes(training), rows, rng)
+    if column.kind == "date":
+        values = np.floor(values)
+    return np.where(rng.random(rows) < _MISSING_SHARE, np.nan, values) if column.may_be_missing else values
 
 
 def _draw_column(column: Column, lowest: float, highest: float, rows: int, rng: np.random.Generator) -> FloatArray:
     if column.kind == "flag":
         return rng.integers(0, 2, rows).astype(np.float64)
+    lowest, highest = (lowest, highest) if lowest <= highest else (0.0, 1.0)  # all cells of training are missing
     lower_bounds = [bound for bound in (column.minimum, column.above) if bound is not None]
     span = max(highest - lowest, abs(highest), 1.0)
     low = max(lower_bounds, default=lowest - (_BEYOND_TRAINING - 1) * span)

@@ -16,6 +16,7 @@ from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
+from gamesales.training.encoding import read_encoding
 from gamesales.training.fit import PredictFunction, fit
 from gamesales.training.folds import FOLD_KINDS, FoldKind, list_other_rows, make_folds
 from gamesales.training.keras_objects import seed_everything
@@ -33,6 +34,8 @@ _MIN_TITLES = 20
 # A stack has at most this many networks, and this many rows unless it is a single network. The weights may depend on
 # the other networks of a stack in their last bits, so stacks do not depend on the number of workers.
 _STACK_NETWORKS, _STACK_ROWS = 16, 500_000
+# Encoded titles are much wider than titles. A stack has 200 MB of them.
+_STACK_NUMBERS = 50_000_000
 # A worker takes 700 MB of memory, and as long to start as this number of steps.
 _MAX_WORKERS, _MIN_WORKER_STEPS = 4, 5_000
 
@@ -118,7 +121,7 @@ def plan_refit(spec: TrainingSpec, contract: Contract, features: FloatArray, ear
         features: (n, k), not scaled.
         earnings: (n,), US dollars.
     """
-    _, scaling = fit_scaler(contract.feature_names, contract.target.name, features, earnings)
+    _, scaling = fit_scaler(contract, features, earnings)
     return Refit(ScaledTitles(scaling.scale_features(features), scaling.scale_target(earnings), spec), scaling)
 
 
@@ -224,9 +227,11 @@ def _list_refits(plan: RefitPlan) -> list[Refit]:
 def split_into_stacks(network: NetworkSpec, refits: Sequence[Refit]) -> Iterator[list[ScaledTitles]]:
     """Split trainings into stacks; a training that can't be stacked is alone."""
     stack: list[ScaledTitles] = []
+    encoding = read_encoding(network)
+    width = sum(column.width for column in encoding) if encoding else 0
     for part in (refit.titles for refit in refits):
         rows = sum(len(other.target) for other in [*stack, part])
-        is_full = len(stack) == _STACK_NETWORKS or rows > _STACK_ROWS
+        is_full = len(stack) == _STACK_NETWORKS or rows > _STACK_ROWS or rows * width > _STACK_NUMBERS
         if stack and (is_full or not can_stack(network, part.training)):
             yield stack
             stack = []

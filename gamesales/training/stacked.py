@@ -2,8 +2,8 @@
 
 A step on a small batch is too little work for a library call. A step of the stack takes one call for all networks, so
 sixteen networks take little longer than one. Each network has its own titles, seed, order of rows and learning rates,
-and gets the weights that it would get alone, up to the rounding of sums. A network with fewer batches than others waits
-at the end of each epoch: its rates of change are 0 there.
+and gets the weights that it would get alone, up to the rounding of sums. Dropout draws other numbers in a stack. A
+network with fewer batches than others waits at the end of each epoch: its rates of change are 0 there.
 
 Adam is written out here, because the optimizers of Keras have one count of steps for all of their variables.
 """
@@ -20,10 +20,11 @@ import numpy.typing as npt
 
 from gamesales.arrays import FloatArray
 from gamesales.errors import InputError
+from gamesales.training.encoding import ENCODER, Encoding, encode, read_encoding, remove_encoder
 from gamesales.training.fit import build_divergence_error, draw_epoch_order, split_validation
 from gamesales.training.keras_objects import load_keras, seed_everything
 from gamesales.training.network import make_layers, make_optimizer
-from gamesales.training.train_job import NetworkSpec, TrainingSpec
+from gamesales.training.train_job import LayerSpec, NetworkSpec, TrainingSpec
 
 # The weights of a network in the order of Keras.
 Weights = list[npt.NDArray[Any]]
@@ -55,16 +56,22 @@ class ScaledTitles:
 
 
 def can_stack(network: NetworkSpec, training: TrainingSpec) -> bool:
-    """Return whether networks can be trained as a stack: dense layers, Adam, and a loss for each title."""
+    """Return whether networks can be trained as a stack: dense layers, dropout, Adam, and a loss for each title."""
     optimizer, loss = training.optimizer, training.loss
     return (
-        all(layer.layer == "Dense" and _can_stack_dense(layer.arguments) for layer in network.layers)
+        all(map(_can_stack_layer, network.layers[1:] if network.layers[0].layer == ENCODER else network.layers))
         and optimizer.name == "Adam"
         and optimizer.arguments.keys() <= _ADAM_ARGUMENTS
         and loss.name in _LOSSES
         and not loss.arguments
         and training.early_stopping is None
     )
+
+
+def _can_stack_layer(layer: LayerSpec) -> bool:
+    if layer.layer == "Dropout":
+        return layer.arguments.keys() <= {"rate", "name"}
+    return layer.layer == "Dense" and _can_stack_dense(layer.arguments)
 
 
 def _can_stack_dense(arguments: Mapping[str, Any]) -> bool:
@@ -122,7 +129,8 @@ class _Stack:
         batches = [-(-rows // spec.batch_size) for rows in self._rows]
         self._batches = max(batches)
         self.epochs_per_call = max(1, _STEPS_PER_CALL // self._batches)
-        features = [part.features[rows] for part, rows in zip(titles, parts, strict=True)]
+        encoding, network = read_encoding(network), remove_encoder(network)
+        features = [_encode(part.features[rows], encoding) for part, rows in zip(titles, parts, strict=True)]
         targets = [part.target[rows, None] for part, rows in zip(titles, parts, strict=True)]
         self._features, self._target = (tf.constant(_pad_rows(arrays)) for arrays in (features, targets))
         # (b, s, r): 1 for a row, 0 for padding.
@@ -148,9 +156,12 @@ class _Stack:
         for seed in dict.fromkeys(self._seeds):
             seed_everything(seed)
             layers = make_layers(network)
-            widths = pairwise([features, *(layer.units for layer in layers)])
+            dense_layers = [layer for layer in layers if not _is_dropout(layer)]
+            widths = pairwise([features, *(layer.units for layer in dense_layers)])
             self._shapes = [shape for before, after in widths for shape in ((before, after), (after,))]
-            initializers = [item for layer in layers for item in (layer.kernel_initializer, layer.bias_initializer)]
+            initializers = [
+                item for layer in dense_layers for item in (layer.kernel_initializer, layer.bias_initializer)
+            ]
             values = [make(shape, "float32") for make, shape in zip(initializers, self._shapes, strict=True)]
             initial[seed] = np.concatenate([np.ravel(value) for value in values])
         return layers, tf.constant(np.stack([initial[seed] for seed in self._seeds]))
@@ -160,7 +171,8 @@ class _Stack:
         import tensorflow as tf
 
         def train_epoch(epoch: Any, values: Any, finite_epochs: Any, losses: Any) -> Any:
-            values, new_losses = self._train_epoch(values, *self._draw_batches(tf.cast(epoch, tf.int64)))
+            seed = tf.stack([tf.constant(self._seeds[0], tf.int64), tf.cast(epoch, tf.int64)])
+            values, new_losses = self._train_epoch(values, *self._draw_batches(tf.cast(epoch, tf.int64)), seed)
             is_running = finite_epochs == epoch
             losses = tf.where(is_running, new_losses, losses)
             finite_epochs += tf.cast(is_running & tf.math.is_finite(losses), tf.int32)
@@ -203,8 +215,11 @@ class _Stack:
         corrections = tf.sqrt(1 - tf.pow(adam.beta_2, number)) / (1 - tf.pow(adam.beta_1, number))
         return tf.reshape(tf.cast(rates, tf.float32), [-1]) * corrections
 
-    def _take_steps(self, values: Any, features: Any, target: Any, step_sizes: Any) -> tuple[Any, Any]:
-        """Take the steps of an epoch. Returns the new values and the loss of each network, (s,)."""
+    def _take_steps(self, values: Any, features: Any, target: Any, step_sizes: Any, seed: Any) -> tuple[Any, Any]:
+        """Take the steps of an epoch. Returns the new values and the loss of each network, (s,).
+
+        ``seed``, int64 (2,), seeds the dropout of the epoch.
+        """
         import tensorflow as tf
 
         adam = self._adam
@@ -214,7 +229,7 @@ class _Stack:
             weights = self.split_weights(flat)
             with tf.GradientTape() as tape:
                 tape.watch(weights)
-                title_losses = self._loss(target[batch], self._predict(weights, features[batch]))
+                title_losses = self._loss(target[batch], self._predict(weights, features[batch], (seed, batch)))
                 means = tf.reduce_sum(title_losses * self._row_weights[batch], axis=1)
                 loss = tf.reduce_sum(means) + self._compute_penalty(weights)
             gradients = tape.gradient(loss, weights)
@@ -237,16 +252,41 @@ class _Stack:
         parts = tf.split(flat, [int(np.prod(shape)) for shape in self._shapes], axis=1)
         return [tf.reshape(part, (-1, *shape)) for part, shape in zip(parts, self._shapes, strict=True)]
 
-    def _predict(self, weights: Sequence[Any], values: Any) -> Any:
-        """Apply the layers: (s, r, k) to (s, r, 1)."""
-        for layer, kernel, bias in zip(self._layers, weights[::2], weights[1::2], strict=True):
-            values = layer.activation(values @ kernel + bias[:, None])
+    def _predict(self, weights: Sequence[Any], values: Any, seed: tuple[Any, Any]) -> Any:
+        """Apply the layers in training: (s, r, k) to (s, r, 1). ``seed`` is that of the epoch, and the batch."""
+        remaining = iter(zip(weights[::2], weights[1::2], strict=True))
+        for index, layer in enumerate(self._layers):
+            if _is_dropout(layer):
+                values = _drop(values, layer.rate, seed, index)
+            else:
+                kernel, bias = next(remaining)
+                values = layer.activation(values @ kernel + bias[:, None])
         return values
 
     def _compute_penalty(self, kernels_and_biases: Sequence[Any]) -> Any:
         """Sum the penalties of all networks. They are sums over weights, so each network gets its own gradient."""
-        pairs = zip(self._layers, kernels_and_biases[::2], strict=True)
+        pairs = zip([layer for layer in self._layers if not _is_dropout(layer)], kernels_and_biases[::2], strict=True)
         return sum(layer.kernel_regularizer(kernel) for layer, kernel in pairs if layer.kernel_regularizer)
+
+
+def _is_dropout(layer: Any) -> bool:
+    return type(layer).__name__ == "Dropout"
+
+
+def _drop(values: Any, rate: float, seed: tuple[Any, Any], index: int) -> Any:
+    """Set a share of the values to 0, and scale the others so that the mean stays. ``index`` is that of the layer."""
+    import tensorflow as tf
+
+    epoch_seed, batch = seed
+    fold_in = tf.random.experimental.stateless_fold_in
+    layer_seed = fold_in(fold_in(epoch_seed, tf.cast(batch, tf.int64)), tf.constant(index, tf.int64))
+    draws = tf.random.stateless_uniform(tf.shape(values), layer_seed, alg="philox")
+    return tf.where(draws >= rate, values / (1 - rate), 0.0)
+
+
+def _encode(features: FloatArray, encoding: Encoding | None) -> FloatArray:
+    """Encode the features (n, k) as the first layer does; without an encoding, they stay as they are."""
+    return features if encoding is None else np.asarray(encode(encoding, features.astype(np.float32)))
 
 
 def _pad_rows(arrays: Sequence[FloatArray]) -> npt.NDArray[np.float32]:

@@ -24,7 +24,7 @@ from pydantic import (
 from gamesales.data.contract import Contract
 from gamesales.data.dialect import DEFAULT_DIALECT, CsvDialect, TableFormat
 from gamesales.data.job_file import read_job_file
-from gamesales.data.labeled_titles import LabeledTitles, read_titles
+from gamesales.data.labeled_titles import LabeledTitles, learn_categories, read_titles
 from gamesales.data.validation import explain_faults
 from gamesales.errors import JobFileError
 from gamesales.registry.refs import DEFAULT_MODEL, DEFAULT_REGISTRY, check_model
@@ -285,11 +285,14 @@ def load_job(path: Path, preset: str | None = None) -> TrainJob:
 def read_data(job: TitlesJob) -> tuple[Contract, LabeledTitles, LabeledTitles]:
     """Read the contract, the training titles and the test titles of a job.
 
+    The categories of the contract get their values from the training titles.
+
     Raises:
         JobFileError: both paths name the same content.
     """
     files = job.data
     contract = Contract.from_toml(files.contract)
+    contract = learn_categories(find_table_file(files.train), contract, job.table_format)
     training, test = (
         read_titles(find_table_file(source), contract, table_format=job.table_format)
         for source in (files.train, files.test)
