@@ -35,7 +35,7 @@ from gamesales.training import parity
 from gamesales.training.baselines import BaselineData, Baselines, fit_baselines
 from gamesales.training.checkpoint import TrainingCheckpoint, list_software_releases, log_to_tensorboard
 from gamesales.training.encoding import add_encoder, fit_encoding
-from gamesales.training.evaluation import evaluate_predictions, profile_column, profile_columns
+from gamesales.training.evaluation import evaluate_predictions, profile_column, profile_features
 from gamesales.training.fit import Epoch, LossHistory, fit
 from gamesales.training.intervals import (
     calibrate_intervals,
@@ -304,7 +304,7 @@ def _build_manifest(
             "run": len(history),
             "kept": history.best_epoch if stopping and stopping.restore_best else len(history),
         },
-        "training_profile": profile_columns(model.contract, training.features),
+        "training_profile": profile_features(model.contract, training.features),
         "flag_combinations": record_combinations(model.contract, training.features),
         "prediction_profile": profile_column("predicted_earnings", model.training_predictions),
         "parity": {"rows": parity.ROWS, "largest_difference": parity_difference, "tolerance": parity.TOLERANCE},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,13 @@ def evaluate_predictions(titles: LabeledTitles, predicted: FloatArray, scaling: 
     }
 
 
-def profile_columns(contract: Contract, features: FloatArray) -> list[dict[str, Any]]:
-    """Compute the profile of each training feature, (n, k), with which scoring compares new titles."""
+def profile_columns(names: Sequence[str], features: FloatArray) -> list[dict[str, Any]]:
+    """Compute the profile of each column of numbers, (n, k), with which scoring compares new titles."""
+    return [profile_column(name, column) for name, column in zip(names, features.T, strict=True)]
+
+
+def profile_features(contract: Contract, features: FloatArray) -> list[dict[str, Any]]:
+    """Compute the profile of each training feature, (n, k), which may be codes, and have missing cells."""
     return [_profile_feature(column, values) for column, values in zip(contract.features, features.T, strict=True)]
 
 
