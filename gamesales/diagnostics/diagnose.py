@@ -103,9 +103,10 @@ def diagnose(model: TrainedModel) -> dict[str, Any]:
     )
     one_hot = find_one_hot_flags(model.contract, training.features)
     groups = _measure_groups(model, one_hot, typical_test_errors, test_clusters)
+    ordered = [index for index, column in enumerate(model.contract.features) if column.kind != "category"]
     residuals = measure_residuals(
-        model.contract.feature_names,
-        test.features,
+        [model.contract.features[index].name for index in ordered],
+        test.features[:, ordered],
         model.errors,
         model.test_predictions,
         typical_test_errors,

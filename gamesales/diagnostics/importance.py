@@ -130,9 +130,10 @@ def measure_dependence(
     for index, column in enumerate(contract.features):
         if index in in_a_set:
             continue
-        values = np.unique(features[:, index])
+        present = features[~np.isnan(features[:, index]), index]
+        values = np.unique(present)
         if len(values) > _MAX_VALUES:
-            values = np.unique(np.quantile(features[:, index], np.linspace(0, 1, _MAX_VALUES)))
+            values = np.unique(np.quantile(present, np.linspace(0, 1, _MAX_VALUES)))
         labels = tuple(
             ("yes" if value else "no") if column.kind == "flag" else format_value(value, column) for value in values
         )

@@ -248,9 +248,18 @@ def measure_residuals(
     )
 
 
+def _renumber(clusters: IntArray) -> IntArray:
+    """Number clusters from 0 without gaps, (n,)."""
+    numbers: IntArray = np.unique(clusters, return_inverse=True)[1].reshape(-1)
+    return numbers
+
+
 def _correlate(
     correlated_with: str, column: FloatArray, errors: FloatArray, clusters: IntArray, alpha: float
 ) -> Correlation:
+    missing = np.isnan(column)
+    if missing.any():
+        column, errors, clusters = column[~missing], errors[~missing], _renumber(clusters[~missing])
     if len(errors) < 2 or not column.std() or not errors.std():
         return Correlation(correlated_with, 0.0, is_clear=False)
     products = (column - column.mean()) / column.std() * (errors - errors.mean()) / errors.std()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import subprocess
 import tempfile
 import time
@@ -329,7 +330,7 @@ def _predict_golden_rows(model: TrainedModel, values: FloatArray) -> dict[str, A
     """Return rows of the contract with their predictions, which every self-test must reproduce."""
     predicted = model.predict(values)
     golden = {
-        "values": values.tolist(),
+        "values": [[None if math.isnan(value) else value for value in row] for row in values.tolist()],
         "expected_predictions": predicted.tolist(),
         "prediction_tolerance": parity.compute_tolerance(predicted, model.scaling).tolist(),
     }

@@ -15,6 +15,7 @@ import numpy as np
 
 from gamesales.arrays import FloatArray
 from gamesales.data.contract import Contract
+from gamesales.data.screen import find_extremes
 from gamesales.scoring.familiarity import MAX_COMBINATIONS, MAX_FLAGS, ONE_FLAG_DIFFERS, FlagCombinations, encode_flags
 from gamesales.scoring.prediction_interval import PredictionInterval
 from gamesales.scoring.scorer import get_target_range
@@ -69,7 +70,7 @@ class WideningFit:
         self._contract, self._interval = contract, interval
         self._predict, self._networks = predict, networks
         self._random = np.random.default_rng([seed, 5])
-        self._low, self._high = features.min(axis=0), features.max(axis=0)
+        self._low, self._high = np.array([find_extremes(column) for column in features.T]).T
         rows = min(len(features), _MAX_TITLES)
         self._titles = features[np.sort(self._random.permutation(len(features))[:rows])]
         self._combinations = FlagCombinations.from_manifest(
@@ -86,7 +87,7 @@ class WideningFit:
     def _measure_column(self, index: int) -> dict[str, Any] | None:
         """Measure the growth on both sides of the range of a column; None without a range, or if it is not finite."""
         column = self._contract.features[index]
-        if column.kind == "flag" or self._low[index] == self._high[index]:
+        if column.kind in ("flag", "category") or self._low[index] >= self._high[index]:
             return None
         below, above = self._measure_side(index, -1), self._measure_side(index, 1)
         if not np.isfinite([below, above]).all():
