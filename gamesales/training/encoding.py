@@ -226,11 +226,14 @@ class EncodingTables:
     def list_codes(self, filled: Any) -> list[tuple[Any, int]]:
         """Return the codes of each category, month and weekday, int32 (n,), with the number of codes.
 
-        A category's codes count from its first code. A code outside of the number has no indicator.
+        A category's codes count from its first code. A code of the number or above has no indicator.
         """
         from keras import ops
 
-        codes = [(ops.cast(filled[:, index], "int32") - first, count) for index, first, count in self.categories]
+        codes = []
+        for index, first, count in self.categories:
+            code = ops.cast(filled[:, index], "int32") - first
+            codes.append((ops.where(code < 0, count, code), count))  # ONNX counts negative codes from the last
         for index in self.dates:
             month, weekday = split_days(filled[:, index])
             codes += [(month, _MONTHS), (weekday, _WEEKDAYS)]

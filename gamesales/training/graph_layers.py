@@ -55,9 +55,8 @@ def build_encoded(layers: Sequence[Any], encoding: Encoding) -> Callable[[Any], 
         filled, numbers = tables.encode_numbers(titles)
         values = tf.matmul(numbers, number_kernel) + bias
         for (codes, count), rows in zip(tables.list_codes(filled), code_kernels, strict=True):
-            # A code without an indicator takes a row of zeros, before the first or after the last.
-            padded = np.pad(rows, ((1, 1), (0, 0)))
-            values += tf.gather(padded, tf.minimum(tf.maximum(codes + 1, 0), count + 1))
+            padded = np.pad(rows, ((0, 1), (0, 0)))  # a code without an indicator takes a row of zeros
+            values += tf.gather(padded, tf.minimum(codes, count))
         return run(first.activation(values))
 
     return encode_and_run

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sklearn_metrics
 
+from gamesales.data.contract import Column, Contract
 from gamesales.stats.metrics import compute_metrics
 from gamesales.training.evaluation import BINS, profile_column, profile_columns
 from gamesales.training.scaling import fit_scaler
@@ -20,7 +21,8 @@ pairs = st.integers(2, 12).flatmap(
 
 
 def make_scaling(earnings):
-    return fit_scaler(["a"], "earned", np.zeros((len(earnings), 1)), earnings)[1]
+    contract = Contract(Column("earned", "money"), (Column("a", "number"),))
+    return fit_scaler(contract, np.zeros((len(earnings), 1)), earnings)[1]
 
 
 @settings(deadline=None, max_examples=60)

@@ -53,7 +53,7 @@ class TrainingTitles:
             [random.integers(4, 11, 200) / 2, *random.integers(0, 2, (7, 200)), random.choice([40.0, 60.0], 200)]
         )
         earnings = 20_000 + 30_000 * values[:, 0] * (1 + values[:, 5]) * values[:, 8] / 60
-        _, self.scaling = fit_scaler(contract.feature_names, contract.target.name, values, earnings)
+        _, self.scaling = fit_scaler(contract, values, earnings)
         self.probe = parity.sample_contract(contract, values, parity.ROWS, 1)
         self.scaled = self.scaling.scale_features(values), self.scaling.scale_target(earnings)
 

@@ -44,7 +44,7 @@ class Case:
         columns = [random.integers(4, 11, 200) / 2, *random.integers(0, 2, (7, 200)), random.choice([40.0, 60.0], 200)]
         values = np.column_stack([*columns, *extra])
         earnings = 20_000 + 30_000 * values[:, 0] * (1 + values[:, 5]) * values[:, 8] / 60
-        _, self.scaling = fit_scaler(contract.feature_names, "total_earnings", values, earnings)
+        _, self.scaling = fit_scaler(contract, values, earnings)
         self.probe = parity.sample_contract(contract, values, ROWS, 1)
         seed_everything(1)
         self.network = build_network(NetworkSpec(layers=[*layers, {"layer": "Dense", "units": 1}]), values.shape[1])

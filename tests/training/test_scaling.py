@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.preprocessing import MinMaxScaler
 
+from gamesales.data.contract import Column, Contract
 from gamesales.training.scaling import fit_scaler, format_scaling_note
 
 # Cents to billions of dollars, as in tables of titles. A scaler that divides by the range can't resolve smaller
@@ -18,8 +19,11 @@ tables = st.integers(1, 12).flatmap(
 few = settings(deadline=None, max_examples=60)
 
 
+CONTRACT = Contract(Column("earned", "money"), tuple(Column(name, "number") for name in "abc"))
+
+
 def fit_columns(values, earnings):
-    return fit_scaler(["a", "b", "c"], "earned", values, earnings)
+    return fit_scaler(CONTRACT, values, earnings)
 
 
 @few
@@ -93,3 +97,24 @@ def test_scaler_has_column_names(course):
     assert [*scaling.features, scaling.target] == list(scaler.feature_names_in_)
     np.testing.assert_array_equal(scaler.scale_, scaling.scale)
     np.testing.assert_array_equal(scaler.min_, scaling.offset)
+
+
+@few
+@given(arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 1e9).map(lambda value: round(value, 2))))
+def test_log_target_undone(earnings):
+    """A target that is scaled after a logarithm comes back, up to rounding, and lies from 0 to 1."""
+    contract = Contract(Column("earned", "number", scale="log"), (Column("a", "number"),))
+    _, scaling = fit_scaler(contract, np.zeros((len(earnings), 1)), earnings)
+    scaled = scaling.scale_target(earnings)
+    assert ((scaled >= -1e-9) & (scaled <= 1 + 1e-9)).all()
+    np.testing.assert_allclose(scaling.unscale_target(scaled), earnings, rtol=1e-9, atol=1e-12 * earnings.max())
+    restored = type(scaling).from_dict(scaling.as_dict())
+    np.testing.assert_array_equal(restored.scale_target(earnings), scaled)
+
+
+def test_log_target_stays_finite():
+    """A prediction far beyond the training titles is ten times as large as the largest title, and not infinite."""
+    contract = Contract(Column("earned", "number", scale="log"), (Column("a", "number"),))
+    _, scaling = fit_scaler(contract, np.zeros((3, 1)), np.array([0.01, 1.0, 80.0]))
+    highest = float(scaling.unscale_target(np.array([1e6]))[0])
+    assert 800 <= highest < 1_000
