@@ -165,8 +165,8 @@ def tune(
     _check_exports(job, contract, titles)
 
     callbacks.on_stage("searching")
-    search = Search(job, titles, study, callbacks)
     data = TrainingData(contract, titles.features, titles.earnings)
+    search = Search(job, titles, study, callbacks, data.width)
     with _open_measure(job.search.workers, data, is_ray=is_ray) as measure:
         trials = search.run_trials(measure)
         callbacks.on_stage("training the best again, on other folds and from other seeds")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -12,13 +13,12 @@ from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
 from gamesales.errors import InputError
 from gamesales.search.tune_job import Candidate
-from gamesales.training.encoding import add_encoder, fit_encoding
+from gamesales.training.encoding import Encoding, add_encoder, fit_encoding
 from gamesales.training.folds import list_other_rows
 from gamesales.training.keras_objects import load_keras
 from gamesales.training.refits import Refit, fit_predictors, plan_refit
 from gamesales.training.scaling import fit_scaler
 from gamesales.training.stacked import can_stack
-from gamesales.training.train_job import NetworkSpec
 from gamesales.training.workers import Call
 
 # Above this number of multiplications for the predictions of a trial, about five seconds, its first fold decides
@@ -34,9 +34,15 @@ class TrainingData:
     features: FloatArray
     earnings: FloatArray
 
-    def add_encoder(self, network: NetworkSpec) -> NetworkSpec:
-        """Return a network with the encoder that the contract needs, if it needs one."""
-        return add_encoder(network, fit_encoding(self.contract, self.features))
+    @cached_property
+    def encoding(self) -> Encoding | None:
+        """The encoding that the contract needs; None if it needs none."""
+        return fit_encoding(self.contract, self.features)
+
+    @property
+    def width(self) -> int:
+        """The number of inputs of a candidate's first layer."""
+        return sum(column.width for column in self.encoding) if self.encoding else self.features.shape[1]
 
     def compute_errors(self, predicted: FloatArray, rows: IntArray) -> FloatArray:
         """Return the errors of predictions for some rows, relative to the range of the target as it is scaled."""
@@ -97,7 +103,7 @@ def _measure_groups(data: TrainingData, task: Task) -> FoldErrors:
     measured = FoldErrors()
     for places in _group_folds(data, task):
         refits = [_plan_fold(data, task, place) for place in places]
-        network = data.add_encoder(task.candidate.network())
+        network = add_encoder(task.candidate.network(), data.encoding)
         for place, predict in zip(places, fit_predictors(network, refits), strict=True):
             if isinstance(predict, InputError):
                 return replace(measured, why=predict.message)
@@ -117,7 +123,7 @@ def _group_folds(data: TrainingData, task: Task) -> Iterator[range]:
     if not can_stack(candidate.network(), candidate.training(0)):
         yield from (range(place, place + 1) for place in range(folds))
         return
-    weights = candidate.count_parameters(data.features.shape[1])
+    weights = candidate.count_parameters(data.width)
     if not task.limits or weights * candidate.epochs * len(data.earnings) * folds <= _MAX_AT_ONCE:
         yield range(folds)
         return

@@ -51,10 +51,16 @@ class SearchCallbacks:
 
 
 class Search:
-    """The search of a job on some titles. Finished trials are kept in a study."""
+    """The search of a job on some titles. Finished trials are kept in a study.
 
-    def __init__(self, job: TuneJob, titles: LabeledTitles, study: Study, callbacks: SearchCallbacks) -> None:
+    ``inputs`` is the number of inputs of a network, by default one for each feature.
+    """
+
+    def __init__(
+        self, job: TuneJob, titles: LabeledTitles, study: Study, callbacks: SearchCallbacks, inputs: int | None = None
+    ) -> None:
         self.study = study
+        self._inputs = inputs or titles.features.shape[1]
         self._job, self._spec, self._callbacks, self._titles = job, job.search, callbacks, titles
         self._trials, self._finals = study.read_trials()[: self._spec.trials], study.read_finals()
         spent = [*(trial.seconds for trial in self._trials), *(final.seconds for final in self._finals.values())]
@@ -168,7 +174,7 @@ class Search:
         return Trial(number, candidate, parameters, state, outcome.errors, seconds, outcome.why)
 
     def _count_parameters(self, candidate: Candidate) -> int:
-        return candidate.count_parameters(self._titles.features.shape[1])
+        return candidate.count_parameters(self._inputs)
 
     def _with_final_errors(self, trial: Trial) -> Trial:
         """Return a finalist with the errors of its final rounds."""
