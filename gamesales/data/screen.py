@@ -44,6 +44,7 @@ _NUMERIC: tuple[Callable[[pa.DataType], bool], ...] = (
     pa.types.is_null,
 )
 _NOT_A_NUMBER = "not a number"
+_SWAPPED_MARKS = str.maketrans(".,", ",.")
 # The types that hold values of a kind, and their name in a message. Other kinds are numbers.
 _TYPES_OF_KIND = {"category": (holds_categories, "text or whole numbers"), "date": (holds_dates, "dates or text")}
 # Numbers with a decimal mark that the file is not expected to have, as they stand in the job file.
@@ -141,7 +142,8 @@ def _read_cells(batch: Batch, column: Column, missing_values: Collection[str]) -
     if column.kind == "date":
         return read_dates(batch.table.column(column.name), column.date_format, missing_values)
     cells = batch.table.column(column.name)
-    cells = cells if batch.decimal == "." else swap_decimal_marks(cells)
+    if batch.decimal != ".":
+        cells, missing_values = swap_decimal_marks(cells), [text.translate(_SWAPPED_MARKS) for text in missing_values]
     numbers, missing = convert_to_numbers(cells, words=column.kind == "flag", missing_values=missing_values)
     if column.may_be_missing and pa.types.is_floating(cells.type):
         missing = missing | np.isnan(numbers)  # pandas writes gaps as NaN
