@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from gamesales.data.column_rules import check_column
 from gamesales.errors import JobFileError
+from gamesales.stats.amounts import name_unit
 
 if TYPE_CHECKING:
     from pydantic import ConfigDict
@@ -150,6 +151,11 @@ class Contract:
     def number_names(self) -> tuple[str, ...]:
         """The features that a reader may parse as numbers: all but categories and dates."""
         return tuple(column.name for column in self.features if column.kind not in ("category", "date"))
+
+    @property
+    def unit(self) -> str:
+        """The unit of the target, such as ``US dollars``. Every text about its amounts has it."""
+        return name_unit(self.target.unit, self.target.kind)
 
     @classmethod
     def from_toml(cls, path: Path) -> Contract:

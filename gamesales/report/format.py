@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeGuard
 
+from gamesales.stats.amounts import DOLLARS, amounts_in, choose_decimals, get_unit, name_unit, write_number
+
 if TYPE_CHECKING:
     from gamesales.data.contract import Column
 
 MISSING = "—"
-# The unit whose amounts are written with a sign.
-DOLLARS = "US dollars"
 # Amounts from here on are written in thousands.
 _IN_THOUSANDS = 10_000
 
@@ -24,29 +24,44 @@ def is_finite(value: float | None) -> TypeGuard[float]:
 def format_money(amount: float | None, like: Iterable[float | None] = ()) -> str:
     """Write an amount as ``$1,234``; with cents below ten dollars, so that a small error is never "$0".
 
+    Other units have three digits and the name of the unit: ``0.388 million units``.
+
     Args:
-        amount: in dollars.
+        amount: in the current unit of texts.
         like: further amounts of the same figure. All of them are written with the same precision.
     """
     if not is_finite(amount):
         return MISSING
-    largest = max(abs(number) for number in [amount, *like] if is_finite(number))
+    amounts, unit = [number for number in [amount, *like] if is_finite(number)], get_unit()
+    if unit != DOLLARS:
+        digits = write_number(amount, amounts)
+        return f"{'−' if amount < 0 and _has_digits(digits) else ''}{digits} {unit}".rstrip()
+    largest = max(map(abs, amounts))
     digits = f"{abs(amount):,.0f}" if largest >= 10 or largest == 0 else f"{abs(amount):.2f}"
-    return f"−${digits}" if amount < 0 and digits.strip("0.") else f"${digits}"
+    return f"−${digits}" if amount < 0 and _has_digits(digits) else f"${digits}"
 
 
 def format_signed_money(amount: float | None, like: Iterable[float | None] = ()) -> str:
     """Write a difference with its sign, as in ``+$35``, with the precision of ``format_money``."""
     text = format_money(amount, like)
-    return f"+{text}" if is_finite(amount) and amount > 0 and text.strip("$0.") else text
+    return f"+{text}" if is_finite(amount) and amount > 0 and _has_digits(text.removesuffix(get_unit())) else text
+
+
+def _has_digits(text: str) -> bool:
+    """Return whether a number is not written as 0."""
+    return any(digit in text for digit in "123456789")
 
 
 def format_compact_money(amount: float) -> str:
-    """Write an amount briefly, for the ticks of an axis: ``$500``, ``$150k``, ``$1.2M``."""
+    """Write an amount briefly, for the ticks of an axis: ``$500``, ``$150k``, ``$1.2M``.
+
+    Other units are left out. The label of the axis has them (``label_amounts``).
+    """
+    sign = f"{'−' if amount < 0 else ''}{'$' if get_unit() == DOLLARS else ''}"
     for size, suffix in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(amount) >= size:
-            return f"{'−' if amount < 0 else ''}${abs(amount) / size:g}{suffix}"
-    return f"{'−' if amount < 0 else ''}${abs(amount):g}"
+            return f"{sign}{abs(amount) / size:g}{suffix}"
+    return f"{sign}{abs(amount):g}"
 
 
 def format_percent(value: float | None, like: Iterable[float | None] = ()) -> str:
@@ -98,8 +113,10 @@ def format_minute(time: str) -> str:
 
 def format_value(value: float, column: Column) -> str:
     """Write a value of a column with its unit: ``4.5 stars``, ``$59.99``, ``$120k``."""
-    if column.kind in ("price", "money"):
+    if name_unit(column.unit, column.kind) == DOLLARS:
         return f"${value / 1000:,.0f}k" if abs(value) >= _IN_THOUSANDS else f"${value:,.2f}"
+    if abs(value) >= _IN_THOUSANDS and column.kind != "rating":
+        return f"{value:,.0f} {column.unit}".strip()
     return f"{value:.4g} {column.unit}".strip()
 
 
@@ -120,8 +137,9 @@ def format_amount(amount: float, unit: str, like: Iterable[float], *, signed: bo
         signed: whether it is a difference, which has its sign.
     """
     if unit == DOLLARS:
-        return format_signed_money(amount, like) if signed else format_money(amount, like)
-    largest = max((abs(number) for number in like), default=0.0) or 1.0
-    digits = min(max(3 - math.floor(math.log10(largest)), 0), 9)
+        with amounts_in(DOLLARS):
+            return format_signed_money(amount, like) if signed else format_money(amount, like)
+    largest = max(map(abs, like), default=0.0) or 1.0
+    digits = min(choose_decimals([largest], 4), 9)
     text = f"{amount:{'+' if signed else ''},.{digits}f} {unit}".strip()
     return text.replace("-", "−", 1)

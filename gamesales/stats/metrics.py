@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gamesales.stats.amounts import amounts_in, format_amount, unit_of
+
 if TYPE_CHECKING:
     from gamesales.arrays import FloatArray
 
@@ -20,10 +22,15 @@ class MetricName:
     format: Callable[[float], str]
     higher_is_better: bool = False
 
+    @property
+    def has_no_unit(self) -> bool:
+        """Whether values of targets in different units can be compared."""
+        return self.format is not format_money
+
 
 def format_money(amount: float) -> str:
-    """Write an amount in whole dollars, such as ``-$1,250``."""
-    return f"{'-' if amount < 0 else ''}${abs(amount):,.0f}"
+    """Write an amount in whole dollars, such as ``-$1,250``, or in the current unit of texts."""
+    return format_amount(amount)
 
 
 # The key in manifests, evaluations and ``--json`` -> the metric.
@@ -37,17 +44,21 @@ METRICS = {
 HEADINGS = tuple(metric.heading for metric in METRICS.values())
 
 
-def format_metrics(metrics: Mapping[str, float | None]) -> list[str]:
-    """Write metrics in the order of ``METRICS``, and ``-`` for a metric that is missing."""
+def format_metrics(metrics: Mapping[str, float | None], result: object = None) -> list[str]:
+    """Write metrics in the order of ``METRICS``, and ``-`` for a metric that is missing.
+
+    The unit is the unit of ``result``, if it has one, and otherwise the current unit of texts.
+    """
     values = [(metric, metrics.get(key)) for key, metric in METRICS.items()]
-    return ["-" if value is None else metric.format(value) for metric, value in values]
+    with amounts_in(unit_of(result)):
+        return ["-" if value is None else metric.format(value) for metric, value in values]
 
 
 def compute_metrics(actual: FloatArray, predicted: FloatArray, target_scale: float) -> Metrics:
-    """Compute the metrics of predictions: (n,) and (n,), US dollars.
+    """Compute the metrics of predictions: (n,) and (n,), in the target's unit.
 
     Returns:
-        ``scaled_mse`` (unitless, the metric of the Keras course), ``mae`` and ``rmse`` (US dollars), ``r2`` (None if
+        ``scaled_mse`` (unitless, the metric of the Keras course), ``mae`` and ``rmse`` (in this unit), ``r2`` (None if
         all actual values are equal), and ``mape_percent`` (None if an actual value is 0).
     """
     import numpy as np  # commands that only show metrics do not load it
