@@ -80,18 +80,21 @@ def find_contract(versions: Sequence[VersionRuns]) -> Contract:
     """Return the contract of the versions, or ``data/contract.toml`` if the registry has no contract.
 
     Raises:
-        InputError: two versions identify titles by different columns, or no column identifies a title.
+        InputError: two versions identify titles by different columns or predict different units, or no column
+            identifies a title.
         RegistryError: there is no contract.
     """
     contracts = [Contract.from_json(version.manifest["contract"]) for version in versions if version.manifest]
     if not contracts:
         contracts = [_read_shipped_contract(versions[0].refused)]
+    hint = "Backtest the dates of each version separately"
     keys = {(contract.identity, contract.target.name) for contract in contracts}
     if len(keys) > 1:
         names = " and ".join(", ".join([*identity, target]) for identity, target in sorted(keys))
-        raise InputError(
-            f"the versions differ in identity or target: {names}", hint="Backtest the dates of each version separately"
-        )
+        raise InputError(f"the versions differ in identity or target: {names}", hint=hint)
+    units = sorted({contract.unit for contract in contracts})
+    if len(units) > 1:
+        raise InputError(f"the versions predict different units: {' and '.join(map(repr, units))}", hint=hint)
     if not contracts[0].identity:
         raise InputError(
             "the contract has no identity columns; they are needed to match predictions with earnings",

@@ -10,6 +10,7 @@ from gamesales.cli.values import NAME, REGISTRY
 from gamesales.jobs.loading import open_ref, open_registry
 from gamesales.registry.refs import format_command
 from gamesales.report.format import format_count
+from gamesales.stats.amounts import format_amount
 
 if TYPE_CHECKING:
     import typer
@@ -53,7 +54,7 @@ def export(
 def _format_export(result: ExportResult) -> str:
     text = (
         f"wrote version {result.version} of {result.model} to {result.output}; loaded again, it is within "
-        f"${result.largest_difference:.4f} of the scorer on {format_count(result.rows_checked, 'row')}"
+        f"{format_amount(result.largest_difference, 4)} of the scorer on {format_count(result.rows_checked, 'row')}"
     )
     if result.config:
         text += f"\n\nFor tensorflow_model_server --model_config_file=FILE:\n\n{result.config.rstrip()}"

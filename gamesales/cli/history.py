@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from gamesales.cli.render import show_result
@@ -14,6 +14,7 @@ from gamesales.jobs.loading import open_ref, open_registry
 from gamesales.registry.event import parse_span
 from gamesales.registry.refs import format_command
 from gamesales.report.format import format_count, format_minute
+from gamesales.stats.amounts import amounts_in, read_recorded_unit, unit_of
 from gamesales.stats.metrics import METRICS, format_money
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ _DESCRIPTIONS: dict[str, Callable[[Body], str]] = {
 def _describe_evidence(kind: str, body: Body) -> str:
     """Describe the evidence of an event in short: the metrics of an evaluation, or the findings of the gate."""
     if kind == "evaluation.recorded":
-        return _describe_evaluation(body)
+        with amounts_in(read_recorded_unit(body)):
+            return _describe_evaluation(body)
     evidence = _read_mapping(body, "evidence")
     findings = evidence.get("findings")
     findings = [finding for finding in findings if isinstance(finding, Mapping)] if isinstance(findings, list) else []
@@ -153,7 +155,8 @@ def _describe_comparison(comparison: Body) -> list[str]:
     candidate, champion = comparison.get("candidate_mae"), comparison.get("champion_mae")
     if not isinstance(candidate, (int, float)) or not isinstance(champion, (int, float)):
         return []
-    return [f"MAE {format_money(candidate)}, champion's {format_money(champion)}"]
+    with amounts_in(read_recorded_unit(comparison)):
+        return [f"MAE {format_money(candidate)}, champion's {format_money(champion)}"]
 
 
 def _read_mapping(body: Body, key: str) -> Body:
@@ -214,34 +217,39 @@ def _format_metrics(comparison: VersionComparison, names: list[str]) -> list[str
         sides = zip((comparison.first, comparison.second), names, strict=True)
         files = "; ".join(f"{label} on {_list_files(version)}" for version, label in sides)
         return [to_one_line(f"The versions were evaluated on different data, so metrics can't be compared: {files}.")]
-    return [_format_file_metrics(file, names) for file in comparison.metrics_by_file]
+    return [
+        _format_file_metrics(file, names, (comparison.first, comparison.second)) for file in comparison.metrics_by_file
+    ]
 
 
 def _list_files(version: ComparedVersion) -> str:
     return ", ".join(f"{path} (sha256 {digest[:12]})" for digest, path in version.evaluated_on.items()) or "none"
 
 
-def _format_file_metrics(file: FileMetrics, names: list[str]) -> str:
+def _format_file_metrics(file: FileMetrics, names: list[str], versions: Sequence[ComparedVersion]) -> str:
     label = to_one_line(f"on {file.data}, {format_count(file.rows, 'row')}, sha256 {file.data_sha256[:12]}")
     if not file.entries:
         return f"The same metrics {label}."
     rows = [
         [
             METRICS[pair.name].heading,
-            _format_value(pair.name, pair.first, pair.first_interval),
-            _format_value(pair.name, pair.second, pair.second_interval),
-            _format_value(pair.name, pair.difference),
+            _format_value(pair.name, pair.first, versions[0], pair.first_interval),
+            _format_value(pair.name, pair.second, versions[1], pair.second_interval),
+            _format_value(pair.name, pair.difference, versions[0]),
         ]
         for pair in file.entries
     ]
     return f"Metrics {label}:\n" + format_table(["", *names, "difference"], rows)
 
 
-def _format_value(key: str, value: float | None, interval: ConfidenceInterval | None = None) -> str:
+def _format_value(
+    key: str, value: float | None, version: ComparedVersion, interval: ConfidenceInterval | None = None
+) -> str:
     if value is None:
         return "-"
     write = METRICS[key].format
-    return write(value) + (f" ({write(interval[0])} to {write(interval[1])})" if interval else "")
+    with amounts_in(unit_of(version)):
+        return write(value) + (f" ({write(interval[0])} to {write(interval[1])})" if interval else "")
 
 
 def _format_sections(comparison: VersionComparison, names: list[str]) -> list[str]:

@@ -22,6 +22,7 @@ from gamesales.jobs.loading import open_ref, open_registry
 from gamesales.jobs.retention import retire as retire_version
 from gamesales.registry.refs import format_command
 from gamesales.report.format import format_count, format_minute
+from gamesales.stats.amounts import amounts_in, format_amount, read_recorded_unit
 
 if TYPE_CHECKING:
     import typer
@@ -122,8 +123,10 @@ def promote(
         )
     except GateRefusedError as refusal:
         evidence = refusal.evidence
-        if evidence.get("comparison") and not as_json:
-            show_text(lambda: _format_comparison(evidence, "refused"), sys.stdout)
+        comparison: Any = evidence.get("comparison")
+        if comparison and not as_json:
+            with amounts_in(read_recorded_unit(comparison)):
+                show_text(lambda: _format_comparison(evidence, "refused"), sys.stdout)
         raise
     show_result(promotion, _format_promotion, as_json=as_json)
 
@@ -274,7 +277,7 @@ def _format_comparison(evidence: Mapping[str, Any], verdict: str) -> str:
 
 
 def _format_cents(amount: float) -> str:
-    return f"{'-' if amount < 0 else ''}${abs(amount):,.2f}"
+    return format_amount(amount, 2, significant=4)
 
 
 def _format_move(promotion: Promotion) -> str:

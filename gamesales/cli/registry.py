@@ -19,6 +19,7 @@ from gamesales.jobs.versions import verify as run_verify
 from gamesales.registry.event import parse_span
 from gamesales.registry.refs import format_command
 from gamesales.report.format import format_count, format_minute
+from gamesales.stats.amounts import amounts_in, unit_of
 from gamesales.stats.metrics import HEADINGS, format_metrics
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def _format_versions(listed: VersionList, version_filter: VersionFilter) -> str:
     if listed.versions:
         header = ["version", "aliases", "registered", "by", *HEADINGS, "reason"]
         rows = [_format_row(row) for row in listed.versions]
-        table = format_table(header, rows, optional=_OPTIONAL, states={"aliases"})
+        with amounts_in(unit_of(listed.versions[0])):  # aligns its amounts
+            table = format_table(header, rows, optional=_OPTIONAL, states={"aliases"})
         file = f"metrics on {listed.data}, sha256 {listed.data_sha256[:12]}" if listed.data_sha256 else "no metrics yet"
         text = f"{to_one_line(file)}\n{table}"
     elif not listed.registered:
@@ -125,7 +127,7 @@ def _format_row(row: VersionRow) -> list[str]:
         ", ".join(marks) or "-",
         format_minute(row.registered),
         row.actor,
-        *format_metrics(row.listed_metrics or {}),
+        *format_metrics(row.listed_metrics or {}, row),
         row.reason,
     ]
 

@@ -14,6 +14,7 @@ from gamesales.cli.table import format_table
 from gamesales.cli.terminal import DIM, fit_lines, paint, set_color, to_one_line, use_screen_of
 from gamesales.errors import LOGGER
 from gamesales.old_keys import add_old_keys
+from gamesales.stats.amounts import amounts_in, format_amount, unit_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -30,7 +31,8 @@ def show_result(result: T, format_result: Callable[[T], str], *, as_json: bool) 
     if as_json:
         print(json.dumps(add_old_keys(asdict(result)), ensure_ascii=False, indent=1))
     else:
-        show_text(lambda: format_result(result), sys.stdout)
+        with amounts_in(unit_of(result)):
+            show_text(lambda: format_result(result), sys.stdout)
 
 
 def show_text(format_text: Callable[[], str], stream: TextIO | None) -> None:
@@ -87,7 +89,8 @@ def format_metrics_table(metrics: Mapping[str, Mapping[str, float | None]]) -> s
 def format_intervals(intervals: Mapping[str, Sequence[float]]) -> str:
     """Write the confidence intervals of the mean absolute error and of the scaled mean squared error."""
     (low_mae, high_mae), (low_mse, high_mse) = intervals["mae"], intervals["scaled_mse"]
-    return f"MAE ${low_mae:,.0f} to ${high_mae:,.0f}, scaled MSE {low_mse:.2e} to {high_mse:.2e}"
+    low, high = (format_amount(bound, like=(low_mae, high_mae)) for bound in (low_mae, high_mae))
+    return f"MAE {low} to {high}, scaled MSE {low_mse:.2e} to {high_mse:.2e}"
 
 
 def format_size(size: float) -> str:

@@ -14,6 +14,7 @@ from gamesales.scoring.familiarity import OutsideColumn, format_range
 from gamesales.scoring.output import is_table, parse_output
 from gamesales.scoring.run_report import RunReport
 from gamesales.scoring.shadow import ShadowDifferences, ShadowReport
+from gamesales.stats.amounts import amounts_in, format_amount
 
 # Inputs that a preview lists.
 _SHOWN_INPUTS = 20
@@ -21,7 +22,10 @@ _SHOWN_INPUTS = 20
 
 def format_run(item: RunReport | RunPreview) -> str:
     """Describe what a run did, or what it would do."""
-    return _format_report(item) if isinstance(item, RunReport) else _format_preview(item)
+    if not isinstance(item, RunReport):
+        return _format_preview(item)
+    with amounts_in(item.unit):
+        return _format_report(item)
 
 
 def _format_report(report: RunReport) -> str:
@@ -112,7 +116,8 @@ def _format_shadow(shadow: ShadowReport) -> str:
     beyond = ", ".join(f"{share:.1%} of titles by more than {by}" for by, share in shadow.share_beyond.items())
     missing = f"; {format_count(shadow.rows_not_scored, 'title')} not scored" if shadow.rows_not_scored else ""
     return (
-        f"{version} predicts ${abs(mean):,.0f} {direction} on average; mean absolute difference ${absolute:,.0f}; "
+        f"{version} predicts {format_amount(abs(mean))} {direction} on average; "
+        f"mean absolute difference {format_amount(absolute)}; "
         f"{beyond}{missing}"
     )
 

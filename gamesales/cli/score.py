@@ -259,14 +259,15 @@ def predict(
 
 def _format_prediction(prediction: Prediction) -> str:
     from gamesales.scoring.familiarity import format_range
+    from gamesales.stats.amounts import format_amount
 
     interval = ""
     low, high = prediction.predicted_earnings_low, prediction.predicted_earnings_high
     if prediction.coverage is not None and low is not None and high is not None:
-        interval = f" ({100 * prediction.coverage:g}%: ${low:,.0f} to ${high:,.0f})"
-    lines = [
-        f"${prediction.predicted_earnings:,.2f}{interval}  by version {prediction.model_version} of {prediction.model}"
-    ]
+        bounds = " to ".join(format_amount(bound, like=(low, high)) for bound in (low, high))
+        interval = f" ({100 * prediction.coverage:g}%: {bounds})"
+    amount = format_amount(prediction.predicted_earnings, 2, significant=6)
+    lines = [f"{amount}{interval}  by version {prediction.model_version} of {prediction.model}"]
     for value in prediction.outside:
         training = format_range(value.training_minimum, value.training_maximum)
         lines.append(f"({value.column} is {value.value:,.10g}, outside the range of the training titles: {training})")

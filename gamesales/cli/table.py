@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import zip_longest
 
 from gamesales.cli.terminal import get_screen, measure, paint, to_one_line, wrap
+from gamesales.stats.amounts import get_unit, is_amount
 
 _GAP = "  "
 # The least width of a column whose texts are broken into lines.
@@ -38,7 +39,13 @@ class _Column:
 
     @cached_property
     def is_number(self) -> bool:
-        return bool(self.cells) and all(cell == "-" or _NUMBER.fullmatch(cell) for cell in self.cells)
+        return bool(self.cells) and all(map(_is_number, self.cells))
+
+
+def _is_number(cell: str) -> bool:
+    """Return whether a cell has a number, which may be an amount in the current unit of texts."""
+    number = cell.removesuffix(f" {get_unit()}") if is_amount(cell) else cell
+    return cell == "-" or _NUMBER.fullmatch(number) is not None
 
 
 def format_table(

@@ -17,6 +17,7 @@ from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.diagnostics.leakage import CopyFinder, compare_distributions, compute_rank_r2
 from gamesales.diagnostics.residuals import Correlation, GroupErrors
+from gamesales.stats.amounts import format_amount
 from gamesales.stats.clustered import clustered_mean
 from gamesales.stats.same_features import NoiseEstimate
 
@@ -232,11 +233,12 @@ def check_folds(data: CheckInput) -> Iterator[Notice]:
     times = float(grouped.mean() / plain.mean())
     increase = clustered_mean(grouped - plain, data.training_clusters)
     if times >= _FOLDS_NOTE and increase.low is not None and increase.low > 0:
+        errors = [format_amount(float(mean)) for mean in (grouped.mean(), plain.mean())]
         yield Notice(
             "warning" if times >= _FOLDS_WARNING else "note",
             "grouped folds",
             f"For titles unlike any training title, the error is {times:.1f} times as large "
-            f"(${grouped.mean():,.0f} instead of ${plain.mean():,.0f}). The test error is too low if test titles "
+            f"({errors[0]} instead of {errors[1]}). The test error is too low if test titles "
             "resemble training titles. Expect the larger error for new kinds of titles.",
         )
 
@@ -248,7 +250,7 @@ def check_seeds(data: CheckInput) -> Iterator[Notice]:
             "note",
             "lucky seed",
             f"This seed is lucky. With {len(data.seed_errors)} other seeds, the mean absolute error of the same "
-            f"network is ${min(data.seed_errors):,.0f} to ${max(data.seed_errors):,.0f}. "
+            f"network is {format_amount(min(data.seed_errors))} to {format_amount(max(data.seed_errors))}. "
             "Do not expect the next training run to be as good.",
         )
 
@@ -261,7 +263,7 @@ def check_groups(data: CheckInput) -> Iterator[Notice]:
                 "warning" if group.relative_error >= _GROUP_WARNING else "note",
                 "worse slice",
                 f"{group.grouping} {group.label}: the relative error is {group.relative_error:.1f} times the error of "
-                f"other titles (${group.mae.value:,.0f} on average, {group.rows:,} titles). "
+                f"other titles ({format_amount(group.mae.value)} on average, {group.rows:,} titles). "
                 "Collect more of these titles, or add a column that explains them.",
             )
 

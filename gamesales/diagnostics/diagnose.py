@@ -44,7 +44,7 @@ from gamesales.training.train_job import TrainJob
 
 # Numbers in the manifest keep this many digits, which is more than their confidence intervals justify.
 _DIGITS = 6
-_PREDICTED = Column("predicted earnings", "money")
+_PREDICTED = "predicted earnings"
 
 T = TypeVar("T")
 
@@ -168,7 +168,8 @@ def _measure_groups(
 ) -> list[GroupErrors]:
     test = model.test_titles
     groupings = make_groupings(model.contract, test.features, one_hot)
-    by_prediction = Grouping(_PREDICTED.name, (), *split_column(model.test_predictions, _PREDICTED))
+    predicted = Column(_PREDICTED, "number", model.contract.unit)
+    by_prediction = Grouping(_PREDICTED, (), *split_column(model.test_predictions, predicted))
     within_interval = (
         model.intervals.interval.contains(model.test_predictions, test.earnings) if model.intervals else None
     )

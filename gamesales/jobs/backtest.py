@@ -22,6 +22,7 @@ from gamesales.report.format import format_count
 from gamesales.scoring.inputs import find_table_file
 from gamesales.scoring.output import is_table
 from gamesales.scoring.results import PublishedRun, SkippedDate, find_published_runs
+from gamesales.stats.amounts import InUnit, amounts_in, get_unit, keeps_unit, record_unit, set_unit, unit_of
 from gamesales.stats.error_sums import PredictionSample
 from gamesales.stats.metrics import format_money
 
@@ -48,7 +49,7 @@ class BacktestRequest:
 
 
 @dataclass(frozen=True)
-class BacktestResult:
+class BacktestResult(InUnit):
     """The result of a backtest.
 
     Attributes:
@@ -95,7 +96,7 @@ class BacktestResult:
             [
                 str(verdict.version),
                 verdict.dates,
-                *_format_metrics(verdict),
+                *_format_metrics(verdict, self),
                 verdict.evidence,
                 " ".join(verdict.verdict),
             ]
@@ -106,12 +107,14 @@ class BacktestResult:
         return make_table(caption, headings, rows)
 
 
-def _format_metrics(verdict: VersionVerdict) -> list[object]:
+def _format_metrics(verdict: VersionVerdict, result: BacktestResult) -> list[object]:
     metrics = verdict.error_metrics
-    amounts = (None if amount is None else format_money(amount) for amount in (metrics.mae, metrics.bias))
+    with amounts_in(unit_of(result)):
+        amounts = [None if amount is None else format_money(amount) for amount in (metrics.mae, metrics.bias)]
     return [metrics.rows, *amounts, None if metrics.coverage is None else f"{100 * metrics.coverage:.1f}%"]
 
 
+@keeps_unit
 def backtest(
     registry: ModelRegistry, request: BacktestRequest, *, on_date: Callable[[str], None] = lambda date: None
 ) -> BacktestResult:
@@ -128,6 +131,7 @@ def backtest(
     runs, skipped = _find_runs(request.predictions)
     versions = group_by_version(registry, runs)
     contract = find_contract(versions)
+    set_unit(contract.unit)
     _require_ids(runs, contract)
     actuals = read_actuals(find_table_file(request.actuals), contract, request.limit)
     traces = [trace_version(version, actuals, contract, on_date) for version in versions]
@@ -218,6 +222,7 @@ def _record(
         "coverage": metrics.coverage,
         "predictions": escape_surrogates(str(request.predictions)),
         "months": [_summarize_month(month) for month in trace.months if month.error_metrics.rows],
+        **record_unit(get_unit()),
     }
     if runs.version.has_evaluation(evidence):
         return replace(verdict, evidence="recorded before")

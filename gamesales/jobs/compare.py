@@ -13,6 +13,7 @@ from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import Evaluation, Version
 from gamesales.report.format import format_count
+from gamesales.stats.amounts import InUnit, amounts_in, read_unit, unit_of
 from gamesales.stats.metrics import METRICS
 
 # The lower and the upper end.
@@ -20,7 +21,7 @@ ConfidenceInterval = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class ComparedVersion:
+class ComparedVersion(InUnit):
     """One of the two versions. ``evaluated_on`` maps the SHA-256 of each evaluation's file to its path."""
 
     model: str
@@ -57,7 +58,7 @@ class ManifestSection:
 class MetricPair:
     """One metric of both versions, with the 95% confidence intervals that are recorded.
 
-    ``difference`` is the second minus the first.
+    ``difference`` is the second minus the first. It is None if the two are in different units.
     """
 
     name: str
@@ -107,7 +108,7 @@ class VersionComparison:
             make_table(
                 f"{'metrics' if file.entries else 'the same metrics'} on {file.data}, {format_count(file.rows, 'row')}",
                 ["metric", *names, "difference"],
-                [_format_pair(pair) for pair in file.entries],
+                [_format_pair(pair, self) for pair in file.entries],
             )
             for file in self.metrics_by_file
         ]
@@ -125,10 +126,16 @@ def _shorten(entry: ManifestEntry, value: Any) -> Any:
     return str(value)[:12] if entry.name.endswith("sha256") and value is not None else value
 
 
-def _format_pair(pair: MetricPair) -> list[str | None]:
-    metric = METRICS[pair.name]
-    values = (pair.first, pair.second, pair.difference)
-    return [metric.heading, *(None if value is None else metric.format(value) for value in values)]
+def _format_pair(pair: MetricPair, comparison: VersionComparison) -> list[str | None]:
+    first, second = comparison.first, comparison.second
+    values = (pair.first, first), (pair.second, second), (pair.difference, first)
+    return [METRICS[pair.name].heading, *(format_metric(pair.name, value, side) for value, side in values)]
+
+
+def format_metric(key: str, value: float | None, version: ComparedVersion) -> str | None:
+    """Write a metric in the unit of a version; None without a value."""
+    with amounts_in(unit_of(version)):
+        return None if value is None else METRICS[key].format(value)
 
 
 def compare(
@@ -167,17 +174,18 @@ def _open(registry: ModelRegistry, ref: Ref) -> tuple[ComparedVersion, Mapping[s
     manifest = registry.open_bundle(version).manifest
     evaluations = collect_evaluations(version, manifest)
     event = version.registration
-    compared = ComparedVersion(
-        model=registry.model,
-        version=version.number,
-        aliases=state.aliases_of(version.number),
-        registered=event.time,
-        actor=event.actor,
-        reason=event.reason,
-        retired=version.retirement is not None,
-        digest=version.digest,
-        evaluated_on={digest: evaluation.data for digest, evaluation in evaluations.items()},
-    )
+    with amounts_in(read_unit(manifest)):
+        compared = ComparedVersion(
+            model=registry.model,
+            version=version.number,
+            aliases=state.aliases_of(version.number),
+            registered=event.time,
+            actor=event.actor,
+            reason=event.reason,
+            retired=version.retirement is not None,
+            digest=version.digest,
+            evaluated_on={digest: evaluation.data for digest, evaluation in evaluations.items()},
+        )
     return compared, manifest, evaluations
 
 
@@ -220,6 +228,7 @@ def collect_evaluations(version: Version, manifest: Mapping[str, Any]) -> Evalua
             metrics=metrics,
             time=version.registration.time,
             intervals=_holdout_intervals(manifest),
+            unit=read_unit(manifest),
         )
     return evaluations | {past.data_sha256: past for past in version.read_holdout_evaluations()}
 
@@ -243,7 +252,9 @@ def _pair_metrics(first: Evaluations, second: Evaluations) -> Iterator[FileMetri
 
 def _pair(key: str, first: Evaluation, second: Evaluation) -> MetricPair:
     values = read_metric(first.metrics, key), read_metric(second.metrics, key)
-    difference = None if values[0] is None or values[1] is None else values[1] - values[0]
+    is_comparable = first.unit == second.unit or METRICS[key].has_no_unit
+    before, after = values if is_comparable else (None, None)
+    difference = None if before is None or after is None else after - before
     return MetricPair(key, *values, difference, read_interval(first, key), read_interval(second, key))
 
 

@@ -12,6 +12,7 @@ from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import LabeledTitles, learn_categories, read_titles
 from gamesales.errors import UsageError
 from gamesales.scoring.inputs import find_table_file
+from gamesales.stats.amounts import InUnit, keeps_unit, set_unit
 from gamesales.stats.metrics import HEADINGS, Metrics, compute_metrics, format_metrics
 from gamesales.stats.same_features import estimate_pure_error, number_distinct_rows
 from gamesales.training.encoding import add_encoder, fit_encoding
@@ -55,7 +56,7 @@ class KFoldSummary:
 
 
 @dataclass(frozen=True)
-class CrossValidationResult:
+class CrossValidationResult(InUnit):
     """The result of cross-validation. Scaled metrics are in units of the range of earnings in the whole file.
 
     ``distinct`` is the number of titles with different features. ``noise_scaled_mse`` is the noise of the earnings of
@@ -73,7 +74,9 @@ class CrossValidationResult:
 
     def __repr__(self) -> str:
         means = [
-            f"{summary.kind} MAE {format_metrics(summary.mean)[1]}" for summary in (self.plain, self.grouped) if summary
+            f"{summary.kind} MAE {format_metrics(summary.mean, self)[1]}"
+            for summary in (self.plain, self.grouped)
+            if summary
         ]
         return f"CrossValidationResult({self.folds} folds of {self.rows:,} titles: {', '.join(means)})"
 
@@ -81,7 +84,7 @@ class CrossValidationResult:
         from gamesales.display import make_table
 
         rows = [
-            [summary.kind, f"seed {run.seed}", *format_metrics(run.metrics)]
+            [summary.kind, f"seed {run.seed}", *format_metrics(run.metrics, self)]
             for summary in (self.plain, self.grouped)
             if summary
             for run in summary.seeds
@@ -90,6 +93,7 @@ class CrossValidationResult:
         return make_table(caption, ["folds", "seed", *HEADINGS], rows)
 
 
+@keeps_unit
 def crossvalidate(
     job: TrainJob,
     data: str | None = None,
@@ -120,6 +124,7 @@ def crossvalidate(
         raise UsageError(f"expected folds of the kinds {' or '.join(FOLD_KINDS)}, received {kinds!r}")
     source = find_table_file(data or job.data.train)
     contract = learn_categories(source, Contract.from_toml(job.data.contract), job.table_format)
+    set_unit(contract.unit)
     titles = read_titles(source, contract, table_format=job.table_format)
     (clusters,) = number_distinct_rows(titles.features)
     for kind in kinds:

@@ -21,13 +21,14 @@ from gamesales.registry.state import Version
 from gamesales.report.format import format_count
 from gamesales.scoring.inputs import find_table_file
 from gamesales.scoring.scorer import LoadedVersion
+from gamesales.stats.amounts import InUnit, keeps_unit, set_unit
 from gamesales.stats.metrics import HEADINGS, Metrics, format_metrics
 from gamesales.training.evaluation import evaluate_predictions
 from gamesales.training.scaling import Scaling
 
 
 @dataclass(frozen=True)
-class EvaluationResult:
+class EvaluationResult(InUnit):
     """The metrics of a version on a file.
 
     ``intervals`` holds the 95% confidence interval of a metric. ``sequence`` is the event that records the metrics.
@@ -48,18 +49,19 @@ class EvaluationResult:
     sequence: int | None
 
     def __repr__(self) -> str:
-        _, mae, *_ = format_metrics(self.metrics)
+        _, mae, *_ = format_metrics(self.metrics, self)
         rows = format_count(self.rows, "row")
         return f"EvaluationResult(version {self.version} of {self.model}: MAE {mae} on {rows} of {self.data})"
 
     def _repr_html_(self) -> str:
         from gamesales.display import make_table
 
-        rows = [[f"version {self.version}", *format_metrics(self.metrics)]]
+        rows = [[f"version {self.version}", *format_metrics(self.metrics, self)]]
         caption = f"metrics on {self.data}, {format_count(self.rows, 'row')}"
         return make_table(caption, ["", *HEADINGS], rows)
 
 
+@keeps_unit
 def evaluate(registry: ModelRegistry, ref: Ref, data: str, *, reason: str = "") -> EvaluationResult:
     """Evaluate a version on a CSV or Parquet file of titles with the target column, and record the metrics.
 
@@ -70,6 +72,7 @@ def evaluate(registry: ModelRegistry, ref: Ref, data: str, *, reason: str = "") 
     """
     version = registry.find(registry.read_state(), ref)
     loaded = load_registered(registry, version)
+    set_unit(loaded.contract.unit)
     bundle = registry.open_bundle(version)
     table_format = read_table_format(find_data(bundle.manifest, "train"))
     titles = read_titles(find_table_file(data), loaded.contract, RejectLimit(), table_format)
@@ -78,7 +81,8 @@ def evaluate(registry: ModelRegistry, ref: Ref, data: str, *, reason: str = "") 
             f"{data} is the file that version {version.number} was trained on; expected titles that it never saw",
             hint="Errors on training data are too small. Give another file: --data FILE",
         )
-    measured = evaluate_predictions(titles, predict_labeled(loaded, titles), read_scaling(bundle))
+    scaling, unit = read_scaling(bundle), loaded.contract.unit
+    measured = evaluate_predictions(titles, predict_labeled(loaded, titles), scaling, unit)
     return record_once(registry, version, titles, measured, reason)
 
 
@@ -121,7 +125,7 @@ def record_once(
         first_rejects=list(format_rejects(titles.path.name, titles.rejected)),
         recorded=write,
         sequence=event.sequence if event else None,
-        **measured,
+        **{key: value for key, value in measured.items() if key != "unit"},
     )
 
 

@@ -28,6 +28,7 @@ from gamesales.registry.refs import Ref
 from gamesales.registry.registry import ModelRegistry
 from gamesales.scoring.commit import publish_folder
 from gamesales.scoring.scorer import GRAPH_FILE, LoadedVersion, Scorer, get_target_range
+from gamesales.stats.amounts import InUnit, keeps_unit, set_unit
 from gamesales.training import export as exporting
 from gamesales.training import parity
 from gamesales.training.scaling import Scaling
@@ -41,7 +42,7 @@ ROWS = 4_000
 
 
 @dataclass(frozen=True)
-class ExportResult:
+class ExportResult(InUnit):
     """An exported version.
 
     ``largest_difference`` is the largest difference from the scorer on ``rows_checked`` rows, in the target's unit.
@@ -59,6 +60,7 @@ class ExportResult:
     config: str
 
 
+@keeps_unit
 def export(registry: ModelRegistry, ref: Ref, form: str, output: Path, *, force: bool = False) -> ExportResult:
     """Export a version in another format. If the export fails, the output is unchanged.
 
@@ -79,6 +81,7 @@ def export(registry: ModelRegistry, ref: Ref, form: str, output: Path, *, force:
     visible = output / str(version.number) if form == "tfserving" else output
     target = _find_target(visible, form, force)
     loaded = load_registered(registry, version)
+    set_unit(loaded.contract.unit)
     if form not in SUFFIXES:
         exporting.check_signature_names(loaded.contract.feature_names)
     scaling = _read_scaling(bundle, loaded)

@@ -38,6 +38,7 @@ from gamesales.registry.state import State, Version
 from gamesales.report.format import format_count
 from gamesales.scoring.inputs import find_table_file
 from gamesales.scoring.scorer import LoadedVersion
+from gamesales.stats.amounts import DOLLARS, get_unit, record_unit
 from gamesales.stats.bootstrap import derive_seed
 from gamesales.stats.metrics import Metrics, compute_metrics
 from gamesales.training.evaluation import evaluate_predictions
@@ -93,11 +94,13 @@ class HoldoutPredictions:
         rows: int64 (n,), the row numbers in the file, ascending.
         actual: float64 (n,), the earnings.
         predicted: float64 (n,), the predictions.
+        unit: the unit of the target.
     """
 
     rows: IntArray
     actual: FloatArray
     predicted: FloatArray
+    unit: str = DOLLARS
 
     @property
     def errors(self) -> FloatArray:
@@ -140,7 +143,8 @@ class GateEvidence:
         table_format = read_table_format(find_data(self._bundle.manifest, "train"))
         titles = read_titles(find_table_file(path), loaded.contract, RejectLimit(), table_format)
         if titles.sha256 != training_digest(self._bundle.manifest):  # the gate refuses a holdout of training data
-            measured = evaluate_predictions(titles, predict_labeled(loaded, titles), read_scaling(self._bundle))
+            scaling, unit = read_scaling(self._bundle), loaded.contract.unit
+            measured = evaluate_predictions(titles, predict_labeled(loaded, titles), scaling, unit)
             reason = "on the holdout of a promotion"
             self._evaluation = record_once(self._registry, candidate, titles, measured, reason, dry_run=dry_run)
         return Holdout(path, titles.sha256, table_format)
@@ -185,7 +189,7 @@ class GateEvidence:
         unseen = gate.check_holdout_unseen(holdout.sha256, digests, HOLDOUT_HINT)
         not_worse, comparison = self._check_not_worse(holdout, champion, candidate)
         numbers = {"champion": champion.number, "candidate": candidate.number}
-        compared = numbers | asdict(comparison) if comparison else None
+        compared = numbers | asdict(comparison) | record_unit(self._contract.unit) if comparison else None
         return [evaluated, unseen, not_worse], {**details, "comparison": compared}
 
     def _check_evaluated(self, candidate: Version, holdout: Holdout) -> Finding:
@@ -244,13 +248,16 @@ def predict_holdout(registry: ModelRegistry, version: Version, holdout: Holdout)
     loaded = load_registered(registry, version)
     titles = read_titles(path, loaded.contract, RejectLimit(), holdout.table_format)
     holdout.check(titles.sha256)
-    return HoldoutPredictions(titles.rows, titles.earnings, predict_labeled(loaded, titles))
+    return HoldoutPredictions(titles.rows, titles.earnings, predict_labeled(loaded, titles), loaded.contract.unit)
 
 
 def compare_on_holdout(
     holdout: Holdout, champion: int, before: HoldoutPredictions, after: HoldoutPredictions
 ) -> tuple[Finding, ChampionComparison | None]:
     """Compare the champion's predictions with the candidate's. If they can't be compared, the finding says why."""
+    if before.unit != after.unit:
+        units = f"it predicts {after.unit or 'numbers'}, and version {champion} predicts {before.unit or 'numbers'}"
+        return Finding(gate.NO_WORSE, False, f"{units}, so their errors can't be compared", ""), None
     rejected = np.setdiff1d(before.rows, after.rows, assume_unique=True)
     if len(rejected):
         message = (
@@ -293,6 +300,8 @@ def preview_gate(
 ) -> GatePreview:
     """Compare a version that is not yet registered with the champion. No error of the champion is raised.
 
+    The unit of the version's target is the current unit of texts.
+
     Args:
         registry: the registry of the model.
         training: the training titles of the version.
@@ -312,7 +321,7 @@ def preview_gate(
         before = predict_holdout(registry, champion, holdout)
     except GamesalesError as error:
         return GatePreview(number, refusal=gate.describe_refusal([unseen, _report_failure(number, error)]))
-    after = HoldoutPredictions(test.rows, test.earnings, predicted)
+    after = HoldoutPredictions(test.rows, test.earnings, predicted, get_unit())
     not_worse, comparison = compare_on_holdout(holdout, number, before, after)
     return GatePreview(
         champion=number,

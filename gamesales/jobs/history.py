@@ -16,8 +16,9 @@ from gamesales.registry.bundle import list_warnings
 from gamesales.registry.event import KINDS, Event
 from gamesales.registry.refs import Ref, check_alias
 from gamesales.registry.registry import ModelRegistry
-from gamesales.registry.state import Span, list_alias_spans, replay
+from gamesales.registry.state import Evaluation, Span, list_alias_spans, replay
 from gamesales.report.format import format_count, format_minute
+from gamesales.stats.amounts import DOLLARS, InUnit, keeps_unit, read_unit, record_unit, set_unit
 from gamesales.stats.metrics import HEADINGS, format_metrics
 
 
@@ -147,7 +148,7 @@ class Retirement:
 
 
 @dataclass(frozen=True)
-class VersionDetails:
+class VersionDetails(InUnit):
     """One version in full.
 
     ``spans`` says from when to when each alias named the version. ``same_weights_as`` is an earlier version with the
@@ -191,13 +192,14 @@ class VersionDetails:
             "warnings": len(self.warnings),
         }
         rows = [
-            [evaluation["data"], evaluation["rows"], evaluation["kind"], *format_metrics(evaluation["metrics"])]
+            [evaluation["data"], evaluation["rows"], evaluation["kind"], *format_metrics(evaluation["metrics"], self)]
             for evaluation in self.evaluations
         ]
         table = make_table("evaluations", ["file", "rows", "kind", *HEADINGS], rows) if rows else ""
         return f"{make_facts(f'version {self.version} of {self.model}', facts)}\n{table}".rstrip()
 
 
+@keeps_unit
 def show(registry: ModelRegistry, ref: Ref, as_of: str | None = None) -> VersionDetails:
     """Return all that the registry has about a version. The manifest is checked against the log.
 
@@ -209,6 +211,8 @@ def show(registry: ModelRegistry, ref: Ref, as_of: str | None = None) -> Version
     is_removed = registry.is_removed(replay(events).read_version(version.number))
     retirement = version.retirement
     manifest = {} if is_removed else dict(registry.open_bundle(version).manifest)
+    evaluations = version.read_evaluations()
+    set_unit(read_unit(manifest) if manifest else evaluations[-1].unit if evaluations else DOLLARS)
     return VersionDetails(
         model=registry.model,
         version=version.number,
@@ -221,9 +225,16 @@ def show(registry: ModelRegistry, ref: Ref, as_of: str | None = None) -> Version
         bundle=f"{registry.location}{version.folder}",
         retired=Retirement(retirement.time, retirement.actor, retirement.reason) if retirement else None,
         spans=[span for span in list_alias_spans(events[: state.index.last[0]]) if span.version == version.number],
-        evaluations=[asdict(evaluation) for evaluation in version.read_evaluations()],
+        evaluations=[_describe_evaluation(evaluation) for evaluation in evaluations],
         same_weights_as=same if isinstance(same := manifest.get("same_weights_as"), int) else None,
         warnings=list_warnings(manifest),
         origin=dict(origin) if isinstance(origin := version.registration.body.get("origin"), Mapping) else None,
         manifest=manifest or None,
     )
+
+
+def _describe_evaluation(evaluation: Evaluation) -> dict[str, Any]:
+    """Return an evaluation with its unit, unless its unit is dollars."""
+    document = asdict(evaluation)
+    del document["unit"]
+    return document | record_unit(evaluation.unit)

@@ -19,6 +19,7 @@ from gamesales.registry.registry import ModelRegistry
 from gamesales.report.format import format_count
 from gamesales.scoring.explanation import Explanation
 from gamesales.scoring.predict import predict_batch
+from gamesales.stats.amounts import InUnit, keeps_unit, set_unit
 
 if TYPE_CHECKING:
     from gamesales.arrays import FloatArray
@@ -36,8 +37,8 @@ class OutsideValue:
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """The predicted earnings of one title, in US dollars.
+class Prediction(InUnit):
+    """The predicted earnings of one title, in the unit of the target.
 
     Attributes:
         predicted_earnings_low: The lower bound of the prediction interval. None if the version has no intervals, or if
@@ -81,6 +82,7 @@ def parse_title(assignments: Sequence[str]) -> dict[str, str]:
     return title
 
 
+@keeps_unit
 def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str], *, explain: bool = False) -> Prediction:
     """Predict the earnings of one title from its features, which are text.
 
@@ -96,6 +98,7 @@ def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str], *, expl
         NoReferenceTitlesError: The version can't explain its predictions.
     """
     version = load(registry, ref)
+    set_unit(version.contract.unit)
     references = load_references(registry, version) if explain else None
     _check_names(title, version.contract)
     names = list(version.contract.feature_names)

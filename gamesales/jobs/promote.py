@@ -18,10 +18,11 @@ from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import State, Version
 from gamesales.report.format import format_minute
 from gamesales.scoring.scorer import LoadedVersion
+from gamesales.stats.amounts import InUnit, keeps_unit, set_unit
 
 
 @dataclass(frozen=True)
-class Promotion:
+class Promotion(InUnit):
     """The version that an alias names after a promotion or a rollback, the version before it, and the evidence.
 
     ``holdout`` and ``comparison`` are None if no versions were compared. ``new_columns`` are the columns that only this
@@ -57,6 +58,7 @@ class Promotion:
         return make_table(caption, ["condition of the gate", "met", "observation"], rows)
 
 
+@keeps_unit
 def promote(
     registry: ModelRegistry,
     ref: Ref,
@@ -101,6 +103,7 @@ def promote(
     state = registry.read_state()
     version = registry.find(state, ref)
     loaded = _load_verified(registry, version)
+    set_unit(loaded.contract.unit)
     current = state.target_of(alias)
     if current == version.number:
         return Promotion(registry.model, alias, current, current, changed=False, dry_run=dry_run, sequence=None)

@@ -21,6 +21,7 @@ from gamesales.report.run_sections import PredictedTitle, RejectGroup, RunPage
 from gamesales.scoring.output import OutputPaths, is_single_file, is_table
 from gamesales.scoring.run_content import RunContent, TitleRow, find_extremes, group_rejects, open_files
 from gamesales.scoring.run_report import RunReport
+from gamesales.stats.amounts import amounts_in
 
 if TYPE_CHECKING:
     from gamesales.scoring.recorded_runs import RecordedRun
@@ -99,7 +100,8 @@ def make_run_page(report: RunReport, content: RunContent, registry: str | Path) 
         rejects=_list_rejects(content) if report.rows_rejected else [],
         commands=_list_commands(report, registry),
     )
-    return render_run_page(page)
+    with amounts_in(report.unit):
+        return render_run_page(page)
 
 
 def _open_content(output: Path | str, run: RecordedRun) -> RunContent:

@@ -31,6 +31,7 @@ from gamesales.report.site_data import (
     SiteVersion,
 )
 from gamesales.scoring.recorded_runs import RecordedRun
+from gamesales.stats.amounts import amounts_in, read_recorded_unit
 
 # What the site shows of a manifest.
 _KEYS = ("data", "metrics", "network", "training", "contract", "software", "git_commit")
@@ -147,7 +148,7 @@ def _list_pages(bundle: Bundle) -> list[SiteFile]:
 def _make_evaluation(evaluation: Evaluation) -> SiteEvaluation:
     intervals = {key: bounds for key in METRIC_KEYS.values() if (bounds := read_interval(evaluation, key)) is not None}
     metrics = {key: read_metric(evaluation.metrics, key) for key in METRIC_KEYS.values()}
-    return SiteEvaluation(evaluation.data, evaluation.rows, metrics, intervals)
+    return SiteEvaluation(evaluation.data, evaluation.rows, metrics, intervals, evaluation.unit)
 
 
 def _write_setting(value: Any) -> str:
@@ -191,7 +192,8 @@ def _describe_comparison(comparison: Any) -> str:
     candidate, champion = (read_metric(comparison, key) for key in ("candidate_mae", "champion_mae"))
     if candidate is None or champion is None:
         return ""
-    return f"{format_money(candidate, [champion])}, before {format_money(champion, [candidate])}"
+    with amounts_in(read_recorded_unit(comparison)):
+        return f"{format_money(candidate, [champion])}, before {format_money(champion, [candidate])}"
 
 
 def _list_backtests(state: State, events: Iterable[Event]) -> list[SiteBacktest]:
@@ -229,6 +231,7 @@ def _make_backtest(event: Event) -> SiteBacktest | None:
         bias=read_metric(body, "bias"),
         coverage=read_metric(body, "coverage"),
         periods=periods,
+        unit=read_recorded_unit(body),
     )
 
 

@@ -30,6 +30,7 @@ from gamesales.report.version_page import DIVERGED
 from gamesales.scoring.engines.local import count_cores
 from gamesales.scoring.reference_titles import REFERENCES_FILE, format_references
 from gamesales.scoring.scorer import GRAPH_FILE, Scorer, get_target_range
+from gamesales.stats.amounts import InUnit, keeps_unit, set_unit
 from gamesales.stats.herding import choose_representatives
 from gamesales.stats.metrics import HEADINGS, Metrics, compute_metrics, format_metrics
 from gamesales.training import parity
@@ -58,7 +59,7 @@ _GOLDEN_ROWS = 16
 
 
 @dataclass(frozen=True)
-class TrainingResult:
+class TrainingResult(InUnit):
     """A version that was just registered, with its metrics and those of the baselines on the test titles.
 
     Attributes:
@@ -82,7 +83,7 @@ class TrainingResult:
     warnings: list[str]
 
     def __repr__(self) -> str:
-        _, mae, *_ = format_metrics(self.metrics)
+        _, mae, *_ = format_metrics(self.metrics, self)
         warnings = format_count(len(self.warnings), "warning")
         return f"TrainingResult(version {self.version} of {self.model}: MAE {mae} on the test titles, {warnings})"
 
@@ -92,7 +93,7 @@ class TrainingResult:
         version, gate = f"version {self.version}", self.gate
         champion = {f"version {gate.champion}, champion": gate.metrics} if gate.metrics else {}
         metrics = {version: self.metrics, **champion, **self.baselines}
-        rows = [[name, *format_metrics(values)] for name, values in metrics.items()]
+        rows = [[name, *format_metrics(values, self)] for name, values in metrics.items()]
         return make_table(f"{version} of {self.model}: metrics on the test titles", ["", *HEADINGS], rows)
 
 
@@ -108,6 +109,7 @@ class BundleExtras:
 NO_EXTRAS = BundleExtras()
 
 
+@keeps_unit
 def train(
     job: TrainJob,
     registry: ModelRegistry,
@@ -143,6 +145,7 @@ def train(
     started = time.monotonic()
     on_stage("reading titles")
     contract, training_titles, test_titles = read_data(job)
+    set_unit(contract.unit)
     registry.check_writable()
     fit_titles, calibration_titles = split_for_calibration(job, training_titles)
     checkpoint = TrainingCheckpoint.open(checkpoints, checkpoint_epochs, job, contract, fit_titles)
@@ -232,9 +235,8 @@ def train(
         return {**files, REPORT_FILE: render_report(model, manifest, history, extras.facts, registry, number, pages)}
 
     version = registry.publish_numbered(add_report, manifest, reason)
-    registry.record_evaluation(
-        version, evaluate_predictions(test_titles, model.test_predictions, scaling), "recorded by training"
-    )
+    measured = evaluate_predictions(test_titles, model.test_predictions, scaling, contract.unit)
+    registry.record_evaluation(version, measured, "recorded by training")
     checkpoint.remove()
     warnings = list_all_warnings(manifest)
     for text in warnings:

@@ -9,6 +9,7 @@ from gamesales.data.job_file import format_job_file
 from gamesales.diagnostics.diagnose import TrainedModel
 from gamesales.registry.bundle import MANIFEST, REPORT_FILE, list_warnings
 from gamesales.report.version_page import VersionPage, render_version_page
+from gamesales.stats.amounts import format_amount
 from gamesales.training import parity
 from gamesales.training.fit import LossHistory
 from gamesales.training.intervals import describe_coverage
@@ -95,13 +96,14 @@ def _list_facts(model: TrainedModel, manifest: Mapping[str, Any], history: LossH
         label: f"{data[role]['path']}, {data[role]['rows']:,} rows, sha256 {data[role]['sha256'][:_DIGEST_DIGITS]}"
         for label, role in (("Training titles", "train"), ("Test titles", "test"))
     }
+    difference = format_amount(manifest["parity"]["largest_difference"], 4)
     return {
         **titles,
         "Optimizer": f"{training.optimizer.name}, batches of {training.batch_size}, {len(history)} epochs",
         "Seed": str(training.seed),
         **({"Weights": f"the same as version {same}"} if (same := manifest["same_weights_as"]) else {}),
         "Gradient boosting": f"{model.baselines.boosting}, chosen by cross-validation",
-        "Scoring graph": f"within ${manifest['parity']['largest_difference']:.4f} of Keras on {parity.ROWS:,} rows",
+        "Scoring graph": f"within {difference} of Keras on {parity.ROWS:,} rows",
         **({"Prediction intervals": describe_coverage(manifest["interval"])} if "interval" in manifest else {}),
         "Software": ", ".join(f"{name} {release}" for name, release in manifest["software"].items()),
         "Git commit": manifest["git_commit"] or "not in a git checkout",

@@ -31,6 +31,7 @@ from gamesales.search.trials import (
     rank_trials,
 )
 from gamesales.search.tune_job import Candidate, TuneJob, list_hyperparameters
+from gamesales.stats.amounts import InUnit, keeps_unit, set_unit
 from gamesales.stats.metrics import HEADINGS, Metrics, format_metrics
 from gamesales.training import parity
 from gamesales.training.encoding import add_encoder, fit_encoding
@@ -102,7 +103,7 @@ class SearchResult:
 
 
 @dataclass(frozen=True)
-class TuneResult:
+class TuneResult(InUnit):
     """A search and the version that it registered, with its metrics and those of the baselines on the test titles.
 
     ``gate``, ``same_weights_as`` and ``warnings`` are those of the training.
@@ -123,7 +124,7 @@ class TuneResult:
     warnings: list[str]
 
     def __repr__(self) -> str:
-        _, mae, *_ = format_metrics(self.metrics)
+        _, mae, *_ = format_metrics(self.metrics, self)
         trials = format_count(self.search.trials, "trial")
         return f"TuneResult(version {self.version} of {self.model}: MAE {mae} on the test titles, after {trials})"
 
@@ -131,11 +132,12 @@ class TuneResult:
         from gamesales.display import make_table
 
         metrics = {f"version {self.version}": self.metrics, **self.baselines}
-        rows = [[name, *format_metrics(values)] for name, values in metrics.items()]
+        rows = [[name, *format_metrics(values, self)] for name, values in metrics.items()]
         caption = f"version {self.version} of {self.model}, the {self.search.chosen} of {self.search.trials:,} trials"
         return make_table(f"{caption}: metrics on the test titles", ["", *HEADINGS], rows)
 
 
+@keeps_unit
 def tune(
     job: TuneJob,
     registry: ModelRegistry,
@@ -157,6 +159,7 @@ def tune(
     """
     callbacks.on_stage("reading titles")
     contract, training_titles, _ = read_data(job)
+    set_unit(contract.unit)
     registry.check_writable()
     # The titles that calibrate prediction intervals are held out from the search too.
     titles, _ = split_for_calibration(job.train_job(job.start), training_titles)

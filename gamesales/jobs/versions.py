@@ -22,6 +22,7 @@ from gamesales.registry.refs import Ref, check_alias
 from gamesales.registry.registry import ModelRegistry
 from gamesales.registry.state import BACKTEST, Evaluation, State, Version
 from gamesales.report.format import format_count, format_minute
+from gamesales.stats.amounts import DOLLARS, InUnit, amounts_in
 from gamesales.stats.metrics import HEADINGS, METRICS, format_metrics
 
 # The short names that people type, and the keys of the metrics. The keys are accepted too.
@@ -38,7 +39,7 @@ _MAX_VERSIONS = 20
 
 
 @dataclass(frozen=True)
-class VersionRow:
+class VersionRow(InUnit):
     """One version in a list. A value is None if there is none.
 
     Attributes:
@@ -96,7 +97,7 @@ class VersionList(RowList[VersionRow]):
                 [*row.aliases, *(["retired"] if row.retired else [])],
                 format_minute(row.registered),
                 row.actor,
-                *format_metrics(row.listed_metrics or {}),
+                *format_metrics(row.listed_metrics or {}, row),
                 row.reason,
             ]
             for row in self.versions
@@ -195,20 +196,21 @@ def _make_row(state: State, number: int, aliases: list[str], data_sha256: str | 
     version = state.read_version(number)
     event, retired = version.registration, version.retirement
     last, listed, backtest = _read_last_evaluations(version, data_sha256)
-    return VersionRow(
-        version=number,
-        aliases=aliases,
-        registered=event.time,
-        actor=event.actor,
-        reason=event.reason,
-        digest=version.digest,
-        metrics=dict(last.metrics) if last else None,
-        data=last.data if last else None,
-        data_sha256=last.data_sha256 if last else None,
-        listed_metrics=dict(listed.metrics) if listed else None,
-        backtest=backtest.data if backtest else None,
-        retired=retired.time if retired else None,
-    )
+    with amounts_in(listed.unit if listed else DOLLARS):
+        return VersionRow(
+            version=number,
+            aliases=aliases,
+            registered=event.time,
+            actor=event.actor,
+            reason=event.reason,
+            digest=version.digest,
+            metrics=dict(last.metrics) if last else None,
+            data=last.data if last else None,
+            data_sha256=last.data_sha256 if last else None,
+            listed_metrics=dict(listed.metrics) if listed else None,
+            backtest=backtest.data if backtest else None,
+            retired=retired.time if retired else None,
+        )
 
 
 def _read_last_evaluations(

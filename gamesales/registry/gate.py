@@ -16,6 +16,7 @@ import numpy as np
 from gamesales.arrays import FloatArray
 from gamesales.errors import GateRefusedError
 from gamesales.registry.state import Evaluation
+from gamesales.stats.amounts import format_amount
 from gamesales.stats.bootstrap import bootstrap_percentiles, count_resamples
 
 # A candidate passes if, with this confidence, its error exceeds the champion's by at most this share.
@@ -145,10 +146,12 @@ def check_holdout_unseen(holdout: str, training_data: Mapping[int, str | None], 
 def check_not_worse(comparison: ChampionComparison, champion: int) -> Finding:
     """Check that the bound of the difference in error does not exceed the limit. ``champion`` is its number."""
     confidence = format_percent(comparison.confidence)
+    amounts = comparison.candidate_mae, comparison.champion_mae, comparison.difference, comparison.bound
+    mae, champion_mae, difference, bound = map(_format_amount, amounts)
     observation = (
-        f"its mean absolute error on {comparison.rows:,} rows is {comparison.candidate_mae:,.2f}, against "
-        f"{comparison.champion_mae:,.2f} for version {champion}: the difference is {comparison.difference:,.2f}, "
-        f"at most {comparison.bound:,.2f} with {confidence} confidence, and the limit is {comparison.limit:,.2f}"
+        f"its mean absolute error on {comparison.rows:,} rows is {mae}, against {champion_mae} for version {champion}: "
+        f"the difference is {difference}, at most {bound} with {confidence} confidence, and the limit is "
+        f"{_format_amount(comparison.limit)}"
     )
     if not comparison.passes:
         observation += f"; {describe_passing(comparison)}"
@@ -159,10 +162,14 @@ def describe_passing(comparison: ChampionComparison) -> str:
     """Describe what a refused candidate needs to pass."""
     if comparison.rows < MIN_ROWS:
         return f"at least {MIN_ROWS} rows are needed"
-    ways = [] if comparison.passing_error is None else [f"at {comparison.passing_error:,.2f} or less"]
+    ways = [] if comparison.passing_error is None else [f"at {_format_amount(comparison.passing_error)} or less"]
     if comparison.passes_with_rows is not None:
         ways.append(f"with this difference on about {comparison.passes_with_rows:,} rows")
     return f"it would pass {', or '.join(ways)}" if ways else "no candidate can pass on so few rows"
+
+
+def _format_amount(amount: float) -> str:
+    return format_amount(amount, 2, significant=4, sign="")
 
 
 def describe_refusal(findings: Sequence[Finding]) -> str:

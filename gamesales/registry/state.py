@@ -24,6 +24,7 @@ from gamesales.registry.event import (
     EventRef,
 )
 from gamesales.registry.index import Index
+from gamesales.stats.amounts import DOLLARS, read_recorded_unit
 
 # The kinds of an evaluation: on a holdout, or of past predictions with actual earnings.
 HOLDOUT = "holdout"
@@ -39,7 +40,7 @@ class Evaluation:
     """The metrics of one version on one file, from an ``evaluation.recorded`` event.
 
     ``intervals`` maps a metric to the lower and upper end of its confidence interval, where the event has one.
-    ``rejected`` counts rejects.
+    ``rejected`` counts rejects. ``unit`` is the unit of the target, in which the metrics are.
     """
 
     data: str
@@ -50,6 +51,7 @@ class Evaluation:
     intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)
     rejected: int = 0
     kind: str = HOLDOUT
+    unit: str = DOLLARS
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,7 @@ class State:
             intervals=intervals if isinstance(intervals, dict) else {},
             rejected=rejected if isinstance(rejected, int) else 0,
             kind=str(body.get("kind", HOLDOUT)),
+            unit=read_recorded_unit(body),
         )
 
     def target_of(self, alias: str) -> int | None:

@@ -29,6 +29,7 @@ from gamesales.report.page import Document, TableRow, render_template
 from gamesales.report.plots import plot_predictions
 from gamesales.report.run_sections import write_date
 from gamesales.report.svg import DASHED, PALETTE, Plot, format_axis, open_axes, render_svg
+from gamesales.stats.amounts import label_amounts
 
 # Actual earnings and predictions of some titles: float64 (n,) each, finite.
 PredictionPairs = tuple[FloatArray, FloatArray]
@@ -159,8 +160,12 @@ def _plot_metrics(backtest: Document) -> list[Plot]:
     dashed = " Dashed: error on the holdout." if any(series.reference is not None for series in error) else ""
     caption = f"Above 0 predictions are too high. {_BAND}"
     plots = [
-        _plot_over_time("error", "Average error by date", _BAND + dashed, "Average error", error, starts_at_zero=True),
-        _plot_over_time("bias", "Bias by date", caption, "Mean of predicted minus actual", bias, has_zero_line=True),
+        _plot_over_time(
+            "error", "Average error by date", _BAND + dashed, label_amounts("Average error"), error, starts_at_zero=True
+        ),
+        _plot_over_time(
+            "bias", "Bias by date", caption, label_amounts("Mean of predicted minus actual"), bias, has_zero_line=True
+        ),
     ]
     if coverage:
         dashed = " Dashed: target coverage." if any(series.reference is not None for series in coverage) else ""

@@ -63,13 +63,13 @@ def write_number(number: float) -> str:
     return f"{number:.4g}".replace("-", "−")
 
 
-def write_amount(amount: float) -> str:
-    """Write an edge in dollars in few characters: ``$950``, ``$43.2k``, ``$1.25M``."""
+def write_amount(amount: float, sign: str = "$") -> str:
+    """Write an edge in dollars in few characters: ``$950``, ``$43.2k``, ``$1.25M``. Other units have no ``sign``."""
     rounded = float(f"{amount:.3g}")
     for size, suffix in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(rounded) >= size:
-            return f"{'−' if amount < 0 else ''}${abs(rounded) / size:.3g}{suffix}"
-    return f"{'−' if amount < 0 else ''}${abs(rounded):.3g}"
+            return f"{'−' if amount < 0 else ''}{sign}{abs(rounded) / size:.3g}{suffix}"
+    return f"{'−' if amount < 0 else ''}{sign}{abs(rounded):.3g}"
 
 
 def write_price(price: float) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gamesales.report.strips import Strip
+from gamesales.stats.amounts import name_amounts
 
 # A parsed JSON object, such as the ``evaluation`` of a manifest.
 Document = Mapping[str, Any]
@@ -45,6 +46,7 @@ def render_template(name: str, **values: Any) -> str:
         lstrip_blocks=True,
         finalize=keep_together,
     )
+    environment.globals["unit_of_errors"] = name_amounts()
     return environment.get_template(name).render(**values)
 
 

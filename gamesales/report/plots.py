@@ -11,6 +11,7 @@ import numpy as np
 from gamesales.arrays import FloatArray
 from gamesales.report.format import format_compact_money, format_count, format_money, format_percent
 from gamesales.report.svg import DASHED, PALETTE, Plot, format_axis, format_log_axis, open_axes, render_svg
+from gamesales.stats.amounts import label_amounts, name_amounts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +47,8 @@ def plot_predictions(
     ``model`` names the predictions, such as ``version 2``, on a page with several such plots.
     """
     low, high = _add_margin(np.concatenate([actual, predicted]))
-    with open_axes(f"predictions{model}", "Predicted earnings", "Actual earnings") as (figure, axes):
+    vertical, horizontal = map(label_amounts, ("Predicted earnings", "Actual earnings"))
+    with open_axes(f"predictions{model}", vertical, horizontal) as (figure, axes):
         axes.set_xlim(low, high)
         axes.set_ylim(low, high)
         _draw_titles(axes, (actual, predicted), (low, high, low, high), _HEXAGONS)
@@ -70,7 +72,8 @@ def plot_errors_by_prediction(actual: FloatArray, predicted: FloatArray, band: I
     errors = predicted - actual
     limit = float(np.abs(errors).max()) * 1.05 or 1.0
     horizontal = _add_margin(predicted)
-    with open_axes("errors-by-size", "Predicted minus actual", "Predicted earnings") as (figure, axes):
+    labels = [label_amounts(label) for label in ("Predicted minus actual", "Predicted earnings")]
+    with open_axes("errors-by-size", labels[0], labels[1]) as (figure, axes):
         if band:
             line = _spread_points(predicted)
             low, high = band.bounds(line)
@@ -87,9 +90,9 @@ def plot_errors_by_prediction(actual: FloatArray, predicted: FloatArray, band: I
 
 
 def plot_errors(errors: FloatArray) -> Plot:
-    """Plot a histogram of the errors, predicted minus actual, in dollars; float64 (n,), finite, n > 0."""
+    """Plot a histogram of the errors, predicted minus actual, in the unit of texts; float64 (n,), finite, n > 0."""
     median = f"Half of the errors are below {format_money(float(np.median(np.abs(errors))))}."
-    return _plot_histogram("errors", "Error in dollars", errors, format_compact_money, median)
+    return _plot_histogram("errors", f"Error in {name_amounts()}", errors, format_compact_money, median)
 
 
 def plot_errors_percent(errors_percent: FloatArray, skipped: int) -> Plot:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import partial
 
 from gamesales.report.format import (
-    DOLLARS,
     MISSING,
     format_count,
     format_money,
@@ -21,6 +21,7 @@ from gamesales.report.html import make_facts, make_note, make_plots, make_senten
 from gamesales.report.page import Document, TableRow
 from gamesales.report.svg import Plot
 from gamesales.report.waterfall import plot_waterfall
+from gamesales.stats.amounts import DOLLARS, get_unit, label_amounts
 
 # Plots of columns, the most different from training first.
 _MOST_PLOTS = 12
@@ -124,7 +125,7 @@ def _plot_column(column: Document) -> Plot:
 
 def name_column(column: Document) -> str:
     """Name a column of ``drift`` for people."""
-    return "Predicted earnings" if _is_prediction(column) else str(column["column"])
+    return label_amounts("Predicted earnings") if _is_prediction(column) else str(column["column"])
 
 
 def describe_change(column: Document) -> str:
@@ -146,7 +147,7 @@ def describe_change(column: Document) -> str:
 def _choose_writer(column: Document) -> Callable[[float], str]:
     """Choose how to write the edges of the bins of a column."""
     if _is_prediction(column):
-        return write_amount
+        return write_amount if get_unit() == DOLLARS else partial(write_amount, sign="")
     return write_price if column.get("unit") == DOLLARS else write_number
 
 

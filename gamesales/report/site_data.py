@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gamesales.stats.amounts import DOLLARS
+
 
 @dataclass(frozen=True)
 class SiteEvaluation:
-    """The metrics of a version on a file, with the 95% confidence intervals that are recorded."""
+    """The metrics of a version on a file, in a unit, with the 95% confidence intervals that are recorded."""
 
     data: str
     rows: int
     metrics: Mapping[str, float | None]
     intervals: Mapping[str, Sequence[float]]
+    unit: str = DOLLARS
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ class SiteBacktest:
         data: the file with actual earnings.
         coverage: the share of the titles within their prediction interval.
         periods: months. A backtest of an early release has all its dates in one period.
+        unit: the unit of the target.
     """
 
     version: int
@@ -130,6 +134,7 @@ class SiteBacktest:
     bias: float | None
     coverage: float | None
     periods: Sequence[MonthError]
+    unit: str = DOLLARS
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,12 @@ class SiteModel:
     backtests: Sequence[SiteBacktest] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+
+    @property
+    def unit(self) -> str:
+        """The unit of plots and averages: the unit of the newest version that was evaluated."""
+        evaluations = (evaluation for version in self.versions for evaluation in version.evaluations.values())
+        return next((evaluation.unit for evaluation in evaluations), DOLLARS)
 
     @property
     def champion(self) -> SiteVersion | None:

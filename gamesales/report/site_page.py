@@ -31,6 +31,7 @@ from gamesales.report.site_sections import (
     show_versions,
 )
 from gamesales.report.site_table import Cell, SiteRow, make_site_table
+from gamesales.stats.amounts import DOLLARS, amounts_in, keeps_unit, set_unit
 
 # The sections of the page of a model, by the anchor of each: its question, and its subject in standard terms.
 _SECTIONS = {
@@ -72,16 +73,15 @@ def render_index(site: Site) -> str:
 def _make_model(model: SiteModel) -> SiteRow:
     champion, change = model.champion, next((change for change in model.changes if change.alias == "champion"), None)
     evaluation = champion.evaluations.get(model.data_sha256 or "") if champion else None
-    error = evaluation.metrics.get("mae") if evaluation else None
+    with amounts_in(evaluation.unit if evaluation else DOLLARS):
+        error = format_money(evaluation.metrics.get("mae") if evaluation else None)
     in_use = sum(not version.retired for version in model.versions)
     run = _find_last_run(model)
     drifted = ", ".join(run.drifted) if run and run.drifted else "none" if run and run.drifted is not None else MISSING
     return SiteRow(
         [
             Cell(model.name, link=f"{model.name}/index.html"),
-            Cell(f"version {champion.number}", format_money(error), order=champion.number)
-            if champion
-            else Cell(MISSING),
+            Cell(f"version {champion.number}", error, order=champion.number) if champion else Cell(MISSING),
             Cell(f"{len(model.versions):,}", f"{in_use:,} in use", order=len(model.versions)),
             Cell(format_minute(change.time), f"by {change.actor}", order=change.time) if change else Cell(MISSING),
             Cell(run.date, run.state, run.page and f"{model.name}/{run.page}", run.date) if run else Cell(MISSING),
@@ -96,8 +96,10 @@ def _find_last_run(model: SiteModel) -> SiteRun | None:
     return next((run for run in model.runs if run.state != "incomplete"), None)
 
 
+@keeps_unit
 def render_model(model: SiteModel) -> str:
     """Render the page of a model."""
+    set_unit(model.unit)
     contents = {
         "champion": show_champion(model) if model.versions else [],
         "versions": show_versions(model) if model.versions else [],
@@ -152,9 +154,11 @@ def _build_key_numbers(model: SiteModel) -> list[KeyNumber]:
     champion = model.champion
     evaluation = champion.evaluations.get(model.data_sha256 or "") if champion else None
     if champion and evaluation:
-        interval = format_range(evaluation.intervals.get("mae", ()))
+        with amounts_in(evaluation.unit):
+            interval = format_range(evaluation.intervals.get("mae", ()))
+            error = format_money(evaluation.metrics.get("mae"))
         note = f"95% confidence interval: {interval}" if interval != MISSING else f"on {evaluation.data}"
-        cards.append(("Champion's average error", format_money(evaluation.metrics.get("mae")), note))
+        cards.append(("Champion's average error", error, note))
     in_use = sum(not version.retired for version in model.versions)
     if model.versions:
         cards.append(("Versions", f"{len(model.versions):,}", f"{in_use:,} in use"))

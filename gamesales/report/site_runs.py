@@ -23,6 +23,7 @@ from gamesales.report.page import TableRow
 from gamesales.report.site_data import MonthError, SiteBacktest, SiteModel, SiteRun, SiteVersion
 from gamesales.report.site_table import Cell, Filter, SiteRow, make_site_table
 from gamesales.report.svg import Plot
+from gamesales.stats.amounts import amounts_in, keeps_unit, label_amounts, set_unit
 
 _USUAL, _DRIFTED = Style("published"), Style("drifted", "triangle", "alarm")
 _WITHHELD = Style("withheld", "square", "second")
@@ -162,17 +163,21 @@ def show_errors(model: SiteModel) -> list[str]:
     """Show the error of past predictions, where actual earnings are known."""
     if not model.backtests:
         return []
-    has_errors = any(backtest.periods for backtest in model.backtests)
+    newest = model.backtests[0]
+    has_errors = any(backtest.periods for backtest in model.backtests if backtest.unit == newest.unit)
     note = "From the latest backtest of each version: gamesales backtest."
-    return [make_plots([_plot_errors(model.backtests)]) if has_errors else "", _make_backtests(model), make_note(note)]
+    with amounts_in(newest.unit):
+        plots = [_plot_errors(model.backtests)] if has_errors else []
+    return [make_plots(plots), _make_backtests(model), make_note(note)]
 
 
 def _plot_errors(backtests: Sequence[SiteBacktest]) -> Plot:
     """Plot the average error by period. Each of a few versions has its shape, and of many only the newest."""
     marks, days = [], list[date]()
-    for number, backtest in enumerate(backtests):
+    comparable = [backtest for backtest in backtests if backtest.unit == backtests[0].unit]
+    for number, backtest in enumerate(comparable):
         style = Style(f"version {backtest.version}", *_SHAPES[min(number, len(_SHAPES) - 1)])
-        if number and len(backtests) > len(_SHAPES):
+        if number and len(comparable) > len(_SHAPES):
             style = Style("earlier versions", *_SHAPES[1])
         for period in backtest.periods:
             first = date.fromisoformat(max(period.first, backtest.first_date))
@@ -182,10 +187,16 @@ def _plot_errors(backtests: Sequence[SiteBacktest]) -> Plot:
     ticks = choose_date_ticks(min(days), max(days))
     caption = "Predictions with actual earnings, by month."
     return plot_dots(
-        "Error of past predictions", caption, "Average error (MAE)", marks, ticks, write=format_compact_money
+        "Error of past predictions",
+        caption,
+        label_amounts("Average error (MAE)"),
+        marks,
+        ticks,
+        write=format_compact_money,
     )
 
 
+@keeps_unit
 def _make_backtests(model: SiteModel) -> str:
     """Make the table of the backtests: each version, and its months."""
     holdout = {version.number: version.evaluations.get(model.data_sha256 or "") for version in model.versions}
@@ -198,6 +209,7 @@ def _make_backtests(model: SiteModel) -> str:
 
     rows = []
     for backtest in model.backtests:
+        set_unit(backtest.unit)
         before = holdout.get(backtest.version)
         rows.append(
             TableRow(

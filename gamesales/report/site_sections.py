@@ -32,6 +32,7 @@ from gamesales.report.site_data import AliasChange, SiteEvaluation, SiteModel, S
 from gamesales.report.site_table import Cell, Filter, SiteRow, make_site_table
 from gamesales.report.svg import Plot
 from gamesales.report.version_comparison import list_metric_headings
+from gamesales.stats.amounts import amounts_in, get_unit, label_amounts, record_unit
 
 CHAMPION = "champion"
 _METRICS = ("mae", "rmse", "mape_percent", "r2", "scaled_mse")
@@ -89,7 +90,7 @@ def _plot_errors(model: SiteModel) -> Plot | None:
     for version in reversed(model.versions):
         evaluation = _find_evaluation(model, version)
         error = evaluation.metrics.get("mae") if evaluation else None
-        if evaluation is None or not is_finite(error):
+        if evaluation is None or not is_finite(error) or evaluation.unit != model.unit:
             continue
         bounds = evaluation.intervals.get("mae") or (None, None)
         style = _FORMER if version.number in champions else _OTHER
@@ -98,7 +99,7 @@ def _plot_errors(model: SiteModel) -> Plot | None:
         return None
     ticks = choose_number_ticks(int(marks[0].place), int(marks[-1].place))
     caption = f"On {model.data}. Lower is better."
-    vertical = "Average error (MAE)"
+    vertical = label_amounts("Average error (MAE)")
     return plot_dots(
         "Error of each version", caption, vertical, marks, ticks, write=format_compact_money, horizontal="Version"
     )
@@ -214,11 +215,12 @@ def _describe_state(version: SiteVersion) -> tuple[str, str]:
 
 
 def _choose_writer(key: str, evaluations: Sequence[SiteEvaluation | None]) -> Callable[[float | None], str]:
-    """Return how the values of a metric are written: all of them with the same precision."""
-    values = [evaluation.metrics.get(key) for evaluation in evaluations if evaluation]
-    sizes = [abs(value) for value in values if is_finite(value)]
+    """Return how the values of a metric are written: all of one unit with the same precision."""
+    evaluated = list(filter(None, evaluations))
+    values = [(abs(value), item.unit) for item in evaluated if is_finite(value := item.metrics.get(key))]
+    sizes = [size for size, _ in values]
     if key in ("mae", "rmse"):
-        return lambda value: format_money(value, [max(sizes, default=0.0)])
+        return lambda value: format_money(value, [size for size, unit in values if unit == get_unit()])
     if key == "mape_percent":
         return lambda value: format_percent(value, [min(sizes, default=0.0)])
     return format_fraction if key == "r2" else format_scientific
@@ -229,7 +231,8 @@ def _make_metric(evaluation: SiteEvaluation | None, key: str, write: Callable[[f
     if evaluation is None or not is_finite(value):
         return Cell(MISSING)
     bounds = evaluation.intervals.get(key, ()) if key == "mae" else ()
-    return Cell(write(value), format_range(bounds) if bounds else "", order=value)
+    with amounts_in(evaluation.unit):
+        return Cell(write(value), format_range(bounds) if bounds else "", order=value)
 
 
 def show_comparison(model: SiteModel) -> list[str]:
@@ -265,6 +268,7 @@ def collect_data(model: SiteModel) -> dict[str, Any]:
                     "file": list(files).index(sha256),
                     "values": [evaluation.metrics.get(key) for key in _METRICS],
                     "intervals": {key: list(bounds) for key, bounds in evaluation.intervals.items() if key in _METRICS},
+                    **record_unit(evaluation.unit),
                 }
             )
         settings = {}

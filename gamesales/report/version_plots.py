@@ -10,6 +10,7 @@ from gamesales.arrays import FloatArray
 from gamesales.report.format import format_compact_money, format_count, format_money, format_signed_money, is_finite
 from gamesales.report.page import Document
 from gamesales.report.svg import DASHED, PALETTE, Plot, format_axis, open_axes, render_svg
+from gamesales.stats.amounts import DOLLARS, amounts_in, label_amounts
 
 _MAX_NAME = 26
 # Rows of the plot of flags that fit into the usual height.
@@ -27,7 +28,7 @@ def plot_learning_curve(curve: Document) -> Plot:
     value, low, high = (
         np.array([_get_bound(point["mae"], key) for point in points]) for key in ("value", "low", "high")
     )
-    with open_axes("learning-curve", "Average error", "Training titles (log scale)") as (figure, axes):
+    with open_axes("learning-curve", label_amounts("Average error"), "Training titles (log scale)") as (figure, axes):
         axes.set_xscale("log")
         axes.fill_between(titles, low, high, color=PALETTE["accent"], alpha=0.14, lw=0)
         axes.plot(titles, value, lw=1.5, marker="o", ms=4, color=PALETTE["accent"])
@@ -89,15 +90,13 @@ def plot_partial_dependence(dependence: Document) -> Plot:
         np.array(dependence[key], np.float64)
         for key in ("values", "prediction_mean", "prediction_low", "prediction_high")
     )
-    name, is_money = dependence["columns"][0], dependence["kind"] in ("price", "money")
+    name, is_money = dependence["columns"][0], "$" in dependence["labels"][0]
     _, _, unit = dependence["labels"][0].partition(" ")  # "2 stars"
-    with open_axes(f"dependence-{name}", "Average prediction", _shorten(name) + (f", {unit}" if unit else "")) as (
-        figure,
-        axes,
-    ):
+    horizontal = _shorten(name) + (f", {unit}" if unit else "")
+    with open_axes(f"dependence-{name}", label_amounts("Average prediction"), horizontal) as (figure, axes):
         axes.fill_between(values, mean[0] + low, mean[0] + high, color=PALETTE["accent"], alpha=0.14, lw=0)
         axes.plot(values, mean, lw=1.5, marker="o", ms=3.5, color=PALETTE["accent"])
-        format_axis(axes.xaxis, format_compact_money if is_money else _format_number, ticks=6)
+        format_axis(axes.xaxis, _format_dollars if is_money else _format_number, ticks=6)
         format_axis(axes.yaxis)
         svg = render_svg(figure)
     change, first, last = mean[-1] - mean[0], dependence["labels"][0], dependence["labels"][-1]
@@ -106,6 +105,11 @@ def plot_partial_dependence(dependence: Document) -> Plot:
         "Band: 80% of titles."
     )
     return Plot(name, caption, svg)
+
+
+def _format_dollars(amount: float) -> str:
+    with amounts_in(DOLLARS):  # whatever the unit of the predictions is
+        return format_compact_money(amount)
 
 
 def _format_number(number: float) -> str:
@@ -118,7 +122,10 @@ def plot_flag_effects(dependences: Sequence[Document]) -> Plot:
     names = [_shorten(name) for name, *_ in effects]
     mean, low, high = (np.array([effect[place] for effect in effects]) for place in (1, 2, 3))
     rows = np.arange(len(effects))
-    with open_axes("changes", "", "Change of the prediction", max(1.0, len(effects) / _ROWS)) as (figure, axes):
+    with open_axes("changes", "", label_amounts("Change of the prediction"), max(1.0, len(effects) / _ROWS)) as (
+        figure,
+        axes,
+    ):
         axes.axvline(0, **DASHED)
         axes.hlines(rows, low, high, color=PALETTE["accent"], lw=5, alpha=0.25)
         axes.plot(mean, rows, "o", ms=5, color=PALETTE["accent"])

@@ -11,10 +11,11 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from gamesales.report.format import DOLLARS, format_amount, format_compact_money, format_count, format_kind
+from gamesales.report.format import format_amount, format_compact_money, format_count, format_kind
 from gamesales.report.html import make_details, make_table
 from gamesales.report.page import Document, TableRow
 from gamesales.report.svg import Plot
+from gamesales.stats.amounts import DOLLARS, amounts_in
 
 # Of more columns, the smallest effects share an arrow.
 _MOST_ARROWS = 12
@@ -131,7 +132,8 @@ def _draw_axis(scale: _Scale, bottom: int, unit: str) -> list[str]:
         x = scale.place(tick)
         if _LEFT + _HALF_LABEL <= x <= _RIGHT - _HALF_LABEL:
             parts.append(f'<path d="M{x} {_TOP}V{bottom}" style="stroke: var(--rule)"/>')
-            label = format_compact_money(tick) if unit == DOLLARS else f"{tick:g}".replace("-", "−")
+            with amounts_in(unit):
+                label = format_compact_money(tick) if unit == DOLLARS else f"{tick:g}".replace("-", "−")
             parts.append(_write(x, bottom + 14, label, "middle", "muted"))
     return parts
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gamesales.arrays import FloatArray, IntArray
+from gamesales.stats.amounts import choose_decimals
 from gamesales.stats.psi import compute_chance_psi, compute_psi
 
 # The usual rule of thumb: below 0.1 the population is unchanged, above 0.25 it has shifted.
@@ -27,6 +28,8 @@ _CHANCE_DEVIATIONS = 3.0
 _MEAN_DIGITS = 10
 # Means above this number are written without decimals.
 _LARGE_MEAN = 10_000
+# Means below this number are written with three digits.
+_SMALL_MEAN = 0.01
 
 
 @dataclass(frozen=True)
@@ -268,7 +271,8 @@ def _add_means(column: ColumnDrift, before: float | None, mean: float, *, is_fla
     if is_flag:
         change = f"{column.column}: {before:.0%} of titles in training, {mean:.0%} tonight"
     else:
-        digits = 2 if max(abs(before), abs(mean)) < _LARGE_MEAN else 0
+        largest = max(abs(before), abs(mean))
+        digits = 0 if largest >= _LARGE_MEAN else 2 if largest >= _SMALL_MEAN else choose_decimals([largest], 3)
         change = f"average {column.column}: {before:,.{digits}f} in training, {mean:,.{digits}f} tonight"
     return replace(column, training_mean=before, mean=mean, change=change)
 

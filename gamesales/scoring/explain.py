@@ -69,7 +69,7 @@ class Explainer:
             )
         ]
         effects.sort(key=lambda effect: -abs(effect.effect))
-        return Explanation(prediction, shapley.mean, contract.target.unit, len(self._references), effects)
+        return Explanation(prediction, shapley.mean, contract.unit, len(self._references), effects)
 
 
 def explain_top_titles(explainer: Explainer, titles: Sequence[TopTitle]) -> list[ExplainedTitle]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gamesales.stats.amounts import DOLLARS, choose_decimals
+
 
 @dataclass(frozen=True)
 class ColumnEffect:
@@ -45,16 +47,28 @@ class Explanation:
     effects: list[ColumnEffect]
 
     def __repr__(self) -> str:
-        largest = [f"{effect.column} {effect.effect:+,.2f}" for effect in self.effects[:3]]
+        digits = self._decimals
+        largest = [f"{effect.column} {effect.effect:+,.{digits}f}" for effect in self.effects[:3]]
         more = ["…"] * (len(self.effects) > 3)
-        return f"Explanation({self.prediction:,.2f} from a mean of {self.mean:,.2f}: {', '.join([*largest, *more])})"
+        mean, prediction = f"{self.mean:,.{digits}f}", f"{self.prediction:,.{digits}f}"
+        return f"Explanation({prediction} from a mean of {mean}: {', '.join([*largest, *more])})"
 
     def _repr_html_(self) -> str:
         from gamesales.display import make_table
 
-        rows = [[effect.column, f"{effect.value:g} {effect.unit}", f"{effect.effect:+,.2f}"] for effect in self.effects]
-        ends = [["mean", "", f"{self.mean:,.2f}"], *rows, ["prediction", "", f"{self.prediction:,.2f}"]]
-        return make_table(f"effects in {self.unit}", ["column", "value", "effect"], ends)
+        digits = self._decimals
+        rows = [
+            [effect.column, f"{effect.value:g} {effect.unit}", f"{effect.effect:+,.{digits}f}"]
+            for effect in self.effects
+        ]
+        mean, prediction = f"{self.mean:,.{digits}f}", f"{self.prediction:,.{digits}f}"
+        ends = [["mean", "", mean], *rows, ["prediction", "", prediction]]
+        return make_table(f"effects in {self.unit}" if self.unit else "effects", ["column", "value", "effect"], ends)
+
+    @property
+    def _decimals(self) -> int:
+        """Cents, or the decimals of four digits of the prediction or the mean, whichever are more."""
+        return min(max(2, choose_decimals((self.prediction, self.mean), 4)), 9) if self.unit != DOLLARS else 2
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from gamesales.scoring.familiarity import OutsideColumn
 from gamesales.scoring.output import OutputPaths
 from gamesales.scoring.parts import UNFINISHED
 from gamesales.scoring.shadow import FeatureDifferences, RowLocation, ShadowDifferences, ShadowReport
+from gamesales.stats.amounts import DOLLARS
 
 T = TypeVar("T")
 
@@ -147,6 +148,12 @@ class RunReport:
     is_withheld: bool = False
     release: Release | None = None
     explanations: list[ExplainedTitle] | None = None
+
+    @property
+    def unit(self) -> str:
+        """The unit of the predictions. It is dollars in the report of an earlier release."""
+        predictions = [column for column in self.drift.columns if column.share_outside is None] if self.drift else []
+        return next((column.unit for column in predictions if column.unit or column.counts), DOLLARS)
 
     def __repr__(self) -> str:
         counts = f"{self.rows_scored:,} of {self.rows_in:,} rows scored by version {self.model_version}"

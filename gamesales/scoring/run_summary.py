@@ -147,11 +147,11 @@ def _compare_with_training(version: LoadedVersion, total: ShardResult, threshold
     histograms = total.histograms or [[0] * len(profile.counts) for profile in version.profiles]
     counts = [np.array(bins, np.int64) for bins in histograms]
     outside = total.outside_by_feature or [0] * len(version.contract.features)
-    features, target = version.contract.features, version.contract.target
+    features = version.contract.features
     flags = {column.name for column in features if column.kind == "flag"}
     drift = measure_drift(version.profiles, counts, [*outside, None], total.rows_scored, threshold, total.sums, flags)
     units = {column.name: column.unit for column in features}
-    columns = tuple(replace(column, unit=units.get(column.column, target.unit)) for column in drift.columns)
+    columns = tuple(replace(column, unit=units.get(column.column, version.contract.unit)) for column in drift.columns)
     return replace(drift, columns=columns)
 
 

@@ -12,6 +12,7 @@ from gamesales.data.categories import list_codes
 from gamesales.data.contract import Column, Contract
 from gamesales.data.files import escape_surrogates
 from gamesales.data.labeled_titles import LabeledTitles
+from gamesales.stats.amounts import DOLLARS, record_unit
 from gamesales.stats.bootstrap import LEVELS_95, count_resamples, derive_seed
 from gamesales.stats.metrics import compute_metrics
 from gamesales.stats.same_features import number_distinct_rows
@@ -24,7 +25,9 @@ BINS = 10
 _CODE_BINS = 20
 
 
-def evaluate_predictions(titles: LabeledTitles, predicted: FloatArray, scaling: Scaling) -> dict[str, Any]:
+def evaluate_predictions(
+    titles: LabeledTitles, predicted: FloatArray, scaling: Scaling, unit: str = DOLLARS
+) -> dict[str, Any]:
     """Compute what the log keeps of an evaluation: the metrics and their confidence intervals.
 
     Titles with the same features are drawn together, as for the report of a version, so both have the same intervals.
@@ -33,6 +36,7 @@ def evaluate_predictions(titles: LabeledTitles, predicted: FloatArray, scaling: 
         titles: n titles with their earnings.
         predicted: float64 (n,), in the target's unit, finite.
         scaling: scales ``scaled_mse``.
+        unit: the target's unit. The log leaves out dollars.
     """
     (clusters,) = number_distinct_rows(titles.features)
     distinct = int(clusters.max()) + 1
@@ -49,6 +53,7 @@ def evaluate_predictions(titles: LabeledTitles, predicted: FloatArray, scaling: 
             "seed": derive_seed(titles.sha256),
             "clusters": distinct,
         },
+        **record_unit(unit),
     }
 
 

@@ -25,6 +25,7 @@ from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
 from gamesales.scoring.prediction_interval import PredictionInterval
+from gamesales.stats.amounts import DOLLARS, format_amount
 from gamesales.stats.clustered import wilson_interval
 from gamesales.training.fit import PredictFunction, hold_out
 from gamesales.training.folds import make_plain_folds, predict_out_of_fold, shuffle_rows
@@ -39,6 +40,8 @@ _SCALE_GROUPS = 10
 _MIN_FLOOR_SHARE = 0.1
 # The floor is at least this many dollars, so that no scale is 0 when all predictions are exact.
 _MIN_FLOOR = 0.01
+# In other units, at least this share of the range of the target.
+_MIN_FLOOR_OF_RANGE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -117,14 +120,15 @@ def calibrate_intervals(
     method = spec.choose_method(len(training) + len(calibration))
     if method == "none":
         return None
+    min_floor = _MIN_FLOOR if contract.unit == DOLLARS else _MIN_FLOOR_OF_RANGE * float(np.ptp(training.earnings))
     if method == "split":
         titles, predicted = calibration, predict(calibration.features)
-        scale = fit_scale(predict(training.features), training.earnings)
+        scale = fit_scale(predict(training.features), training.earnings, min_floor)
     else:
         titles = training
         folds = make_plain_folds(len(titles), spec.folds, job.training.seed)
         predicted = predict_out_of_fold(networks, titles.features, folds)
-        scale = fit_scale(predicted, titles.earnings)
+        scale = fit_scale(predicted, titles.earnings, min_floor)
     scores = compute_nonconformity_scores(predicted, titles.earnings, *scale)
     quantile = compute_conformal_quantile(scores, spec.coverage)
     whole_units = quantile * scale[0] >= _MIN_WIDTH_FOR_WHOLE_DOLLARS
@@ -141,7 +145,7 @@ def describe_coverage(interval: Mapping[str, Any]) -> str:
     return (
         f"contain {100 * achieved['share']:.1f}% of the {achieved['rows']:,} test titles (95% confidence interval "
         f"{100 * achieved['low']:.1f}% to {100 * achieved['high']:.1f}%; expected {100 * interval['coverage']:g}%); "
-        f"median width ${interval['median_width']:,.0f}"
+        f"median width {format_amount(interval['median_width'])}"
     )
 
 
@@ -153,18 +157,19 @@ def check_coverage(interval: Mapping[str, Any] | None) -> list[str]:
     return [f"{coverage} Are the test titles like the training titles?"]
 
 
-def fit_scale(predicted: FloatArray, actual: FloatArray) -> tuple[float, float]:
+def fit_scale(predicted: FloatArray, actual: FloatArray, min_floor: float = _MIN_FLOOR) -> tuple[float, float]:
     """Fit how the typical error grows with the prediction.
 
     The fit is a line through the medians of ten groups of titles with similar predictions. Medians are robust against
     outliers.
 
     Args:
-        predicted: float64 (n,), n > 0, US dollars.
-        actual: float64 (n,), US dollars.
+        predicted: float64 (n,), n > 0, in the target's unit.
+        actual: float64 (n,), in this unit.
+        min_floor: the smallest floor.
 
     Returns:
-        The floor, US dollars, above 0, and the slope, unitless, at least 0.
+        The floor, in this unit, above 0, and the slope, unitless, at least 0.
 
     Raises:
         InputError: a prediction is not a finite number.
@@ -180,7 +185,7 @@ def fit_scale(predicted: FloatArray, actual: FloatArray) -> tuple[float, float]:
     group_errors = np.array([np.median(errors[group]) for group in groups])
     centered = group_sizes - group_sizes.mean()
     slope = max(0.0, float(centered @ group_errors) / (float(centered @ centered) or 1.0))
-    min_floor = max(_MIN_FLOOR, _MIN_FLOOR_SHARE * float(np.median(errors)))
+    min_floor = max(min_floor, _MIN_FLOOR_SHARE * float(np.median(errors)))
     return max(min_floor, float(group_errors.mean() - slope * group_sizes.mean())), slope
 
 

@@ -19,6 +19,7 @@ from gamesales.data.contract import Column, Contract
 from gamesales.data.screen import find_extremes
 from gamesales.errors import JobFileError, ParityError, SelfTestError
 from gamesales.scoring.scorer import Scorer
+from gamesales.stats.amounts import DOLLARS, choose_decimals, get_unit
 from gamesales.training.keras_objects import find_failing_layer, load_keras
 from gamesales.training.onnx_graph import compile_graph
 from gamesales.training.scaling import Scaling
@@ -155,13 +156,21 @@ def check_parity(
     ratios = differences / compute_tolerance(expected, scaling)
     if not (ratios <= 1).all():
         worst = int(np.argmax(np.where(np.isnan(ratios), np.inf, ratios)))
+        unit, decimals = _choose_form(float(differences[worst]))
         raise ParityError(
-            f"{names[0]} differs from {names[1]}: {actual[worst]:,.4f} against {expected[worst]:,.4f} "
-            f"dollars for the worst of {len(differences):,} rows",
+            f"{names[0]} differs from {names[1]}: {actual[worst]:,.{decimals}f} against "
+            f"{expected[worst]:,.{decimals}f}{unit} for the worst of {len(differences):,} rows",
             hint="Remove layers one by one to find a layer that is exported wrongly. Or training did not converge, and "
             "weights are too large for float32: lower the learning rate, or let its schedule end",
         )
     return float(differences.max())
+
+
+def _choose_form(difference: float) -> tuple[str, int]:
+    """Return the unit, after a blank, and the decimals that show a difference."""
+    if get_unit() == DOLLARS:
+        return " dollars", 4
+    return f" {get_unit()}".rstrip(), min(max(4, choose_decimals([difference], 2)), 12)
 
 
 def check_order_independence(score: Callable[[FloatArray], FloatArray], values: FloatArray) -> None:

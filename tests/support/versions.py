@@ -14,6 +14,7 @@ from gamesales.data.contract import Contract
 from gamesales.jobs.loading import open_registry
 from gamesales.registry.registry import ModelRegistry
 from gamesales.scoring.reference_titles import REFERENCES_FILE, format_references
+from gamesales.stats.amounts import record_unit
 
 ROOT = Path(__file__).parents[2]
 
@@ -119,12 +120,15 @@ def simple_details(contract, bias=0.0):
     }
 
 
-def publish_simple(registry: ModelRegistry, bias=0.0, *, evaluated=True, interval=None, record=None, references=None):
+def publish_simple(
+    registry: ModelRegistry, bias=0.0, *, evaluated=True, interval=None, record=None, references=None, contract=None
+):
     """Publish a simple version, with the numbers of its intervals if it gives some, and return its number.
 
-    ``record`` has further keys of its manifest, and ``references`` its reference titles, (r, 9).
+    ``record`` has further keys of its manifest, ``references`` its reference titles, (r, 9), and ``contract`` its
+    contract, the shipped one by default.
     """
-    contract = Contract.from_toml(DATA / "contract.toml")
+    contract = contract or Contract.from_toml(DATA / "contract.toml")
     details = simple_details(contract, bias) | ({} if interval is None else {"interval": interval}) | (record or {})
     files = {}
     if references is not None:
@@ -133,6 +137,7 @@ def publish_simple(registry: ModelRegistry, bias=0.0, *, evaluated=True, interva
     number = registry.publish({"scorer.onnx": simple_graph(bias), **files}, details, "for a test")
     if evaluated:
         evaluation = {"data": "test.csv", "data_sha256": HOLDOUT_SHA256, "rows": 400, "metrics": details["metrics"]}
+        evaluation |= record_unit(contract.unit)
         registry.record_evaluation(number, evaluation, "for a test")
     return number
 

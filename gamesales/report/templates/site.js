@@ -77,6 +77,7 @@ function makeSearchable(block) {
 
 /* Numbers, written as format.py writes them. */
 
+const DOLLARS = "US dollars";
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 const sizes = (values) => values.filter(isNumber).map(Math.abs);
 const withSign = (value, text) => (value < 0 && /[1-9]/.test(text) ? `−${text}` : text);
@@ -86,10 +87,19 @@ function writeDigits(value, digits) {
   return Math.abs(value).toLocaleString("en-US", form);
 }
 
-function writeMoney(value, like) {
+/* In dollars, or in another unit, which follows the number. */
+function writeMoney(value, like, unit = DOLLARS) {
+  if (unit !== DOLLARS) return withSign(value, `${writeSignificant(value, like)} ${unit}`.trimEnd());
   const largest = Math.max(...sizes([value, ...like]));
   const digits = largest >= 10 || largest === 0 ? 0 : 2;
   return withSign(value, `$${writeDigits(value, digits)}`);
+}
+
+/* Three digits of the largest number, and all digits before the decimal point. */
+function writeSignificant(value, like) {
+  const largest = Math.max(...sizes([value, ...like]));
+  if (largest > 0 && largest < 1e-6) return Math.abs(value).toExponential(2);
+  return writeDigits(value, largest === 0 ? 0 : Math.max(2 - Math.floor(Math.log10(largest)), 0));
 }
 
 function writePercent(value, like) {
@@ -107,17 +117,18 @@ const WRITERS = {
   r2: (value) => withSign(value, Math.abs(value).toFixed(4)),
 };
 
-function write(key, value, like = []) {
-  return isNumber(value) ? WRITERS[key](value, like) : MISSING;
+function write(key, value, like = [], unit = DOLLARS) {
+  return isNumber(value) ? WRITERS[key](value, like, unit) : MISSING;
 }
 
-function writeTick(key, value) {
+function writeTick(key, value, unit) {
+  const sign = unit === DOLLARS ? "$" : "";
   if (key === "mape_percent") return `${Number(value.toPrecision(6))}%`;
   if (key === "scaled_mse") return value === 0 ? "0" : value.toExponential(1).replace(".0e", "e");
   for (const [size, suffix] of [[1e9, "B"], [1e6, "M"], [1e3, "k"]]) {
-    if (value >= size) return `$${Number((value / size).toPrecision(6))}${suffix}`;
+    if (value >= size) return `${sign}${Number((value / size).toPrecision(6))}${suffix}`;
   }
-  return `$${Number(value.toPrecision(6))}`;
+  return `${sign}${Number(value.toPrecision(6))}`;
 }
 
 /* Comparison of two versions. */
@@ -135,7 +146,7 @@ function drawText(x, y, text, anchor, color) {
 }
 
 /* The two values with their intervals above an axis that starts at 0: a filled dot, and an outlined square. */
-function drawPair(key, labels, values, intervals) {
+function drawPair(key, labels, values, intervals, unit) {
   const left = 82, right = 300, bottom = 66;
   const { limit, step } = chooseSteps(Math.max(...values, ...intervals.flat().filter(isNumber)));
   const locate = (value) => left + ((right - left) * value) / limit;
@@ -143,7 +154,7 @@ function drawPair(key, labels, values, intervals) {
   for (let tick = 0; tick <= Math.round(limit / step); tick += 1) {
     const x = locate(tick * step);
     svg.append(make("path", { d: `M${x} 4V${bottom}`, style: "stroke: var(--rule)" }));
-    svg.append(drawText(x, bottom + 15, writeTick(key, tick * step), "middle", "muted"));
+    svg.append(drawText(x, bottom + 15, writeTick(key, tick * step, unit), "middle", "muted"));
   }
   values.forEach((value, index) => {
     const y = 20 + 28 * index, color = index ? "second" : "accent", bounds = intervals[index];
@@ -173,22 +184,24 @@ function describe(version) {
 function compareMetrics(data, pair, file) {
   const [first, second] = pair.map((version) => version.metrics.find((entry) => entry.file === file));
   const labels = pair.map((version) => `version ${version.number}`), rows = [], plots = [];
+  const units = [first, second].map((entry) => entry.unit ?? DOLLARS), hasOneUnit = units[0] === units[1];
   data.metrics.forEach(({ key, heading, term }, index) => {
     const values = [first.values[index], second.values[index]];
     const intervals = [first.intervals[key], second.intervals[key]];
     if (!values.some(isNumber)) return;
-    const both = values.every(isNumber), difference = both ? values[1] - values[0] : null;
+    const isComparable = hasOneUnit || !["mae", "rmse"].includes(key);
+    const both = values.every(isNumber) && isComparable, difference = both ? values[1] - values[0] : null;
     const cells = values.map((value, side) => {
       const bounds = intervals[side];
-      const note = bounds ? [make("small", {}, bounds.map((bound) => write(key, bound, bounds)).join(" to "))] : [];
-      return [write(key, value, [...values, difference]), ...note];
+      const note = bounds ? [make("small", {}, bounds.map((bound) => write(key, bound, bounds, units[side])).join(" to "))] : [];
+      return [write(key, value, isComparable ? [...values, difference] : [], units[side]), ...note];
     });
-    const text = write(key, difference, [...values, difference]), sign = difference > 0 && /[1-9]/.test(text) ? "+" : "";
+    const text = write(key, difference, [...values, difference], units[0]), sign = difference > 0 && /[1-9]/.test(text) ? "+" : "";
     rows.push([[heading, make("small", {}, term)], ...cells, [sign + text]]);
     if (both && key !== "r2" && values.every((value) => value >= 0)) {
-      const text = `${labels[0]}: ${write(key, values[0], values)}; ${labels[1]}: ${write(key, values[1], values)}.`;
+      const text = `${labels[0]}: ${write(key, values[0], values, units[0])}; ${labels[1]}: ${write(key, values[1], values, units[1])}.`;
       const caption = make("figcaption", {}, make("h4", {}, `${heading} (${term})`), make("p", {}, text));
-      const picture = make("div", { role: "img", "aria-label": `${heading}. ${text}` }, drawPair(key, labels, values, intervals));
+      const picture = make("div", { role: "img", "aria-label": `${heading}. ${text}` }, drawPair(key, labels, values, intervals, units[0]));
       plots.push(make("figure", { class: "card" }, caption, picture));
     }
   });
@@ -218,11 +231,13 @@ function answer(data, pair) {
   const files = pair[0].metrics.map((entry) => entry.file).filter((file) => pair[1].metrics.some((entry) => entry.file === file));
   if (pair[0] === pair[1]) return ["Choose two different versions.", files];
   if (!files.length) return ["The two versions were not evaluated on the same file. Type: gamesales evaluate REF --data FILE", files];
-  const [first, second] = pair.map((version) => version.metrics.find((entry) => entry.file === files[0]).values[0]);
+  const entries = pair.map((version) => version.metrics.find((entry) => entry.file === files[0]));
+  const [first, second] = entries.map((entry) => entry.values[0]), units = entries.map((entry) => entry.unit ?? DOLLARS);
   if (!isNumber(first) || !isNumber(second)) return ["The average error is not known.", files];
+  if (units[0] !== units[1]) return ["The two versions predict different units, so their errors can't be compared.", files];
   const share = Math.abs(second / first - 1) * 100, change = second < first ? "lower" : "higher";
   const amount = first === 0 ? "" : `${share.toFixed(share < 1 ? 2 : 1)}% `; // of 0, no share is known
-  const errors = `${write("mae", second, [first])} and ${write("mae", first, [second])}`;
+  const errors = `${write("mae", second, [first], units[1])} and ${write("mae", first, [second], units[0])}`;
   const text = first === second ? "Both versions have the same average error" :
     `The average error of version ${pair[1].number} is ${amount}${change} than the error of version ${pair[0].number}`;
   return [`${text}: ${errors}.`, files];
