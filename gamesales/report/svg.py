@@ -92,7 +92,7 @@ def render_svg(figure: Figure) -> str:
     svg = re.sub(r"<svg[^>]*(viewBox=\"[^\"]*\")[^>]*>", r'<svg \1 aria-hidden="true">', svg)
     svg = svg.replace("xlink:href", "href")
     svg = re.sub(r'<g id="[\w.]+_\d+"', "<g", svg)  # ids like "axes_1" would be duplicates between plots
-    svg = re.sub(r"(\d+\.\d\d)\d+", r"\1", svg)
+    svg = re.sub(r"(>[^<]*<)|(\d+\.\d\d)\d+", lambda match: match[1] or match[2], svg)  # not in the texts
     for name, color in PALETTE.items():
         svg = svg.replace(color, f"var(--{name})")
     return re.sub(r"\s*\n\s*", "\n", svg).strip()

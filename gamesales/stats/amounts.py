@@ -21,6 +21,8 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 DOLLARS = "US dollars"
 # Smaller amounts are written with a power of ten.
 _SMALLEST = 1e-6
+# A part of the largest amount of a figure that is this small may be a rounding error, and is written as 0.
+_ROUNDING = 1e-9
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -108,14 +110,17 @@ def write_number(amount: float, like: Iterable[float] = (), significant: int = 3
 
     Args:
         amount: in any unit.
-        like: further amounts of the same figure. All of them are written with the same precision.
+        like: further amounts of the same figure. All of them are written with the same precision, unless the amount
+            would be rounded to 0.
         significant: the digits of the largest amount. All digits before the decimal point are written.
     """
-    amounts = [amount, *like]
-    largest = max((abs(number) for number in amounts if math.isfinite(number)), default=0.0)
+    largest = max((abs(number) for number in [amount, *like] if math.isfinite(number)), default=0.0)
     if 0 < largest < _SMALLEST:
         return f"{abs(amount):.{significant - 1}e}"
-    return f"{abs(amount):,.{choose_decimals(amounts, significant)}f}"
+    decimals = choose_decimals([largest], significant)
+    if _ROUNDING * largest < abs(amount) < 0.5 * 10**-decimals:
+        return write_number(amount, (), significant)
+    return f"{abs(amount):,.{decimals}f}"
 
 
 def format_amount(

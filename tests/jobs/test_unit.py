@@ -21,7 +21,7 @@ DOLLARS = re.compile(r"\$|dollar", re.IGNORECASE)
 # A small amount is not rounded to 0.
 AMOUNT = re.compile(rf"0\.\d*[1-9]\d* {UNIT}")
 # Commands that print no amounts.
-SILENT = ("promote 1", "score drifted.csv", "report")
+SILENT = ("promote 1", "rollback", "score drifted.csv", "report")
 
 
 def write_titles(path, rows, seed, price=0.0):

@@ -53,9 +53,9 @@ def test_pages():
     """Pages write a typographic minus, and the amounts of a figure alike."""
     with amounts_in("hours"):
         assert "−0.500 hours" == format_money(-0.5)
-        assert "0 hours" == format_money(-0.4, [1000.0])
+        assert ("−0.400 hours", "0 hours") == (format_money(-0.4, [1000.0]), format_money(-1e-9, [1000.0]))
         assert "+0.500 hours" == format_signed_money(0.5)
-        assert "0 hours" == format_signed_money(0.4, [1000.0])
+        assert ("+0.400 hours", "0 hours") == (format_signed_money(0.4, [1000.0]), format_signed_money(1e-9, [1000.0]))
         assert "0.012 hours to 1.000 hours" == format_range((0.012, 0.9999))
         assert ("2.5k", "Average error, hours") == (format_compact_money(2500.0), label_amounts("Average error"))
     with amounts_in(""):

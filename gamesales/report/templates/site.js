@@ -99,7 +99,8 @@ function writeMoney(value, like, unit = DOLLARS) {
 function writeSignificant(value, like) {
   const largest = Math.max(...sizes([value, ...like]));
   if (largest > 0 && largest < 1e-6) return Math.abs(value).toExponential(2);
-  return writeDigits(value, largest === 0 ? 0 : Math.max(2 - Math.floor(Math.log10(largest)), 0));
+  const digits = largest === 0 ? 0 : Math.max(2 - Math.floor(Math.log10(largest)), 0), size = Math.abs(value);
+  return size > 1e-9 * largest && size < 0.5 * 10 ** -digits ? writeSignificant(value, []) : writeDigits(value, digits);
 }
 
 function writePercent(value, like) {
