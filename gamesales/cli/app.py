@@ -19,7 +19,7 @@ from gamesales.cli.help import HelpCommand, HelpGroup, split_examples
 from gamesales.cli.plain import COMPLETION_VARIABLE
 from gamesales.errors import EXIT_INTERRUPTED, UsageError, suggest
 
-ABOUT = "Train, register, promote and score models of game sales, with earnings in US dollars."
+ABOUT = "Train, register, promote and score models of game sales."
 FIRST_STEPS = """gamesales train
 gamesales promote 1 --reason "the first version"
 gamesales score data/new_titles.csv --output predictions"""

@@ -57,11 +57,11 @@ class TrainedModel:
         training_titles: the n titles of the training file.
         fit_titles: the training titles that the network was fitted on.
         test_titles: the m titles of the test file.
-        training_predictions: float64 (n,), US dollars.
-        test_predictions: float64 (m,), US dollars.
+        training_predictions: float64 (n,), in the target's unit.
+        test_predictions: float64 (m,), in the target's unit.
         baselines: the predictions of the baselines.
         folds: the rows of each fold that the report measures, by kind of folds.
-        predict: runs the scoring graph, from (rows, k) to (rows,), US dollars.
+        predict: runs the scoring graph, from (rows, k) to (rows,), in the target's unit.
         intervals: its prediction intervals. None if the job wants none.
         refits: further networks of the job.
     """
@@ -182,7 +182,7 @@ def _run_kfold(
     """Measure plain and grouped k-fold, if their networks were trained.
 
     Returns:
-        The result and the absolute errors, float64 (n,), US dollars, by kind of folds.
+        The result and the absolute errors, float64 (n,), in the target's unit, by kind of folds.
     """
     titles, refits = model.training_titles, model.refits
     results: dict[str, Any] = dict.fromkeys(FOLD_KINDS)
@@ -242,7 +242,7 @@ def measure_other_seeds(model: TrainedModel) -> list[dict[str, Any]]:
 
 
 def _measure_refits(model: TrainedModel, purpose: str) -> list[FloatArray]:
-    """Return the absolute errors of each network of a purpose on the test titles, (m,), US dollars."""
+    """Return the absolute errors of each network of a purpose on the test titles, (m,), in the target's unit."""
     predictions = [predict(model.test_titles.features) for predict in model.refits.get(purpose)]
     if not np.isfinite(predictions).all():
         raise InputError(f"predictions of a network for {purpose} are not finite numbers")

@@ -78,9 +78,9 @@ def measure_importance(
 
     Args:
         contract: names the columns.
-        predict: from (n, k) to (n,), US dollars.
+        predict: from (n, k) to (n,), in the target's unit.
         features: (n, k), n > 0.
-        earnings: (n,), US dollars.
+        earnings: (n,), in the target's unit.
         clusters: int64 (n,), equal for titles with the same features.
         one_hot: the sets of ``find_one_hot_flags``.
         seed: seeds the orders.

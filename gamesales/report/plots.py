@@ -36,7 +36,7 @@ class IntervalBand(Protocol):
         """The share of titles that the intervals should contain."""
 
     def bounds(self, predictions: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the lower and upper bounds for predictions, float64 (n,) each, US dollars."""
+        """Return the lower and upper bounds for predictions, float64 (n,) each, in the target's unit."""
 
 
 def plot_predictions(

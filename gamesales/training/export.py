@@ -69,7 +69,7 @@ def add_scaling(network: Any, scaling: Scaling, limits: tuple[float, float] = (-
         limits: the smallest and the largest prediction; others are clipped.
 
     Returns:
-        A keras.Sequential from ``titles``, float32 (batch, k), not scaled, to float64 (batch, 1), US dollars.
+        A keras.Sequential from ``titles``, float32 (batch, k), not scaled, to float64 (batch, 1), in the target's unit.
     """
     keras = load_keras()
     scale, offset = scaling.scale, scaling.offset
@@ -212,7 +212,7 @@ def predict_with_export(names: Sequence[str], form: str, path: Path, values: Flo
         values: (n, k), not scaled, exact in float32.
 
     Returns:
-        The predictions of each way, float64 (n,), US dollars.
+        The predictions of each way, float64 (n,), in the target's unit.
     """
     titles = values.astype(np.float32)
     with _silence_libraries():

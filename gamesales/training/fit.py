@@ -21,7 +21,7 @@ from gamesales.training.train_job import EarlyStopping, TrainingSpec
 
 VariableValues = tuple[npt.NDArray[Any], ...]
 
-# Predicts earnings, float64 (m,), US dollars, from features, (m, k), not scaled.
+# Predicts earnings, float64 (m,), in the target's unit, from features, (m, k), not scaled.
 PredictFunction = Callable[[FloatArray], FloatArray]
 
 

@@ -85,7 +85,7 @@ def predict_out_of_fold(
         folds: the rows of each fold. Rows in no fold are not predicted.
 
     Returns:
-        Predictions, float64 (n,), US dollars.
+        Predictions, float64 (n,), in the target's unit.
     """
     predicted = np.empty(len(features), np.float64)
     for predict, fold in zip(networks, folds, strict=True):
@@ -96,7 +96,7 @@ def predict_out_of_fold(
 def predict_kfold(
     networks: Sequence[PredictFunction], titles: LabeledTitles, folds: Sequence[IntArray], kind: FoldKind
 ) -> FloatArray:
-    """Predict n titles out of fold by the network of each fold: float64 (n,), US dollars.
+    """Predict n titles out of fold by the network of each fold: float64 (n,), in the target's unit.
 
     Raises:
         InputError: a prediction is not a finite number.
@@ -121,12 +121,12 @@ def measure_kfold(
 
     Args:
         titles: n titles.
-        predicted: out-of-fold predictions, float64 (n,), US dollars.
+        predicted: out-of-fold predictions, float64 (n,), in the target's unit.
         kind: the kind of the folds.
         folds: the rows of each fold.
         labels: int64 (n,), equal for titles with the same features. The bootstrap draws these titles together.
         scaling: scales ``scaled_mse``.
-        baselines: out-of-fold predictions of each baseline, float64 (n,), US dollars.
+        baselines: out-of-fold predictions of each baseline, float64 (n,), in the target's unit.
 
     Returns:
         A document for JSON. ``intervals`` has 95% confidence intervals. ``folds_mae`` has the mean absolute error of

@@ -1,7 +1,7 @@
 """Compile a Keras network to ONNX: scaling, network and unscaling in one graph.
 
 The graph takes ``titles``, float32 (n, k), the raw features in the order of the contract, and gives ``earnings``,
-float64 (n,), US dollars. tf2onnx converts it, which Keras itself uses to export with TensorFlow.
+float64 (n,), in the target's unit. tf2onnx converts it, which Keras itself uses to export with TensorFlow.
 
 Scaling is folded into the weights of a first Dense layer if that costs at most three bits of precision. Otherwise the
 graph scales in float64, so that a column far from 0, such as a year, keeps its digits. It always unscales in float64.

@@ -103,7 +103,7 @@ def compile_and_check(network: Any, scaling: Scaling, probe: FloatArray) -> tupl
     """Compile the scoring graph of a network, and check its predictions for the probe rows.
 
     Returns:
-        The graph, its scorer, and the largest difference from Keras, US dollars.
+        The graph, its scorer, and the largest difference from Keras, in the target's unit.
 
     Raises:
         JobFileError: a layer can't be expressed in ONNX.
@@ -122,13 +122,13 @@ def compile_and_check(network: Any, scaling: Scaling, probe: FloatArray) -> tupl
 
 
 def predict_with_keras(network: Any, scaling: Scaling, values: FloatArray) -> FloatArray:
-    """Predict with Keras: from (n, k), not scaled, to float64 (n,), US dollars."""
+    """Predict with Keras: from (n, k), not scaled, to float64 (n,), in the target's unit."""
     scaled = network.predict(scaling.scale_features(values).astype(np.float32), batch_size=4096, verbose=0)
     return scaling.unscale_target(scaled[:, 0])
 
 
 def compute_tolerance(earnings: FloatArray, scaling: Scaling) -> FloatArray:
-    """Compute by how much two computations of a prediction may differ: (n,) to (n,), US dollars."""
+    """Compute by how much two computations of a prediction may differ: (n,) to (n,), in the target's unit."""
     return TOLERANCE * np.maximum(np.abs(earnings), scaling.target_range)
 
 
@@ -141,13 +141,13 @@ def check_parity(
     """Compare two computations of the same predictions.
 
     Args:
-        expected: (n,), US dollars.
-        actual: (n,), US dollars.
+        expected: (n,), in the target's unit.
+        actual: (n,), in the target's unit.
         scaling: gives the tolerance.
         names: what computed ``actual`` and what computed ``expected``, for the error.
 
     Returns:
-        The largest difference, US dollars.
+        The largest difference, in the target's unit.
 
     Raises:
         ParityError: a difference exceeds the tolerance.

@@ -119,7 +119,7 @@ def plan_refit(spec: TrainingSpec, contract: Contract, features: FloatArray, ear
         spec: how to train.
         contract: names the columns.
         features: (n, k), not scaled.
-        earnings: (n,), US dollars.
+        earnings: (n,), in the target's unit.
     """
     _, scaling = fit_scaler(contract, features, earnings)
     return Refit(ScaledTitles(scaling.scale_features(features), scaling.scale_target(earnings), spec), scaling)
