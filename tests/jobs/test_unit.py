@@ -1,6 +1,7 @@
 """The unit of the target is in every text: a contract in million units, from training to the site of its registry."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,35 @@ def test_unit_everywhere(world):
     assert {} == {name: found for name, text in {**texts, **pages}.items() if (found := DOLLARS.findall(text))}
     assert [] == [name for name, text in pages.items() if not AMOUNT.search(text)]
     assert [] == [name for name, text in texts.items() if not (name.startswith(SILENT) or UNIT in text)]
+
+
+@pytest.fixture
+def mixed(tmp_path, cli):
+    """A registry with a champion in dollars and a version in hours, which were evaluated on the same file."""
+    registry, contract = open_registry("registry", "game-earnings"), Contract.from_toml(DATA / "contract.toml")
+    publish_simple(registry)
+    publish_simple(registry, contract=replace(contract, target=replace(contract.target, unit="hours")))
+    registry.set_alias("champion", 1, "for a test", lambda state, version: {})
+    return cli
+
+
+def test_versions_of_two_units(mixed):
+    """Each version has its unit, also in the log, and an error has no difference to an error in another unit."""
+    listed = mixed("versions").out
+    assert all(text in listed for text in ("1,000 hours", "1,300 hours", "$1,000", "$1,300"))
+    assert "1,000 hours" in mixed("show", "2").out
+    history = mixed("history").out
+    assert all(text in history for text in ("MAE 1,000 hours", "MAE $1,000"))
+    (file,) = mixed("compare", "1", "2", "--all", "--json").document["metrics_by_file"]
+    differences = {entry["name"]: entry["difference"] for entry in file["entries"]}
+    assert {"mae": None, "rmse": None, "r2": 0.0, "scaled_mse": 0.0, "mape_percent": 0.0} == differences
+    units = [event.get("unit") for event in (row["body"] for row in mixed("history", "--json").document["events"])]
+    assert ["hours"] == [unit for unit in units if unit]
+
+
+def test_gate_refuses_other_unit(mixed):
+    """The gate does not compare errors of different units."""
+    refused = mixed("promote", "2")
+    assert 5 == refused.code
+    assert "it predicts hours, and version 1 predicts US dollars, so their errors can't be compared" in refused.err
+    assert 0 == mixed("promote", "2", "--force", "--reason", "the target is now in hours").code
