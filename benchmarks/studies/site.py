@@ -16,7 +16,8 @@ import numpy as np
 from benchmarks.measure import measure
 from benchmarks.studies import format_row
 from gamesales.jobs.loading import open_registry
-from gamesales.scoring.drift import ColumnDrift, Drift
+from gamesales.scoring.column_drift import ColumnDrift
+from gamesales.scoring.drift import Drift
 from gamesales.scoring.output import OutputPaths
 from gamesales.scoring.run_report import FileReport, RunReport, format_report
 

@@ -9,8 +9,8 @@ from gamesales.cli.table import format_table
 from gamesales.cli.terminal import paint
 from gamesales.jobs.score import RunPreview
 from gamesales.report.format import format_count
-from gamesales.scoring.drift import ColumnDrift
-from gamesales.scoring.familiarity import OutsideColumn, format_range
+from gamesales.scoring.column_drift import ColumnDrift
+from gamesales.scoring.familiarity import OutsideColumn
 from gamesales.scoring.output import is_table, parse_output
 from gamesales.scoring.run_report import RunReport
 from gamesales.scoring.shadow import ShadowDifferences, ShadowReport
@@ -80,8 +80,8 @@ def _format_outside(columns: Sequence[OutsideColumn]) -> str:
         [
             column.column,
             f"{column.rows:,}",
-            format_range(column.minimum, column.maximum),
-            format_range(column.training_minimum, column.training_maximum),
+            column.write_values(),
+            column.write_training_values(),
             column.likely_cause,
         ]
         for column in columns

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from gamesales.arrays import FloatArray, IntArray
+from gamesales.scoring.column_drift import ColumnDrift, EncodedColumnDrift
 from gamesales.stats.amounts import choose_decimals
 from gamesales.stats.psi import compute_chance_psi, compute_psi
 
@@ -159,39 +160,6 @@ def count_bins(profile: Profile, values: npt.NDArray[Any]) -> IntArray:
 
 
 @dataclass(frozen=True)
-class ColumnDrift:
-    """How far one column of a run is from training.
-
-    Attributes:
-        psi: the population stability index.
-        psi_by_chance: the mean index of as many rows drawn from the training data.
-        limit: the index above which the column counts as drifted.
-        share_outside: the share of rows outside the range in training, 0 to 1; None for the predictions.
-        training_mean: the mean in training; None if it was not recorded.
-        mean: the mean of the run; None without rows.
-        change: both means in words; empty if either is missing.
-        edges: the b - 1 edges of the bins, as in ``Profile``; empty in the report of an earlier release.
-        training_counts: the rows in each of the b bins in training.
-        counts: the rows of the run in each bin.
-        unit: the unit of the values, such as ``US dollars``; empty without a unit.
-    """
-
-    column: str
-    psi: float
-    psi_by_chance: float
-    limit: float
-    share_outside: float | None
-    drifted: bool
-    training_mean: float | None = None
-    mean: float | None = None
-    change: str = ""
-    edges: list[float] = field(default_factory=list)
-    training_counts: list[int] = field(default_factory=list)
-    counts: list[int] = field(default_factory=list)
-    unit: str = ""
-
-
-@dataclass(frozen=True)
 class Drift:
     """How far a run is from training.
 
@@ -204,7 +172,7 @@ class Drift:
 
     rows: int
     threshold: float
-    columns: tuple[ColumnDrift, ...]
+    columns: tuple[ColumnDrift | EncodedColumnDrift, ...]
     drifted: tuple[str, ...]
 
 
@@ -227,7 +195,7 @@ def measure_drift(
         outside: for each profile, the rows outside the range in training; None for the predictions.
         rows: the scored rows.
         threshold: the index that counts as drift, before the allowance for chance.
-        sums: for each profile, the sum over the scored rows; empty without rows.
+        sums: for each profile, the sum over the scored rows, without missing cells; empty without rows.
         flags: the names of the columns that are flags.
     """
     measured = [
@@ -235,9 +203,13 @@ def measure_drift(
         for profile, bins, beyond in zip(profiles, counts, outside, strict=True)
     ]
     if rows and sums:
+        present = [
+            rows - int(bins[-1]) if profile.has_missing else rows
+            for profile, bins in zip(profiles, counts, strict=True)
+        ]
         measured = [
-            _add_means(column, profile.mean, total / rows, is_flag=profile.name in flags)
-            for column, profile, total in zip(measured, profiles, sums, strict=True)
+            _add_means(column, profile.mean, total / known, is_flag=profile.name in flags) if known else column
+            for column, profile, total, known in zip(measured, profiles, sums, present, strict=True)
         ]
     columns = tuple(sorted(measured, key=lambda column: -column.psi / column.limit))
     return Drift(rows, threshold, columns, tuple(drift.column for drift in columns if drift.drifted))

@@ -1,11 +1,12 @@
 """Which titles are unlike the training titles.
 
-A title is unfamiliar if a value is outside its range in training, or if no training title had its combination of flags.
-Training records the combinations.
+A title is unfamiliar if a value is outside its range in training, if it has a category that no training title had, or
+if no training title had its combination of flags. Training records the combinations.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from gamesales.arrays import BoolArray, IntArray
 from gamesales.data.arrow import Numbers
 from gamesales.data.contract import Contract
+from gamesales.data.dates import format_date
 
 # A longer list is not recorded: it takes much space, and nearly every combination is new.
 MAX_COMBINATIONS = 4_096
@@ -26,6 +28,8 @@ MAX_FLAGS = 62
 
 # A message describes at most this many columns.
 _SHOWN_COLUMNS = 3
+# What a category has outside of its training range, in words.
+NEW_VALUES = "values that training did not have"
 
 # How a combination of flags compares with the combinations of training.
 SEEN, ONE_FLAG_DIFFERS, UNLIKE_ALL = 0, 1, 2
@@ -100,12 +104,16 @@ class FlagCombinations:
 
 
 def encode_flags(flags: Sequence[Numbers]) -> npt.NDArray[np.integer[Any]]:
-    """Encode combinations of 1 to MAX_FLAGS flags as integers (n,): bit i is the i-th flag."""
+    """Encode combinations of 1 to MAX_FLAGS flags as integers (n,): bit i is the i-th flag.
+
+    A missing flag is not set.
+    """
     smallest = next(kind for kind in (np.uint8, np.uint16, np.int64) if len(flags) <= np.iinfo(kind).bits)
     codes: npt.NDArray[np.integer[Any]] = np.zeros(len(flags[0]), smallest)
     for column in reversed(flags):
         codes += codes  # four times as fast as a shift
-        codes |= column.astype(smallest, copy=False)
+        is_incomplete = column.dtype.kind == "f" and math.isnan(column.max(initial=0))
+        codes |= (np.nan_to_num(column) if is_incomplete else column).astype(smallest, copy=False)
     return codes
 
 
@@ -131,16 +139,54 @@ class OutsideColumn:
     likely_cause: str
 
     def describe(self) -> str:
-        """Describe the values and the training range in words."""
-        values = format_range(self.minimum, self.maximum)
-        text = f"{values}, in training {format_range(self.training_minimum, self.training_maximum)}"
+        """Describe the column, its values and its training range in words."""
+        text = f"{self.column} {self.write_values()}, in training {self.write_training_values()}"
         return f"{text} ({self.likely_cause})" if self.likely_cause else text
+
+    def write_values(self) -> str:
+        """Write the range of the scored rows."""
+        return format_range(self.minimum, self.maximum)
+
+    def write_training_values(self) -> str:
+        """Write the range in training."""
+        return format_range(self.training_minimum, self.training_maximum)
+
+
+@dataclass(frozen=True)
+class OutsideEncodedColumn(OutsideColumn):
+    """A category with values that training did not have, or a date outside its range in training.
+
+    The smallest and the largest values are codes, or days since 1970-01-01.
+
+    Attributes:
+        kind: ``category`` or ``date``.
+    """
+
+    kind: str
+
+    def describe(self) -> str:
+        """Describe the values in words."""
+        if self.kind == "category":
+            return f"{self.column}: {self.rows:,} row{'' if self.rows == 1 else 's'} with {self.write_values()}"
+        return super().describe()
+
+    def write_values(self) -> str:
+        """Write the range of the dates, or that the values are new."""
+        return NEW_VALUES if self.kind == "category" else _format_dates(self.minimum, self.maximum)
+
+    def write_training_values(self) -> str:
+        """Write the range of the dates in training; empty for a category."""
+        return "" if self.kind == "category" else _format_dates(self.training_minimum, self.training_maximum)
+
+
+def _format_dates(first: float, last: float) -> str:
+    return format_date(first) if first == last else f"{format_date(first)} to {format_date(last)}"
 
 
 def describe_outside(columns: Sequence[OutsideColumn]) -> str:
     """Describe the first few columns with values outside their training range."""
     more = len(columns) - _SHOWN_COLUMNS
-    described = [f"{column.column} {column.describe()}" for column in columns[:_SHOWN_COLUMNS]]
+    described = [column.describe() for column in columns[:_SHOWN_COLUMNS]]
     return "; ".join([*described, *([f"and {more} more"] if more > 0 else [])])
 
 

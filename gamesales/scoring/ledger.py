@@ -8,11 +8,12 @@ A run that was killed resumes from here. Shards without an entry are scored agai
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gamesales.data.screen import SHOWN_REJECTS
 from gamesales.errors import TryAgainError
@@ -21,6 +22,9 @@ from gamesales.scoring.shadow import ShadowComparison
 
 # In a run's folder: the mark of a complete run that was not published, because the job withholds it.
 WITHHELD = "withheld.json"
+
+# The extremes of a column whose cells are all missing.
+_NO_VALUES = (math.inf, -math.inf)
 
 N = TypeVar("N", int, float)
 
@@ -189,8 +193,16 @@ def _read_entries(work: Path) -> dict[int, ShardResult]:
 
 
 def format_entry(result: ShardResult) -> str:
-    """Return the content of a shard's entry."""
-    return json.dumps(asdict(result))
+    """Return the content of a shard's entry. It is valid JSON, so a number that is not finite is null."""
+    fields = asdict(result)
+    fields["extremes"] = [list(map(_drop_infinity, extremes)) for extremes in result.extremes]
+    for title in fields["top_titles"]:
+        title["values"] = list(map(_drop_infinity, title["values"]))
+    return json.dumps(fields)
+
+
+def _drop_infinity(number: float) -> float | None:
+    return number if math.isfinite(number) else None
 
 
 def parse_entry(content: bytes) -> ShardResult | None:
@@ -203,7 +215,14 @@ def parse_entry(content: bytes) -> ShardResult | None:
             fields["shadow"] = ShadowComparison(**fields["shadow"])
         if fields.get("id_range") is not None:  # earlier releases have none
             fields["id_range"] = tuple(fields["id_range"])
-        fields["top_titles"] = [TopTitle(**title) for title in fields.get("top_titles", ())]
+        fields["extremes"] = [
+            _NO_VALUES if None in extremes else tuple(extremes) for extremes in fields.get("extremes", ())
+        ]
+        fields["top_titles"] = [_parse_title(title) for title in fields.get("top_titles", ())]
         return ShardResult(**fields)
     except (ValueError, TypeError, LookupError, AttributeError):
         return None
+
+
+def _parse_title(title: Mapping[str, Any]) -> TopTitle:
+    return TopTitle(**{**title, "values": [math.nan if value is None else value for value in title["values"]]})

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gamesales.old_keys import add_old_keys, drop_old_keys
-from gamesales.scoring.drift import ColumnDrift, Drift
+from gamesales.scoring.column_drift import ColumnDrift, EncodedColumnDrift
+from gamesales.scoring.drift import Drift
 from gamesales.scoring.explanation import ColumnEffect, ExplainedTitle, Explanation
-from gamesales.scoring.familiarity import OutsideColumn
+from gamesales.scoring.familiarity import OutsideColumn, OutsideEncodedColumn
 from gamesales.scoring.output import OutputPaths
 from gamesales.scoring.parts import UNFINISHED
 from gamesales.scoring.shadow import FeatureDifferences, RowLocation, ShadowDifferences, ShadowReport
@@ -144,7 +145,7 @@ class RunReport:
     rows_unfamiliar: int | None = None
     rows_clipped: int = 0
     rows_without_interval: int = 0
-    outside_columns: list[OutsideColumn] = field(default_factory=list)
+    outside_columns: list[OutsideColumn | OutsideEncodedColumn] = field(default_factory=list)
     is_withheld: bool = False
     release: Release | None = None
     explanations: list[ExplainedTitle] | None = None
@@ -219,7 +220,10 @@ def parse_report(document: Mapping[str, Any]) -> RunReport:
             "duplicate_ids": None if duplicates is None else _build(DuplicatesReport, duplicates),
             "drift": None if drift is None else _parse_drift(drift),
             "shadow": None if shadow is None else _parse_shadow(shadow),
-            "outside_columns": [_build(OutsideColumn, entry) for entry in document.get("outside_columns", ())],
+            "outside_columns": [
+                _build(OutsideEncodedColumn if "kind" in entry else OutsideColumn, entry)
+                for entry in document.get("outside_columns", ())
+            ],
             "release": None if release is None else _build(Release, release),
             "explanations": None if explanations is None else list(map(_parse_explained, explanations)),
         },
@@ -227,7 +231,9 @@ def parse_report(document: Mapping[str, Any]) -> RunReport:
 
 
 def _parse_drift(document: Mapping[str, Any]) -> Drift:
-    columns = tuple(_build(ColumnDrift, entry) for entry in document["columns"])
+    columns = tuple(
+        _build(EncodedColumnDrift if "kind" in entry else ColumnDrift, entry) for entry in document["columns"]
+    )
     return _build(Drift, {**document, "columns": columns, "drifted": tuple(document["drifted"])})
 
 

@@ -9,10 +9,11 @@ from datetime import UTC, date, datetime
 import numpy as np
 
 from gamesales.errors import InputError, warn
+from gamesales.scoring.column_drift import add_encoding
 from gamesales.scoring.drift import Drift, measure_drift
 from gamesales.scoring.duplicates import are_unique, count_duplicates, find_ids
 from gamesales.scoring.explanation import ExplainedTitle
-from gamesales.scoring.familiarity import OutsideColumn, describe_outside, guess_cause
+from gamesales.scoring.familiarity import OutsideColumn, OutsideEncodedColumn, describe_outside, guess_cause
 from gamesales.scoring.ledger import ShardResult
 from gamesales.scoring.plan import Input, Plan, RunOptions
 from gamesales.scoring.run_report import DuplicatesReport, FileReport, InputReport, RunReport
@@ -94,20 +95,22 @@ def _explain_titles(plan: Plan, version: LoadedVersion, results: Sequence[ShardR
     return explain_top_titles(Explainer(version, plan.references), merge_top_titles(results, plan.explain))
 
 
-def _list_outside_columns(version: LoadedVersion, total: ShardResult) -> list[OutsideColumn]:
+def _list_outside_columns(version: LoadedVersion, total: ShardResult) -> list[OutsideColumn | OutsideEncodedColumn]:
     """List the features with rows outside the training range, most rows first."""
-    listed = []
-    for name, rows, (low, high), training_low, training_high in zip(
-        version.contract.feature_names,
+    listed: list[OutsideColumn | OutsideEncodedColumn] = []
+    for column, rows, (low, high), training_low, training_high in zip(
+        version.contract.features,
         total.outside_by_feature,
         total.extremes,
         version.training_min.tolist(),
         version.training_max.tolist(),
         strict=False,
     ):
-        if rows:
-            cause = guess_cause((low, high), (training_low, training_high))
-            listed.append(OutsideColumn(name, rows, low, high, training_low, training_high, cause))
+        facts = (column.name, rows, low, high, training_low, training_high)
+        if rows and column.kind in ("category", "date"):
+            listed.append(OutsideEncodedColumn(*facts, likely_cause="", kind=column.kind))
+        elif rows:
+            listed.append(OutsideColumn(*facts, guess_cause((low, high), (training_low, training_high))))
     return sorted(listed, key=lambda column: -column.rows)
 
 
@@ -152,7 +155,13 @@ def _compare_with_training(version: LoadedVersion, total: ShardResult, threshold
     drift = measure_drift(version.profiles, counts, [*outside, None], total.rows_scored, threshold, total.sums, flags)
     units = {column.name: column.unit for column in features}
     columns = tuple(replace(column, unit=units.get(column.column, version.contract.unit)) for column in drift.columns)
-    return replace(drift, columns=columns)
+    by_name = {column.name: column for column in features}
+    return replace(
+        drift,
+        columns=tuple(
+            add_encoding(column, by_name[column.column]) if column.column in by_name else column for column in columns
+        ),
+    )
 
 
 def find_duplicates(

@@ -80,7 +80,8 @@ def _profile_feature(column: Column, values: FloatArray) -> dict[str, Any]:
 def _list_code_edges(column: Column) -> FloatArray:
     """Return the edges between the codes: a bin for other values, for each frequent value, and for the rare ones."""
     values, codes = len(column.values), len(list_codes(column))
-    return np.array([*range(min(values, _CODE_BINS) + 1), *([values] if codes > values + 1 else [])]) + 0.5
+    last = [values] if codes > values + 1 else []  # the last bin has the missing cells
+    return np.array([*range(min(values + (values > _CODE_BINS), _CODE_BINS + 1)), *last]) + 0.5
 
 
 def profile_column(name: str, values: FloatArray, edges: FloatArray | None = None) -> dict[str, Any]:

@@ -38,7 +38,7 @@ MALFORMED = {
     "edges that are nested": {"edges": [[1.0]], "counts": [1, 1]},
     "edges that are nothing": {"edges": None, "counts": [1, 1]},
     "too few counts": {"edges": [1.0], "counts": [1]},
-    "too many counts": {"edges": [1.0], "counts": [1, 1, 1]},
+    "too many counts": {"edges": [1.0], "counts": [1, 1, 1, 1]},
     "a negative count": {"edges": [1.0], "counts": [2, -1]},
     "half a row": {"edges": [1.0], "counts": [1, 1.5]},
     "no rows at all": {"edges": [1.0], "counts": [0, 0]},

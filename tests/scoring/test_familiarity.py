@@ -14,6 +14,7 @@ from gamesales.scoring.familiarity import (
     MAX_FLAGS,
     FlagCombinations,
     OutsideColumn,
+    OutsideEncodedColumn,
     describe_outside,
     encode_flags,
     format_range,
@@ -26,6 +27,9 @@ from support.versions import FEATURES, INTERVAL, NEW_RECORD, SEEN_FLAGS, WIDENIN
 
 # A title with the combination of flags that NEW_RECORD has seen.
 SEEN_TITLE = [4.5, 1, 0, 0, 0, 1, 0, 0, 60]
+
+# Rows, and the kind of their column.
+KINDS = [(1, "category"), (12, "category"), (12, "date")]
 
 
 def predict(values, **record):
@@ -197,3 +201,13 @@ def test_describe_outside(columns, end):
     described = describe_outside([OutsideColumn("unit_price", 2, 80.0, 90.0, 30.0, 70.0, "")] * columns)
     assert described.count("unit_price 80 to 90") == min(columns, 3)
     assert described.endswith(end)
+
+
+def test_describe_outside_category_and_date():
+    """New values of a category are counted, and dates are written as dates."""
+    facts = {"minimum": 16_000.0, "maximum": 16_000.0, "training_minimum": 10.0, "training_maximum": 11.0}
+    columns = [OutsideEncodedColumn("made", rows, **facts, likely_cause="", kind=kind) for rows, kind in KINDS]
+    assert (
+        "made: 1 row with values that training did not have; made: 12 rows with values that training did not have; "
+        "made 2013-10-22, in training 1970-01-11 to 1970-01-12"
+    ) == describe_outside(columns)
