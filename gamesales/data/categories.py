@@ -15,13 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gamesales.arrays import BoolArray
+from gamesales.arrays import BoolArray, FloatArray
 from gamesales.data.arrow import is_text, make_text_column, may_be_text, null_mask, to_numpy
 from gamesales.data.contract import Column
 
 # The codes of cells that reject their row.
 MISSING, UNSEEN = -1, -2
 OTHER = 0
+# Texts of categories in reports and on pages are cut to this many characters.
+_MAX_LABEL = 40
 _REASONS = {MISSING: "missing", UNSEEN: "a value that the contract does not have"}
 
 Codes = npt.NDArray[np.int32]
@@ -90,6 +92,18 @@ def list_codes(column: Column) -> list[str]:
     """Return the texts of all codes of a column, from 0."""
     last = ["missing"] if column.missing == "category" else []
     return ["other", *column.values, *last]
+
+
+def find_missing(cells: FloatArray, column: Column) -> BoolArray:
+    """Mark the missing cells of a column of numbers or codes, (n,): NaN, or the code of missing categories."""
+    return np.asarray(cells > len(column.values)) if column.kind == "category" else np.isnan(cells)
+
+
+def shorten_label(text: str) -> str:
+    """Cut the text of a category, which may have any length and any characters, to a line of 40 characters."""
+    printable = "".join(character if character.isprintable() else " " for character in text[: 2 * _MAX_LABEL])
+    is_long = len(text) > _MAX_LABEL
+    return f"{printable[: _MAX_LABEL - 1]}…" if is_long else printable
 
 
 def make_code_columns(texts: Iterable[str], column: Column, missing_values: Sequence[str] = ()) -> Codes:

@@ -83,6 +83,11 @@ def format_date(days: float) -> str:
     return date.fromordinal(ordinal).isoformat() if 1 <= ordinal <= date.max.toordinal() else f"{days:g}"
 
 
+def count_years(days: npt.NDArray[np.floating]) -> FloatArray:
+    """Return the year of days since 1970-01-01, (n,) without NaN."""
+    return days.astype("datetime64[D]").astype("datetime64[Y]").astype(np.float64) + 1970
+
+
 def split_dates(days: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     """Return month, 0 to 11, and weekday, 0 for Monday to 6, of days since 1970-01-01: (n,) to (n, 2). NaN stays."""
     missing = np.isnan(days)

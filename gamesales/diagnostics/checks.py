@@ -6,30 +6,27 @@ or nobody reads them. So most checks have a threshold of size as well as a test 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from gamesales.arrays import FloatArray, IntArray
-from gamesales.data.contract import Contract
-from gamesales.data.labeled_titles import LabeledTitles
-from gamesales.diagnostics.leakage import CopyFinder, compare_distributions, compute_rank_r2
-from gamesales.diagnostics.residuals import Correlation, GroupErrors
+from gamesales.diagnostics.column_checks import (
+    check_constant_columns,
+    check_distributions,
+    check_leaks,
+    check_missing,
+    check_ranges,
+    check_unseen_categories,
+)
+from gamesales.diagnostics.leakage import CopyFinder
+from gamesales.diagnostics.notices import MIN_TEST_TITLES, CheckInput, Notice
 from gamesales.stats.amounts import format_amount
 from gamesales.stats.clustered import clustered_mean
-from gamesales.stats.same_features import NoiseEstimate
 
 # With fewer titles, metrics are more chance than fact.
 _MIN_TRAINING_TITLES_PER_COLUMN = 10
-_MIN_TEST_TITLES = 50
-# A column that explains this share of the order of earnings is a copy of the earnings.
-_LEAK = 0.98
 # A title conflicts with titles of the same features if it differs by this many times the usual difference.
 _CONFLICT = 12.0
-# The customary limits of the population stability index for some and for much change, and the significance level.
-_PSI_NOTE, _PSI_WARNING, _PSI_P = 0.1, 0.25, 0.001
 # Errors of grouped k-fold divided by those of plain k-fold.
 _FOLDS_NOTE, _FOLDS_WARNING = 1.2, 1.5
 # A seed is lucky if its error is below this share of the lowest error of another seed.
@@ -40,46 +37,6 @@ _GROUP_WARNING = 2.0
 _MIN_ORDER = 0.2
 # From this many times the noise on, less than half of the squared error is noise.
 _LACK_OF_FIT, _LACK_OF_FIT_P = 2.0, 0.001
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A warning or a note. ``about`` identifies the check for programs."""
-
-    level: Literal["warning", "note"]
-    about: str
-    text: str
-
-
-@dataclass(frozen=True)
-class CheckInput:
-    """Everything that a check can use.
-
-    Attributes:
-        contract: names the columns.
-        training: the n training titles.
-        test: the m test titles.
-        training_clusters: int64 (n,), equal for titles with the same features.
-        test_clusters: int64 (m,), also equal to the cluster of training titles with the same features.
-        errors: float64 (m,), predicted minus actual earnings of the test titles.
-        noise: the noise of the earnings. None if it is unknown.
-        groups: the errors of each group of test titles.
-        order: the correlation of each error with the error of the row before.
-        fold_errors: by kind of k-fold, the absolute out-of-fold errors, float64 (n,). Kinds may be missing.
-        seed_errors: the mean absolute errors of the same network with other seeds.
-    """
-
-    contract: Contract
-    training: LabeledTitles
-    test: LabeledTitles
-    training_clusters: IntArray
-    test_clusters: IntArray
-    errors: FloatArray
-    noise: NoiseEstimate | None
-    groups: Sequence[GroupErrors]
-    order: Correlation
-    fold_errors: Mapping[str, FloatArray]
-    seed_errors: Sequence[float]
 
 
 def run_checks(data: CheckInput) -> list[Notice]:
@@ -97,46 +54,13 @@ def check_sample_sizes(data: CheckInput) -> Iterator[Notice]:
             f"There are only {training:,} training titles for {columns} columns, so another sample would give another "
             f"version. Collect {_MIN_TRAINING_TITLES_PER_COLUMN * columns} titles or more.",
         )
-    if test < _MIN_TEST_TITLES:
+    if test < MIN_TEST_TITLES:
         yield Notice(
             "warning",
             "tiny test",
             f"There are only {test:,} test titles, so the metrics on this page are largely chance. "
-            f"Hold out {_MIN_TEST_TITLES} titles or more.",
+            f"Hold out {MIN_TEST_TITLES} titles or more.",
         )
-
-
-def check_constant_columns(data: CheckInput) -> Iterator[Notice]:
-    """Name the columns that have only one value."""
-    for index, column in enumerate(data.contract.features):
-        training, test = (np.unique(sample.features[:, index]) for sample in (data.training, data.test))
-        if len(training) == 1:
-            yield Notice(
-                "warning",
-                "constant column",
-                f"{column.name} is {training[0]:g} in every training title, so the network learned nothing from it. "
-                "Predictions for titles with another value are guesses.",
-            )
-        elif len(test) == 1 and len(data.test) >= _MIN_TEST_TITLES:
-            yield Notice(
-                "note",
-                "constant in test",
-                f"{column.name} is {test[0]:g} in every test title, so errors for titles with another value are "
-                "unknown.",
-            )
-
-
-def check_leaks(data: CheckInput) -> Iterator[Notice]:
-    """Name the columns that look like copies of the earnings."""
-    for index, column in enumerate(data.contract.features):
-        share = compute_rank_r2(data.training.features[:, index], data.training.earnings)
-        if share >= _LEAK:
-            yield Notice(
-                "warning",
-                "leak",
-                f"{column.name} alone explains {100 * share:.1f}% of the order of earnings. Is it computed from the "
-                "earnings, and unknown before a title is sold? Then remove it from the contract and train again.",
-            )
 
 
 def check_conflicts(data: CheckInput) -> Iterator[Notice]:
@@ -149,7 +73,7 @@ def check_conflicts(data: CheckInput) -> Iterator[Notice]:
     median = np.repeat((earnings[first + (size - 1) // 2] + earnings[first + size // 2]) / 2, size)
     is_shared = np.repeat(size > 1, size)
     difference = np.abs(earnings - median)[is_shared] / np.maximum(np.abs(median[is_shared]), 1.0)
-    usual = float(np.median(difference)) if len(difference) >= _MIN_TEST_TITLES else 0.0
+    usual = float(np.median(difference)) if len(difference) >= MIN_TEST_TITLES else 0.0
     conflicts = difference > _CONFLICT * max(usual, 1e-3)
     if usual and conflicts.any():
         row = int(training.rows[order][is_shared][np.argmax(difference)])
@@ -158,41 +82,6 @@ def check_conflicts(data: CheckInput) -> Iterator[Notice]:
             "conflicting earnings",
             f"{int(conflicts.sum()):,} training titles earn far more or less than titles with the same features. "
             f"Row {row:,} differs most. Correct typing errors, or add a column that distinguishes these titles.",
-        )
-
-
-def check_ranges(data: CheckInput) -> Iterator[Notice]:
-    """Count the test titles outside the range of the training titles."""
-    low, high = data.training.features.min(axis=0), data.training.features.max(axis=0)
-    outside = (data.test.features < low) | (data.test.features > high)
-    if not outside.any():
-        return
-    columns = ", ".join(
-        f"{column.name} ({int(rows):,})"
-        for column, rows in zip(data.contract.features, outside.sum(axis=0), strict=True)
-        if rows
-    )
-    yield Notice(
-        "note",
-        "outside of training",
-        f"{int(outside.any(axis=1).sum()):,} test titles are outside the training range: {columns}.",
-    )
-
-
-def check_distributions(data: CheckInput) -> Iterator[Notice]:
-    """Name the columns whose distributions differ between training and test titles."""
-    names = [*data.contract.feature_names, data.contract.target.name]
-    training, test = ([*sample.features.T, sample.earnings] for sample in (data.training, data.test))
-    compared = [(name, *compare_distributions(*pair)) for name, *pair in zip(names, training, test, strict=True)]
-    shifted = [(name, psi) for name, psi, p in compared if psi >= _PSI_NOTE and p < _PSI_P / len(names)]
-    if shifted:
-        is_large = max(psi for _, psi in shifted) >= _PSI_WARNING
-        columns = ", ".join(f"{name} ({psi:.2f})" for name, psi in shifted)
-        yield Notice(
-            "warning" if is_large else "note",
-            "drawn differently",
-            f"Training and test titles differ in {columns}, by the population stability index. The errors apply to "
-            "titles like the test titles. Draw test titles like the titles to be scored.",
         )
 
 
@@ -297,6 +186,8 @@ def check_fit(data: CheckInput) -> Iterator[Notice]:
 CHECKS: tuple[Callable[[CheckInput], Iterator[Notice]], ...] = (
     check_sample_sizes,
     check_constant_columns,
+    check_missing,
+    check_unseen_categories,
     check_leaks,
     check_conflicts,
     check_ranges,

@@ -14,8 +14,9 @@ import numpy as np
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Column, Contract
 from gamesales.data.labeled_titles import LabeledTitles
-from gamesales.diagnostics.checks import CheckInput, Notice, run_checks
+from gamesales.diagnostics.checks import run_checks
 from gamesales.diagnostics.importance import measure_dependence, measure_importance
+from gamesales.diagnostics.notices import CheckInput, Notice
 from gamesales.diagnostics.residuals import (
     GroupErrors,
     Grouping,

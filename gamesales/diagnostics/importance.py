@@ -9,13 +9,16 @@ Kapelner, Bleich and Pitkin, "Peeking inside the black box", *Journal of Computa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
-from gamesales.data.contract import Contract
+from gamesales.data.categories import OTHER
+from gamesales.data.contract import Column, Contract
 from gamesales.report.format import format_value
 from gamesales.stats.clustered import Estimate, clustered_mean
 from gamesales.training.fit import PredictFunction
@@ -26,7 +29,7 @@ _MAX_SHUFFLED = 20_000
 _MAX_SET = 1_000
 # Up to this many titles, a column is shuffled this many times. With more titles, one order matters less.
 _REPEATS = ((2_000, 20), (_MAX_SHUFFLED, 5))
-# A column with more values is set to this many quantiles.
+# A column with more values is set to this many quantiles, and a category to this many of its most frequent values.
 _MAX_VALUES = 12
 # The quantiles of the changes of predictions, which hold eight of ten titles.
 _BAND = (0.1, 0.9)
@@ -49,7 +52,8 @@ class Dependence:
     Attributes:
         columns: one column, or the flags of a one-hot set.
         kind: the kind of the column, or ``flags``.
-        values: the values of one column. Empty for flags.
+        values: the values of one column, of a category its codes. None is a missing cell, which is last. Empty for
+            flags.
         labels: the values as text, or the name of the flag that is set.
         prediction_low: the 10% quantile of the change since the first value.
         prediction_high: the 90% quantile of the change since the first value.
@@ -57,7 +61,7 @@ class Dependence:
 
     columns: tuple[str, ...]
     kind: str
-    values: tuple[float, ...]
+    values: tuple[float | None, ...]
     labels: tuple[str, ...]
     rows: int
     prediction_mean: tuple[float, ...]
@@ -130,16 +134,30 @@ def measure_dependence(
     for index, column in enumerate(contract.features):
         if index in in_a_set:
             continue
-        present = features[~np.isnan(features[:, index]), index]
-        values = np.unique(present)
-        if len(values) > _MAX_VALUES:
-            values = np.unique(np.quantile(present, np.linspace(0, 1, _MAX_VALUES)))
+        values = _choose_values(features[:, index], column)
+        numbers = tuple(None if math.isnan(value) else value for value in values.tolist())
         labels = tuple(
-            ("yes" if value else "no") if column.kind == "flag" else format_value(value, column) for value in values
+            ("yes" if value else "no") if column.kind == "flag" and value is not None else format_value(cell, column)
+            for value, cell in zip(numbers, values, strict=True)
         )
         predictions = np.stack([predict(changed) for changed in _set_column(base, index, values)])
-        measured.append(_summarize((column.name,), column.kind, tuple(map(float, values)), labels, predictions))
+        measured.append(_summarize((column.name,), column.kind, numbers, labels, predictions))
     return measured
+
+
+def _choose_values(cells: FloatArray, column: Column) -> FloatArray:
+    """Choose the values that a column is set to: its most frequent codes, or its values or their quantiles, and NaN."""
+    if column.kind == "category":
+        codes, rows = np.unique(cells, return_counts=True)
+        most_frequent = codes[np.argsort(-rows, kind="stable")][:_MAX_VALUES]
+        return np.concatenate([most_frequent[most_frequent != OTHER], most_frequent[most_frequent == OTHER]])
+    missing = np.isnan(cells)
+    values = np.unique(cells[~missing])
+    if len(values) > _MAX_VALUES:
+        # A quantile of dates is one of them, not a time between two.
+        method: Any = "nearest" if column.kind == "date" else "linear"
+        values = np.unique(np.quantile(cells[~missing], np.linspace(0, 1, _MAX_VALUES), method=method))
+    return np.append(values, np.nan) if missing.any() else values
 
 
 def _set_flags(contract: Contract, predict: PredictFunction, base: FloatArray, flags: tuple[int, ...]) -> Dependence:
@@ -160,7 +178,11 @@ def _set_column(base: FloatArray, index: int, values: FloatArray) -> Iterator[Fl
 
 
 def _summarize(
-    columns: tuple[str, ...], kind: str, values: tuple[float, ...], labels: tuple[str, ...], predictions: FloatArray
+    columns: tuple[str, ...],
+    kind: str,
+    values: tuple[float | None, ...],
+    labels: tuple[str, ...],
+    predictions: FloatArray,
 ) -> Dependence:
     """Summarize predictions of shape (values, titles)."""
     low, high = np.quantile(predictions - predictions[0], _BAND, axis=1)

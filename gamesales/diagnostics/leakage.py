@@ -8,11 +8,14 @@ both cases.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from gamesales.arrays import BoolArray, FloatArray, IntArray
+from gamesales.scoring.drift import Profile, count_bins
 from gamesales.stats.psi import compute_psi
-from gamesales.training.evaluation import profile_column
 
 # The share and the number of copies above which they matter.
 _MIN_SHARE, _MIN_COPIES = 0.01, 3
@@ -88,12 +91,13 @@ def _find_common_differences(clusters: IntArray, earnings: FloatArray) -> FloatA
     return np.concatenate([common, -common])
 
 
-def compute_rank_r2(values: FloatArray, earnings: FloatArray) -> float:
+def compute_rank_r2(values: FloatArray, earnings: FloatArray, *, is_category: bool = False) -> float:
     """Return the adjusted share of the variance of the earnings' ranks that a column in bins explains.
 
     Args:
-        values: (n,).
+        values: (n,). NaN is a missing cell.
         earnings: (n,).
+        is_category: whether the values are codes, whose order means nothing. Each code is a bin.
 
     Returns:
         1 if the earnings are a function of the column, about 0 for noise.
@@ -101,7 +105,7 @@ def compute_rank_r2(values: FloatArray, earnings: FloatArray) -> float:
     rows = len(values)
     distinct, bins = np.unique(values, return_inverse=True)
     max_bins = min(_MAX_BINS, rows // _ROWS_PER_BIN)
-    if len(distinct) > max_bins:
+    if len(distinct) > max_bins and not is_category:
         bins = np.empty(rows, np.int64)
         bins[np.argsort(values, kind="stable")] = np.arange(rows) * max(max_bins, 1) // rows
     bins = bins.reshape(-1)
@@ -115,26 +119,28 @@ def compute_rank_r2(values: FloatArray, earnings: FloatArray) -> float:
     return 1 - within / (rows - used) / (total / (rows - 1))
 
 
-def compare_distributions(training: FloatArray, test: FloatArray) -> tuple[float, float]:
+def compare_distributions(profile: Mapping[str, Any], test: FloatArray) -> tuple[float, float]:
     """Compare the distributions of a column in two samples.
 
     Args:
-        training: (n,).
-        test: (m,).
+        profile: the profile of the column in the training titles; see ``profile_features``.
+        test: (m,). NaN is a missing cell.
 
     Returns:
-        The population stability index over the deciles of the training values, and the p-value of the chi-squared
-        test of two samples.
+        The population stability index over the bins of the profile, and the p-value of the chi-squared test of two
+        samples.
     """
     from scipy import special
 
-    profile = profile_column("", training)
-    bins = len(profile["counts"])
+    binned = Profile.from_manifest(profile)
+    if binned is None or len(binned.counts) < 2:
+        return 0.0, 1.0
+    after = count_bins(binned, test)
+    used = binned.counts + after > 0  # a bin for missing cells or unseen values may be empty
+    before, after = binned.counts[used], after[used]
+    bins, both = len(before), before + after
     if bins < 2:
         return 0.0, 1.0
-    before = np.array(profile["counts"], np.int64)
-    after = np.bincount(np.searchsorted(profile["edges"], test, side="right"), minlength=bins)
-    both = before + after
     statistic = sum(
         float(((counts - both * counts.sum() / both.sum()) ** 2 / (both * counts.sum() / both.sum())).sum())
         for counts in (before, after)

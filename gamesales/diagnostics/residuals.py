@@ -2,7 +2,8 @@
 
 The errors of a model that learned everything that can be learned are noise, which depends on nothing.
 
-A flag divides titles in two. A rating or a price divides them by its values or into bands. Flags of which each title
+A flag divides titles in two. A rating or a price divides them by its values or into bands, a date by its years, and a
+category by its values. Titles with a missing cell are a group of their own. Flags of which each title
 has exactly one set, such as genres, form one grouping. They are found in the titles, because the contract does not say
 so.
 """
@@ -16,13 +17,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from gamesales.arrays import BoolArray, FloatArray, IntArray
+from gamesales.data.categories import OTHER, format_code, list_codes, shorten_label
 from gamesales.data.contract import Column, Contract
-from gamesales.report.format import format_value
+from gamesales.data.dates import count_years
+from gamesales.report.format import MISSING_CELL, format_value
 from gamesales.stats.clustered import Estimate, clustered_mean
 
 # Columns with more distinct values are cut into bands with about equally many titles.
 _MAX_VALUES = 8
 _BANDS = 4
+# A category with more values has a group for each of the most frequent, and one for the others.
+_MAX_CODES = 12
 # Among fewer titles, two flags may exclude each other by chance.
 _MIN_TITLES = 30
 # Limits the search for flags that exclude each other, which is exponential in the worst case.
@@ -80,7 +85,11 @@ def find_one_hot_flags(contract: Contract, features: FloatArray) -> list[tuple[i
     """
     if len(features) < _MIN_TITLES:
         return []
-    flags = [index for index, column in enumerate(contract.features) if column.kind == "flag"]
+    flags = [
+        index
+        for index, column in enumerate(contract.features)
+        if column.kind == "flag" and not np.isnan(features[:, index]).any()
+    ]
     values = features[:, flags].astype(np.float32)
     titles_with_both = values.T @ values
     titles_with = np.diag(titles_with_both).astype(np.int64)
@@ -138,6 +147,13 @@ def split_column(values: FloatArray, column: Column) -> tuple[tuple[str, ...], I
     Returns:
         The label of each group, and int64 (n,), the group of each title. No group is empty.
     """
+    if column.kind == "category":
+        return _split_codes(values, column)
+    missing = np.isnan(values)
+    if missing.any():
+        return _split_with_gaps(values, missing, column)
+    if column.kind == "date":
+        return split_column(count_years(values), Column(column.name, "number"))
     distinct, group_of = np.unique(values, return_inverse=True)
     if column.kind == "flag":
         return tuple("yes" if value else "no" for value in distinct), group_of.reshape(-1)
@@ -147,6 +163,34 @@ def split_column(values: FloatArray, column: Column) -> tuple[tuple[str, ...], I
     used, band = np.unique(np.searchsorted(edges, values, side="left"), return_inverse=True)
     ends = [(values[band == number].min(), values[band == number].max()) for number in range(len(used))]
     return tuple(f"{format_value(low, column)} to {format_value(high, column)}" for low, high in ends), band.reshape(-1)
+
+
+def _split_with_gaps(values: FloatArray, missing: BoolArray, column: Column) -> tuple[tuple[str, ...], IntArray]:
+    """Divide titles with a value as usual, and put the others into a last group."""
+    labels: tuple[str, ...] = ()
+    group_of = np.zeros(len(values), np.int64)
+    if not missing.all():
+        labels, group_of[~missing] = split_column(values[~missing], column)
+    group_of[missing] = len(labels)
+    return (*labels, MISSING_CELL), group_of
+
+
+def _split_codes(values: FloatArray, column: Column) -> tuple[tuple[str, ...], IntArray]:
+    """Divide titles by the values of a category, the most frequent first, then the rarer values, ``other``, missing."""
+    codes = values.astype(np.int64)
+    rows = np.bincount(codes, minlength=len(list_codes(column)))
+    known = np.arange(1, len(column.values) + 1)
+    used = known[np.argsort(-rows[known], kind="stable")][: np.count_nonzero(rows[known])]
+    frequent, rarer = (used, used[:0]) if len(used) <= _MAX_CODES else np.split(used, [_MAX_CODES - 1])
+    groups = [([code], shorten_label(format_code(column, code))) for code in frequent.tolist()]
+    groups += [(rarer.tolist(), f"{len(rarer):,} rarer values")] if len(rarer) else []
+    groups += [
+        ([code], format_code(column, code)) for code in (OTHER, len(column.values) + 1) if rows[code : code + 1].any()
+    ]
+    number_of_code = np.zeros(len(rows) + 1, np.int64)
+    for number, (members, _) in enumerate(groups):
+        number_of_code[members] = number
+    return tuple(label for _, label in groups), number_of_code[codes]
 
 
 def measure_groups(

@@ -18,8 +18,8 @@ import numpy as np
 from gamesales.arrays import FloatArray
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import LabeledTitles
-from gamesales.diagnostics.checks import Notice
 from gamesales.diagnostics.diagnose import TrainedModel, diagnose
+from gamesales.diagnostics.notices import Notice
 from gamesales.errors import JobFileError, UsageError, warn
 from gamesales.jobs.gate_evidence import GatePreview, preview_gate
 from gamesales.jobs.loading import find_same_weights

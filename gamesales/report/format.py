@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from gamesales.data.contract import Column
 
 MISSING = "—"
+# What is written for a missing cell of a title.
+MISSING_CELL = "missing"
+# Longer texts of a table are cut.
+_MOST_CHARACTERS = 60
 # Amounts from here on are written in thousands.
 _IN_THOUSANDS = 10_000
 
@@ -112,7 +116,14 @@ def format_minute(time: str) -> str:
 
 
 def format_value(value: float, column: Column) -> str:
-    """Write a value of a column with its unit: ``4.5 stars``, ``$59.99``, ``$120k``."""
+    """Write a value of a column with its unit: ``4.5 stars``, ``$59.99``, ``$120k``.
+
+    A code of a category is its text, a date is in ISO 8601, and NaN is ``missing``.
+    """
+    if math.isnan(value):
+        return MISSING_CELL
+    if column.kind in ("category", "date"):
+        return shorten(_write_text(value, column))
     if name_unit(column.unit, column.kind) == DOLLARS:
         return f"${value / 1000:,.0f}k" if abs(value) >= _IN_THOUSANDS else f"${value:,.2f}"
     if abs(value) >= _IN_THOUSANDS and column.kind != "rating":
@@ -120,8 +131,25 @@ def format_value(value: float, column: Column) -> str:
     return f"{value:.4g} {column.unit}".strip()
 
 
-def format_kind(value: float, kind: str, unit: str) -> str:
-    """Write a value of a kind of the contract: ``yes`` or ``no`` for a flag, otherwise with its unit."""
+def _write_text(value: float, column: Column) -> str:
+    from gamesales.data.categories import format_code  # most commands write no codes, and need no Arrow
+    from gamesales.data.dates import format_date
+
+    return format_code(column, value) if column.kind == "category" else format_date(value)
+
+
+def shorten(text: str) -> str:
+    """Cut a long text of a table, which may have megabytes."""
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
+
+
+def format_kind(value: float | str | None, kind: str, unit: str) -> str:
+    """Write a value of a kind of the contract: ``yes`` or ``no`` for a flag, otherwise with its unit.
+
+    Categories and dates are their text, and None is ``missing``.
+    """
+    if value is None or isinstance(value, str):
+        return MISSING_CELL if value is None else shorten(value)
     if kind == "flag":
         return "yes" if value else "no"
     return f"${value:,.2f}" if unit == DOLLARS else f"{value:,.7g} {unit}".strip().replace("-", "−")

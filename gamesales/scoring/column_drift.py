@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from gamesales.data.categories import OTHER, format_code, list_codes
+from gamesales.data.categories import OTHER, format_code, list_codes, shorten_label
 from gamesales.data.contract import Column
 from gamesales.data.dates import format_date
 
-# Texts of categories in a report are cut to this many characters.
-_MAX_LABEL = 40
 # The words mention a change of the share of unseen values from here on.
 _CLEAR_CHANGE = 0.01
 
@@ -127,13 +125,6 @@ def label_code_bins(column: Column, edges: Sequence[float]) -> list[str]:
         rarer = f"{end - first:,} rarer values"
         labels.append(rarer if end - first > 1 else shorten_label(format_code(column, first)))
     return labels
-
-
-def shorten_label(text: str) -> str:
-    """Cut the text of a category, which may have any length and any characters, to a line of 40 characters."""
-    printable = "".join(character if character.isprintable() else " " for character in text[: 2 * _MAX_LABEL])
-    is_long = len(text) > _MAX_LABEL
-    return f"{printable[: _MAX_LABEL - 1]}…" if is_long else printable
 
 
 def _compute_shares(counts: Sequence[int]) -> list[float]:

@@ -42,7 +42,7 @@ def number_distinct_rows(*tables: FloatArray) -> list[IntArray]:
     """Number distinct rows. Rows with equal values have the same number, also across tables.
 
     Args:
-        *tables: float64 (n, k) each, finite, with the same columns.
+        *tables: float64 (n, k) each, with the same columns. Missing cells, which are NaN, are equal.
 
     Returns:
         int64 (n,) for each table, counted from 0.

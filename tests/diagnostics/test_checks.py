@@ -9,7 +9,6 @@ import pytest
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.diagnostics.checks import (
     CHECKS,
-    CheckInput,
     check_fit,
     check_folds,
     check_groups,
@@ -17,6 +16,7 @@ from gamesales.diagnostics.checks import (
     check_seeds,
     run_checks,
 )
+from gamesales.diagnostics.notices import CheckInput
 from gamesales.diagnostics.residuals import Correlation, GroupErrors
 from gamesales.stats.clustered import Estimate
 from gamesales.stats.same_features import NoiseEstimate, number_distinct_rows

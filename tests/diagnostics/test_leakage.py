@@ -4,6 +4,11 @@ import numpy as np
 import pytest
 
 from gamesales.diagnostics.leakage import compare_distributions, compute_rank_r2
+from gamesales.training.evaluation import profile_column
+
+
+def compare(training, test):
+    return compare_distributions(profile_column("", training), test)
 
 
 @pytest.mark.parametrize("column", [np.arange(300.0), np.zeros(300), np.random.default_rng(1).random(300)])
@@ -18,8 +23,8 @@ def test_unrelated_column_explains_nothing(column):
 def test_small_shift_is_chance():
     """A few titles or a slight shift are not significant or not large."""
     random = np.random.default_rng(1)
-    psi, p = compare_distributions(random.random(1000), random.random(30))
+    psi, p = compare(random.random(1000), random.random(30))
     assert p > 1e-4
-    psi, p = compare_distributions(random.random(100_000), random.random(100_000) ** 1.02)
+    psi, p = compare(random.random(100_000), random.random(100_000) ** 1.02)
     assert psi < 0.01
-    assert (0.0, 1.0) == compare_distributions(np.ones(50), np.zeros(50))
+    assert (0.0, 1.0) == compare(np.ones(50), np.zeros(50))

@@ -7,8 +7,9 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from gamesales.data.categories import shorten_label
 from gamesales.data.contract import Column, Contract
-from gamesales.scoring.column_drift import add_encoding, label_code_bins, shorten_label
+from gamesales.scoring.column_drift import add_encoding, label_code_bins
 from gamesales.scoring.drift import count_bins, measure_drift, read_profiles
 from gamesales.scoring.ledger import ShardResult, TopTitle, format_entry, parse_entry
 from gamesales.training.evaluation import profile_column, profile_features
