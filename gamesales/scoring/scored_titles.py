@@ -161,7 +161,7 @@ def find_extremes(columns: Sequence[Numbers]) -> list[Extremes]:
 def _find_outside(
     columns: Sequence[Numbers], extremes: Sequence[Extremes], version: LoadedVersion
 ) -> list[BoolArray | None]:
-    """Mark for each feature the rows outside its range in training; None if there are none."""
+    """Mark for each feature the rows outside its range in training, or with an unseen category; None without any."""
     if not extremes:
         return [None] * len(columns)
     masks: list[BoolArray | None] = []
@@ -169,6 +169,10 @@ def _find_outside(
         columns, extremes, version.training_min, version.training_max, strict=True
     ):
         masks.append(None if smallest >= low and largest <= high else (column < low) | (column > high))
+    for index, codes in version.unseen_codes.items():
+        unseen, mask = np.isin(columns[index], codes), masks[index]
+        if unseen.any():
+            masks[index] = unseen if mask is None else mask | unseen
     return masks
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -131,7 +131,7 @@ class LoadedVersion:
 
     Attributes:
         digest: the digest of the bundle, 64 hex digits.
-        training_min: float64 (k,), the smallest value of each feature in training.
+        training_min: float64 (k,), the smallest value of each feature in training, without missing cells.
         training_max: float64 (k,), the largest value of each feature in training.
         profiles: the distribution of each feature and of the predictions in training; None in bundles of releases
             that recorded none.
@@ -140,6 +140,7 @@ class LoadedVersion:
             intervals are the same for all titles, and its results have no column ``unfamiliar``.
         widening: how intervals of unfamiliar titles widen; None if nothing is known about them.
         reference_titles: the number of reference titles in its bundle; None for a version of a release that kept none.
+        unseen_codes: the codes of categories within their range that training did not have, by index of the feature.
     """
 
     model: str
@@ -155,6 +156,7 @@ class LoadedVersion:
     combinations: FlagCombinations | None = None
     widening: Widening | None = None
     reference_titles: int | None = None
+    unseen_codes: Mapping[int, FloatArray] = field(default_factory=dict)
 
     def clip(self, predictions: FloatArray) -> tuple[FloatArray, BoolArray | None]:
         """Move predictions into the range that the contract allows for the target.
@@ -219,6 +221,11 @@ def load_version(model: str, number: int, digest: str, manifest: Mapping[str, An
         golden.check(len(contract.features))
         training_min = np.array([columns[name]["minimum"] for name in contract.feature_names])
         training_max = np.array([columns[name]["maximum"] for name in contract.feature_names])
+        unseen_codes = {
+            index: np.array(columns[name]["unseen_codes"], np.float64)
+            for index, name in enumerate(contract.feature_names)
+            if "unseen_codes" in columns[name]
+        }
         profiles = read_profiles(manifest, contract.feature_names)
         interval = PredictionInterval.from_manifest(manifest)
         combinations = FlagCombinations.from_manifest(manifest, contract)
@@ -242,4 +249,5 @@ def load_version(model: str, number: int, digest: str, manifest: Mapping[str, An
         combinations=combinations,
         widening=widening,
         reference_titles=manifest.get("reference_titles"),
+        unseen_codes=unseen_codes,
     )

@@ -69,7 +69,9 @@ def profile_features(contract: Contract, features: FloatArray) -> list[dict[str,
 
 def _profile_feature(column: Column, values: FloatArray) -> dict[str, Any]:
     if column.kind == "category":
-        return profile_column(column.name, values, _list_code_edges(column))
+        profile = profile_column(column.name, values, _list_code_edges(column))
+        unseen = np.setdiff1d(np.arange(values.min(), values.max()), values)
+        return profile | ({"unseen_codes": unseen.tolist()} if len(unseen) else {})
     if not column.may_be_missing:
         return profile_column(column.name, values)
     present = values[~np.isnan(values)]

@@ -2,7 +2,8 @@
 
 No title outside of the training range has known earnings, so the errors there can't be measured. Two things can. The
 networks of the folds, which agree in training, disagree outside. And what the network predicts beyond the last training
-value is a guess: the truth may go on, or stay as it is there. docs/explanation/intervals.md has the rule, and how often
+value is a guess: the truth may go on, or stay as it is there. A category that training did not have may be like any
+other. docs/explanation/intervals.md has the rule, and how often
 its intervals contain the earnings of simulated titles.
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from gamesales.arrays import FloatArray
+from gamesales.data.categories import list_codes
 from gamesales.data.contract import Contract
 from gamesales.data.screen import find_extremes
 from gamesales.scoring.familiarity import MAX_COMBINATIONS, MAX_FLAGS, ONE_FLAG_DIFFERS, FlagCombinations, encode_flags
@@ -29,6 +31,8 @@ _HALF_DOUBT = 0.25
 _MAX_TITLES = 2_000
 # The titles are repeated this many times, each with another flag changed.
 _FLAG_DRAWS = 4
+# An unseen category is compared with this many of the most frequent ones. And of the unseen ones, this many are tried.
+_KNOWN_CODES, _UNSEEN_CODES = 12, 3
 
 
 def record_combinations(contract: Contract, features: FloatArray) -> dict[str, Any]:
@@ -73,6 +77,7 @@ class WideningFit:
         self._low, self._high = np.array([find_extremes(column) for column in features.T]).T
         rows = min(len(features), _MAX_TITLES)
         self._titles = features[np.sort(self._random.permutation(len(features))[:rows])]
+        self._features = features
         self._combinations = FlagCombinations.from_manifest(
             {"flag_combinations": record_combinations(contract, features)}, contract
         )
@@ -87,12 +92,37 @@ class WideningFit:
     def _measure_column(self, index: int) -> dict[str, Any] | None:
         """Measure the growth on both sides of the range of a column; None without a range, or if it is not finite."""
         column = self._contract.features[index]
-        if column.kind in ("flag", "category") or self._low[index] >= self._high[index]:
+        if column.kind == "category":
+            return self._measure_category(index)
+        if column.kind == "flag" or self._low[index] >= self._high[index]:
             return None
         below, above = self._measure_side(index, -1), self._measure_side(index, 1)
         if not np.isfinite([below, above]).all():
             return None
         return {"name": column.name, "below": below.tolist(), "above": above.tolist()}
+
+    def _measure_category(self, index: int) -> dict[str, Any] | None:
+        """Measure the growth for a category that training did not have; None if it had all, or only one.
+
+        Codes have no distances, so the growth is the same at each distance. The doubt is the largest difference from
+        the same title with a frequent category.
+        """
+        column = self._contract.features[index]
+        seen, rows = np.unique(self._features[:, index], return_counts=True)
+        unseen = np.setdiff1d(np.arange(len(list_codes(column))), seen)
+        if not len(unseen) or len(seen) < 2:
+            return None
+        frequent = seen[np.argsort(-rows, kind="stable")][:_KNOWN_CODES]
+        known = [self._clip(self._predict(self._move(index, code))) for code in frequent]
+        growths = []
+        for code in np.unique(unseen[np.linspace(0, len(unseen) - 1, _UNSEEN_CODES).astype(int)]):
+            predicted, disagreement = self._compare_networks(self._move(index, float(code)))
+            doubted = np.max([np.abs(other - predicted) for other in known], axis=0)
+            growths.append(self._compute_growth(np.maximum(disagreement, doubted), predicted))
+        growth = max(growths)
+        if not np.isfinite(growth):
+            return None
+        return {"name": column.name, **dict.fromkeys(("below", "above"), [growth] * len(_DISTANCES))}
 
     def _measure_side(self, index: int, direction: int) -> FloatArray:
         """Measure the growth at each distance below (-1) or above (1) the range of a column."""

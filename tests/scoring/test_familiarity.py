@@ -1,6 +1,7 @@
 """Unfamiliar titles: combinations of flags, wider intervals, and guesses at the cause of values outside of training."""
 
 import itertools
+import json
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,9 @@ from gamesales.scoring.familiarity import (
 )
 from gamesales.scoring.predict import predict_batch
 from gamesales.scoring.prediction_interval import Widening
+from gamesales.scoring.scorer import load_version
+from gamesales.training.evaluation import profile_features
+from support.mixed import MIXED, mixed_cells, mixed_details, mixed_graph, mixed_values
 from support.runs import CONTRACT, simple_version
 from support.versions import FEATURES, INTERVAL, NEW_RECORD, SEEN_FLAGS, WIDENING, simple_earnings, title_values
 
@@ -156,6 +160,33 @@ class TestIntervals:
     def test_no_rule_in_manifest(self):
         """A manifest without intervals has no rule."""
         assert Widening.from_manifest({}, FEATURES) is None
+
+
+class TestCategories:
+    """Titles with categories, dates and missing cells."""
+
+    @staticmethod
+    def predict_genres(codes, trained_on):
+        """Score titles of some genres with a version that was trained on some genres."""
+        training = mixed_values(300, seed=3)
+        training[:, 0] = np.resize(trained_on, 300)
+        details = mixed_details() | {"training_profile": profile_features(MIXED, training), "interval": INTERVAL}
+        values = mixed_values(len(codes), seed=4)
+        values[:, 0] = codes
+        version = load_version("game-sales", 1, "2" * 64, json.loads(json.dumps(details)), mixed_graph())
+        cells = mixed_cells(values)
+        return predict_batch(Batch(pa.RecordBatch.from_pydict(cells), np.arange(1, len(codes) + 1)), version)
+
+    @pytest.mark.parametrize(
+        ("trained_on", "unfamiliar"),
+        [([1, 2, 3], [True, False, False, False]), ([1, 3], [True, False, True, False]), ([0, 1, 2, 3], [False] * 4)],
+    )
+    def test_unseen_category_is_unfamiliar(self, trained_on, unfamiliar):
+        """A genre that training did not have is unfamiliar, and its interval is not narrower; missing cells are not."""
+        prediction = self.predict_genres([0, 1, 2, 3], trained_on)
+        assert unfamiliar == prediction.unfamiliar.tolist() == prediction.outside_range.tolist()
+        assert sum(unfamiliar) == prediction.outside_by_feature[0] == prediction.rows_without_interval
+        assert [0] * 5 == prediction.outside_by_feature[1:]
 
 
 class TestClipping:

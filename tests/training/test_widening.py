@@ -6,6 +6,7 @@ import pytest
 from gamesales.scoring.familiarity import MAX_COMBINATIONS, FlagCombinations
 from gamesales.scoring.prediction_interval import PredictionInterval, Widening
 from gamesales.training.widening import WideningFit, record_combinations
+from support.mixed import MIXED, mixed_sales, mixed_values
 from support.runs import CONTRACT
 from support.versions import FEATURES, FLAGS, simple_earnings, title_values
 
@@ -84,6 +85,22 @@ def test_infinite_predictions():
 
     entry = WideningFit(CONTRACT, titles, INTERVAL, predict, [predict], seed=1).measure()
     assert [column["name"] for column in entry["columns"]] == ["critic_rating"]
+
+
+def test_growth_of_unseen_category():
+    """An unseen category may be like any known one; a column whose categories were all seen has no rule."""
+    titles = mixed_values(400)
+    titles[:, 0] = 1 + titles[:, 0] % 3
+    interval = PredictionInterval(0.9, 4.0, 0.0, 2.0, whole_units=False)
+    entry = WideningFit(MIXED, titles, interval, mixed_sales, [mixed_sales], seed=1).measure()
+    columns = {column["name"]: column for column in entry["columns"]}
+    # Genres 1 to 3 are 2, 4 and 8, and genre 0 is 1: the largest difference is 7, in units of 4.
+    assert columns["genre"]["below"] == columns["genre"]["above"] == [1.75] * len(entry["distances"])
+    assert {"genre", "publisher", "released", "year"} == {*columns}
+    rule = Widening.from_manifest({"interval": {"widening": entry}}, MIXED.feature_names)
+    title, ranges = [np.array([value]) for value in (0.0, 1, 1, 15_000, 2000, 0)], (np.ones(6), np.full(6, 3.0))
+    growth = rule.compute(title, [np.array([True]), *[None] * 5], ranges, None)
+    assert [1.75] == growth.tolist()
 
 
 def test_record_combinations():
