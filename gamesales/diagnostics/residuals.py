@@ -179,8 +179,8 @@ def _split_codes(values: FloatArray, column: Column) -> tuple[tuple[str, ...], I
     """Divide titles by the values of a category, the most frequent first, then the rarer values, ``other``, missing."""
     codes = values.astype(np.int64)
     rows = np.bincount(codes, minlength=len(list_codes(column)))
-    known = np.arange(1, len(column.values) + 1)
-    used = known[np.argsort(-rows[known], kind="stable")][: np.count_nonzero(rows[known])]
+    value_codes = np.arange(1, len(column.values) + 1)
+    used = value_codes[np.argsort(-rows[value_codes], kind="stable")][: np.count_nonzero(rows[value_codes])]
     frequent, rarer = (used, used[:0]) if len(used) <= _MAX_CODES else np.split(used, [_MAX_CODES - 1])
     groups = [([code], shorten_label(format_code(column, code))) for code in frequent.tolist()]
     groups += [(rarer.tolist(), f"{len(rarer):,} rarer values")] if len(rarer) else []

@@ -208,8 +208,10 @@ def measure_drift(
             for profile, bins in zip(profiles, counts, strict=True)
         ]
         measured = [
-            _add_means(column, profile.mean, total / known, is_flag=profile.name in flags) if known else column
-            for column, profile, total, known in zip(measured, profiles, sums, present, strict=True)
+            _add_means(column, profile.mean, total / rows_with_value, is_flag=profile.name in flags)
+            if rows_with_value
+            else column
+            for column, profile, total, rows_with_value in zip(measured, profiles, sums, present, strict=True)
         ]
     columns = tuple(sorted(measured, key=lambda column: -column.psi / column.limit))
     return Drift(rows, threshold, columns, tuple(drift.column for drift in columns if drift.drifted))

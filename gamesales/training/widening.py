@@ -113,11 +113,11 @@ class WideningFit:
         if not len(unseen) or len(seen) < 2:
             return None
         frequent = seen[np.argsort(-rows, kind="stable")][:_KNOWN_CODES]
-        known = [self._clip(self._predict(self._move(index, code))) for code in frequent]
+        with_frequent = [self._clip(self._predict(self._move(index, code))) for code in frequent]
         growths = []
         for code in np.unique(unseen[np.linspace(0, len(unseen) - 1, _UNSEEN_CODES).astype(int)]):
             predicted, disagreement = self._compare_networks(self._move(index, float(code)))
-            doubted = np.max([np.abs(other - predicted) for other in known], axis=0)
+            doubted = np.max([np.abs(other - predicted) for other in with_frequent], axis=0)
             growths.append(self._compute_growth(np.maximum(disagreement, doubted), predicted))
         growth = max(growths)
         if not np.isfinite(growth):
