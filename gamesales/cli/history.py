@@ -196,6 +196,8 @@ def _format_comparison(comparison: VersionComparison) -> str:
         f"training data  {_describe_sameness(comparison.same_training_data)}",
         f"holdout        {_describe_sameness(comparison.same_holdout)}",
     ]
+    changes = [to_one_line(f"  {change.column}: {change.change}") for change in comparison.changed_columns]
+    summary += ["changed columns", *changes] if changes else []
     return "\n\n".join(["\n".join(summary), *_format_metrics(comparison, names), *_format_sections(comparison, names)])
 
 
@@ -270,6 +272,7 @@ def _format_sections(comparison: VersionComparison, names: list[str]) -> list[st
 def _format_cell(entry: ManifestEntry, value: Any) -> str:
     if value is None:
         return "-"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
+    if isinstance(value, list):  # a category may have thousands of values
+        is_values = entry.name.endswith(".values")
+        return format_count(len(value), "value") if is_values else ", ".join(map(str, value))
     return str(value)[:12] if entry.name.endswith("sha256") else str(value)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gamesales.data.column_changes import ColumnChange, list_column_changes
+from gamesales.data.contract import Contract
 from gamesales.errors import UnknownVersionError
 from gamesales.jobs.versions import METRIC_KEYS, read_metric
 from gamesales.registry.bundle import find_data
@@ -85,7 +87,8 @@ class VersionComparison:
     """Two versions side by side.
 
     ``metrics_by_file`` has an entry for each file that both versions were evaluated on. ``same_training_data`` and
-    ``same_holdout`` are None if a manifest does not name the file.
+    ``same_holdout`` are None if a manifest does not name the file. ``changed_columns`` are the features that only one
+    of the versions needs, or that the second reads differently.
     """
 
     first: ComparedVersion
@@ -94,6 +97,7 @@ class VersionComparison:
     same_holdout: bool | None
     metrics_by_file: list[FileMetrics]
     sections: list[ManifestSection]
+    changed_columns: list[ColumnChange] = field(default_factory=list)
 
     def __repr__(self) -> str:
         first, second = (f"version {side.version} of {side.model}" for side in (self.first, self.second))
@@ -123,6 +127,8 @@ class VersionComparison:
 
 
 def _shorten(entry: ManifestEntry, value: Any) -> Any:
+    if entry.name.endswith(".values") and isinstance(value, list):
+        return format_count(len(value), "value")
     return str(value)[:12] if entry.name.endswith("sha256") and value is not None else value
 
 
@@ -158,6 +164,7 @@ def compare(
         same_holdout=_same_data(*manifests, "test"),
         metrics_by_file=list(_pair_metrics(first_evaluations, second_evaluations)),
         sections=[_make_section(name, *map(select, manifests)) for name, select in _SECTIONS.items()],
+        changed_columns=_list_changed_columns(*manifests),
     )
     return comparison if everything else _drop_equal(comparison)
 
@@ -192,6 +199,15 @@ def _open(registry: ModelRegistry, ref: Ref) -> tuple[ComparedVersion, Mapping[s
 def _same_data(first: Mapping[str, Any], second: Mapping[str, Any], role: str) -> bool | None:
     digests = [find_data(manifest, role).get("sha256") for manifest in (first, second)]
     return None if None in digests else digests[0] == digests[1]
+
+
+def _list_changed_columns(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[ColumnChange]:
+    """List the changes of columns; none if a manifest has no contract that this release can read."""
+    try:
+        contracts = [Contract.from_json(manifest["contract"]) for manifest in (first, second)]
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return []
+    return list_column_changes(*contracts)
 
 
 def _drop_equal(comparison: VersionComparison) -> VersionComparison:

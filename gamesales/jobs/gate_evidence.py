@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
+from gamesales.data.column_changes import list_column_changes, name_kind
 from gamesales.data.contract import Contract
 from gamesales.data.dialect import DEFAULT_FORMAT, TableFormat
 from gamesales.data.files import escape_surrogates, hash_file
@@ -164,8 +165,8 @@ class GateEvidence:
         if inputs and inputs.finding:
             findings.append(inputs.finding)
         self.warnings = list_warnings(self._bundle.manifest)
-        if number is not None and new_columns:
-            self.warnings.append(gate.describe_new_columns(new_columns, number))
+        if number is not None and contract is not None:
+            self.warnings += _describe_columns(self._contract, contract, number)
         if inputs and inputs.warning:
             self.warnings.append(escape_surrogates(inputs.warning))
         details |= {
@@ -227,6 +228,24 @@ class GateEvidence:
 
 def _find_new_columns(candidate: Contract, champion: Contract) -> list[str]:
     return [name for name in candidate.feature_names if name not in champion.feature_names]
+
+
+def _describe_columns(candidate: Contract, champion: Contract, number: int) -> list[str]:
+    """Describe the columns that the candidate needs and the champion does not, and those that it reads differently."""
+    columns = {column.name: column for column in candidate.features}
+    new = [
+        f"{name} as {name_kind(columns[name])}" if columns[name].kind in ("category", "date") else name
+        for name in _find_new_columns(candidate, champion)
+    ]
+    changed = [
+        f"{change.column}: {change.change}"
+        for change in list_column_changes(champion, candidate)
+        if change.concerns_inputs
+    ]
+    return [
+        *([gate.describe_new_columns(new, number)] if new else []),
+        *([gate.describe_changed_columns(changed, number)] if changed else []),
+    ]
 
 
 def read_training_digest(registry: ModelRegistry, champion: Version) -> Mapping[int, str | None]:

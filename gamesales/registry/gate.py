@@ -185,6 +185,11 @@ def describe_new_columns(columns: Sequence[str], champion: int) -> str:
     )
 
 
+def describe_changed_columns(changes: Sequence[str], champion: int) -> str:
+    """Describe the columns that the candidate reads in another way than the champion. Each change is a text."""
+    return f"this version reads columns in another way than version {champion}: {'; '.join(changes)}"
+
+
 def judge_findings(
     ref: str, findings: Sequence[Finding], *, command: str, force: bool, details: Mapping[str, Any] | None = None
 ) -> Mapping[str, Any]:

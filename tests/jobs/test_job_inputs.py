@@ -172,6 +172,21 @@ def test_promotion_warns_of_new_columns(cli, registry, larger):
     assert ran.document["warnings"] == registry.read_events()[-1].body["evidence"]["warnings"]
 
 
+def test_promotion_warns_of_changed_columns(cli, registry, larger):
+    """A new category, and cells that the champion rejects, are warnings. The comparison lists both, and new values."""
+    rating, *others, _ = larger.features
+    columns = (replace(rating, missing="median"), *others, Column("is_remake", "category", values=("yes",)))
+    publish_larger(registry, replace(larger, features=columns))
+    add_column(HOLDOUT, "holdout.csv")
+    ran = cli("promote", "2", "--holdout", "holdout.csv", "--json")
+    assert 0 == ran.code
+    assert "this version needs is_remake as a category, which version 1 does not need; " in ran.err
+    change = "critic_rating: a missing cell becomes the median, before it rejects its row"
+    assert f"this version reads columns in another way than version 1: {change}" in ran.err
+    assert f"changed columns\n  {change}\n  is_remake: new, a category\n" in cli("compare", "1", "2").out
+    assert "no longer needed" in cli("compare", "2", "1").out
+
+
 def test_promotion_is_refused_for_inputs(cli, registry, larger):
     """If the inputs of the nightly job lack the new column, the gate refuses. --force overrides."""
     publish_larger(registry, larger)
