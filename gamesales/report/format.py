@@ -152,7 +152,11 @@ def format_kind(value: float | str | None, kind: str, unit: str) -> str:
         return MISSING_CELL if value is None else shorten(value)
     if kind == "flag":
         return "yes" if value else "no"
-    return f"${value:,.2f}" if unit == DOLLARS else f"{value:,.7g} {unit}".strip().replace("-", "−")
+    if unit == DOLLARS:
+        return f"${value:,.2f}"
+    # A year has no thousands separator.
+    digits = f"{value:.7g}" if kind == "number" and abs(value) < _IN_THOUSANDS else f"{value:,.7g}"
+    return f"{digits} {unit}".strip().replace("-", "−")
 
 
 def format_amount(amount: float, unit: str, like: Iterable[float], *, signed: bool = False) -> str:

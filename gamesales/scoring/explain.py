@@ -6,11 +6,15 @@ and add up to its prediction minus the mean prediction for the reference titles.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from gamesales.arrays import FloatArray
+from gamesales.data.categories import format_code
+from gamesales.data.contract import Column
+from gamesales.data.dates import format_date
 from gamesales.errors import InputError, warn
 from gamesales.scoring.explanation import ColumnEffect, ExplainedTitle, Explanation
 from gamesales.scoring.ledger import TopTitle
@@ -35,7 +39,8 @@ class Explainer:
         """Explain the prediction for a title.
 
         Args:
-            title: its k values, in the order of the contract. They passed the screening.
+            title: its k values, in the order of the contract: numbers, codes and days, NaN for a missing cell. They
+                passed the screening.
 
         Raises:
             InputError: the prediction for a mixture of the title and a reference title is not a finite number.
@@ -63,13 +68,22 @@ class Explainer:
         contract = self._version.contract
         errors = [None] * len(title) if shapley.standard_errors is None else shapley.standard_errors.tolist()
         effects = [
-            ColumnEffect(column.name, column.kind, column.unit, value, effect, error)
+            ColumnEffect(column.name, column.kind, column.unit, write_value(value, column), effect, error)
             for column, value, effect, error in zip(
                 contract.features, title, shapley.values.tolist(), errors, strict=True
             )
         ]
         effects.sort(key=lambda effect: -abs(effect.effect))
         return Explanation(prediction, shapley.mean, contract.unit, len(self._references), effects)
+
+
+def write_value(value: float, column: Column) -> float | str | None:
+    """Return a value as an explanation has it: the text of a category or a date, and None for a missing cell."""
+    if math.isnan(value) or (column.kind == "category" and value > len(column.values)):
+        return None
+    if column.kind == "category":
+        return format_code(column, value)
+    return format_date(value) if column.kind == "date" else value
 
 
 def explain_top_titles(explainer: Explainer, titles: Sequence[TopTitle]) -> list[ExplainedTitle]:

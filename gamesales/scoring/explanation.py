@@ -15,7 +15,7 @@ class ColumnEffect:
         column: the name of the column.
         kind: its kind in the contract.
         unit: its unit in the contract; empty for a flag.
-        value: the value of the title.
+        value: the value of the title: a number, the text of a category, or a date in ISO 8601. None for a missing cell.
         effect: in the unit of the target; negative if the column lowers the prediction.
         standard_error: of a sampled effect; None for an exact effect.
     """
@@ -23,9 +23,16 @@ class ColumnEffect:
     column: str
     kind: str
     unit: str
-    value: float
+    value: float | str | None
     effect: float
     standard_error: float | None
+
+    @property
+    def text(self) -> str:
+        """The value with its unit."""
+        if self.value is None or isinstance(self.value, str):
+            return "missing" if self.value is None else self.value
+        return f"{self.value:g} {self.unit}"
 
 
 @dataclass(frozen=True)
@@ -57,10 +64,7 @@ class Explanation:
         from gamesales.display import make_table
 
         digits = self._decimals
-        rows = [
-            [effect.column, f"{effect.value:g} {effect.unit}", f"{effect.effect:+,.{digits}f}"]
-            for effect in self.effects
-        ]
+        rows = [[effect.column, effect.text, f"{effect.effect:+,.{digits}f}"] for effect in self.effects]
         mean, prediction = f"{self.mean:,.{digits}f}", f"{self.prediction:,.{digits}f}"
         ends = [["mean", "", mean], *rows, ["prediction", "", prediction]]
         return make_table(f"effects in {self.unit}" if self.unit else "effects", ["column", "value", "effect"], ends)

@@ -107,3 +107,21 @@ def test_texts_are_no_markup():
     outline = Outline(f"<html><body>{plot.svg}{plot.details}</body></html>")
     assert {"script", "img"}.isdisjoint(tag for tag, _ in outline.tags)
     assert "…" in plot.svg
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        ("category", "RPG", "RPG"),
+        ("category", None, "missing"),
+        ("category", "x" * 100, "x" * 59 + "…"),
+        ("date", "2026-11-30", "2026-11-30"),
+        ("number", None, "missing"),
+        ("number", 2006.0, "2006"),
+    ],
+)
+def test_values_of_kinds(kind, value, text):
+    """A category and a date are their text, and a missing cell is missing."""
+    document = explain([1.0])
+    document["effects"][0] |= {"kind": kind, "value": value, "unit": ""}
+    assert f"column_0: {text}</th>" in plot_waterfall("1", document).details

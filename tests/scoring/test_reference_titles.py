@@ -6,6 +6,7 @@ from hypothesis import given, settings
 
 from gamesales.errors import IntegrityError
 from gamesales.scoring.reference_titles import format_references, parse_references
+from support.mixed import MIXED, mixed_values
 from support.runs import CONTRACT
 from support.strategies import titles
 
@@ -59,3 +60,42 @@ def test_no_titles():
     """A file without titles is refused."""
     with pytest.raises(IntegrityError, match="no reference titles"):
         parse_references(format_references(CONTRACT, np.empty((0, 9))), CONTRACT, "here")
+
+
+# Codes, days, null for missing cells.
+MIXED_FILE = b"""{
+ "columns": ["genre", "platform", "publisher", "released", "year", "is_sequel"],
+ "titles": [
+  [2.0, 4.0, 1.0, 18262.0, null, 1.0],
+  [0.0, 1.0, 3.0, null, 2008.0, 0.0]
+ ]
+}
+"""
+
+
+def test_codes_and_missing_cells():
+    """A missing cell is null in the file and NaN in memory."""
+    values = mixed_values(50)
+    assert np.isnan(values).any()
+    assert np.array_equal(values, parse_references(format_references(MIXED, values), MIXED, "here"), equal_nan=True)
+    assert MIXED_FILE == format_references(MIXED, parse_references(MIXED_FILE, MIXED, "here"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"[2.0", b"[null"),
+        (b"[2.0", b"[1.5"),
+        (b"[2.0", b"[-1.0"),
+        (b"[2.0", b"[4.0"),
+        (b"4.0", b"5.0"),
+        (b"18262.0", b"NaN"),
+        (b"18262.0", b"1e999"),
+        (b"null, 1.0]", b"null, null]"),
+    ],
+)
+def test_impossible_value(old, new):
+    """A code that a category does not have, and a missing cell that the contract does not accept, are refused."""
+    assert old in MIXED_FILE
+    with pytest.raises(IntegrityError, match="no reference titles"):
+        parse_references(MIXED_FILE.replace(old, new, 1), MIXED, "here")
