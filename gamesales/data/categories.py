@@ -111,6 +111,12 @@ def make_code_columns(texts: Iterable[str], column: Column, missing_values: Sequ
     return encode_categories(make_text_column(list(texts)), column, missing_values)[0]
 
 
+def is_unseen(text: str, column: Column, missing_values: Collection[str] = ()) -> bool:
+    """Return whether a text is neither a value of a category nor missing."""
+    (code,), (missing,) = encode_categories(make_text_column([text]), column, missing_values)
+    return code in (OTHER, UNSEEN) and not missing
+
+
 def list_distinct_texts(array: pa.Array) -> tuple[list[str], npt.NDArray[np.intp]]:
     """Return the distinct texts of a column without blanks around them, and the index of each cell's text, int (n,).
 

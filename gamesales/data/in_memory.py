@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from gamesales.data.arrow import make_text_column, to_arrow
-from gamesales.data.contract import Contract
+from gamesales.data.contract import Column, Contract
+from gamesales.data.loose_cells import convert_categories, convert_dates, list_cells, write_cell
 from gamesales.data.screen import require_columns
 from gamesales.errors import ColumnsError, InputError
 
@@ -42,6 +43,9 @@ class DataFrame(Protocol):
 
 
 _COLUMN_HINT = "Give a list of numbers for each column, or for a single title a number for each column"
+_CELLS_HINT = "Give a list of values for each column, or for a single title a value for each column"
+# How the cells of a kind are converted. Other kinds are numbers.
+_CONVERSIONS = {"category": convert_categories, "date": convert_dates}
 
 Titles = Mapping[str, Any] | Sequence[Mapping[str, Any]] | ArrowStream | ArrowArray | DataFrame
 
@@ -56,7 +60,7 @@ def select_features(titles: Titles, contract: Contract) -> pa.RecordBatch:
     """
     table = _open(titles, contract)
     _check_columns(table, contract)
-    return _make_batch(table, contract.feature_names)
+    return _make_batch(table, contract.features)
 
 
 def to_table(titles: Titles, contract: Contract) -> pa.Table:
@@ -70,14 +74,31 @@ def to_table(titles: Titles, contract: Contract) -> pa.Table:
     table = _open(titles, contract)
     if isinstance(table, Mapping):
         _check_columns(table, contract)
-        features = _make_batch(table, contract.feature_names)
+        features = _make_batch(table, contract.features)
         others = {str(name): column for name, column in table.items() if name not in contract.feature_names}
         arrays = {name: _convert(pa.array, column, f"the column {name}") for name, column in others.items()}
         _check_lengths({"the features": features, **arrays})
         return pa.Table.from_arrays([*features.columns, *arrays.values()], [*features.schema.names, *arrays])
     if not isinstance(table, pa.Table):
-        table = _convert(pa.table, table, "the table")
+        table = _convert_frame(table, contract)
     _check_columns(table, contract)
+    return table
+
+
+def _convert_frame(frame: Any, contract: Contract) -> pa.Table:
+    """Convert a data frame or a record batch. Arrow can't convert cells of several types, such as text and numbers."""
+    columns = {}
+    if hasattr(frame, "iloc"):
+        columns = {
+            column.name: _to_column(column, frame[column.name])
+            for column in contract.features
+            if column.kind in _CONVERSIONS and list(frame.columns).count(column.name) == 1
+            if frame[column.name].dtype == object
+        }
+        frame = frame.drop(columns=list(columns))
+    table = _convert(pa.table, frame, "the table")
+    for name, column in columns.items():
+        table = table.append_column(name, column)
     return table
 
 
@@ -86,12 +107,17 @@ def _open(titles: Any, contract: Contract) -> Any:
     if isinstance(titles, (pa.Table, pa.RecordBatch)):
         return titles
     if isinstance(titles, Mapping):
-        return {name: [value] for name, value in titles.items()} if _is_single(titles, contract) else titles
+        if _is_single(titles, contract):
+            return {name: [titles.get(name)] for name in dict.fromkeys([*titles, *_list_optional(contract)])}
+        return titles
     if isinstance(titles, Sequence) and all(isinstance(title, Mapping) for title in titles):
         names = dict.fromkeys(name for title in titles for name in title)
-        return {name: [title.get(name) for title in titles] for name in (names if titles else contract.feature_names)}
+        names |= dict.fromkeys(contract.feature_names if not titles else _list_optional(contract))
+        return {name: [title.get(name) for title in titles] for name in names}
     is_pandas = hasattr(titles, "iloc")  # it has types, such as objects, that Arrow data does not have
-    if not is_pandas and (hasattr(titles, "__arrow_c_stream__") or hasattr(titles, "__arrow_c_array__")):
+    if not is_pandas and hasattr(titles, "__arrow_c_stream__"):
+        return _convert(_read_stream, titles, "the table")
+    if not is_pandas and hasattr(titles, "__arrow_c_array__"):
         return _convert(pa.table, titles, "the table")
     if hasattr(titles, "columns"):
         return titles
@@ -99,6 +125,16 @@ def _open(titles: Any, contract: Contract) -> Any:
         "expected an Arrow table, a data frame, a mapping of columns or a list of titles as mappings, "
         f"received {type(titles).__name__}"
     )
+
+
+def _read_stream(titles: ArrowStream) -> pa.Table:
+    """Read a stream. ``pa.table`` would import pandas, to see whether it is a data frame."""
+    return pa.RecordBatchReader.from_stream(titles).read_all()
+
+
+def _list_optional(contract: Contract) -> list[str]:
+    """List the features that a title may lack."""
+    return [column.name for column in contract.features if column.may_be_missing]
 
 
 def _is_single(titles: Mapping[str, Any], contract: Contract) -> bool:
@@ -131,13 +167,13 @@ def _check_columns(table: Any, contract: Contract) -> None:
     require_columns("the table", schema, contract.features)
 
 
-def _make_batch(table: Any, names: Sequence[str]) -> pa.RecordBatch:
+def _make_batch(table: Any, features: Sequence[Column]) -> pa.RecordBatch:
     if isinstance(table, (pa.Table, pa.RecordBatch)):
-        columns = {name: _combine_chunks(table.column(name)) for name in names}
+        columns = {column.name: _combine_chunks(table.column(column.name)) for column in features}
     else:
-        columns = {name: _to_column(name, table[name]) for name in names}
+        columns = {column.name: _to_column(column, table[column.name]) for column in features}
     _check_lengths(columns)
-    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(names))
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
 
 def _check_lengths(columns: Mapping[str, Any]) -> None:
@@ -153,8 +189,20 @@ def _combine_chunks(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return column
 
 
-def _to_column(name: str, column: Any) -> pa.Array:
-    """Convert numbers and booleans to float64, and anything else to text. None becomes empty text."""
+def _to_column(column: Column, cells: Any) -> pa.Array:
+    """Convert the cells of a column to Arrow data of a type that fits its kind."""
+    if column.kind not in _CONVERSIONS:
+        return _to_numbers(column.name, cells)
+    if isinstance(cells, (pa.Array, pa.ChunkedArray)):
+        return _combine_chunks(cells)
+    try:
+        return _CONVERSIONS[column.kind](cells, column)
+    except ValueError as error:  # not one-dimensional
+        raise InputError(f"{column.name} is not a column of values: {error}", hint=_CELLS_HINT) from None
+
+
+def _to_numbers(name: str, column: Any) -> pa.Array:
+    """Convert numbers and booleans to float64, and anything else to text. A missing cell becomes empty text."""
     if isinstance(column, np.ma.MaskedArray):
         column = np.ma.filled(column.astype(np.float64), np.nan)
     try:
@@ -165,4 +213,4 @@ def _to_column(name: str, column: Any) -> pa.Array:
         raise InputError(f"{name} has shape {values.shape}, expected (n,): a number for each title", hint=_COLUMN_HINT)
     if values.dtype.kind in "biuf":
         return to_arrow(values.astype(np.float64))
-    return make_text_column(["" if value is None else str(value) for value in values.tolist()])
+    return make_text_column([write_cell(value) for value in list_cells(column).tolist()])
