@@ -230,7 +230,9 @@ def score(
 
 
 def predict(
-    title: Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="The features of a title.")],
+    title: Annotated[
+        list[str], typer.Argument(metavar="NAME=VALUE", help="The features of a title. An empty value is missing.")
+    ],
     explain: Annotated[
         bool, typer.Option("--explain", help="Show how far each column moves the prediction away from the mean.")
     ] = False,
@@ -244,6 +246,7 @@ def predict(
     r"""Predict the earnings of one title.
 
     Examples:
+        gamesales predict genre=RPG platform=PS4 year= released=2026-11-30
         gamesales predict critic_rating=4.5 is_action=1 \
             is_exclusive_to_us=0 is_portable=1 is_role_playing=0 \
             is_sequel=1 is_sports=0 suitable_for_kids=1 \
@@ -258,7 +261,7 @@ def predict(
 
 
 def _format_prediction(prediction: Prediction) -> str:
-    from gamesales.scoring.familiarity import format_range
+    from gamesales.jobs.predict import describe_unseen
     from gamesales.stats.amounts import format_amount
 
     interval = ""
@@ -269,9 +272,12 @@ def _format_prediction(prediction: Prediction) -> str:
     amount = format_amount(prediction.predicted_earnings, 2, significant=6)
     lines = [f"{amount}{interval}  by version {prediction.model_version} of {prediction.model}"]
     for value in prediction.outside:
-        training = format_range(value.training_minimum, value.training_maximum)
-        lines.append(f"({value.column} is {value.value:,.10g}, outside the range of the training titles: {training})")
-    if prediction.unfamiliar and not prediction.outside and not prediction.clipped:
+        first, last = map(_write_value, (value.training_minimum, value.training_maximum))
+        training = first if first == last else f"{first} to {last}"
+        shown = _write_value(value.value)
+        lines.append(f"({value.column} is {shown}, outside the range of the training titles: {training})")
+    lines += [f"({describe_unseen(value)}; scored as other)" for value in prediction.unseen]
+    if prediction.unfamiliar and not (prediction.outside or prediction.unseen or prediction.clipped):
         lines.append("(no training title had this combination of flags)")
     if prediction.clipped:
         lines.append("(the network predicts a value that the target can't have; this is the nearest one it can have)")
@@ -282,3 +288,7 @@ def _format_prediction(prediction: Prediction) -> str:
 
         lines.append(f"\n{format_explanation(prediction.explanation)}")
     return "\n".join(lines)
+
+
+def _write_value(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:,.10g}"

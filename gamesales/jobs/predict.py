@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from gamesales.data.arrow import make_text_column
-from gamesales.data.contract import Contract
+from gamesales.data.categories import is_unseen
+from gamesales.data.contract import Column, Contract
+from gamesales.data.dates import format_date
 from gamesales.data.table import Batch
 from gamesales.errors import ColumnsError, InputError, UsageError, suggest
 from gamesales.jobs.loading import load, load_references
@@ -25,15 +28,32 @@ if TYPE_CHECKING:
     from gamesales.arrays import FloatArray
     from gamesales.scoring.scorer import LoadedVersion
 
+# A message shows at most this much of a value, which may have megabytes.
+_MOST_CHARACTERS = 60
+
 
 @dataclass(frozen=True)
 class OutsideValue:
-    """A value outside the range of the training titles."""
+    """A value outside the range of the training titles. Dates are text in ISO 8601."""
 
     column: str
-    value: float
-    training_minimum: float
-    training_maximum: float
+    value: float | str
+    training_minimum: float | str
+    training_maximum: float | str
+
+
+@dataclass(frozen=True)
+class UnseenValue:
+    """A category that was not in training, or in too few titles.
+
+    Attributes:
+        value: The text of the title.
+        nearest: The most similar category of training, or None if none is similar.
+    """
+
+    column: str
+    value: str
+    nearest: str | None
 
 
 @dataclass(frozen=True)
@@ -49,6 +69,7 @@ class Prediction(InUnit):
         unfamiliar: Whether a feature is outside this range, no training title had the same combination of flags, or the
             prediction was clipped. None for a version that recorded no combinations.
         outside: The values outside the range.
+        unseen: The categories that were not in training, and are scored as ``other``.
         clipped: Whether the prediction was moved into the allowed range of the target.
         explanation: How far each column moves the prediction away from the mean. None unless it is requested.
     """
@@ -62,6 +83,7 @@ class Prediction(InUnit):
     outside_training_range: bool
     unfamiliar: bool | None
     outside: list[OutsideValue]
+    unseen: list[UnseenValue]
     clipped: bool
     explanation: Explanation | None = None
 
@@ -89,7 +111,8 @@ def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str], *, expl
     Args:
         registry: The registry of the model.
         ref: The version that predicts.
-        title: The value of each feature by name.
+        title: The value of each feature by name. An empty text is a missing value. A feature that may be missing may be
+            left out.
         explain: Whether to explain the prediction.
 
     Raises:
@@ -102,14 +125,17 @@ def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str], *, expl
     references = load_references(registry, version) if explain else None
     _check_names(title, version.contract)
     names = list(version.contract.feature_names)
-    table = pa.RecordBatch.from_arrays([make_text_column([title[name]]) for name in names], names=names)
+    table = pa.RecordBatch.from_arrays([make_text_column([title.get(name, "")]) for name in names], names=names)
     predicted = predict_batch(Batch(table, np.ones(1, np.int64)), version)
+    unseen = _find_unseen(title, version.contract)
     if predicted.screened.rejected:
         reason = predicted.screened.rejected[0].reason
-        raise InputError(f"this title can't be scored: {reason}", hint="See docs/reference/contract.md")
+        hint = "See docs/reference/contract.md"
+        if refused := [value for value in unseen if _get_column(version.contract, value.column).unseen == "reject"]:
+            hint = f"{'; '.join(map(describe_unseen, refused))}. {hint}"
+        raise InputError(f"this title can't be scored: {reason}", hint=hint)
     bounds = [float(bound[0]) for bound in predicted.bounds]
     low, high = bounds if bounds and not predicted.rows_without_interval else (None, None)
-    columns = zip(names, predicted.extremes, version.training_min.tolist(), version.training_max.tolist(), strict=True)
     return Prediction(
         model=version.model,
         model_version=version.number,
@@ -119,14 +145,51 @@ def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str], *, expl
         coverage=version.prediction_interval.coverage if version.prediction_interval else None,
         outside_training_range=bool(predicted.outside_range[0]),
         unfamiliar=None if predicted.unfamiliar is None else bool(predicted.unfamiliar[0]),
-        outside=[
-            OutsideValue(name, value, smallest, largest)
-            for name, (value, _), smallest, largest in columns
-            if not smallest <= value <= largest
-        ],
+        outside=_list_outside(version, [low for low, _ in predicted.extremes]),
+        unseen=unseen,
         clipped=predicted.rows_clipped > 0,
         explanation=None if references is None else _explain(version, references, predicted.screened.values),
     )
+
+
+def _list_outside(version: LoadedVersion, values: Sequence[float]) -> list[OutsideValue]:
+    """List the numbers and dates outside the range of training. A missing value is inf."""
+    ranges = zip(version.training_min.tolist(), version.training_max.tolist(), strict=True)
+    return [
+        OutsideValue(column.name, *(_write_date(number, column) for number in (value, smallest, largest)))
+        for column, value, (smallest, largest) in zip(version.contract.features, values, ranges, strict=True)
+        if column.kind != "category" and math.isfinite(value) and not smallest <= value <= largest
+    ]
+
+
+def _write_date(value: float, column: Column) -> float | str:
+    return format_date(value) if column.kind == "date" else value
+
+
+def _find_unseen(title: Mapping[str, str], contract: Contract) -> list[UnseenValue]:
+    """Find the categories of a title that training has not seen."""
+    unseen = []
+    for column in contract.features:
+        text = title.get(column.name, "")
+        if column.kind == "category" and is_unseen(text, column, contract.missing_values):
+            from difflib import get_close_matches
+
+            shown = text.strip()[:_MOST_CHARACTERS]
+            by_lower_case = {value.lower(): value for value in reversed(column.values)}
+            nearest = get_close_matches(shown.lower(), by_lower_case, n=1)
+            unseen.append(UnseenValue(column.name, text.strip(), by_lower_case[nearest[0]] if nearest else None))
+    return unseen
+
+
+def describe_unseen(value: UnseenValue) -> str:
+    """Describe a category that training has not seen, with the most similar category."""
+    shown = value.value if len(value.value) <= _MOST_CHARACTERS else f"{value.value[:_MOST_CHARACTERS]}…"
+    nearest = f"; nearest: {value.nearest}" if value.nearest else ""
+    return f"{value.column}: {shown!r} was not in training, or too rare{nearest}"
+
+
+def _get_column(contract: Contract, name: str) -> Column:
+    return next(column for column in contract.features if column.name == name)
 
 
 def _explain(version: LoadedVersion, references: FloatArray, values: FloatArray) -> Explanation:
@@ -136,7 +199,7 @@ def _explain(version: LoadedVersion, references: FloatArray, values: FloatArray)
 
 
 def _check_names(title: Mapping[str, str], contract: Contract) -> None:
-    missing = [name for name in contract.feature_names if name not in title]
+    missing = [column.name for column in contract.features if column.name not in title and not column.may_be_missing]
     problems = [f"missing: {', '.join(missing)}"] if missing else []
     unknown = [name for name in title if name not in contract.feature_names]
     problems += [f"unknown: {name}{suggest(name, contract.feature_names)}" for name in unknown]

@@ -223,6 +223,7 @@ class TestCommand:
             "outside_training_range": False,
             "unfamiliar": None,
             "outside": [],
+            "unseen": [],
             "clipped": False,
             "explanation": None,
         }
