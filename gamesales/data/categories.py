@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gamesales.arrays import BoolArray, FloatArray
-from gamesales.data.arrow import is_text, make_text_column, may_be_text, null_mask, to_numpy
+from gamesales.data.arrow import is_text, make_text_column, may_be_text, null_mask, to_arrow, to_numpy
 from gamesales.data.contract import Column
 
 # The codes of cells that reject their row.
@@ -125,11 +125,22 @@ def list_distinct_texts(array: pa.Array) -> tuple[list[str], npt.NDArray[np.intp
     nulls = null_mask(array)
     if pa.types.is_null(array.type):
         return [""], np.zeros(len(array), np.intp)
+    if pa.types.is_dictionary(array.type) and len(array.dictionary) > len(array):
+        array = _drop_unused(array)  # a batch may have the dictionary of a whole file
     encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
     texts = [*_list_texts(encoded.dictionary), ""]
     if nulls.any():
         return texts, np.where(nulls, len(texts) - 1, to_numpy(encoded.indices).astype(np.intp))
     return texts, to_numpy(encoded.indices).astype(np.intp)
+
+
+def _drop_unused(array: pa.Array) -> pa.Array:
+    """Return a dictionary column without the values that no cell has."""
+    nulls, values = null_mask(array.indices), array.dictionary
+    used, places = np.unique(np.where(nulls, 0, to_numpy(array.indices)), return_inverse=True)
+    if may_be_text(values.type):
+        values = values.cast(pa.large_binary())  # Arrow can't take views
+    return pa.DictionaryArray.from_arrays(to_arrow(places.astype(np.int32), nulls), values.take(to_arrow(used)))
 
 
 def _list_texts(values: pa.Array) -> list[str]:

@@ -41,7 +41,7 @@ def read_dates(array: pa.Array, date_format: str, missing_values: Collection[str
     Returns:
         float64 (n,), NaN where a cell is not a date, and bool (n,), True where a cell is missing.
     """
-    if pa.types.is_dictionary(array.type):
+    if pa.types.is_dictionary(array.type) and pa.types.is_temporal(array.type.value_type):
         array = array.cast(array.type.value_type)
     if pa.types.is_date32(array.type):
         return _mask(to_numpy(array.view(pa.int32())).astype(np.float64), null_mask(array))

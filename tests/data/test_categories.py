@@ -17,6 +17,7 @@ from gamesales.data.categories import (
     encode_categories,
     format_code,
     list_codes,
+    list_distinct_texts,
 )
 from gamesales.data.contract import Column
 
@@ -89,3 +90,13 @@ def test_nasty_text():
     column = Column("any", "category", values=tuple(texts))
     assert [1, 2, 3, 4] == encode(texts, column)[0]
     assert [OTHER] == encode([b"\xff\xfe"], column)[0]
+
+
+@pytest.mark.parametrize("arrow_type", [pa.string(), pa.large_string(), pa.string_view(), pa.binary_view()])
+def test_dictionary_of_whole_file(arrow_type):
+    """Of a dictionary with more values than rows, only the values of the rows become Python texts."""
+    values = pa.array([f"genre {number}".encode() for number in range(5_000)], pa.binary()).cast(arrow_type)
+    column = pa.DictionaryArray.from_arrays(pa.array([4_000, None, 7, 4_000], pa.uint32()), values)
+    texts, indices = list_distinct_texts(column)
+    assert len(texts) <= 4
+    assert ["genre 4000", "", "genre 7", "genre 4000"] == [texts[index] for index in indices]

@@ -24,6 +24,8 @@ DAYS = date(2026, 11, 30).toordinal() - date(1970, 1, 1).toordinal()
         pa.array([datetime(2026, 11, 30, 23, 59, tzinfo=UTC)], pa.timestamp("ns")),
         pa.array([datetime(2026, 11, 30, 1, tzinfo=UTC)], pa.timestamp("s")),
         pa.array(["2026-11-30"]).dictionary_encode(),
+        pa.DictionaryArray.from_arrays(pa.array([0]), pa.array(["2026-11-30"], pa.string_view())),
+        pa.DictionaryArray.from_arrays(pa.array([0]), pa.array([date(2026, 11, 30)], pa.date32())),
     ],
 )
 def test_types_of_dates(cell):
