@@ -95,6 +95,22 @@ def locate_records(data: bytes, offsets: Sequence[int], dialect: CsvDialect = DE
     return indices
 
 
+def find_records(data: bytes, dialect: CsvDialect = DEFAULT_DIALECT) -> list[tuple[int, int]]:
+    """Return the start and the end of each record in a whole file without a byte order mark. The header is the first.
+
+    The line break that ends a record is not part of it.
+    """
+    ends: list[int] = _Scanner(dialect).find_record_ends(data).tolist()
+    records, start = [], 0
+    for end in [*ends, len(data)]:
+        while start < end and data[start] in (_LF, _CR):  # empty lines, and the second half of CR and LF
+            start += 1
+        if start < end:
+            records.append((start, end))
+        start = end
+    return records
+
+
 def count_line_breaks(data: bytes, stop: int | None = None) -> int:
     """Count the line breaks before an offset. CR and LF together are one."""
     return data.count(b"\n", 0, stop) + data.count(b"\r", 0, stop) - data.count(b"\r\n", 0, stop)
