@@ -19,12 +19,14 @@ from pydantic import TypeAdapter
 import gamesales
 from gamesales.cli.app import make_app
 from gamesales.jobs.backtest import BacktestResult
+from gamesales.jobs.check_contract import ContractCheck
 from gamesales.jobs.compare import VersionComparison
 from gamesales.jobs.copy import CopyResult
 from gamesales.jobs.crossvalidate import CrossValidationResult
 from gamesales.jobs.evaluate import EvaluationResult
 from gamesales.jobs.export import ExportResult
 from gamesales.jobs.history import EventList, VersionDetails
+from gamesales.jobs.init import InitResult
 from gamesales.jobs.predict import Prediction
 from gamesales.jobs.prepare import PreprocessingResult, SimulationResult
 from gamesales.jobs.promote import AliasDeletion, AliasList, Promotion
@@ -44,6 +46,8 @@ from gamesales.scoring.run_report import RunReport
 
 FOLDER = Path(__file__).parent / "reference"
 RESULTS = {
+    "init": InitResult,
+    "contract check": ContractCheck,
     "train": TrainingResult,
     "tune": TuneResult,
     "crossvalidate": CrossValidationResult,

@@ -25,8 +25,10 @@ __all__ = [
     "Registry",
     "__version__",
     "backtest",
+    "check_contract",
     "crossvalidate",
     "errors",
+    "init",
     "preprocess",
     "preview_run",
     "read_predictions",
@@ -42,6 +44,7 @@ __all__ = [
 _MODULES = {
     "Predictor": "predictor",
     "Registry": "registry",
+    **dict.fromkeys(("check_contract", "init"), "tables"),
     **dict.fromkeys(("crossvalidate", "preprocess", "simulate", "train", "tune"), "training"),
     **dict.fromkeys(("preview_run", "release_run", "report_run", "runs", "score"), "scoring"),
     **dict.fromkeys(("backtest", "read_predictions", "vacuum"), "results"),

@@ -11,6 +11,8 @@ from gamesales.api.scoring import release_run as release_run
 from gamesales.api.scoring import report_run as report_run
 from gamesales.api.scoring import runs as runs
 from gamesales.api.scoring import score as score
+from gamesales.api.tables import check_contract as check_contract
+from gamesales.api.tables import init as init
 from gamesales.api.training import crossvalidate as crossvalidate
 from gamesales.api.training import preprocess as preprocess
 from gamesales.api.training import simulate as simulate
@@ -23,8 +25,10 @@ __all__ = [
     "Registry",
     "__version__",
     "backtest",
+    "check_contract",
     "crossvalidate",
     "errors",
+    "init",
     "preprocess",
     "preview_run",
     "read_predictions",

@@ -140,6 +140,11 @@ class TestDocuments:
         contract = ("--contract", DATA / "contract.toml")
         check("preprocess", "titles.csv", "titles.csv", *contract)
 
+    def test_of_a_table(self, check):
+        check("simulate", "--rows", "60", "--ids", "--output", "titles.csv")
+        check("init", "titles.csv", "--target", "total_earnings")
+        check("contract check", "titles.csv")
+
     @pytest.mark.parametrize("arguments", [["show", "7"], ["score", "none.csv"], ["nonsense"], ["promote", "@x"]])
     def test_of_failures(self, check, arguments):
         assert check(*arguments, schema="error").code > 0

@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 
 # Each module of the package and its commands. A process loads only the module of its command.
 MODULES = {
+    "init": ("init", "contract"),
     "train": ("train", "tune", "crossvalidate", "preprocess", "simulate"),
     "registry": ("versions", "show", "verify", "gc"),
     "export": ("export", "copy"),
@@ -23,6 +24,7 @@ MODULES = {
 MODULE_OF = {command: module for module, commands in MODULES.items() for command in commands}
 # The list of commands in the help of the program, by topic.
 TOPICS = {
+    "Start": ("init", "contract"),
     "Train": ("train", "tune", "crossvalidate", "simulate", "preprocess"),
     "Compare and promote": ("evaluate", "compare", "promote", "rollback", "alias", "retire", "sign", "policy"),
     "Score": ("score", "predict", "runs", "report", "backtest", "vacuum"),

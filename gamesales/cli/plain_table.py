@@ -9,6 +9,16 @@ from typing import Any
 
 # fmt: off
 TABLE: dict[str, dict[str, Any]] = {
+ "init": {"arguments": {"file": "path"},
+          "options": {"--target": ("target", "text"),
+                      "--into": ("into", "path"),
+                      "--split-by": ("split_by", "text"),
+                      "--split-date": ("split_date", "text"),
+                      "--seed": ("seed", "count"),
+                      "--name": ("name", "text"),
+                      "--json": ("as_json", "flag")},
+          "variables": {},
+          "required": ["file", "target"]},
  "train": {"arguments": {"job": "path"},
            "options": {"--preset": ("preset", "text"),
                        "--tensorboard": ("tensorboard", "path"),
@@ -255,6 +265,7 @@ TABLE: dict[str, dict[str, Any]] = {
 
 # What each command does, for the list of commands.
 SUMMARIES = {
+    "init": "Start from a table: propose its contract, split it, and write the jobs.",
     "train": "Train a version on past titles and register it.",
     "tune": "Search for the smallest network that is about as accurate as the best, and register it.",
     "crossvalidate": "Measure by cross-validation how accurate the networks of a job are; nothing is registered.",
@@ -279,6 +290,7 @@ SUMMARIES = {
     "report": "Show the page of a version, write the page of a scoring run, or write a site about all of them.",
     "backtest": "Compare past predictions with actual earnings, and record the metrics as evidence.",
     "vacuum": "Remove the files of a Delta table that no retained version needs.",
+    "contract": "Check files against the contract: the columns of a table, and their allowed values.",
     "alias": "Set, delete or list aliases, such as challenger.",
     "policy": "Show, approve and set the policy: whose keys may approve a promotion.",
 }

@@ -20,8 +20,10 @@ NAMES = [
     "Registry",
     "__version__",
     "backtest",
+    "check_contract",
     "crossvalidate",
     "errors",
+    "init",
     "preprocess",
     "preview_run",
     "read_predictions",
@@ -106,7 +108,7 @@ def test_commands_have_calls():
         command = load_command(name)
         commands |= {f"{name} {part}" for part in command.commands} if isinstance(command, CommandGroup) else {name}
     rows = re.findall(
-        r"^\| `([a-z]+(?: (?:set|delete|list|show|sign)(?= |`))?).*?\| `(\S+)\((.*?)\)`", PAGE, re.MULTILINE
+        r"^\| `([a-z]+(?: (?:set|delete|list|show|sign|check)(?= |`))?).*?\| `(\S+)\((.*?)\)`", PAGE, re.MULTILINE
     )
     assert commands == {name for name, _, _ in rows}
     for _, call, text in rows:
@@ -160,7 +162,7 @@ def test_star_import():
         ("import gamesales; dir(gamesales); gamesales.errors.UsageError", set()),
         ("from gamesales import Registry; Registry('registry').versions()", set()),
         ("from gamesales import Registry; Registry('registry').history(limit=1)._repr_html_()", set()),
-        ("from gamesales import train, tune, crossvalidate, preprocess, simulate", set()),
+        ("from gamesales import init, check_contract, train, tune, crossvalidate, preprocess, simulate", set()),
         ("from gamesales import Registry; Registry('registry').load(1)", {"numpy", "pyarrow", "onnxruntime"}),
     ],
 )

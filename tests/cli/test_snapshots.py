@@ -74,6 +74,9 @@ COMMANDS = {
     "vacuum": "vacuum table --dry-run",
     "report": "report --run 2026-11-23 --output predictions --page night.html",
     "backtest": "backtest --predictions predictions --actuals actuals.csv --dry-run",
+    "init": "init sales.csv --target total_sales --into store",
+    "init-refused": "init sales.csv --target totalsales --into store",
+    "contract-check": "contract check drifted.parquet",
     "simulate": "simulate --rows 1 --output one.csv",
     "preprocess": "preprocess data/sales_data_test.csv data/sales_data_test.csv --verbose",
     "help": "--help",
@@ -93,7 +96,7 @@ CHANGING = {
     "policy-sign",
 }
 CHANGING |= {"export", "copy", "score", "score-withheld", "score-rejects", "score-explain", "report", "report-site"}
-CHANGING |= {"simulate", "preprocess"}
+CHANGING |= {"init", "simulate", "preprocess"}
 # Results of commands that train, from documents of real runs.
 TRAINED = {
     "train": (TrainingResult, lambda result: train_module._format_training(result, "registry")),

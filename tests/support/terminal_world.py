@@ -16,6 +16,7 @@ from gamesales.jobs.loading import open_registry
 from gamesales.scoring.reference_titles import REFERENCES_FILE, format_references
 from gamesales.training.evaluation import profile_column, profile_columns
 from support.runs import put_column
+from support.sales_tables import make_sales, to_csv
 from support.signing import write_keys, write_policy
 from support.versions import (
     DATA,
@@ -49,6 +50,7 @@ def make_world(folder: Path) -> None:
     (folder / "data").mkdir()
     for name in ("sales_data_test.csv", "contract.toml", "new_titles.csv"):
         shutil.copy(DATA / name, folder / "data" / name)
+    (folder / "sales.csv").write_text(to_csv(make_sales()), encoding="utf-8")
     _publish_versions()
     for line in [
         "promote 1 --reason first",
