@@ -12,7 +12,7 @@ from gamesales.scoring.engines import EngineName, check_engine
 
 if TYPE_CHECKING:
     from gamesales.jobs.crossvalidate import CrossValidationResult
-    from gamesales.jobs.prepare import PreprocessingResult, SimulationResult
+    from gamesales.jobs.prepare import PreprocessingResult, SimulationKind, SimulationResult
     from gamesales.jobs.train import TrainingResult
     from gamesales.jobs.tune import TuneResult
     from gamesales.training.folds import FoldKind
@@ -183,27 +183,30 @@ def simulate(
     output: str | Path,
     rows: int,
     *,
+    kind: SimulationKind = "features",
     seed: int = 1,
     ids: bool = False,
     earnings: bool = True,
     continuous: bool = False,
 ) -> SimulationResult:
-    """Simulate titles with earnings that follow a known formula with 1% noise.
+    """Simulate titles with earnings that follow a known formula with noise.
 
     Args:
         output: A .csv or .parquet file.
         rows: The number of titles.
+        kind: ``features`` for nine numbers and flags, or ``catalog`` for a store's catalog with genres, publishers, a
+            release date and missing cells.
         seed: The seed of the random titles.
         ids: Whether to write the columns ``title_id`` and ``title``.
         earnings: Whether to write ``total_earnings``, in US dollars.
         continuous: Whether ratings and prices take any value, so that rows rarely repeat.
 
     Raises:
-        UsageError: The file has another suffix, or its folder is missing.
+        UsageError: The file has another suffix, its folder is missing, or the kind is unknown.
     """
     from gamesales.jobs.prepare import simulate as run
 
-    return run(Path(output), rows, seed=seed, ids=ids, earnings=earnings, continuous=continuous)
+    return run(Path(output), rows, kind=kind, seed=seed, ids=ids, earnings=earnings, continuous=continuous)
 
 
 def _choose_registry(registry: str | Path | None, job: str | None) -> str:

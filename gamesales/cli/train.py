@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from gamesales.cli import progress
 from gamesales.cli.render import OPTIONAL_METRICS, format_intervals, format_metrics_table, show_result
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gamesales.cli.completion import complete_choices
     from gamesales.cli.options import JobArgument, JobRegistryOption, JsonOption, PresetOption, ReasonOption
     from gamesales.jobs.crossvalidate import CrossValidationResult
-    from gamesales.jobs.prepare import PreprocessingResult
+    from gamesales.jobs.prepare import PreprocessingResult, SimulationKind
     from gamesales.jobs.train import TrainingResult
     from gamesales.jobs.tune import Finalist, SearchResult, TuneResult
 
@@ -284,6 +284,14 @@ def _format_preprocessing(result: PreprocessingResult, is_verbose: bool) -> str:
 def simulate(
     rows: Annotated[int, typer.Option(metavar="N", help="The number of titles.")],
     output: Annotated[Path, typer.Option(metavar="FILE", help="A .csv or .parquet file.")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            metavar="features|catalog",
+            autocompletion=complete_choices("features", "catalog"),
+            help="Nine numbers and flags, or a store's catalog with genres, a date and missing cells.",
+        ),
+    ] = "features",
     seed: Annotated[int, typer.Option(metavar="N", help="The seed of the random titles.")] = 1,
     ids: Annotated[bool, typer.Option("--ids", help="Add the columns title_id and title.")] = False,
     no_earnings: Annotated[bool, typer.Option("--no-earnings", help="Leave out total_earnings.")] = False,
@@ -292,14 +300,17 @@ def simulate(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Simulate titles with earnings that follow a known formula with 1% noise.
+    """Simulate titles with earnings that follow a known formula with noise.
 
     Examples:
         gamesales simulate --rows 1000 --output titles.csv --ids
+        gamesales simulate --kind catalog --rows 2000 --output catalog.csv
     """
+    check_choice("--kind", kind, "features", "catalog")
     from gamesales.jobs.prepare import simulate as run
 
-    result = run(output, rows, seed=seed, ids=ids, earnings=not no_earnings, continuous=continuous)
+    chosen = cast("SimulationKind", kind)
+    result = run(output, rows, seed=seed, kind=chosen, ids=ids, earnings=not no_earnings, continuous=continuous)
     show_result(
         result, lambda result: f"wrote {format_count(result.rows, 'title')} to {result.output}", as_json=as_json
     )

@@ -158,9 +158,7 @@ def simulate(
     Raises:
         UsageError: ``rows`` or ``seed`` is negative. It is raised by the call, before the first batch.
     """
-    for option, value in {"rows": rows, "seed": seed}.items():
-        if value < 0:
-            raise UsageError(f"{option}: expected 0 or more, received {value}", hint=f"Try: --{option} 1")
+    check_numbers(rows, seed)
     schema = make_schema(with_identity=with_identity, with_target=with_target)
 
     def draw_batch(first: int) -> pa.RecordBatch:
@@ -168,10 +166,21 @@ def simulate(
         titles = {name: values[:size] for name, values in _draw(seed, first // CHUNK_ROWS, continuous).items()}
         columns = {name: to_arrow(values) for name, values in titles.items()}
         if with_identity:
-            columns |= _make_identity(first, titles["is_sequel"], seed)
+            columns |= make_identity(first, titles["is_sequel"], seed)
         return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
     return (draw_batch(first) for first in range(0, rows, CHUNK_ROWS))
+
+
+def check_numbers(rows: int, seed: int) -> None:
+    """Check the arguments of a simulation.
+
+    Raises:
+        UsageError: a number is negative.
+    """
+    for option, value in {"rows": rows, "seed": seed}.items():
+        if value < 0:
+            raise UsageError(f"{option}: expected 0 or more, received {value}", hint=f"Try: --{option} 1")
 
 
 def write_titles(
@@ -193,19 +202,31 @@ def write_titles(
     """
     columns = make_schema(with_identity=with_identity, with_target=with_target)
     batches = simulate(rows, seed=seed, with_identity=with_identity, with_target=with_target, continuous=continuous)
+    with open_writer(path, columns) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+@contextmanager
+def open_writer(path: Path, columns: pa.Schema) -> Iterator[Any]:
+    """Open a writer of batches to a file, which appears when the body succeeds. An existing file is replaced.
+
+    Raises:
+        UsageError: the name does not end in ``.csv`` or ``.parquet``, or the folder does not exist.
+        TryAgainError: the disk is full or access is denied.
+    """
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".parquet"):
         raise UsageError(
             f"{path}: expected a name that ends in .csv or .parquet, received {path.suffix!r}",
             hint=f"Try: --output '{path.with_suffix('.csv')}'" if path.name else "Try: --output titles.csv",
         )
-    with replace_file(path) as temporary, _open_writer(temporary, columns, suffix) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
+    with replace_file(path) as temporary, _open_format(temporary, columns, suffix) as writer:
+        yield writer
 
 
 @contextmanager
-def _open_writer(path: Path, columns: pa.Schema, suffix: str) -> Iterator[Any]:
+def _open_format(path: Path, columns: pa.Schema, suffix: str) -> Iterator[Any]:
     if suffix == ".parquet":
         dictionary_columns = [name for name in columns.names if name not in (TARGET, "title_id")]
         with pq.ParquetWriter(path, columns, compression="zstd", use_dictionary=dictionary_columns) as writer:
@@ -245,7 +266,7 @@ def _draw(seed: int, number: int, continuous: bool) -> Arrays:
     return titles
 
 
-def _make_identity(first: int, sequels: NDArray[np.int8], seed: int) -> dict[str, pa.Array]:
+def make_identity(first: int, sequels: NDArray[np.int8], seed: int) -> dict[str, pa.Array]:
     """Number titles from ``first`` + 1. The name depends on the number and the seed. A sequel is part two."""
     numbers = np.arange(first + 1, first + 1 + len(sequels))
     digits = pc.ascii_lpad(to_arrow(numbers).cast(pa.string()), width=7, padding="0")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -17,12 +17,17 @@ from gamesales.data.contract import Contract
 from gamesales.data.files import replace_file
 from gamesales.data.labeled_titles import LabeledTitles, read_titles
 from gamesales.data.simulate import write_titles
+from gamesales.data.simulate_catalog import write_catalog
 from gamesales.errors import UsageError
 from gamesales.training.encoding import needs_encoding
 from gamesales.training.scaling import Scaling, fit_scaler, format_scaling_note
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+SimulationKind = Literal["features", "catalog"]
+SIMULATION_KINDS = get_args(SimulationKind)
 
 
 @dataclass(frozen=True)
@@ -98,9 +103,18 @@ class SimulationResult:
 
 
 def simulate(
-    output: Path, rows: int, *, seed: int, ids: bool = False, earnings: bool = True, continuous: bool = False
+    output: Path,
+    rows: int,
+    *,
+    seed: int,
+    kind: SimulationKind = "features",
+    ids: bool = False,
+    earnings: bool = True,
+    continuous: bool = False,
 ) -> SimulationResult:
-    """Write simulated titles to a CSV or Parquet file. ``gamesales.data.simulate`` describes the distribution.
+    """Write simulated titles to a CSV or Parquet file.
+
+    ``gamesales.data.simulate`` and ``gamesales.data.simulate_catalog`` describe the distributions.
 
     Args:
         output: the file to write.
@@ -108,7 +122,18 @@ def simulate(
         seed: the seed of the random numbers.
         ids: whether to write the columns that identify a title.
         earnings: whether to write the target.
+        kind: ``features`` for the nine features, or ``catalog`` for a store's catalog, which always has ids.
         continuous: whether prices and ratings take any value, instead of a few.
+
+    Raises:
+        UsageError: the kind is unknown, or a catalog should be continuous.
     """
+    if kind not in SIMULATION_KINDS:
+        raise UsageError(f"the kind of a simulation is {' or '.join(SIMULATION_KINDS)}, received {kind!r}")
+    if kind == "catalog":
+        if continuous:
+            raise UsageError("a catalog has its own prices and scores; expected no --continuous")
+        write_catalog(output, rows, seed=seed, with_target=earnings)
+        return SimulationResult(str(output), rows, seed)
     write_titles(output, rows, seed=seed, with_identity=ids, with_target=earnings, continuous=continuous)
     return SimulationResult(str(output), rows, seed)

@@ -29,3 +29,19 @@ def test_wrong_simulate_options(cli, tmp_path, rows, output):
     assert 2 == ran.code
     assert ran.err.startswith("error: ")
     assert [] == list(tmp_path.iterdir())
+
+
+def test_simulate_catalog(cli):
+    """A catalog has categories and a date; without earnings, it has only what is known before the release."""
+    ran = cli("simulate", "--kind", "catalog", "--rows", "50", "--output", "catalog.csv", "--no-earnings", "--json")
+    assert {"output": "catalog.csv", "rows": 50, "seed": 1} == ran.document
+    names = csv.read_csv("catalog.csv").column_names
+    assert {"title_id", "genre", "release_date", "user_score"} <= set(names)
+    assert not [name for name in names if "earnings" in name]
+
+
+@pytest.mark.parametrize("options", [("--kind", "shop"), ("--kind", "catalog", "--continuous")])
+def test_wrong_kind(cli, tmp_path, options):
+    """An unknown kind, or an option that a catalog does not have, is refused."""
+    assert 2 == cli("simulate", "--rows", "5", "--output", "titles.csv", *options).code
+    assert [] == list(tmp_path.iterdir())
