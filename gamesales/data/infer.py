@@ -209,11 +209,11 @@ def _choose_number(name: str, distinct: FloatArray) -> tuple[Column, str]:
     best = next((best for best in _MAXIMA_OF_RATINGS if high <= best), None)
     if ends_in_word(name, RATING_WORDS) and low >= 0 and best is not None:
         unit = "stars" if best == _BEST_RATING_OF_STARS else "points"
-        return Column(name, "rating", unit=unit, minimum=0, maximum=int(best)), f"by its name, up to {best:g}"
+        return Column(name, "rating", unit=unit, minimum=0, maximum=int(best)), f"rating by its name, up to {best:g}"
     if has_word(name, PRICE_WORDS) and low > 0:
-        return Column(name, "price", unit=guess_unit(name, is_money=True), above=0), "by its name"
+        return Column(name, "price", unit=guess_unit(name, is_money=True), above=0), "price by its name"
     if has_word(name, MONEY_WORDS) and low >= 0:
-        return Column(name, "money", unit=guess_unit(name, is_money=True), minimum=0), "by its name"
+        return Column(name, "money", unit=guess_unit(name, is_money=True), minimum=0), "money by its name"
     unit = guess_unit(name, is_whole=bool((distinct == np.floor(distinct)).all()))
     if low < 0:
         return Column(name, "number", unit=unit), "numbers"

@@ -147,7 +147,7 @@ def compute_expected_earnings(titles: Values) -> NDArray[np.float64]:
 
 def _effects_of_publishers() -> NDArray[np.float64]:
     """Return an effect for each publisher, from the largest publisher to the smallest, in no order of size."""
-    return np.linspace(-1.5, 1.5, PUBLISHERS)[np.arange(PUBLISHERS) * 17 % PUBLISHERS]
+    return np.linspace(-1.5, 1.5, PUBLISHERS)[17 * np.arange(PUBLISHERS) % PUBLISHERS]
 
 
 def _name_publishers() -> list[str]:

@@ -26,7 +26,7 @@ from support.versions import DATA, FEATURES, INTERVAL, NEW_RECORD, publish_simpl
 
 BLOCKS = [block for page in PAGES for block in read_blocks(page)]
 # Pages that train.
-TRAINING = ("README.md", "tutorial.md")
+TRAINING = ("README.md", "tutorial.md", "your-own-table.md")
 # Pages that start where the README ends: version 1 is the champion, version 2 was rolled back.
 AFTER_README = (
     "backtest.md",
@@ -127,6 +127,13 @@ def test_readme_runs(readme_once):
 def test_tutorial_runs(tmp_path):
     """What the tutorial shows is what its commands print."""
     run_page(ROOT / "docs/tutorial.md", make_checkout(tmp_path / "gamesales"))
+
+
+@needs_gnu
+@pytest.mark.slow
+def test_own_table_runs(tmp_path):
+    """The guide leads from a table to a champion and its predictions."""
+    run_page(ROOT / "docs/guides/your-own-table.md", make_checkout(tmp_path / "gamesales"))
 
 
 @needs_gnu
