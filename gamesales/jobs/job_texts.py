@@ -12,7 +12,7 @@ from gamesales.jobs.proposal import LEFT_OUT, ColumnDecision
 
 # The default network for a table of numbers and categories, and its training. docs/decisions/ has what they were
 # measured on.
-UNITS = (128, 128)
+UNITS = (64, 64)
 ACTIVATION = "silu"
 DROPOUT = 0.2
 LEARNING_RATE = 0.003
