@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import partial
 
+from gamesales.data.dates import format_date
 from gamesales.report.format import (
     MISSING,
     format_count,
@@ -118,9 +119,19 @@ def _plot_column(column: Document) -> Plot:
     """Plot a column of ``drift`` with its counts."""
     change, state = describe_change(column), "Drifted" if column["drifted"] else "Not drifted"
     index = f"{state}: PSI {column['psi']:.3f}, limit {column['limit']:.3f}."
-    labels = label_bins(column["edges"], _choose_writer(column))
+    labels = _label_bins(column)
     caption = f"{change[:1].upper()}{change[1:]}. {index}" if change else index
     return plot_histograms(name_column(column), caption, labels, column["training_counts"], column["counts"])
+
+
+def _label_bins(column: Document) -> list[str]:
+    """Write the value of each bin of a category, and otherwise ranges. The last bin may have the missing cells."""
+    labels = list(column.get("labels", ()))
+    if not labels and column.get("kind") == "date" and column["edges"]:
+        dates = list(map(format_date, column["edges"]))
+        labels = [f"before {dates[0]}", *(f"from {text}" for text in dates)]
+    labels = labels or label_bins(column["edges"], _choose_writer(column))
+    return [*labels, "missing"] if len(labels) < len(column["counts"]) else labels
 
 
 def name_column(column: Document) -> str:
@@ -131,7 +142,7 @@ def name_column(column: Document) -> str:
 def describe_change(column: Document) -> str:
     """Write the averages before and now without the name of the column; empty if one of them is missing."""
     name, means, unit = column["column"], [column["training_mean"], column["mean"]], column.get("unit", "")
-    if not (unit or _is_prediction(column)):
+    if "kind" in column or not (unit or _is_prediction(column)):  # a category, a date, or missing cells
         return str(column["change"]).removeprefix(f"{name}: ").replace(f"average {name}: ", "average ", 1)
     if not all(map(is_finite, means)):
         return ""
