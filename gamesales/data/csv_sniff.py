@@ -87,12 +87,15 @@ def _count_characters(pieces: Iterable[bytes]) -> tuple[int, int]:
 
 
 def _find_escape(text: str) -> str | None:
-    r"""Return a backslash if quotes in quoted cells are written as ``\"``, "" if ``\N`` is a cell, otherwise None."""
-    if "\\" not in text:
-        return None
+    r"""Return a backslash if quotes in quoted cells are written as ``\"``, and "" if backslashes are text.
+
+    A backslash before a quote that closes its cell is text, as in ``"C:\"``. ``\N`` as a cell is text for a missing
+    cell. None is a file without either.
+    """
     if re.search(r'\\"[^",;\t|\r\n]', text):
         return "\\"
-    return "" if re.search(r"(?:^|[,;\t|])\\N(?=[,;\t|\r\n]|$)", text, re.MULTILINE) else None
+    has_null_mark = re.search(r"(?:^|[,;\t|])\\N(?=[,;\t|\r\n]|$)", text, re.MULTILINE)
+    return "" if has_null_mark or '\\"' in text else None
 
 
 def _find_delimiter(text: str, escape: str | None) -> str:

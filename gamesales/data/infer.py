@@ -49,6 +49,8 @@ _WIDE_SPAN = 1000
 _MAXIMA_OF_RATINGS = (5.0, 10.0, 100.0)
 _BEST_RATING_OF_STARS = 5.0
 _FEW_ROWS = 20
+# The network computes in float32, where a larger number is infinity.
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def infer_column(source: TextColumn, decimal: str = ".") -> ColumnProfile:
@@ -90,7 +92,7 @@ def _parse_number(text: str) -> float:
         number = float(text) if "_" not in text else np.nan
     except ValueError:
         return np.nan
-    return number if np.isfinite(number) and abs(number) <= np.finfo(np.float32).max else np.nan
+    return number if abs(number) <= _LARGEST else np.nan
 
 
 def _find_dates(cells: DistinctCells) -> DateFormat | None:

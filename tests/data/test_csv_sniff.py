@@ -29,6 +29,7 @@ def sniff(tmp_path, data, encoding="utf-8"):
         ('a,b\n"1;2;3",2\n"4;5;6",3\n', CsvDialect()),
         ('a,b\n"say \\"yes\\", twice",2\n', CsvDialect(escape="\\")),
         ("a,b\n\\N,2\n", CsvDialect(escape="")),
+        ('a,b\n"C:\\games\\",2\n', CsvDialect(escape="")),
         ("a\n1\n2\n", CsvDialect()),
     ],
 )
