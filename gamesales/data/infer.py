@@ -6,6 +6,7 @@ on.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -49,6 +50,8 @@ _WIDE_SPAN = 1000
 _MAXIMA_OF_RATINGS = (5.0, 10.0, 100.0)
 _BEST_RATING_OF_STARS = 5.0
 _FEW_ROWS = 20
+# Numbers with a sign of a currency, separators of thousands, or a letter for thousands and millions.
+_FORMATTED_NUMBER = re.compile(r"[-+]?[$€£¥]?\s?\d{1,3}([,. '\u202f]?\d{3})*([.,]\d+)?\s?(%|[kKmMbB]|\+|[$€£¥])?")
 # The network computes in float32, where a larger number is infinity.
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -237,6 +240,8 @@ def _infer_flag(cells: DistinctCells) -> ColumnProfile:
 def _infer_text(cells: DistinctCells) -> ColumnProfile:
     rows = cells.present_rows
     share = cells.distinct / rows
+    if _are_formatted_numbers(cells):
+        return cells.build(None, "numbers with signs or separators; write plain numbers", _number_texts(cells))
     if cells.distinct == 1 and rows == len(cells.source.codes):
         return cells.build(None, "the same value in every row", _number_texts(cells))
     lengths = [len(text) for text, present in zip(cells.source.texts, cells.is_present, strict=True) if present]
@@ -249,6 +254,13 @@ def _infer_text(cells: DistinctCells) -> ColumnProfile:
     if share > _TEXT_SHARE or cells.distinct > _MOST_CATEGORIES or not frequent:
         return cells.build(None, f"text: {cells.distinct:,} different in {rows:,} rows", _number_texts(cells))
     return _infer_category(cells, "text that repeats", frequent)
+
+
+def _are_formatted_numbers(cells: DistinctCells) -> bool:
+    """Return whether most cells are numbers for people, such as ``$1,234``, ``12%`` or ``10,000+``."""
+    matches = [bool(_FORMATTED_NUMBER.fullmatch(text)) for text in cells.source.texts]
+    counts = np.where(cells.is_present, cells.source.counts, 0)
+    return float(counts[np.array(matches, bool) | ~np.isnan(cells.numbers)].sum()) >= MIN_SHARE * cells.present_rows
 
 
 def _infer_category(cells: DistinctCells, why: str, frequent: int | None = None) -> ColumnProfile:

@@ -19,7 +19,7 @@ from gamesales.diagnostics.leakage import compute_rank_r2
 # The absolute correlation, of values or of ranks, at which a column is the target in another form.
 PERFECT = 0.995
 # The correlation above which people should ask whether the column is known in time.
-NOTABLE = 0.8
+NOTABLE = 0.7
 # The share of rows in which a sum, a product or a bound must hold.
 _MIN_SHARE = 0.98
 # The share of rows in which an addend that is never above the target must equal it.

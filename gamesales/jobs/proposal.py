@@ -121,7 +121,7 @@ def _propose_target(source: SourceTable, profiles: Mapping[str, ColumnProfile], 
     profile = profiles[target]
     numbers = profile.values[~np.isnan(profile.values)]
     if not profile.is_numeric:
-        kind = {"date": "dates", "category": "text", None: "no numbers"}.get(profile.kind, "no numbers")
+        kind = {"date": "dates", "category": "text"}.get(profile.kind or "", f"no numbers: {profile.why}")
         raise ColumnsError(
             f"{source.path}: the target {target} has {kind} ({profile.shown}); expected numbers",
             hint="Give the column to predict: --target COLUMN",

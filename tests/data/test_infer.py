@@ -98,6 +98,8 @@ def test_misfits(tmp_path):
         ("position", [str(number) for number in range(50)], "numbers the rows", False),
         ("title", [f"Title {number % 30}" for number in range(50)], "text: 30 different", False),
         ("review", ["A long text. " * 9, "Another long text. " * 9, "A third. " * 30] * 20, "long text", False),
+        ("installs", ["10,000+", "500+", "5,000,000+"] * 20, "numbers with signs or separators", False),
+        ("price", ["$1,234.50", "€5", "12%", "1.2M", "7"] * 20, "numbers with signs or separators", False),
         ("predicted_earnings", NUMBERS, "a name that scoring writes", False),
     ],
 )
