@@ -8,6 +8,7 @@ at 0. Training is an outline and the run is filled, so that nobody needs the col
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable, Sequence
 from html import escape
 from itertools import pairwise
@@ -17,6 +18,8 @@ from gamesales.report.svg import Plot
 # In units of the plots that matplotlib draws: a label of 10 is as large as theirs.
 _WIDTH, _LEFT, _RIGHT, _TOP = 320, 104, 306, 30
 _ROW, _BAR, _FONT = 23, 8, 10
+# A longer label needs more space than _LEFT, and is cut to this many characters. Wide characters count twice.
+_CHARACTER, _GAP, _MAX_LABEL = 5.8, 10, 24
 # Ends of the axis in percent, and the distance of its ticks.
 _SCALES = ((5, 1), (10, 2), (20, 5), (40, 10), (60, 20), (100, 25))
 
@@ -33,16 +36,18 @@ def plot_histograms(
         training: the training titles in each bin, b numbers with a sum above 0.
         counts: the titles of the run in each bin, b numbers. All may be 0.
     """
+    labels = [cut_label(label) for label in labels]
+    left = max(_LEFT, round(_GAP + _CHARACTER * max(map(_measure_width, labels))))
     before, now = _compute_shares(training), _compute_shares(counts)
     limit, step = next((scale for scale in _SCALES if scale[0] >= max(*before, *now) - 1e-9), _SCALES[-1])
     bottom = _TOP + _ROW * len(labels) + 4
-    parts = [*_draw_legend(), *_draw_axis(limit, step, bottom)]
+    parts = [*_draw_legend(left), *_draw_axis(left, limit, step, bottom)]
     for number, (label, *shares) in enumerate(zip(labels, before, now, strict=True)):
         top = _TOP + _ROW * number + 3
-        parts.append(_write(_LEFT - 6, top + 12, label, "end", "ink"))
-        widths = [round((_RIGHT - _LEFT) * share / limit, 1) for share in shares]
-        parts.append(_draw_bar(_LEFT, top, widths[0], is_filled=False))
-        parts.append(_draw_bar(_LEFT, top + _BAR + 1, widths[1], is_filled=True))
+        parts.append(_write(left - 6, top + 12, label, "end", "ink"))
+        widths = [round((_RIGHT - left) * share / limit, 1) for share in shares]
+        parts.append(_draw_bar(left, top, widths[0], is_filled=False))
+        parts.append(_draw_bar(left, top + _BAR + 1, widths[1], is_filled=True))
     svg = f'<svg viewBox="0 0 {_WIDTH} {bottom + 32}" aria-hidden="true">\n' + "\n".join(parts) + "\n</svg>"
     return Plot(heading, caption, svg)
 
@@ -54,6 +59,8 @@ def label_bins(edges: Sequence[float], write: Callable[[float], str]) -> list[st
     if not edges:
         return ["all values"]
     texts = list(map(write, edges))
+    if len(set(texts)) < len(texts):  # such as years, which differ in their last digit
+        texts = [f"{edge:.7g}".replace("-", "−") for edge in edges]
     middle = [f"{low} to {high}" for low, high in pairwise(texts)]
     return [f"below {texts[0]}", *middle, f"{texts[-1]} or more"]
 
@@ -77,25 +84,38 @@ def write_price(price: float) -> str:
     return write_amount(price) if abs(price) >= 1000 else f"{'−' if price < 0 else ''}${abs(price):.2f}"
 
 
+def cut_label(label: str) -> str:
+    """Cut a label to the space that a plot has for it."""
+    if _measure_width(label) <= _MAX_LABEL:
+        return label
+    while _measure_width(label) >= _MAX_LABEL:
+        label = label[:-1]
+    return f"{label}…"
+
+
+def _measure_width(label: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in label)
+
+
 def _compute_shares(counts: Sequence[int]) -> list[float]:
     """Return the share of each bin in percent."""
     total = math.fsum(counts)
     return [100 * count / total if total else 0.0 for count in counts]
 
 
-def _draw_legend() -> list[str]:
+def _draw_legend(left: int) -> list[str]:
     return [
-        _draw_bar(_LEFT, 6, 16, is_filled=False),
-        _write(_LEFT + 21, 14, "training", "start", "muted"),
-        _draw_bar(_LEFT + 82, 6, 16, is_filled=True),
-        _write(_LEFT + 103, 14, "this run", "start", "muted"),
+        _draw_bar(left, 6, 16, is_filled=False),
+        _write(left + 21, 14, "training", "start", "muted"),
+        _draw_bar(left + 82, 6, 16, is_filled=True),
+        _write(left + 103, 14, "this run", "start", "muted"),
     ]
 
 
-def _draw_axis(limit: int, step: int, bottom: int) -> list[str]:
-    parts = [_write((_LEFT + _RIGHT) // 2, bottom + 28, "share of the titles", "middle", "muted")]
+def _draw_axis(left: int, limit: int, step: int, bottom: int) -> list[str]:
+    parts = [_write((left + _RIGHT) // 2, bottom + 28, "share of the titles", "middle", "muted")]
     for percent in range(0, limit + 1, step):
-        x = round(_LEFT + (_RIGHT - _LEFT) * percent / limit, 1)
+        x = round(left + (_RIGHT - left) * percent / limit, 1)
         parts.append(f'<path d="M{x} {_TOP - 4}V{bottom}" style="stroke: var(--rule)"/>')
         parts.append(_write(x, bottom + 13, f"{percent}%", "middle", "muted"))
     return parts

@@ -66,5 +66,5 @@ def _describe_title(values: FloatArray, columns: Sequence[Column]) -> str:
     numbers = [
         format_value(value, column) for value, column in zip(values, columns, strict=True) if column.kind != "flag"
     ]
-    flags = [column.name for value, column in zip(values, columns, strict=True) if column.kind == "flag" and value]
+    flags = [column.name for value, column in zip(values, columns, strict=True) if column.kind == "flag" and value == 1]
     return ", ".join([*numbers, *flags])

@@ -10,6 +10,7 @@ from functools import partial
 from gamesales.data.dates import format_date
 from gamesales.report.format import (
     MISSING,
+    MISSING_CELL,
     format_count,
     format_money,
     format_range,
@@ -125,13 +126,15 @@ def _plot_column(column: Document) -> Plot:
 
 
 def _label_bins(column: Document) -> list[str]:
-    """Write the value of each bin of a category, and otherwise ranges. The last bin may have the missing cells."""
-    labels = list(column.get("labels", ()))
-    if not labels and column.get("kind") == "date" and column["edges"]:
+    """Label the bins of a column: the values of a category, or ranges and missing cells."""
+    if column.get("labels"):
+        return list(column["labels"])
+    if column.get("kind") == "date" and column["edges"]:
         dates = list(map(format_date, column["edges"]))
         labels = [f"before {dates[0]}", *(f"from {text}" for text in dates)]
-    labels = labels or label_bins(column["edges"], _choose_writer(column))
-    return [*labels, "missing"] if len(labels) < len(column["counts"]) else labels
+    else:
+        labels = label_bins(column["edges"], _choose_writer(column))
+    return labels if len(labels) == len(column["counts"]) else [*labels, MISSING_CELL]
 
 
 def name_column(column: Document) -> str:
@@ -142,17 +145,25 @@ def name_column(column: Document) -> str:
 def describe_change(column: Document) -> str:
     """Write the averages before and now without the name of the column; empty if one of them is missing."""
     name, means, unit = column["column"], [column["training_mean"], column["mean"]], column.get("unit", "")
-    if "kind" in column or not (unit or _is_prediction(column)):  # a category, a date, or missing cells
+    if column.get("kind") in ("category", "date") or not (unit or _is_prediction(column)):
         return str(column["change"]).removeprefix(f"{name}: ").replace(f"average {name}: ", "average ", 1)
     if not all(map(is_finite, means)):
-        return ""
+        return _describe_missing(column)
     if _is_prediction(column):
         before, now = (format_money(mean, means) for mean in means)
     else:
         digits = 2 if max(map(abs, means)) < _LARGE_MEAN else 0
         start, end = ("$", "") if unit == DOLLARS else ("", f" {unit}")
         before, now = (f"{'−' if mean < 0 else ''}{start}{abs(mean):,.{digits}f}{end}" for mean in means)
-    return f"average {before} in training, {now} tonight"
+    return "; ".join(filter(None, [f"average {before} in training, {now} tonight", _describe_missing(column)]))
+
+
+def _describe_missing(column: Document) -> str:
+    """Describe the share of missing cells, if it is not as in training."""
+    before, now = column.get("training_share_missing"), column.get("share_missing")
+    if before == now:
+        return ""
+    return f"missing: {format_share(before)} of titles in training, {format_share(now)} tonight"
 
 
 def _choose_writer(column: Document) -> Callable[[float], str]:
@@ -257,11 +268,7 @@ def show_outside(report: Document) -> list[str]:
     rows = [
         TableRow(
             column["column"],
-            (
-                f"{column['rows']:,}",
-                _write_range(column["minimum"], column["maximum"]),
-                _write_range(column["training_minimum"], column["training_maximum"]),
-            ),
+            (f"{column['rows']:,}", *_write_outside(column)),
             column["likely_cause"],
         )
         for column in report["outside_columns"]
@@ -276,6 +283,21 @@ def show_outside(report: Document) -> list[str]:
     if not (rows or sentences):
         return [make_note("All titles are within the ranges of the training titles.")]
     return [table, make_sentences(sentences)]
+
+
+def _write_outside(column: Document) -> tuple[str, str]:
+    """Write the values of a column outside of its range, and those of training."""
+    if column.get("kind") == "category":
+        return "values that training did not have", MISSING
+    write = _write_dates if column.get("kind") == "date" else _write_range
+    return (
+        write(column["minimum"], column["maximum"]),
+        write(column["training_minimum"], column["training_maximum"]),
+    )
+
+
+def _write_dates(first: float, last: float) -> str:
+    return format_date(first) if first == last else f"{format_date(first)} to {format_date(last)}"
 
 
 def _write_range(low: float, high: float) -> str:

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from gamesales.arrays import FloatArray
-from gamesales.report.format import format_compact_money, format_count, format_money, format_signed_money, is_finite
+from gamesales.report.category_plots import label_dates, plot_category
+from gamesales.report.format import (
+    MISSING_CELL,
+    format_compact_money,
+    format_count,
+    format_money,
+    format_signed_money,
+    is_finite,
+)
 from gamesales.report.page import Document
 from gamesales.report.svg import DASHED, PALETTE, Plot, format_axis, open_axes, render_svg
 from gamesales.stats.amounts import DOLLARS, amounts_in, label_amounts
@@ -73,7 +81,13 @@ def plot_dependences(dependences: Sequence[Document], order: Sequence[str]) -> l
     varying = [dependence for dependence in varying if all(map(is_finite, dependence["prediction_mean"]))]
     flags = [dependence for dependence in varying if dependence["kind"] in ("flag", "flags")]
     others = [dependence for dependence in varying if dependence not in flags][:_MAX_FEATURE_PLOTS]
-    return [*([plot_flag_effects(flags)] if flags else []), *map(plot_partial_dependence, others)]
+    plots = [(plot_category if _is_choice(effect) else plot_partial_dependence)(effect) for effect in others]
+    return [*([plot_flag_effects(flags)] if flags else []), *plots]
+
+
+def _is_choice(dependence: Document) -> bool:
+    """Return whether a plot has no axis of numbers: for a category, or for one value that may be missing."""
+    return dependence["kind"] == "category" or sum(value is not None for value in dependence["values"]) < 2
 
 
 def describe_constant_features(dependences: Sequence[Document]) -> str:
@@ -90,19 +104,27 @@ def plot_partial_dependence(dependence: Document) -> Plot:
         np.array(dependence[key], np.float64)
         for key in ("values", "prediction_mean", "prediction_low", "prediction_high")
     )
+    with_missing, is_present = mean, np.isfinite(values)  # a missing cell is last, and has no value
+    values, mean, low, high = (numbers[is_present] for numbers in (values, mean, low, high))
     name, is_money = dependence["columns"][0], "$" in dependence["labels"][0]
     _, _, unit = dependence["labels"][0].partition(" ")  # "2 stars"
     horizontal = _shorten(name) + (f", {unit}" if unit else "")
     with open_axes(f"dependence-{name}", label_amounts("Average prediction"), horizontal) as (figure, axes):
         axes.fill_between(values, mean[0] + low, mean[0] + high, color=PALETTE["accent"], alpha=0.14, lw=0)
         axes.plot(values, mean, lw=1.5, marker="o", ms=3.5, color=PALETTE["accent"])
-        format_axis(axes.xaxis, _format_dollars if is_money else _format_number, ticks=6)
+        if not is_present.all():
+            axes.axhline(with_missing[-1], **DASHED)
+        if dependence["kind"] == "date":
+            label_dates(axes.xaxis, values)
+        else:
+            format_axis(axes.xaxis, _format_dollars if is_money else _format_number, ticks=6)
         format_axis(axes.yaxis)
         svg = render_svg(figure)
-    change, first, last = mean[-1] - mean[0], dependence["labels"][0], dependence["labels"][-1]
+    change, first, last = mean[-1] - mean[0], dependence["labels"][0], dependence["labels"][len(values) - 1]
+    dashed = "" if is_present.all() else " Dashed line: a missing value."
     caption = (
         f"Partial dependence: {format_signed_money(float(change))} from {first} to {last}, all else equal. "
-        "Band: 80% of titles."
+        f"Band: 80% of titles.{dashed}"
     )
     return Plot(name, caption, svg)
 
@@ -145,7 +167,7 @@ def _list_effects(dependences: Sequence[Document]) -> list[tuple[str, float, flo
     """Return the flag's name and the mean, low and high change of the prediction, for each flag."""
     return [
         (
-            dependence["columns"][-1] if dependence["kind"] == "flag" else dependence["labels"][place],
+            _name_effect(dependence, place),
             mean - dependence["prediction_mean"][0],
             low,
             high,
@@ -161,6 +183,14 @@ def _list_effects(dependences: Sequence[Document]) -> list[tuple[str, float, flo
         )
         if place
     ]
+
+
+def _name_effect(dependence: Document, place: int) -> str:
+    label = str(dependence["labels"][place])
+    if dependence["kind"] != "flag":
+        return label
+    name = str(dependence["columns"][-1])
+    return f"{name}: {label}" if label == MISSING_CELL else name
 
 
 def _shorten(name: str) -> str:

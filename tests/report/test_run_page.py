@@ -1,7 +1,6 @@
 """The page of a run as data: its histograms, and texts that can't become markup."""
 
 import re
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -11,36 +10,9 @@ from hypothesis import strategies as st
 from gamesales.report.histogram import label_bins, plot_histograms, write_amount, write_number
 from gamesales.report.run_page import render_run_page
 from gamesales.report.run_sections import PredictedTitle, RejectGroup, RunPage
-from gamesales.scoring.run_report import InputReport, RunReport
-from support.pages import HOSTILE, Outline, read_text
+from support.pages import HOSTILE, Outline, make_run_report, read_text
 
 COUNTS = st.lists(st.integers(0, 1000), min_size=4, max_size=4).filter(any)
-
-
-def make_report(**changes):
-    report = RunReport(
-        run_id="0" * 64,
-        run_date="2026-11-24",
-        model="game-earnings",
-        model_version=4,
-        bundle_sha256="1" * 64,
-        output="out/run_date=2026-11-24",
-        rejects=None,
-        rows_in=1,
-        rows_scored=1,
-        rows_rejected=0,
-        rows_outside_training_range=0,
-        inputs=[InputReport("in.csv", 100, "2" * 64, 1, 0)],
-        files=[],
-        duplicate_ids=None,
-        drift=None,
-        shadow=None,
-        shards=1,
-        shards_resumed=0,
-        started="2026-11-24T02:00:00+00:00",
-        seconds=0.5,
-    )
-    return asdict(report) | changes
 
 
 @given(COUNTS, COUNTS)
@@ -66,7 +38,7 @@ def test_labels():
 def test_texts_are_no_markup():
     """Names of files, reasons, values and ids can't add a tag to the page."""
     page = RunPage(
-        make_report(warnings=[HOSTILE], rows_rejected=1, rejects=HOSTILE, output=HOSTILE),
+        make_run_report(warnings=[HOSTILE], rows_rejected=1, rejects=HOSTILE, output=HOSTILE),
         version={HOSTILE: HOSTILE},
         version_note=HOSTILE,
         highest=[PredictedTitle(HOSTILE, 1.0, None, None, is_outside=True)],
@@ -80,13 +52,13 @@ def test_texts_are_no_markup():
 
 def test_same_content_same_bytes():
     """The page has no time and no random id."""
-    assert render_run_page(RunPage(make_report())) == render_run_page(RunPage(make_report()))
+    assert render_run_page(RunPage(make_run_report())) == render_run_page(RunPage(make_run_report()))
 
 
 def test_numbers_of_a_run():
     """Duplicates, a release, a shadow and blank rows are on the page."""
     shadow = {"model_version": 5, "mean_difference": -12.0, "mean_absolute_difference": 30.0}
-    report = make_report(
+    report = make_run_report(
         rows_blank=2,
         rows_in=3,
         duplicate_ids={"ids": 1, "rows": 2, "examples": ["T1"]},

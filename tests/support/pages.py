@@ -6,11 +6,13 @@ import dataclasses
 import html
 import math
 import re
+from dataclasses import asdict
 from html.parser import HTMLParser
 
 import numpy as np
 
 from gamesales.report.version_page import VersionPage
+from gamesales.scoring.run_report import InputReport, RunReport
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 
@@ -73,3 +75,30 @@ class Outline(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+
+
+def make_run_report(**changes: object) -> dict[str, object]:
+    """Return the document of a run's report."""
+    report = RunReport(
+        run_id="0" * 64,
+        run_date="2026-11-24",
+        model="game-earnings",
+        model_version=4,
+        bundle_sha256="1" * 64,
+        output="out/run_date=2026-11-24",
+        rejects=None,
+        rows_in=1,
+        rows_scored=1,
+        rows_rejected=0,
+        rows_outside_training_range=0,
+        inputs=[InputReport("in.csv", 100, "2" * 64, 1, 0)],
+        files=[],
+        duplicate_ids=None,
+        drift=None,
+        shadow=None,
+        shards=1,
+        shards_resumed=0,
+        started="2026-11-24T02:00:00+00:00",
+        seconds=0.5,
+    )
+    return asdict(report) | changes
