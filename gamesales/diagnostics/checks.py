@@ -66,13 +66,17 @@ def check_sample_sizes(data: CheckInput) -> Iterator[Notice]:
 def check_conflicts(data: CheckInput) -> Iterator[Notice]:
     """Find training titles that earn far more or less than titles with the same features."""
     training = data.training
+    is_log = data.contract.target.scale == "log"
     order = np.lexsort((training.earnings, data.training_clusters))
     clusters, earnings = data.training_clusters[order], training.earnings[order]
+    if is_log and (earnings > 0).any():  # of skewed earnings, factors are compared
+        earnings = np.log(np.maximum(earnings, earnings[earnings > 0].min()))
     first = np.flatnonzero(np.r_[True, clusters[1:] != clusters[:-1]])
     size = np.diff(np.r_[first, len(clusters)])
     median = np.repeat((earnings[first + (size - 1) // 2] + earnings[first + size // 2]) / 2, size)
     is_shared = np.repeat(size > 1, size)
-    difference = np.abs(earnings - median)[is_shared] / np.maximum(np.abs(median[is_shared]), 1.0)
+    scale = 1.0 if is_log else np.maximum(np.abs(median[is_shared]), 1.0)
+    difference = np.abs(earnings - median)[is_shared] / scale
     usual = float(np.median(difference)) if len(difference) >= MIN_TEST_TITLES else 0.0
     conflicts = difference > _CONFLICT * max(usual, 1e-3)
     if usual and conflicts.any():
