@@ -121,7 +121,7 @@ class BinnedRows:
         """Find the bins of n rows: columns (n,), in the order of the profiles."""
         sizes = [len(profile.counts) for profile in profiles]
         pairs = zip(profiles, columns, np.cumsum([0, *sizes[:-1]]), strict=True)
-        bins = np.array([_find_bins(profile, column) + low for profile, column, low in pairs])
+        bins = np.array([find_bins(profile, column) + low for profile, column, low in pairs])
         order = np.argsort(bins.ravel(), kind="stable")
         ordered = bins.ravel()[order]
         starts = np.flatnonzero(np.diff(ordered, prepend=-1))
@@ -134,7 +134,8 @@ class BinnedRows:
         return np.split(counts, np.cumsum(self.sizes[:-1]))
 
 
-def _find_bins(profile: Profile, values: npt.NDArray[Any]) -> IntArray:
+def find_bins(profile: Profile, values: npt.NDArray[Any]) -> IntArray:
+    """Return the bin of each value, (n,) to int64 (n,). A missing cell is in the last bin, if the profile has one."""
     bins: IntArray = np.searchsorted(profile.edges, values, side="right")
     return np.where(np.isnan(values), len(profile.edges) + 1, bins) if profile.has_missing else bins
 

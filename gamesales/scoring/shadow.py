@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from gamesales.arrays import FloatArray
 from gamesales.data.arrow import keep_rows
+from gamesales.data.contract import Column
 from gamesales.data.table import Batch
+from gamesales.scoring.column_drift import label_code_bins
+from gamesales.scoring.drift import Profile, find_bins
 from gamesales.scoring.predict import BatchPrediction, predict_batch
 from gamesales.scoring.scorer import LoadedVersion
 
@@ -81,7 +83,7 @@ def compare_with_shadow(
     worst = int(sizes.argmax()) if len(sizes) else -1
     profiles = version.profiles or ()
     binned = [
-        (np.searchsorted(profile.edges, column[both], side="right"), len(profile.counts))
+        (find_bins(profile, column[both]), len(profile.counts))
         for profile, column in zip(profiles, prediction.screened.columns, strict=False)
     ]
     return ShadowComparison(
@@ -126,11 +128,12 @@ class FeatureDifferences:
 
     Attributes:
         bins: the keys of a bin are from, to, rows and mean_difference. The first bin has no lower bound, the last bin
-            no upper bound. A dictionary, as ``from`` can't name a field.
+            no upper bound. A dictionary, as ``from`` can't name a field. A bin of a category, and the bin of missing
+            cells, has its text as ``label`` too.
     """
 
     column: str
-    bins: list[dict[str, float | None]]
+    bins: list[dict[str, float | str | None]]
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,13 @@ def summarize(
         return report
     rows = comparison.rows
     beyond = zip(DIFFERENCE_SHARES, comparison.beyond, strict=True)
-    by_feature = zip(version.profiles or (), comparison.rows_by_bin, comparison.sums_by_bin, strict=False)
+    by_feature = zip(
+        version.contract.features,
+        version.profiles or (),
+        comparison.rows_by_bin,
+        comparison.sums_by_bin,
+        strict=False,
+    )
     return ShadowDifferences(
         **vars(report),
         mean_difference=comparison.total / rows,
@@ -173,16 +182,22 @@ def summarize(
         largest_difference_at=None if comparison.largest_at is None else RowLocation(*comparison.largest_at),
         share_beyond={f"{share:.0%}": count / rows for share, count in beyond},
         by_feature=[
-            FeatureDifferences(profile.name, _average_bins(profile.edges, counts, sums))
-            for profile, counts, sums in by_feature
+            FeatureDifferences(profile.name, _average_bins(column, profile, counts, sums))
+            for column, profile, counts, sums in by_feature
         ],
     )
 
 
-def _average_bins(edges: FloatArray, rows: Sequence[int], sums: Sequence[float]) -> list[dict[str, float | None]]:
-    bounds = [None, *edges.tolist(), None]
+def _average_bins(
+    column: Column, profile: Profile, rows: Sequence[int], sums: Sequence[float]
+) -> list[dict[str, float | str | None]]:
+    bounds = [None, *profile.edges.tolist(), None, None]  # the bin of missing cells has no bounds
+    labels: dict[int, str] = {len(profile.edges) + 1: "missing"}
+    if column.kind == "category":
+        labels = dict(enumerate(label_code_bins(column, profile.edges.tolist())))
     return [
         {"from": bounds[index], "to": bounds[index + 1], "rows": count, "mean_difference": total / count}
+        | ({"label": labels[index]} if index in labels else {})
         for index, (count, total) in enumerate(zip(rows, sums, strict=True))
         if count
     ]
