@@ -19,7 +19,7 @@ from gamesales.report.svg import Plot
 _WIDTH, _LEFT, _RIGHT, _TOP = 320, 104, 306, 30
 _ROW, _BAR, _FONT = 23, 8, 10
 # A longer label needs more space than _LEFT, and is cut to this many characters. Wide characters count twice.
-_CHARACTER, _GAP, _MAX_LABEL = 5.8, 10, 24
+_CHARACTER, _GAP, _MAX_LABEL = 6.3, 10, 22
 # Ends of the axis in percent, and the distance of its ticks.
 _SCALES = ((5, 1), (10, 2), (20, 5), (40, 10), (60, 20), (100, 25))
 

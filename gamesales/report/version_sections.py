@@ -47,6 +47,7 @@ def build_evaluation_section(evaluation: Document, metrics: Document) -> dict[st
         "importance": importance_rows,
         "importance_scale": importance_scale,
         "dependence": plot_dependences(evaluation["dependence"], order),
+        "has_categories": any(effect["kind"] == "category" for effect in evaluation["dependence"]),
         "dependence_note": describe_constant_features(evaluation["dependence"]),
         "notes": [notice["text"] for notice in evaluation["notices"] if notice["level"] == "note"],
     }
