@@ -36,6 +36,7 @@ from gamesales.stats.metrics import HEADINGS, Metrics, compute_metrics, format_m
 from gamesales.training import parity
 from gamesales.training.baselines import BaselineData, Baselines, fit_baselines
 from gamesales.training.checkpoint import TrainingCheckpoint, list_software_releases, log_to_tensorboard
+from gamesales.training.column_transformer import make_transformers
 from gamesales.training.encoding import add_encoder, fit_encoding
 from gamesales.training.evaluation import evaluate_predictions, profile_column, profile_features
 from gamesales.training.fit import Epoch, LossHistory, fit
@@ -224,7 +225,9 @@ def train(
     }
     files = {
         "model.keras": _save_network(network),
-        "scaler.joblib": _save_scaler(scaler),
+        "scaler.joblib": _save_scaler(
+            make_transformers(contract, encoding, scaling) if encoding or scaling.log else scaler
+        ),
         GRAPH_FILE: graph,
         **({REFERENCES_FILE: format_references(contract, references)} if len(references) else {}),
         **extras.files,
