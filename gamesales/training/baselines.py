@@ -132,6 +132,11 @@ def _merge_rare_categories(values: FloatArray, data: BaselineData) -> FloatArray
     return merged
 
 
+def _fill_empty_columns(features: FloatArray) -> FloatArray:
+    """Replace columns without any value by zeros, which scikit-learn's boosting can't bin otherwise."""
+    return np.where(np.isnan(features).all(axis=0), 0.0, features)
+
+
 def tune_boosting(
     features: FloatArray, earnings: FloatArray, seed: int, data: BaselineData = PLAIN_DATA
 ) -> BoostingSettings:
@@ -171,7 +176,7 @@ def _cross_validate(
     """Return the sum of the absolute errors with these settings, and with each smaller number of trees of the grid."""
     errors = {replace(settings, trees=trees): 0.0 for trees in TREES if trees <= settings.trees}
     for fold in np.array_split(np.arange(len(earnings)), _FOLDS):
-        training = np.delete(features, fold, axis=0), _transform(np.delete(earnings, fold), data)
+        training = _fill_empty_columns(np.delete(features, fold, axis=0)), _transform(np.delete(earnings, fold), data)
         stages = list(_make_boosting(settings, data).fit(*training).staged_predict(features[fold]))
         for staged in errors:
             predicted = _invert(stages[staged.trees - 1], data)
@@ -210,7 +215,7 @@ def predict_baselines(
     from sklearn.dummy import DummyRegressor
 
     baselines = {"gradient boosting": _make_boosting(boosting, data), "linear regression": _make_linear(features, data)}
-    target = _transform(earnings, data)
+    features, target = _fill_empty_columns(features), _transform(earnings, data)
     with _limit_threads():
         predicted = {
             name: _invert(model.fit(features, target).predict(test), data) for name, model in baselines.items()

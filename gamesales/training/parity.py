@@ -4,6 +4,7 @@ The check runs before training too: a network that can't be exported is refused 
 
 Predictions may differ by 1e-5 of the larger of the prediction and the range of the target in training. A purely
 relative bound would fail by chance, because some rows of the contract predict nearly nothing, and float32 has 24 bits.
+With a logarithmic target, 1e-5 of the range of its logarithm is allowed as well, which is more for large predictions.
 """
 
 from __future__ import annotations
@@ -129,7 +130,11 @@ def predict_with_keras(network: Any, scaling: Scaling, values: FloatArray) -> Fl
 
 def compute_tolerance(earnings: FloatArray, scaling: Scaling) -> FloatArray:
     """Compute by how much two computations of a prediction may differ: (n,) to (n,), in the target's unit."""
-    return TOLERANCE * np.maximum(np.abs(earnings), scaling.target_range)
+    sizes = np.maximum(np.abs(earnings), scaling.target_range)
+    if scaling.log:
+        # What 1e-5 of the range of the logarithm is at this prediction.
+        sizes = np.maximum(sizes, np.abs(earnings + scaling.log.shift) / scaling.scale[-1])
+    return TOLERANCE * sizes
 
 
 def check_parity(

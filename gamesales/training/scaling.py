@@ -154,11 +154,11 @@ def fit_scaler(contract: Contract, values: FloatArray, earnings: FloatArray) -> 
     names, target = contract.feature_names, contract.target.name
     log = LogScale.fit(earnings) if contract.target.scale == "log" else None
     targets = earnings if log is None else log.apply(earnings)
+    if needs_encoding(contract):
+        values = np.zeros_like(values)  # the encoder scales them
     table = pd.DataFrame(np.column_stack([values, targets]), columns=[*names, target])
     scaler = MinMaxScaler(feature_range=(0, 1)).fit(table)
     scale, offset = scaler.scale_.astype(np.float64), scaler.min_.astype(np.float64)
-    if needs_encoding(contract):
-        scale[:-1], offset[:-1] = 1.0, 0.0
     return scaler, Scaling(names, target, scale, offset, log)
 
 
