@@ -56,6 +56,8 @@ def _format_export(result: ExportResult) -> str:
         f"wrote version {result.version} of {result.model} to {result.output}; loaded again, it is within "
         f"{format_amount(result.largest_difference, 4)} of the scorer on {format_count(result.rows_checked, 'row')}"
     )
+    if result.note:
+        text += f"; {result.note}"
     if result.config:
         text += f"\n\nFor tensorflow_model_server --model_config_file=FILE:\n\n{result.config.rstrip()}"
     return text

@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from gamesales.arrays import FloatArray
+from gamesales.data.contract import Contract
 from gamesales.data.files import DISK_FULL_ERRORS, WRITE_ERRORS, explain_write_errors, fsync
-from gamesales.errors import IntegrityError, UsageError
+from gamesales.errors import IntegrityError, ParityError, UsageError
 from gamesales.jobs.evaluate import read_scaling
 from gamesales.jobs.loading import load_registered
 from gamesales.registry.bundle import Bundle
@@ -31,12 +32,17 @@ from gamesales.scoring.scorer import GRAPH_FILE, LoadedVersion, Scorer, get_targ
 from gamesales.stats.amounts import InUnit, keeps_unit, set_unit
 from gamesales.training import export as exporting
 from gamesales.training import parity
+from gamesales.training.encoding import needs_encoding
+from gamesales.training.export_columns import describe_inputs, make_raw_columns, read_raw_columns, takes_text
+from gamesales.training.onnx_columns import add_columns, predict_with_columns
 from gamesales.training.scaling import Scaling
 
 # The suffix of each format's file. A format without a suffix is a folder.
 SUFFIXES = {**exporting.KERAS_SUFFIXES, "onnx": ".onnx"}
 FORMATS = (*SUFFIXES, "savedmodel", "tfserving")
 SAVED_MODEL = "saved_model.pb"
+# The suffix of the file beside a .keras file that describes its inputs, if they are codes.
+INPUTS_SUFFIX = ".inputs.json"
 # Sampled rows on which the export is compared with the scorer, besides the golden rows.
 ROWS = 4_000
 
@@ -46,7 +52,8 @@ class ExportResult(InUnit):
     """An exported version.
 
     ``largest_difference`` is the largest difference from the scorer on ``rows_checked`` rows, in the target's unit.
-    ``config`` is what TensorFlow Serving needs to find the export. It is empty for other formats.
+    ``config`` is what TensorFlow Serving needs to find the export. It is empty for other formats. ``note`` says what
+    the export takes instead of raw cells; it is empty if all inputs are raw cells.
     """
 
     model: str
@@ -58,6 +65,7 @@ class ExportResult(InUnit):
     rows_checked: int
     largest_difference: float
     config: str
+    note: str
 
 
 @keeps_unit
@@ -82,9 +90,9 @@ def export(registry: ModelRegistry, ref: Ref, form: str, output: Path, *, force:
     target = _find_target(visible, form, force)
     loaded = load_registered(registry, version)
     set_unit(loaded.contract.unit)
-    if form not in SUFFIXES:
-        exporting.check_signature_names(loaded.contract.feature_names)
+    exporting.check_form(loaded.contract, form)
     scaling = _read_scaling(bundle, loaded)
+    inputs_file = _find_inputs_file(target, loaded.contract, form, force)
     with _make_temporary_folder(target) as folder:
         made = folder / f"export{SUFFIXES.get(form, '')}"
         write = _make_writer(bundle, loaded, scaling, form)
@@ -94,6 +102,9 @@ def export(registry: ModelRegistry, ref: Ref, form: str, output: Path, *, force:
         largest = _check_parity(loaded, scaling, form, made, rows)
         _find_target(visible, form, force)  # once more, because writing takes seconds
         with explain_write_errors(WRITE_ERRORS, visible):
+            if inputs_file:
+                (folder / inputs_file.name).write_text(describe_inputs(loaded.contract), encoding="utf-8")
+                _publish(folder / inputs_file.name, inputs_file)
             _publish(made, target)
     return ExportResult(
         model=registry.model,
@@ -105,6 +116,7 @@ def export(registry: ModelRegistry, ref: Ref, form: str, output: Path, *, force:
         rows_checked=len(rows),
         largest_difference=largest,
         config=_format_config(registry.model, output, version.number) if form == "tfserving" else "",
+        note=_describe_inputs(loaded.contract, form, inputs_file),
     )
 
 
@@ -134,6 +146,37 @@ def _find_target(visible: Path, form: str, force: bool) -> Path:
     if not parent.is_dir():
         raise UsageError(f"can't write {visible.name}: there is no folder {parent}", hint=f"mkdir -p '{parent}'")
     return target
+
+
+def _find_inputs_file(target: Path, contract: Contract, form: str, force: bool) -> Path | None:
+    """Return the path of the file that describes the inputs; None for an export that needs none.
+
+    Raises:
+        UsageError: the file exists and may not be replaced.
+    """
+    if form != "keras" or not needs_encoding(contract):
+        return None
+    path = target.with_suffix(INPUTS_SUFFIX)
+    if os.path.lexists(path) and not (force and path.is_file()):
+        hint = "Give another --output, or replace it with --force"
+        raise UsageError(f"{path} exists, and the export describes its inputs there", hint=hint)
+    return path
+
+
+def _describe_inputs(contract: Contract, form: str, inputs_file: Path | None) -> str:
+    """Return what an export takes instead of raw cells."""
+    if inputs_file:
+        return f"it takes codes and days instead of text; {inputs_file} lists them"
+    if not needs_encoding(contract) or form in ("keras", "h5"):
+        return ""
+    dates = [column for column in contract.features if column.kind == "date"]
+    notes = []
+    if form == "onnx" and any(column.kind == "category" for column in contract.features):
+        notes.append("it takes text without blanks around it")
+    numbers = [column.name for column in dates if form == "onnx" or not takes_text(column)]
+    if numbers:
+        notes.append(f"it takes {', '.join(numbers)} as days since 1970-01-01")
+    return "; ".join(notes)
 
 
 def _check_replaceable(visible: Path, target: Path, *, is_file: bool) -> None:
@@ -181,10 +224,12 @@ def _make_writer(bundle: Bundle, loaded: LoadedVersion, scaling: Scaling, form: 
     limits = get_target_range(loaded.contract)
     if form == "onnx":
         content = exporting.clip_graph(bundle.read(GRAPH_FILE), *limits)
+        if needs_encoding(loaded.contract):
+            content = add_columns(content, loaded.contract)
         return lambda made: made.write_bytes(content)
     network = exporting.load_network(bundle.read("model.keras"), f"{bundle.location}/model.keras")
     model = exporting.add_scaling(network, scaling, limits)
-    return partial(exporting.write_export, model, loaded.contract.feature_names, form)
+    return partial(exporting.write_export, model, loaded.contract, form)
 
 
 def _sample_rows(loaded: LoadedVersion) -> FloatArray:
@@ -195,13 +240,22 @@ def _sample_rows(loaded: LoadedVersion) -> FloatArray:
 
 def _check_parity(loaded: LoadedVersion, scaling: Scaling, form: str, made: Path, rows: FloatArray) -> float:
     """Load the export, compare it with the scorer, and return the largest difference, in the target's unit."""
-    if form == "onnx":
-        predictions = [Scorer(made.read_bytes()).score(rows)]
+    contract, raw, rejected = loaded.contract, None, np.zeros(len(rows), bool)
+    if needs_encoding(contract) and form not in exporting.KERAS_SUFFIXES:
+        raw = make_raw_columns(contract, rows, onnx=form == "onnx")
+        rows, rejected = read_raw_columns(contract, raw)
+    if form != "onnx":
+        predictions = exporting.predict_with_export(contract, form, made, rows, raw)
+    elif raw:
+        predictions = [predict_with_columns(made.read_bytes(), raw)]
     else:
-        predictions = exporting.predict_with_export(loaded.contract.feature_names, form, made, rows)
+        predictions = [Scorer(made.read_bytes()).score(rows)]
     expected, _ = loaded.clip(loaded.scorer.score(rows))
     names = f"the export as {form}", "the scorer"
-    return max(parity.check_parity(expected, predicted, scaling, names) for predicted in predictions)
+    if raw and (np.isnan(predictions[0]) != rejected).any():
+        raise ParityError(f"{names[0]} rejects other rows than scoring", hint="Report this as a bug of gamesales")
+    kept = ~rejected
+    return max(parity.check_parity(expected[kept], predicted[kept], scaling, names) for predicted in predictions)
 
 
 def _publish(made: Path, target: Path) -> None:

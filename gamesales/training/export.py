@@ -2,10 +2,11 @@
 
     network = load_network(content, source)
     model = add_scaling(network, scaling, limits)
-    write_export(model, names, "savedmodel", path)
-    predict_with_export(names, "savedmodel", path, values)    # loads what was written
+    write_export(model, contract, "savedmodel", path)
+    predict_with_export(contract, "savedmodel", path, values)    # loads what was written
 
-An export consists of layers of Keras and operators of TensorFlow, so that it can be loaded without gamesales.
+An export consists of layers of Keras and operators of TensorFlow, so that it can be loaded without gamesales. A network
+with an encoder takes codes, days and NaN as a matrix. A SavedModel of it also takes text; see ``text_columns``.
 """
 
 from __future__ import annotations
@@ -24,11 +25,16 @@ from typing import Any
 import numpy as np
 
 from gamesales.arrays import FloatArray
+from gamesales.data.contract import Contract
 from gamesales.data.files import DISK_FULL_ERRORS
 from gamesales.data.table import format_on_one_line
 from gamesales.errors import IntegrityError, UsageError
+from gamesales.training.column_encoder import get_encoding, load_encoder_class
+from gamesales.training.encoding import Encoding, encode, needs_encoding
+from gamesales.training.export_columns import RawColumns
 from gamesales.training.keras_objects import load_keras
-from gamesales.training.scaling import Scaling
+from gamesales.training.scaling import LogScale, Scaling
+from gamesales.training.text_columns import ColumnReader
 
 # The formats that are one file, by the suffix from which Keras infers the format.
 KERAS_SUFFIXES = {"keras": ".keras", "h5": ".h5"}
@@ -48,6 +54,7 @@ def load_network(content: bytes, source: str) -> Any:
     Raises:
         IntegrityError: Keras can't load the file, or would run code from it.
     """
+    load_encoder_class()  # registers the class, which a network with an encoder needs
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(content)
@@ -69,9 +76,12 @@ def add_scaling(network: Any, scaling: Scaling, limits: tuple[float, float] = (-
         limits: the smallest and the largest prediction; others are clipped.
 
     Returns:
-        A keras.Sequential from ``titles``, float32 (batch, k), not scaled, to float64 (batch, 1), in the target's unit.
+        A keras.Model from ``titles``, float32 (batch, k), not scaled, to float64 (batch, 1), in the target's unit.
     """
     keras = load_keras()
+    encoding = get_encoding(network.layers[0])
+    if encoding or scaling.log:
+        return _add_encoding(network, encoding, scaling, limits)
     scale, offset = scaling.scale, scaling.offset
     layers = [
         _make_affine_layer("scale_titles", scale[:-1], offset[:-1]),
@@ -79,6 +89,37 @@ def add_scaling(network: Any, scaling: Scaling, limits: tuple[float, float] = (-
         *_make_output_layers(1 / scale[-1:], -offset[-1:] / scale[-1:], *limits),
     ]
     return keras.Sequential([keras.Input((len(scale) - 1,), name="titles"), *layers], name="gamesales")
+
+
+def _add_encoding(network: Any, encoding: Encoding | None, scaling: Scaling, limits: tuple[float, float]) -> Any:
+    """Write the encoder and the logarithm as operations of Keras, which can be loaded without gamesales."""
+    keras = load_keras()
+    scale, offset = scaling.scale, scaling.offset
+    titles = keras.Input((len(scale) - 1,), name="titles")
+    first = _make_affine_layer("scale_titles", scale[:-1], offset[:-1])
+    values = encode(encoding, titles) if encoding else first(titles)
+    for layer in network.layers[1 if encoding else 0 :]:
+        values = layer(values)
+    if scaling.log:
+        values = _make_affine_layer("to_logarithm", 1 / scale[-1:], -offset[-1:] / scale[-1:])(values)
+        values = _limit(_invert_logarithm(values, scaling.log), *limits)
+    else:
+        for layer in _make_output_layers(1 / scale[-1:], -offset[-1:] / scale[-1:], *limits):
+            values = layer(values)
+    return keras.Model(titles, values, name="gamesales")
+
+
+def _invert_logarithm(values: Any, log: LogScale) -> Any:
+    from keras import ops
+
+    return ops.exp(_limit(values, log.lowest, log.highest)) - log.shift
+
+
+def _limit(values: Any, low: float, high: float) -> Any:
+    from keras import ops
+
+    values = values if math.isinf(low) else ops.maximum(values, low)
+    return values if math.isinf(high) else ops.minimum(values, high)
 
 
 def _make_output_layers(scale: FloatArray, offset: FloatArray, low: float, high: float) -> list[Any]:
@@ -142,12 +183,27 @@ def check_signature_names(names: Sequence[str]) -> None:
         )
 
 
-def write_export(model: Any, names: Sequence[str], form: str, path: Path) -> None:
+def check_form(contract: Contract, form: str) -> None:
+    """Check that a format can hold a network of a contract.
+
+    Raises:
+        UsageError: it can't.
+    """
+    if form not in ("keras", "h5", "onnx"):
+        check_signature_names(contract.feature_names)
+    if form == "h5" and (needs_encoding(contract) or contract.target.scale == "log"):
+        raise UsageError(
+            "the format h5 can't hold categories, dates, missing cells or a logarithm: Keras can't load them from it",
+            hint="Use --format keras, the newer format of Keras, or onnx",
+        )
+
+
+def write_export(model: Any, contract: Contract, form: str, path: Path) -> None:
     """Write a model with scaling.
 
     Args:
         model: the result of ``add_scaling``.
-        names: the k features, in the order of the contract.
+        contract: the k features.
         form: ``keras``, ``h5``, or any other for a SavedModel.
         path: the file or the folder to write. A file needs its suffix of KERAS_SUFFIXES.
 
@@ -160,7 +216,7 @@ def write_export(model: Any, names: Sequence[str], form: str, path: Path) -> Non
         elif form == "h5":
             _write_h5(model, path)
         else:
-            _write_saved_model(model, names, path)
+            _write_saved_model(model, contract, path)
 
 
 def _write_h5(model: Any, path: Path) -> None:
@@ -174,8 +230,11 @@ def _write_h5(model: Any, path: Path) -> None:
         path.write_bytes(file.id.get_file_image())
 
 
-def _write_saved_model(model: Any, names: Sequence[str], path: Path) -> None:
+def _write_saved_model(model: Any, contract: Contract, path: Path) -> None:
     import tensorflow as tf
+
+    names = contract.feature_names
+    specifications = [tf.TensorSpec((None,), tf.float32, name=name) for name in names]
 
     def predict_matrix(titles: Any) -> dict[str, Any]:
         return {"earnings": tf.reshape(model(titles, training=False), (-1,))}
@@ -183,13 +242,22 @@ def _write_saved_model(model: Any, names: Sequence[str], path: Path) -> None:
     def predict_columns(*columns: Any) -> dict[str, Any]:
         return predict_matrix(tf.stack(columns, axis=1))
 
+    def predict_text(*columns: Any) -> dict[str, Any]:
+        titles, rejected = reader.read(columns)
+        return {"earnings": tf.where(rejected, tf.constant(math.nan, tf.float64), predict_matrix(titles)["earnings"])}
+
     def trace(function: Any, *inputs: Any) -> Any:
         return tf.function(function, autograph=False).get_concrete_function(*inputs)
 
     module = tf.Module(name="gamesales")
     module.weights = [variable.value for variable in model.variables]  # saves the variables of the signatures
+    predict = predict_columns
+    if needs_encoding(contract):
+        reader = ColumnReader(contract)
+        module.tables = reader.tables
+        predict, specifications = predict_text, reader.make_signature()
     signatures = {
-        _COLUMNS_SIGNATURE: trace(predict_columns, *(tf.TensorSpec((None,), tf.float32, name=name) for name in names)),
+        _COLUMNS_SIGNATURE: trace(predict, *specifications),
         _MATRIX_SIGNATURE: trace(predict_matrix, tf.TensorSpec((None, len(names)), tf.float32, name="titles")),
     }
     try:
@@ -202,14 +270,17 @@ def _write_saved_model(model: Any, names: Sequence[str], path: Path) -> None:
         raise
 
 
-def predict_with_export(names: Sequence[str], form: str, path: Path, values: FloatArray) -> list[FloatArray]:
+def predict_with_export(
+    contract: Contract, form: str, path: Path, values: FloatArray, raw: RawColumns | None = None
+) -> list[FloatArray]:
     """Load an export, and predict in each way that it offers.
 
     Args:
-        names: the k features, in the order of the contract.
+        contract: the k features.
         form: the format, as for ``write_export``.
         path: the file or the folder of the export.
         values: (n, k), not scaled, exact in float32.
+        raw: the same titles as raw columns; by default, the columns of the matrix.
 
     Returns:
         The predictions of each way, float64 (n,), in the target's unit.
@@ -223,7 +294,11 @@ def predict_with_export(names: Sequence[str], form: str, path: Path, values: Flo
         import tensorflow as tf
 
         signatures = tf.saved_model.load(str(path)).signatures
-        columns = {name: tf.constant(column) for name, column in zip(names, titles.T, strict=True)}
+        cells = raw or dict(zip(contract.feature_names, titles.T, strict=True))
+        columns = {
+            name: tf.constant(column if column.dtype == object else column.astype(np.float32))
+            for name, column in cells.items()
+        }
         results = signatures[_COLUMNS_SIGNATURE](**columns), signatures[_MATRIX_SIGNATURE](titles=tf.constant(titles))
         return [result["earnings"].numpy() for result in results]
 
