@@ -31,7 +31,8 @@ def as_toml(value):
         return "{ " + ", ".join(f"{key} = {as_toml(part)}" for key, part in value.items()) + " }"
     if isinstance(value, Iterable) and not isinstance(value, str):
         return "[" + ", ".join(map(as_toml, value)) + "]"
-    return json.dumps(str(value) if isinstance(value, Path) else value)
+    text = json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f")  # JSON escapes it not, and writes other planes as two escapes
 
 
 def write_job(path, *, data=EMPTY, network=EMPTY, training=EMPTY, intervals=NO_INTERVALS, report=PLAIN_REPORT, **top):
