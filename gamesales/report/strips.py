@@ -66,7 +66,7 @@ class StripScale:
 def choose_scale(amounts: Iterable[float | None]) -> StripScale:
     """Choose a scale with a few round ticks that holds all amounts that are finite."""
     largest = max((amount for amount in amounts if is_finite(amount)), default=0.0)
-    if largest <= 0:
+    if largest / _MOST_STEPS <= 0:  # also of numbers too small to be divided
         return StripScale(1.0, 1.0)
     power = 10.0 ** math.floor(math.log10(largest / _MOST_STEPS))
     step = next(size * power for size in _STEPS if size * power * _MOST_STEPS >= largest * (1 - _ROUNDING))

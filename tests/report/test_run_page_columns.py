@@ -38,7 +38,9 @@ COLUMNS = [
         "column": "score",
         "kind": "number",
         "unit": "points",
-        "change": "average score: 5.00 in training, 5.10 tonight; missing score: 10% of titles before, 50% tonight",
+        "change": "average score: 5.00 in training, 5.10 tonight",
+        "training_share_missing": 0.1,
+        "share_missing": 0.5,
         "training_mean": 5.0,
         "mean": 5.1,
         "edges": [4.5],
@@ -55,4 +57,7 @@ def test_bins_of_encoded_columns():
     for label in ("other RPG missing", "before 2008-05-01 from 2008-05-01 from 2011-01-26", "4.5 or more missing"):
         assert label in text
     assert "unseen genre: 0.4% of titles in training, 12% tonight" in text
-    assert "average 5.00 in training, 5.10 tonight; missing score: 10% of titles before, 50% tonight" in text
+    assert (
+        "average 5.00 points in training, 5.10 points tonight; missing: 10.0% of titles in training, 50.0% tonight"
+        in text
+    )
