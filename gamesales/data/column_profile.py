@@ -120,9 +120,8 @@ def shorten_cell(text: str) -> str:
 
 
 def show_number(number: float) -> str:
-    """Return a number for people: with separators if it is large and whole."""
-    is_large = 10_000 <= abs(number) < 1e15 and number == np.floor(number)
-    return f"{number:,.0f}" if is_large else f"{number:g}"
+    """Return a number for people: with separators and without decimals if it is large."""
+    return f"{number:,.0f}" if 10_000 <= abs(number) < 1e15 else f"{number:g}"
 
 
 def list_missing_texts(profiles: Sequence[ColumnProfile]) -> tuple[str, ...]:

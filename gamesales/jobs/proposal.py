@@ -17,9 +17,12 @@ from gamesales.data.source_table import SourceTable
 from gamesales.data.table import RejectedRow, summarize_rejects
 from gamesales.diagnostics.target_leaks import find_leaks
 from gamesales.errors import ColumnsError, InputError, suggest
+from gamesales.report.format import format_count
 
 TARGET, FEATURE, IDENTITY, LEFT_OUT = "target", "feature", "identity", "left out"
 _MOST_NAMES = 10
+# The share of rows with the same features that people should know of.
+_MIN_ALIKE = 0.01
 
 
 @dataclass(frozen=True)
@@ -212,9 +215,10 @@ def _describe_duplicates(source: SourceTable, contract: Contract, groups: IntArr
     notes = []
     repeated = _count_repeated(groups[fits])
     if repeated:
-        notes.append(f"{repeated:,} rows repeat another row in all columns; they are in the same part as that row")
+        count = format_count(repeated, "row")
+        notes.append(f"{count} equal to another row in all columns; equal rows are in the same part")
     alike = _count_repeated(_number_rows(source, contract.feature_names)[fits]) - repeated
-    if alike > 0:
+    if alike > _MIN_ALIKE * np.count_nonzero(fits):
         notes.append(f"{alike:,} further rows have the same features as another row, which may be in the other part")
     return notes
 

@@ -161,7 +161,7 @@ def test_duplicates(cli):
     reasons = {column["name"]: column["why"] for column in document["columns"]}
     assert "has a value for each value of genre" == reasons["genre_code"]
     assert "has the values of user_score" == reasons["score_again"]
-    assert "120 rows repeat another row in all columns; they are in the same part as that row" in document["notes"]
+    assert "120 rows equal to another row in all columns; equal rows are in the same part" in document["notes"]
     parts = [{tuple(row.values()) for row in read_rows(f"data/{part}.csv")} for part in ("training", "test")]
     assert not parts[0] & parts[1]
 
