@@ -130,6 +130,7 @@ def _format_check(result: ContractCheck) -> str:
         [
             f"{result.rows_fitting:,} of {format_count(result.rows, 'row')} of {result.file} fit {result.contract}",
             *([f"read with {dialect}"] if dialect else []),
+            *([f"values of categories learned from {result.training}"] if result.training else []),
             "",
             format_table(["column", "kind", "missing", "do not fit", "unseen", "examples"], rows, optional=("unseen",)),
             *_list_differences(result),

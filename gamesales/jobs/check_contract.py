@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,17 @@ from gamesales.data.categories import OTHER, count_categories
 from gamesales.data.column_profile import shorten_cell
 from gamesales.data.contract import Column, Contract
 from gamesales.data.csv_sniff import sniff_dialect
-from gamesales.data.dialect import DEFAULT_DIALECT, TableFormat
+from gamesales.data.dialect import DEFAULT_DIALECT, CsvDialect, TableFormat
 from gamesales.data.files import escape_surrogates, read_stamp, require_unchanged
+from gamesales.data.labeled_titles import learn_categories
 from gamesales.data.open_table import open_table
 from gamesales.data.screen import read_numbers, require_columns, screen
 from gamesales.data.table import Batch, RejectedRow, TableFile
 from gamesales.errors import InputError, InputNotFoundError
 
 _SHOWN = 3
+# The training part that `gamesales init` writes beside the contract.
+_TRAINING_PARTS = ("training.csv", "training.parquet")
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class CheckedColumn:
     Attributes:
         missing: the number of missing cells, accepted or not.
         misfits: the number of cells that reject their row.
-        unseen: of a category: the number of cells with a value that the contract does not list, or, if it lists none,
-            that is in fewer rows than ``min_count``.
+        unseen: of a category: the number of cells with a value that neither the contract lists nor training learns.
+            Without listed values and a training part: with a value in fewer rows than ``min_count``.
         examples: rows that do not fit with the reason, and unseen values.
     """
 
@@ -58,10 +61,13 @@ class ContractCheck:
         malformed: the first rows that can't be read, with the reason.
         csv: how the file is written, as in a job; empty for Parquet, and for the defaults of a job.
         notes: what people should check.
+        training: the training part beside the contract, from which the values of categories are learned. None if there
+            is none, or if no category needs it.
     """
 
     file: str
     contract: str
+    training: str | None
     rows: int
     rows_fitting: int
     fits: bool
@@ -127,14 +133,14 @@ def check_contract(path: Path, contract_path: Path) -> ContractCheck:
         InputError: the file can't be read, or a column has a type that does not fit its kind.
         TryAgainError: the file was changed while it was read.
     """
-    contract = Contract.from_toml(contract_path)
+    contract, training = _learn_values(Contract.from_toml(contract_path), contract_path.parent)
     if not path.exists():
         raise InputNotFoundError(f"no file {path}", hint="Give the path of an existing CSV or Parquet file")
     if not path.is_file():
         raise InputError(f"{path} is not a plain file; expected CSV or Parquet", hint="Give the path of a file")
     with require_unchanged(path, read_stamp(path)):
         dialect = sniff_dialect(path)
-        table = _open(path, TableFormat(dialect or DEFAULT_DIALECT))
+        table = open_table(path, _describe_format(path, dialect))
         names = table.schema.names
         columns = [column for column in (*contract.features, contract.target) if column.name in names]
         require_columns(str(path), table.schema, columns)
@@ -146,6 +152,7 @@ def check_contract(path: Path, contract_path: Path) -> ContractCheck:
     return ContractCheck(
         file=escape_surrogates(str(path)),
         contract=escape_surrogates(str(contract_path)),
+        training=None if training is None else escape_surrogates(str(training)),
         rows=rows,
         rows_fitting=0 if lacking else rows_fitting,
         fits=not lacking and rows_fitting == rows,
@@ -158,12 +165,30 @@ def check_contract(path: Path, contract_path: Path) -> ContractCheck:
     )
 
 
-def _open(path: Path, table_format: TableFormat) -> TableFile:
-    """Open a table. Blanks around the names of its columns are removed."""
-    names = open_table(path, table_format).schema.names
+def _learn_values(contract: Contract, folder: Path) -> tuple[Contract, Path | None]:
+    """Learn the values of categories from the training part in a folder, as training does.
+
+    Without a training part, a category without listed values accepts all of them.
+    """
+    if all(column.values for column in contract.features if column.kind == "category"):
+        return contract, None
+    training = next((folder / name for name in _TRAINING_PARTS if (folder / name).is_file()), None)
+    if training is not None:
+        return learn_categories(training, contract, _describe_format(training, sniff_dialect(training))), training
+    features = [
+        replace(column, unseen="other") if column.kind == "category" and not column.values else column
+        for column in contract.features
+    ]
+    return replace(contract, features=tuple(features)), None
+
+
+def _describe_format(path: Path, dialect: CsvDialect | None) -> TableFormat:
+    """Describe how a table is written. Blanks around the names of its columns are removed."""
+    csv = dialect or DEFAULT_DIALECT
+    names = open_table(path, TableFormat(csv)).schema.names
     stripped = [name.strip() for name in names]
     renames = {new: name for new, name in zip(stripped, names, strict=True) if new != name and stripped.count(new) == 1}
-    return open_table(path, TableFormat(table_format.csv, renames))
+    return TableFormat(csv, renames)
 
 
 def _check_rows(

@@ -38,6 +38,7 @@ def test_fitting_file(check):
     columns = by_name(ran.document)
     assert (18, 0) == (columns["user_score"]["missing"], columns["user_score"]["misfits"])
     assert ["home_sales", "sales_abroad"] == ran.document["further"]
+    assert "data/training.csv" == ran.document["training"]
 
 
 def test_cells_that_do_not_fit(check):
@@ -72,6 +73,18 @@ def test_listed_values(check):
     contract.write_text(listed.replace('"Sports"]\n', '"Sports"]\nunseen = "reject"\n'), encoding="utf-8")
     ran = check(sales)
     assert (3, sales["genre"].count("Role-Playing")) == (ran.code, by_name(ran.document)["genre"]["misfits"])
+
+
+def test_without_training_part(check):
+    """Without the training part, the values that are rare in the file are counted, and none is rejected."""
+    Path("data/training.csv").unlink()
+    contract = Path("data/contract.toml")
+    text = contract.read_text(encoding="utf-8")
+    contract.write_text(text.replace('name = "genre"\n', 'name = "genre"\nunseen = "reject"\n'), encoding="utf-8")
+    columns = make_sales()
+    columns["genre"][4] = "Quiz"
+    ran = check(columns)
+    assert (0, None, 1) == (ran.code, ran.document["training"], by_name(ran.document)["genre"]["unseen"])
 
 
 def test_missing_columns(check):
