@@ -80,7 +80,8 @@ class ReadOnlyRegistry:
         For many titles, ``load`` the version once.
 
         Args:
-            title: The value of each feature by its name, as a number, a boolean or text.
+            title: The value of each feature by its name, as a number, a boolean, text or a date. None, NaN and empty
+                text are missing values. A feature that may be missing may be left out.
             ref: The version.
             explain: Whether to explain the prediction: how far each column moves it away from the mean.
 
@@ -100,8 +101,7 @@ class ReadOnlyRegistry:
                 f"expected the features of a single title as a mapping, received {type(title).__name__}; "
                 f"for many titles: registry.load({ref!r}).predict(titles)"
             )
-        texts = {name: "" if value is None else str(value) for name, value in title.items()}
-        return predict(*self._open(ref), texts, explain=explain)
+        return predict(*self._open(ref), title, explain=explain)
 
     @expect_failures()
     def versions(

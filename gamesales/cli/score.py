@@ -276,7 +276,7 @@ def _format_prediction(prediction: Prediction) -> str:
         training = first if first == last else f"{first} to {last}"
         shown = _write_value(value.value)
         lines.append(f"({value.column} is {shown}, outside the range of the training titles: {training})")
-    lines += [f"({describe_unseen(value)}; scored as other)" for value in prediction.unseen]
+    lines += [f"({describe_unseen(value)}{'; scored as other' if value.value else ''})" for value in prediction.unseen]
     if prediction.unfamiliar and not (prediction.outside or prediction.unseen or prediction.clipped):
         lines.append("(no training title had this combination of flags)")
     if prediction.clipped:

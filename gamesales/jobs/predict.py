@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from gamesales.data.arrow import make_text_column
-from gamesales.data.categories import is_unseen
+from gamesales.data.categories import is_unseen, list_distinct_texts
 from gamesales.data.contract import Column, Contract
 from gamesales.data.dates import format_date
+from gamesales.data.in_memory import select_features
 from gamesales.data.table import Batch
 from gamesales.errors import ColumnsError, InputError, UsageError, suggest
 from gamesales.jobs.loading import load, load_references
@@ -47,7 +47,7 @@ class UnseenValue:
     """A category that was not in training, or in too few titles.
 
     Attributes:
-        value: The text of the title.
+        value: The text of the title. Empty if no training title had a missing value.
         nearest: The most similar category of training, or None if none is similar.
     """
 
@@ -105,14 +105,14 @@ def parse_title(assignments: Sequence[str]) -> dict[str, str]:
 
 
 @keeps_unit
-def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str], *, explain: bool = False) -> Prediction:
-    """Predict the earnings of one title from its features, which are text.
+def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, object], *, explain: bool = False) -> Prediction:
+    """Predict the earnings of one title from its features.
 
     Args:
         registry: The registry of the model.
         ref: The version that predicts.
-        title: The value of each feature by name. An empty text is a missing value. A feature that may be missing may be
-            left out.
+        title: The value of each feature by name, or its text. An empty text and None are missing values. A feature that
+            may be missing may be left out.
         explain: Whether to explain the prediction.
 
     Raises:
@@ -124,16 +124,16 @@ def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str], *, expl
     set_unit(version.contract.unit)
     references = load_references(registry, version) if explain else None
     _check_names(title, version.contract)
-    names = list(version.contract.feature_names)
-    table = pa.RecordBatch.from_arrays([make_text_column([title.get(name, "")]) for name in names], names=names)
+    table = select_features({name: [title.get(name, "")] for name in version.contract.feature_names}, version.contract)
     predicted = predict_batch(Batch(table, np.ones(1, np.int64)), version)
-    unseen = _find_unseen(title, version.contract)
+    unseen = _find_unseen(table, version.contract)
     if predicted.screened.rejected:
         reason = predicted.screened.rejected[0].reason
         hint = "See docs/reference/contract.md"
         if refused := [value for value in unseen if _get_column(version.contract, value.column).unseen == "reject"]:
             hint = f"{'; '.join(map(describe_unseen, refused))}. {hint}"
         raise InputError(f"this title can't be scored: {reason}", hint=hint)
+    values = [low for low, _ in predicted.extremes]
     bounds = [float(bound[0]) for bound in predicted.bounds]
     low, high = bounds if bounds and not predicted.rows_without_interval else (None, None)
     return Prediction(
@@ -145,8 +145,8 @@ def predict(registry: ModelRegistry, ref: Ref, title: Mapping[str, str], *, expl
         coverage=version.prediction_interval.coverage if version.prediction_interval else None,
         outside_training_range=bool(predicted.outside_range[0]),
         unfamiliar=None if predicted.unfamiliar is None else bool(predicted.unfamiliar[0]),
-        outside=_list_outside(version, [low for low, _ in predicted.extremes]),
-        unseen=unseen,
+        outside=_list_outside(version, values),
+        unseen=[*unseen, *_find_new_gaps(version, values, unseen)],
         clipped=predicted.rows_clipped > 0,
         explanation=None if references is None else _explain(version, references, predicted.screened.values),
     )
@@ -166,23 +166,38 @@ def _write_date(value: float, column: Column) -> float | str:
     return format_date(value) if column.kind == "date" else value
 
 
-def _find_unseen(title: Mapping[str, str], contract: Contract) -> list[UnseenValue]:
+def _find_unseen(title: pa.RecordBatch, contract: Contract) -> list[UnseenValue]:
     """Find the categories of a title that training has not seen."""
     unseen = []
     for column in contract.features:
-        text = title.get(column.name, "")
-        if column.kind == "category" and is_unseen(text, column, contract.missing_values):
+        if column.kind != "category":
+            continue
+        texts, (index,) = list_distinct_texts(title.column(column.name))
+        text = texts[index]
+        if is_unseen(text, column, contract.missing_values):
             from difflib import get_close_matches
 
-            shown = text.strip()[:_MOST_CHARACTERS]
+            shown = text[:_MOST_CHARACTERS]
             by_lower_case = {value.lower(): value for value in reversed(column.values)}
             nearest = get_close_matches(shown.lower(), by_lower_case, n=1)
-            unseen.append(UnseenValue(column.name, text.strip(), by_lower_case[nearest[0]] if nearest else None))
+            unseen.append(UnseenValue(column.name, text, by_lower_case[nearest[0]] if nearest else None))
     return unseen
+
+
+def _find_new_gaps(
+    version: LoadedVersion, values: Sequence[float], unseen: Sequence[UnseenValue]
+) -> Iterator[UnseenValue]:
+    """Find the categories that are missing, and that no training title lacks."""
+    named = {value.column for value in unseen}
+    for column, code, largest in zip(version.contract.features, values, version.training_max.tolist(), strict=True):
+        if column.kind == "category" and column.name not in named and code > largest:
+            yield UnseenValue(column.name, "", None)
 
 
 def describe_unseen(value: UnseenValue) -> str:
     """Describe a category that training has not seen, with the most similar category."""
+    if not value.value:
+        return f"{value.column}: it is missing, which no training title had"
     shown = value.value if len(value.value) <= _MOST_CHARACTERS else f"{value.value[:_MOST_CHARACTERS]}…"
     nearest = f"; nearest: {value.nearest}" if value.nearest else ""
     return f"{value.column}: {shown!r} was not in training, or too rare{nearest}"
@@ -198,7 +213,7 @@ def _explain(version: LoadedVersion, references: FloatArray, values: FloatArray)
     return Explainer(version, references).explain(values[0].tolist())
 
 
-def _check_names(title: Mapping[str, str], contract: Contract) -> None:
+def _check_names(title: Mapping[str, object], contract: Contract) -> None:
     missing = [column.name for column in contract.features if column.name not in title and not column.may_be_missing]
     problems = [f"missing: {', '.join(missing)}"] if missing else []
     unknown = [name for name in title if name not in contract.feature_names]

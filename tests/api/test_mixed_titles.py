@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from gamesales import Predictor
+from gamesales import Predictor, Registry
 from gamesales.data.in_memory import select_features
 from gamesales.errors import ColumnsError, InputError
 from support.mixed import GOOD, GOOD_SALES, MIXED, mixed_cells, mixed_sales, mixed_values, mixed_version, publish_mixed
@@ -123,6 +123,17 @@ def test_single_title(predictor):
     assert [GOOD_SALES - 32 + 256 - 0.25] == predictor.predict(lacking).tolist()
     with pytest.raises(ColumnsError, match="the table lacks genre"):
         predictor.predict({name: cell for name, cell in GOOD.items() if name != "genre"})
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA, "", "N/A"])
+def test_registry_predict(tmp_path, missing):
+    """A title of the registry has numbers, dates and missing values as Python has them."""
+    publish_mixed(tmp_path)
+    title = {**GOOD, "publisher": 12, "released": date(2020, 1, 1), "year": missing, "is_sequel": True}
+    prediction = Registry(tmp_path / "registry").predict(title)
+    assert (GOOD_SALES - 0.25, []) == (prediction.predicted_earnings, prediction.unseen)
+    unseen = Registry(tmp_path / "registry").predict({**title, "genre": "RPGG", "platform": missing}).unseen
+    assert [("genre", "RPGG", "RPG")] == [(value.column, value.value, value.nearest) for value in unseen]
 
 
 def test_table_lacks_column(predictor):

@@ -5,7 +5,7 @@ import json
 import pytest
 from jsonschema import validate
 
-from support.mixed import GOOD, GOOD_SALES, publish_mixed
+from support.mixed import GOOD, GOOD_SALES, mixed_details, publish_mixed
 from support.runs import read_failure
 from support.versions import ROOT
 
@@ -86,6 +86,18 @@ def test_outside_training_range(command):
     assert ("2026-11-30", "1997", "2024") == (document["outside"][0]["value"], first[:4], last[:4])
     assert f"(released is 2026-11-30, outside the range of the training titles: {first} to {last})" in ran.out
     assert "(year is 2,025, outside the range of the training titles: 1,980 to 2,020)" in ran.out
+
+
+def test_missing_category_that_training_lacks(cli, tmp_path):
+    """A missing category is named if no training title had one."""
+    profile = mixed_details()["training_profile"]
+    (platform,) = (column for column in profile if column["name"] == "platform")
+    platform["maximum"] = 3.0
+    publish_mixed(tmp_path, record={"training_profile": profile})
+    words = [f"{name}={'' if name == 'platform' else cell}" for name, cell in GOOD.items()]
+    lines = cli("predict", *words).out.splitlines()
+    assert ["(platform: it is missing, which no training title had)"] == lines[1:]
+    assert [{"column": "platform", "value": "", "nearest": None}] == cli("predict", *words, "--json").document["unseen"]
 
 
 def test_wrong_date(command):

@@ -162,11 +162,14 @@ def mixed_version(number=1):
     return load_version("game-sales", number, "2" * 64, mixed_details(), mixed_graph())
 
 
-def publish_mixed(folder, name="game-earnings", *, references=40):
-    """Publish and promote a mixed version in ``folder/registry``, and return the registry."""
+def publish_mixed(folder, name="game-earnings", *, references=40, record=None):
+    """Publish and promote a mixed version in ``folder/registry``, and return the registry.
+
+    ``record`` has further keys of its manifest.
+    """
     registry = open_registry(folder / "registry", name)
     files = {"scorer.onnx": mixed_graph()}
-    details = mixed_details()
+    details = mixed_details() | (record or {})
     if references:
         files[REFERENCES_FILE] = format_references(MIXED, mixed_values(references, seed=6))
         details["reference_titles"] = references
