@@ -48,7 +48,7 @@ def plot_category(dependence: Document) -> Plot:
     caption = (
         f"Partial dependence: {format_money(amounts[0], amounts)} on average for {labels[lowest]}, "
         f"{format_money(amounts[1], amounts)} for {labels[highest]}, all else equal. The most frequent values are at "
-        "the top. Bar: 80% of titles."
+        f"the top. Bar: the change from {labels[0]}, for 80% of titles."
     )
     return Plot(name, caption, svg)
 
