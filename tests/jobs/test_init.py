@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -295,3 +296,21 @@ def test_python(tmp_path, monkeypatch):
     assert "at random by publisher, seed 1" == result.split
     assert check_contract("sales.csv", "store/data/contract.toml").fits
     assert json.loads(json.dumps(result.csv)) == {}
+
+
+@pytest.mark.slow
+def test_three_commands(cli):
+    """The proposal trains, is promoted and scores: here with a tiny network, and without networks for the report."""
+    columns = make_sales()
+    columns["user_score"][1:3] = ["", ""]
+    start(cli, columns)
+    job = Path("jobs/train.toml")
+    text = re.sub(r"units = [1-9]\d+", "units = 4", job.read_text(encoding="utf-8"))
+    text = re.sub(r"epochs = \d+", "epochs = 1", text)
+    job.write_text(f'{text}[intervals]\nmethod = "none"\n[report]\nmost_titles = 1\n', encoding="utf-8")
+    assert 0 == cli("train").code
+    assert 0 == cli("promote", "1").code
+    ran = cli("score", "data/test.csv", "--output", "predictions.csv", "--json")
+    assert (0, 24) == (ran.code, ran.document["rows_scored"])
+    assert all(float(row["predicted_earnings"]) >= 0 for row in read_rows("predictions.csv"))
+    assert {"home_sales", "total_sales", "game_id"} <= read_rows("predictions.csv")[0].keys()
