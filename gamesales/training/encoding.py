@@ -103,9 +103,10 @@ def _fit_column(column: Column, values: FloatArray) -> ColumnEncoding:
         first, last = int(values.min()), int(values.max())
         return ColumnEncoding(column.name, "category", first_code=first, codes=last - first + 1)
     missing = np.isnan(values)
-    present = values[~missing] if not missing.all() else np.zeros(1)
+    present = values[~missing] if not missing.all() else np.array([_guess_value(column)])
     low, high = float(present.min()), float(present.max())
-    scale = 1 / (high - low) if high > low else 1.0
+    # Without a range, a value far from 0 must not become a large number, for which float32 has few digits.
+    scale = 1 / (high - low if high > low else max(abs(low), 1.0))
     edges: FloatArray = np.empty(0)
     if column.kind == "date" or column.encoding == "quantiles":
         edges = np.unique(np.quantile(present, np.linspace(0, 1, _PIECES + 1)).astype(np.float32))
@@ -118,6 +119,12 @@ def _fit_column(column: Column, values: FloatArray) -> ColumnEncoding:
         fill=_compute_fill(column, present),
         has_indicator=bool(missing.any()),
     )
+
+
+def _guess_value(column: Column) -> float:
+    """Return a value that the contract allows, for a column without any value in training."""
+    bounds = (column.minimum, column.above, column.maximum)
+    return float(next((bound for bound in bounds if bound is not None), 0.0))
 
 
 def _compute_fill(column: Column, present: FloatArray) -> float:

@@ -127,3 +127,13 @@ def test_stack_encodes_and_drops(titles):
     built.set_weights(first[0])
     assert float(np.abs(np.asarray(built(values))[:, 0] - part.target).mean()) < 0.1
     assert scaling.scale.tolist()[:5] == [1.0] * 5
+
+
+@pytest.mark.parametrize("values", [[np.nan, np.nan], [2e6, 2e6]], ids=["missing", "constant"])
+def test_column_without_range(values):
+    """A column without a range of values in training stays near 0, however large the allowed values are."""
+    column = Column("revenue", "money", minimum=1e6, missing="mean")
+    features = np.array([values]).T
+    encoding = fit_encoding(Contract(Column("y", "number"), (column,)), features)
+    inputs = np.asarray(encode(encoding, np.array([[1e6], [1.5e6], [np.nan]])))
+    assert np.abs(inputs).max() <= 1
