@@ -15,17 +15,10 @@ from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Column, Contract
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.diagnostics.checks import run_checks
+from gamesales.diagnostics.groups import Grouping, find_one_hot_flags, make_groupings, split_column
 from gamesales.diagnostics.importance import measure_dependence, measure_importance
 from gamesales.diagnostics.notices import CheckInput, Notice
-from gamesales.diagnostics.residuals import (
-    GroupErrors,
-    Grouping,
-    find_one_hot_flags,
-    make_groupings,
-    measure_groups,
-    measure_residuals,
-    split_column,
-)
+from gamesales.diagnostics.residuals import GroupErrors, measure_groups, measure_residuals
 from gamesales.errors import InputError
 from gamesales.stats.clustered import clustered_mean
 from gamesales.stats.same_features import NoiseEstimate, estimate_noise, number_distinct_rows

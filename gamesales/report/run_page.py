@@ -8,6 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gamesales.report.drift_sections import (
+    describe_change,
+    find_predictions,
+    name_column,
+    show_drift,
+    show_outside,
+    show_predictions,
+)
 from gamesales.report.format import format_count, format_money, format_signed_money, is_finite
 from gamesales.report.html import (
     make_contents,
@@ -21,15 +29,9 @@ from gamesales.report.html import (
 from gamesales.report.page import Document, KeyNumber
 from gamesales.report.run_sections import (
     RunPage,
-    describe_change,
-    find_predictions,
     format_part,
-    name_column,
-    show_drift,
     show_explanations,
     show_inputs,
-    show_outside,
-    show_predictions,
     show_rejects,
     show_titles,
     show_version,

@@ -98,8 +98,8 @@ def make_raw_columns(contract: Contract, values: FloatArray, *, onnx: bool = Fal
 
 
 def _write_categories(column: Column, codes: FloatArray, missing: list[str]) -> list[str]:
-    known = {*column.values, *missing}
-    unseen = next(text for number in range(len(known) + 1) if (text := f"unseen {number}") not in known)
+    values = {*column.values, *missing}
+    unseen = next(text for number in range(len(values) + 1) if (text := f"unseen {number}") not in values)
     gaps = cycle(missing)
     texts = [unseen, *column.values]
     return [texts[int(code)] if code < len(texts) else next(gaps) for code in codes.tolist()]

@@ -6,13 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gamesales.data.contract import Column, Contract
-from gamesales.diagnostics.residuals import (
-    Grouping,
-    find_one_hot_flags,
-    make_groupings,
-    measure_groups,
-    split_column,
-)
+from gamesales.diagnostics.groups import Grouping, find_one_hot_flags, make_groupings, split_column
+from gamesales.diagnostics.residuals import measure_groups
 from gamesales.stats.same_features import number_distinct_rows
 from support.sampling import many
 from support.titles import titles

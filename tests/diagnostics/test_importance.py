@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gamesales.data.contract import Contract
+from gamesales.diagnostics.groups import find_one_hot_flags
 from gamesales.diagnostics.importance import measure_dependence, measure_importance
-from gamesales.diagnostics.residuals import find_one_hot_flags
 from gamesales.scoring.scorer import Scorer
 from gamesales.stats.same_features import number_distinct_rows
 from support.titles import titles

@@ -11,9 +11,10 @@ import pytest
 from gamesales.data.contract import Column, Contract
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.diagnostics.checks import run_checks
+from gamesales.diagnostics.groups import find_one_hot_flags, make_groupings, split_column
 from gamesales.diagnostics.importance import measure_dependence, measure_importance
 from gamesales.diagnostics.notices import CheckInput
-from gamesales.diagnostics.residuals import Correlation, find_one_hot_flags, make_groupings, split_column
+from gamesales.diagnostics.residuals import Correlation
 from gamesales.stats.same_features import number_distinct_rows
 
 GENRES = tuple(f"genre {number}" for number in range(30))

@@ -1,6 +1,6 @@
 """The drift of categories, dates and missing cells on the page of a run."""
 
-from gamesales.report.run_sections import show_drift
+from gamesales.report.drift_sections import show_drift
 from support.pages import read_text
 
 COLUMN = {
