@@ -3,7 +3,7 @@
 import argparse
 import importlib
 
-NAMES = ("accuracy", "commits", "drift", "gate", "intervals", "references", "site")
+NAMES = ("accuracy", "commits", "drift", "gate", "intervals", "kinds", "references", "site")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies", description="Print the lines of a study.")
