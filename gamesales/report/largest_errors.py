@@ -9,13 +9,22 @@ import numpy as np
 
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Column
-from gamesales.report.format import format_money, format_percent, format_range, format_signed_money, format_value
+from gamesales.report.format import (
+    MISSING_CELL,
+    format_money,
+    format_percent,
+    format_range,
+    format_signed_money,
+    format_value,
+)
 from gamesales.report.page import TableRow
 
 if TYPE_CHECKING:
     from gamesales.report.plots import IntervalBand
 
 _TITLES = 10
+# Kinds whose values say what they are: 4.5 stars, $59.99.
+_CLEAR_KINDS = ("rating", "price", "money")
 
 
 def build_largest_errors(
@@ -62,9 +71,14 @@ def _format_signed_percent(percent: float | None, like: Sequence[float | None]) 
 
 
 def _describe_title(values: FloatArray, columns: Sequence[Column]) -> str:
-    """Write the features of a title: numbers with their units, and the flags that are set."""
-    numbers = [
-        format_value(value, column) for value, column in zip(values, columns, strict=True) if column.kind != "flag"
-    ]
-    flags = [column.name for value, column in zip(values, columns, strict=True) if column.kind == "flag" and value == 1]
-    return ", ".join([*numbers, *flags])
+    """Write the features of a title: numbers with their units, texts, and the flags that are set."""
+    pairs = list(zip(values, columns, strict=True))
+    texts = [_describe_value(value, column) for value, column in pairs if column.kind != "flag" or np.isnan(value)]
+    return ", ".join([*texts, *(column.name for value, column in pairs if column.kind == "flag" and value == 1)])
+
+
+def _describe_value(value: float, column: Column) -> str:
+    """Write a value; with the name of its column if it says too little, as in ``year 2006`` and ``genre other``."""
+    text = format_value(value, column)
+    is_clear = text not in (MISSING_CELL, "other") and any(map(str.isalpha, text))
+    return text if is_clear or (column.kind in _CLEAR_KINDS and text != MISSING_CELL) else f"{column.name} {text}"

@@ -49,3 +49,23 @@ def test_ten_largest_errors(errors):
     sizes = np.abs((1e6 + np.array(errors)) - 1e6)
     assert len(rows) == min(10, len(errors))
     assert [*sizes[listed]] == sorted(sizes, reverse=True)[:10]
+
+
+def test_values_of_kinds():
+    """A text stands alone. A number, a date, a code and a missing cell have the name of their column."""
+    columns = (
+        Column("genre", "category", values=("RPG",)),
+        Column("publisher", "category", values=("2006",), missing="category"),
+        Column("released", "date"),
+        Column("year", "number", missing="mean"),
+        Column("length", "number", "hours"),
+        Column("is_sequel", "flag", missing="median"),
+    )
+    features = np.array([[1, 1, 20_787, 2006, 12.5, 1], [0, 2, 0, np.nan, 1, np.nan], [1, 0, 0, 0, 0, 0]])
+    earned, predicted = np.array([5.0, 5.0, 5.0]), np.array([9.0, 8.0, 7.0])
+    notes = [row.note for row in build_largest_errors(np.arange(1, 4), features, columns, earned, predicted, None)]
+    assert [
+        "RPG, publisher 2006, released 2026-11-30, year 2006, 12.5 hours, is_sequel",
+        "genre other, publisher missing, released 1970-01-01, year missing, 1 hours, is_sequel missing",
+        "RPG, publisher other, released 1970-01-01, year 0, 0 hours",
+    ] == notes
