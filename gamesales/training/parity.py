@@ -29,6 +29,8 @@ ROWS = 10_000
 TOLERANCE = 1e-5
 # A column without an upper bound is drawn up to the training maximum times this factor.
 _BEYOND_TRAINING = 1.5
+# But at most this many of its ranges beyond, where float32 has few digits of a sum.
+_MOST_RANGES = 50
 # The share of missing cells in a column that may have them.
 _MISSING_SHARE = 0.1
 
@@ -69,6 +71,10 @@ def _draw_column(column: Column, lowest: float, highest: float, rows: int, rng: 
     span = max(highest - lowest, abs(highest), 1.0)
     low = max(lower_bounds, default=lowest - (_BEYOND_TRAINING - 1) * span)
     high = max(_BEYOND_TRAINING * highest, highest, low + span) if column.maximum is None else column.maximum
+    if highest > lowest:
+        reach = _MOST_RANGES * (highest - lowest)
+        low = low if lower_bounds else max(low, lowest - reach)
+        high = min(high, highest + reach) if column.maximum is None else high
     # Drawn down from the upper end: random() never gives 1, and the contract may exclude the lower end.
     return high - rng.random(rows) * (high - low)
 

@@ -295,7 +295,16 @@ def test_sample_covers_contract(drawn, seed):
     assert sampled.min() <= seen.min() + gap
     assert sampled.max() >= seen.max() - gap
     if column.maximum is None:
-        assert sampled.max() >= 1.5 * seen.max() - gap
+        reach = 50 * (seen.max() - seen.min()) or np.inf
+        assert sampled.max() >= min(1.5 * seen.max(), seen.max() + reach) - gap
+
+
+def test_sample_stays_near_a_narrow_range():
+    """A column without bounds is drawn at most 50 of its ranges beyond training, where float32 has digits left."""
+    contract = Contract(target=Column(name="y", kind="money"), features=(Column(name="x", kind="number"),))
+    sampled = parity.sample_contract(contract, np.array([[1e6], [1e6 + 100]]), 2000, 1)
+    assert 1e6 - 5_000 <= sampled.min() < 1e6 - 4_000
+    assert 1e6 + 5_000 < sampled.max() <= 1e6 + 5_100
 
 
 def test_unbounded_price_sampled_beyond_training(contract):
