@@ -28,9 +28,9 @@ test = "test.parquet"
 contract = "contract.toml"
 [network]
 layers = [
-  { layer = "Dense", units = 64, activation = "silu" },
+  { layer = "Dense", units = 64, activation = "gelu" },
   { layer = "Dropout", rate = 0.2 },
-  { layer = "Dense", units = 64, activation = "silu" },
+  { layer = "Dense", units = 64, activation = "gelu" },
   { layer = "Dropout", rate = 0.2 },
   { layer = "Dense", units = 1 },
 ]
