@@ -20,8 +20,9 @@ from gamesales.data.contract import (
     PREDICTION_COLUMN,
     UNFAMILIAR_COLUMN,
     VERSION_COLUMN,
+    Column,
 )
-from gamesales.data.screen import ScreenedBatch, accept_all, read_numbers, reject, screen
+from gamesales.data.screen import Cells, ScreenedBatch, accept_all, read_numbers, reject, screen
 from gamesales.data.table import Batch
 from gamesales.scoring.drift import count_bins
 from gamesales.scoring.scored_titles import PredictionCache, RepeatedTitles, ScoredTitles, find_extremes, score_rows
@@ -88,7 +89,9 @@ def predict_batch(batch: Batch, version: LoadedVersion, cache: PredictionCache |
     cache = PredictionCache() if cache is None else cache
     features = version.contract.features
     cells = read_numbers(batch, features, version.contract.missing_values)
-    repeated = cache.find([numbers for numbers, _ in cells])
+    # In a column that may have gaps, both a gap and a cell that is no number are NaN.
+    is_clear = all(_has_gaps_only(*pair) for pair in zip(cells, features, strict=True))
+    repeated = cache.find([numbers for numbers, _ in cells]) if is_clear else None
     if repeated is not None:  # each value has passed the screening of an earlier batch
         screened = accept_all(batch, cells)
     else:
@@ -100,6 +103,14 @@ def predict_batch(batch: Batch, version: LoadedVersion, cache: PredictionCache |
     if repeated is not None and repeated.combinations.is_finite[repeated.rows_of_title > 0].all():
         return _repeat(screened, repeated)
     return _predict_rows(batch, screened, version)
+
+
+def _has_gaps_only(cells: Cells, column: Column) -> bool:
+    """Return whether each NaN of a column is a missing cell. Columns that may not be missing need no check."""
+    numbers, missing = cells
+    if not column.may_be_missing or column.kind == "category" or numbers.dtype.kind != "f":
+        return True
+    return bool(np.count_nonzero(np.isnan(numbers)) == np.count_nonzero(missing))
 
 
 def _predict_rows(batch: Batch, screened: ScreenedBatch, version: LoadedVersion) -> BatchPrediction:

@@ -16,6 +16,9 @@ from pyarrow import parquet
 
 from gamesales.data.contract import Contract
 from gamesales.data.screen import RejectLimit
+from gamesales.data.table import Batch
+from gamesales.scoring.predict import predict_batch
+from gamesales.scoring.scored_titles import PredictionCache
 from gamesales.scoring.scorer import load_version
 from support.mixed import (
     GOOD,
@@ -168,6 +171,18 @@ def test_reject_reasons(tmp_path, form):
     sales, reasons = score_titles(tmp_path, {}, *faults.values(), {}, form=form)
     assert [GOOD_SALES] * 2 == sales
     assert list(faults) == reasons
+
+
+def test_fault_among_repeated_titles():
+    """A year that is no number rejects its row, also if an earlier batch had the same title without a year."""
+    version, cache = mixed_version(), PredictionCache()
+    columns = {name: [cell] * 5_000 for name, cell in GOOD.items()}
+    rejects = []
+    for year in ("N/A", "MMVI"):
+        table = pa.RecordBatch.from_pydict({**columns, "year": ["2008"] * 4_999 + [year]})
+        batch = predict_batch(Batch(table, np.arange(1, 5_001)), version, cache)
+        rejects.append([row.reason for row in batch.screened.rejected])
+    assert [[], ["year: not a number"]] == rejects
 
 
 def test_unseen_category(tmp_path):
