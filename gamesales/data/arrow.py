@@ -7,6 +7,7 @@ are used here do not.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
@@ -24,6 +25,8 @@ Numbers = npt.NDArray[Any]
 FAULT_KEY = b"gamesales.fault"
 _SWAPPED_MARKS = bytes.maketrans(b".,", b",.")
 _FLAG_WORDS = {"true": 1.0, "false": 0.0}
+# The texts that Arrow parses as NaN.
+_NAN = re.compile(r"[+-]?nan(\(\w*\))?", re.IGNORECASE)
 _NUMPY = {
     pa.float64(): np.float64,
     pa.float32(): np.float32,
@@ -148,21 +151,38 @@ def swap_decimal_marks(array: pa.Array) -> pa.Array:
 
 
 def convert_to_numbers(
-    array: pa.Array, *, words: bool = False, missing_values: Collection[str] = ()
+    array: pa.Array, *, words: bool = False, missing_values: Collection[str] = (), may_be_missing: bool = False
 ) -> tuple[Numbers, BoolArray]:
     """Convert a column to numbers.
 
     Args:
         array: Arrow (n,) of booleans, numbers, decimals, text, bytes that are text, nulls, or a dictionary of these.
         words: whether the words ``true`` and ``false`` are 1 and 0.
-        missing_values: the texts that stand for a missing cell, besides the empty text.
+        missing_values: the texts that stand for a missing cell, besides the empty text. The text of a number stands for
+            this number in a column of any type.
+        may_be_missing: whether NaN is a missing cell, as pandas writes it, and not a fault.
 
     Returns:
         The numbers (n,), NaN where a cell is not a number, and bool (n,), True where a cell is missing. A column of
         floats or integers without nulls keeps its type and is not copied. Other columns become float64.
     """
+    may_be_missing = may_be_missing or any(map(_NAN.fullmatch, missing_values))
+    numbers, missing = _convert(array, words=words, missing_values=missing_values, may_be_missing=may_be_missing)
+    listed = [number for number in map(_parse_number, missing_values) if not math.isnan(number)]
+    is_listed = np.isin(numbers, listed) if listed else missing
+    if (is_listed & ~missing).any():
+        missing = missing | is_listed
+        return np.where(missing, np.nan, numbers), missing
+    return numbers, missing
+
+
+def _convert(
+    array: pa.Array, *, words: bool, missing_values: Collection[str], may_be_missing: bool
+) -> tuple[Numbers, BoolArray]:
     if array.type in _NUMPY and array.null_count == 0:
-        return to_numpy(array), np.zeros(len(array), bool)
+        numbers = to_numpy(array)
+        is_gap = may_be_missing and numbers.dtype.kind == "f"
+        return numbers, np.isnan(numbers) if is_gap else np.zeros(len(array), bool)
     if pa.types.is_boolean(array.type) and array.null_count == 0:
         return unpack_bools(array).view(np.int8), np.zeros(len(array), bool)
     if pa.types.is_dictionary(array.type):
@@ -173,7 +193,7 @@ def convert_to_numbers(
     if array.type in _TEXT_OF_BYTES:
         array = array.view(_TEXT_OF_BYTES[array.type])
     if is_text(array.type):
-        return _parse_text(array, words=words, missing_values=missing_values)
+        return _parse_text(array, words=words, missing_values=missing_values, may_be_missing=may_be_missing)
     missing = null_mask(array)
     if missing.all():
         return np.full(len(array), np.nan), missing
@@ -182,28 +202,36 @@ def convert_to_numbers(
     # safe=False rounds 64-bit integers above 2^53. No feature is that exact.
     numbers = to_numpy(array.cast(pa.float64(), safe=False)).astype(np.float64)
     numbers[missing] = np.nan
-    return numbers, missing
+    return numbers, np.isnan(numbers) if may_be_missing else missing
 
 
-def _parse_text(array: pa.Array, *, words: bool, missing_values: Collection[str]) -> tuple[FloatArray, BoolArray]:
+def _parse_text(
+    array: pa.Array, *, words: bool, missing_values: Collection[str], may_be_missing: bool
+) -> tuple[FloatArray, BoolArray]:
     """Parse text: all cells at once if they are plain numbers, otherwise each distinct text once."""
     if array.null_count == 0:
         try:
-            return to_numpy(array.cast(pa.float64())).astype(np.float64), np.zeros(len(array), bool)
+            numbers = to_numpy(array.cast(pa.float64())).astype(np.float64)
         except pa.ArrowInvalid:
             pass
+        else:
+            if not np.isnan(numbers).any():
+                return numbers, np.zeros(len(array), bool)
     nulls = null_mask(array)
     encoded = array.dictionary_encode()
     cells = encoded.dictionary.cast(pa.large_binary()).to_pylist()  # Parquet does not check that text is UTF-8
     texts = ["" if cell is None else cell.decode(errors="replace").strip() for cell in cells]
     indices = np.where(nulls, len(texts), to_numpy(encoded.indices))
-    blank = np.array([*(not text or text in missing_values for text in texts), True])
+    is_missing = [not text or text in missing_values for text in texts]
+    if may_be_missing:
+        is_missing = [gone or bool(_NAN.fullmatch(text)) for gone, text in zip(is_missing, texts, strict=True)]
+    blank = np.array([*is_missing, True])
     numbers = np.array([*(_parse_number(text, words=words) for text in texts), np.nan])
     numbers[blank] = np.nan
     return numbers[indices], blank[indices]
 
 
-def _parse_number(text: str, *, words: bool) -> float:
+def _parse_number(text: str, *, words: bool = False) -> float:
     if words and text.lower() in _FLAG_WORDS:
         return _FLAG_WORDS[text.lower()]
     try:

@@ -144,10 +144,9 @@ def _read_cells(batch: Batch, column: Column, missing_values: Collection[str]) -
     cells = batch.table.column(column.name)
     if batch.decimal != ".":
         cells, missing_values = swap_decimal_marks(cells), [text.translate(_SWAPPED_MARKS) for text in missing_values]
-    numbers, missing = convert_to_numbers(cells, words=column.kind == "flag", missing_values=missing_values)
-    if column.may_be_missing and pa.types.is_floating(cells.type):
-        missing = missing | np.isnan(numbers)  # pandas writes gaps as NaN
-    return numbers, missing
+    return convert_to_numbers(
+        cells, words=column.kind == "flag", missing_values=missing_values, may_be_missing=column.may_be_missing
+    )
 
 
 def screen(
