@@ -214,7 +214,9 @@ def predict_baselines(
     """
     from sklearn.dummy import DummyRegressor
 
-    baselines = {"gradient boosting": _make_boosting(boosting, data), "linear regression": _make_linear(features, data)}
+    has_gaps = bool(np.isnan(features).any() or np.isnan(test).any())
+    linear = _make_linear(features.shape[1], data, has_gaps=has_gaps)
+    baselines = {"gradient boosting": _make_boosting(boosting, data), "linear regression": linear}
     features, target = _fill_empty_columns(features), _transform(earnings, data)
     with _limit_threads():
         predicted = {
@@ -260,11 +262,11 @@ def _limit_threads() -> Any:
     return threadpool_limits(1, "openmp")
 
 
-def _make_linear(features: FloatArray, data: BaselineData) -> Any:
+def _make_linear(columns: int, data: BaselineData, *, has_gaps: bool) -> Any:
     """Make a linear regression: of the numbers alone, or with indicators of categories and means for missing cells."""
     from sklearn.linear_model import LinearRegression
 
-    if not data.categories and not np.isnan(features).any():
+    if not data.categories and not has_gaps:
         return LinearRegression()
     from sklearn.compose import make_column_transformer
     from sklearn.impute import SimpleImputer
@@ -272,12 +274,12 @@ def _make_linear(features: FloatArray, data: BaselineData) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
 
-    numbers = [index for index in range(features.shape[1]) if index not in data.categories]
-    columns = make_column_transformer(
+    numbers = [index for index in range(columns) if index not in data.categories]
+    transformer = make_column_transformer(
         (make_pipeline(SimpleImputer(keep_empty_features=True), MinMaxScaler()), numbers),
         (OneHotEncoder(handle_unknown="ignore"), list(data.categories)),
     )
-    return make_pipeline(columns, Ridge())
+    return make_pipeline(transformer, Ridge())
 
 
 def _make_boosting(settings: BoostingSettings, data: BaselineData) -> Any:

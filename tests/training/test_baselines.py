@@ -14,6 +14,7 @@ from gamesales.data.labeled_titles import read_titles
 from gamesales.training import baselines
 from gamesales.training.baselines import (
     BoostingSettings,
+    fit_baselines,
     predict_baselines,
     predict_baselines_out_of_fold,
     tune_boosting,
@@ -133,6 +134,16 @@ def test_few_titles(titles, rows):
     settings = tune_boosting(features, earnings, seed=3)
     assert (rows < 6) == (settings == BoostingSettings(seed=3))
     for predicted in predict_baselines(features, earnings, titles[2], settings).values():
+        assert np.isfinite(predicted).all()
+
+
+def test_gap_in_one_title():
+    """A gap in a single title is filled, also where the titles of the other folds have none."""
+    features = np.random.default_rng(1).normal(size=(12, 2))
+    features[3, 0] = np.nan
+    folds = {"titles": np.array_split(np.arange(12), 3)}
+    results = fit_baselines(features, np.arange(12.0), features, folds, seed=1)
+    for predicted in (*results.test.values(), *results.out_of_fold["titles"].values()):
         assert np.isfinite(predicted).all()
 
 
