@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from gamesales.arrays import BoolArray, FloatArray
 from gamesales.data.arrow import is_text, make_text_column, may_be_text, null_mask, to_arrow, to_numpy
+from gamesales.data.column_rules import normalize_text
 from gamesales.data.contract import Column
 
 # The codes of cells that reject their row.
@@ -148,14 +149,8 @@ def _list_texts(values: pa.Array) -> list[str]:
     if may_be_text(values.type):
         binary = values if not is_text(values.type) else values.cast(pa.large_binary())
         cells = binary.cast(pa.large_binary()).to_pylist()  # Parquet does not check that text is UTF-8
-        return [_normalize("" if cell is None else cell.decode(errors="replace")) for cell in cells]
+        return [normalize_text("" if cell is None else cell.decode(errors="replace")) for cell in cells]
     return [_format_number(cell) for cell in values.to_pylist()]
-
-
-def _normalize(text: str) -> str:
-    stripped = text.strip()
-    whole = stripped.removesuffix(".0")
-    return whole if whole is not stripped and whole.lstrip("-").isdecimal() and whole.isascii() else stripped
 
 
 def _format_number(cell: float | None) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from datetime import date, datetime
 from typing import TYPE_CHECKING, get_args
 
 if TYPE_CHECKING:
@@ -65,15 +67,39 @@ def _check_keys_of_kind(column: Column) -> None:
             raise ValueError(f"{key} expects {' or '.join(allowed)}, received {getattr(column, key)!r}")
     if type(column.min_count) is not int or column.min_count < 1:
         raise ValueError(f"min_count expects a whole number of 1 or more, received {column.min_count!r}")
-    if len(set(column.values)) != len(column.values) or any(value != value.strip() for value in column.values):
-        raise ValueError(f"values expects different texts without blanks around them, received {list(column.values)}")
+    _check_values(column)
     if column.date_format:
         _check_date_format(column.date_format)
 
 
+def _check_values(column: Column) -> None:
+    values = column.values
+    if len(set(values)) != len(values) or any(value != value.strip() or not value for value in values):
+        raise ValueError(f"values expects different texts without blanks around them, received {list(values)}")
+    for value in values:
+        if (normal := normalize_text(value)) != value:
+            raise ValueError(f"values expects {normal!r} instead of {value!r}: a whole number is its decimal digits")
+
+
 def _check_date_format(text: str) -> None:
-    if not ("%Y" in text or "%y" in text) or ("%d" in text and not ("%m" in text or "%b" in text or "%B" in text)):
+    if not _reads_dates(text) or ("%d" in text and not ("%m" in text or "%b" in text or "%B" in text)):
         raise ValueError(f'date_format expects a year, such as "%d/%m/%Y", "%b %d %Y" or "%Y", received {text!r}')
+
+
+def _reads_dates(date_format: str) -> bool:
+    """Return whether a date that is written in a format can be read again, at least its year."""
+    day = date(2026, 11, 30)
+    try:
+        return datetime.strptime(day.strftime(date_format), date_format).year == day.year  # noqa: DTZ007
+    except (ValueError, re.error):  # re.error: a directive occurs twice
+        return False
+
+
+def normalize_text(text: str) -> str:
+    """Return a text as categories compare it: without blanks around it, and a whole number without ``.0``."""
+    stripped = text.strip()
+    whole = stripped.removesuffix(".0")
+    return whole if whole is not stripped and whole.lstrip("-").isdecimal() and whole.isascii() else stripped
 
 
 def _check_missing(column: Column) -> None:

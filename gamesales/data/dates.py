@@ -18,6 +18,8 @@ from gamesales.data.arrow import may_be_text, null_mask, to_numpy
 from gamesales.data.categories import list_distinct_texts
 
 _EPOCH = date(1970, 1, 1).toordinal()
+# Arrow has dates before the year 1 and after 9999, which text in ISO 8601 has not.
+_FIRST_DAY, _LAST_DAY = 1 - _EPOCH, date.max.toordinal() - _EPOCH
 _SECONDS_PER_DAY = 86_400
 _UNITS_PER_DAY = {"s": _SECONDS_PER_DAY, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
@@ -57,7 +59,8 @@ def read_dates(array: pa.Array, date_format: str, missing_values: Collection[str
 
 
 def _mask(days: FloatArray, missing: BoolArray) -> tuple[FloatArray, BoolArray]:
-    days[missing] = np.nan
+    with np.errstate(invalid="ignore"):
+        days[missing | (days < _FIRST_DAY) | (days > _LAST_DAY)] = np.nan
     return days, missing
 
 

@@ -191,3 +191,26 @@ def test_damaged_json_is_refused(contract, change):
 def test_shipped_contract_round_trip(contract):
     """The shipped contract from TOML equals its JSON round trip."""
     assert Contract.from_json(contract.as_json()) == Contract.from_toml(DATA / "contract.toml")
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"kind": "category", "values": ("2006.0",)}, "'2006' instead of '2006.0'"),
+        ({"kind": "category", "values": ("RPG", "")}, "different texts"),
+        ({"kind": "date", "date_format": "%Y %Q"}, "expects a year"),
+        ({"kind": "date", "date_format": "%Y-%Y"}, "expects a year"),
+        ({"kind": "date", "date_format": "%%Y"}, "expects a year"),
+    ],
+)
+def test_keys_that_no_cell_fits(keys, expected):
+    """A value that no cell has, and a format that no date has, are refused instead of giving other values."""
+    with pytest.raises(ValueError, match=expected):
+        Column("x", **keys)
+
+
+def test_value_is_no_missing_text():
+    """A text can't be both a value of a category and a missing cell."""
+    region = Column("region", "category", values=("EU", "NA"))
+    with pytest.raises(ValueError, match="not both: NA"):
+        Contract(Column("sales", "number"), (region,), missing_values=("NA",))

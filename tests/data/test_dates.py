@@ -57,3 +57,11 @@ def test_years():
 def test_text_and_back(day):
     """The text of a date gives the date."""
     assert day.isoformat() == format_date(parse_date(day.isoformat()))
+
+
+@pytest.mark.parametrize("days", [-719_163, 2_932_897])
+def test_days_beyond_text(days):
+    """A date before the year 1 or after 9999, which text can't have, is not a date in Arrow either."""
+    for array in (pa.array([days], pa.int32()).cast(pa.date32()), pa.array([days * 86_400]).cast(pa.timestamp("s"))):
+        values, missing = read_dates(array, "", ())
+        assert (np.isnan(values[0]), missing[0]) == (True, False)
