@@ -179,7 +179,7 @@ def check_signature_names(names: Sequence[str]) -> None:
     if invalid:
         raise UsageError(
             f"a SavedModel can't name its inputs {', '.join(map(repr, invalid))}; expected letters, digits and _",
-            hint="Use --format keras, h5 or onnx, which take the columns by their order",
+            hint="Use --format keras or onnx, or rename the columns and train again",
         )
 
 
