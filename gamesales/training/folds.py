@@ -51,7 +51,8 @@ def make_grouped_folds(features: FloatArray, count: int, seed: int) -> list[IntA
     The largest groups are dealt first, each to the fold that has the fewest rows. Groups of the same size are dealt in
     random order. See ``make_folds``.
     """
-    _, group_of_row, sizes = np.unique(features, axis=0, return_inverse=True, return_counts=True)
+    group_of_row = number_groups(features)
+    sizes = np.bincount(group_of_row)
     _require_enough(len(sizes), "distinct training rows", count)
     order = shuffle_rows(len(sizes), seed)
     order = order[np.argsort(-sizes[order], kind="stable")]
@@ -60,8 +61,14 @@ def make_grouped_folds(features: FloatArray, count: int, seed: int) -> list[IntA
         rows, fold = smallest_folds[0]
         fold_of_group[group] = fold
         heapq.heapreplace(smallest_folds, (rows + int(sizes[group]), fold))
-    fold_of_row = fold_of_group[group_of_row.reshape(-1)]
+    fold_of_row = fold_of_group[group_of_row]
     return [np.flatnonzero(fold_of_row == fold) for fold in range(count)]
+
+
+def number_groups(features: FloatArray) -> IntArray:
+    """Number the rows of features (n, k) by their values, from 0: int64 (n,). Missing cells, which are NaN, are equal."""
+    values = np.where(np.isnan(features), np.inf, features)  # np.unique takes each row with NaN for another one
+    return np.asarray(np.unique(values, axis=0, return_inverse=True)[1].reshape(-1), np.int64)
 
 
 def shuffle_rows(rows: int, seed: int) -> IntArray:

@@ -18,7 +18,7 @@ from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
 from gamesales.training.encoding import read_encoding
 from gamesales.training.fit import PredictFunction, fit
-from gamesales.training.folds import FOLD_KINDS, FoldKind, list_other_rows, make_folds
+from gamesales.training.folds import FOLD_KINDS, FoldKind, list_other_rows, make_folds, number_groups
 from gamesales.training.keras_objects import seed_everything
 from gamesales.training.network import build_network
 from gamesales.training.scaling import Scaling, fit_scaler
@@ -109,7 +109,7 @@ def draw_learning_curve(job: TrainJob, rows: int) -> list[IntArray]:
 
 
 def _count_groups(titles: LabeledTitles, kind: FoldKind) -> int:
-    return len(titles) if kind == "plain" else len(np.unique(titles.features, axis=0))
+    return len(titles) if kind == "plain" else int(number_groups(titles.features).max()) + 1
 
 
 def plan_refit(spec: TrainingSpec, contract: Contract, features: FloatArray, earnings: FloatArray) -> Refit:

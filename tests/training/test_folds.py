@@ -53,6 +53,13 @@ def test_grouped_folds_balanced_and_seeded():
     assert not np.array_equal(parts[0], other[0])
 
 
+def test_grouped_folds_keep_gaps_together():
+    """Titles that miss the same cells, and are equal otherwise, are a group."""
+    features = np.column_stack([np.full(100, np.nan), np.repeat(np.arange(10.0), 10)])
+    for fold in folds.make_grouped_folds(features, 5, seed=1):
+        assert 2 == len(np.unique(features[fold, 1]))
+
+
 def test_plain_folds_separate_groups():
     """Plain folds put rows with the same features into different folds."""
     features = np.repeat(np.arange(50.0), 2)[:, None]
