@@ -1,4 +1,4 @@
-"""Dates as numbers: days since 1970-01-01, which the scoring graph splits into year, month and weekday.
+"""Dates as numbers: days since 1970-01-01, from which the scoring graph computes month and weekday.
 
 A date is text in ISO 8601 or in the format of the contract, or a date or timestamp of Arrow. The time of day and the
 time zone are dropped.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -115,10 +116,12 @@ def _infer_date(cells: DistinctCells, date_format: DateFormat) -> ColumnProfile:
     column = Column(cells.name, "date", date_format=date_format.pattern, **_choose_missing(cells, days))
     why = f"dates as {date_format.pattern}" if date_format.pattern else "dates in ISO 8601"
     profile = cells.build(column, why, date_format.days, shown=f"{first} to {last}")
+    notes = []
     if date_format.other:
-        note = f"{cells.name}: the dates also fit {date_format.other}; check date_format in the contract"
-        return replace(profile, notes=(note,))
-    return profile
+        notes.append(f"{cells.name}: the dates also fit {date_format.other}; check date_format in the contract")
+    if last > str(datetime.now(UTC).date()):
+        notes.append(f"{cells.name}: the newest date, {last}, is in the future; check the years")
+    return replace(profile, notes=tuple(notes))
 
 
 def _choose_missing(cells: DistinctCells, numbers: FloatArray) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Simulate the catalog of a store as people have it: categories, a date, gaps, and columns that know the earnings.
+"""Simulate the catalog of a store: categories, a date, missing cells, and columns that leak the earnings.
 
     total_earnings = 60,000 · exp(genre + platform + house + Σ effect · factor) · noise
 

@@ -1,4 +1,4 @@
-"""Columns that know the target: its addends, its factors, a copy, a rank, or a grouping of it.
+"""Columns that leak the target: its addends, its factors, a copy, a rank, or a grouping of it.
 
 A model with such a column is accurate on past titles and useless for new titles, where the column is not known yet. The
 search is for arithmetic: a sum or a product must hold in nearly every row. A column that only correlates is a note for
@@ -35,7 +35,7 @@ _MAX_DECIMALS = 6
 
 @dataclass(frozen=True)
 class LeakReport:
-    """The columns that know the target, and the columns that may.
+    """The columns that leak the target, and the columns that may leak it.
 
     Attributes:
         leaks: the reason why a column leaks, by its name.
@@ -49,7 +49,7 @@ class LeakReport:
 def find_leaks(
     numbers: Mapping[str, FloatArray], groups: Mapping[str, FloatArray], target: FloatArray, target_name: str
 ) -> LeakReport:
-    """Find the columns that know the target.
+    """Find the columns that leak the target.
 
     Args:
         numbers: float64 (n,) for each column of numbers or days, NaN for a missing cell.
@@ -225,5 +225,5 @@ def _list_notes(numbers: Mapping[str, FloatArray], target: FloatArray) -> list[s
     for name, values in numbers.items():
         strongest = max(correlate(values, target), key=abs)
         if abs(strongest) >= NOTABLE:
-            notes.append(f"{name} correlates {strongest:.2f} with the target: is it known before the release?")
+            notes.append(f"{name} correlates {strongest:.2f} with the target: is it known when you predict?")
     return notes

@@ -146,6 +146,7 @@ def check_contract(path: Path, contract_path: Path) -> ContractCheck:
         require_columns(str(path), table.schema, columns)
         checks = [_ColumnCheck(column) for column in columns]
         rows, rows_fitting, malformed = _check_rows(table, checks, contract.missing_values)
+    checked = [check.finish() for check in checks]
     lacking = [name for name in contract.feature_names if name not in names]
     named = {*contract.feature_names, contract.target.name, *contract.identity}
     values, defaults = asdict(dialect or DEFAULT_DIALECT), asdict(DEFAULT_DIALECT)
@@ -159,9 +160,9 @@ def check_contract(path: Path, contract_path: Path) -> ContractCheck:
         lacking=lacking,
         further=[name for name in names if name not in named],
         malformed=[f"row {row.row}: {row.reason}" for row in malformed[:_SHOWN]],
-        columns=[check.finish() for check in checks],
+        columns=checked,
         csv={key: value for key, value in values.items() if value != defaults[key]},
-        notes=_list_notes(contract, names),
+        notes=_list_notes(contract, names, checked),
     )
 
 
@@ -207,8 +208,12 @@ def _check_rows(
     return rows, rows_fitting, malformed
 
 
-def _list_notes(contract: Contract, names: Sequence[str]) -> list[str]:
+def _list_notes(contract: Contract, names: Sequence[str], checked: Sequence[CheckedColumn]) -> list[str]:
     notes = []
+    merged = {column.name for column in contract.features if column.values and column.unseen == "other"}
+    unseen = [column.name for column in checked if column.unseen and column.name in merged]
+    if unseen:
+        notes.append(f"unseen values of {', '.join(unseen)} are scored as the value other")
     if contract.target.name not in names:
         notes.append(f"the file lacks the target {contract.target.name}: it can be scored, but not trained on")
     identity = [name for name in contract.identity if name not in names]

@@ -130,11 +130,12 @@ def format_tune_job(model: str, table_format: TableFormat, suffix: str, rows: in
 
 def format_score_job(model: str, table_format: TableFormat, suffix: str) -> str:
     """Write a scoring job in TOML. It scores the test part until people name their own files."""
+    inputs = f'inputs = ["data/test{suffix}"]'
     return _join(
         f"# The job of `gamesales score`, {_BY_INIT}. All keys are in docs/guides/score.md.",
         f"name = {_format(model)}",
         'model = "@champion"             # the promoted version',
-        f'inputs = ["data/test{suffix}"]    # files, folders or globs; or on the command line: gamesales score FILE',
+        f"{inputs:31} # files, folders or globs; or on the command line: gamesales score FILE",
         'output = "predictions/"         # a folder for each date; a path that ends in .csv or .parquet is one file',
         *_format_table_format(table_format),
     )

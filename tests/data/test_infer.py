@@ -124,6 +124,12 @@ def test_ambiguous_dates(tmp_path):
     assert ("sold: the dates also fit %d/%m/%Y; check date_format in the contract",) == profile.notes
 
 
+def test_future_dates(tmp_path):
+    """A date in the future has a note: a year of two digits may be in the wrong century."""
+    profile = infer(tmp_path, "released", ["2001-05-06", "9046-12-31"] * 20)
+    assert ("released: the newest date, 9046-12-31, is in the future; check the years",) == profile.notes
+
+
 @pytest.mark.parametrize(
     ("cells", "kind"),
     [

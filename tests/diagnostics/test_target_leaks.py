@@ -1,4 +1,4 @@
-"""Columns that know the target: sums, products, ranks, parts and groupings of it."""
+"""Columns that leak the target: sums, products, ranks, parts and groupings of it."""
 
 import numpy as np
 import pytest

@@ -58,6 +58,7 @@ def test_cells_that_do_not_fit(check):
         checked["genre"]["misfits"],
         checked["genre"]["examples"],
     )
+    assert "unseen values of genre are scored as the value other" in ran.document["notes"]
 
 
 def test_listed_values(check):
