@@ -31,6 +31,7 @@ def format_explanation(explanation: Explanation) -> str:
     if any(error is not None for error in errors):
         header.append("standard error")
         more = ["" if error is None else _format_amount(error, explanation) for error in [*errors, None, None]]
+        more = [cell.rjust(max(map(len, [header[-1], *more]))) for cell in more]
         return format_table(header, [[*row, *last] for row, *last in zip(rows, cells, more, strict=True)])
     return format_table(header, [[*row, cell] for row, cell in zip(rows, cells, strict=True)])
 

@@ -18,6 +18,7 @@ MISSING_CELL = "missing"
 _MOST_CHARACTERS = 60
 # Amounts from here on are written in thousands.
 _IN_THOUSANDS = 10_000
+_MILLION = 1e6
 
 
 def is_finite(value: float | None) -> TypeGuard[float]:
@@ -116,7 +117,7 @@ def format_minute(time: str) -> str:
 
 
 def format_value(value: float, column: Column) -> str:
-    """Write a value of a column with its unit: ``4.5 stars``, ``$59.99``, ``$120k``.
+    """Write a value of a column with its unit: ``4.5 stars``, ``$59.99``, ``$120k``, ``$6.5M``.
 
     A code of a category is its text, a date is in ISO 8601, and NaN is ``missing``.
     """
@@ -125,6 +126,8 @@ def format_value(value: float, column: Column) -> str:
     if column.kind in ("category", "date"):
         return shorten(_write_text(value, column))
     if name_unit(column.unit, column.kind) == DOLLARS:
+        if abs(value) >= _MILLION:
+            return f"${value / _MILLION:,.4g}M"
         return f"${value / 1000:,.0f}k" if abs(value) >= _IN_THOUSANDS else f"${value:,.2f}"
     if abs(value) >= _IN_THOUSANDS and column.kind != "rating":
         return f"{value:,.0f} {column.unit}".strip()

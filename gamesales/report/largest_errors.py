@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -73,12 +74,23 @@ def _format_signed_percent(percent: float | None, like: Sequence[float | None]) 
 def _describe_title(values: FloatArray, columns: Sequence[Column]) -> str:
     """Write the features of a title: numbers with their units, texts, and the flags that are set."""
     pairs = list(zip(values, columns, strict=True))
-    texts = [_describe_value(value, column) for value, column in pairs if column.kind != "flag" or np.isnan(value)]
+    units = Counter((column.kind, column.unit) for column in columns)
+    texts = [
+        _describe_value(
+            value, column, is_only=units[column.kind, column.unit] == 1 or column.kind in ("category", "date")
+        )
+        for value, column in pairs
+        if column.kind != "flag" or np.isnan(value)
+    ]
     return ", ".join([*texts, *(column.name for value, column in pairs if column.kind == "flag" and value == 1)])
 
 
-def _describe_value(value: float, column: Column) -> str:
-    """Write a value; with the name of its column if it says too little, as in ``year 2006`` and ``genre other``."""
+def _describe_value(value: float, column: Column, *, is_only: bool) -> str:
+    """Write a value; with the name of its column if it says too little, as in ``year 2006`` and ``genre other``.
+
+    Two scores in points say too little, too: ``is_only`` is False if another column has the same kind and unit.
+    """
     text = format_value(value, column)
     is_clear = text not in (MISSING_CELL, "other") and any(map(str.isalpha, text))
-    return text if is_clear or (column.kind in _CLEAR_KINDS and text != MISSING_CELL) else f"{column.name} {text}"
+    is_clear = is_only and (is_clear or (column.kind in _CLEAR_KINDS and text != MISSING_CELL))
+    return text if is_clear else f"{column.name} {text}"

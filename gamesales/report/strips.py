@@ -14,6 +14,8 @@ _STEPS = (1, 2, 2.5, 5, 10)
 _ROUNDING = 1e-9
 # More ticks would not fit on a phone.
 _MOST_STEPS = 3
+# Labels with more characters would overlap.
+_MOST_CHARACTERS = 15
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,12 @@ class StripScale:
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """The place of each tick in percent, and its label."""
+        """The place of each tick in percent, and its label. If not all labels fit, only the ends have labels."""
         count = round(self.limit / self.step)
-        return [(round(100 * tick / count, 2), format_compact_money(tick * self.step)) for tick in range(count + 1)]
+        labels = [format_compact_money(tick * self.step) for tick in range(count + 1)]
+        if len("".join(labels)) > _MOST_CHARACTERS:
+            labels[1:-1] = [""] * (count - 1)
+        return [(round(100 * tick / count, 2), label) for tick, label in enumerate(labels)]
 
     @property
     def spacing(self) -> float:

@@ -90,10 +90,10 @@ def add_encoding(drift: ColumnDrift, column: Column) -> ColumnDrift | EncodedCol
 
 
 def _describe_category(drift: EncodedColumnDrift, column: Column) -> EncodedColumnDrift:
-    """Describe the value whose share changed most, and the share of unseen values if it changed clearly."""
+    """Describe the value whose share changed most, and the share of rare or unseen values if it changed clearly."""
     before, now = _compute_shares(drift.training_counts), _compute_shares(drift.counts)
     names = [f"{column.name} {label}" for label in label_code_bins(column, drift.edges)]
-    names[OTHER] = f"unseen {column.name}"
+    names[OTHER] = f"rare or unseen {column.name}"
     if column.may_be_missing:
         names[-1] = f"missing {column.name}"
     differences = [abs(after - share) for share, after in zip(before, now, strict=True)]

@@ -69,3 +69,11 @@ def test_values_of_kinds():
         "genre other, publisher missing, released 1970-01-01, year missing, 1 hours, is_sequel missing",
         "RPG, publisher other, released 1970-01-01, year 0, 0 hours",
     ] == notes
+
+
+def test_scores_with_the_same_unit():
+    """Of two scores in points, each has its name. Large amounts of money are written in millions."""
+    columns = (Column("critics", "rating", "points"), Column("users", "rating", "points"), Column("budget", "money"))
+    features, earned = np.array([[76.0, 8.0, 68e6]]), np.array([1.0])
+    rows = build_largest_errors(np.arange(1, 2), features, columns, earned, earned, None)
+    assert ["critics 76 points, users 8 points, $68M"] == [row.note for row in rows]

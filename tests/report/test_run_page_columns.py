@@ -18,7 +18,7 @@ COLUMNS = [
         **COLUMN,
         "column": "genre",
         "kind": "category",
-        "change": "unseen genre: 0.4% of titles in training, 12% tonight",
+        "change": "rare or unseen genre: 0.4% of titles in training, 12% tonight",
         "edges": [0.5, 1.5],
         "labels": ["other", "RPG", "missing"],
         "training_counts": [1, 8, 1],
@@ -56,7 +56,7 @@ def test_bins_of_encoded_columns():
     text = read_text(f"<body>{page}")
     for label in ("other RPG missing", "before 2008-05-01 from 2008-05-01 from 2011-01-26", "4.5 or more missing"):
         assert label in text
-    assert "unseen genre: 0.4% of titles in training, 12% tonight" in text
+    assert "rare or unseen genre: 0.4% of titles in training, 12% tonight" in text
     assert (
         "average 5.00 points in training, 5.10 points tonight; missing: 10.0% of titles in training, 50.0% tonight"
         in text

@@ -45,7 +45,7 @@ def test_unseen_category_in_words():
     """The words of a category name the value whose share changed most, and the share of unseen values."""
     column = measure(np.array([[0, 16_000, 2000, 10]] * 3 + [[4, 16_000, 2000, 10]] * 5 + [[1, 16_000, 2000, 10]] * 17))
     assert (0.0, 0.12) == (column["genre"].training_share_unseen, column["genre"].share_unseen)
-    assert "unseen genre: 0% of titles in training, 12% tonight" in column["genre"].change
+    assert "rare or unseen genre: 0% of titles in training, 12% tonight" in column["genre"].change
     assert ["other", "Action", "Puzzle", "Sports", "missing"] == column["genre"].labels
     assert column["genre"].mean is column["genre"].training_mean is None
 
