@@ -221,5 +221,13 @@ def _check_names(title: Mapping[str, object], contract: Contract) -> None:
     if problems:
         raise ColumnsError(
             f"a title has {format_count(len(contract.features), 'feature')}; {'; '.join(problems)}",
-            hint=f"Give each feature once: {' '.join(f'{name}=…' for name in contract.feature_names)}",
+            hint=_list_arguments(contract),
         )
+
+
+def _list_arguments(contract: Contract) -> str:
+    """List the features that a title needs, and the features that it may lack."""
+    needed = [column.name for column in contract.features if not column.may_be_missing]
+    optional = [name for name in contract.feature_names if name not in needed]
+    more = f"; these may be left out: {', '.join(optional)}" if optional else ""
+    return f"Give each feature once: {' '.join(f'{name}=…' for name in needed)}{more}"

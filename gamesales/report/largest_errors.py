@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _TITLES = 10
 # Kinds whose values say what they are: 4.5 stars, $59.99.
 _CLEAR_KINDS = ("rating", "price", "money")
+_UNITLESS_KINDS = ("category", "date")
 
 
 def build_largest_errors(
@@ -76,9 +77,7 @@ def _describe_title(values: FloatArray, columns: Sequence[Column]) -> str:
     pairs = list(zip(values, columns, strict=True))
     units = Counter((column.kind, column.unit) for column in columns)
     texts = [
-        _describe_value(
-            value, column, is_only=units[column.kind, column.unit] == 1 or column.kind in ("category", "date")
-        )
+        _describe_value(value, column, is_only=column.kind in _UNITLESS_KINDS or units[column.kind, column.unit] == 1)
         for value, column in pairs
         if column.kind != "flag" or np.isnan(value)
     ]

@@ -43,8 +43,10 @@ def test_missing_value_not_accepted(command):
     """A value that may not be missing is named."""
     code, message, _ = read_failure(command(genre=""))
     assert (3, "this title can't be scored: genre: missing") == (code, message)
-    code, message, _ = read_failure(command(genre=None, year=None))
+    code, message, hint = read_failure(command(genre=None, year=None))
     assert (3, "a title has 6 features; missing: genre") == (code, message)
+    assert "; these may be left out: " in hint
+    assert "year" in hint.partition(";")[2]
 
 
 @pytest.mark.parametrize(
