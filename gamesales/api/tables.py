@@ -1,4 +1,4 @@
-"""Start from a table, and see how well a file fits a contract."""
+"""Propose a contract for a table, and check files against a contract."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def init(
         name: The name of the model in the registry.
 
     Returns:
-        What became of each column and why, the rows of each part, and the files that were written.
+        The role of each column with the reason, the rows of each part, and the written files.
 
     Raises:
         UsageError: An argument is wrong, or a file exists already.

@@ -1,4 +1,4 @@
-"""The commands init and contract: start from a table, and see how well a file fits."""
+"""The commands init and contract: propose a contract for a table, and check files against a contract."""
 
 from __future__ import annotations
 

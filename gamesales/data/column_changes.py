@@ -16,7 +16,7 @@ _FILLS = {
 _UNSEEN = {"other": "becomes other", "reject": "rejects its row"}
 # Values that a text lists.
 _SHOWN_VALUES = 3
-# The keys with words of their own.
+# The keys with a sentence of their own.
 _DESCRIBED = ("name", "kind", "missing", "unseen", "values")
 
 

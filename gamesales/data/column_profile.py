@@ -1,4 +1,4 @@
-"""What a column of a table holds, and how messages show its cells."""
+"""The content of a column of a table, and how messages show its cells."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_SHOWN = 24
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """What a column holds.
+    """The content of a column.
 
     Attributes:
         column: the column as the contract may have it; None if a model can't use it.
@@ -55,7 +55,7 @@ class ColumnProfile:
 
 @dataclass(frozen=True)
 class DistinctCells:
-    """The distinct texts of a column that are not missing, with what was read from them so far."""
+    """The distinct texts of a column that are not missing, with the values read from them so far."""
 
     source: TextColumn
     is_missing: BoolArray  # (texts,)

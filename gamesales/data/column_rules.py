@@ -1,4 +1,4 @@
-"""The rules that a column of a contract must follow: which keys belong to which kind, and what they may be."""
+"""The rules for a column of a contract: the keys of each kind, and the values of each key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the name of a column says about it: its words, the quantities that they name, and units.
+"""The words in the name of a column, and the quantities and units that they name.
 
 split_words("User_Score")    →  ["user", "score"]
 split_words("releaseDate")   →  ["release", "date"]
@@ -17,7 +17,7 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[$€£%]")
 
 ID_WORDS = _words("id ids uuid guid key sku isbn asin ean upc url link slug index row rowid number no nr")
 TITLE_WORDS = _words("name title")
-# Integers that stand for something else.
+# Integers with such a name are codes.
 CODE_WORDS = _words("id code zip postal plz category class type kind genre group region")
 RATING_WORDS = _words("rating score stars metascore")
 PRICE_WORDS = _words("price msrp rrp fee fare")

@@ -42,7 +42,7 @@ UNFAMILIAR_COLUMN = "unfamiliar"
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its kind, its unit, its allowed values, and what becomes of missing and unseen values.
+    """A column: its kind, its unit, its allowed values, and its rules for missing and unseen values.
 
     ``minimum`` and ``maximum`` are inclusive, ``above`` is exclusive. A flag is 0 or 1.
 
@@ -87,7 +87,7 @@ class Column:
         return self.missing != "reject"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the keys as a manifest stores them. Keys that an earlier release lacked are left out if not set."""
+        """Return the keys as a manifest stores them. Newer keys are left out if they are not set."""
         fields = self.__dataclass_fields__
         document = {
             key: value
@@ -157,7 +157,7 @@ class Contract:
 
     @property
     def unit(self) -> str:
-        """The unit of the target, such as ``US dollars``. Every text about its amounts has it."""
+        """The unit of the target, such as ``US dollars``, which texts write with its amounts."""
         return name_unit(self.target.unit, self.target.kind)
 
     @classmethod

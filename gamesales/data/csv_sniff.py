@@ -1,4 +1,4 @@
-"""Find the dialect of a CSV file that nobody has described yet: its encoding, delimiter, decimal mark and escapes.
+"""Detect the dialect of a CSV file: its encoding, delimiter, decimal mark and escapes.
 
 Only ``gamesales init`` and ``gamesales contract check`` guess. ``init`` writes the result into the jobs, where people
 read it, and jobs guess nothing.

@@ -11,7 +11,7 @@ import numpy as np
 from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.dates import parse_date
 
-# Formats by how clearly they say what they mean. The empty format is ISO 8601. Of two formats that fit equally well,
+# Formats, the least ambiguous first. The empty format is ISO 8601. Of two formats that fit equally well,
 # the first is proposed, and the second is named.
 _FORMATS = (
     "",
@@ -41,7 +41,7 @@ _FORMATS = (
     "%B %Y",
     "%m/%Y",
 )
-# The texts that rule formats out. All texts are then parsed by those that remain.
+# The number of texts that rule formats out. The remaining formats then parse all texts.
 _TRIED_TEXTS = 50
 
 

@@ -1,4 +1,4 @@
-"""Infer what a column holds: its kind, its range, its missing cells, and whether a model can use it.
+"""Infer the content of a column: its kind, its range, its missing cells, and whether a model can use it.
 
 The thresholds below are proposals for people to change in the contract. ``docs/decisions/`` has what they were measured
 on.
@@ -31,7 +31,7 @@ from gamesales.data.contract import OUTPUT_COLUMNS, Column
 from gamesales.data.date_formats import DateFormat, find_date_format
 from gamesales.data.source_table import TextColumn
 
-# Texts that stand for a missing cell. "unknown" is not among them: it may be a value that says something.
+# Texts that stand for a missing cell. "unknown" is not in the list: it may carry information.
 MISSING_TEXTS = frozenset(
     ["NA", "N/A", "n/a", "N/a", "na", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "Null", "None", "none", "tbd", "TBD"]
 ) | {"tba", "TBA", "-", "--", "?", "\\N", "."}
@@ -58,7 +58,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 def infer_column(source: TextColumn, decimal: str = ".") -> ColumnProfile:
-    """Infer what a column holds from its texts and its name.
+    """Infer the content of a column from its texts and its name.
 
     Args:
         source: the column.

@@ -63,7 +63,7 @@ class LabeledTitles:
 
 
 def learn_categories(path: TablePath, contract: Contract, table_format: TableFormat = DEFAULT_FORMAT) -> Contract:
-    """Return a contract in which each category has its values: those of the contract, or else those of a file.
+    """Return a contract in which each category has values: the values in the contract, or else the values in a file.
 
     Raises:
         ColumnsError: columns are missing, or their types do not fit.

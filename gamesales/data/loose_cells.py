@@ -1,4 +1,4 @@
-"""Cells of categories and dates as Python objects, NumPy arrays and pandas columns have them, as Arrow columns.
+"""Convert categories and dates in Python objects, NumPy arrays and pandas columns to Arrow columns.
 
 A cell is missing if it is None, NaN, or the NA or NaT of pandas. No library of data frames is imported here.
 """

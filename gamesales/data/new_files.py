@@ -17,7 +17,7 @@ Writer = Callable[[Path], None]
 def write_new_files(writers: Mapping[Path, Writer]) -> None:
     """Write new files and the folders that they need. No file has its name before all are written.
 
-    If a file exists, or can't be written, nothing is left behind but what existed before.
+    If a file exists, or can't be written, no new file or folder is left behind.
 
     Args:
         writers: what writes each file, by its path.

@@ -62,7 +62,7 @@ def _require_groups(count: int) -> None:
 
 
 def _count_groups(sizes: IntArray, share: float) -> int:
-    """Return how many of the first groups have a number of rows that is closest to a share. Each part gets a group."""
+    """Return the number of leading groups whose rows are closest to a share. Each part gets a group."""
     totals = np.cumsum(sizes)
     closest = int(np.argmin(np.abs(totals - share * totals[-1])))
     return min(closest + 1, len(sizes) - 1)

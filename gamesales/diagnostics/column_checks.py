@@ -19,8 +19,8 @@ from gamesales.training.evaluation import profile_column, profile_features
 _LEAK = 0.98
 # The customary limits of the population stability index for some and for much change, and the significance level.
 _PSI_NOTE, _PSI_WARNING, _PSI_P = 0.1, 0.25, 0.001
-# A category whose test titles have more values than this share that training does not know, and a column with more
-# missing cells than this share, say little.
+# A category with a larger share of rare or unseen values in the test titles, and a column with a larger share of
+# missing cells, carry little information.
 _MANY_UNSEEN, _NEARLY_ALL = 0.5, 0.95
 
 
@@ -50,7 +50,7 @@ def _write_value(value: float, column: Column) -> str:
 
 
 def check_missing(data: CheckInput) -> Iterator[Notice]:
-    """Name the columns with hardly any value."""
+    """Name the columns that are nearly always missing."""
     for index, column in enumerate(data.contract.features):
         share = float(find_missing(data.training.features[:, index], column).mean())
         if column.may_be_missing and share >= _NEARLY_ALL:
@@ -70,9 +70,9 @@ def check_unseen_categories(data: CheckInput) -> Iterator[Notice]:
             yield Notice(
                 "warning",
                 "unseen values",
-                f"{column.name} has a value that training does not know in {100 * share:.0f}% of the test titles. All "
-                f"of them are {format_code(column, OTHER)}. Is it an id or free text? Then remove it from the "
-                f"contract, or lower min_count ({column.min_count}).",
+                f"{column.name} has a rare or unseen value in {100 * share:.0f}% of the test titles, which "
+                f"counts as {format_code(column, OTHER)}. If it is an id or free text, remove it from the contract. "
+                f"Otherwise lower min_count ({column.min_count}).",
             )
 
 

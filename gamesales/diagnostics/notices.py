@@ -1,4 +1,4 @@
-"""What the checks of a trained model use, and what they find."""
+"""The input and the result of the checks of a trained model."""
 
 from __future__ import annotations
 

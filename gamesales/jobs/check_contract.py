@@ -60,7 +60,7 @@ class ContractCheck:
         further: the columns that the contract does not name.
         malformed: the first rows that can't be read, with the reason.
         csv: how the file is written, as in a job; empty for Parquet, and for the defaults of a job.
-        notes: what people should check.
+        notes: points that people should check.
         training: the training part beside the contract, from which the values of categories are learned. None if there
             is none, or if no category needs it.
     """

@@ -41,7 +41,7 @@ from gamesales.training.scaling import Scaling
 SUFFIXES = {**exporting.KERAS_SUFFIXES, "onnx": ".onnx"}
 FORMATS = (*SUFFIXES, "savedmodel", "tfserving")
 SAVED_MODEL = "saved_model.pb"
-# The suffix of the file beside a .keras file that describes its inputs, if they are codes.
+# The suffix of the file beside a .keras file that describes its inputs, if the inputs are codes.
 INPUTS_SUFFIX = ".inputs.json"
 # Sampled rows on which the export is compared with the scorer, besides the golden rows.
 ROWS = 4_000

@@ -231,7 +231,7 @@ def _find_new_columns(candidate: Contract, champion: Contract) -> list[str]:
 
 
 def _describe_columns(candidate: Contract, champion: Contract, number: int) -> list[str]:
-    """Describe the columns that the candidate needs and the champion does not, and those that it reads differently."""
+    """Describe the columns that only the candidate needs, and the columns that it reads differently."""
     columns = {column.name: column for column in candidate.features}
     new = [
         f"{name} as {name_kind(columns[name])}" if columns[name].kind in ("category", "date") else name

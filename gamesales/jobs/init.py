@@ -26,7 +26,7 @@ from gamesales.registry.refs import DEFAULT_MODEL, check_model
 
 @dataclass(frozen=True)
 class InitSettings:
-    """How to start from a table.
+    """The settings of ``gamesales init``.
 
     Attributes:
         target: the column to predict.
@@ -58,10 +58,10 @@ class LeftOutRows:
 
 @dataclass(frozen=True)
 class InitResult:
-    """What was decided about a table, and the files that were written.
+    """The decisions about a table, and the written files.
 
     Attributes:
-        rows: the rows of the table, those left out included.
+        rows: the rows of the table, including the rows in neither part.
         split: how the parts were chosen, in words.
         csv: how the file is written, as in a job; empty for Parquet, and for the defaults of a job.
         columns: what each column became, the target first.
@@ -160,7 +160,7 @@ def _number_groups(source: SourceTable, name: str) -> IntArray:
 def _make_writers(
     source: SourceTable, proposal: Proposal, settings: InitSettings, parts: dict[str, BoolArray]
 ) -> dict[Path, Writer]:
-    """Return what writes each file."""
+    """Return the writer of each file."""
     suffix, table_format, model = source.suffix, source.table_format, settings.model
     rows = int(np.count_nonzero(parts["training"]))
     texts = {

@@ -26,7 +26,7 @@ _BY_INIT = "proposed by `gamesales init`; change what is wrong"
 
 
 def format_contract(contract: Contract, decisions: Sequence[ColumnDecision], source: str) -> str:
-    """Write a contract in TOML, with what was found in each column as a comment."""
+    """Write a contract in TOML, with the content of each column as a comment."""
     by_name = {decision.name: decision for decision in decisions}
     lines = [
         f"# The contract of {_to_comment(source)}, {_BY_INIT}.",
@@ -176,7 +176,7 @@ def _format(value: object) -> str:
 
 
 def _to_comment(text: str) -> str:
-    """Remove the characters that a comment can't have, and those that hide what a line says."""
+    """Replace characters that a comment can't have, and characters that hide the content of a line."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 

@@ -1,4 +1,4 @@
-"""Propose a contract for a table: which column is what, and which columns a model must not have."""
+"""Propose a contract for a table: the role of each column, and the columns that leak the target."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from gamesales.report.format import format_count
 
 TARGET, FEATURE, IDENTITY, LEFT_OUT = "target", "feature", "identity", "left out"
 _MOST_NAMES = 10
-# The share of rows with the same features that people should know of.
+# A larger share of rows with the same features has a note.
 _MIN_ALIKE = 0.01
 
 
 @dataclass(frozen=True)
 class ColumnDecision:
-    """What a column becomes, and why.
+    """The role of a column, with the reason.
 
     Attributes:
         use: ``target``, ``feature``, ``identity`` or ``left out``.
         kind: the kind in the contract. None for a column that is neither target nor feature.
         missing: the number of missing cells.
-        rule: what becomes of a missing cell, as in the contract. None for other columns than features.
+        rule: how a missing cell is handled, as in the contract. None for other columns than features.
         values: the range of the values, or the most frequent values, in words.
     """
 
@@ -54,9 +54,9 @@ class Proposal:
         fits: bool (n,), the rows that fit the contract and have a target.
         without_target: the number of rows without a target.
         misfits: the rows that have a target and do not fit, in row order.
-        profiles: what each column holds, by its name.
+        profiles: the content of each column, by its name.
         groups: int64 (n,), equal for rows that are the same in all columns.
-        notes: what people should check.
+        notes: points that people should check.
     """
 
     contract: Contract
@@ -136,7 +136,7 @@ def _propose_target(source: SourceTable, profiles: Mapping[str, ColumnProfile], 
 
 @dataclass(frozen=True)
 class _Exclusions:
-    """Why usable columns are left out, by their names, and what people should check."""
+    """The reasons for leaving out usable columns, by name, and notes for people."""
 
     excluded: dict[str, str]
     notes: Sequence[str]
@@ -235,7 +235,7 @@ def _decide(
     excluded: Mapping[str, str],
     scale_reason: str,
 ) -> list[ColumnDecision]:
-    """Describe what becomes of each column, the target first, then in the order of the table."""
+    """Describe the role of each column, the target first, then in the order of the table."""
     columns = {column.name: column for column in contract.features}
     reasons = dict(_list_reasons(source, profiles, excluded, contract.target.name))
     decisions: list[ColumnDecision] = []

@@ -50,9 +50,9 @@ def show_drift(report: Document) -> list[str]:
     ]
     table = make_table("Drift by column", headings, rows, "plain grouped titles")
     note = (
-        "The plots show the share of the titles in each range. The population stability index (PSI) compares these "
-        "shares with training. A column has drifted if its index is above its limit, which allows for chance. Columns "
-        "that differ most come first."
+        "The plots show the share of the titles in each range or with each value. The population stability index (PSI) "
+        "compares these shares with training. A column has drifted if its index is above its limit, which allows for "
+        "chance. Columns that differ most come first."
     )
     features = [column for column in drift["columns"] if not _is_prediction(column) and column["counts"]]
     plots = [_plot_column(column) for column in features[:_MOST_PLOTS]]
@@ -156,7 +156,7 @@ def show_outside(report: Document) -> list[str]:
 
 
 def _write_outside(column: Document) -> tuple[str, str]:
-    """Write the values of a column outside of its range, and those of training."""
+    """Write the values of a column outside its range, and the values in training."""
     if column.get("kind") == "category":
         return "values that training did not have", MISSING
     write = _write_dates if column.get("kind") == "date" else _write_range

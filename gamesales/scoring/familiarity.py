@@ -28,7 +28,7 @@ MAX_FLAGS = 62
 
 # A message describes at most this many columns.
 _SHOWN_COLUMNS = 3
-# What a category has outside of its training range, in words.
+# The text for values of a category that training did not have.
 NEW_VALUES = "values that training did not have"
 
 # How a combination of flags compares with the combinations of training.

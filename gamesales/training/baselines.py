@@ -26,7 +26,7 @@ LEARNING_RATES = (0.2, 0.7)
 # The grid for titles with categories or an uneven target, which have more to learn and less noise that repeats.
 _DEEP_DEPTHS = (6, 3, 9)
 _DEEP_LEARNING_RATES = (0.05, 0.2)
-# scikit-learn takes at most this many categories. Codes ascend from the most frequent value, so rare values are one.
+# The most categories of scikit-learn. Codes ascend from the most frequent value, so rare values are merged.
 _MOST_CATEGORIES = 254
 _FOLDS = 3
 # Tuning on more titles would take longer and choose the same.
@@ -53,7 +53,7 @@ class BoostingSettings:
 
 @dataclass(frozen=True)
 class BaselineData:
-    """What baselines must know about titles besides their numbers.
+    """The facts about titles that baselines need besides numbers.
 
     Attributes:
         categories: the columns of codes.

@@ -1,4 +1,4 @@
-"""The encoding of columns as transformers of scikit-learn, for people: what ``scaler.joblib`` of a bundle holds.
+"""The encoding of columns as transformers of scikit-learn, for people: the content of ``scaler.joblib``.
 
     scaler = joblib.load("scaler.joblib")
     inputs = scaler["features"].transform(frame)               # a pandas frame of raw columns, to float64 (n, w)

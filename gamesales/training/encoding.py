@@ -1,4 +1,4 @@
-"""The encoding of columns: what the first layer of a network does with categories, dates, gaps and uneven numbers.
+"""The encoding of columns: how the first layer of a network encodes categories, dates, gaps and skewed numbers.
 
 A network gets the raw columns of such a contract: numbers, codes of categories, days of dates, and NaN for a missing
 cell. Its first layer, a ``ColumnEncoder``, turns each column into numbers of about 0 to 1:
@@ -76,7 +76,7 @@ Encoding = tuple[ColumnEncoding, ...]
 
 
 def needs_encoding(contract: Contract) -> bool:
-    """Return whether a contract has columns that are more than numbers to scale."""
+    """Return whether a contract has columns that need more than scaling."""
     return any(
         column.kind in ("category", "date") or column.may_be_missing or column.encoding != "minmax"
         for column in contract.features
@@ -247,7 +247,7 @@ class EncodingTables:
         return codes
 
 
-# The days from 0000-03-01 to 1970-01-01, and those of 400 years. Here, a year begins in March, so a leap day is last.
+# The days from 0000-03-01 to 1970-01-01, and of 400 years. A year begins in March here, so a leap day is last.
 _DAYS_TO_EPOCH, _DAYS_OF_ERA = 719_468, 146_097
 _LAST_DAY = 2_932_896  # 9999-12-31
 

@@ -135,10 +135,10 @@ def predict_with_keras(network: Any, scaling: Scaling, values: FloatArray) -> Fl
 
 
 def compute_tolerance(earnings: FloatArray, scaling: Scaling) -> FloatArray:
-    """Compute by how much two computations of a prediction may differ: (n,) to (n,), in the target's unit."""
+    """Compute the allowed difference between two computations of a prediction: (n,) to (n,), in the target's unit."""
     sizes = np.maximum(np.abs(earnings), scaling.target_range)
     if scaling.log:
-        # What 1e-5 of the range of the logarithm is at this prediction.
+        # 1e-5 of the range of the logarithm, in the unit of the target at this prediction.
         sizes = np.maximum(sizes, np.abs(earnings + scaling.log.shift) / scaling.scale[-1])
     return TOLERANCE * sizes
 

@@ -50,7 +50,7 @@ class LogScale:
         return cls(shift, lowest, highest, largest - smallest if largest > smallest else 1.0)
 
     def apply(self, values: FloatArray) -> FloatArray:
-        """Return the logarithms of values (n,); those of values below the limits are the lowest."""
+        """Return the logarithms of values (n,); values below the limits get the lowest logarithm."""
         return np.log(np.maximum(values + self.shift, math.exp(self.lowest)))
 
     def invert(self, logarithms: FloatArray) -> FloatArray:

@@ -31,7 +31,7 @@ _HALF_DOUBT = 0.25
 _MAX_TITLES = 2_000
 # The titles are repeated this many times, each with another flag changed.
 _FLAG_DRAWS = 4
-# An unseen category is compared with this many of the most frequent ones. And of the unseen ones, this many are tried.
+# An unseen category is compared with this number of frequent categories. This number of unseen categories is tried.
 _KNOWN_CODES, _UNSEEN_CODES = 12, 3
 
 

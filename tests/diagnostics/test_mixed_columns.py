@@ -75,7 +75,7 @@ def test_faults_of_columns_are_named():
     texts = {notice.about: notice.text for notice in find_notices(training, test)}
     assert texts["constant column"].startswith(("genre is genre 1 in every", "released is missing in every"))
     assert texts["nearly always missing"].startswith("released is missing in 100.0% of the training titles")
-    assert texts["unseen values"].startswith("genre has a value that training does not know in 75% of the test titles")
+    assert texts["unseen values"].startswith("genre has a rare or unseen value in 75% of the test titles")
     assert "200 test titles are outside the training range: genre (200)" in texts["outside of training"]
     assert "genre (" in texts["drawn differently"]
 
