@@ -1,7 +1,6 @@
 """Infer the content of a column: its kind, its range, its missing cells, and whether a model can use it.
 
-The thresholds below are proposals for people to change in the contract. ``docs/decisions/`` has what they were measured
-on.
+The thresholds below are proposals for people to change in the contract. ``docs/decisions/`` has the measurements.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from gamesales.data.contract import Column, Contract
 from gamesales.data.dialect import DEFAULT_DIALECT, TableFormat
 from gamesales.jobs.proposal import LEFT_OUT, ColumnDecision
 
-# The default network for a table of numbers and categories, and its training. docs/decisions/ has what they were
-# measured on.
+# The default network for a table of numbers and categories, and its training. docs/decisions/ has the
+# measurements.
 UNITS = (64, 64)
 ACTIVATION = "gelu"
 DROPOUT = 0.2

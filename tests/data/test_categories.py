@@ -47,7 +47,7 @@ def test_whole_numbers_are_digits(cells):
 
 
 def test_missing_category():
-    """A missing cell has the code after the last value, if the contract wants it so."""
+    """A missing cell has the code after the last value, if missing cells are a category of their own."""
     column = Column("genre", "category", values=("Action",), missing="category")
     assert [2, 2, 2, 1] == encode(["", None, "N/A", "Action"], column, ("N/A",))[0]
     assert ["other", "Action", "missing"] == list_codes(column)

@@ -1,4 +1,4 @@
-"""The dialect of a CSV file that nobody has described: delimiter, decimal mark, escape and encoding."""
+"""Detecting the dialect of a CSV file: delimiter, decimal mark, escape and encoding."""
 
 import gzip
 

@@ -1,4 +1,4 @@
-"""What a column holds: its kind, range, unit, missing cells, and whether a model can use it."""
+"""Inferring a column: its kind, range, unit, missing cells, and whether a model can use it."""
 
 import datetime as dt
 

@@ -74,7 +74,7 @@ def test_grouping():
 
 
 def test_correlated_column():
-    """A strong correlation is a question for people, no leak."""
+    """A strong correlation is a note, and no leak."""
     report = leaks_of({"demand": np.log(TARGET) + RANDOM.normal(0, 0.3, ROWS)})
     assert {} == report.leaks
     assert "demand correlates 0.9" in report.notes[0]

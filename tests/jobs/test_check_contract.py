@@ -133,7 +133,7 @@ def test_no_file(cli):
 
 
 def test_text(check, cli):
-    """People read a line for each column."""
+    """The text has a line for each column."""
     check(make_sales())
     ran = cli("contract", "check", "new.csv")
     assert ran.out.startswith("120 of 120 rows of new.csv fit data/contract.toml\n")

@@ -276,7 +276,7 @@ def test_many_distinct_texts(cli):
 
 
 def test_text(cli):
-    """People read each column on a line, what to check, and what to type next."""
+    """The text has a line for each column, the notes, and the next commands."""
     Path("sales.csv").write_text(to_csv(make_sales()), encoding="utf-8")
     ran = cli("init", "sales.csv", "--target", "total_sales", "--into", "my store")
     lines = ran.out.splitlines()

@@ -1,4 +1,4 @@
-"""Runs over categories, dates and missing cells: equal predictions from every format, and reasons for what is wrong."""
+"""Runs over categories, dates and missing cells: equal predictions from every format, and reasons for rejects."""
 
 import csv
 import json
@@ -349,7 +349,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_million_values(tmp_path, form):
-    """A million distinct values in a category are other values. Memory does not grow with their number."""
+    """A million distinct values in a category count as other. Memory does not grow with their number."""
     publish_mixed(tmp_path)
     peaks = []
     for rows in (200_000, 1_000_000):

@@ -1,4 +1,4 @@
-"""Tables as people have them: categories, a date, gaps, ids, and columns that know the target."""
+"""Tables with categories, a date, missing cells, ids, and columns that leak the target."""
 
 from __future__ import annotations
 
