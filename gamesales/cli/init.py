@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gamesales.jobs.proposal import ColumnDecision
 
 _FEATURE = "feature"
+_CHECK_HEADER = ("column", "kind", "missing", "do not fit", "unseen", "examples")
 _SCALES = {"log": "logarithmic scale", "minmax": "linear scale"}
 
 
@@ -131,8 +132,7 @@ def _format_check(result: ContractCheck) -> str:
             f"{result.rows_fitting:,} of {format_count(result.rows, 'row')} of {result.file} fit {result.contract}",
             *([f"read with {dialect}"] if dialect else []),
             *([f"values of categories learned from {result.training}"] if result.training else []),
-            "",
-            format_table(["column", "kind", "missing", "do not fit", "unseen", "examples"], rows, optional=("unseen",)),
+            *(["", format_table(_CHECK_HEADER, rows, optional=("unseen",))] if rows else []),
             *_list_differences(result),
         ]
     )

@@ -215,7 +215,8 @@ def _list_notes(contract: Contract, names: Sequence[str], checked: Sequence[Chec
     if unseen:
         notes.append(f"unseen values of {', '.join(unseen)} are scored as the value other")
     if contract.target.name not in names:
-        notes.append(f"the file lacks the target {contract.target.name}: it can be scored, but not trained on")
+        use = ": it can be scored, but not trained on" if set(contract.feature_names) <= set(names) else ""
+        notes.append(f"the file lacks the target {contract.target.name}{use}")
     identity = [name for name in contract.identity if name not in names]
     if identity:
         notes.append(f"the file lacks the identity {', '.join(identity)}")

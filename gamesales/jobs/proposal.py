@@ -219,7 +219,8 @@ def _describe_duplicates(source: SourceTable, contract: Contract, groups: IntArr
         notes.append(f"{count} equal to another row in all columns; equal rows are in the same part")
     alike = _count_repeated(_number_rows(source, contract.feature_names)[fits]) - repeated
     if alike > _MIN_ALIKE * np.count_nonzero(fits):
-        notes.append(f"{alike:,} further rows have the same features as another row, which may be in the other part")
+        count = f"{alike:,} {'further ' if repeated else ''}rows"
+        notes.append(f"{count} have the same features as another row, which may be in the other part; see --split-by")
     return notes
 
 
