@@ -18,7 +18,7 @@ from gamesales.data.arrow import may_be_text, null_mask, to_numpy
 from gamesales.data.categories import list_distinct_texts
 
 _EPOCH = date(1970, 1, 1).toordinal()
-# Arrow has dates before the year 1 and after 9999, which text in ISO 8601 has not.
+# Arrow has dates before the year 1 and after 9999. Text in ISO 8601 does not.
 _FIRST_DAY, _LAST_DAY = 1 - _EPOCH, date.max.toordinal() - _EPOCH
 _SECONDS_PER_DAY = 86_400
 _UNITS_PER_DAY = {"s": _SECONDS_PER_DAY, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}

@@ -67,7 +67,7 @@ def make_grouped_folds(features: FloatArray, count: int, seed: int) -> list[IntA
 
 def number_groups(features: FloatArray) -> IntArray:
     """Number the rows of features (n, k) by their values, from 0: int64 (n,). Missing cells are equal."""
-    values = np.where(np.isnan(features), np.inf, features)  # np.unique takes each row with NaN for another one
+    values = np.where(np.isnan(features), np.inf, features)  # np.unique never merges rows with NaN
     return np.asarray(np.unique(values, axis=0, return_inverse=True)[1].reshape(-1), np.int64)
 
 
