@@ -24,7 +24,7 @@ from gamesales.data.files import hash_file, read_stamp, require_unchanged
 from gamesales.data.open_table import open_table
 from gamesales.data.table import Batch, RejectedRow, TableFile, format_on_one_line
 from gamesales.data.text_stream import open_text
-from gamesales.errors import InputError, InputNotFoundError
+from gamesales.errors import ColumnsError, InputError, InputNotFoundError
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,7 @@ def read_source(path: Path) -> SourceTable:
         dialect = sniff_dialect(path)
         table = open_table(path, TableFormat(dialect or DEFAULT_DIALECT))
         names = table.schema.names
+        _require_distinct(path, names)
         batches = list(table.read_batches(names))
         columns, unreadable = _encode_columns(table.schema, batches)
         digest = hash_file(path)
@@ -161,6 +162,16 @@ def read_source(path: Path) -> SourceTable:
         dialect=dialect,
         table=table,
     )
+
+
+def _require_distinct(path: Path, names: Sequence[str]) -> None:
+    stripped = [name.strip() for name in names]
+    alike = [name for name, plain in zip(names, stripped, strict=True) if stripped.count(plain) > 1]
+    if alike:
+        raise ColumnsError(
+            f"{path} has columns whose names differ only by blanks: {', '.join(map(repr, alike))}",
+            hint="Rename or drop them",
+        )
 
 
 def _find_renames(names: Sequence[str]) -> dict[str, str]:

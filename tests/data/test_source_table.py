@@ -13,7 +13,7 @@ from pyarrow import parquet
 from gamesales.data.csv_scan import find_records
 from gamesales.data.dialect import CsvDialect
 from gamesales.data.source_table import read_source
-from gamesales.errors import InputError, InputNotFoundError
+from gamesales.errors import ColumnsError, InputError, InputNotFoundError
 
 
 def write(tmp_path, text, name="titles.csv", encoding="utf-8"):
@@ -84,6 +84,12 @@ def test_nothing_to_read(tmp_path, text, words):
     """A table without rows is refused in plain words."""
     with pytest.raises(InputError, match=words):
         read_source(write(tmp_path, text))
+
+
+def test_names_alike(tmp_path):
+    """Names that differ only by blanks are refused: a contract has names without blanks around them."""
+    with pytest.raises(ColumnsError, match="differ only by blanks: 'genre', ' genre'"):
+        read_source(write(tmp_path, "genre, genre,y\n1,2,3\n"))
 
 
 def test_no_file(tmp_path):
