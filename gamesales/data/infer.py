@@ -28,6 +28,7 @@ from gamesales.data.column_words import (
 )
 from gamesales.data.contract import OUTPUT_COLUMNS, Column
 from gamesales.data.date_formats import DateFormat, find_date_format
+from gamesales.data.screen import may_hold
 from gamesales.data.source_table import TextColumn
 
 # Texts that stand for a missing cell. "unknown" is not in the list: it may carry information.
@@ -63,6 +64,13 @@ def infer_column(source: TextColumn, decimal: str = ".") -> ColumnProfile:
         source: the column.
         decimal: the decimal mark of numbers.
     """
+    profile = _infer_kind(source, decimal)
+    if profile.column is None or may_hold(source.arrow_type, profile.column):
+        return profile
+    return replace(profile, column=None, why=f"has type {source.arrow_type}")
+
+
+def _infer_kind(source: TextColumn, decimal: str) -> ColumnProfile:
     cells = _read_cells(source, decimal)
     if source.name in OUTPUT_COLUMNS or not source.name:
         return cells.build(None, "a name that scoring writes; rename the column", _number_texts(cells))

@@ -93,10 +93,16 @@ def find_column_faults(where: str, schema: pa.Schema, columns: Sequence[Column])
         likely = f"; {cause.words}" if cause else ""
         faults.append(f"{where} lacks {', '.join(missing)} (it has {present}){likely}")
     for column in columns:
-        holds_kind, expected = _TYPES_OF_KIND.get(column.kind, (_holds_numbers, "numbers"))
-        if column.name not in missing and not holds_kind(arrow_type := schema.field(column.name).type):
+        if column.name not in missing and not may_hold(arrow_type := schema.field(column.name).type, column):
+            _, expected = _TYPES_OF_KIND.get(column.kind, (None, "numbers"))
             faults.append(f"{where}: {column.name} has type {arrow_type}, expected {expected}")
     return faults
+
+
+def may_hold(arrow_type: pa.DataType, column: Column) -> bool:
+    """Return whether cells of this type may be values of the kind of a column."""
+    holds_kind, _ = _TYPES_OF_KIND.get(column.kind, (_holds_numbers, ""))
+    return holds_kind(arrow_type)
 
 
 def suggest_job_keys(schemas: Sequence[pa.Schema], columns: Sequence[Column]) -> str:

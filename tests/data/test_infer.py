@@ -155,6 +155,12 @@ def test_nested_column(tmp_path):
     assert "has type list" in source.unreadable["tags"]
 
 
+def test_type_that_no_kind_has(tmp_path):
+    """A column of times of day, whose texts would be categories, is no feature: screening refuses its type."""
+    profile = infer(tmp_path, "opens", pa.array([dt.time(hour) for hour in (9, 10, 11)] * 20))
+    assert (None, "has type time64[us]") == (profile.column, profile.why)
+
+
 @pytest.mark.parametrize(
     ("cells", "scale"),
     [
