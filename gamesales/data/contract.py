@@ -138,6 +138,8 @@ class Contract:
             raise ValueError(f"the target must be a number in every row, and {self.target.name} may be something else")
         if self.target.encoding != "minmax" or any(column.scale != "minmax" for column in self.features):
             raise ValueError("scale is a key of the target, and encoding is a key of features")
+        if padded := [text for text in self.missing_values if text != text.strip()]:
+            raise ValueError(f"missing_values expects texts without blanks around them, received {padded}")
         both = sorted({value for column in self.features for value in column.values if value in self.missing_values})
         if both:
             raise ValueError(f"a text is a value or a missing cell, and not both: {', '.join(both)}")

@@ -214,3 +214,5 @@ def test_value_is_no_missing_text():
     region = Column("region", "category", values=("EU", "NA"))
     with pytest.raises(ValueError, match="not both: NA"):
         Contract(Column("sales", "number"), (region,), missing_values=("NA",))
+    with pytest.raises(ValueError, match="without blanks around them"):
+        Contract(Column("sales", "number"), (Column("region", "category"),), missing_values=(" NA",))
