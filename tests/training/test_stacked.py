@@ -107,7 +107,7 @@ def test_divergence_is_of_one_network():
 
 
 def test_what_can_be_stacked():
-    """Dense layers with Adam are stacked. Everything else is trained alone."""
+    """Dense layers and dropout with Adam are stacked. Everything else is trained alone."""
     assert can_stack(JOB.network, JOB.training)
     assert can_stack(make_network(kernel_regularizer={"name": "L1L2", "l1": 0.1}), JOB.training)
     for training in (
@@ -128,5 +128,9 @@ def test_what_can_be_stacked():
         {"dtype": "float64"},
     ):
         assert not can_stack(make_network(**{"activation": "relu", **arguments}), JOB.training), arguments
-    dropout = NetworkSpec(layers=[*JOB.network.layers, {"layer": "Dropout", "rate": 0.1}])
-    assert not can_stack(dropout, JOB.training)
+    for layer, is_stacked in (
+        ({"layer": "Dropout", "rate": 0.1}, True),
+        ({"layer": "Dropout", "rate": 0.1, "seed": 1}, False),
+        ({"layer": "GaussianNoise", "stddev": 0.1}, False),
+    ):
+        assert can_stack(NetworkSpec(layers=[layer, *JOB.network.layers]), JOB.training) == is_stacked, layer
