@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -105,11 +105,6 @@ def shorten_label(text: str) -> str:
     printable = "".join(character if character.isprintable() else " " for character in text[: 2 * _MAX_LABEL])
     is_long = len(text) > _MAX_LABEL
     return f"{printable[: _MAX_LABEL - 1]}…" if is_long else printable
-
-
-def make_code_columns(texts: Iterable[str], column: Column, missing_values: Sequence[str] = ()) -> Codes:
-    """Encode texts, (n,), as ``encode_categories`` does."""
-    return encode_categories(make_text_column(list(texts)), column, missing_values)[0]
 
 
 def is_unseen(text: str, column: Column, missing_values: Collection[str] = ()) -> bool:

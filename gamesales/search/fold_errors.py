@@ -13,11 +13,11 @@ from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
 from gamesales.errors import InputError
 from gamesales.search.tune_job import Candidate
-from gamesales.training.encoding import Encoding, add_encoder, fit_encoding
+from gamesales.training.encoding import Encoding, add_encoder, count_inputs, fit_encoding
 from gamesales.training.folds import list_other_rows
 from gamesales.training.keras_objects import load_keras
 from gamesales.training.refits import Refit, fit_predictors, plan_refit
-from gamesales.training.scaling import fit_scaler
+from gamesales.training.scaling import Scaling, fit_scaler
 from gamesales.training.stacked import can_stack
 from gamesales.training.workers import Call
 
@@ -42,13 +42,17 @@ class TrainingData:
     @property
     def width(self) -> int:
         """The number of inputs of a candidate's first layer."""
-        return sum(column.width for column in self.encoding) if self.encoding else self.features.shape[1]
+        return count_inputs(self.encoding) if self.encoding else self.features.shape[1]
+
+    @cached_property
+    def _scaling(self) -> Scaling:
+        return fit_scaler(self.contract, self.features, self.earnings)[1]
 
     def compute_errors(self, predicted: FloatArray, rows: IntArray) -> FloatArray:
         """Return the errors of predictions for some rows, relative to the range of the target as it is scaled."""
         if self.contract.target.scale == "log":
-            _, scaling = fit_scaler(self.contract, self.features, self.earnings)
-            return scaling.scale_target(predicted) - scaling.scale_target(self.earnings[rows])
+            scale = self._scaling.scale_target
+            return scale(predicted) - scale(self.earnings[rows])
         return (predicted - self.earnings[rows]) / (np.ptp(self.earnings) or 1.0)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from gamesales.training.encoding import ENCODER, Encoding, encode, restore_encoding
+from gamesales.training.encoding import ENCODER, Encoding, count_inputs, encode, restore_encoding
 from gamesales.training.keras_objects import load_keras
 
 
@@ -38,7 +38,7 @@ def load_encoder_class() -> Any:
             return encode(self._encoding, values)
 
         def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, int]:
-            return input_shape[0], sum(column.width for column in self._encoding)
+            return input_shape[0], count_inputs(self._encoding)
 
         def get_config(self) -> dict[str, Any]:
             return {**super().get_config(), "columns": self.columns}

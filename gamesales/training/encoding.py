@@ -75,6 +75,11 @@ class ColumnEncoding:
 Encoding = tuple[ColumnEncoding, ...]
 
 
+def count_inputs(encoding: Encoding) -> int:
+    """Return the number of inputs of the network that all columns become."""
+    return sum(column.width for column in encoding)
+
+
 def needs_encoding(contract: Contract) -> bool:
     """Return whether a contract has columns that need more than scaling."""
     return any(
@@ -212,10 +217,9 @@ class EncodingTables:
         )
 
     @property
-    def width(self) -> int:
-        """The number of outputs: numbers, indicators, codes, and the months and weekdays of dates."""
-        codes = sum(count for *_, count in self.categories)
-        return len(self.columns) + len(self.indicators) + codes + len(self.dates) * (_MONTHS + _WEEKDAYS)
+    def code_counts(self) -> list[int]:
+        """The number of codes of each category, month and weekday, in the order of ``list_codes``."""
+        return [count for *_, count in self.categories] + [_MONTHS, _WEEKDAYS] * len(self.dates)
 
     def encode_numbers(self, values: Any) -> tuple[Any, Any]:
         """Return the titles without missing cells, (n, k), and their numbers and indicators, (n, p + i)."""

@@ -47,7 +47,9 @@ def build_encoded(layers: Sequence[Any], encoding: Encoding) -> Callable[[Any], 
         return build_row_major([encoder, *working], None)
     tables = EncodingTables.from_encoding(encoding)
     kernel, bias = get_weights(first)
-    number_kernel, *code_kernels = np.split(kernel, _list_starts(tables))
+    counts = tables.code_counts
+    starts = np.cumsum([len(kernel) - sum(counts), *counts])[: len(counts)]
+    number_kernel, *code_kernels = np.split(kernel, starts)
     is_transposed = len(working) > 1 and all(map(can_be_transposed, working[1:]))
     run = (build_transposed if is_transposed else build_row_major)(working[1:], None)
 
@@ -60,13 +62,6 @@ def build_encoded(layers: Sequence[Any], encoding: Encoding) -> Callable[[Any], 
         return run(first.activation(values))
 
     return encode_and_run
-
-
-def _list_starts(tables: EncodingTables) -> list[int]:
-    """Return where the kernel's rows of each category, month and weekday begin."""
-    counts = [count for *_, count in tables.categories] + [12, 7] * len(tables.dates)
-    first = tables.width - sum(counts)
-    return [first + sum(counts[:index]) for index in range(len(counts))]
 
 
 def build_row_major(layers: Sequence[Any], folded: Weights | None) -> Callable[[Any], Any]:

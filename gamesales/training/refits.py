@@ -16,7 +16,7 @@ from gamesales.arrays import FloatArray, IntArray
 from gamesales.data.contract import Contract
 from gamesales.data.labeled_titles import LabeledTitles
 from gamesales.errors import InputError
-from gamesales.training.encoding import read_encoding
+from gamesales.training.encoding import count_inputs, read_encoding
 from gamesales.training.fit import PredictFunction, fit
 from gamesales.training.folds import FOLD_KINDS, FoldKind, list_other_rows, make_folds, number_groups
 from gamesales.training.keras_objects import seed_everything
@@ -228,7 +228,7 @@ def split_into_stacks(network: NetworkSpec, refits: Sequence[Refit]) -> Iterator
     """Split trainings into stacks; a training that can't be stacked is alone."""
     stack: list[ScaledTitles] = []
     encoding = read_encoding(network)
-    width = sum(column.width for column in encoding) if encoding else 0
+    width = count_inputs(encoding) if encoding else 0
     for part in (refit.titles for refit in refits):
         rows = sum(len(other.target) for other in [*stack, part])
         is_full = len(stack) == _STACK_NETWORKS or rows > _STACK_ROWS or rows * width > _STACK_NUMBERS
