@@ -19,7 +19,14 @@ from gamesales.data.source_table import SourceTable, read_source
 from gamesales.data.split import split_at_random, split_by_date
 from gamesales.data.table import summarize_rejects
 from gamesales.errors import ColumnsError, UsageError, suggest
-from gamesales.jobs.job_texts import format_contract, format_score_job, format_train_job, format_tune_job, list_files
+from gamesales.jobs.job_texts import (
+    DefaultNetwork,
+    format_contract,
+    format_score_job,
+    format_train_job,
+    format_tune_job,
+    list_files,
+)
 from gamesales.jobs.proposal import ColumnDecision, Proposal, propose_contract
 from gamesales.registry.refs import DEFAULT_MODEL, check_model
 
@@ -162,11 +169,11 @@ def _make_writers(
 ) -> dict[Path, Writer]:
     """Return the writer of each file."""
     suffix, table_format, model = source.suffix, source.table_format, settings.model
-    rows = int(np.count_nonzero(parts["training"]))
+    network = DefaultNetwork.choose(proposal.contract, int(np.count_nonzero(parts["training"])))
     texts = {
         "data/contract.toml": format_contract(proposal.contract, proposal.decisions, source.path.name),
-        "jobs/train.toml": format_train_job(model, table_format, suffix, rows),
-        "jobs/tune.toml": format_tune_job(model, table_format, suffix, rows),
+        "jobs/train.toml": format_train_job(model, table_format, suffix, network),
+        "jobs/tune.toml": format_tune_job(model, table_format, suffix, network),
         "jobs/score.toml": format_score_job(model, table_format, suffix),
     }
     writers: dict[Path, Writer] = {}

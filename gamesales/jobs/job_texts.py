@@ -4,23 +4,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from gamesales.data.contract import Column, Contract
 from gamesales.data.dialect import DEFAULT_DIALECT, TableFormat
 from gamesales.jobs.proposal import LEFT_OUT, ColumnDecision
+from gamesales.training.encoding import needs_encoding
 
-# The default network for a table of numbers and categories, and its training. docs/decisions/ has the
-# measurements.
-UNITS = (64, 64)
-ACTIVATION = "gelu"
-DROPOUT = 0.2
-LEARNING_RATE = 0.006
-EPOCHS = 30
-BATCH_SIZE = 64
 # Larger batches of larger tables train in less time.
 LARGE_TABLE, LARGE_BATCH_SIZE = 20_000, 256
+# Without categories, gaps and logarithms, earnings are a smooth function with little noise, and a network is better
+# the longer it trains. This many steps are those of the job that the project ships.
+PLAIN_STEPS, PLAIN_EPOCHS, PLAIN_BATCH_SIZE = 15_000, 300, 16
 SEARCH_MINUTES = 10
+
+
+@dataclass(frozen=True)
+class DefaultNetwork:
+    """The hidden layers of a network and their training. docs/decisions/ has what they were measured on."""
+
+    units: tuple[int, ...] = (64, 64)
+    activation: str = "gelu"
+    dropout: float = 0.2
+    learning_rate: float = 0.006
+    epochs: int = 30
+    batch_size: int = 64
+
+    @classmethod
+    def choose(cls, contract: Contract, rows: int) -> DefaultNetwork:
+        """Choose the network for a contract and a number of training rows."""
+        is_large = rows > LARGE_TABLE
+        if needs_encoding(contract) or contract.target.scale != "minmax":
+            return cls(batch_size=LARGE_BATCH_SIZE) if is_large else cls()
+        batch_size = LARGE_BATCH_SIZE if is_large else PLAIN_BATCH_SIZE
+        epochs = min(max(PLAIN_STEPS * batch_size // max(rows, 1), cls.epochs), PLAIN_EPOCHS)
+        return cls((24, 24), "silu", 0.0, 0.02, epochs, batch_size)
+
 
 _BY_INIT = "proposed by `gamesales init`; change what is wrong"
 
@@ -60,11 +79,12 @@ def _format_column(column: Column, decision: ColumnDecision) -> list[str]:
     return [comment, *(f"{key} = {_format(value)}" for key, value in document.items())]
 
 
-def format_train_job(model: str, table_format: TableFormat, suffix: str, rows: int) -> str:
-    """Write a training job in TOML for a training part of some rows."""
-    layers = [f'  {{ layer = "Dense", units = {units}, activation = "{ACTIVATION}" }},' for units in UNITS]
-    dropout = f'  {{ layer = "Dropout", rate = {DROPOUT} }},'
-    rate = f"initial_learning_rate = {LEARNING_RATE}, decay_epochs = {EPOCHS}"
+def format_train_job(model: str, table_format: TableFormat, suffix: str, network: DefaultNetwork) -> str:
+    """Write a training job in TOML."""
+    hidden = f'activation = "{network.activation}" }},'
+    layers = [f'  {{ layer = "Dense", units = {units}, {hidden}' for units in network.units]
+    dropout = [f'  {{ layer = "Dropout", rate = {network.dropout} }},'] if network.dropout else []
+    rate = f"initial_learning_rate = {network.learning_rate}, decay_epochs = {network.epochs}"
     return _join(
         f"# The job of `gamesales train`, {_BY_INIT}. All keys are in docs/guides/train.md.",
         f"name = {_format(model)}",
@@ -75,7 +95,7 @@ def format_train_job(model: str, table_format: TableFormat, suffix: str, rows: i
         "# Keras layers with their arguments. Categories, dates and missing cells are encoded before the first layer.",
         "[network]",
         "layers = [",
-        *(line for layer in layers for line in (layer, dropout)),
+        *(line for layer in layers for line in (layer, *dropout)),
         '  { layer = "Dense", units = 1, activation = "linear" },',
         "]",
         "",
@@ -83,15 +103,15 @@ def format_train_job(model: str, table_format: TableFormat, suffix: str, rows: i
         'loss = "mean_squared_error"',
         'optimizer = { name = "Adam" }',
         f'schedule = {{ name = "CosineDecay", {rate} }}',
-        f"epochs = {EPOCHS}",
-        f"batch_size = {_choose_batch_size(rows)}",
+        f"epochs = {network.epochs}",
+        f"batch_size = {network.batch_size}",
         "seed = 1",
     )
 
 
-def format_tune_job(model: str, table_format: TableFormat, suffix: str, rows: int) -> str:
-    """Write a search job in TOML for a training part of some rows."""
-    batch_size = _choose_batch_size(rows)
+def format_tune_job(model: str, table_format: TableFormat, suffix: str, network: DefaultNetwork) -> str:
+    """Write a search job in TOML. Its first trial is the default network."""
+    epochs, batch_size = network.epochs, network.batch_size
     return _join(
         f"# The job of `gamesales tune`, {_BY_INIT}. All keys are in docs/guides/tune.md.",
         f"name = {_format(model)}",
@@ -112,19 +132,19 @@ def format_tune_job(model: str, table_format: TableFormat, suffix: str, rows: in
         f"batch_size = [{batch_size}, {2 * batch_size}]",
         "learning_rate = { low = 0.0005, high = 0.02, log = true }",
         'schedule = ["CosineDecay"]',
-        f"epochs = [{EPOCHS // 2}, {EPOCHS}, {2 * EPOCHS}]",
+        f"epochs = [{epochs // 2}, {epochs}, {2 * epochs}]",
         "l2 = [0.0, 1e-6, 1e-5, 1e-4]",
         "dropout = { low = 0.0, high = 0.5 }",
         "",
         "# The first trial.",
         "[start]",
-        f"units = {_format(list(UNITS))}",
-        f'activation = "{ACTIVATION}"',
+        f"units = {_format(list(network.units))}",
+        f'activation = "{network.activation}"',
         f"batch_size = {batch_size}",
-        f"learning_rate = {LEARNING_RATE}",
+        f"learning_rate = {network.learning_rate}",
         'schedule = "CosineDecay"',
-        f"epochs = {EPOCHS}",
-        f"dropout = {DROPOUT}",
+        f"epochs = {epochs}",
+        f"dropout = {network.dropout}",
     )
 
 
@@ -139,10 +159,6 @@ def format_score_job(model: str, table_format: TableFormat, suffix: str) -> str:
         'output = "predictions/"         # a folder for each date; a path that ends in .csv or .parquet is one file',
         *_format_table_format(table_format),
     )
-
-
-def _choose_batch_size(rows: int) -> int:
-    return LARGE_BATCH_SIZE if rows > LARGE_TABLE else BATCH_SIZE
 
 
 def _format_data(suffix: str) -> list[str]:
